@@ -1,0 +1,87 @@
+#include "functions.h"
+
+#include <math.h>
+
+#include "../core/clock.h"
+#include "../core/uuid.h"
+
+PyDoc_STRVAR(is_valid_uuid_doc,
+             "is_valid_uuid(value, /)\n--\n\n"
+             "Whether value is a str in the canonical form 8-4-4-4-12 of\n"
+             "RFC 9562, section 4, either case. Every other value, of any\n"
+             "type, is False; nothing is raised.");
+
+static PyObject *
+is_valid_uuid(PyObject *Py_UNUSED(module), PyObject *value)
+{
+    /* A subclass of str may override its methods but not its characters. */
+    if (!PyUnicode_Check(value) || PyUnicode_READY(value) < 0) {
+        PyErr_Clear();
+        Py_RETURN_FALSE;
+    }
+    fta_uuid parsed;
+    if (PyUnicode_IS_ASCII(value) &&
+        fta_uuid_parse((const char *)PyUnicode_1BYTE_DATA(value),
+                       (size_t)PyUnicode_GET_LENGTH(value), &parsed)) {
+        Py_RETURN_TRUE;
+    }
+    Py_RETURN_FALSE;
+}
+
+PyDoc_STRVAR(now_doc, "now()\n--\n\n"
+                      "The real time in seconds since 1970 as the core sees "
+                      "it: the system's,\nmoved by travel().");
+
+static PyObject *
+now(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble((double)fta_clock_realtime_us() / 1e6);
+}
+
+PyDoc_STRVAR(travel_doc,
+             "travel(realtime, monotonic)\n--\n\n"
+             "For tests: move the clocks of this process by so many seconds,\n"
+             "on top of earlier moves. ValueError beyond a century.");
+
+static PyObject *
+travel(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"realtime", "monotonic", NULL};
+    const double century = 100.0 * 366 * 86400;
+    double realtime, monotonic;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "dd:travel", keywords,
+                                     &realtime, &monotonic)) {
+        return NULL;
+    }
+    if (!(fabs(realtime) <= century) || !(fabs(monotonic) <= century)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "realtime and monotonic must be within a century");
+        return NULL;
+    }
+    fta_clock_travel((int64_t)(realtime * 1e6), (int64_t)(monotonic * 1e6));
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(return_doc, "return_to_present()\n--\n\nUndo every travel().");
+
+static PyObject *
+return_to_present(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    fta_clock_return();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"is_valid_uuid", is_valid_uuid, METH_O, is_valid_uuid_doc},
+    {"now", now, METH_NOARGS, now_doc},
+    {"travel", (PyCFunction)(void (*)(void))travel,
+     METH_VARARGS | METH_KEYWORDS, travel_doc},
+    {"return_to_present", return_to_present, METH_NOARGS, return_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+fta_add_functions(PyObject *module)
+{
+    return PyModule_AddFunctions(module, functions);
+}

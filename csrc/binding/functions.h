@@ -1,0 +1,10 @@
+/* The module-level functions: is_valid_uuid and the clock. */
+#ifndef FTA_BINDING_FUNCTIONS_H
+#define FTA_BINDING_FUNCTIONS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+int fta_add_functions(PyObject *module);
+
+#endif

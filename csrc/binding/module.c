@@ -1,0 +1,61 @@
+/* Registration of the module and its parts, nothing else. */
+#include "state.h"
+
+#include "functions.h"
+
+static int
+module_exec(PyObject *module)
+{
+    return fta_add_functions(module);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    fta_state *state = fta_state_of_module(module);
+#define X(type, name) Py_VISIT(state->name);
+    FTA_STATE_LIST(X)
+#undef X
+    (void)state, (void)visit, (void)arg;
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    fta_state *state = fta_state_of_module(module);
+#define X(type, name) Py_CLEAR(state->name);
+    FTA_STATE_LIST(X)
+#undef X
+    (void)state;
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    (void)module_clear((PyObject *)module);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, (void *)module_exec},
+    {0, NULL},
+};
+
+struct PyModuleDef fta_module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "flask_tenant_auth._core",
+    .m_doc = "The C core of flask_tenant_auth: tokens, UUIDs, passwords and "
+             "counters.",
+    .m_size = sizeof(fta_state),
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&fta_module_def);
+}

@@ -1,0 +1,26 @@
+/* The state of one module object: one list, from which the struct, visit and
+ * clear are made, so that they cannot drift apart. */
+#ifndef FTA_BINDING_STATE_H
+#define FTA_BINDING_STATE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* X(C type, name): every member is one owned reference or NULL. */
+#define FTA_STATE_LIST(X)
+
+typedef struct fta_state {
+#define X(type, name) type *name;
+    FTA_STATE_LIST(X)
+#undef X
+} fta_state;
+
+extern struct PyModuleDef fta_module_def;
+
+static inline fta_state *
+fta_state_of_module(PyObject *module)
+{
+    return (fta_state *)PyModule_GetState(module);
+}
+
+#endif
