@@ -1,0 +1,185 @@
+# Everything a user, a developer or the CI does, by one name each: `make help`.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= python3
+CLANG ?= clang
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+FUZZ_SECONDS ?= 600
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+BUILD := build
+
+# Warnings are errors where we work, not where somebody's newer compiler knows
+# a warning that ours does not.
+ifneq ($(filter true 1,$(CI) $(FTA_WERROR)),)
+export FTA_WERROR := 1
+WERROR := -Werror
+endif
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- Set-up -------------------------------------------------------------------
+
+.PHONY: packages packages-test venv build
+packages:
+	@PYTHON=$(PYTHON) scripts/install_packages.sh run
+
+packages-test:
+	@PYTHON=$(PYTHON) scripts/install_packages.sh test
+
+venv: $(BIN)/python ## Make .venv, where everything from PyPI goes
+$(BIN)/python: | packages
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
+
+# The dependency groups of pyproject.toml.
+$(VENV)/.group-%: pyproject.toml | $(BIN)/python
+	@echo "Installing the $* group into $(VENV)"
+	@$(BIN)/pip install -q --group $*
+	@touch $@
+
+C_FILES := $(wildcard csrc/*/*.[ch])
+
+build: $(VENV)/.built ## Build the C core and install the package, editable, into .venv
+$(VENV)/.built: $(C_FILES) setup.py pyproject.toml | $(BIN)/python
+	@echo "Building flask_tenant_auth"
+	@$(BIN)/pip install -q --no-build-isolation --editable .
+	@touch $@
+
+# --- Running ------------------------------------------------------------------
+
+.PHONY: run
+run: $(VENV)/.built $(VENV)/.group-example ## Set up what is missing and run the example e-mail service
+	@cd examples && exec ../$(BIN)/python -m email_service
+
+# --- The C tests, one build of core and tests per flavour ---------------------
+
+CORE := $(wildcard csrc/core/*.c)
+C_TESTS := $(wildcard tests/c/test_*.c)
+FUZZERS := $(wildcard fuzz/fuzz_*.c)
+LIBRARIES := libjwt openssl hiredis
+
+# Not :=, because pkg-config may be a moment from being installed.
+C_FLAGS = -std=c11 -D_GNU_SOURCE -g -Wall -Wextra -Wshadow -Wconversion $(WERROR) \
+	-Icsrc/core -Itests/c $(shell pkg-config --cflags $(LIBRARIES))
+C_LIBS = $(shell pkg-config --libs $(LIBRARIES)) -lpthread
+SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
+
+FLAGS_plain := -O2
+FLAGS_asan := $(SANITIZE) -fsanitize=address,undefined
+FLAGS_tsan := $(SANITIZE) -fsanitize=thread
+FLAGS_coverage := -O0 --coverage
+FLAGS_fuzz := $(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined
+LINK_fuzz := -fsanitize=fuzzer
+
+# $(call flavour,NAME,COMPILER): build/NAME/core/*.o, and build/NAME/test_* or
+# build/NAME/fuzz_* linked with all of them.
+define flavour
+CORE_$(1) := $(CORE:csrc/core/%.c=$(BUILD)/$(1)/core/%.o)
+
+$(BUILD)/$(1)/core/%.o: csrc/core/%.c Makefile
+	@mkdir -p $$(@D)
+	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/$(1)/%: tests/c/%.c $$(CORE_$(1)) Makefile
+	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $$(CORE_$(1)) $$(C_LIBS)
+
+$(BUILD)/$(1)/%: fuzz/%.c $$(CORE_$(1)) Makefile
+	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) $$(LINK_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $$(CORE_$(1)) $$(C_LIBS)
+
+-include $$(wildcard $(BUILD)/$(1)/*.d $(BUILD)/$(1)/core/*.d)
+
+.PHONY: programs-$(1)
+programs-$(1): $$(patsubst $(if $(LINK_$(1)),fuzz,tests/c)/%.c,$(BUILD)/$(1)/%,$(if $(LINK_$(1)),$(FUZZERS),$(C_TESTS)))
+endef
+
+$(foreach name,plain asan tsan coverage,$(eval $(call flavour,$(name),$$(CC))))
+$(eval $(call flavour,fuzz,$$(CLANG)))
+
+# $(call run_tests,FLAVOUR,WRAPPER): builds on all cores, then runs one by one.
+define run_tests
+	@$(MAKE) -s -j$(JOBS) programs-$(1)
+	@for test in $(C_TESTS:tests/c/%.c=$(BUILD)/$(1)/%); do $(2) $$test || exit 1; done
+endef
+
+.PHONY: test-c asan tsan valgrind coverage
+test-c: packages ## Run the C tests
+	@echo "C tests"
+	$(call run_tests,plain)
+
+asan: packages ## Run the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@echo "C tests under ASan and UBSan"
+	$(call run_tests,asan)
+
+tsan: packages ## Run the C tests under ThreadSanitizer
+	$(call run_tests,tsan,setarch -R)
+
+valgrind: packages-test ## Run the C tests under valgrind's memcheck
+	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full)
+
+coverage: packages ## Measure what the C tests cover of csrc/core: lines, branches, and which are missed
+	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(call run_tests,coverage)
+	@$(PYTHON) scripts/coverage_summary.py $(BUILD)/coverage/core
+
+# --- Fuzzing ------------------------------------------------------------------
+
+# What is found grows below build/; fuzz/corpus/ holds the small seeds.
+# $(call run_fuzzers,SECONDS)
+define run_fuzzers
+	@$(MAKE) -s -j$(JOBS) programs-fuzz
+	@for fuzzer in $(FUZZERS:fuzz/fuzz_%.c=%); do \
+		mkdir -p $(BUILD)/fuzz/corpus/$$fuzzer fuzz/corpus/$$fuzzer; \
+		$(BUILD)/fuzz/fuzz_$$fuzzer -max_total_time=$(1) -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix=$(BUILD)/fuzz/$$fuzzer- \
+			$(BUILD)/fuzz/corpus/$$fuzzer fuzz/corpus/$$fuzzer >$(BUILD)/fuzz/$$fuzzer.log 2>&1 \
+			|| { cat $(BUILD)/fuzz/$$fuzzer.log; exit 1; }; \
+		echo "fuzz_$$fuzzer: $$(awk '/number_of_executed_units/ { print $$2 }' $(BUILD)/fuzz/$$fuzzer.log) inputs"; \
+	done
+endef
+
+.PHONY: fuzz fuzz-short
+fuzz: packages-test ## Fuzz each target for FUZZ_SECONDS (600)
+	$(call run_fuzzers,$(FUZZ_SECONDS))
+
+fuzz-short: packages-test
+	@echo "Fuzzing, two seconds a target"
+	$(call run_fuzzers,2)
+
+# --- Style and types ----------------------------------------------------------
+
+.PHONY: lint format
+lint: $(VENV)/.built $(VENV)/.group-lint ## Check style and types: ruff, clang-format, mypy, stubtest
+	@echo "Lint"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/clang-format --dry-run -Werror $(wildcard csrc/*/*.[ch] tests/c/*.[ch] fuzz/*.[ch])
+	@$(BIN)/mypy
+	@$(BIN)/stubtest flask_tenant_auth._core
+
+format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/clang-format -i $(wildcard csrc/*/*.[ch] tests/c/*.[ch] fuzz/*.[ch])
+
+# --- All of it ----------------------------------------------------------------
+
+.PHONY: test soak clean
+test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan fuzz-short ## Set up what is missing, then check and test everything
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
+	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) $(BUILD) dist .run *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f flask_tenant_auth/*.so
