@@ -1,0 +1,163 @@
+"""Real servers for the tests: each on a free port, with files of its own, gone at the end."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on this port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Server:
+    """A child process that listens on self.port; a context manager, or start() and stop()."""
+
+    stop_signal = signal.SIGTERM
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{type(self).__name__.lower()}-"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """What runs the server in the foreground."""
+        raise NotImplementedError
+
+    def user(self) -> str | None:
+        """Whom it runs as, where that is not who we are."""
+        return None
+
+    def ready(self) -> bool:
+        """Whether it serves already."""
+        return listens(self.port)
+
+    def start(self) -> None:
+        """Run the server and wait until it listens."""
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.directory,
+                user=self.user(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self.ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"it did not start:\n{(self.directory / 'log').read_text()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the server; its data stay until close()."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                # One that a test has stopped (SIGSTOP) would never see the other signal.
+                self.process.send_signal(signal.SIGCONT)
+                self.process.send_signal(self.stop_signal)
+            self.process.wait(START_SECONDS)
+            self.process = None
+
+    def close(self) -> None:
+        """End the server and remove its data."""
+        self.stop()
+        shutil.rmtree(self.directory)
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Redis(Server):
+    """A Redis without persistence; more of its options may be given."""
+
+    def __init__(self, *options: str) -> None:
+        super().__init__()
+        self.options = options
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        """As in the base class."""
+        here = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        return ["redis-server", *here, *self.options]
+
+
+class PostgreSQL(Server):
+    """A PostgreSQL with one empty database and no durability."""
+
+    stop_signal = signal.SIGINT  # its "fast" shutdown: open sessions are ended
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+        if self.user() is not None:
+            shutil.chown(self.directory, self.user())
+        options = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(
+            [self.program("initdb"), "-D", "data", "-U", "postgres", *options],
+            cwd=self.directory,
+            user=self.user(),
+            check=True,
+            capture_output=True,
+        )
+
+    @staticmethod
+    def program(name: str) -> str:
+        """Debian keeps the server's programs off the PATH, a directory for each version."""
+        versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+        newest = max(versions, key=lambda path: int(path.parts[4]), default=None)
+        found = shutil.which(name) if newest is None else str(newest)
+        if found is None:
+            raise FileNotFoundError(
+                f"{name} is missing; scripts/install_packages.sh test brings it"
+            )
+        return found
+
+    def user(self) -> str | None:
+        """PostgreSQL refuses to run as root; its Debian package has made a user for it."""
+        if os.geteuid() != 0:
+            return None
+        return (
+            "postgres" if any(user.pw_name == "postgres" for user in pwd.getpwall()) else "nobody"
+        )
+
+    def command(self) -> list[str]:
+        """As in the base class."""
+        options = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.directory)]
+        return [self.program("postgres"), "-D", "data", *options, "-c", "fsync=off"]
+
+    def ready(self) -> bool:
+        """It accepts connections a moment before it lets anybody in."""
+        asked = [self.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(asked, check=False).returncode == 0
