@@ -51,7 +51,7 @@ C_FILES := $(wildcard csrc/*/*.[ch])
 build: $(VENV)/.built ## Build the C core and install the package, editable, into .venv
 $(VENV)/.built: $(C_FILES) setup.py pyproject.toml | $(BIN)/python
 	@echo "Building flask_tenant_auth"
-	@$(BIN)/pip install -q --no-build-isolation --editable .
+	@$(BIN)/pip install -qq --no-build-isolation --editable .
 	@touch $@
 
 # --- Running ------------------------------------------------------------------

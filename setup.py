@@ -7,53 +7,72 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from setuptools import Extension, setup
 
-# pkg-config module -> oldest version, Debian/Ubuntu package, Homebrew formula.
-LIBRARIES = {
-    "libjwt": ("1.10", "libjwt-dev", "libjwt"),
-    "openssl": ("3.0", "libssl-dev", "openssl@3"),
-    "hiredis": ("0.14", "libhiredis-dev", "hiredis"),
-}
+PKG_CONFIG = os.environ.get("PKG_CONFIG", "pkg-config")
+
+
+class Library(NamedTuple):
+    """A library that the core is linked with."""
+
+    name: str  # pkg-config's
+    oldest: str
+    too_new: str  # the first version whose interface the core does not speak, if there is one
+    debian: str
+    homebrew: str
+
+
+LIBRARIES = [
+    # libjwt 2 and 3 changed the functions that the core signs with.
+    Library("libjwt", oldest="1.10", too_new="2.0", debian="libjwt-dev", homebrew="libjwt"),
+    Library("openssl", oldest="3.0", too_new="", debian="libssl-dev", homebrew="openssl@3"),
+    Library("hiredis", oldest="0.14", too_new="", debian="libhiredis-dev", homebrew="hiredis"),
+]
 
 
 def pkg_config(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [os.environ.get("PKG_CONFIG", "pkg-config"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return subprocess.run([PKG_CONFIG, *arguments], capture_output=True, text=True, check=False)
 
 
-def library_flags() -> tuple[list[str], list[str]]:
-    """The compiler's and the linker's flags; exits with what to install where one is missing."""
-    if shutil.which(os.environ.get("PKG_CONFIG", "pkg-config")) is None:
+def has(library: Library, version_option: str, version: str) -> bool:
+    return pkg_config(f"--{version_option}={version}", library.name).returncode == 0
+
+
+def refuse_missing() -> None:
+    """Exit, with what to install, where something that the build needs is not there."""
+    if shutil.which(PKG_CONFIG) is None:
         sys.exit(
-            "flask_tenant_auth: pkg-config is missing.\n"
+            f"flask_tenant_auth: {PKG_CONFIG} is missing.\n"
             "  Debian, Ubuntu:  apt-get install pkg-config\n"
             "  Homebrew:        brew install pkg-config"
         )
-    missing = {
-        name: wanted
-        for name, wanted in LIBRARIES.items()
-        if pkg_config(f"--atleast-version={wanted[0]}", name).returncode != 0
-    }
+    missing = [
+        library for library in LIBRARIES if not has(library, "atleast-version", library.oldest)
+    ]
     if missing:
-        names = ", ".join(f"{name} {wanted[0]} or later" for name, wanted in missing.items())
+        names = ", ".join(f"{library.name} {library.oldest} or later" for library in missing)
         sys.exit(
             f"flask_tenant_auth: pkg-config does not find {names}.\n"
-            f"  Debian, Ubuntu:  apt-get install {' '.join(w[1] for w in missing.values())}\n"
-            f"  Homebrew:        brew install {' '.join(w[2] for w in missing.values())}"
+            f"  Debian, Ubuntu:  apt-get install {' '.join(one.debian for one in missing)}\n"
+            f"  Homebrew:        brew install {' '.join(one.homebrew for one in missing)}"
         )
-    compile_flags = pkg_config("--cflags", *LIBRARIES).stdout.split()
-    link_flags = pkg_config("--libs", *LIBRARIES).stdout.split()
-    return compile_flags, link_flags
+    for library in LIBRARIES:
+        if library.too_new and has(library, "atleast-version", library.too_new):
+            found = pkg_config("--modversion", library.name).stdout.strip()
+            sys.exit(
+                f"flask_tenant_auth: {library.name} {found} is too new: version {library.too_new} "
+                f"changed the interface, and this package needs {library.oldest} or later of the "
+                f"series before it.\n"
+                f"  Build that series, and let PKG_CONFIG_PATH name the directory of its "
+                f"{library.name}.pc."
+            )
 
 
 def core_extension() -> Extension:
-    compile_flags, link_flags = library_flags()
+    refuse_missing()
+    names = [library.name for library in LIBRARIES]
     warnings = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
     if os.environ.get("FTA_WERROR") == "1":
         warnings.append("-Werror")
@@ -62,8 +81,11 @@ def core_extension() -> Extension:
         sources=sorted(str(path) for path in Path("csrc").glob("*/*.c")),
         depends=sorted(str(path) for path in Path("csrc").glob("*/*.h")),
         define_macros=[("_GNU_SOURCE", "1")],
-        extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", *warnings, *compile_flags],
-        extra_link_args=link_flags,
+        extra_compile_args=[
+            *["-std=c11", "-O2", "-fvisibility=hidden", *warnings],
+            *pkg_config("--cflags", *names).stdout.split(),
+        ],
+        extra_link_args=pkg_config("--libs", *names).stdout.split(),
     )
 
 
