@@ -11,7 +11,8 @@
     X(NO_MEMORY, "out of memory")                                              \
     X(BAD_ARGUMENT, "bad argument")                                            \
     X(CRYPTO, "the crypto library refused an operation")                       \
-    X(SYSTEM, "the operating system refused an operation")
+    X(SYSTEM, "the operating system refused an operation")                     \
+    X(BAD_RATE, "not a rate")
 
 typedef enum fta_status {
 #define X(name, text) FTA_##name,
