@@ -35,10 +35,6 @@ libfuzzer() {
         ls "$(clang -print-file-name=libclang_rt.fuzzer.a)"
 }
 
-known_to_apt() {
-    apt-cache show "$1"
-}
-
 # --- The list -----------------------------------------------------------------
 
 # The C library's headers come with Python's, but a Python from elsewhere does
@@ -90,16 +86,24 @@ else
 fi
 
 echo "Installing system packages:$packages"
-# A package manager that is busy elsewhere (unattended upgrades) is waited for.
-apt="$as_root DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -qq -o DPkg::Lock::Timeout=300"
-# shellcheck disable=SC2086  # lists of words, on purpose
-{
-    $apt update </dev/null
-    known=
-    for package in $packages; do
-        if [ "$package" != libclang-rt-dev ] || known_to_apt "$package" >/dev/null 2>&1; then
-            known="$known $package"
-        fi
-    done
-    $apt install -y --no-install-recommends $known </dev/null
+apt_get() {
+    # A package manager that is busy elsewhere (unattended upgrades) is waited for.
+    $as_root DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a \
+        apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >>"$log" 2>&1
 }
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# Without the newest lists, what is known may do; without any, the next step tells.
+apt_get update || true
+known=
+for package in $packages; do
+    if [ "$package" != libclang-rt-dev ] || apt-cache show "$package" >/dev/null 2>&1; then
+        known="$known $package"
+    fi
+done
+# shellcheck disable=SC2086  # a list of words, on purpose
+if ! apt_get install --no-install-recommends $known; then
+    cat "$log" >&2
+    echo "apt-get could not install:$known" >&2
+    exit 1
+fi
