@@ -1,12 +1,28 @@
 /* Registration of the module and its parts, nothing else. */
 #include "state.h"
 
+#include "credentials.h"
 #include "functions.h"
+#include "type_identity.h"
+#include "type_key.h"
+#include "type_keyring.h"
+#include "type_rejection.h"
+
+/* Each adds its part to the module. */
+static int (*const parts[])(PyObject *module) = {
+    fta_add_functions, fta_add_credentials, fta_add_identity,
+    fta_add_rejection, fta_add_key,         fta_add_keyring,
+};
 
 static int
 module_exec(PyObject *module)
 {
-    return fta_add_functions(module);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i](module) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static int

@@ -7,7 +7,13 @@
 #include <Python.h>
 
 /* X(C type, name): every member is one owned reference or NULL. */
-#define FTA_STATE_LIST(X)
+#define FTA_STATE_LIST(X)                                                      \
+    X(PyTypeObject, identity_type)                                             \
+    X(PyTypeObject, key_type)                                                  \
+    X(PyTypeObject, keyring_type)                                              \
+    X(PyTypeObject, rejection_type)                                            \
+    X(PyObject, rejections) /* a tuple in the order of FTA_REJECTION_LIST */   \
+    X(PyObject, roles)      /* a tuple of str in the order of FTA_ROLE_LIST */
 
 typedef struct fta_state {
 #define X(type, name) type *name;

@@ -6,12 +6,80 @@
 #ifndef FTA_STATUS_H
 #define FTA_STATUS_H
 
+/* What can be wrong with a token. Stable names: in lower case they are what
+ * the log and Rejection.reason say. */
+#define FTA_REJECTION_LIST(X)                                                  \
+    X(TOO_LONG, "the token is longer than this application takes")             \
+    X(NOT_THREE_SEGMENTS, "the token is not three non-empty segments")         \
+    X(BASE64URL_INVALID, "a segment is not canonical base64url")               \
+    X(JSON_INVALID, "the header or the claims are not valid JSON")             \
+    X(JSON_NOT_OBJECT, "the header or the claims are not a JSON object")       \
+    X(JSON_NOT_UTF8, "the header or the claims are not valid Unicode")         \
+    X(JSON_TOO_DEEP, "the header or the claims are nested too deeply")         \
+    X(JSON_NAME_REPEATED, "the header or the claims have a repeated name")     \
+    X(JSON_NUMBER_TOO_LONG, "the header or the claims have a huge number")     \
+    X(ALGORITHM_MISSING, "the header has no algorithm that is a string")       \
+    X(ALGORITHM_MISMATCH, "the algorithm is not the one of the key")           \
+    X(CRIT_REFUSED, "the header has critical extensions")                      \
+    X(B64_REFUSED, "the header has the b64 extension")                         \
+    X(TYP_INVALID, "the header says this is another kind of token")            \
+    X(KID_INVALID, "the key id is not a string")                               \
+    X(KID_UNKNOWN, "the key id is none of this application's keys")            \
+    X(SIGNATURE_MISMATCH, "the signature does not match")                      \
+    X(EXP_MISSING, "the token never expires")                                  \
+    X(EXP_INVALID, "exp is not a finite number")                               \
+    X(NBF_INVALID, "nbf is not a finite number")                               \
+    X(IAT_INVALID, "iat is not a finite number")                               \
+    X(ISS_INVALID, "iss is not a string")                                      \
+    X(SUB_INVALID, "sub is not a string")                                      \
+    X(JTI_INVALID, "jti is not a string")                                      \
+    X(AUD_INVALID, "aud is neither a string nor an array of strings")          \
+    X(ISS_MISMATCH, "the token is from another issuer or names none")          \
+    X(AUD_MISMATCH, "the token is for another audience or names none")         \
+    X(AUD_UNEXPECTED, "the token is for an audience and none is configured")   \
+    X(TENANT_ID_MISSING, "the token has no tenant_id")                         \
+    X(TENANT_ID_INVALID, "tenant_id is not a UUID string")                     \
+    X(USER_ID_MISSING, "the token has no user_id")                             \
+    X(USER_ID_INVALID, "user_id is not a UUID string")                         \
+    X(ROLE_INVALID, "role is not a known role")                                \
+    X(NOT_YET_VALID, "the token is not valid yet")                             \
+    X(EXPIRED, "the token has expired")
+
+/* What can be wrong with a key, a payload to sign or a stored password. */
+#define FTA_TOKEN_ERROR_LIST(X)                                                \
+    X(ALGORITHM_UNKNOWN, "must be one of HS256, HS384, HS512, RS256, RS384, "  \
+                         "RS512, PS256, PS384, PS512, ES256, ES384, ES512, "   \
+                         "EdDSA")                                              \
+    X(ALGORITHM_NOT_HMAC, "is not for a secret: a secret serves HS256, "       \
+                          "HS384 or HS512")                                    \
+    X(ALGORITHM_HMAC, "is for a secret, not for a key pair")                   \
+    X(SECRET_TOO_SHORT, "is shorter than the hash of its algorithm: 32 bytes " \
+                        "for HS256, 48 for HS384, 64 for HS512")               \
+    X(SECRET_EMPTY, "is empty")                                                \
+    X(SECRET_TOO_LONG, "is longer than 64 KiB")                                \
+    X(SECRET_IS_KEY, "is the text of a key pair or certificate, not a secret") \
+    X(KID_MALFORMED, "must be 1 to 255 bytes of UTF-8 without control "        \
+                     "characters")                                             \
+    X(KEYRING_EMPTY, "must hold at least one key")                             \
+    X(KID_REPEATED, "hold two keys with one kid and one algorithm")            \
+    X(CANNOT_SIGN, "this key cannot sign: it is a public key, or this libjwt " \
+                   "does not know its algorithm")                              \
+    X(SIGNED_OTHERWISE, "cannot be signed unchanged: libjwt carries no "       \
+                        "\\u0000, no integer beyond 64 bits and no number "    \
+                        "beyond a double")                                     \
+    X(PASSWORD_TOO_LONG, "is longer than 64 KiB")                              \
+    X(ITERATIONS_INVALID, "must be from 1,000 to 100,000,000")                 \
+    X(STORED_MALFORMED, "is not a string made by hash_password")
+
 #define FTA_STATUS_LIST(X)                                                     \
     X(OK, "ok")                                                                \
     X(NO_MEMORY, "out of memory")                                              \
     X(BAD_ARGUMENT, "bad argument")                                            \
     X(CRYPTO, "the crypto library refused an operation")                       \
     X(SYSTEM, "the operating system refused an operation")                     \
+    X(STOPPED, "the caller stopped the operation")                             \
+    FTA_REJECTION_LIST(X)                                                      \
+    FTA_TOKEN_ERROR_LIST(X)                                                    \
     X(BAD_RATE, "not a rate")                                                  \
     /* Redis: the way there */                                                 \
     X(REDIS_UNREACHABLE, "Redis cannot be reached")                            \

@@ -1,0 +1,156 @@
+#include "convert.h"
+
+#include "errors.h"
+
+bool
+fta_utf8_from_str(PyObject *value, const char *argument, fta_text *out)
+{
+    if (!PyUnicode_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be str, not %.100s", argument,
+                     Py_TYPE(value)->tp_name);
+        return false;
+    }
+    Py_ssize_t length;
+    out->data = PyUnicode_AsUTF8AndSize(value, &length);
+    if (out->data == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+            PyErr_Format(PyExc_ValueError, "%s has lone surrogates", argument);
+        }
+        return false;
+    }
+    out->length = (size_t)length;
+    return true;
+}
+
+bool
+fta_octets_from_object(PyObject *value, const char *argument, fta_text *out,
+                       PyObject **holder)
+{
+    *holder = NULL;
+    if (PyUnicode_Check(value)) {
+        if (PyUnicode_READY(value) < 0) {
+            return false;
+        }
+        if (PyUnicode_KIND(value) == PyUnicode_1BYTE_KIND) {
+            out->data = (const char *)PyUnicode_1BYTE_DATA(value);
+            out->length = (size_t)PyUnicode_GET_LENGTH(value);
+            return true;
+        }
+        *holder = value =
+            PyUnicode_AsEncodedString(value, "latin-1", "replace");
+        if (value == NULL) {
+            return false;
+        }
+    } else if (!PyBytes_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be str or bytes, not %.100s",
+                     argument, Py_TYPE(value)->tp_name);
+        return false;
+    }
+    out->data = PyBytes_AS_STRING(value);
+    out->length = (size_t)PyBytes_GET_SIZE(value);
+    return true;
+}
+
+static PyObject *
+integer_from_text(fta_text text)
+{
+    /* Eighteen digits always fit. */
+    if (text.length <= 18) {
+        long long value = 0;
+        bool negative = text.data[0] == '-';
+        for (size_t i = negative; i < text.length; i++) {
+            value = value * 10 + (text.data[i] - '0');
+        }
+        return PyLong_FromLongLong(negative ? -value : value);
+    }
+    char digits[FTA_JSON_NUMBER + 1];
+    memcpy(digits, text.data, text.length);
+    digits[text.length] = '\0';
+    return PyLong_FromString(digits, NULL, 10);
+}
+
+static PyObject *
+real_from_text(fta_text text)
+{
+    double value;
+    fta_status status = fta_json_double(text, &value);
+    return status == FTA_OK ? PyFloat_FromDouble(value)
+                            : fta_raise(status, NULL);
+}
+
+static PyObject *
+value_from_event(const fta_json_event *event)
+{
+    switch (event->kind) {
+    case FTA_JSON_OBJECT:
+        return PyDict_New();
+    case FTA_JSON_ARRAY:
+        return PyList_New(0);
+    case FTA_JSON_INTEGER:
+        return integer_from_text(event->text);
+    case FTA_JSON_REAL:
+        return real_from_text(event->text);
+    case FTA_JSON_TRUE:
+        return Py_NewRef(Py_True);
+    case FTA_JSON_FALSE:
+        return Py_NewRef(Py_False);
+    case FTA_JSON_NULL:
+        return Py_NewRef(Py_None);
+    default:
+        return PyUnicode_DecodeUTF8(event->text.data,
+                                    (Py_ssize_t)event->text.length, NULL);
+    }
+}
+
+/* Puts a value where it belongs; takes over the reference. */
+static bool
+place(fta_builder *builder, PyObject *value)
+{
+    if (builder->root == NULL) {
+        builder->root = value;
+        return true;
+    }
+    PyObject *container = builder->containers[builder->depth - 1];
+    int result;
+    if (PyDict_Check(container)) {
+        result = PyDict_SetItem(container, builder->name, value);
+        Py_CLEAR(builder->name);
+    } else {
+        result = PyList_Append(container, value);
+    }
+    Py_DECREF(value);
+    return result == 0;
+}
+
+bool
+fta_builder_accept(void *context, const fta_json_event *event)
+{
+    fta_builder *builder = context;
+    if (event->kind == FTA_JSON_OBJECT_END ||
+        event->kind == FTA_JSON_ARRAY_END) {
+        builder->depth--;
+        return true;
+    }
+    PyObject *value = value_from_event(event);
+    if (value == NULL) {
+        return false;
+    }
+    if (event->kind == FTA_JSON_NAME) {
+        builder->name = value;
+        return true;
+    }
+    if (!place(builder, value)) {
+        return false;
+    }
+    if (event->kind == FTA_JSON_OBJECT || event->kind == FTA_JSON_ARRAY) {
+        builder->containers[builder->depth++] = value;
+    }
+    return true;
+}
+
+void
+fta_builder_clear(fta_builder *builder)
+{
+    Py_CLEAR(builder->root);
+    Py_CLEAR(builder->name);
+}

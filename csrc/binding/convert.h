@@ -1,0 +1,36 @@
+/* Between C values and Python objects. */
+#ifndef FTA_BINDING_CONVERT_H
+#define FTA_BINDING_CONVERT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+
+#include "../core/json.h"
+#include "../core/text.h"
+
+/* A str as UTF-8; the text lives as long as the str. TypeError that names the
+ * argument for another type, ValueError for lone surrogates. */
+bool fta_utf8_from_str(PyObject *value, const char *argument, fta_text *out);
+
+/* The characters of a str, or the octets of a bytes object, an octet each: as
+ * they came over the wire. A character beyond Latin-1 becomes '?', which is
+ * foreign to every token. *holder is NULL or a new reference that must
+ * outlive the text. TypeError that names the argument for another type. */
+bool fta_octets_from_object(PyObject *value, const char *argument,
+                            fta_text *out, PyObject **holder);
+
+/* Builds Python objects from the events of a JSON text: a sink's context. */
+typedef struct fta_builder {
+    PyObject *root;                       /* Owned; NULL before the first */
+    PyObject *name;                       /* Owned; of the pending member */
+    PyObject *containers[FTA_JSON_DEPTH]; /* Borrowed: root holds them all */
+    unsigned depth;
+} fta_builder;
+
+/* An fta_json_sink's accept: false with an exception set. */
+bool fta_builder_accept(void *builder, const fta_json_event *event);
+void fta_builder_clear(fta_builder *builder);
+
+#endif

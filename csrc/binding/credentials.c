@@ -1,0 +1,142 @@
+#include "credentials.h"
+
+#include "convert.h"
+#include "errors.h"
+
+#include "../core/bearer.h"
+#include "../core/password.h"
+
+PyDoc_STRVAR(hash_password_doc,
+             "hash_password(password, iterations)\n--\n\n"
+             "A salted PBKDF2-HMAC-SHA512 hash as a PHC string. Other threads\n"
+             "run meanwhile.");
+
+static PyObject *
+hash_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"password", "iterations", NULL};
+    PyObject *password;
+    Py_ssize_t iterations;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Sn:hash_password", keywords,
+                                     &password, &iterations)) {
+        return NULL;
+    }
+    fta_text text = {PyBytes_AS_STRING(password),
+                     (size_t)PyBytes_GET_SIZE(password)};
+    char stored[FTA_PASSWORD_STORED_MAX];
+    size_t length;
+    fta_status status = FTA_ITERATIONS_INVALID;
+    if (iterations >= 0 && iterations <= FTA_PASSWORD_ITERATIONS_MAX) {
+        Py_BEGIN_ALLOW_THREADS
+        status = fta_password_hash(text, (uint32_t)iterations, stored, &length);
+        Py_END_ALLOW_THREADS
+    }
+    if (status != FTA_OK) {
+        return fta_raise(status, status == FTA_ITERATIONS_INVALID ? "iterations"
+                                                                  : "password");
+    }
+    return PyUnicode_FromStringAndSize(stored, (Py_ssize_t)length);
+}
+
+PyDoc_STRVAR(verify_password_doc,
+             "verify_password(password, stored)\n--\n\n"
+             "Whether it is the password of a stored string, compared in\n"
+             "constant time. ValueError for a string that hash_password did\n"
+             "not make. Other threads run meanwhile.");
+
+static PyObject *
+verify_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"password", "stored", NULL};
+    PyObject *password, *stored;
+    fta_text kept;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "SO:verify_password",
+                                     keywords, &password, &stored) ||
+        !fta_utf8_from_str(stored, "stored", &kept)) {
+        return NULL;
+    }
+    fta_text text = {PyBytes_AS_STRING(password),
+                     (size_t)PyBytes_GET_SIZE(password)};
+    bool matches;
+    fta_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = fta_password_verify(text, kept, &matches);
+    Py_END_ALLOW_THREADS
+    if (status != FTA_OK) {
+        return fta_raise(status, "stored");
+    }
+    return PyBool_FromLong(matches);
+}
+
+PyDoc_STRVAR(password_iterations_doc,
+             "password_iterations(stored)\n--\n\n"
+             "The iterations of a stored string, to tell whether it wants\n"
+             "renewing. ValueError for a string that hash_password did not\n"
+             "make.");
+
+static PyObject *
+password_iterations(PyObject *Py_UNUSED(module), PyObject *args,
+                    PyObject *kwargs)
+{
+    static char *keywords[] = {"stored", NULL};
+    PyObject *stored;
+    fta_text kept;
+    uint32_t iterations;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:password_iterations",
+                                     keywords, &stored) ||
+        !fta_utf8_from_str(stored, "stored", &kept)) {
+        return NULL;
+    }
+    fta_status status = fta_password_iterations(kept, &iterations);
+    if (status != FTA_OK) {
+        return fta_raise(status, "stored");
+    }
+    return PyLong_FromUnsignedLong(iterations);
+}
+
+PyDoc_STRVAR(parse_bearer_doc,
+             "parse_bearer(authorization)\n--\n\n"
+             "The token in the value of an Authorization header; None when\n"
+             "the scheme is another one or nothing follows it.");
+
+static PyObject *
+parse_bearer(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"authorization", NULL};
+    PyObject *value, *holder, *result;
+    fta_text text;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U:parse_bearer", keywords,
+                                     &value) ||
+        !fta_octets_from_object(value, "authorization", &text, &holder)) {
+        return NULL;
+    }
+    fta_text token = fta_bearer_token(text);
+    if (token.data == NULL) {
+        result = Py_NewRef(Py_None);
+    } else {
+        /* An octet is a character, so that the places are the same. */
+        Py_ssize_t start = token.data - text.data;
+        result =
+            PyUnicode_Substring(value, start, start + (Py_ssize_t)token.length);
+    }
+    Py_XDECREF(holder);
+    return result;
+}
+
+static PyMethodDef functions[] = {
+    {"hash_password", (PyCFunction)(void (*)(void))hash_password,
+     METH_VARARGS | METH_KEYWORDS, hash_password_doc},
+    {"verify_password", (PyCFunction)(void (*)(void))verify_password,
+     METH_VARARGS | METH_KEYWORDS, verify_password_doc},
+    {"password_iterations", (PyCFunction)(void (*)(void))password_iterations,
+     METH_VARARGS | METH_KEYWORDS, password_iterations_doc},
+    {"parse_bearer", (PyCFunction)(void (*)(void))parse_bearer,
+     METH_VARARGS | METH_KEYWORDS, parse_bearer_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+fta_add_credentials(PyObject *module)
+{
+    return PyModule_AddFunctions(module, functions);
+}

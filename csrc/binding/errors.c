@@ -1,0 +1,38 @@
+#include "errors.h"
+
+/* Every status that is not here is a ValueError. */
+static const struct {
+    fta_status status;
+    PyObject **exception;
+} exceptions[] = {
+    {FTA_NO_MEMORY, &PyExc_MemoryError},
+    {FTA_CRYPTO, &PyExc_RuntimeError},
+    {FTA_SYSTEM, &PyExc_OSError},
+};
+
+static PyObject *
+exception_of(fta_status status)
+{
+    for (size_t i = 0; i < sizeof exceptions / sizeof *exceptions; i++) {
+        if (exceptions[i].status == status) {
+            return *exceptions[i].exception;
+        }
+    }
+    return PyExc_ValueError;
+}
+
+PyObject *
+fta_raise(fta_status status, const char *subject)
+{
+    /* Whoever stopped the core has said why. */
+    if (status == FTA_STOPPED && PyErr_Occurred()) {
+        return NULL;
+    }
+    PyObject *exception = exception_of(status);
+    if (subject == NULL) {
+        PyErr_SetString(exception, fta_status_text(status));
+    } else {
+        PyErr_Format(exception, "%s %s", subject, fta_status_text(status));
+    }
+    return NULL;
+}

@@ -1,0 +1,46 @@
+/* Identity: who a request is. */
+#ifndef FTA_TYPE_IDENTITY_H
+#define FTA_TYPE_IDENTITY_H
+
+#include "state.h"
+
+#include "../core/claims.h"
+#include "../core/uuid.h"
+
+#define FTA_SOURCE_LIST(X)                                                     \
+    X(TOKEN, "token")                                                          \
+    X(HEADERS, "headers")                                                      \
+    X(LOCAL, "local")
+
+typedef enum fta_source {
+#define X(name, text) FTA_SOURCE_##name,
+    FTA_SOURCE_LIST(X)
+#undef X
+        FTA_SOURCE_COUNT
+} fta_source;
+
+typedef struct fta_identity {
+    PyObject_HEAD
+    fta_uuid tenant_id;
+    fta_uuid user_id;
+    fta_role role;
+    fta_source source;
+    double expires_at; /* seconds since 1970; NaN: it does not expire */
+} fta_identity;
+
+int fta_add_identity(PyObject *module);
+
+/* The Identity inside an object; NULL, with no exception set, for an object
+ * of another type. */
+static inline const fta_identity *
+fta_identity_of(const fta_state *state, PyObject *object)
+{
+    return Py_IS_TYPE(object, state->identity_type)
+               ? (const fta_identity *)(void *)object
+               : NULL;
+}
+
+/* A new Identity from verified claims. */
+PyObject *fta_identity_from_claims(fta_state *state, const fta_claims *claims);
+
+#endif

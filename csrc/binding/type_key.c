@@ -1,0 +1,184 @@
+#include "type_key.h"
+
+#include "convert.h"
+#include "errors.h"
+
+typedef struct key_object {
+    PyObject_HEAD
+    fta_key *key; /* Owned */
+} key_object;
+
+const fta_key *
+fta_key_of(const fta_state *state, PyObject *object)
+{
+    return Py_IS_TYPE(object, state->key_type) ? ((key_object *)object)->key
+                                               : NULL;
+}
+
+static void
+key_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    fta_key_free(((key_object *)self)->key);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Takes over the key. */
+static PyObject *
+key_object_new(fta_state *state, fta_key *key)
+{
+    key_object *self = PyObject_New(key_object, state->key_type);
+    if (self == NULL) {
+        fta_key_free(key);
+        return NULL;
+    }
+    self->key = key;
+    return (PyObject *)self;
+}
+
+static const fta_algorithm *
+read_algorithm(PyObject *value)
+{
+    fta_text name;
+    if (!fta_utf8_from_str(value, "algorithm", &name)) {
+        return NULL;
+    }
+    const fta_algorithm *algorithm = fta_algorithm_find(name);
+    if (algorithm == NULL) {
+        fta_raise(FTA_ALGORITHM_UNKNOWN, "algorithm");
+    }
+    return algorithm;
+}
+
+/* NULL and None mean: derive one. */
+static bool
+read_kid(PyObject *value, fta_text *out)
+{
+    *out = (fta_text){NULL, 0};
+    return value == NULL || value == Py_None ||
+           fta_utf8_from_str(value, "kid", out);
+}
+
+/* Which argument a status is about. */
+static const char *
+subject_of(fta_status status, const char *material)
+{
+    switch (status) {
+    case FTA_ALGORITHM_NOT_HMAC:
+    case FTA_ALGORITHM_HMAC:
+        return "algorithm";
+    case FTA_KID_MALFORMED:
+        return "kid";
+    case FTA_NO_MEMORY:
+        return NULL;
+    default:
+        return material;
+    }
+}
+
+PyDoc_STRVAR(key_secret_doc,
+             "secret(algorithm, secret, *, kid=None, allow_weak=False)\n--\n\n"
+             "A key for HS256, HS384 or HS512. ValueError when the secret is\n"
+             "shorter than the hash (32, 48, 64 bytes), unless allow_weak,\n"
+             "and when it is the text of a public or private key.");
+
+static PyObject *
+key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"algorithm", "secret", "kid", "allow_weak",
+                               NULL};
+    PyObject *name, *secret, *kid_value = NULL;
+    int allow_weak = 0;
+    fta_text kid;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OS|$Op:secret", keywords,
+                                     &name, &secret, &kid_value, &allow_weak) ||
+        !read_kid(kid_value, &kid)) {
+        return NULL;
+    }
+    const fta_algorithm *algorithm = read_algorithm(name);
+    if (algorithm == NULL) {
+        return NULL;
+    }
+    fta_key *key;
+    fta_status status = fta_key_from_secret(
+        algorithm, kid, (const uint8_t *)PyBytes_AS_STRING(secret),
+        (size_t)PyBytes_GET_SIZE(secret), allow_weak, &key);
+    if (status != FTA_OK) {
+        return fta_raise(status, subject_of(status, "secret"));
+    }
+    return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
+}
+
+static PyObject *
+get_algorithm(PyObject *self, void *Py_UNUSED(closure))
+{
+    fta_text name = fta_key_algorithm(((key_object *)self)->key)->name;
+    return PyUnicode_FromStringAndSize(name.data, (Py_ssize_t)name.length);
+}
+
+static PyObject *
+get_kid(PyObject *self, void *Py_UNUSED(closure))
+{
+    fta_text kid = fta_key_id(((key_object *)self)->key);
+    return PyUnicode_FromStringAndSize(kid.data, (Py_ssize_t)kid.length);
+}
+
+static PyObject *
+get_can_sign(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(fta_key_can_sign(((key_object *)self)->key));
+}
+
+static PyObject *
+key_repr(PyObject *self)
+{
+    const fta_key *key = ((key_object *)self)->key;
+    return PyUnicode_FromFormat("<Key %s kid=%s>",
+                                fta_key_algorithm(key)->name.data,
+                                fta_key_id(key).data);
+}
+
+static PyGetSetDef key_getset[] = {
+    {"algorithm", get_algorithm, NULL,
+     "The one algorithm it serves, as in 'HS256'.", NULL},
+    {"kid", get_kid, NULL, "Its id in token headers.", NULL},
+    {"can_sign", get_can_sign, NULL,
+     "Whether it is a secret or private key and the libjwt that is loaded\n"
+     "signs with its algorithm.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef key_methods[] = {
+    {"secret", (PyCFunction)(void (*)(void))key_secret,
+     METH_VARARGS | METH_KEYWORDS | METH_CLASS, key_secret_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(key_doc, "One key, bound to one algorithm. Immutable; secrets "
+                      "are wiped when it is freed.");
+
+static PyType_Slot key_slots[] = {
+    {Py_tp_doc, (void *)key_doc},         {Py_tp_dealloc, (void *)key_dealloc},
+    {Py_tp_repr, (void *)key_repr},       {Py_tp_getset, (void *)key_getset},
+    {Py_tp_methods, (void *)key_methods}, {0, NULL},
+};
+
+static PyType_Spec key_spec = {
+    .name = "flask_tenant_auth._core.Key",
+    .basicsize = sizeof(key_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = key_slots,
+};
+
+int
+fta_add_key(PyObject *module)
+{
+    fta_state *state = fta_state_of_module(module);
+    state->key_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &key_spec, NULL);
+    return state->key_type == NULL ? -1
+                                   : PyModule_AddType(module, state->key_type);
+}

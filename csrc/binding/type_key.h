@@ -1,0 +1,15 @@
+/* Key: one key bound to one algorithm. */
+#ifndef FTA_TYPE_KEY_H
+#define FTA_TYPE_KEY_H
+
+#include "state.h"
+
+#include "../core/key.h"
+
+int fta_add_key(PyObject *module);
+
+/* The key inside a Key, borrowed from it; NULL, with no exception set, for an
+ * object of another type. */
+const fta_key *fta_key_of(const fta_state *state, PyObject *object);
+
+#endif

@@ -1,0 +1,266 @@
+#include "claims.h"
+
+#include <math.h>
+
+static const fta_text role_texts[] = {
+#define X(name, text) {text, sizeof(text) - 1},
+    FTA_ROLE_LIST(X)
+#undef X
+};
+
+const char *
+fta_role_text(fta_role role)
+{
+    size_t index = (size_t)role;
+    return index < FTA_ROLE_COUNT ? role_texts[index].data : "";
+}
+
+bool
+fta_role_parse(fta_text text, fta_role *out)
+{
+    for (size_t i = 0; i < FTA_ROLE_COUNT; i++) {
+        if (fta_text_equal(text, role_texts[i])) {
+            *out = (fta_role)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+typedef enum claim {
+    OTHER,
+    EXP,
+    NBF,
+    IAT,
+    ISS,
+    SUB,
+    JTI,
+    AUD,
+    TENANT_ID,
+    USER_ID,
+    ROLE
+} claim;
+
+/* What one pass has found so far. */
+typedef struct reading {
+    const fta_claim_rules *rules;
+    fta_claims claims;
+    double not_before;
+    unsigned present; /* bit per claim */
+    bool audience_matches;
+} reading;
+
+static claim
+claim_of(fta_text name)
+{
+    switch (name.length) {
+    case 3:
+        if (fta_text_is(name, "exp")) {
+            return EXP;
+        }
+        if (fta_text_is(name, "iat")) {
+            return IAT;
+        }
+        if (fta_text_is(name, "nbf")) {
+            return NBF;
+        }
+        if (fta_text_is(name, "iss")) {
+            return ISS;
+        }
+        if (fta_text_is(name, "aud")) {
+            return AUD;
+        }
+        if (fta_text_is(name, "sub")) {
+            return SUB;
+        }
+        if (fta_text_is(name, "jti")) {
+            return JTI;
+        }
+        return OTHER;
+    case 4:
+        return fta_text_is(name, "role") ? ROLE : OTHER;
+    case 7:
+        return fta_text_is(name, "user_id") ? USER_ID : OTHER;
+    case 9:
+        return fta_text_is(name, "tenant_id") ? TENANT_ID : OTHER;
+    default:
+        return OTHER;
+    }
+}
+
+static fta_status
+read_date(const fta_json_event *event, fta_status invalid, double *out)
+{
+    if (event->kind != FTA_JSON_INTEGER && event->kind != FTA_JSON_REAL) {
+        return invalid;
+    }
+    fta_status status = fta_json_double(event->text, out);
+    if (status != FTA_OK) {
+        return status;
+    }
+    return isfinite(*out) ? FTA_OK : invalid;
+}
+
+static void
+match_audience(reading *found, fta_text audience)
+{
+    for (size_t i = 0; i < found->rules->audience_count; i++) {
+        if (fta_text_equal(audience, found->rules->audiences[i])) {
+            found->audience_matches = true;
+        }
+    }
+}
+
+/* The value, or the first event of the value, of a claim at the top level. */
+static fta_status
+read_claim(reading *found, claim which, const fta_json_event *event)
+{
+    bool is_string = event->kind == FTA_JSON_STRING;
+    double ignored;
+    found->present |= 1u << which;
+    switch (which) {
+    case EXP:
+        return read_date(event, FTA_EXP_INVALID, &found->claims.expires_at);
+    case NBF:
+        return read_date(event, FTA_NBF_INVALID, &found->not_before);
+    case IAT:
+        return read_date(event, FTA_IAT_INVALID, &ignored);
+    case ISS:
+        if (!is_string) {
+            return FTA_ISS_INVALID;
+        }
+        return found->rules->issuer.data == NULL ||
+                       fta_text_equal(event->text, found->rules->issuer)
+                   ? FTA_OK
+                   : FTA_ISS_MISMATCH;
+    case SUB:
+        return is_string ? FTA_OK : FTA_SUB_INVALID;
+    case JTI:
+        return is_string ? FTA_OK : FTA_JTI_INVALID;
+    case AUD:
+        if (is_string) {
+            match_audience(found, event->text);
+            return FTA_OK;
+        }
+        return event->kind == FTA_JSON_ARRAY ? FTA_OK : FTA_AUD_INVALID;
+    case TENANT_ID:
+        return is_string && fta_uuid_parse(event->text.data, event->text.length,
+                                           &found->claims.tenant_id)
+                   ? FTA_OK
+                   : FTA_TENANT_ID_INVALID;
+    case USER_ID:
+        return is_string && fta_uuid_parse(event->text.data, event->text.length,
+                                           &found->claims.user_id)
+                   ? FTA_OK
+                   : FTA_USER_ID_INVALID;
+    case ROLE:
+        return is_string && fta_role_parse(event->text, &found->claims.role)
+                   ? FTA_OK
+                   : FTA_ROLE_INVALID;
+    default:
+        return FTA_OK;
+    }
+}
+
+/* The rules that need the whole payload, expiry last. */
+static fta_status
+judge(const reading *found, double now)
+{
+    const fta_claim_rules *rules = found->rules;
+#define HAS(claim) ((found->present >> (claim) & 1u) != 0)
+    if (!HAS(TENANT_ID)) {
+        return FTA_TENANT_ID_MISSING;
+    }
+    if (!HAS(USER_ID)) {
+        return FTA_USER_ID_MISSING;
+    }
+    if (!HAS(EXP)) {
+        return FTA_EXP_MISSING;
+    }
+    if (rules->issuer.data != NULL && !HAS(ISS)) {
+        return FTA_ISS_MISMATCH;
+    }
+    if (rules->audience_count == 0 && HAS(AUD)) {
+        return FTA_AUD_UNEXPECTED;
+    }
+    if (rules->audience_count != 0 && !found->audience_matches) {
+        return FTA_AUD_MISMATCH;
+    }
+    if (HAS(NBF) && now + rules->leeway < found->not_before) {
+        return FTA_NOT_YET_VALID;
+    }
+#undef HAS
+    return now >= found->claims.expires_at + rules->leeway ? FTA_EXPIRED
+                                                           : FTA_OK;
+}
+
+static fta_status
+read_events(fta_json *reader, reading *found, const fta_json_sink *sink)
+{
+    unsigned depth = 0;
+    claim current = OTHER;
+    /* The first wrong claim is kept until the end: a payload that is no JSON
+     * at all is reported as that. */
+    fta_status wrong = FTA_OK;
+    for (;;) {
+        fta_json_event event;
+        fta_status status = fta_json_next(reader, &event);
+        if (status != FTA_OK) {
+            return status;
+        }
+        if (event.kind == FTA_JSON_END) {
+            return wrong;
+        }
+        if (depth == 0 && event.kind != FTA_JSON_OBJECT) {
+            return FTA_JSON_NOT_OBJECT;
+        }
+        if (sink != NULL && !sink->accept(sink->context, &event)) {
+            return FTA_STOPPED;
+        }
+        if (event.kind == FTA_JSON_OBJECT_END ||
+            event.kind == FTA_JSON_ARRAY_END) {
+            depth--;
+            continue;
+        }
+        status = FTA_OK;
+        if (depth == 1) {
+            if (event.kind == FTA_JSON_NAME) {
+                current = claim_of(event.text);
+            } else {
+                status = read_claim(found, current, &event);
+            }
+        } else if (depth == 2 && current == AUD) {
+            /* An element of the array, whose first event told its kind. */
+            if (event.kind == FTA_JSON_STRING) {
+                match_audience(found, event.text);
+            } else {
+                status = FTA_AUD_INVALID;
+            }
+        }
+        if (wrong == FTA_OK) {
+            wrong = status;
+        }
+        if (event.kind == FTA_JSON_OBJECT || event.kind == FTA_JSON_ARRAY) {
+            depth++;
+        }
+    }
+}
+
+fta_status
+fta_claims_read(char *payload, size_t size, const fta_claim_rules *rules,
+                const fta_json_seed *seed, double now,
+                const fta_json_sink *sink, fta_claims *out)
+{
+    reading found = {.rules = rules};
+    fta_json reader;
+    fta_json_start(&reader, payload, size, seed);
+    fta_status status = read_events(&reader, &found, sink);
+    fta_json_finish(&reader);
+    if (status == FTA_OK) {
+        status = judge(&found, now);
+    }
+    if (status == FTA_OK) {
+        *out = found.claims;
+    }
+    return status;
+}
