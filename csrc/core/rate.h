@@ -75,7 +75,7 @@ const char *fta_strategy_name(fta_strategy strategy);
  *     unit    = "second" / "minute" / "hour" / "day" / "month" / "year"
  *               (any case, with or without a plural s; a month is 30 days,
  *               a year 365)
- *     separator = ";" / "," / "|" / "or"
+ *     separator = ";" / ","
  *
  * with white space wherever two parts meet. Writes at most capacity rates and
  * their number. FTA_BAD_RATE leaves in *bad_at the offset where the text stops
@@ -136,5 +136,8 @@ int64_t fta_sliding_start(const fta_hit *hit, int64_t now_us);
 void fta_gcra_look(int64_t tat_us, const fta_hit *hit, int64_t now_us,
                    fta_verdict *verdict);
 int64_t fta_gcra_take(int64_t tat_us, const fta_hit *hit, int64_t now_us);
+
+/* The tat without a hit that it holds. */
+int64_t fta_gcra_take_back(int64_t tat_us, const fta_hit *hit);
 
 #endif
