@@ -3,6 +3,7 @@
 
 #include "credentials.h"
 #include "functions.h"
+#include "type_audit_log.h"
 #include "type_identity.h"
 #include "type_key.h"
 #include "type_keyring.h"
@@ -12,6 +13,7 @@
 static int (*const parts[])(PyObject *module) = {
     fta_add_functions, fta_add_credentials, fta_add_identity,
     fta_add_rejection, fta_add_key,         fta_add_keyring,
+    fta_add_audit_log,
 };
 
 static int

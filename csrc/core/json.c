@@ -7,6 +7,7 @@
 #endif
 
 #include "alloc.h"
+#include "utf8.h"
 
 enum {
     VALUE,        /* after a colon or an array's comma, or at the start */
@@ -283,35 +284,6 @@ read_escape(const char **in, const char *end, char **out)
     return FTA_OK;
 }
 
-/* The length of the well-formed UTF-8 sequence (Unicode, table 3-7) of more
- * than one octet at text; 0 if there is none. */
-static size_t
-utf8_length(const char *text, const char *end)
-{
-    size_t left = (size_t)(end - text);
-    const uint8_t *s = (const uint8_t *)text;
-#define TAIL(i) ((s[i] & 0xC0) == 0x80)
-    if (s[0] >= 0xC2 && s[0] <= 0xDF) {
-        return left >= 2 && TAIL(1) ? 2 : 0;
-    }
-    if (s[0] >= 0xE0 && s[0] <= 0xEF) {
-        if (left < 3 || !TAIL(1) || !TAIL(2) || (s[0] == 0xE0 && s[1] < 0xA0) ||
-            (s[0] == 0xED && s[1] > 0x9F)) {
-            return 0;
-        }
-        return 3;
-    }
-    if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        if (left < 4 || !TAIL(1) || !TAIL(2) || !TAIL(3) ||
-            (s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F)) {
-            return 0;
-        }
-        return 4;
-    }
-#undef TAIL
-    return 0;
-}
-
 /* Whether an octet stands for itself inside a string. */
 static bool
 is_plain(char c)
@@ -343,7 +315,7 @@ read_string(fta_json *reader, fta_text *string)
         } else if ((uint8_t)*in < 0x20) {
             return FTA_JSON_INVALID;
         } else {
-            size_t length = utf8_length(in, end);
+            size_t length = fta_utf8_length(in, end);
             if (length == 0) {
                 return FTA_JSON_NOT_UTF8;
             }

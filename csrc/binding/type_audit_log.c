@@ -1,0 +1,211 @@
+#include "type_audit_log.h"
+
+#include <structmember.h>
+
+#include "convert.h"
+#include "errors.h"
+#include "type_identity.h"
+
+#include "../core/audit_log.h"
+
+typedef struct audit_log {
+    PyObject_HEAD
+    PyObject *path;     /* Owned */
+    fta_audit_log *log; /* Owned */
+} audit_log;
+
+static PyObject *
+audit_log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"path", NULL};
+    PyObject *path, *encoded = NULL;
+    audit_log *self = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U:AuditLog", keywords,
+                                     &path) ||
+        !PyUnicode_FSConverter(path, (void *)&encoded)) {
+        return NULL;
+    }
+    self = (audit_log *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        goto done;
+    }
+    fta_text text = {PyBytes_AS_STRING(encoded),
+                     (size_t)PyBytes_GET_SIZE(encoded)};
+    fta_status status = fta_audit_log_open(text, &self->log);
+    if (status == FTA_SYSTEM) {
+        (void)PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+    } else if (status != FTA_OK) {
+        (void)fta_raise(status, "path: ");
+    }
+    if (status != FTA_OK) {
+        Py_CLEAR(self);
+        goto done;
+    }
+    self->path = Py_NewRef(path);
+done:
+    Py_DECREF(encoded);
+    return (PyObject *)self;
+}
+
+static void
+audit_log_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    fta_audit_log_close(((audit_log *)self)->log);
+    Py_CLEAR(((audit_log *)self)->path);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* A sentence about what has changed; None where nothing has. */
+static PyObject *
+sentence(const fta_audit_outcome *outcome)
+{
+    switch (outcome->news) {
+    case FTA_AUDIT_LOSING:
+        return PyUnicode_FromFormat("cannot be written, lines are being lost: "
+                                    "%s",
+                                    strerror(outcome->error));
+    case FTA_AUDIT_RESUMED:
+        return PyUnicode_FromFormat("is written again; %llu lines were lost",
+                                    (unsigned long long)outcome->lost);
+    case FTA_AUDIT_MOVED_OFF:
+        return PyUnicode_FromFormat("was moved away and cannot be made anew, "
+                                    "lines go on into the old file: %s",
+                                    strerror(outcome->error));
+    case FTA_AUDIT_NOTHING_NEW:
+        break;
+    }
+    Py_RETURN_NONE;
+}
+
+/* The arguments of write, in their order. */
+enum { METHOD, ENDPOINT, STATUS, IDENTITY, ADDRESS, USER_AGENT, REASON, COUNT };
+
+static const char *const names[COUNT] = {
+    "method",  "endpoint",   "status", "identity",
+    "address", "user_agent", "reason",
+};
+
+PyDoc_STRVAR(write_doc,
+             "write(method, endpoint, status, identity, address, user_agent,\n"
+             "      reason, /)\n--\n\n"
+             "One line about one request. The texts are native strings as\n"
+             "WSGI has them (PEP 3333: a character an octet), or None. What\n"
+             "the disk does never raises: the answer is a sentence for the\n"
+             "log when that has changed, else None. Other threads run\n"
+             "meanwhile.");
+
+static PyObject *
+audit_log_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    const fta_state *state = PyType_GetModuleState(Py_TYPE(self));
+    fta_audit_log *log = ((audit_log *)self)->log;
+    fta_audit_entry entry = {0};
+    fta_audit_outcome outcome;
+    fta_text *const texts[COUNT] = {
+        [METHOD] = &entry.method,         [ENDPOINT] = &entry.endpoint,
+        [ADDRESS] = &entry.address,       [REASON] = &entry.reason,
+        [USER_AGENT] = &entry.user_agent,
+    };
+    PyObject *holders[COUNT] = {NULL};
+    PyObject *result = NULL;
+
+    if (count != COUNT) {
+        PyErr_Format(PyExc_TypeError, "write takes %d arguments, not %zd",
+                     (int)COUNT, count);
+        goto done;
+    }
+    for (int i = 0; i < COUNT; i++) {
+        if (texts[i] != NULL && args[i] != Py_None &&
+            !fta_octets_from_object(args[i], names[i], texts[i], &holders[i])) {
+            goto done;
+        }
+    }
+    long status = PyLong_AsLong(args[STATUS]);
+    if (status == -1 && PyErr_Occurred()) {
+        goto done;
+    }
+    entry.http_status = status >= 0 && status <= 999 ? (int)status : 0;
+    if (args[IDENTITY] != Py_None) {
+        const fta_identity *identity = fta_identity_of(state, args[IDENTITY]);
+        if (identity == NULL) {
+            PyErr_Format(PyExc_TypeError,
+                         "identity must be Identity or None, not %.100s",
+                         Py_TYPE(args[IDENTITY])->tp_name);
+            goto done;
+        }
+        const char *role = fta_role_text(identity->role);
+        entry.role = (fta_text){role, strlen(role)};
+        entry.tenant_id = &identity->tenant_id;
+        entry.user_id = &identity->user_id;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    outcome = fta_audit_log_write(log, &entry);
+    Py_END_ALLOW_THREADS
+    result = sentence(&outcome);
+done:
+    for (int i = 0; i < COUNT; i++) {
+        Py_XDECREF(holders[i]);
+    }
+    return result;
+}
+
+PyDoc_STRVAR(reopen_doc,
+             "reopen()\n--\n\n"
+             "Let the next write look whether the path leads to another file\n"
+             "by now, which it otherwise does once a second.");
+
+static PyObject *
+audit_log_reopen(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    fta_audit_log_look(((audit_log *)self)->log);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef audit_log_methods[] = {
+    {"write", (PyCFunction)(void (*)(void))audit_log_write, METH_FASTCALL,
+     write_doc},
+    {"reopen", audit_log_reopen, METH_NOARGS, reopen_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef audit_log_members[] = {
+    {"path", T_OBJECT_EX, offsetof(audit_log, path), READONLY,
+     "The path as it was given."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(audit_log_doc,
+             "AuditLog(path)\n--\n\n"
+             "A file of JSON lines, one a request, each written at once and\n"
+             "whole, by any number of threads and processes. A file that was\n"
+             "moved away or removed is made anew within a second. OSError\n"
+             "where it cannot be opened to begin with.");
+
+static PyType_Slot audit_log_slots[] = {
+    {Py_tp_doc, (void *)audit_log_doc},
+    {Py_tp_new, (void *)audit_log_new},
+    {Py_tp_dealloc, (void *)audit_log_dealloc},
+    {Py_tp_methods, (void *)audit_log_methods},
+    {Py_tp_members, (void *)audit_log_members},
+    {0, NULL},
+};
+
+static PyType_Spec audit_log_spec = {
+    .name = "flask_tenant_auth._core.AuditLog",
+    .basicsize = sizeof(audit_log),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = audit_log_slots,
+};
+
+int
+fta_add_audit_log(PyObject *module)
+{
+    fta_state *state = fta_state_of_module(module);
+    state->audit_log_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &audit_log_spec, NULL);
+    return state->audit_log_type == NULL
+               ? -1
+               : PyModule_AddType(module, state->audit_log_type);
+}
