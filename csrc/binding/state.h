@@ -9,9 +9,13 @@
 /* X(C type, name): every member is one owned reference or NULL. */
 #define FTA_STATE_LIST(X)                                                      \
     X(PyTypeObject, audit_log_type)                                            \
+    X(PyTypeObject, decision_type)                                             \
     X(PyTypeObject, identity_type)                                             \
     X(PyTypeObject, key_type)                                                  \
     X(PyTypeObject, keyring_type)                                              \
+    X(PyTypeObject, limit_type)                                                \
+    X(PyTypeObject, limiter_type)                                              \
+    X(PyTypeObject, rate_type)                                                 \
     X(PyTypeObject, rejection_type)                                            \
     X(PyObject, rejections) /* a tuple in the order of FTA_REJECTION_LIST */   \
     X(PyObject, roles)      /* a tuple of str in the order of FTA_ROLE_LIST */

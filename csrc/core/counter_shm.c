@@ -90,7 +90,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics are needed");
 
 #define SLOTS_PER_BUCKET 15u
 #define TICK_US INT64_C(10000)
-#define TICKS_PER_SECOND 100u
+#define FRESH_US INT64_C(1000000)
 
 typedef struct slot {
     _Atomic uint64_t entry;
@@ -202,11 +202,11 @@ word_end_us(uint64_t word, int64_t now_us)
     return (tick_of(now_us) + ticks_left(word, now_us)) * TICK_US;
 }
 
-/* Rounds an end up, so that a window is never shorter than its period. */
+/* end_us is a whole number of ticks. */
 static inline uint64_t
 make_word(unsigned generation, int64_t end_us, uint64_t flags, uint32_t value)
 {
-    uint64_t end = (uint64_t)tick_of(end_us + TICK_US - 1) & WORD_END_MASK;
+    uint64_t end = (uint64_t)tick_of(end_us) & WORD_END_MASK;
     return (uint64_t)generation << WORD_GENERATION_SHIFT |
            end << WORD_END_SHIFT | flags | value;
 }
@@ -216,7 +216,7 @@ make_word(unsigned generation, int64_t end_us, uint64_t flags, uint32_t value)
 static inline uint64_t
 fresh_word(unsigned generation, int64_t now_us)
 {
-    return make_word(generation, now_us + TICKS_PER_SECOND * TICK_US, 0, 0);
+    return make_word(generation, now_us + FRESH_US, 0, 0);
 }
 
 static inline bool
@@ -457,7 +457,8 @@ window_step(uint64_t word, const fta_hit *hit, int64_t now_us,
     if (next == NULL || !verdict->allowed) {
         return;
     }
-    fta_window_take(&window, hit, now_us);
+    /* A window starts with the tick of its first hit. */
+    fta_window_take(&window, hit, tick_of(now_us) * TICK_US);
     verdict->remaining -= hit->cost;
     verdict->reset_after_us = window.end_us - now_us;
     *next = make_word(word_generation(word), window.end_us,
@@ -797,7 +798,7 @@ fta_status
 fta_counter_shm_private(size_t bytes, fta_counter_shm **out)
 {
     if (bytes < FTA_COUNTER_SHM_MIN || bytes > FTA_COUNTER_SHM_MAX) {
-        return FTA_BAD_ARGUMENT;
+        return FTA_SHM_BYTES_INVALID;
     }
     fta_counter_shm *counter = fta_calloc(1, sizeof *counter);
     if (counter == NULL) {

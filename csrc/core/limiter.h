@@ -7,16 +7,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "counter_shm.h"
 #include "rate.h"
 #include "status.h"
+#include "text.h"
+#include "uuid.h"
 
 /* Whose requests a limit counts. */
 typedef enum fta_per {
     FTA_PER_USER = 'u',
+    FTA_PER_MEMBER = 'm', /* A user, as one who shares a tenant's limit. */
     FTA_PER_TENANT = 't',
     FTA_PER_ADDRESS = 'a',
     FTA_PER_CUSTOM = 'c',
 } fta_per;
+
+/* Reads "user", "member", "tenant", "address" or "custom". */
+bool fta_per_parse(fta_text text, fta_per *out);
+
+/* The text of a per, never NULL. */
+const char *fta_per_text(fta_per per);
 
 /* What a counter is kept for in the end: a limit per user counts a request
  * without an identity by its address. */
@@ -31,25 +41,42 @@ typedef enum fta_subject {
  *
  *     1 byte   strategy: 'f', 's' or 'g'
  *     1 byte   fta_per of the limit
- *     1 byte   fta_subject of this request
+ *     1 byte   fta_subject of this request, as a capital letter if the subject
+ *              is the SHA-256 of one longer than FTA_SUBJECT_MAX
  *     4 bytes  limit, big endian
  *     4 bytes  period in seconds, big endian
- *     2 bytes  length of the scope, big endian; the scope
- *     2 bytes  length of the subject, big endian; the subject
+ *     1 byte   length of the scope; the scope
+ *     1 byte   length of the subject; the subject
  *
  * Every part has a fixed or a written length, so no two different lists of
  * parts give the same bytes. The bytes are arbitrary (a Redis key may hold
  * any); a store that several applications share puts its prefix in front. */
-#define FTA_KEY_FIXED 15
 #define FTA_SCOPE_MAX 255
-#define FTA_SUBJECT_MAX 1024
-#define FTA_KEY_MAX (FTA_KEY_FIXED + FTA_SCOPE_MAX + FTA_SUBJECT_MAX)
+#define FTA_SUBJECT_MAX 128
+#define FTA_KEY_MAX (13 + FTA_SCOPE_MAX + FTA_SUBJECT_MAX)
 
-/* Writes the key, returns its length; 0 where scope or subject is too long. */
-size_t fta_key_build(uint8_t out[FTA_KEY_MAX], fta_strategy strategy,
-                     fta_per per, fta_subject kind, const fta_rate *rate,
-                     const void *scope, size_t scope_length,
-                     const void *subject, size_t subject_length);
+/* One rule: how many, whose, counted under which name. */
+typedef struct fta_limit {
+    fta_rate rate;
+    uint32_t cost; /* 1 .. rate.limit */
+    fta_per per;
+    fta_text scope; /* Borrowed; at most FTA_SCOPE_MAX bytes. */
+} fta_limit;
+
+/* The limit per member that keeps one user within this fraction (0 to 1) of a
+ * limit per tenant, rounded up and enough for one request. */
+fta_limit fta_limit_share(const fta_limit *limit, double fraction);
+
+/* Who asks. */
+typedef struct fta_requester {
+    const fta_uuid *tenant_id; /* Borrowed; NULL when nobody is known, */
+    const fta_uuid *user_id;   /* and so is this. */
+    fta_text address;
+    /* What the limits per custom count, in their order. Where one is missing
+     * or empty, the address counts. */
+    const fta_text *custom; /* Borrowed. */
+    size_t custom_count;
+} fta_requester;
 
 /* Which store answered. */
 typedef enum fta_store {
@@ -57,5 +84,44 @@ typedef enum fta_store {
     FTA_STORE_MEMORY, /* This host's table. */
     FTA_STORE_REDIS,
 } fta_store;
+
+typedef enum fta_on_store_error {
+    FTA_ON_STORE_ERROR_MEMORY, /* This host counts on alone. */
+    FTA_ON_STORE_ERROR_ALLOW,
+    FTA_ON_STORE_ERROR_DENY,
+} fta_on_store_error;
+
+/* Reads "memory", "allow" or "deny". */
+bool fta_on_store_error_parse(fta_text text, fta_on_store_error *out);
+
+typedef struct fta_limiter_options {
+    fta_text prefix; /* Whose counters these are. */
+    fta_strategy strategy;
+    size_t shm_bytes;
+    bool shared; /* With other processes than children. */
+    fta_text redis_url;
+    int timeout_ms;
+    fta_on_store_error on_store_error;
+} fta_limiter_options;
+
+typedef struct fta_limiter fta_limiter;
+
+fta_status fta_limiter_open(const fta_limiter_options *options,
+                            fta_limiter **out);
+
+/* NULL is allowed. No other thread may be inside the limiter. */
+void fta_limiter_close(fta_limiter *limiter);
+
+/* Holds a request against limits, at most FTA_HITS_MAX of them; none allow
+ * everything, with a limit of 0. */
+fta_status fta_limiter_hit(fta_limiter *limiter, fta_action action,
+                           const fta_limit *const *limits, size_t n,
+                           const fta_requester *requester, fta_store *store,
+                           fta_verdict *verdict);
+
+fta_strategy fta_limiter_strategy(const fta_limiter *limiter);
+
+/* The table of this host, borrowed. */
+const fta_counter_shm *fta_limiter_memory(const fta_limiter *limiter);
 
 #endif

@@ -80,7 +80,11 @@
     X(STOPPED, "the caller stopped the operation")                             \
     FTA_REJECTION_LIST(X)                                                      \
     FTA_TOKEN_ERROR_LIST(X)                                                    \
-    X(BAD_RATE, "not a rate")                                                  \
+    /* Counting */                                                             \
+    X(BAD_RATE, "is not a rate")                                               \
+    X(SHM_BYTES_INVALID, "must be from 8 KiB to 4 GiB")                        \
+    X(TOO_MANY_LIMITS, "are more than 16 limits for one request")              \
+    X(NO_REDIS_STORE, "cannot be used: this build counts in memory only")      \
     /* Redis: the way there */                                                 \
     X(REDIS_UNREACHABLE, "Redis cannot be reached")                            \
     X(REDIS_TIMEOUT, "Redis did not answer in time")                           \

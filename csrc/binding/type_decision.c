@@ -1,0 +1,129 @@
+#include "type_decision.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+#include "../core/clock.h"
+
+typedef struct decision {
+    PyObject_HEAD
+    PyObject *rate; /* Owned: a Rate or None. */
+    long long reset;
+    long long retry_after;
+    Py_ssize_t index;
+    unsigned int limit;
+    unsigned int remaining;
+    char allowed;
+    fta_store store;
+} decision;
+
+/* Rounded up: a client that comes back then is not too early. */
+static long long
+whole_seconds(int64_t us)
+{
+    return (us + 999999) / 1000000;
+}
+
+PyObject *
+fta_decision_new(fta_state *state, fta_store store, const fta_verdict *verdict,
+                 PyObject *rate)
+{
+    decision *self = PyObject_New(decision, state->decision_type);
+    if (self != NULL) {
+        self->rate = Py_NewRef(rate);
+        self->reset =
+            whole_seconds(fta_clock_realtime_us() + verdict->reset_after_us);
+        self->retry_after = whole_seconds(verdict->retry_after_us);
+        self->index = (Py_ssize_t)verdict->index;
+        self->limit = verdict->limit;
+        self->remaining = verdict->remaining;
+        self->allowed = verdict->allowed;
+        self->store = store;
+    }
+    return (PyObject *)self;
+}
+
+static void
+decision_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_DECREF(((decision *)self)->rate);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+get_store(PyObject *self, void *Py_UNUSED(closure))
+{
+    static const char *const names[] = {
+        [FTA_STORE_NONE] = "none",
+        [FTA_STORE_MEMORY] = "memory",
+        [FTA_STORE_REDIS] = "redis",
+    };
+    return PyUnicode_InternFromString(names[((decision *)self)->store]);
+}
+
+static PyObject *
+decision_repr(PyObject *object)
+{
+    const decision *self = (const decision *)object;
+    return PyUnicode_FromFormat("<Decision %s: %u of %u remaining, rate %R>",
+                                self->allowed ? "allowed" : "refused",
+                                self->remaining, self->limit, self->rate);
+}
+
+static PyMemberDef decision_members[] = {
+    {"allowed", T_BOOL, offsetof(decision, allowed), READONLY,
+     "Whether the request may pass."},
+    {"limit", T_UINT, offsetof(decision, limit), READONLY,
+     "The limit closest to refusal."},
+    {"remaining", T_UINT, offsetof(decision, remaining), READONLY,
+     "What is left of it."},
+    {"reset", T_LONGLONG, offsetof(decision, reset), READONLY,
+     "When all of it is there again, in seconds since 1970."},
+    {"retry_after", T_LONGLONG, offsetof(decision, retry_after), READONLY,
+     "Seconds until the request would pass; 0 when it may."},
+    {"rate", T_OBJECT, offsetof(decision, rate), READONLY,
+     "Its rate; None when there was no limit."},
+    {"index", T_PYSSIZET, offsetof(decision, index), READONLY,
+     "Its place among the limits."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef decision_getset[] = {
+    {"store", get_store, NULL,
+     "Where it was counted: 'memory', 'redis' or 'none'.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyDoc_STRVAR(decision_doc,
+             "What the limiter says about one request: of its limits, the one\n"
+             "closest to refusal. Made by Limiter alone.");
+
+static PyType_Slot decision_slots[] = {
+    {Py_tp_doc, (void *)decision_doc},
+    {Py_tp_dealloc, (void *)decision_dealloc},
+    {Py_tp_repr, (void *)decision_repr},
+    {Py_tp_members, (void *)decision_members},
+    {Py_tp_getset, (void *)decision_getset},
+    {0, NULL},
+};
+
+static PyType_Spec decision_spec = {
+    .name = "flask_tenant_auth._core.Decision",
+    .basicsize = sizeof(decision),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = decision_slots,
+};
+
+int
+fta_add_decision(PyObject *module)
+{
+    fta_state *state = fta_state_of_module(module);
+    state->decision_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &decision_spec, NULL);
+    return state->decision_type == NULL
+               ? -1
+               : PyModule_AddType(module, state->decision_type);
+}

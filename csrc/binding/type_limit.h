@@ -1,0 +1,18 @@
+/* Limit: one rule of one route, prepared once. */
+#ifndef FTA_TYPE_LIMIT_H
+#define FTA_TYPE_LIMIT_H
+
+#include "state.h"
+
+#include "../core/limiter.h"
+
+typedef struct fta_limit_object {
+    PyObject_HEAD
+    PyObject *rate;  /* Owned: a Rate. */
+    PyObject *scope; /* Owned: the str that holds limit.scope. */
+    fta_limit limit;
+} fta_limit_object;
+
+int fta_add_limit(PyObject *module);
+
+#endif

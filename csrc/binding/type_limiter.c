@@ -1,0 +1,386 @@
+#include "type_limiter.h"
+
+#include "convert.h"
+#include "errors.h"
+#include "type_decision.h"
+#include "type_identity.h"
+#include "type_limit.h"
+
+#include "../core/limiter.h"
+
+typedef struct limiter_object {
+    PyObject_HEAD
+    fta_limiter *limiter; /* Owned. */
+} limiter_object;
+
+/* Each reads a str, or leaves out as it is where the argument is missing. */
+static bool
+read_text(PyObject *value, const char *argument, fta_text *out)
+{
+    return value == NULL || fta_utf8_from_str(value, argument, out);
+}
+
+static bool
+read_strategy(PyObject *value, fta_strategy *out)
+{
+    fta_text text;
+    if (value == NULL) {
+        return true;
+    }
+    if (!fta_utf8_from_str(value, "strategy", &text)) {
+        return false;
+    }
+    if (!fta_strategy_parse(text.data, text.length, out)) {
+        PyErr_Format(PyExc_ValueError,
+                     "strategy must be one of fixed-window, "
+                     "sliding-window-counter, gcra, not %R",
+                     value);
+        return false;
+    }
+    return true;
+}
+
+static bool
+read_on_store_error(PyObject *value, fta_on_store_error *out)
+{
+    fta_text text;
+    if (value == NULL) {
+        return true;
+    }
+    if (!fta_utf8_from_str(value, "on_store_error", &text)) {
+        return false;
+    }
+    if (!fta_on_store_error_parse(text, out)) {
+        PyErr_Format(
+            PyExc_ValueError,
+            "on_store_error must be one of memory, allow, deny, not %R", value);
+        return false;
+    }
+    return true;
+}
+
+static PyObject *
+limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"prefix",         "strategy",  "shm_bytes",
+                               "shared",         "redis_url", "timeout_ms",
+                               "on_store_error", NULL};
+    PyObject *prefix = NULL, *strategy = NULL, *redis_url = NULL,
+             *on_store_error = NULL;
+    Py_ssize_t shm_bytes = 16 * 1024 * 1024;
+    int shared = 1;
+    fta_limiter_options options = {.timeout_ms = 50};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOnpOiO:Limiter",
+                                     keywords, &prefix, &strategy, &shm_bytes,
+                                     &shared, &redis_url, &options.timeout_ms,
+                                     &on_store_error)) {
+        return NULL;
+    }
+    if (prefix == NULL) {
+        PyErr_SetString(PyExc_TypeError,
+                        "Limiter() misses the keyword argument 'prefix'");
+        return NULL;
+    }
+    if (!read_text(prefix, "prefix", &options.prefix) ||
+        !read_strategy(strategy, &options.strategy) ||
+        !read_text(redis_url, "redis_url", &options.redis_url) ||
+        !read_on_store_error(on_store_error, &options.on_store_error)) {
+        return NULL;
+    }
+    if (options.timeout_ms < 1) {
+        PyErr_SetString(PyExc_ValueError, "timeout_ms must be at least 1");
+        return NULL;
+    }
+    options.shm_bytes = shm_bytes < 0 ? 0 : (size_t)shm_bytes;
+    options.shared = shared;
+
+    limiter_object *self = PyObject_New(limiter_object, type);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->limiter = NULL;
+    fta_status status = fta_limiter_open(&options, &self->limiter);
+    if (status != FTA_OK) {
+        Py_DECREF(self);
+        return fta_raise(status, status == FTA_SHM_BYTES_INVALID ? "shm_bytes"
+                                 : status == FTA_NO_REDIS_STORE  ? "redis_url"
+                                                                 : NULL);
+    }
+    return (PyObject *)self;
+}
+
+static void
+limiter_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    fta_limiter_close(((limiter_object *)self)->limiter);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* -- one request ------------------------------------------------------------
+ */
+
+/* The arguments of hit, peek and reset. */
+typedef struct request {
+    PyObject *limit_objects;  /* Owned: a tuple of Limit. */
+    PyObject *custom_objects; /* Owned: a tuple of str. */
+    size_t count;
+    const fta_limit *limits[FTA_HITS_MAX]; /* Borrowed from limit_objects. */
+    fta_text custom[FTA_HITS_MAX];         /* Borrowed from custom_objects. */
+    fta_requester requester;               /* Borrowed from the arguments. */
+} request;
+
+static void
+request_clear(request *r)
+{
+    Py_CLEAR(r->limit_objects);
+    Py_CLEAR(r->custom_objects);
+}
+
+/* A tuple cannot change under us, whatever other threads do. */
+static PyObject *
+tuple_of(PyObject *value, const char *argument)
+{
+    if (PyTuple_CheckExact(value)) {
+        return Py_NewRef(value);
+    }
+    if (!PyList_Check(value) && !PyTuple_Check(value)) {
+        return PyErr_Format(PyExc_TypeError,
+                            "%s must be a list or a tuple, not %.100s",
+                            argument, Py_TYPE(value)->tp_name);
+    }
+    return PySequence_Tuple(value);
+}
+
+static bool
+read_limits(const fta_state *state, request *r)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(r->limit_objects);
+    if (count > FTA_HITS_MAX) {
+        PyErr_Format(PyExc_ValueError, "at most %d limits for one request",
+                     FTA_HITS_MAX);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PyTuple_GET_ITEM(r->limit_objects, i);
+        if (!Py_IS_TYPE(item, state->limit_type)) {
+            PyErr_Format(PyExc_TypeError, "limits must hold Limit, not %.100s",
+                         Py_TYPE(item)->tp_name);
+            return false;
+        }
+        r->limits[i] = &((fta_limit_object *)item)->limit;
+    }
+    r->count = (size_t)count;
+    return true;
+}
+
+static bool
+read_custom(request *r)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(r->custom_objects);
+    if (count > FTA_HITS_MAX) {
+        PyErr_Format(PyExc_ValueError, "custom must be at most %d",
+                     FTA_HITS_MAX);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (!fta_utf8_from_str(PyTuple_GET_ITEM(r->custom_objects, i),
+                               "an item of custom", &r->custom[i])) {
+            return false;
+        }
+    }
+    r->requester.custom = r->custom;
+    r->requester.custom_count = (size_t)count;
+    return true;
+}
+
+static bool
+read_identity(const fta_state *state, PyObject *value, request *r)
+{
+    if (Py_IsNone(value)) {
+        return true;
+    }
+    const fta_identity *identity = fta_identity_of(state, value);
+    if (identity == NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "identity must be Identity or None, not %.100s",
+                     Py_TYPE(value)->tp_name);
+        return false;
+    }
+    r->requester.tenant_id = &identity->tenant_id;
+    r->requester.user_id = &identity->user_id;
+    return true;
+}
+
+/* Fills all of r, or what request_clear needs. */
+static bool
+read_request(const fta_state *state, PyObject *const *args, Py_ssize_t nargs,
+             request *r)
+{
+    r->limit_objects = r->custom_objects = NULL;
+    r->requester = (fta_requester){0};
+    if (nargs < 3 || nargs > 4) {
+        PyErr_Format(PyExc_TypeError,
+                     "limits, identity, address and perhaps custom are "
+                     "expected, not %zd arguments",
+                     nargs);
+        return false;
+    }
+    r->limit_objects = tuple_of(args[0], "limits");
+    if (r->limit_objects == NULL || !read_limits(state, r) ||
+        !read_identity(state, args[1], r) ||
+        !fta_utf8_from_str(args[2], "address", &r->requester.address)) {
+        return false;
+    }
+    if (nargs == 4) {
+        r->custom_objects = tuple_of(args[3], "custom");
+        return r->custom_objects != NULL && read_custom(r);
+    }
+    return true;
+}
+
+static PyObject *
+ask(PyObject *object, fta_action action, PyObject *const *args,
+    Py_ssize_t nargs)
+{
+    limiter_object *self = (limiter_object *)object;
+    fta_state *state = PyType_GetModuleState(Py_TYPE(object));
+    PyObject *result = NULL;
+    request r;
+    if (!read_request(state, args, nargs, &r)) {
+        goto done;
+    }
+    fta_store store;
+    fta_verdict verdict;
+    fta_status status =
+        fta_limiter_hit(self->limiter, action, r.limits, r.count, &r.requester,
+                        &store, &verdict);
+    if (status != FTA_OK) {
+        fta_raise(status, NULL);
+        goto done;
+    }
+    PyObject *rate = Py_None;
+    if (r.count > 0) {
+        PyObject *decider = PyTuple_GET_ITEM(r.limit_objects, verdict.index);
+        rate = ((fta_limit_object *)decider)->rate;
+    }
+    result = fta_decision_new(state, store, &verdict, rate);
+done:
+    request_clear(&r);
+    return result;
+}
+
+PyDoc_STRVAR(
+    limiter_hit_doc,
+    "hit($self, limits, identity, address, custom=(), /)\n--\n\n"
+    "Count a request against all limits, or, if one refuses, against none.\n"
+    "Limits per user, member and tenant count by identity, and by address\n"
+    "where that is None; the i-th limit per custom counts by custom[i], and\n"
+    "by address where that is missing or empty.");
+
+static PyObject *
+limiter_hit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    return ask(self, FTA_COUNT, args, nargs);
+}
+
+PyDoc_STRVAR(limiter_peek_doc,
+             "peek($self, limits, identity, address, custom=(), /)\n--\n\n"
+             "What hit would decide, counting nothing.");
+
+static PyObject *
+limiter_peek(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    return ask(self, FTA_PEEK, args, nargs);
+}
+
+PyDoc_STRVAR(limiter_reset_doc,
+             "reset($self, limits, identity, address, custom=(), /)\n--\n\n"
+             "Forget what was counted of these limits for this requester.");
+
+static PyObject *
+limiter_reset(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *decision = ask(self, FTA_RESET, args, nargs);
+    if (decision == NULL) {
+        return NULL;
+    }
+    Py_DECREF(decision);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(limiter_status_doc,
+             "status($self, /)\n--\n\n"
+             "What there is to know about the stores, for people: it reads\n"
+             "the whole table.");
+
+static PyObject *
+limiter_status(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    const fta_limiter *limiter = ((limiter_object *)object)->limiter;
+    fta_counter_shm_usage usage;
+    fta_counter_shm_usage_read(fta_limiter_memory(limiter), &usage);
+    return Py_BuildValue(
+        "{s:s,s:s,s:n,s:n,s:n,s:K}", "store", "memory", "strategy",
+        fta_strategy_name(fta_limiter_strategy(limiter)), "shm_bytes",
+        (Py_ssize_t)usage.bytes, "slots", (Py_ssize_t)usage.slots, "slots_used",
+        (Py_ssize_t)usage.slots_used, "evictions",
+        (unsigned long long)usage.evictions);
+}
+
+PyDoc_STRVAR(limiter_close_doc,
+             "close($self, /)\n--\n\n"
+             "Leave the shared table and Redis. Counting goes on in what is\n"
+             "still mapped; the memory goes with the object.");
+
+static PyObject *
+limiter_close(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_NONE;
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void))(function)
+
+static PyMethodDef limiter_methods[] = {
+    {"hit", FAST(limiter_hit), METH_FASTCALL, limiter_hit_doc},
+    {"peek", FAST(limiter_peek), METH_FASTCALL, limiter_peek_doc},
+    {"reset", FAST(limiter_reset), METH_FASTCALL, limiter_reset_doc},
+    {"status", limiter_status, METH_NOARGS, limiter_status_doc},
+    {"close", limiter_close, METH_NOARGS, limiter_close_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(
+    limiter_doc,
+    "Limiter(*, prefix, strategy='fixed-window', shm_bytes=16777216,\n"
+    "        shared=True, redis_url='', timeout_ms=50,\n"
+    "        on_store_error='memory')\n--\n\n"
+    "Counts requests against limits, in memory that this host's processes\n"
+    "share. Any number of threads and forked children may use one.");
+
+static PyType_Slot limiter_slots[] = {
+    {Py_tp_doc, (void *)limiter_doc},
+    {Py_tp_new, (void *)limiter_new},
+    {Py_tp_dealloc, (void *)limiter_dealloc},
+    {Py_tp_methods, (void *)limiter_methods},
+    {0, NULL},
+};
+
+static PyType_Spec limiter_spec = {
+    .name = "flask_tenant_auth._core.Limiter",
+    .basicsize = sizeof(limiter_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = limiter_slots,
+};
+
+int
+fta_add_limiter(PyObject *module)
+{
+    fta_state *state = fta_state_of_module(module);
+    state->limiter_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &limiter_spec, NULL);
+    return state->limiter_type == NULL
+               ? -1
+               : PyModule_AddType(module, state->limiter_type);
+}

@@ -1,0 +1,251 @@
+#include "limiter.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "alloc.h"
+
+struct fta_limiter {
+    fta_strategy strategy;
+    fta_counter_shm *memory; /* Owned. */
+};
+
+/* -- names ------------------------------------------------------------------
+ */
+
+static const struct {
+    fta_per per;
+    const char *text;
+} pers[] = {
+    {FTA_PER_USER, "user"},     {FTA_PER_MEMBER, "member"},
+    {FTA_PER_TENANT, "tenant"}, {FTA_PER_ADDRESS, "address"},
+    {FTA_PER_CUSTOM, "custom"},
+};
+
+bool
+fta_per_parse(fta_text text, fta_per *out)
+{
+    for (size_t i = 0; i < sizeof pers / sizeof *pers; i++) {
+        if (strlen(pers[i].text) == text.length &&
+            memcmp(pers[i].text, text.data, text.length) == 0) {
+            *out = pers[i].per;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *
+fta_per_text(fta_per per)
+{
+    size_t i = 0;
+    while (pers[i].per != per) {
+        i++;
+    }
+    return pers[i].text;
+}
+
+bool
+fta_on_store_error_parse(fta_text text, fta_on_store_error *out)
+{
+    if (fta_text_is(text, "memory")) {
+        *out = FTA_ON_STORE_ERROR_MEMORY;
+    } else if (fta_text_is(text, "allow")) {
+        *out = FTA_ON_STORE_ERROR_ALLOW;
+    } else if (fta_text_is(text, "deny")) {
+        *out = FTA_ON_STORE_ERROR_DENY;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+fta_limit
+fta_limit_share(const fta_limit *limit, double fraction)
+{
+    fta_limit share = *limit;
+    double part = ceil(fraction * limit->rate.limit);
+    share.per = FTA_PER_MEMBER;
+    share.rate.limit = part > limit->cost ? (uint32_t)part : limit->cost;
+    return share;
+}
+
+/* -- keys -------------------------------------------------------------------
+ */
+
+/* What a request is counted by under a limit. */
+typedef struct subject {
+    fta_subject kind;
+    uint8_t length;
+    uint8_t bytes[FTA_SUBJECT_MAX];
+} subject;
+
+static bool
+subject_from_text(subject *out, fta_subject kind, fta_text text)
+{
+    if (text.length <= FTA_SUBJECT_MAX) {
+        out->kind = kind;
+        out->length = (uint8_t)text.length;
+        if (text.length > 0) {
+            memcpy(out->bytes, text.data, text.length);
+        }
+        return true;
+    }
+    unsigned length;
+    if (EVP_Digest(text.data, text.length, out->bytes, &length, EVP_sha256(),
+                   NULL) != 1) {
+        return false;
+    }
+    out->kind = (fta_subject)(kind - 'a' + 'A');
+    out->length = (uint8_t)length;
+    return true;
+}
+
+/* custom_at counts the limits per custom seen so far. */
+static bool
+find_subject(const fta_limit *limit, const fta_requester *requester,
+             size_t *custom_at, subject *out)
+{
+    if (limit->per == FTA_PER_CUSTOM) {
+        size_t at = (*custom_at)++;
+        if (at < requester->custom_count && requester->custom[at].length > 0) {
+            return subject_from_text(out, FTA_SUBJECT_CUSTOM,
+                                     requester->custom[at]);
+        }
+    } else if (limit->per != FTA_PER_ADDRESS && requester->tenant_id != NULL) {
+        memcpy(out->bytes, requester->tenant_id->bytes, FTA_UUID_BYTES);
+        out->kind = FTA_SUBJECT_TENANT;
+        out->length = FTA_UUID_BYTES;
+        if (limit->per != FTA_PER_TENANT) {
+            memcpy(out->bytes + FTA_UUID_BYTES, requester->user_id->bytes,
+                   FTA_UUID_BYTES);
+            out->kind = FTA_SUBJECT_USER;
+            out->length = 2 * FTA_UUID_BYTES;
+        }
+        return true;
+    }
+    return subject_from_text(out, FTA_SUBJECT_ADDRESS, requester->address);
+}
+
+static uint8_t *
+put_u32(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 24);
+    at[1] = (uint8_t)(value >> 16);
+    at[2] = (uint8_t)(value >> 8);
+    at[3] = (uint8_t)value;
+    return at + 4;
+}
+
+static uint8_t *
+put_bytes(uint8_t *at, const void *bytes, size_t length)
+{
+    *at++ = (uint8_t)length;
+    if (length > 0) {
+        memcpy(at, bytes, length);
+    }
+    return at + length;
+}
+
+static size_t
+build_key(uint8_t out[FTA_KEY_MAX], fta_strategy strategy,
+          const fta_limit *limit, const subject *who)
+{
+    static const char letters[] = {[FTA_FIXED_WINDOW] = 'f',
+                                   [FTA_SLIDING_WINDOW_COUNTER] = 's',
+                                   [FTA_GCRA] = 'g'};
+    uint8_t *at = out;
+    *at++ = (uint8_t)letters[strategy];
+    *at++ = (uint8_t)limit->per;
+    *at++ = (uint8_t)who->kind;
+    at = put_u32(at, limit->rate.limit);
+    at = put_u32(at, limit->rate.period);
+    at = put_bytes(at, limit->scope.data, limit->scope.length);
+    at = put_bytes(at, who->bytes, who->length);
+    return (size_t)(at - out);
+}
+
+/* -- life ---------------------------------------------------------------------
+ */
+
+fta_status
+fta_limiter_open(const fta_limiter_options *options, fta_limiter **out)
+{
+    if (options->redis_url.length > 0) {
+        return FTA_NO_REDIS_STORE;
+    }
+    fta_limiter *limiter = fta_calloc(1, sizeof *limiter);
+    if (limiter == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    limiter->strategy = options->strategy;
+    fta_status status =
+        fta_counter_shm_private(options->shm_bytes, &limiter->memory);
+    if (status != FTA_OK) {
+        fta_limiter_close(limiter);
+        return status;
+    }
+    *out = limiter;
+    return FTA_OK;
+}
+
+void
+fta_limiter_close(fta_limiter *limiter)
+{
+    if (limiter != NULL) {
+        fta_counter_shm_close(limiter->memory);
+        fta_free(limiter);
+    }
+}
+
+fta_status
+fta_limiter_hit(fta_limiter *limiter, fta_action action,
+                const fta_limit *const *limits, size_t n,
+                const fta_requester *requester, fta_store *store,
+                fta_verdict *verdict)
+{
+    uint8_t keys[FTA_HITS_MAX][FTA_KEY_MAX];
+    fta_hit hits[FTA_HITS_MAX];
+    size_t custom_at = 0;
+
+    if (n == 0) {
+        *store = FTA_STORE_NONE;
+        *verdict = (fta_verdict){.allowed = true};
+        return FTA_OK;
+    }
+    if (n > FTA_HITS_MAX) {
+        return FTA_TOO_MANY_LIMITS;
+    }
+    for (size_t i = 0; i < n; i++) {
+        subject who;
+        if (!find_subject(limits[i], requester, &custom_at, &who)) {
+            return FTA_CRYPTO;
+        }
+        hits[i] = (fta_hit){
+            .key = keys[i],
+            .key_length =
+                build_key(keys[i], limiter->strategy, limits[i], &who),
+            .limit = limits[i]->rate.limit,
+            .cost = limits[i]->cost,
+            .period_us = (int64_t)limits[i]->rate.period * 1000000,
+        };
+    }
+    *store = FTA_STORE_MEMORY;
+    fta_counter_shm_hit(limiter->memory, limiter->strategy, action, hits, n,
+                        verdict);
+    return FTA_OK;
+}
+
+fta_strategy
+fta_limiter_strategy(const fta_limiter *limiter)
+{
+    return limiter->strategy;
+}
+
+const fta_counter_shm *
+fta_limiter_memory(const fta_limiter *limiter)
+{
+    return limiter->memory;
+}
