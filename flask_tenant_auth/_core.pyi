@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 ROLES: tuple[str, ...]
@@ -40,10 +40,15 @@ class Rejection:
 
 @final
 class Key:
-    @staticmethod
+    @classmethod
     def secret(
-        algorithm: str, secret: bytes, *, kid: str | None = None, allow_weak: bool = False
+        cls, algorithm: str, secret: bytes, *, kid: str | None = None, allow_weak: bool = False
     ) -> Key: ...
+    @classmethod
+    def pem(cls, algorithm: str, pem: bytes, *, kid: str | None = None) -> Key: ...
+    @classmethod
+    def jwk(cls, jwk: Mapping[str, Any], /) -> Key: ...
+    def public_jwk(self) -> dict[str, str]: ...
     @property
     def algorithm(self) -> str: ...
     @property

@@ -3,6 +3,9 @@
 #include "convert.h"
 #include "errors.h"
 
+#include "../core/jwk.h"
+#include "../core/token_sign.h"
+
 typedef struct key_object {
     PyObject_HEAD
     fta_key *key; /* Owned */
@@ -110,6 +113,168 @@ key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
 
+PyDoc_STRVAR(key_pem_doc,
+             "pem(algorithm, pem, *, kid=None)\n--\n\n"
+             "A key for RS*, PS*, ES* or EdDSA from PEM text: a private key\n"
+             "signs and verifies, a public one verifies. ValueError when it\n"
+             "is encrypted, too small or does not fit the algorithm.");
+
+static PyObject *
+key_pem(PyObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"algorithm", "pem", "kid", NULL};
+    PyObject *name, *pem, *kid_value = NULL;
+    fta_text kid;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OS|$O:pem", keywords, &name,
+                                     &pem, &kid_value) ||
+        !read_kid(kid_value, &kid)) {
+        return NULL;
+    }
+    const fta_algorithm *algorithm = read_algorithm(name);
+    if (algorithm == NULL) {
+        return NULL;
+    }
+    fta_text text = {PyBytes_AS_STRING(pem), (size_t)PyBytes_GET_SIZE(pem)};
+    fta_key *key;
+    fta_status status = fta_key_from_pem(algorithm, kid, text, &key);
+    if (status != FTA_OK) {
+        return fta_raise(status, subject_of(status, "pem"));
+    }
+    return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
+}
+
+/* A new reference to a member; NULL with no exception set if there is none. */
+static PyObject *
+get_member(PyObject *mapping, const char *name)
+{
+    PyObject *value = PyMapping_GetItemString(mapping, name);
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_KeyError)) {
+        PyErr_Clear();
+    }
+    return value;
+}
+
+/* The text of a member. The reference that it is borrowed from is added to
+ * the list. */
+static bool
+read_member(PyObject *mapping, const char *name, PyObject *references,
+            fta_text *out)
+{
+    PyObject *value = get_member(mapping, name);
+    *out = (fta_text){NULL, 0};
+    if (value == NULL) {
+        return !PyErr_Occurred();
+    }
+    bool done = false;
+    if (!PyUnicode_Check(value)) {
+        PyErr_Format(PyExc_ValueError, "jwk: %s must be a string", name);
+    } else if (PyList_Append(references, value) == 0) {
+        done = fta_utf8_from_str(value, name, out);
+    }
+    Py_DECREF(value);
+    return done;
+}
+
+static bool
+read_key_ops(PyObject *mapping, bool *for_other_ops)
+{
+    *for_other_ops = false;
+    PyObject *value = get_member(mapping, "key_ops");
+    if (value == NULL) {
+        return !PyErr_Occurred();
+    }
+    bool done = false;
+    if (!PyList_Check(value) && !PyTuple_Check(value)) {
+        PyErr_SetString(PyExc_ValueError, "jwk: key_ops must be an array");
+    } else {
+        *for_other_ops = true;
+        done = true;
+        for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); i++) {
+            PyObject *item = PySequence_Fast_GET_ITEM(value, i);
+            if (PyUnicode_Check(item) &&
+                (PyUnicode_CompareWithASCIIString(item, "verify") == 0 ||
+                 PyUnicode_CompareWithASCIIString(item, "sign") == 0)) {
+                *for_other_ops = false;
+            }
+        }
+    }
+    Py_DECREF(value);
+    return done;
+}
+
+PyDoc_STRVAR(key_jwk_doc,
+             "jwk(jwk, /)\n--\n\n"
+             "A key from a JWK (RFC 7517), private or public. Its alg may be\n"
+             "absent where the curve tells it; its kid may be absent.");
+
+static PyObject *
+key_jwk(PyObject *type, PyObject *mapping)
+{
+    if (!PyMapping_Check(mapping) || PySequence_Check(mapping)) {
+        PyErr_Format(PyExc_TypeError, "jwk must be a mapping, not %.100s",
+                     Py_TYPE(mapping)->tp_name);
+        return NULL;
+    }
+    PyObject *result = NULL;
+    PyObject *references = PyList_New(0);
+    if (references == NULL) {
+        return NULL;
+    }
+    fta_jwk jwk;
+    bool read = read_key_ops(mapping, &jwk.for_other_ops);
+#define X(member)                                                              \
+    read = read && read_member(mapping, #member, references, &jwk.member);
+    FTA_JWK_MEMBERS(X)
+#undef X
+    if (read) {
+        fta_key *key;
+        fta_status status = fta_key_from_jwk(&jwk, &key);
+        result = status == FTA_OK
+                     ? key_object_new(
+                           PyType_GetModuleState((PyTypeObject *)type), key)
+                     : fta_raise(status, subject_of(status, "jwk"));
+    }
+    Py_DECREF(references);
+    return result;
+}
+
+static bool
+put_member(PyObject *dict, const char *name, fta_text text)
+{
+    if (text.data == NULL) {
+        return true;
+    }
+    PyObject *value =
+        PyUnicode_DecodeUTF8(text.data, (Py_ssize_t)text.length, NULL);
+    int result = value == NULL ? -1 : PyDict_SetItemString(dict, name, value);
+    Py_XDECREF(value);
+    return result == 0;
+}
+
+PyDoc_STRVAR(key_public_jwk_doc,
+             "public_jwk()\n--\n\n"
+             "The public part as a JWK (RFC 7517). ValueError for a secret.");
+
+static PyObject *
+key_public_jwk(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    char texts[FTA_JWK_TEXTS];
+    fta_jwk jwk;
+    fta_status status = fta_key_to_jwk(((key_object *)self)->key, texts, &jwk);
+    if (status != FTA_OK) {
+        return fta_raise(status, NULL);
+    }
+    PyObject *dict = PyDict_New();
+    bool done = dict != NULL;
+#define X(member) done = done && put_member(dict, #member, jwk.member);
+    FTA_JWK_MEMBERS(X)
+#undef X
+    if (!done) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
 static PyObject *
 get_algorithm(PyObject *self, void *Py_UNUSED(closure))
 {
@@ -153,6 +318,10 @@ static PyGetSetDef key_getset[] = {
 static PyMethodDef key_methods[] = {
     {"secret", (PyCFunction)(void (*)(void))key_secret,
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, key_secret_doc},
+    {"pem", (PyCFunction)(void (*)(void))key_pem,
+     METH_VARARGS | METH_KEYWORDS | METH_CLASS, key_pem_doc},
+    {"jwk", key_jwk, METH_O | METH_CLASS, key_jwk_doc},
+    {"public_jwk", key_public_jwk, METH_NOARGS, key_public_jwk_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -277,6 +277,26 @@ keyring_decode(PyObject *self, PyObject *value)
     return result;
 }
 
+/* What a status of signing is about. */
+static const char *
+sign_subject(const fta_keyring *keyring, fta_status status)
+{
+    switch (status) {
+    case FTA_NO_MEMORY:
+    case FTA_CRYPTO:
+    case FTA_SYSTEM:
+        return NULL;
+    case FTA_KEY_IS_PUBLIC:
+        return "keys[0]";
+    case FTA_CANNOT_SIGN:
+        return fta_key_algorithm(keyring->keys[0])->name.data;
+    case FTA_SIGNED_OTHERWISE:
+        return "payload";
+    default:
+        return "payload:";
+    }
+}
+
 PyDoc_STRVAR(keyring_sign_doc,
              "sign(payload, /)\n--\n\n"
              "A token of the payload, the UTF-8 text of a JSON object, signed\n"
@@ -301,7 +321,7 @@ keyring_sign(PyObject *object, PyObject *value)
     status = fta_token_sign(self->keyring, payload, &token, &length);
     Py_END_ALLOW_THREADS
     if (status != FTA_OK) {
-        return fta_raise(status, status == FTA_NO_MEMORY ? NULL : "payload:");
+        return fta_raise(status, sign_subject(self->keyring, status));
     }
     PyObject *result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
     fta_free(token);

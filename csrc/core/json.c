@@ -58,25 +58,25 @@ fta_json_finish(fta_json *reader)
         v2 = ROTATE(v2, 32);                                                   \
     } while (0)
 
-/* SipHash-1-3: whoever does not know the seed cannot make names collide. */
-static uint32_t
-hash_name(const fta_json_seed *seed, uint32_t object, const char *text,
-          size_t length)
+uint64_t
+fta_json_hash(const fta_json_seed *seed, uint64_t domain, const void *data,
+              size_t length)
 {
+    const uint8_t *in = data;
     uint64_t v0 = seed->words[0] ^ 0x736f6d6570736575u;
-    uint64_t v1 = seed->words[1] ^ 0x646f72616e646f6du ^ object;
+    uint64_t v1 = seed->words[1] ^ 0x646f72616e646f6du ^ domain;
     uint64_t v2 = seed->words[0] ^ 0x6c7967656e657261u;
     uint64_t v3 = seed->words[1] ^ 0x7465646279746573u;
     uint64_t last = (uint64_t)length << 56;
-    for (; length >= 8; text += 8, length -= 8) {
+    for (; length >= 8; in += 8, length -= 8) {
         uint64_t word;
-        memcpy(&word, text, 8);
+        memcpy(&word, in, 8);
         v3 ^= word;
         SIP_ROUND;
         v0 ^= word;
     }
     for (size_t i = 0; i < length; i++) {
-        last |= (uint64_t)(uint8_t)text[i] << (8 * i);
+        last |= (uint64_t)in[i] << (8 * i);
     }
     v3 ^= last;
     SIP_ROUND;
@@ -85,8 +85,14 @@ hash_name(const fta_json_seed *seed, uint32_t object, const char *text,
     SIP_ROUND;
     SIP_ROUND;
     SIP_ROUND;
-    uint64_t hash = v0 ^ v1 ^ v2 ^ v3;
-    return (uint32_t)(hash ^ hash >> 32);
+    return v0 ^ v1 ^ v2 ^ v3;
+}
+
+static uint32_t
+hash_name(const fta_json_seed *seed, const fta_json_name *name)
+{
+    return (uint32_t)fta_json_hash(seed, name->object, name->text,
+                                   name->length);
 }
 
 static bool
@@ -136,8 +142,7 @@ start_table(fta_json *reader)
     memset(reader->slots, 0, slots * sizeof(uint32_t));
     for (uint32_t i = 0; i < FTA_JSON_FEW; i++) {
         fta_json_name *name = &reader->names[i];
-        name->hash =
-            hash_name(reader->seed, name->object, name->text, name->length);
+        name->hash = hash_name(reader->seed, name);
         (void)insert_name(reader, i); /* they were compared already */
     }
     return FTA_OK;
@@ -166,7 +171,7 @@ add_name(fta_json *reader, fta_text text)
         }
         return FTA_OK;
     }
-    name->hash = hash_name(reader->seed, name->object, text.data, text.length);
+    name->hash = hash_name(reader->seed, name);
     return insert_name(reader, index) ? FTA_OK : FTA_JSON_NAME_REPEATED;
 }
 

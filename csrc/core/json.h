@@ -48,6 +48,10 @@ typedef struct fta_json_seed {
     uint64_t words[2];
 } fta_json_seed;
 
+/* SipHash-1-3: whoever does not know the seed cannot make texts collide. */
+uint64_t fta_json_hash(const fta_json_seed *seed, uint64_t domain,
+                       const void *data, size_t length);
+
 #define FTA_JSON_FEW 12
 
 typedef struct fta_json_name {

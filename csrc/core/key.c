@@ -1,63 +1,24 @@
 #include "key.h"
 
-#include <limits.h>
-#include <stdatomic.h>
-
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
 
 #include "alloc.h"
 #include "base64url.h"
-#include "token_sign.h"
-
-#define TEXT(literal) {literal, sizeof(literal) - 1}
-
-static const fta_algorithm algorithms[] = {
-    {TEXT("HS256"), FTA_HMAC, "SHA256", 32, NULL, NULL, 0},
-    {TEXT("HS384"), FTA_HMAC, "SHA384", 48, NULL, NULL, 0},
-    {TEXT("HS512"), FTA_HMAC, "SHA512", 64, NULL, NULL, 0},
-    {TEXT("RS256"), FTA_RSA_PKCS1, "SHA256", 32, NULL, NULL, 0},
-    {TEXT("RS384"), FTA_RSA_PKCS1, "SHA384", 48, NULL, NULL, 0},
-    {TEXT("RS512"), FTA_RSA_PKCS1, "SHA512", 64, NULL, NULL, 0},
-    {TEXT("PS256"), FTA_RSA_PSS, "SHA256", 32, NULL, NULL, 0},
-    {TEXT("PS384"), FTA_RSA_PSS, "SHA384", 48, NULL, NULL, 0},
-    {TEXT("PS512"), FTA_RSA_PSS, "SHA512", 64, NULL, NULL, 0},
-    {TEXT("ES256"), FTA_ECDSA, "SHA256", 32, "P-256", "prime256v1", 32},
-    {TEXT("ES384"), FTA_ECDSA, "SHA384", 48, "P-384", "secp384r1", 48},
-    {TEXT("ES512"), FTA_ECDSA, "SHA512", 64, "P-521", "secp521r1", 66},
-    {TEXT("EdDSA"), FTA_EDDSA, NULL, 0, "Ed25519", NULL, 0},
-};
-
-/* How many HMAC contexts a key keeps ready: about as many as threads verify
- * at the same instant. One more than that costs a copy, nothing else. */
-#define POOL 8
+#include "hmac.h"
+#include "jwk.h"
+#include "key_pair.h"
 
 struct fta_key {
     const fta_algorithm *algorithm;
     char kid[FTA_KID_MAX + 1];
     size_t kid_length;
     size_t signature_size;
-    char *signing_text; /* Owned, wiped: the secret, or the private PEM */
+    char *signing_text; /* Owned, wiped; NULL for a public key */
     size_t signing_length;
-    /* HMAC: never used itself, only copied, so that reading needs no lock. */
-    EVP_MAC_CTX *prepared; /* Owned */
-    /* Copies of prepared, taken and given back by exchange. */
-    _Atomic(EVP_MAC_CTX *) pool[POOL];
+    fta_hmac *hmac; /* Owned; NULL for a key pair */
+    EVP_PKEY *pair; /* Owned; NULL for HMAC */
 };
-
-const fta_algorithm *
-fta_algorithm_find(fta_text name)
-{
-    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
-        if (fta_text_equal(name, algorithms[i].name)) {
-            return &algorithms[i];
-        }
-    }
-    return NULL;
-}
 
 const fta_algorithm *
 fta_key_algorithm(const fta_key *key)
@@ -71,22 +32,16 @@ fta_key_id(const fta_key *key)
     return (fta_text){key->kid, key->kid_length};
 }
 
+EVP_PKEY *
+fta_key_pair(const fta_key *key)
+{
+    return key->pair;
+}
+
 fta_text
 fta_key_signing_text(const fta_key *key)
 {
     return (fta_text){key->signing_text, key->signing_length};
-}
-
-size_t
-fta_key_signature_size(const fta_key *key)
-{
-    return key->signature_size;
-}
-
-bool
-fta_key_can_sign(const fta_key *key)
-{
-    return key->signing_text != NULL && fta_can_sign_with(key->algorithm);
 }
 
 void
@@ -95,117 +50,44 @@ fta_key_free(fta_key *key)
     if (key == NULL) {
         return;
     }
-    for (size_t i = 0; i < POOL; i++) {
-        EVP_MAC_CTX_free(atomic_load(&key->pool[i]));
-    }
-    EVP_MAC_CTX_free(key->prepared);
+    fta_hmac_free(key->hmac);
+    EVP_PKEY_free(key->pair);
     fta_free_secret(key->signing_text, key->signing_length + 1);
     fta_free(key);
 }
 
-/* --- key ids ------------------------------------------------------------ */
-
 /* Well-formed UTF-8 is the caller's business; here it is what a header, a log
  * line and libjwt's C strings can carry. */
-static bool
-kid_is_fit(fta_text kid)
+static fta_status
+set_kid(fta_key *key, fta_text kid)
 {
     if (kid.length == 0 || kid.length > FTA_KID_MAX) {
-        return false;
+        return FTA_KID_MALFORMED;
     }
     for (size_t i = 0; i < kid.length; i++) {
         uint8_t octet = (uint8_t)kid.data[i];
         if (octet < 0x20 || octet == 0x7F) {
-            return false;
+            return FTA_KID_MALFORMED;
         }
-    }
-    return true;
-}
-
-static fta_status
-set_kid(fta_key *key, fta_text kid)
-{
-    if (!kid_is_fit(kid)) {
-        return FTA_KID_MALFORMED;
     }
     memcpy(key->kid, kid.data, kid.length);
     key->kid_length = kid.length;
     return FTA_OK;
 }
 
-/* --- HMAC --------------------------------------------------------------- */
+/* --- secrets ------------------------------------------------------------ */
 
-static fta_status
-crypto_error(void)
-{
-    unsigned long code = ERR_peek_last_error();
-    ERR_clear_error();
-    return ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE ? FTA_NO_MEMORY
-                                                        : FTA_CRYPTO;
-}
+#define TEXT(literal) {literal, sizeof(literal) - 1}
 
-static fta_status
-prepare_hmac(const char *digest, const uint8_t *secret, size_t size,
-             EVP_MAC_CTX **out)
-{
-    fta_status status = FTA_CRYPTO;
-    EVP_MAC_CTX *context = NULL;
-    char name[16];
-    size_t length = strlen(digest) + 1;
-    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    if (hmac == NULL || length > sizeof name) {
-        goto done;
-    }
-    memcpy(name, digest, length);
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-        OSSL_PARAM_construct_end()};
-    context = EVP_MAC_CTX_new(hmac);
-    if (context == NULL || !EVP_MAC_init(context, secret, size, params)) {
-        goto done;
-    }
-    *out = context;
-    context = NULL;
-    status = FTA_OK;
-done:
-    if (status != FTA_OK) {
-        status = crypto_error();
-    }
-    EVP_MAC_CTX_free(context);
-    EVP_MAC_free(hmac);
-    return status;
-}
-
-static fta_status
-derive_kid(fta_key *key, const uint8_t *secret, size_t size)
-{
-    static const char label[] = "flask_tenant_auth kid";
-    uint8_t tag[32];
-    size_t tag_size;
-    EVP_MAC_CTX *context = NULL;
-    fta_status status = prepare_hmac("SHA256", secret, size, &context);
-    if (status != FTA_OK) {
-        return status;
-    }
-    if (EVP_MAC_update(context, (const uint8_t *)label, sizeof label - 1) &&
-        EVP_MAC_final(context, tag, &tag_size, sizeof tag)) {
-        key->kid_length = fta_base64url_encode(tag, 9, key->kid);
-    } else {
-        status = crypto_error();
-    }
-    EVP_MAC_CTX_free(context);
-    return status;
-}
-
-/* What somebody may have put where a secret belongs: a published key as an
- * HMAC secret lets everybody sign (CVE-2022-29217 and its kin). */
+/* What somebody may have put where a secret belongs: whoever has a published
+ * key could sign with it (CVE-2022-29217 and its kin). */
 static bool
 looks_like_key(const uint8_t *secret, size_t size)
 {
     static const fta_text marks[] = {
         TEXT("-----BEGIN "),    TEXT("---- BEGIN SSH2"), TEXT("ssh-rsa "),
         TEXT("ssh-ed25519 "),   TEXT("ssh-dss "),        TEXT("ecdsa-sha2-"),
-        TEXT("sk-ssh-ed25519"), TEXT("sk-ecdsa-sha2-"),
+        TEXT("sk-ssh-ed25519"), TEXT("sk-ecdsa-sha2-"),  TEXT("\"kty\""),
     };
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         for (size_t at = 0; at + marks[i].length <= size; at++) {
@@ -217,10 +99,9 @@ looks_like_key(const uint8_t *secret, size_t size)
     return false;
 }
 
-fta_status
-fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
-                    const uint8_t *secret, size_t size, bool allow_weak,
-                    fta_key **out)
+static fta_status
+check_secret(const fta_algorithm *algorithm, const uint8_t *secret, size_t size,
+             bool allow_weak)
 {
     if (algorithm->family != FTA_HMAC) {
         return FTA_ALGORITHM_NOT_HMAC;
@@ -234,8 +115,37 @@ fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
     if (looks_like_key(secret, size)) {
         return FTA_SECRET_IS_KEY;
     }
-    if (size < algorithm->digest_size && !allow_weak) {
-        return FTA_SECRET_TOO_SHORT;
+    return size >= algorithm->digest_size || allow_weak ? FTA_OK
+                                                        : FTA_SECRET_TOO_SHORT;
+}
+
+/* Tells nothing about the secret that a token's signature does not tell, and
+ * is the same on every host that has the secret. */
+static fta_status
+derive_kid(fta_key *key, const uint8_t *secret, size_t size)
+{
+    static const char label[] = "flask_tenant_auth kid";
+    uint8_t tag[FTA_HMAC_SIZE_MAX];
+    fta_hmac *hmac = NULL;
+    fta_status status = fta_hmac_new("SHA256", secret, size, &hmac);
+    if (status == FTA_OK) {
+        status = fta_hmac_compute(hmac, label, sizeof label - 1, tag);
+    }
+    if (status == FTA_OK) {
+        key->kid_length = fta_base64url_encode(tag, 9, key->kid);
+    }
+    fta_hmac_free(hmac);
+    return status;
+}
+
+fta_status
+fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
+                    const uint8_t *secret, size_t size, bool allow_weak,
+                    fta_key **out)
+{
+    fta_status status = check_secret(algorithm, secret, size, allow_weak);
+    if (status != FTA_OK) {
+        return status;
     }
     fta_key *key = fta_calloc(1, sizeof *key);
     if (key == NULL) {
@@ -243,9 +153,9 @@ fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
     }
     key->algorithm = algorithm;
     key->signature_size = algorithm->digest_size;
-    fta_status status = FTA_NO_MEMORY;
     key->signing_text = fta_malloc(size + 1);
     if (key->signing_text == NULL) {
+        status = FTA_NO_MEMORY;
         goto done;
     }
     memcpy(key->signing_text, secret, size);
@@ -256,7 +166,7 @@ fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
     if (status != FTA_OK) {
         goto done;
     }
-    status = prepare_hmac(algorithm->digest, secret, size, &key->prepared);
+    status = fta_hmac_new(algorithm->digest, secret, size, &key->hmac);
 done:
     if (status == FTA_OK) {
         *out = key;
@@ -266,67 +176,97 @@ done:
     return status;
 }
 
-/* A context that nobody else uses. Relaxed would not do: the exchange hands
- * over what the last user wrote into the context. */
-static EVP_MAC_CTX *
-take_context(fta_key *key)
-{
-    for (size_t i = 0; i < POOL; i++) {
-        EVP_MAC_CTX *context =
-            atomic_exchange_explicit(&key->pool[i], NULL, memory_order_acquire);
-        if (context != NULL) {
-            return context;
-        }
-    }
-    return EVP_MAC_CTX_dup(key->prepared);
-}
-
-static void
-give_back_context(fta_key *key, EVP_MAC_CTX *context)
-{
-    for (size_t i = 0; i < POOL && context != NULL; i++) {
-        EVP_MAC_CTX *none = NULL;
-        if (atomic_compare_exchange_strong_explicit(
-                &key->pool[i], &none, context, memory_order_release,
-                memory_order_relaxed)) {
-            return;
-        }
-    }
-    EVP_MAC_CTX_free(context);
-}
+/* --- key pairs ---------------------------------------------------------- */
 
 static fta_status
-verify_hmac(fta_key *key, const char *message, size_t length,
-            const uint8_t *signature)
+set_pair(fta_key *key, fta_text kid, EVP_PKEY *pair)
 {
-    uint8_t tag[EVP_MAX_MD_SIZE];
-    size_t tag_size = 0;
-    EVP_MAC_CTX *context = take_context(key);
-    if (context == NULL) {
-        return crypto_error();
+    fta_status status = fta_pair_check(pair, key->algorithm);
+    if (status != FTA_OK) {
+        return status;
     }
-    /* Without a key, init starts again with the one it has. */
-    if (!EVP_MAC_init(context, NULL, 0, NULL) ||
-        !EVP_MAC_update(context, (const uint8_t *)message, length) ||
-        !EVP_MAC_final(context, tag, &tag_size, sizeof tag) ||
-        tag_size != key->signature_size) {
-        EVP_MAC_CTX_free(context);
-        return crypto_error();
+    if (!EVP_PKEY_up_ref(pair)) {
+        return FTA_CRYPTO;
     }
-    give_back_context(key, context);
-    bool same = CRYPTO_memcmp(tag, signature, tag_size) == 0;
-    /* The right tag of a wrong token is worth as much as a token. */
-    OPENSSL_cleanse(tag, sizeof tag);
-    return same ? FTA_OK : FTA_SIGNATURE_MISMATCH;
+    key->pair = pair;
+    key->signature_size = fta_pair_signature_size(pair, key->algorithm);
+    if (fta_pair_is_private(pair)) {
+        /* Written anew, so that libjwt signs with the very key that was
+         * checked, whatever else the PEM text held. */
+        status =
+            fta_pair_to_pem(pair, &key->signing_text, &key->signing_length);
+        if (status != FTA_OK) {
+            return status;
+        }
+    }
+    if (kid.data != NULL) {
+        return set_kid(key, kid);
+    }
+    return fta_jwk_thumbprint(pair, key->algorithm, key->kid, &key->kid_length);
 }
 
 fta_status
-fta_key_verify(const fta_key *key, const char *message, size_t length,
+fta_key_from_pair(const fta_algorithm *algorithm, fta_text kid, EVP_PKEY *pair,
+                  fta_key **out)
+{
+    fta_key *key = fta_calloc(1, sizeof *key);
+    if (key == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    key->algorithm = algorithm;
+    fta_status status = set_pair(key, kid, pair);
+    if (status == FTA_OK) {
+        *out = key;
+    } else {
+        fta_key_free(key);
+    }
+    return status;
+}
+
+fta_status
+fta_key_from_pem(const fta_algorithm *algorithm, fta_text kid, fta_text pem,
+                 fta_key **out)
+{
+    if (algorithm->family == FTA_HMAC) {
+        return FTA_ALGORITHM_HMAC;
+    }
+    EVP_PKEY *pair;
+    fta_status status = fta_pair_from_pem(pem, &pair);
+    if (status != FTA_OK) {
+        return status;
+    }
+    status = fta_key_from_pair(algorithm, kid, pair, out);
+    EVP_PKEY_free(pair);
+    return status;
+}
+
+/* --- verifying ---------------------------------------------------------- */
+
+static fta_status
+verify_hmac(const fta_key *key, const void *message, size_t length,
+            const uint8_t *signature)
+{
+    uint8_t tag[FTA_HMAC_SIZE_MAX];
+    fta_status status = fta_hmac_compute(key->hmac, message, length, tag);
+    if (status == FTA_OK &&
+        CRYPTO_memcmp(tag, signature, key->signature_size) != 0) {
+        status = FTA_SIGNATURE_MISMATCH;
+    }
+    /* The right tag for a wrong token is worth as much as a token. */
+    OPENSSL_cleanse(tag, sizeof tag);
+    return status;
+}
+
+fta_status
+fta_key_verify(const fta_key *key, const void *message, size_t length,
                const uint8_t *signature, size_t size)
 {
     if (size != key->signature_size) {
         return FTA_SIGNATURE_MISMATCH;
     }
-    /* The pool is the one part of a key that changes; see take_context. */
-    return verify_hmac((fta_key *)key, message, length, signature);
+    if (key->hmac != NULL) {
+        return verify_hmac(key, message, length, signature);
+    }
+    return fta_pair_verify(key->pair, key->algorithm, message, length,
+                           signature, size);
 }

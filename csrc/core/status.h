@@ -12,12 +12,12 @@
     X(TOO_LONG, "the token is longer than this application takes")             \
     X(NOT_THREE_SEGMENTS, "the token is not three non-empty segments")         \
     X(BASE64URL_INVALID, "a segment is not canonical base64url")               \
-    X(JSON_INVALID, "the header or the claims are not valid JSON")             \
-    X(JSON_NOT_OBJECT, "the header or the claims are not a JSON object")       \
-    X(JSON_NOT_UTF8, "the header or the claims are not valid Unicode")         \
-    X(JSON_TOO_DEEP, "the header or the claims are nested too deeply")         \
-    X(JSON_NAME_REPEATED, "the header or the claims have a repeated name")     \
-    X(JSON_NUMBER_TOO_LONG, "the header or the claims have a huge number")     \
+    X(JSON_INVALID, "the JSON is malformed")                                   \
+    X(JSON_NOT_OBJECT, "the JSON is not an object")                            \
+    X(JSON_NOT_UTF8, "the JSON is not valid Unicode")                          \
+    X(JSON_TOO_DEEP, "the JSON is nested too deeply")                          \
+    X(JSON_NAME_REPEATED, "the JSON has a name twice in one object")           \
+    X(JSON_NUMBER_TOO_LONG, "the JSON has a number of over 640 characters")    \
     X(ALGORITHM_MISSING, "the header has no algorithm that is a string")       \
     X(ALGORITHM_MISMATCH, "the algorithm is not the one of the key")           \
     X(CRIT_REFUSED, "the header has critical extensions")                      \
@@ -58,12 +58,24 @@
     X(SECRET_EMPTY, "is empty")                                                \
     X(SECRET_TOO_LONG, "is longer than 64 KiB")                                \
     X(SECRET_IS_KEY, "is the text of a key pair or certificate, not a secret") \
+    X(PEM_MALFORMED, "is not the PEM text of an unencrypted key")              \
+    X(KEY_KIND_MISMATCH, "is of another kind or curve than the algorithm's")   \
+    X(KEY_UNSOUND, "is not a sound key: its parts do not belong together")     \
+    X(RSA_SIZE_REFUSED, "must have from 2,048 to 16,384 bits")                 \
+    X(KEY_IS_SECRET, "a secret has no public JWK")                             \
+    X(JWK_MALFORMED, "lacks a member that its kty needs, or has one that is "  \
+                     "not canonical base64url of the right size")              \
+    X(JWK_ALGORITHM, "has no alg that is one of HS256, HS384, HS512, RS256, "  \
+                     "RS384, RS512, PS256, PS384, PS512, ES256, ES384, "       \
+                     "ES512, EdDSA, and no curve that tells it")               \
+    X(JWK_NOT_FOR_SIGNATURES, "is not for signatures")                         \
     X(KID_MALFORMED, "must be 1 to 255 bytes of UTF-8 without control "        \
                      "characters")                                             \
     X(KEYRING_EMPTY, "must hold at least one key")                             \
     X(KID_REPEATED, "hold two keys with one kid and one algorithm")            \
-    X(CANNOT_SIGN, "this key cannot sign: it is a public key, or this libjwt " \
-                   "does not know its algorithm")                              \
+    X(KEY_IS_PUBLIC, "is a public key, which cannot sign")                     \
+    X(CANNOT_SIGN, "cannot be signed with: the libjwt that is loaded does "    \
+                   "not know it")                                              \
     X(SIGNED_OTHERWISE, "cannot be signed unchanged: libjwt carries no "       \
                         "\\u0000, no integer beyond 64 bits and no number "    \
                         "beyond a double")                                     \

@@ -4,16 +4,14 @@
 
 #include "keyring.h"
 
-/* libjwt keeps copies of the payload on the stack, which may be small. */
-#define FTA_PAYLOAD_MAX 16384
-
 /* Signs the payload, the text of a JSON object, with the keyring's first key.
  * The token is verified before it is given out: its signature, and that it
  * says what the payload says. *out is freed with fta_free. */
 fta_status fta_token_sign(const fta_keyring *keyring, fta_text payload,
                           char **out, size_t *length);
 
-/* Whether the libjwt that is loaded signs with that algorithm. */
-bool fta_can_sign_with(const fta_algorithm *algorithm);
+/* Whether the key has a secret or private part and the libjwt that is loaded
+ * signs with its algorithm. */
+bool fta_key_can_sign(const fta_key *key);
 
 #endif

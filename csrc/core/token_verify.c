@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "base64url.h"
 #include "clock.h"
+#include "key_pair.h"
 
 /* --- header ------------------------------------------------------------- */
 
