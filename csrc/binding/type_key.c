@@ -80,11 +80,12 @@ subject_of(fta_status status, const char *material)
     }
 }
 
-PyDoc_STRVAR(key_secret_doc,
-             "secret(algorithm, secret, *, kid=None, allow_weak=False)\n--\n\n"
-             "A key for HS256, HS384 or HS512. ValueError when the secret is\n"
-             "shorter than the hash (32, 48, 64 bytes), unless allow_weak,\n"
-             "and when it is the text of a public or private key.");
+PyDoc_STRVAR(
+    key_secret_doc,
+    "secret($type, algorithm, secret, *, kid=None, allow_weak=False)\n--\n\n"
+    "A key for HS256, HS384 or HS512. ValueError when the secret is\n"
+    "shorter than the hash (32, 48, 64 bytes), unless allow_weak,\n"
+    "and when it is the text of a public or private key.");
 
 static PyObject *
 key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
@@ -114,7 +115,7 @@ key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
 }
 
 PyDoc_STRVAR(key_pem_doc,
-             "pem(algorithm, pem, *, kid=None)\n--\n\n"
+             "pem($type, algorithm, pem, *, kid=None)\n--\n\n"
              "A key for RS*, PS*, ES* or EdDSA from PEM text: a private key\n"
              "signs and verifies, a public one verifies. ValueError when it\n"
              "is encrypted, too small or does not fit the algorithm.");
@@ -203,7 +204,7 @@ read_key_ops(PyObject *mapping, bool *for_other_ops)
 }
 
 PyDoc_STRVAR(key_jwk_doc,
-             "jwk(jwk, /)\n--\n\n"
+             "jwk($type, jwk, /)\n--\n\n"
              "A key from a JWK (RFC 7517), private or public. Its alg may be\n"
              "absent where the curve tells it; its kid may be absent.");
 
@@ -252,7 +253,7 @@ put_member(PyObject *dict, const char *name, fta_text text)
 }
 
 PyDoc_STRVAR(key_public_jwk_doc,
-             "public_jwk()\n--\n\n"
+             "public_jwk($self, /)\n--\n\n"
              "The public part as a JWK (RFC 7517). ValueError for a secret.");
 
 static PyObject *

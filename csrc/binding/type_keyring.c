@@ -209,7 +209,7 @@ identity_from_text(PyObject *self, fta_text text)
 }
 
 PyDoc_STRVAR(keyring_verify_doc,
-             "verify(token, /)\n--\n\n"
+             "verify($self, token, /)\n--\n\n"
              "The Identity of a token, or the Rejection that says what is\n"
              "wrong with it.");
 
@@ -227,7 +227,7 @@ keyring_verify(PyObject *self, PyObject *value)
 }
 
 PyDoc_STRVAR(keyring_authenticate_doc,
-             "authenticate(authorization, /)\n--\n\n"
+             "authenticate($self, authorization, /)\n--\n\n"
              "As verify(), from the value of an Authorization header. None\n"
              "when there is none, or no bearer token in it.");
 
@@ -250,7 +250,7 @@ keyring_authenticate(PyObject *self, PyObject *value)
 }
 
 PyDoc_STRVAR(keyring_decode_doc,
-             "decode(token, /)\n--\n\n"
+             "decode($self, token, /)\n--\n\n"
              "All claims of a token as a dict, or the Rejection that says\n"
              "what is wrong with it; as strict as verify().");
 
@@ -298,7 +298,7 @@ sign_subject(const fta_keyring *keyring, fta_status status)
 }
 
 PyDoc_STRVAR(keyring_sign_doc,
-             "sign(payload, /)\n--\n\n"
+             "sign($self, payload, /)\n--\n\n"
              "A token of the payload, the UTF-8 text of a JSON object, signed\n"
              "by the first key through libjwt. ValueError says what is wrong\n"
              "with the payload or why the key cannot sign.");
