@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ class FileCoverage:
     """What was measured of one source file."""
 
     name: str
-    lines: int
-    lines_missed: list[int]
+    lines: list[int]
+    lines_missed: set[int]
     branches: int
     branches_missed: list[int]  # the line of each branch that was never taken
 
@@ -50,8 +51,8 @@ def summarize(source: dict[str, Any]) -> FileCoverage:
     branches = [(line["line_number"], b["count"]) for line in lines for b in line["branches"]]
     return FileCoverage(
         name=Path(source["file"]).name,
-        lines=len(lines),
-        lines_missed=[line["line_number"] for line in lines if line["count"] == 0],
+        lines=[line["line_number"] for line in lines],
+        lines_missed={line["line_number"] for line in lines if line["count"] == 0},
         branches=len(branches),
         branches_missed=[number for number, count in branches if count == 0],
     )
@@ -67,6 +68,14 @@ def row(name: str, lines: tuple[int, int], branches: tuple[int, int]) -> str:
     return f"{name:<24}{lines[1]:>7}{share(*lines):>10}{branches[1]:>10}{share(*branches):>10}"
 
 
+def runs(file: FileCoverage) -> Iterator[str]:
+    """Name the missed lines; those with nothing that ran between them as "first-last"."""
+    for missed, group in groupby(file.lines, key=file.lines_missed.__contains__):
+        if missed:
+            first, *more = group
+            yield f"{first}-{more[-1]}" if more else str(first)
+
+
 def main(directory: Path) -> None:
     """Print the table, then the misses."""
     files = list(measured(directory))
@@ -75,17 +84,17 @@ def main(directory: Path) -> None:
         print(
             row(
                 file.name,
-                (len(file.lines_missed), file.lines),
+                (len(file.lines_missed), len(file.lines)),
                 (len(file.branches_missed), file.branches),
             )
         )
-    total_lines = (sum(len(f.lines_missed) for f in files), sum(f.lines for f in files))
+    total_lines = (sum(len(f.lines_missed) for f in files), sum(len(f.lines) for f in files))
     total_branches = (sum(len(f.branches_missed) for f in files), sum(f.branches for f in files))
     print(row("all", total_lines, total_branches))
     for file in files:
         if file.lines_missed:
-            print(f"{file.name}: lines never run: {', '.join(map(str, file.lines_missed))}")
-        only_branches = sorted(set(file.branches_missed) - set(file.lines_missed))
+            print(f"{file.name}: lines never run: {', '.join(runs(file))}")
+        only_branches = sorted(set(file.branches_missed) - file.lines_missed)
         if only_branches:
             print(f"{file.name}: branches never taken: {', '.join(map(str, only_branches))}")
 
