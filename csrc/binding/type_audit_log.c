@@ -88,8 +88,8 @@ static const char *const names[COUNT] = {
 };
 
 PyDoc_STRVAR(write_doc,
-             "write(method, endpoint, status, identity, address, user_agent,\n"
-             "      reason, /)\n--\n\n"
+             "write($self, method, endpoint, status, identity, address,\n"
+             "      user_agent, reason, /)\n--\n\n"
              "One line about one request. The texts are native strings as\n"
              "WSGI has them (PEP 3333: a character an octet), or None. What\n"
              "the disk does never raises: the answer is a sentence for the\n"
@@ -152,7 +152,7 @@ done:
 }
 
 PyDoc_STRVAR(reopen_doc,
-             "reopen()\n--\n\n"
+             "reopen($self, /)\n--\n\n"
              "Let the next write look whether the path leads to another file\n"
              "by now, which it otherwise does once a second.");
 
