@@ -1,5 +1,53 @@
 """Authentication, tenancy, roles and rate limits for Flask APIs, on a C core."""
 
-from ._core import is_valid_uuid
+from ._core import Identity, Key, is_valid_uuid
+from .audit import log_request_context
+from .context import (
+    acting_as,
+    extract_tenant_context,
+    get_tenant_context,
+    get_user_role,
+    verify_resource_access,
+)
+from .decorators import (
+    public_route,
+    rate_limit,
+    rate_limit_exempt,
+    verify_role,
+    verify_tenant_context,
+)
+from .errors import AuthError, ConfigurationError, create_auth_response
+from .extension import TenantAuth
+from .keys import NoSigningKeyError
+from .passwords import hash_password, password_needs_rehash, verify_password
+from .roles import UserRole
+from .tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
 
-__all__ = ["is_valid_uuid"]
+__all__ = [
+    "AuthError",
+    "ConfigurationError",
+    "Identity",
+    "Key",
+    "NoSigningKeyError",
+    "TenantAuth",
+    "UserRole",
+    "acting_as",
+    "create_auth_response",
+    "create_jwt_token",
+    "decode_jwt_token",
+    "extract_bearer_token",
+    "extract_tenant_context",
+    "get_tenant_context",
+    "get_user_role",
+    "hash_password",
+    "is_valid_uuid",
+    "log_request_context",
+    "password_needs_rehash",
+    "public_route",
+    "rate_limit",
+    "rate_limit_exempt",
+    "verify_password",
+    "verify_resource_access",
+    "verify_role",
+    "verify_tenant_context",
+]

@@ -1,0 +1,127 @@
+"""The audit line of each authenticated request, and the warning of each refused one.
+
+Everything that a client wrote is escaped: one request is one line, and no value can pose as another
+field. No token, secret or password ever gets here; the query string is left out for that reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from flask import Request
+
+if TYPE_CHECKING:
+    from ._core import Identity
+
+logger = logging.getLogger("flask_tenant_auth")
+
+_REQUEST = (
+    "Request: method=%(method)s endpoint=%(endpoint)s user_id=%(user_id)s "
+    'tenant_id=%(tenant_id)s role=%(role)s ip=%(ip)s user_agent="%(user_agent)s"'
+)
+_REFUSED = (
+    "Refused: status=%(status)d reason=%(reason)s method=%(method)s endpoint=%(endpoint)s "
+    "user_id=%(user_id)s tenant_id=%(tenant_id)s role=%(role)s ip=%(ip)s "
+    'user_agent="%(user_agent)s" answer="%(answer)s" detail="%(detail)s"'
+)
+_NOBODY = (None, None, None)
+
+_PLAIN = re.compile(r"[!#-\[\]-~]+")  # visible ASCII but for the quote and the backslash
+_PLAIN_QUOTED = re.compile(r"[ !#-\[\]-~]*")
+_LONGEST_VALUE = 1024
+
+
+def log_request_context(
+    request: Request, user_id: str | None, tenant_id: str | None, role: str | None
+) -> None:
+    """Write the audit line of a request to the logger ``flask_tenant_auth``, at INFO.
+
+    ``Request: method=GET endpoint=/api/accounts user_id=... tenant_id=... role=user
+    ip=127.0.0.1 user_agent="..."``, on one line. The fields are attributes of the log record too.
+
+    :param request: the request, or Flask's proxy of it.
+    :param user_id: canonical UUID; None is written as ``-``, here and below.
+    :param tenant_id: canonical UUID.
+    :param role: role name.
+    :raises TypeError: for anything else; the message names the argument.
+    """
+    if not isinstance(request, Request):
+        raise TypeError(f"request must be a flask.Request, not {type(request).__name__}")
+    for name, value in (("user_id", user_id), ("tenant_id", tenant_id), ("role", role)):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
+    if logger.isEnabledFor(logging.INFO):
+        fields = _fields(request, user_id, tenant_id, role)
+        logger.info(_REQUEST, fields, extra=fields)
+
+
+def log_authenticated(request: Request, identity: Identity) -> None:
+    """Write the audit line of a request that was let in."""
+    if logger.isEnabledFor(logging.INFO):
+        fields = _fields(request, identity.user_id, identity.tenant_id, identity.role)
+        logger.info(_REQUEST, fields, extra=fields)
+
+
+def log_refused(
+    request: Request | None,
+    status: int,
+    answer: str,
+    reason: str,
+    detail: str = "",
+    identity: Identity | None = None,
+) -> None:
+    """Write the warning of a refusal.
+
+    :param answer: what the client is told.
+    :param reason: why, as one stable word of this library.
+    :param detail: why, in a sentence; never any part of what the client sent.
+    """
+    if not logger.isEnabledFor(logging.WARNING):
+        return
+    who = (identity.user_id, identity.tenant_id, identity.role) if identity else _NOBODY
+    fields = {
+        "status": status,
+        "reason": reason,
+        "answer": quoted(answer),
+        "detail": quoted(detail),
+        **_fields(request, *who),
+    }
+    logger.warning(_REFUSED, fields, extra=fields)
+
+
+def _fields(
+    request: Request | None, user_id: str | None, tenant_id: str | None, role: str | None
+) -> dict[str, str]:
+    fields = {"user_id": plain(user_id), "tenant_id": plain(tenant_id), "role": plain(role)}
+    if request is None:
+        return fields | {"method": "-", "endpoint": "-", "ip": "-", "user_agent": ""}
+    return fields | {
+        "method": plain(request.method),
+        "endpoint": plain(request.path),
+        "ip": plain(request.remote_addr),
+        "user_agent": quoted(request.environ.get("HTTP_USER_AGENT", "")),
+    }
+
+
+def plain(value: str | None) -> str:
+    """Make a value one word: what could end it or start another is escaped; ``-`` for nothing."""
+    if not value:
+        return "-"
+    if len(value) <= _LONGEST_VALUE and _PLAIN.fullmatch(value):
+        return value
+    return _escaped(value).replace(" ", "\\x20")
+
+
+def quoted(value: str) -> str:
+    """Make a value fit to stand between double quotes on one line."""
+    if len(value) <= _LONGEST_VALUE and _PLAIN_QUOTED.fullmatch(value):
+        return value
+    return _escaped(value)
+
+
+def _escaped(value: str) -> str:
+    """Backslash escapes for all but printable ASCII; what is overlong is cut."""
+    cut = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "..."
+    return cut.encode("unicode_escape").decode("ascii").replace('"', '\\"')

@@ -1,0 +1,333 @@
+"""Who the request is: one identity, proved once, for every one who asks.
+
+Two writers only. A request's identity is bound by ``@verify_tenant_context`` (or ``@verify_role``)
+and lives on the request object itself, so it is gone with it, follows it into async views, copied
+contexts and streamed answers, and cannot reach another request. `acting_as` lends an identity to a
+block of code. The innermost of the two counts: a request that is served inside an ``acting_as``
+block is not that identity's.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import flask
+
+from . import errors
+from ._core import ROLES, Decision, Identity, Limit, Rejection, is_valid_uuid
+from .audit import log_refused, logger
+from .errors import AuthError
+from .signals import request_denied
+from .state import AppState, current_app, state_of
+
+if TYPE_CHECKING:
+    from flask import Request
+    from werkzeug.local import LocalProxy
+
+    from .limits import Rule
+
+_VISIT = "_tenant_auth_visit"
+_current_request = cast("LocalProxy[flask.Request]", flask.request)
+
+# "Basic x,Bearer y": what a server makes of two Authorization lines (RFC 9110, section 5.2).
+_SECOND_BEARER = re.compile(r",\s*bearer(\s|$)", re.IGNORECASE)
+
+
+class Denial(NamedTuple):
+    """Why a request is nobody's: what the client is told, and what the log is."""
+
+    status: int
+    message: str
+    reason: str
+    detail: str = ""
+
+
+NO_CREDENTIALS = Denial(401, errors.CREDENTIALS_REQUIRED, "no_credentials")
+TWO_AUTHORIZATIONS = Denial(401, errors.TOKEN_INVALID, "several_authorizations")
+BAD_TENANT_ID = Denial(400, errors.TENANT_ID_INVALID, "tenant_id_invalid")
+BAD_USER_ID = Denial(400, errors.USER_ID_INVALID, "user_id_invalid")
+BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
+
+
+class Visit:
+    """What is known of one request so far. It lives on the request object."""
+
+    __slots__ = ("counted", "decision", "failure_counted", "identity", "limits", "outcome", "state")
+
+    def __init__(self, state: AppState) -> None:
+        self.state = state
+        # What the credentials came to; None: not looked at yet. Binds nothing.
+        self.outcome: Identity | Denial | None = None
+        # Bound by a decorator: from here on the request is this identity's.
+        self.identity: Identity | None = None
+        self.counted: tuple[Rule, ...] = ()
+        self.limits: tuple[Limit, ...] = ()
+        self.decision: Decision | None = None
+        self.failure_counted = False
+
+
+def current_request() -> Request | None:
+    """Return the request being served, itself and not its proxy."""
+    try:
+        return _current_request._get_current_object()
+    except RuntimeError:
+        return None
+
+
+def visit_of(request: Request) -> Visit:
+    """Return what is known of a request, which is the current one."""
+    visit = request.__dict__.get(_VISIT)
+    if visit is None:
+        visit = Visit(state_of(current_app._get_current_object()))
+        request.__dict__[_VISIT] = visit
+    return cast("Visit", visit)
+
+
+# Credentials
+
+
+def outcome_of(visit: Visit, request: Request) -> Identity | Denial:
+    """Judge the credentials of a request, once. Nothing is raised and nothing is bound."""
+    outcome = visit.outcome
+    if outcome is None:
+        try:
+            outcome = _authenticate(visit.state, request)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is a 500 that says nothing
+            outcome = _failure(error)
+        visit.outcome = outcome
+    return outcome
+
+
+def identity_of(visit: Visit, request: Request) -> Identity | None:
+    """Return the identity that a request's credentials prove, bound or not."""
+    outcome = outcome_of(visit, request)
+    return outcome if isinstance(outcome, Identity) else None
+
+
+def _authenticate(state: AppState, request: Request) -> Identity | Denial:
+    environ = request.environ
+    authorization = environ.get("HTTP_AUTHORIZATION")
+    judged = state.keyring.authenticate(authorization)
+    if isinstance(judged, Identity):
+        return judged
+    if isinstance(judged, Rejection):
+        message = errors.TOKEN_EXPIRED if judged.expired else errors.TOKEN_INVALID
+        return Denial(401, message, judged.reason, judged.detail)
+    if authorization is not None and _SECOND_BEARER.search(authorization):
+        return TWO_AUTHORIZATIONS
+    if state.believes(_peer(request)):
+        return _identity_from_headers(state, request)
+    return NO_CREDENTIALS
+
+
+def _peer(request: Request) -> str:
+    """Return the address that connected to the server, whatever a proxy header made of it.
+
+    ProxyFix replaces REMOTE_ADDR by what X-Forwarded-For says, and keeps the original.
+    """
+    original = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
+    return cast("str", original.get("REMOTE_ADDR") or "")
+
+
+def _identity_from_headers(state: AppState, request: Request) -> Identity | Denial:
+    """Take the identity from X-Tenant-ID, X-User-ID and X-User-Role.
+
+    In development the query parameters tenant_id and user_id may stand in for the first two. Two
+    values for one thing come joined by a comma, from the server or from here, and are invalid.
+    """
+    environ = request.environ
+    tenant_id = environ.get("HTTP_X_TENANT_ID")
+    user_id = environ.get("HTTP_X_USER_ID")
+    role = environ.get("HTTP_X_USER_ROLE", "user")
+    if state.settings.development:
+        tenant_id = tenant_id if tenant_id is not None else _parameter(request, "tenant_id")
+        user_id = user_id if user_id is not None else _parameter(request, "user_id")
+    if tenant_id is None or user_id is None:
+        return NO_CREDENTIALS
+    if not is_valid_uuid(tenant_id):
+        return BAD_TENANT_ID
+    if not is_valid_uuid(user_id):
+        return BAD_USER_ID
+    if role not in ROLES:
+        return BAD_ROLE
+    return Identity(tenant_id, user_id, role, source="headers")
+
+
+def _parameter(request: Request, name: str) -> str | None:
+    values = request.args.getlist(name)
+    return ",".join(values) if values else None
+
+
+def _failure(error: Exception) -> Denial:
+    """Log a fault of the authentication itself, without its text: that may hold what was sent."""
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f"{code.co_filename}:{traceback.tb_lineno} in {code.co_name}"
+        traceback = traceback.tb_next
+    logger.error("Authentication failed with %s at %s", type(error).__name__, place)
+    detail = f"{type(error).__name__} while authenticating"
+    return Denial(500, errors.AUTHENTICATION_FAILED, "internal_error", detail)
+
+
+# Getters
+
+
+class _Lent(NamedTuple):
+    """An identity lent by acting_as, and the request inside which it was, if any."""
+
+    identity: Identity
+    request: Request | None
+
+
+_lent: ContextVar[_Lent | None] = ContextVar("flask_tenant_auth_lent", default=None)
+
+
+def current_identity() -> Identity | None:
+    """Return who the running code acts for; None where nothing was verified.
+
+    The one answer that everything else is made of.
+    """
+    request = current_request()
+    lent = _lent.get()
+    if lent is not None and lent.request is request:
+        return lent.identity
+    if request is None:
+        return None
+    visit = request.__dict__.get(_VISIT)
+    return None if visit is None else cast("Visit", visit).identity
+
+
+def _required_identity() -> Identity:
+    identity = current_identity()
+    if identity is None:
+        raise AuthError(errors.CREDENTIALS_REQUIRED)
+    return identity
+
+
+def get_tenant_context() -> tuple[str, str]:
+    """Return (tenant_id, user_id) of the current identity, as canonical lower-case UUID text.
+
+    :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
+    """
+    identity = _required_identity()
+    return identity.tenant_id, identity.user_id
+
+
+def get_user_role() -> str:
+    """Return the role of the current identity, "user" or "admin".
+
+    :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
+    """
+    return _required_identity().role
+
+
+def extract_tenant_context() -> tuple[str | None, str | None, str | None]:
+    """Return (tenant_id, user_id, role) that the current request proves; three Nones if none.
+
+    It binds nothing: for a public view that greets those who happen to be signed in. A bad token,
+    or a header that is no UUID, proves nothing. A bearer token wins over headers.
+    """
+    identity = current_identity()
+    request = current_request()
+    if identity is None and request is not None:
+        identity = identity_of(visit_of(request), request)
+    if identity is None:
+        return None, None, None
+    return identity.tenant_id, identity.user_id, identity.role
+
+
+def verify_resource_access(
+    resource_tenant_id: str | uuid.UUID | object,
+    resource_user_id: str | uuid.UUID | None = None,
+) -> bool:
+    """Return True when a resource is the current user's own, or an admin's tenant's.
+
+    Called with two UUIDs, compared as UUIDs so that letter case does not matter; or with the
+    resource itself: its ``tenant_id`` is compared and, where it has one, its ``user_id``.
+
+    :param resource_tenant_id: the tenant that the resource belongs to, or the resource.
+    :param resource_user_id: the user that the resource belongs to.
+    :raises AuthError: 403 where it is somebody else's; 401 where nothing was verified.
+    :raises TypeError, ValueError: for what is no UUID; the message names the argument.
+    """
+    owner: object = resource_user_id
+    anybodys = False
+    if resource_user_id is None and hasattr(resource_tenant_id, "tenant_id"):
+        resource = resource_tenant_id
+        resource_tenant_id = resource.tenant_id
+        anybodys = not hasattr(resource, "user_id")
+        owner = getattr(resource, "user_id", None)
+    tenant_id = uuid_text("resource_tenant_id", resource_tenant_id)
+    user_id = None if anybodys else uuid_text("resource_user_id", owner)
+    identity = _required_identity()
+    if identity.tenant_id != tenant_id:
+        raise _forbidden(identity, "other_tenant")
+    if not anybodys and identity.user_id != user_id and identity.role != "admin":
+        raise _forbidden(identity, "other_user")
+    return True
+
+
+def _forbidden(identity: Identity, reason: str) -> AuthError:
+    error = AuthError("Access to this resource is denied", 403)
+    log_refused(current_request(), error.status_code, error.message, reason, identity=identity)
+    if current_app:
+        request_denied.send(
+            current_app._get_current_object(),
+            status=error.status_code,
+            message=error.message,
+            reason=reason,
+        )
+    return error
+
+
+def uuid_text(name: str, value: object) -> str:
+    """Return a UUID argument as canonical lower-case text.
+
+    :raises TypeError, ValueError: for anything else; the message names the argument.
+    """
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str or uuid.UUID, not {type(value).__name__}")
+    if not is_valid_uuid(value):
+        raise ValueError(f"{name} must be a UUID such as 550e8400-e29b-41d4-a716-446655440000")
+    return value.lower()
+
+
+def role_text(name: str, value: object) -> str:
+    """Return a role argument as its name.
+
+    :raises TypeError, ValueError: for anything else; the message names the argument.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    role = str.__str__(value)
+    if role not in ROLES:
+        raise ValueError(f"{name} must be one of: {', '.join(ROLES)}")
+    return role
+
+
+@contextmanager
+def acting_as(
+    tenant_id: str | uuid.UUID, user_id: str | uuid.UUID, role: str = "user"
+) -> Iterator[Identity]:
+    """Give the enclosed block an identity without a request: a job, a CLI command, a test.
+
+    A request that is served inside the block is not touched by it: it must prove its own.
+
+    :raises TypeError, ValueError: for what is no UUID or no role; the message names the argument.
+    """
+    identity = Identity(
+        uuid_text("tenant_id", tenant_id), uuid_text("user_id", user_id), role_text("role", role)
+    )
+    token = _lent.set(_Lent(identity, current_request()))
+    try:
+        yield identity
+    finally:
+        _lent.reset(token)

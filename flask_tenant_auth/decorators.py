@@ -1,0 +1,363 @@
+"""The decorators of views: who may enter, in what role, how often.
+
+A refusal is returned, as the documented pair ``({"error": ..., "message": ...}, status)``, so it is
+an answer wherever a view may return one. Each works alone and in any order, and closes when in
+doubt: ``@verify_role`` authenticates when nothing has yet. None of them needs `TenantAuth`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import flask
+from flask import Response, after_this_request
+
+from . import limits
+from ._core import ROLES, Decision, Identity, Limit, parse_rates
+from .audit import log_authenticated, log_refused
+from .context import (
+    Denial,
+    Visit,
+    current_identity,
+    current_request,
+    identity_of,
+    outcome_of,
+    role_text,
+    visit_of,
+)
+from .errors import challenge, create_auth_response
+from .limits import PER, Rule, mark, marks_of, with_identity
+from .signals import rate_limit_exceeded, request_authenticated, request_denied
+from .state import current_app
+
+F = TypeVar("F", bound=Callable[..., Any])
+Refusal = tuple[dict[str, str], int]
+# What stands between a request and a view: None lets it in.
+Gate = Callable[[], "Refusal | Response | None"]
+
+
+def _guarded(view: F, gate: Gate) -> F:
+    """Put a gate before a view. An async view is awaited as Flask does it."""
+    if inspect.iscoroutinefunction(view):
+
+        @wraps(view)
+        def guarded_async(*args: Any, **kwargs: Any) -> Any:
+            refusal = gate()
+            if refusal is not None:
+                return refusal
+            return flask.current_app.ensure_sync(view)(*args, **kwargs)
+
+        return cast("F", guarded_async)
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        refusal = gate()
+        if refusal is not None:
+            return refusal
+        return view(*args, **kwargs)
+
+    return cast("F", guarded)
+
+
+def _require_function(decorator: str, view: object) -> None:
+    if inspect.isclass(view):
+        raise TypeError(
+            f"{decorator} takes a view function: put it into the `decorators` of the class "
+            "or on its methods"
+        )
+    if not callable(view):
+        raise TypeError(f"{decorator} takes a view function, not {type(view).__name__}")
+
+
+# Who may enter
+
+
+def verify_tenant_context(view: F) -> F:
+    """Let a request in only with an identity, and bind it to the request.
+
+    Without one the view is not called and the answer is 401 (no or bad credentials, with
+    ``WWW-Authenticate``, RFC 6750), 400 (identity headers that are no UUID or no role), 429 (more
+    401s from one address than AUTH_FAILURE_LIMIT) or 500 (a fault of the authentication itself).
+    An OPTIONS request without an identity is told the methods and gets no further.
+
+    :param view: plain or async view function, or a method of a class-based view.
+    :raises TypeError: when applied to something else.
+    """
+    _require_function("verify_tenant_context", view)
+    return mark(_guarded(view, admit), verified=True)
+
+
+def verify_role(*roles: str) -> Callable[[F], F]:
+    """Let in only identities that have one of these roles; 403 for the others.
+
+    It implies ``@verify_tenant_context``: above it, below it or without it, nobody enters
+    unverified.
+
+    :param roles: role names or `UserRole` members.
+    :raises TypeError: for a role that is no str, as in a bare ``@verify_role``.
+    :raises ValueError: for no role at all, or one that does not exist.
+    """
+    if not roles:
+        raise ValueError(f"roles must name at least one of: {', '.join(ROLES)}")
+    if inspect.isroutine(roles[0]):
+        raise TypeError('roles are missing: write @verify_role("admin")')
+    wanted = tuple(dict.fromkeys(role_text("roles", role) for role in roles))
+    denial = Denial(
+        403, f"Insufficient permissions. Required role: {', '.join(wanted)}", "role_insufficient"
+    )
+
+    def gate() -> Refusal | Response | None:
+        refusal = admit()
+        if refusal is not None:
+            return refusal
+        identity = current_identity()
+        if identity is not None and identity.role in wanted:
+            return None
+        return _refuse(denial, identity)
+
+    def decorate(view: F) -> F:
+        _require_function("verify_role", view)
+        return mark(_guarded(view, gate), verified=True, roles=marks_of(view).roles + wanted)
+
+    return decorate
+
+
+def public_route(view: F) -> F:
+    """Declare that a view needs no identity on purpose, for `flask auth check`. Changes nothing."""
+    _require_function("public_route", view)
+    return mark(view, public=True)
+
+
+def admit() -> Refusal | Response | None:
+    """Bind the identity of the current request, or return its refusal."""
+    if current_identity() is not None:
+        return None
+    request = current_request()
+    if request is None:
+        raise RuntimeError("a protected view was called outside a request and outside acting_as()")
+    visit = visit_of(request)
+    outcome = outcome_of(visit, request)
+    if isinstance(outcome, Identity):
+        visit.identity = outcome
+        log_authenticated(request, outcome)
+        if request_authenticated.receivers:
+            request_authenticated.send(current_app._get_current_object(), identity=outcome)
+        return None
+    if request.method == "OPTIONS":
+        return flask.current_app.make_default_options_response()
+    if outcome.status == 401 and (refusal := refuse_repeated_failure(visit)) is not None:
+        return refusal
+    return _refuse(outcome, None)
+
+
+def _refuse(denial: Denial, identity: Identity | None) -> Refusal:
+    log_refused(
+        current_request(), denial.status, denial.message, denial.reason, denial.detail, identity
+    )
+    if request_denied.receivers:
+        request_denied.send(
+            current_app._get_current_object(),
+            status=denial.status,
+            message=denial.message,
+            reason=denial.reason,
+        )
+    if denial.status == 401:
+        _answer_with([("WWW-Authenticate", challenge(denial.message))], 401)
+    return create_auth_response(denial.message, denial.status)
+
+
+def _answer_with(headers: list[tuple[str, str]], status: int) -> None:
+    """Add headers to the answer of this request, if it leaves with the status they belong to."""
+
+    def add_headers(response: Response) -> Response:
+        if response.status_code == status:
+            for name, value in headers:
+                response.headers[name] = value
+        return response
+
+    after_this_request(add_headers)
+
+
+# How often
+
+
+def refuse_repeated_failure(visit: Visit) -> Refusal | None:
+    """Count a 401 against the client's address; return its 429 beyond AUTH_FAILURE_LIMIT."""
+    request = current_request()
+    state = visit.state
+    if visit.failure_counted or not state.failure_limits or request is None:
+        return None
+    visit.failure_counted = True
+    decision = state.limiter.hit(state.failure_limits, None, request.remote_addr or "")
+    if decision.allowed:
+        return None
+    visit.decision, visit.limits = decision, state.failure_limits
+    return refuse_excess(decision, None)
+
+
+def refuse_excess(decision: Decision, identity: Identity | None) -> Refusal:
+    """Return the 429 of a request that a limit refused."""
+    message = str(decision.rate)
+    log_refused(current_request(), 429, message, "rate_limit_exceeded", identity=identity)
+    if rate_limit_exceeded.receivers:
+        app = current_app._get_current_object()
+        rate_limit_exceeded.send(app, decision=decision, identity=identity)
+    _answer_with([("Retry-After", str(decision.retry_after))], 429)
+    return create_auth_response(message, 429)
+
+
+def rate_limit(
+    limit: str | Callable[..., str | None],
+    *,
+    per: str | Callable[..., object] = "user",
+    cost: int = 1,
+    methods: Iterable[str] | None = None,
+    scope: str | None = None,
+    exempt_when: Callable[..., bool] | None = None,
+    fair_share: float = 1,
+) -> Callable[[F], F]:
+    """Limit how often a view is called, instead of RATELIMIT_DEFAULT. May be stacked.
+
+    All limits of a view count together or not at all: what one refuses, the others do not count.
+    Beyond the limit the answer is 429 with ``Retry-After`` (RFC 6585, section 4). Callables take
+    the `Identity` of the request (None: no identity), or nothing.
+
+    :param limit: as ``"100 per minute"`` or ``"10 per second; 1000 per hour"``; or a callable that
+        returns such text, say by the tenant's plan, or None for no limit.
+    :param per: whom it counts: "user", "tenant", "address", or a callable that returns a key.
+        Requests without an identity, and an empty key, are counted by address.
+    :param cost: how many calls one call counts for, 1 or more.
+    :param methods: the HTTP methods it counts; None: all. OPTIONS is never counted.
+    :param scope: a name under which several views share one count; None: each its own.
+    :param exempt_when: a callable; where it returns true the request is not counted.
+    :param fair_share: with ``per="tenant"``: the part of the limit, over 0 up to 1, that one user
+        may take. With 0.5, whatever one user does, half of the limit is left to the others.
+    :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
+    """
+    per = _checked_per(per, fair_share)
+    rule = Rule(
+        limit=_checked_limit(limit, cost, fair_share),
+        per=per,
+        cost=cost,
+        methods=_checked_methods(methods),
+        scope=_checked_scope(scope),
+        exempt_when=None if exempt_when is None else _asked("exempt_when", exempt_when),
+        fair_share=fair_share,
+    )
+
+    def decorate(view: F) -> F:
+        _require_function("rate_limit", view)
+        if marks_of(view).exempt:
+            raise ValueError("rate_limit and rate_limit_exempt exclude each other: remove one")
+        own = limits.named(rule, view)
+        return mark(_guarded(view, lambda: _count(own)), rules=(own, *marks_of(view).rules))
+
+    return decorate
+
+
+def rate_limit_exempt(view: F) -> F:
+    """Exempt a view from RATELIMIT_DEFAULT.
+
+    :raises TypeError: when applied to something that is no function.
+    :raises ValueError: for a view that has a ``@rate_limit`` of its own.
+    """
+    _require_function("rate_limit_exempt", view)
+    if marks_of(view).rules:
+        raise ValueError("rate_limit and rate_limit_exempt exclude each other: remove one")
+    return mark(view, exempt=True)
+
+
+def _count(rule: Rule) -> Refusal | None:
+    """Count a rule that the hook has not counted: there is none, or it could not see the rule."""
+    request = current_request()
+    if request is None or request.method == "OPTIONS":
+        return None
+    visit = visit_of(request)
+    if rule in visit.counted or not visit.state.settings.ratelimit_enabled:
+        return None
+    visit.counted += (rule,)
+    if not rule.applies_to(request.method):
+        return None
+    identity = identity_of(visit, request)
+    plan = limits.Plan(request.endpoint or "", (rule,))
+    return count(visit, plan, identity, request.remote_addr or "")
+
+
+def count(
+    visit: Visit, plan: limits.Plan, identity: Identity | None, address: str
+) -> Refusal | None:
+    """Count a request against all limits of a plan in one step; return its 429, if refused."""
+    counted, custom = plan.resolve(identity)
+    if not counted:
+        return None
+    decision = visit.state.limiter.hit(counted, identity, address, custom)
+    before = visit.decision
+    if before is None or not decision.allowed or decision.remaining < before.remaining:
+        visit.decision, visit.limits = decision, tuple(counted)
+    return None if decision.allowed else refuse_excess(decision, identity)
+
+
+# Arguments of rate_limit
+
+
+def _asked(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, not {type(value).__name__}")
+    return with_identity(value, name)
+
+
+def _checked_limit(limit: Any, cost: int, fair_share: float) -> Any:
+    if not isinstance(cost, int) or isinstance(cost, bool):
+        raise TypeError(f"cost must be an int, not {type(cost).__name__}")
+    if cost < 1:
+        raise ValueError(f"cost must be 1 or more, not {cost}")
+    if callable(limit):
+        return with_identity(limit, "limit")
+    if not isinstance(limit, str):
+        raise TypeError(f"limit must be a str or a callable, not {type(limit).__name__}")
+    for rate in parse_rates(limit):
+        tenant = Limit(rate, scope="", per="tenant", cost=cost)
+        most = tenant.share(fair_share).rate.limit
+        if cost > most:
+            raise ValueError(f"cost {cost} is more than {most}, so no call would ever pass")
+    return limit
+
+
+def _checked_per(per: Any, fair_share: float) -> Any:
+    if isinstance(fair_share, bool) or not isinstance(fair_share, int | float):
+        raise TypeError(f"fair_share must be a number, not {type(fair_share).__name__}")
+    if not 0 < fair_share <= 1:
+        raise ValueError(f"fair_share must be over 0 and at most 1, not {fair_share}")
+    if fair_share < 1 and per != "tenant":
+        raise ValueError('fair_share divides a tenant\'s limit: it needs per="tenant"')
+    if callable(per):
+        return with_identity(per, "per")
+    if not isinstance(per, str):
+        raise TypeError(f"per must be a str or a callable, not {type(per).__name__}")
+    if per not in PER:
+        raise ValueError(f"per must be one of {', '.join(PER)}, or a callable, not {per!r}")
+    return per
+
+
+def _checked_methods(methods: Any) -> frozenset[str] | None:
+    if methods is None:
+        return None
+    if isinstance(methods, str) or not all(isinstance(method, str) for method in methods):
+        raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
+    if not methods:
+        raise ValueError("methods must name at least one method, or be None for all")
+    return frozenset(method.upper() for method in methods)
+
+
+def _checked_scope(scope: Any) -> str | None:
+    if scope is not None and not isinstance(scope, str):
+        raise TypeError(f"scope must be a str, not {type(scope).__name__}")
+    if scope is None:
+        return None
+    name = f"shared {scope}"
+    if not scope.strip() or len(name.encode()) > limits.LONGEST_SCOPE:
+        raise ValueError(f"scope must be a name of at most {limits.LONGEST_SCOPE} bytes, or None")
+    return name

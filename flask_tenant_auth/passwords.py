@@ -1,0 +1,56 @@
+"""Passwords of users: PBKDF2-HMAC-SHA512 with a random salt, by OpenSSL, with the GIL released."""
+
+from __future__ import annotations
+
+from . import _core
+
+PASSWORD_ITERATIONS = 210_000
+"""OWASP's figure for PBKDF2-HMAC-SHA512; `password_needs_rehash` compares with it."""
+
+
+def hash_password(password: str | bytes) -> str:
+    """Return a password's salted hash as a PHC string: ``$pbkdf2-sha512$i=210000$salt$hash``.
+
+    Two hashes of one password differ (32 random bytes of salt). It takes some 0.1 s, by design.
+
+    :param password: as the user typed it; str is hashed as UTF-8.
+    :raises TypeError: for anything else than str or bytes.
+    :raises ValueError: for an empty password.
+    """
+    octets = _octets(password)
+    if not octets:
+        raise ValueError("password must not be empty")
+    return _core.hash_password(octets, PASSWORD_ITERATIONS)
+
+
+def verify_password(password: str | bytes, stored: str) -> bool:
+    """Whether a password is the one that was hashed; compared in constant time.
+
+    :param password: what the user typed.
+    :param stored: what `hash_password` returned then.
+    :raises TypeError: for arguments of other types; the message names the argument.
+    :raises ValueError: for a stored string that `hash_password` cannot have made.
+    """
+    return _core.verify_password(_octets(password), _stored(stored))
+
+
+def password_needs_rehash(stored: str) -> bool:
+    """Whether a stored hash is weaker than one made today, so that the next login should renew it.
+
+    :raises TypeError, ValueError: as `verify_password`.
+    """
+    return _core.password_iterations(_stored(stored)) < PASSWORD_ITERATIONS
+
+
+def _octets(password: object) -> bytes:
+    if isinstance(password, bytes):
+        return password
+    if isinstance(password, str):
+        return password.encode("utf-8", "surrogatepass")
+    raise TypeError(f"password must be a str, not {type(password).__name__}")
+
+
+def _stored(stored: object) -> str:
+    if not isinstance(stored, str):
+        raise TypeError(f"stored must be a str, not {type(stored).__name__}")
+    return stored

@@ -1,0 +1,22 @@
+"""Signals for those who want to know what was decided, beside the log.
+
+The sender is the app. Receivers get no token and no secret.
+"""
+
+from __future__ import annotations
+
+from blinker import Namespace
+
+_signals = Namespace()
+
+request_authenticated = _signals.signal(
+    "request-authenticated", "An identity was bound to a request. Sent with identity=."
+)
+request_denied = _signals.signal(
+    "request-denied",
+    "A request was refused with 400, 401, 403 or 500. Sent with status=, message= and reason=.",
+)
+rate_limit_exceeded = _signals.signal(
+    "rate-limit-exceeded",
+    "A request was refused with 429. Sent with decision= and identity= (None: no identity).",
+)

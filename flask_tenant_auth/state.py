@@ -1,0 +1,141 @@
+"""What one app has made of its configuration: settings, keys, counters, plans.
+
+`TenantAuth` makes it at init and adds the hooks. An app without `TenantAuth` gets one at first use,
+without hooks; so does code outside any app, from the environment alone.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from functools import cached_property, lru_cache
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, cast
+
+import flask
+
+from ._core import Key, Keyring, Limit, Limiter, parse_rates
+from .audit import logger
+from .config import Settings
+from .errors import ConfigurationError
+from .keys import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
+from .limits import Plans, default_rules
+
+if TYPE_CHECKING:
+    from werkzeug.local import LocalProxy
+
+EXTENSION = "tenant_auth"
+
+current_app = cast("LocalProxy[flask.Flask]", flask.current_app)
+
+
+class AppState:
+    """One app's share: nothing of it is on the extension, and nothing is shared between apps."""
+
+    def __init__(self, app: flask.Flask | None, *, hooked: bool = False) -> None:
+        self.settings = settings = Settings.from_app(app)
+        self.hooked = hooked
+        # Counters of a test belong to its app alone, not to every process of this host.
+        self._shared = app is None or not app.testing
+        self._own = own_keyring(settings)
+        self.keyring: Verifier = self._verifier()
+        self.plans = Plans(
+            default_rules(
+                settings.ratelimit_default,
+                settings.ratelimit_tenant_default,
+                settings.ratelimit_fair_share,
+            )
+        )
+        self.failure_limits: tuple[Limit, ...] = ()
+        if settings.ratelimit_enabled and settings.auth_failure_limit:
+            self.failure_limits = tuple(
+                Limit(rate, scope="authentication failures", per="address")
+                for rate in parse_rates(settings.auth_failure_limit)
+            )
+        self.believes = lru_cache(maxsize=4096)(self._believes)
+        for weakness in settings.weaknesses():
+            logger.warning("%s: fit for development only; production will not start", weakness)
+
+    def _verifier(self) -> Verifier:
+        lookup = self.settings.jwt_tenant_keys
+        if lookup is not None:
+            return TenantKeyrings(lookup, self.settings, self._own)
+        return cast("Keyring", self._own)  # without tenants' keys there are own ones
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
+        settings = self.settings
+        try:
+            return Limiter(
+                prefix=settings.ratelimit_key_prefix,
+                strategy=settings.ratelimit_strategy,
+                shm_bytes=settings.ratelimit_shm_bytes,
+                shared=self._shared,
+                redis_url=settings.redis_url,
+                timeout_ms=settings.ratelimit_store_timeout_ms,
+                on_store_error=settings.ratelimit_on_store_error,
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"REDIS_URL or RATELIMIT_*: {error}") from None
+
+    def signing_keyring(self, tenant_id: str) -> Keyring:
+        """Return the keys that sign for a tenant.
+
+        :raises NoSigningKeyError: when the app only verifies.
+        """
+        keyring = self._own
+        if isinstance(self.keyring, TenantKeyrings):
+            keyring = self.keyring.keyring(tenant_id)
+        if keyring is None or not keyring.keys[0].can_sign:
+            raise NoSigningKeyError(
+                "this app only verifies tokens: set JWT_PRIVATE_KEY (or JWT_SECRET_KEY for HS256) "
+                "to sign them"
+            )
+        return keyring
+
+    @property
+    def own_keys(self) -> tuple[Key, ...]:
+        """The app's own keys, without those of its tenants."""
+        return self._own.keys if self._own is not None else ()
+
+    def public_keys(self) -> list[dict[str, str]]:
+        """Return the app's verification keys as JWKs; shared secrets are never among them."""
+        return [key.public_jwk() for key in self.own_keys if not key.algorithm.startswith("HS")]
+
+    def _believes(self, peer: str) -> bool:
+        """Whether identity headers from this peer count: in development, or from a gateway."""
+        if self.settings.development:
+            return True
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self.settings.auth_trusted_gateways)
+
+
+def state_of(app: flask.Flask | None) -> AppState:
+    """Return an app's state, made now for an app without `TenantAuth`; None: the environment's.
+
+    :raises ConfigurationError: when it is made now and the configuration cannot work.
+    """
+    if app is None:
+        return _state_of_environment(tuple(os.environ.get(key) for key in _KEYS))
+    state = app.extensions.get(EXTENSION)
+    if state is None:
+        state = app.extensions.setdefault(EXTENSION, AppState(app))
+    return cast("AppState", state)
+
+
+def current_state() -> AppState:
+    """Return the state of the current app; of the environment where there is no app."""
+    return state_of(current_app._get_current_object() if current_app else None)
+
+
+_KEYS = tuple(each.name.upper() for each in fields(Settings))
+
+
+@lru_cache(maxsize=8)
+def _state_of_environment(_values: tuple[str | None, ...]) -> AppState:
+    return AppState(None)

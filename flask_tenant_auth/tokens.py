@@ -1,0 +1,128 @@
+"""Tokens: made, read and taken from a request. The core signs and verifies (RFC 7515, 7519)."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ._core import Rejection, now, parse_bearer
+from .audit import log_refused
+from .config import Settings
+from .context import current_request, role_text, uuid_text
+from .errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
+from .state import current_state
+
+# What verification reads, the caller of create_jwt_token may not write.
+RESERVED_CLAIMS = frozenset({"tenant_id", "user_id", "role", "iss", "aud", "exp", "nbf", "iat"})
+
+_MAX_HOURS = 24 * 366 * 100
+
+
+def create_jwt_token(
+    tenant_id: str | uuid.UUID,
+    user_id: str | uuid.UUID,
+    role: str = "user",
+    expires_in_hours: float | None = None,
+    *,
+    claims: Mapping[str, Any] | None = None,
+) -> str:
+    """Return a signed token (RFC 7519) for a user of a tenant.
+
+    It carries ``tenant_id``, ``user_id``, ``role``, ``iat`` and ``exp``, and ``iss`` and ``aud``
+    where JWT_ISSUER and JWT_AUDIENCE are set. Outside an app the environment configures it.
+
+    :param tenant_id: UUID.
+    :param user_id: UUID.
+    :param role: "user" or "admin".
+    :param expires_in_hours: life in hours, fractions allowed; None: JWT_EXPIRATION_HOURS. Zero or
+        less makes a token that has expired already, which tests need.
+    :param claims: further claims, JSON values by name.
+    :raises TypeError, ValueError: for a bad UUID, role or number, a claim that is reserved or no
+        JSON, or a token longer than JWT_MAX_TOKEN_BYTES; the message names the argument.
+    :raises NoSigningKeyError: when the app holds no key that signs.
+    """
+    state = current_state()
+    payload = _further_claims(claims)
+    payload["tenant_id"] = uuid_text("tenant_id", tenant_id)
+    payload["user_id"] = uuid_text("user_id", user_id)
+    payload["role"] = role_text("role", role)
+    payload |= _registered_claims(state.settings, expires_in_hours)
+    token = state.signing_keyring(payload["tenant_id"]).sign(_json(payload))
+    if len(token) > state.settings.jwt_max_token_bytes:
+        raise ValueError(
+            f"claims make a token of {len(token)} bytes, over JWT_MAX_TOKEN_BYTES "
+            f"({state.settings.jwt_max_token_bytes}): it would never verify"
+        )
+    return token
+
+
+def _further_claims(claims: object) -> dict[str, Any]:
+    if claims is None:
+        return {}
+    if not isinstance(claims, Mapping):
+        raise TypeError(f"claims must be a mapping, not {type(claims).__name__}")
+    for name in claims:
+        if not isinstance(name, str):
+            raise TypeError(f"claims must have str names, not {type(name).__name__}")
+        if name in RESERVED_CLAIMS:
+            raise ValueError(f"claims must not hold {name!r}, which this function sets")
+    return dict(claims)
+
+
+def _registered_claims(settings: Settings, expires_in_hours: float | None) -> dict[str, Any]:
+    hours = settings.jwt_expiration_hours if expires_in_hours is None else expires_in_hours
+    if isinstance(hours, bool) or not isinstance(hours, int | float):
+        raise TypeError(f"expires_in_hours must be a number, not {type(hours).__name__}")
+    if not math.isfinite(hours) or abs(hours) > _MAX_HOURS:
+        raise ValueError(f"expires_in_hours must be within {_MAX_HOURS}, not {hours}")
+    issued_at = int(now())
+    claims: dict[str, Any] = {"iat": issued_at, "exp": issued_at + round(hours * 3600)}
+    if settings.jwt_issuer is not None:
+        claims["iss"] = settings.jwt_issuer
+    if settings.jwt_audience:
+        one, *more = settings.jwt_audience
+        claims["aud"] = [one, *more] if more else one
+    return claims
+
+
+def _json(payload: dict[str, Any]) -> bytes:
+    try:
+        text = json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"claims must be JSON values: {error}") from None
+
+
+def decode_jwt_token(token: str | bytes) -> dict[str, Any]:
+    """Return all claims of a token after verifying it as strictly as a request's.
+
+    :param token: compact serialization (RFC 7515, section 7.1), without the word Bearer.
+    :raises AuthError: 401, "Token expired" or "Invalid token"; the log says which rule it broke.
+    :raises TypeError: for a token that is neither str nor bytes.
+    """
+    if not isinstance(token, str | bytes):
+        raise TypeError(f"token must be a str, not {type(token).__name__}")
+    claims = current_state().keyring.decode(token)
+    if not isinstance(claims, Rejection):
+        return claims
+    error = AuthError(TOKEN_EXPIRED if claims.expired else TOKEN_INVALID)
+    log_refused(current_request(), 401, error.message, claims.reason, claims.detail)
+    raise error
+
+
+def extract_bearer_token() -> str | None:
+    """Return the bearer token of the current request, unverified; None where it has none.
+
+    The scheme is matched in any case (RFC 9110, section 11.1; RFC 6750, section 2.1).
+
+    :raises RuntimeError: outside a request.
+    """
+    request = current_request()
+    if request is None:
+        raise RuntimeError("extract_bearer_token() was called outside a request")
+    authorization = request.environ.get("HTTP_AUTHORIZATION")
+    return None if authorization is None else parse_bearer(authorization)

@@ -1,0 +1,275 @@
+"""Settings: where values come from, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from apps import SECRET, bare_app, make_app, production_app
+from flask_tenant_auth import ConfigurationError, TenantAuth
+from flask_tenant_auth.config import DEFAULT_SECRET_KEY, Settings
+
+KEYS = [each.name.upper() for each in dataclasses.fields(Settings)]
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in KEYS:
+        monkeypatch.delenv(key, raising=False)
+
+
+def settings(**config: Any) -> Settings:
+    return Settings.from_app(bare_app(**config))
+
+
+class TestSources:
+    def test_the_defaults_are_the_documented_ones(self) -> None:
+        app = Flask("plain")
+        app.testing = True
+        found = Settings.from_app(app)
+        assert found.jwt_secret_key == b"your-secret-key-change-in-production"
+        assert (found.jwt_algorithm, found.jwt_expiration_hours) == ("HS256", 24)
+        assert (found.jwt_leeway, found.jwt_issuer, found.jwt_audience) == (0, None, ())
+        assert found.jwt_max_token_bytes == 8192
+        assert found.redis_url == "redis://localhost:6379/0"
+        assert found.ratelimit_default == "50 per minute"
+        assert found.ratelimit_enabled
+        assert found.ratelimit_headers_enabled
+        assert not found.ratelimit_ietf_headers_enabled
+        assert found.ratelimit_strategy == "fixed-window"
+        assert found.ratelimit_key_prefix == "plain"
+        assert found.ratelimit_store_timeout_ms == 50
+        assert found.ratelimit_on_store_error == "memory"
+        assert found.ratelimit_shm_bytes == 16 * 2**20
+        assert found.auth_failure_limit == "30 per minute"
+        assert found.auth_trusted_gateways == ()
+        assert set(found.cors_origins) == {"http://localhost:3000", "https://localhost:3000"}
+        assert not found.cors_supports_credentials
+        assert found.cors_max_age == 600
+        assert found.cors_methods == ("GET", "POST", "PUT", "DELETE", "OPTIONS")
+        assert found.cors_allow_headers == ("Content-Type", "Authorization")
+        assert found.cors_resources == ("/api/",)
+        assert (found.flask_host, found.flask_port) == ("0.0.0.0", 5000)
+
+    def test_app_config_then_environment_then_default(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert settings().jwt_leeway == 0
+        monkeypatch.setenv("JWT_LEEWAY", "7")
+        assert settings().jwt_leeway == 7
+        assert settings(JWT_LEEWAY=9).jwt_leeway == 9
+        assert settings(JWT_LEEWAY=None).jwt_leeway == 7
+
+    def test_empty_means_unset_where_it_says_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for key in KEYS:
+            monkeypatch.setenv(key, "")
+        app = Flask("plain")
+        app.testing = True
+        found = Settings.from_app(app)
+        assert found.jwt_secret_key == DEFAULT_SECRET_KEY
+        assert found.jwt_issuer is None
+        assert found.development
+        assert (found.redis_url, found.ratelimit_default, found.auth_failure_limit) == ("", "", "")
+        assert found.cors_origins == ()
+
+    def test_it_cannot_be_changed(self) -> None:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            settings().jwt_leeway = 1  # type: ignore[misc]
+
+    def test_it_does_not_show_secrets(self) -> None:
+        found = settings(
+            JWT_SECRET_KEY_FALLBACKS=["f" * 40], REDIS_URL="redis://:hunter2@example.com/0"
+        )
+        for secret in (SECRET, "f" * 40, "hunter2"):
+            assert secret not in repr(found)
+
+    def test_without_an_app_the_environment_alone_decides(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY"):
+            Settings.from_app(None)
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+        assert Settings.from_app(None).jwt_secret_key == SECRET.encode()
+
+
+class TestEnvironmentOfTheApp:
+    @pytest.mark.parametrize(
+        ("explicit", "debug", "testing", "development"),
+        [
+            (None, False, False, False),
+            (None, True, False, True),
+            (None, False, True, True),
+            ("production", True, True, False),
+            ("development", False, False, True),
+            ("testing", False, False, True),
+            ("Development", False, False, True),
+            ("staging", True, True, False),
+            ("developmnt", False, False, False),
+        ],
+    )
+    def test_explicit_then_debug_or_testing_then_production(
+        self, explicit: str | None, debug: bool, testing: bool, development: bool
+    ) -> None:
+        app = bare_app(FLASK_ENV=explicit, TESTING=testing)
+        app.debug = debug
+        assert Settings.from_app(app).development is development
+
+
+class TestBooleans:
+    @pytest.mark.parametrize("word", ["true", "1", "yes", "on", "TRUE", " On "])
+    def test_true(self, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+        monkeypatch.setenv("CORS_SUPPORTS_CREDENTIALS", word)
+        assert settings().cors_supports_credentials is True
+
+    @pytest.mark.parametrize("word", ["false", "0", "no", "off", "False"])
+    def test_false(self, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+        monkeypatch.setenv("RATELIMIT_ENABLED", word)
+        assert settings().ratelimit_enabled is False
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("key", "value", "says"),
+        [
+            ("JWT_ALGORITHM", "none", "one of HS256"),
+            ("JWT_ALGORITHM", "hs256", "one of HS256"),
+            ("JWT_SECRET_KEY", 7, "str or bytes"),
+            ("JWT_EXPIRATION_HOURS", 0, "number from"),
+            ("JWT_EXPIRATION_HOURS", "a day", "number from"),
+            ("JWT_EXPIRATION_HOURS", True, "number from"),
+            ("JWT_LEEWAY", -1, "number from 0"),
+            ("JWT_LEEWAY", "nan", "number from 0"),
+            ("JWT_MAX_TOKEN_BYTES", 1.5, "number from"),
+            ("JWT_MAX_TOKEN_BYTES", 200.5, "whole number"),
+            ("JWT_JWKS_ROUTE", "jwks.json", "begin with a slash"),
+            ("JWT_TENANT_KEYS", {}, "callable"),
+            ("REDIS_URL", "http://localhost", "redis://"),
+            ("RATELIMIT_ENABLED", "maybe", "true or false"),
+            ("RATELIMIT_ENABLED", 1, "must be text"),
+            ("RATELIMIT_DEFAULT", "often", "often"),
+            ("RATELIMIT_DEFAULT", 50, "must be text"),
+            ("RATELIMIT_TENANT_DEFAULT", "0 per minute", ""),
+            ("RATELIMIT_FAIR_SHARE", 0, "number from"),
+            ("RATELIMIT_STRATEGY", "leaky", "one of fixed-window"),
+            ("RATELIMIT_ON_STORE_ERROR", "panic", "one of memory"),
+            ("AUTH_FAILURE_LIMIT", "few", "few"),
+            ("AUTH_TRUSTED_GATEWAYS", "10.0.0.1/8", "host bits"),
+            ("AUTH_TRUSTED_GATEWAYS", "gateway", "gateway"),
+            ("CORS_ORIGINS", "https://a.example/", "no path"),
+            ("CORS_ORIGINS", "https://*.example", "no pattern"),
+            ("CORS_ORIGINS", "https://user@a.example", "an origin is"),
+            ("CORS_ORIGINS", "https://a.example:x", "an origin is"),
+            ("CORS_ORIGINS", "https://", "an origin is"),
+            ("CORS_ORIGINS", "null", "sandboxed"),
+            ("CORS_ORIGINS", 7, "comma list"),
+            ("CORS_METHODS", "GET POST", "HTTP token"),
+            ("CORS_ALLOW_HEADERS", "X-A\r\nX-B", "HTTP token"),
+            ("CORS_RESOURCES", "api", "path prefix"),
+            ("CORS_RESOURCES", r"^/api/.*$", "path prefix"),
+            ("FLASK_PORT", "http", "number from"),
+        ],
+    )
+    def test_with_the_key_and_the_fix(self, key: str, value: object, says: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            TenantAuth(bare_app(**{key: value}))
+        assert str(caught.value).startswith(f"{key} ")
+        assert says in str(caught.value)
+
+    def test_credentials_for_every_site(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"CORS_ORIGINS.*CORS_SUPPORTS_CREDENTIALS"):
+            settings(CORS_ORIGINS="*", CORS_SUPPORTS_CREDENTIALS=True)
+
+    def test_the_error_does_not_repeat_a_secret(self) -> None:
+        for key, value in (
+            ("REDIS_URL", "redys://:hunter2@localhost"),
+            ("JWT_SECRET_KEY_FALLBACKS", ["hunter2"]),
+            ("JWT_PRIVATE_KEY", "hunter2"),
+        ):
+            with pytest.raises(ConfigurationError, match=key) as caught:
+                settings(FLASK_ENV="production", **{key: value})
+            assert "hunter2" not in str(caught.value)
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("secret", [None, "", DEFAULT_SECRET_KEY, "short", b"s" * 31])
+    def test_production_does_not_start_without_a_good_one(self, secret: Any) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            production_app(JWT_SECRET_KEY=secret)
+        assert str(caught.value).startswith("JWT_SECRET_KEY ")
+        assert "flask auth generate-key" in str(caught.value)
+
+    @pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+    def test_as_long_as_the_hash(self, algorithm: str, least: int) -> None:
+        production_app(JWT_SECRET_KEY="s" * least, JWT_ALGORITHM=algorithm)
+        with pytest.raises(ConfigurationError, match=f"{least} or more"):
+            production_app(JWT_SECRET_KEY="s" * (least - 1), JWT_ALGORITHM=algorithm)
+
+    def test_fallbacks_too(self) -> None:
+        with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY_FALLBACKS"):
+            production_app(JWT_SECRET_KEY_FALLBACKS=["short"])
+        with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY_FALLBACKS"):
+            production_app(JWT_SECRET_KEY_FALLBACKS=[DEFAULT_SECRET_KEY])
+
+    def test_development_warns_once_per_app(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = make_app(JWT_SECRET_KEY=None)
+        app.get("/")(lambda: "in")
+        app.test_client().get("/")
+        (record,) = caplog.records
+        assert (record.name, record.levelno) == ("flask_tenant_auth", logging.WARNING)
+        assert "JWT_SECRET_KEY is the documented default" in record.getMessage()
+
+    def test_a_good_one_says_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        make_app()
+        production_app()
+        assert caplog.records == []
+
+    def test_a_comma_list_of_fallbacks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("JWT_SECRET_KEY_FALLBACKS", f"{'a' * 40}, {'b' * 40},")
+        assert settings().jwt_secret_key_fallbacks == (b"a" * 40, b"b" * 40)
+
+
+class TestOrigins:
+    @pytest.mark.parametrize(
+        ("given", "origins"),
+        [
+            ("localhost:3000", {"http://localhost:3000", "https://localhost:3000"}),
+            ("127.0.0.1", {"http://127.0.0.1", "https://127.0.0.1"}),
+            ("[::1]:80", {"http://[::1]", "https://[::1]:80"}),
+            ("app.localhost", {"http://app.localhost", "https://app.localhost"}),
+            ("app.example.com", {"https://app.example.com"}),
+            ("localhost.example.com", {"https://localhost.example.com"}),
+            ("app.example.com:8443", {"https://app.example.com:8443"}),
+            ("https://app.example.com:443", {"https://app.example.com"}),
+            ("http://App.Example.com:80", {"http://app.example.com"}),
+            ("https://bücher.example", {"https://xn--bcher-kva.example"}),
+            ("capacitor://localhost", {"capacitor://localhost"}),
+            ("a.example, https://b.example", {"https://a.example", "https://b.example"}),
+            (["a.example"], {"https://a.example"}),
+            ("a.example, *", {"*"}),
+            ("", set()),
+        ],
+    )
+    def test_as_a_browser_writes_them(self, given: Any, origins: set[str]) -> None:
+        assert set(settings(CORS_ORIGINS=given).cors_origins) == origins
+
+
+class TestLists:
+    def test_networks(self) -> None:
+        found = settings(AUTH_TRUSTED_GATEWAYS="10.0.0.0/8, 192.0.2.7, fd00::/8")
+        assert found.auth_trusted_gateways == (
+            ip_network("10.0.0.0/8"),
+            ip_network("192.0.2.7/32"),
+            ip_network("fd00::/8"),
+        )
+
+    def test_resources(self) -> None:
+        found = settings(CORS_RESOURCES="/api/*, /v1, *")
+        assert found.cors_resources == ("/api/", "/v1", "/")
+
+    def test_audiences(self) -> None:
+        assert settings(JWT_AUDIENCE="a, b").jwt_audience == ("a", "b")
