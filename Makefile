@@ -157,7 +157,7 @@ fuzz-short: packages-test
 # --- Style and types ----------------------------------------------------------
 
 .PHONY: lint format
-lint: $(VENV)/.built $(VENV)/.group-lint ## Check style and types: ruff, clang-format, mypy, stubtest
+lint: $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ## Check style and types: ruff, clang-format, mypy, stubtest
 	@echo "Lint"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

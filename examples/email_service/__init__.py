@@ -1,0 +1,62 @@
+"""An e-mail service for many tenants: what an application on flask_tenant_auth looks like.
+
+Accounts (mailboxes that the service would fetch from) belong to a user, and users to a tenant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.sansio.response import Response
+
+from flask_tenant_auth import TenantAuth
+
+from . import accounts, database, development, health
+from .vault import Vault
+
+INSTANCE = Path(__file__).parent / "instance"
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """Make the application; config, then the environment, then defaults decide.
+
+    DATABASE_URL        SQLAlchemy's URL of a SQLite or PostgreSQL; default: a file in instance/
+    MAIL_PASSWORD_KEY   the Fernet key that mail passwords are kept under; without one they are not
+                        taken
+    and all keys of flask_tenant_auth.
+    """
+    app = Flask(__name__, instance_path=str(INSTANCE))
+    app.config.from_mapping(
+        DATABASE_URL=os.environ.get("DATABASE_URL") or f"sqlite:///{INSTANCE}/email.sqlite3",
+        MAIL_PASSWORD_KEY=os.environ.get("MAIL_PASSWORD_KEY", ""),
+        MAX_CONTENT_LENGTH=16 * 1024,
+    )
+    app.config.from_mapping(config or {})
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # an account reads best id first
+
+    TenantAuth(app)
+    database.init_app(app)
+    app.extensions["vault"] = Vault(app.config["MAIL_PASSWORD_KEY"])
+    app.register_error_handler(HTTPException, as_json)
+    app.register_blueprint(health.blueprint)
+    app.register_blueprint(accounts.blueprint, url_prefix="/api/v1")
+    if app.extensions["tenant_auth"].settings.development:
+        app.register_blueprint(development.blueprint, url_prefix="/api/v1/test")
+    return app
+
+
+def as_json(error: HTTPException) -> Response:
+    """An API answers in JSON, also when it refuses; the error's headers (Allow) stay."""
+    response = error.get_response()
+    if not response.is_json and error.code is not None and error.code >= 400:
+        titles = {400: "Invalid request", 404: "Not found"}
+        body = {"error": titles.get(error.code, error.name), "message": error.description}
+        response.data = json.dumps(body)
+        response.content_type = "application/json"
+    return response

@@ -1,0 +1,105 @@
+"""The accounts of whoever asks, and, for an admin, those of the whole tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, abort, current_app
+from sqlalchemy import Select, func, select
+
+from flask_tenant_auth import (
+    get_tenant_context,
+    verify_resource_access,
+    verify_role,
+    verify_tenant_context,
+)
+
+from .database import session
+from .models import Account
+from .requests import ACCOUNT, json_fields, page, refuse
+
+blueprint = Blueprint("accounts", __name__)
+
+Json = dict[str, Any]
+
+
+# The one place that says whose accounts a query sees.
+
+
+def own_accounts() -> Select[Any]:
+    """Those of the user who asks."""
+    return tenants_accounts().where(Account.user_id == UUID(get_tenant_context()[1]))
+
+
+def tenants_accounts() -> Select[Any]:
+    """Those of all users of the tenant of whoever asks."""
+    return select(Account).where(Account.tenant_id == UUID(get_tenant_context()[0]))
+
+
+def own_account(account_id: UUID) -> Account:
+    """One account, which must be the user's own: 404 where there is none, 403 where it is not."""
+    account = session().get(Account, account_id)
+    if account is None:
+        abort(404, "There is no such account")
+    verify_resource_access(account.tenant_id, account.user_id)
+    return account
+
+
+def one_page(accounts: Select[Any]) -> tuple[list[Account], int]:
+    """One page of a query's accounts, oldest first, and how many there are in all."""
+    limit, offset = page()
+    total = session().scalar(select(func.count()).select_from(accounts.subquery())) or 0
+    ordered = accounts.order_by(Account.created_at, Account.id).limit(limit).offset(offset)
+    return list(session().scalars(ordered)), total
+
+
+@blueprint.get("/accounts")
+@verify_tenant_context
+def list_accounts() -> Json:
+    """List the user's own accounts."""
+    accounts, total = one_page(own_accounts())
+    return {"accounts": [account.summary() for account in accounts], "total": total}
+
+
+@blueprint.post("/accounts")
+@verify_tenant_context
+def add_account() -> tuple[Json, int, dict[str, str]]:
+    """Add an account of the user's."""
+    values = json_fields(ACCOUNT)
+    if values["password"] is not None:
+        vault = current_app.extensions["vault"]
+        if not vault.is_open:
+            refuse("password cannot be kept: the service has no MAIL_PASSWORD_KEY")
+        values["password"] = vault.encrypt(values["password"])
+    tenant_id, user_id = get_tenant_context()
+    account = Account(tenant_id=UUID(tenant_id), user_id=UUID(user_id), **values)
+    session().add(account)
+    session().commit()
+    return account.details(), 201, {"Location": f"/api/v1/accounts/{account.id}"}
+
+
+@blueprint.get("/accounts/<uuid:account_id>")
+@verify_tenant_context
+def show_account(account_id: UUID) -> Json:
+    """Show one account of the user's."""
+    return own_account(account_id).details()
+
+
+@blueprint.delete("/accounts/<uuid:account_id>")
+@verify_tenant_context
+def delete_account(account_id: UUID) -> tuple[str, int]:
+    """Remove one account of the user's."""
+    session().delete(own_account(account_id))
+    session().commit()
+    return "", 204
+
+
+@blueprint.get("/admin/accounts")
+@verify_tenant_context
+@verify_role("admin")
+def list_tenants_accounts() -> Json:
+    """List the accounts of everybody in the admin's tenant."""
+    accounts, total = one_page(tenants_accounts())
+    shown = [account.summary() | {"user_id": str(account.user_id)} for account in accounts]
+    return {"accounts": shown, "total": total}

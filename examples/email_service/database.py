@@ -1,0 +1,71 @@
+"""The database: one engine for the app, one session for a request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask, current_app, g
+from flask.cli import with_appcontext
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+
+class Base(DeclarativeBase):
+    """The base of all models."""
+
+
+def init_app(app: Flask) -> None:
+    """Give an app its engine, its sessions and the command `flask init-db`."""
+    app.extensions["engine"] = make_engine(make_url(app.config["DATABASE_URL"]))
+    app.extensions["sessions"] = sessionmaker(app.extensions["engine"], expire_on_commit=False)
+    app.teardown_appcontext(close)
+    app.cli.add_command(init_db)
+
+
+def make_engine(url: URL) -> Engine:
+    """SQLite, set up for several processes, or PostgreSQL through psycopg."""
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "sqlite":
+        # A connection that the server has dropped meanwhile is replaced, not used.
+        return create_engine(url, pool_pre_ping=True)
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        # Readers and one writer at once, and a writer waits for its turn.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA busy_timeout = 5000")
+
+    return engine
+
+
+def session() -> Session:
+    """The session of this request."""
+    if "session" not in g:
+        g.session = current_app.extensions["sessions"]()
+    current: Session = g.session
+    return current
+
+
+def close(_error: BaseException | None) -> None:
+    """Give the request's connection back; what was not committed is rolled back."""
+    current: Session | None = g.pop("session", None)
+    if current is not None:
+        current.close()
+
+
+def create_tables() -> None:
+    """Create the tables that are missing."""
+    Base.metadata.create_all(current_app.extensions["engine"])
+
+
+@click.command("init-db")
+@with_appcontext
+def init_db() -> None:
+    """Create the tables that are missing."""
+    create_tables()

@@ -1,0 +1,51 @@
+"""What is kept."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import DateTime, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .database import Base
+
+
+class Account(Base):
+    """A mailbox of a user, and how to reach it."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (Index("accounts_by_owner", "tenant_id", "user_id", "created_at", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    email: Mapped[str] = mapped_column(String(254))
+    account_type: Mapped[str] = mapped_column(String(8))
+    hostname: Mapped[str] = mapped_column(String(253))
+    port: Mapped[int]
+    encryption: Mapped[str] = mapped_column(String(8))
+    is_sync_enabled: Mapped[bool]
+    # Encrypted by the vault, and part of no answer.
+    password: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), default=lambda: datetime.now(timezone.utc)
+    )
+
+    def summary(self) -> dict[str, Any]:
+        """What a list shows of an account."""
+        return {
+            "id": str(self.id),
+            "email": self.email,
+            "account_type": self.account_type,
+            "is_sync_enabled": self.is_sync_enabled,
+        }
+
+    def details(self) -> dict[str, Any]:
+        """What its owner sees of an account: all but the password."""
+        return self.summary() | {
+            "hostname": self.hostname,
+            "port": self.port,
+            "encryption": self.encryption,
+        }
