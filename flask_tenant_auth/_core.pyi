@@ -122,6 +122,7 @@ class Limiter:
         cls,
         *,
         prefix: str,
+        app: str = "",
         strategy: str = "fixed-window",
         shm_bytes: int = 16777216,
         shared: bool = True,

@@ -8,6 +8,7 @@ static const struct {
     {FTA_NO_MEMORY, &PyExc_MemoryError},
     {FTA_CRYPTO, &PyExc_RuntimeError},
     {FTA_SYSTEM, &PyExc_OSError},
+    {FTA_SEGMENT_FOREIGN, &PyExc_PermissionError},
 };
 
 static PyObject *

@@ -1,5 +1,7 @@
 #include "type_limiter.h"
 
+#include <string.h>
+
 #include "convert.h"
 #include "errors.h"
 #include "type_decision.h"
@@ -62,18 +64,18 @@ read_on_store_error(PyObject *value, fta_on_store_error *out)
 static PyObject *
 limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"prefix",         "strategy",  "shm_bytes",
-                               "shared",         "redis_url", "timeout_ms",
-                               "on_store_error", NULL};
-    PyObject *prefix = NULL, *strategy = NULL, *redis_url = NULL,
+    static char *keywords[] = {
+        "prefix",    "app",        "strategy",       "shm_bytes", "shared",
+        "redis_url", "timeout_ms", "on_store_error", NULL};
+    PyObject *prefix = NULL, *app = NULL, *strategy = NULL, *redis_url = NULL,
              *on_store_error = NULL;
     Py_ssize_t shm_bytes = 16 * 1024 * 1024;
     int shared = 1;
     fta_limiter_options options = {.timeout_ms = 50};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOnpOiO:Limiter",
-                                     keywords, &prefix, &strategy, &shm_bytes,
-                                     &shared, &redis_url, &options.timeout_ms,
-                                     &on_store_error)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOnpOiO:Limiter",
+                                     keywords, &prefix, &app, &strategy,
+                                     &shm_bytes, &shared, &redis_url,
+                                     &options.timeout_ms, &on_store_error)) {
         return NULL;
     }
     if (prefix == NULL) {
@@ -81,7 +83,8 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                         "Limiter() misses the keyword argument 'prefix'");
         return NULL;
     }
-    if (!read_text(prefix, "prefix", &options.prefix) ||
+    if (!read_text(prefix, "prefix", &options.memory.prefix) ||
+        !read_text(app, "app", &options.memory.app) ||
         !read_strategy(strategy, &options.strategy) ||
         !read_text(redis_url, "redis_url", &options.redis_url) ||
         !read_on_store_error(on_store_error, &options.on_store_error)) {
@@ -91,8 +94,8 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "timeout_ms must be at least 1");
         return NULL;
     }
-    options.shm_bytes = shm_bytes < 0 ? 0 : (size_t)shm_bytes;
-    options.shared = shared;
+    options.memory.bytes = shm_bytes < 0 ? 0 : (size_t)shm_bytes;
+    options.memory.shared = shared;
 
     limiter_object *self = PyObject_New(limiter_object, type);
     if (self == NULL) {
@@ -319,24 +322,29 @@ static PyObject *
 limiter_status(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     const fta_limiter *limiter = ((limiter_object *)object)->limiter;
+    int unshared = fta_limiter_unshared(limiter);
     fta_counter_shm_usage usage;
     fta_counter_shm_usage_read(fta_limiter_memory(limiter), &usage);
     return Py_BuildValue(
-        "{s:s,s:s,s:n,s:n,s:n,s:K}", "store", "memory", "strategy",
-        fta_strategy_name(fta_limiter_strategy(limiter)), "shm_bytes",
-        (Py_ssize_t)usage.bytes, "slots", (Py_ssize_t)usage.slots, "slots_used",
-        (Py_ssize_t)usage.slots_used, "evictions",
+        "{s:s,s:s,s:O,s:z,s:z,s:n,s:n,s:n,s:K}", "store", "memory", "strategy",
+        fta_strategy_name(fta_limiter_strategy(limiter)), "shared",
+        usage.path != NULL ? Py_True : Py_False, "path", usage.path,
+        "not_shared_because", unshared != 0 ? strerror(unshared) : NULL,
+        "shm_bytes", (Py_ssize_t)usage.bytes, "slots", (Py_ssize_t)usage.slots,
+        "slots_used", (Py_ssize_t)usage.slots_used, "evictions",
         (unsigned long long)usage.evictions);
 }
 
 PyDoc_STRVAR(limiter_close_doc,
              "close($self, /)\n--\n\n"
-             "Leave the shared table and Redis. Counting goes on in what is\n"
-             "still mapped; the memory goes with the object.");
+             "Give up what other processes use too; the last one to do so\n"
+             "removes it. To be called once, when the application ends: what\n"
+             "is counted from then on is counted by this process alone.");
 
 static PyObject *
-limiter_close(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+limiter_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    fta_limiter_leave(((limiter_object *)self)->limiter);
     Py_RETURN_NONE;
 }
 
@@ -353,11 +361,13 @@ static PyMethodDef limiter_methods[] = {
 
 PyDoc_STRVAR(
     limiter_doc,
-    "Limiter(*, prefix, strategy='fixed-window', shm_bytes=16777216,\n"
-    "        shared=True, redis_url='', timeout_ms=50,\n"
+    "Limiter(*, prefix, app='', strategy='fixed-window',\n"
+    "        shm_bytes=16777216, shared=True, redis_url='', timeout_ms=50,\n"
     "        on_store_error='memory')\n--\n\n"
-    "Counts requests against limits, in memory that this host's processes\n"
-    "share. Any number of threads and forked children may use one.");
+    "Counts requests against limits, in memory that this user's processes\n"
+    "with the same app and prefix share on this host. Any number of threads\n"
+    "and forked children may use one. With shared=False, or where status()\n"
+    "says why it is not shared, only this process and its children do.");
 
 static PyType_Slot limiter_slots[] = {
     {Py_tp_doc, (void *)limiter_doc},

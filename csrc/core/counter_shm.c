@@ -77,12 +77,12 @@
 
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <openssl/rand.h>
 
 #include "alloc.h"
 #include "clock.h"
+#include "segment.h"
 #include "siphash.h"
 
 /* A lock hidden in an emulated atomic would be private to each process. */
@@ -110,19 +110,22 @@ typedef struct header {
     _Atomic uint64_t evictions;
 } header;
 
+/* The buckets start on a page of their own. */
 #define HEADER_BYTES ((size_t)4096)
 
 _Static_assert(sizeof(header) <= HEADER_BYTES, "the header is one page");
 
+/* Changes with everything above that is in shared memory. */
+#define LAYOUT 1
+
 struct fta_counter_shm {
-    header *header;  /* Owned: the mapping. */
-    bucket *buckets; /* Borrowed: inside the mapping. */
+    fta_segment *segment; /* Owned. */
+    header *header;       /* Borrowed: inside the segment. */
+    bucket *buckets;      /* Borrowed: inside the segment. */
     size_t bucket_count;
-    size_t bytes;
 };
 
-/* -- words ------------------------------------------------------------------
- */
+/* -- words ----------------------------------------------------------------- */
 
 #define GENERATION_MASK 0x7u
 
@@ -231,8 +234,7 @@ word_is_free(uint64_t word, int64_t now_us)
     return word_is_empty(word) || ticks_left(word, now_us) <= 0;
 }
 
-/* -- slots ------------------------------------------------------------------
- */
+/* -- slots ----------------------------------------------------------------- */
 
 static inline uint64_t
 read_word(_Atomic uint64_t *word)
@@ -400,8 +402,7 @@ find_or_insert(fta_counter_shm *counter, bucket *b, uint64_t tag,
     return found;
 }
 
-/* -- strategies on words ------------------------------------------------------
- */
+/* -- strategies on words --------------------------------------------------- */
 
 /* Where one hit was counted, to be able to take it back. */
 typedef struct count_receipt {
@@ -642,8 +643,7 @@ peek_sliding(fta_counter_shm *counter, const key_place *place,
     fta_sliding_look(&sliding, hit, now_us, verdict);
 }
 
-/* -- one hit ------------------------------------------------------------------
- */
+/* -- one hit --------------------------------------------------------------- */
 
 static bool
 count(fta_counter_shm *counter, fta_strategy strategy, const key_place *place,
@@ -690,6 +690,9 @@ take_back(fta_counter_shm *counter, fta_strategy strategy,
             return;
         } else {
             next = word - hit->cost;
+            if (word_is_fresh(next)) {
+                next = empty_word(word_generation(word));
+            }
         }
     } while (!swap(&receipt->slot->word, word, next));
 }
@@ -707,8 +710,7 @@ forget(fta_counter_shm *counter, bucket *b, uint64_t tag)
     }
 }
 
-/* -- several hits -----------------------------------------------------------
- */
+/* -- several hits ---------------------------------------------------------- */
 
 /* The indices of the hits, those with the least left first: the limit that is
  * most likely to refuse is then asked before the others have counted. */
@@ -791,43 +793,61 @@ fta_counter_shm_hit(fta_counter_shm *counter, fta_strategy strategy,
     *verdict = verdicts[closest(verdicts, n)];
 }
 
-/* -- life -------------------------------------------------------------------
- */
+/* -- life ------------------------------------------------------------------ */
+
+static fta_status
+fill(void *memory, size_t bytes)
+{
+    header *h = memory;
+    (void)bytes;
+    return RAND_bytes((unsigned char *)&h->secret, sizeof h->secret) == 1
+               ? FTA_OK
+               : FTA_CRYPTO;
+}
 
 fta_status
-fta_counter_shm_private(size_t bytes, fta_counter_shm **out)
+fta_counter_shm_open(const fta_counter_shm_options *options,
+                     fta_counter_shm **out, int *error)
 {
-    if (bytes < FTA_COUNTER_SHM_MIN || bytes > FTA_COUNTER_SHM_MAX) {
+    *error = 0;
+    if (options->bytes < FTA_COUNTER_SHM_MIN ||
+        options->bytes > FTA_COUNTER_SHM_MAX) {
         return FTA_SHM_BYTES_INVALID;
     }
     fta_counter_shm *counter = fta_calloc(1, sizeof *counter);
     if (counter == NULL) {
         return FTA_NO_MEMORY;
     }
-    void *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (mapping == MAP_FAILED) {
+    fta_segment_purpose purpose = {LAYOUT, options->app, options->prefix};
+    fta_status status =
+        options->shared
+            ? fta_segment_shared(options->directory, &purpose, options->bytes,
+                                 fill, &counter->segment, error)
+            : fta_segment_private(options->bytes, fill, &counter->segment);
+    if (status != FTA_OK) {
         fta_free(counter);
-        return FTA_NO_MEMORY;
+        return status;
     }
-    counter->bytes = bytes;
-    counter->header = mapping;
-    counter->buckets = (bucket *)((char *)mapping + HEADER_BYTES);
-    counter->bucket_count = (bytes - HEADER_BYTES) / sizeof(bucket);
-    if (RAND_bytes((unsigned char *)&counter->header->secret,
-                   sizeof(fta_siphash_key)) != 1) {
-        fta_counter_shm_close(counter);
-        return FTA_CRYPTO;
-    }
+    char *memory = fta_segment_memory(counter->segment);
+    counter->header = (header *)(void *)memory;
+    counter->buckets = (bucket *)(void *)(memory + HEADER_BYTES);
+    counter->bucket_count =
+        (fta_segment_bytes(counter->segment) - HEADER_BYTES) / sizeof(bucket);
     *out = counter;
     return FTA_OK;
+}
+
+void
+fta_counter_shm_leave(fta_counter_shm *counter)
+{
+    fta_segment_leave(counter->segment);
 }
 
 void
 fta_counter_shm_close(fta_counter_shm *counter)
 {
     if (counter != NULL) {
-        (void)munmap(counter->header, counter->bytes);
+        fta_segment_close(counter->segment);
         fta_free(counter);
     }
 }
@@ -838,7 +858,8 @@ fta_counter_shm_usage_read(const fta_counter_shm *counter,
 {
     int64_t now_us = fta_clock_monotonic_us();
     *out = (fta_counter_shm_usage){
-        .bytes = counter->bytes,
+        .bytes = HEADER_BYTES + counter->bucket_count * sizeof(bucket),
+        .path = fta_segment_path(counter->segment),
         .slots = counter->bucket_count * SLOTS_PER_BUCKET,
         .evictions = atomic_load_explicit(&counter->header->evictions,
                                           memory_order_relaxed),

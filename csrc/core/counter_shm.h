@@ -9,17 +9,31 @@
 
 #include "rate.h"
 #include "status.h"
+#include "text.h"
 
-#define FTA_COUNTER_SHM_MIN ((size_t)8192)
+#define FTA_COUNTER_SHM_MIN ((size_t)64 << 10)
 #define FTA_COUNTER_SHM_MAX ((size_t)4 << 30)
 
 typedef struct fta_counter_shm fta_counter_shm;
 
-/* A table of at most so many bytes in memory that belongs to this process and
- * to those that it forks. */
-fta_status fta_counter_shm_private(size_t bytes, fta_counter_shm **out);
+typedef struct fta_counter_shm_options {
+    size_t bytes; /* At most: FTA_COUNTER_SHM_MIN .. FTA_COUNTER_SHM_MAX. */
+    bool shared;  /* With processes that are not children, too. */
+    fta_text app; /* Those that give the same app and prefix meet. */
+    fta_text prefix;
+    const char *directory; /* Where they meet; NULL: the usual place. */
+} fta_counter_shm_options;
 
-/* NULL is allowed. No other thread may be inside the counter. */
+/* A table that is not shared belongs to this process and to those it forks.
+ * FTA_SYSTEM and FTA_SEGMENT_FOREIGN: see fta_segment_shared. */
+fta_status fta_counter_shm_open(const fta_counter_shm_options *options,
+                                fta_counter_shm **out, int *error);
+
+/* Gives up what other processes use too. What is counted from here on is
+ * counted in a blank table of this process. */
+void fta_counter_shm_leave(fta_counter_shm *counter);
+
+/* Leaves, then frees. NULL is allowed. No other thread may be inside. */
 void fta_counter_shm_close(fta_counter_shm *counter);
 
 /* Holds one request against all hits, 1 to FTA_HITS_MAX of them. Cannot fail,
@@ -37,6 +51,7 @@ void fta_counter_shm_hit(fta_counter_shm *counter, fta_strategy strategy,
 
 typedef struct fta_counter_shm_usage {
     size_t bytes;
+    const char *path;   /* Borrowed; NULL for a table that is not shared. */
     size_t slots;       /* Keys that fit. */
     size_t slots_used;  /* Counting now. */
     uint64_t evictions; /* Live counters lost to fresh keys, ever. */

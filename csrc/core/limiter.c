@@ -10,6 +10,7 @@
 struct fta_limiter {
     fta_strategy strategy;
     fta_counter_shm *memory; /* Owned. */
+    int unshared;            /* An errno. */
 };
 
 /* -- names ------------------------------------------------------------------
@@ -181,14 +182,26 @@ fta_limiter_open(const fta_limiter_options *options, fta_limiter **out)
         return FTA_NO_MEMORY;
     }
     limiter->strategy = options->strategy;
+    fta_counter_shm_options memory = options->memory;
     fta_status status =
-        fta_counter_shm_private(options->shm_bytes, &limiter->memory);
+        fta_counter_shm_open(&memory, &limiter->memory, &limiter->unshared);
+    if (status == FTA_SYSTEM) {
+        memory.shared = false;
+        int ignored;
+        status = fta_counter_shm_open(&memory, &limiter->memory, &ignored);
+    }
     if (status != FTA_OK) {
         fta_limiter_close(limiter);
         return status;
     }
     *out = limiter;
     return FTA_OK;
+}
+
+void
+fta_limiter_leave(fta_limiter *limiter)
+{
+    fta_counter_shm_leave(limiter->memory);
 }
 
 void
@@ -242,6 +255,12 @@ fta_strategy
 fta_limiter_strategy(const fta_limiter *limiter)
 {
     return limiter->strategy;
+}
+
+int
+fta_limiter_unshared(const fta_limiter *limiter)
+{
+    return limiter->unshared;
 }
 
 const fta_counter_shm *

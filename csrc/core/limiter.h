@@ -95,10 +95,8 @@ typedef enum fta_on_store_error {
 bool fta_on_store_error_parse(fta_text text, fta_on_store_error *out);
 
 typedef struct fta_limiter_options {
-    fta_text prefix; /* Whose counters these are. */
     fta_strategy strategy;
-    size_t shm_bytes;
-    bool shared; /* With other processes than children. */
+    fta_counter_shm_options memory;
     fta_text redis_url;
     int timeout_ms;
     fta_on_store_error on_store_error;
@@ -106,8 +104,16 @@ typedef struct fta_limiter_options {
 
 typedef struct fta_limiter fta_limiter;
 
+/* Where shared memory cannot be had, this process and its children count on
+ * their own, and fta_limiter_unshared says why. A name that somebody else has
+ * taken is no such case but FTA_SEGMENT_FOREIGN: that is not to be passed over
+ * in silence. */
 fta_status fta_limiter_open(const fta_limiter_options *options,
                             fta_limiter **out);
+
+/* Gives up what other processes use too. May be called while other threads are
+ * inside; what they count from then on, this process counts alone. */
+void fta_limiter_leave(fta_limiter *limiter);
 
 /* NULL is allowed. No other thread may be inside the limiter. */
 void fta_limiter_close(fta_limiter *limiter);
@@ -120,6 +126,9 @@ fta_status fta_limiter_hit(fta_limiter *limiter, fta_action action,
                            fta_verdict *verdict);
 
 fta_strategy fta_limiter_strategy(const fta_limiter *limiter);
+
+/* The errno for which the memory is not shared although it should be, or 0. */
+int fta_limiter_unshared(const fta_limiter *limiter);
 
 /* The table of this host, borrowed. */
 const fta_counter_shm *fta_limiter_memory(const fta_limiter *limiter);
