@@ -4,11 +4,13 @@
 static const struct {
     fta_status status;
     PyObject **exception;
-} exceptions[] = {
-    {FTA_NO_MEMORY, &PyExc_MemoryError},
-    {FTA_CRYPTO, &PyExc_RuntimeError},
-    {FTA_SYSTEM, &PyExc_OSError},
-    {FTA_SEGMENT_FOREIGN, &PyExc_PermissionError},
+} exceptions[] = {{FTA_NO_MEMORY, &PyExc_MemoryError},
+                  {FTA_CRYPTO, &PyExc_RuntimeError},
+                  {FTA_SYSTEM, &PyExc_OSError},
+                  {FTA_SEGMENT_FOREIGN, &PyExc_PermissionError},
+#define X(name, text) {FTA_##name, &PyExc_ConnectionError},
+                  FTA_REDIS_LIST(X)
+#undef X
 };
 
 static PyObject *

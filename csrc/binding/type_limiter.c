@@ -102,12 +102,16 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->limiter = NULL;
-    fta_status status = fta_limiter_open(&options, &self->limiter);
+    fta_redis_problem problem;
+    fta_status status = fta_limiter_open(&options, &self->limiter, &problem);
     if (status != FTA_OK) {
         Py_DECREF(self);
-        return fta_raise(status, status == FTA_SHM_BYTES_INVALID ? "shm_bytes"
-                                 : status == FTA_NO_REDIS_STORE  ? "redis_url"
-                                                                 : NULL);
+        if (problem.text[0] != '\0') {
+            return PyErr_Format(PyExc_ValueError, "redis_url: %s",
+                                problem.text);
+        }
+        return fta_raise(status,
+                         status == FTA_SHM_BYTES_INVALID ? "shm_bytes" : NULL);
     }
     return (PyObject *)self;
 }
@@ -243,6 +247,20 @@ read_request(const fta_state *state, PyObject *const *args, Py_ssize_t nargs,
     return true;
 }
 
+/* Other threads run while this one waits for Redis. What the core looks at
+ * meanwhile is held by the request, and by the caller of a method. */
+static void
+let_go(void *context)
+{
+    *(PyThreadState **)context = PyEval_SaveThread();
+}
+
+static void
+take_back(void *context)
+{
+    PyEval_RestoreThread(*(PyThreadState **)context);
+}
+
 static PyObject *
 ask(PyObject *object, fta_action action, PyObject *const *args,
     Py_ssize_t nargs)
@@ -256,9 +274,11 @@ ask(PyObject *object, fta_action action, PyObject *const *args,
     }
     fta_store store;
     fta_verdict verdict;
+    PyThreadState *thread = NULL;
+    const fta_waiting waiting = {let_go, take_back, &thread};
     fta_status status =
         fta_limiter_hit(self->limiter, action, r.limits, r.count, &r.requester,
-                        &store, &verdict);
+                        &waiting, &store, &verdict);
     if (status != FTA_OK) {
         fta_raise(status, NULL);
         goto done;
@@ -313,19 +333,40 @@ limiter_reset(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
+/* What there is to say about Redis. */
+static bool
+add_redis(PyObject *status, fta_redis_store *redis)
+{
+    fta_redis_state state;
+    fta_redis_store_read(redis, &state);
+    bool away = fta_breaker_is_open(state.changes);
+    PyObject *redis_status = Py_BuildValue(
+        "{s:s,s:s,s:s,s:k,s:s,s:s}", "store", away ? "memory" : "redis",
+        "redis_url", state.url, "breaker", away ? "open" : "closed", "changes",
+        (unsigned long)state.changes, "failure",
+        state.failure == FTA_OK ? "" : fta_status_text(state.failure),
+        "failure_detail", state.problem.text);
+    bool added =
+        redis_status != NULL && PyDict_Update(status, redis_status) == 0;
+    Py_XDECREF(redis_status);
+    return added;
+}
+
 PyDoc_STRVAR(limiter_status_doc,
              "status($self, /)\n--\n\n"
              "What there is to know about the stores, for people: it reads\n"
-             "the whole table.");
+             "the whole table. 'store' is where hits are counted now; with\n"
+             "Redis, 'failure' tells why it was last away.");
 
 static PyObject *
 limiter_status(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     const fta_limiter *limiter = ((limiter_object *)object)->limiter;
+    fta_redis_store *redis = fta_limiter_redis(limiter);
     int unshared = fta_limiter_unshared(limiter);
     fta_counter_shm_usage usage;
     fta_counter_shm_usage_read(fta_limiter_memory(limiter), &usage);
-    return Py_BuildValue(
+    PyObject *status = Py_BuildValue(
         "{s:s,s:s,s:O,s:z,s:z,s:n,s:n,s:n,s:K}", "store", "memory", "strategy",
         fta_strategy_name(fta_limiter_strategy(limiter)), "shared",
         usage.path != NULL ? Py_True : Py_False, "path", usage.path,
@@ -333,20 +374,44 @@ limiter_status(PyObject *object, PyObject *Py_UNUSED(ignored))
         "shm_bytes", (Py_ssize_t)usage.bytes, "slots", (Py_ssize_t)usage.slots,
         "slots_used", (Py_ssize_t)usage.slots_used, "evictions",
         (unsigned long long)usage.evictions);
+    if (status != NULL && redis != NULL && !add_redis(status, redis)) {
+        Py_CLEAR(status);
+    }
+    return status;
 }
 
 PyDoc_STRVAR(limiter_close_doc,
              "close($self, /)\n--\n\n"
-             "Give up what other processes use too; the last one to do so\n"
-             "removes it. To be called once, when the application ends: what\n"
-             "is counted from then on is counted by this process alone.");
+             "Give up Redis and what other processes use too; the last one to\n"
+             "do so removes it. To be called once, when the application ends:\n"
+             "what is counted from then on is counted by this process alone.");
 
 static PyObject *
 limiter_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    /* May wait for a probe of Redis that is under way. */
+    Py_BEGIN_ALLOW_THREADS
     fta_limiter_leave(((limiter_object *)self)->limiter);
+    Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
+
+static PyObject *
+get_changes(PyObject *self, void *Py_UNUSED(closure))
+{
+    fta_redis_store *redis =
+        fta_limiter_redis(((limiter_object *)self)->limiter);
+    return PyLong_FromUnsignedLong(
+        redis == NULL ? 0 : fta_redis_store_changes(redis));
+}
+
+static PyGetSetDef limiter_getset[] = {
+    {"changes", get_changes, NULL,
+     "How often Redis went away or came back: odd while it is away. Cheap\n"
+     "enough to compare after every request.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function)
 
@@ -364,16 +429,19 @@ PyDoc_STRVAR(
     "Limiter(*, prefix, app='', strategy='fixed-window',\n"
     "        shm_bytes=16777216, shared=True, redis_url='', timeout_ms=50,\n"
     "        on_store_error='memory')\n--\n\n"
-    "Counts requests against limits, in memory that this user's processes\n"
-    "with the same app and prefix share on this host. Any number of threads\n"
-    "and forked children may use one. With shared=False, or where status()\n"
-    "says why it is not shared, only this process and its children do.");
+    "Counts requests against limits: in Redis where redis_url names one, and\n"
+    "else, or while Redis is away, in memory that this user's processes with\n"
+    "the same app and prefix share on this host. Any number of threads and\n"
+    "forked children may use one. No call waits longer than timeout_ms. With\n"
+    "shared=False, or where status() says why it is not shared, only this\n"
+    "process and its children share the memory.");
 
 static PyType_Slot limiter_slots[] = {
     {Py_tp_doc, (void *)limiter_doc},
     {Py_tp_new, (void *)limiter_new},
     {Py_tp_dealloc, (void *)limiter_dealloc},
     {Py_tp_methods, (void *)limiter_methods},
+    {Py_tp_getset, (void *)limiter_getset},
     {0, NULL},
 };
 

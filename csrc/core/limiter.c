@@ -7,10 +7,14 @@
 
 #include "alloc.h"
 
+#define US_PER_SECOND ((int64_t)1000000)
+
 struct fta_limiter {
     fta_strategy strategy;
+    fta_on_store_error on_store_error;
     fta_counter_shm *memory; /* Owned. */
     int unshared;            /* An errno. */
+    fta_redis_store *redis;  /* Owned; NULL where this host counts alone. */
 };
 
 /* -- names ------------------------------------------------------------------
@@ -172,16 +176,16 @@ build_key(uint8_t out[FTA_KEY_MAX], fta_strategy strategy,
  */
 
 fta_status
-fta_limiter_open(const fta_limiter_options *options, fta_limiter **out)
+fta_limiter_open(const fta_limiter_options *options, fta_limiter **out,
+                 fta_redis_problem *problem)
 {
-    if (options->redis_url.length > 0) {
-        return FTA_NO_REDIS_STORE;
-    }
+    problem->text[0] = '\0';
     fta_limiter *limiter = fta_calloc(1, sizeof *limiter);
     if (limiter == NULL) {
         return FTA_NO_MEMORY;
     }
     limiter->strategy = options->strategy;
+    limiter->on_store_error = options->on_store_error;
     fta_counter_shm_options memory = options->memory;
     fta_status status =
         fta_counter_shm_open(&memory, &limiter->memory, &limiter->unshared);
@@ -189,6 +193,11 @@ fta_limiter_open(const fta_limiter_options *options, fta_limiter **out)
         memory.shared = false;
         int ignored;
         status = fta_counter_shm_open(&memory, &limiter->memory, &ignored);
+    }
+    if (status == FTA_OK && options->redis_url.length > 0) {
+        status =
+            fta_redis_store_open(options->redis_url, options->memory.prefix,
+                                 options->timeout_ms, &limiter->redis, problem);
     }
     if (status != FTA_OK) {
         fta_limiter_close(limiter);
@@ -201,6 +210,9 @@ fta_limiter_open(const fta_limiter_options *options, fta_limiter **out)
 void
 fta_limiter_leave(fta_limiter *limiter)
 {
+    if (limiter->redis != NULL) {
+        fta_redis_store_stop(limiter->redis);
+    }
     fta_counter_shm_leave(limiter->memory);
 }
 
@@ -208,16 +220,72 @@ void
 fta_limiter_close(fta_limiter *limiter)
 {
     if (limiter != NULL) {
+        fta_redis_store_free(limiter->redis);
         fta_counter_shm_close(limiter->memory);
         fta_free(limiter);
     }
 }
 
+/* -- one request ------------------------------------------------------------
+ */
+
+/* Whether Redis has answered, now or earlier; else *status says why not. */
+static bool
+ask_redis(fta_limiter *limiter, fta_action action, const fta_hit *hits,
+          size_t n, const fta_waiting *waiting, fta_verdict *verdict,
+          fta_status *status)
+{
+    fta_breaker_view view;
+    *status = FTA_OK;
+    switch (
+        fta_redis_store_look(limiter->redis, action, hits, n, &view, verdict)) {
+    case FTA_COURSE_KNOWN:
+        return true;
+    case FTA_COURSE_AWAY:
+        return false;
+    case FTA_COURSE_ASK:
+        break;
+    }
+    if (waiting != NULL) {
+        waiting->begin(waiting->context);
+    }
+    *status = fta_redis_store_ask(limiter->redis, limiter->strategy, action,
+                                  hits, n, view, verdict);
+    if (waiting != NULL) {
+        waiting->end(waiting->context);
+    }
+    return *status == FTA_OK;
+}
+
+/* The answer when Redis should have given it and did not. */
+static void
+answer_alone(fta_limiter *limiter, fta_action action, const fta_hit *hits,
+             size_t n, fta_store *store, fta_verdict *verdict)
+{
+    if (limiter->on_store_error == FTA_ON_STORE_ERROR_MEMORY ||
+        action == FTA_RESET) {
+        *store = FTA_STORE_MEMORY;
+        fta_counter_shm_hit(limiter->memory, limiter->strategy, action, hits, n,
+                            verdict);
+        return;
+    }
+    bool allowed = limiter->on_store_error == FTA_ON_STORE_ERROR_ALLOW;
+    int64_t wait_us = allowed ? 0 : US_PER_SECOND;
+    *store = FTA_STORE_NONE;
+    *verdict = (fta_verdict){
+        .allowed = allowed,
+        .limit = hits[0].limit,
+        .remaining = allowed ? hits[0].limit : 0,
+        .reset_after_us = wait_us,
+        .retry_after_us = wait_us,
+    };
+}
+
 fta_status
 fta_limiter_hit(fta_limiter *limiter, fta_action action,
                 const fta_limit *const *limits, size_t n,
-                const fta_requester *requester, fta_store *store,
-                fta_verdict *verdict)
+                const fta_requester *requester, const fta_waiting *waiting,
+                fta_store *store, fta_verdict *verdict)
 {
     uint8_t keys[FTA_HITS_MAX][FTA_KEY_MAX];
     fta_hit hits[FTA_HITS_MAX];
@@ -242,13 +310,26 @@ fta_limiter_hit(fta_limiter *limiter, fta_action action,
                 build_key(keys[i], limiter->strategy, limits[i], &who),
             .limit = limits[i]->rate.limit,
             .cost = limits[i]->cost,
-            .period_us = (int64_t)limits[i]->rate.period * 1000000,
+            .period_us = (int64_t)limits[i]->rate.period * US_PER_SECOND,
         };
     }
-    *store = FTA_STORE_MEMORY;
-    fta_counter_shm_hit(limiter->memory, limiter->strategy, action, hits, n,
-                        verdict);
-    return FTA_OK;
+    if (limiter->redis == NULL) {
+        *store = FTA_STORE_MEMORY;
+        fta_counter_shm_hit(limiter->memory, limiter->strategy, action, hits, n,
+                            verdict);
+        return FTA_OK;
+    }
+    fta_status status;
+    bool answered =
+        ask_redis(limiter, action, hits, n, waiting, verdict, &status);
+    if (!answered || action == FTA_RESET) {
+        /* What was counted here while Redis was away is forgotten as well. */
+        answer_alone(limiter, action, hits, n, store, verdict);
+    }
+    if (answered) {
+        *store = FTA_STORE_REDIS;
+    }
+    return action == FTA_RESET ? status : FTA_OK;
 }
 
 fta_strategy
@@ -267,4 +348,10 @@ const fta_counter_shm *
 fta_limiter_memory(const fta_limiter *limiter)
 {
     return limiter->memory;
+}
+
+fta_redis_store *
+fta_limiter_redis(const fta_limiter *limiter)
+{
+    return limiter->redis;
 }

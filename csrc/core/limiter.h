@@ -9,6 +9,7 @@
 
 #include "counter_shm.h"
 #include "rate.h"
+#include "redis_store.h"
 #include "status.h"
 #include "text.h"
 #include "uuid.h"
@@ -104,25 +105,43 @@ typedef struct fta_limiter_options {
 
 typedef struct fta_limiter fta_limiter;
 
-/* Where shared memory cannot be had, this process and its children count on
+/* Connects to nothing: Redis may be away now and come later. Where the URL is
+ * at fault, problem says how, and quotes nothing that could be secret.
+ *
+ * Where shared memory cannot be had, this process and its children count on
  * their own, and fta_limiter_unshared says why. A name that somebody else has
  * taken is no such case but FTA_SEGMENT_FOREIGN: that is not to be passed over
  * in silence. */
 fta_status fta_limiter_open(const fta_limiter_options *options,
-                            fta_limiter **out);
+                            fta_limiter **out, fta_redis_problem *problem);
 
-/* Gives up what other processes use too. May be called while other threads are
+/* Ends what runs in the background, and gives up Redis and the table that
+ * other processes use too. May be called while other threads are
  * inside; what they count from then on, this process counts alone. */
 void fta_limiter_leave(fta_limiter *limiter);
 
 /* NULL is allowed. No other thread may be inside the limiter. */
 void fta_limiter_close(fta_limiter *limiter);
 
+/* What a caller wants to be done around a wait for the network, say to let
+ * other threads run meanwhile. */
+typedef struct fta_waiting {
+    void (*begin)(void *context);
+    void (*end)(void *context);
+    void *context;
+} fta_waiting;
+
 /* Holds a request against limits, at most FTA_HITS_MAX of them; none allow
- * everything, with a limit of 0. */
+ * everything, with a limit of 0. waiting may be NULL.
+ *
+ * Redis counts where there is one and it answers in time. Else this host's
+ * table does, or the request is allowed or denied uncounted, as the options
+ * say; only FTA_RESET then returns why Redis did not answer, having reset the
+ * table. */
 fta_status fta_limiter_hit(fta_limiter *limiter, fta_action action,
                            const fta_limit *const *limits, size_t n,
-                           const fta_requester *requester, fta_store *store,
+                           const fta_requester *requester,
+                           const fta_waiting *waiting, fta_store *store,
                            fta_verdict *verdict);
 
 fta_strategy fta_limiter_strategy(const fta_limiter *limiter);
@@ -132,5 +151,8 @@ int fta_limiter_unshared(const fta_limiter *limiter);
 
 /* The table of this host, borrowed. */
 const fta_counter_shm *fta_limiter_memory(const fta_limiter *limiter);
+
+/* Redis, borrowed; NULL where none is used. */
+fta_redis_store *fta_limiter_redis(const fta_limiter *limiter);
 
 #endif

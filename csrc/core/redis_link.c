@@ -13,9 +13,9 @@
 #include "wait.h"
 
 enum {
-    HOPS_MAX = 8,  /* redirections of one call */
-    PAUSE_MS = 2,  /* before asking again what two nodes are moving */
-    SHARE_MAX = 4, /* parts into which a deadline is cut for trying hosts */
+    ATTEMPTS_MAX = 16, /* of one call */
+    PAUSE_MS = 2,      /* before asking again for what two nodes are moving */
+    SHARE_MAX = 4,     /* parts of a deadline, for trying several hosts */
     GREETING_MAX = 4,
 };
 
@@ -695,6 +695,8 @@ follow(call *a, fta_status status, const fta_redis_reply *reply, bool *retried)
         }
         return true;
     case FTA_REDIS_TRY_AGAIN:
+        /* Some of the keys have moved already, or all are new: a cluster
+         * serves them together only when the whole slot has moved. */
         a->has_host = false;
         pause_before_retry(a->deadline);
         return fta_clock_monotonic_us() < a->deadline;
@@ -745,8 +747,7 @@ fta_redis_link_call(fta_redis_link *link, int argc, const char *const *argv,
               .problem = problem};
     fta_redis_reply *reply = NULL;
     bool retried = false;
-    /* What two nodes are moving between them is not a hop. */
-    for (int hops = 0; hops < HOPS_MAX; hops += status != FTA_REDIS_TRY_AGAIN) {
+    for (int attempts = 0; attempts < ATTEMPTS_MAX; attempts++) {
         fta_redis_reply_free(reply);
         status = attempt(&a, &reply);
         if (status == FTA_OK || !follow(&a, status, reply, &retried)) {
@@ -767,6 +768,8 @@ fta_redis_link_call(fta_redis_link *link, int argc, const char *const *argv,
     case FTA_REDIS_NO_SCRIPT:
     case FTA_REDIS_POOL_EMPTY:
     case FTA_REDIS_REFUSED:
+    case FTA_REDIS_TRY_AGAIN:
+    case FTA_REDIS_ASK:
         break;
     default:
         doubt(p);

@@ -242,6 +242,8 @@ static const struct meaning {
     {"NOAUTH", FTA_REDIS_DENIED},
     {"WRONGPASS", FTA_REDIS_DENIED},
     {"NOPERM", FTA_REDIS_DENIED},
+    {"WRONGTYPE", FTA_REDIS_REFUSED},
+    {"CROSSSLOT", FTA_REDIS_REFUSED},
 };
 
 fta_status
@@ -257,7 +259,9 @@ fta_redis_reply_status(const fta_redis_reply *reply)
             return meanings[i].status;
         }
     }
-    return FTA_REDIS_REFUSED;
+    /* A script that fails does so because of what it was given. */
+    return strstr(reply->text, "user_script") != NULL ? FTA_REDIS_REFUSED
+                                                      : FTA_REDIS_FAILED;
 }
 
 static bool

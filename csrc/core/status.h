@@ -83,6 +83,28 @@
     X(ITERATIONS_INVALID, "must be from 1,000 to 100,000,000")                 \
     X(STORED_MALFORMED, "is not a string made by hash_password")
 
+/* Of Redis: on the way there, and what it answered. */
+#define FTA_REDIS_LIST(X)                                                      \
+    X(REDIS_UNREACHABLE, "Redis cannot be reached")                            \
+    X(REDIS_TIMEOUT, "Redis did not answer in time")                           \
+    X(REDIS_CLOSED, "Redis closed the connection")                             \
+    X(REDIS_MALFORMED, "Redis sent a malformed or oversized reply")            \
+    X(REDIS_TLS, "TLS with Redis failed")                                      \
+    X(REDIS_NO_PRIMARY, "no sentinel knows the primary")                       \
+    X(REDIS_POOL_EMPTY, "every connection to Redis is in use")                 \
+    X(REDIS_NO_SCRIPT, "Redis does not know the script")                       \
+    X(REDIS_MOVED, "the slot has moved to another node")                       \
+    X(REDIS_ASK, "the slot is moving to another node")                         \
+    X(REDIS_TRY_AGAIN, "the slot's keys are on two nodes")                     \
+    X(REDIS_CLUSTER_DOWN, "the cluster is down")                               \
+    X(REDIS_LOADING, "Redis is loading its data")                              \
+    X(REDIS_BUSY, "Redis is busy with a script")                               \
+    X(REDIS_READ_ONLY, "this Redis is a replica")                              \
+    X(REDIS_FULL, "Redis takes no writes")                                     \
+    X(REDIS_DENIED, "Redis refused the user, password or command")             \
+    X(REDIS_FAILED, "Redis answered with an error")                            \
+    X(REDIS_REFUSED, "Redis refused this one request")
+
 #define FTA_STATUS_LIST(X)                                                     \
     X(OK, "ok")                                                                \
     X(NO_MEMORY, "out of memory")                                              \
@@ -98,27 +120,7 @@
     X(SEGMENT_FOREIGN, "the shared memory's name is taken by a file that is "  \
                        "not this user's alone")                                \
     X(TOO_MANY_LIMITS, "are more than 16 limits for one request")              \
-    X(NO_REDIS_STORE, "cannot be used: this build counts in memory only")      \
-    /* Redis: the way there */                                                 \
-    X(REDIS_UNREACHABLE, "Redis cannot be reached")                            \
-    X(REDIS_TIMEOUT, "Redis did not answer in time")                           \
-    X(REDIS_CLOSED, "Redis closed the connection")                             \
-    X(REDIS_MALFORMED, "Redis sent a malformed or oversized reply")            \
-    X(REDIS_TLS, "TLS with Redis failed")                                      \
-    X(REDIS_NO_PRIMARY, "no sentinel knows the primary")                       \
-    X(REDIS_POOL_EMPTY, "every connection to Redis is in use")                 \
-    /* Redis: what it answered */                                              \
-    X(REDIS_NO_SCRIPT, "Redis does not know the script")                       \
-    X(REDIS_MOVED, "the slot has moved to another node")                       \
-    X(REDIS_ASK, "the slot is moving to another node")                         \
-    X(REDIS_TRY_AGAIN, "the slot's keys are on two nodes")                     \
-    X(REDIS_CLUSTER_DOWN, "the cluster is down")                               \
-    X(REDIS_LOADING, "Redis is loading its data")                              \
-    X(REDIS_BUSY, "Redis is busy with a script")                               \
-    X(REDIS_READ_ONLY, "this Redis is a replica")                              \
-    X(REDIS_FULL, "Redis takes no writes")                                     \
-    X(REDIS_DENIED, "Redis refused the user, password or command")             \
-    X(REDIS_REFUSED, "Redis answered with an error")
+    FTA_REDIS_LIST(X)
 
 typedef enum fta_status {
 #define X(name, text) FTA_##name,

@@ -201,9 +201,11 @@ test_errors_by_their_first_word(void)
         {"-MASTERDOWN Link with MASTER is down\r\n", FTA_REDIS_LOADING},
         {"-BUSY Redis is busy\r\n", FTA_REDIS_BUSY},
         {"-MISCONF Errors writing\r\n", FTA_REDIS_FULL},
-        {"-ERR unknown command\r\n", FTA_REDIS_REFUSED},
-        {"-LOADINGX\r\n", FTA_REDIS_REFUSED},
-        {"-\r\n", FTA_REDIS_REFUSED},
+        {"-ERR unknown command\r\n", FTA_REDIS_FAILED},
+        {"-LOADINGX\r\n", FTA_REDIS_FAILED},
+        {"-\r\n", FTA_REDIS_FAILED},
+        {"-WRONGTYPE Operation against a key\r\n", FTA_REDIS_REFUSED},
+        {"-ERR bad script: abc, on @user_script:1.\r\n", FTA_REDIS_REFUSED},
         {"+READONLY is only text here\r\n", FTA_OK},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -1,0 +1,203 @@
+#include "redis_store.h"
+
+#include <stdatomic.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "counter_redis.h"
+#include "refusals.h"
+
+/* Nobody waits for a probe, so it may take longer than a request: a first
+ * connection, a TLS handshake, a sentinel that has to be asked. */
+#define PROBE_US 250000
+
+struct fta_redis_store {
+    fta_counter_redis *counter; /* Owned */
+    fta_refusals *refusals;     /* Owned */
+    fta_breaker *breaker;       /* Owned */
+    int64_t timeout_us;
+    atomic_bool stopped;
+};
+
+static fta_status
+probe(void *context, fta_redis_problem *problem)
+{
+    fta_redis_store *store = context;
+    int64_t allowed_us =
+        store->timeout_us > PROBE_US ? store->timeout_us : PROBE_US;
+    return fta_counter_redis_probe(
+        store->counter, fta_clock_monotonic_us() + allowed_us, problem);
+}
+
+static fta_status
+open_counter(fta_text url_text, fta_text prefix, fta_counter_redis **out,
+             fta_redis_problem *problem)
+{
+    fta_redis_url *url;
+    fta_redis_link *link;
+    const char *wrong;
+    if (prefix.length > FTA_PREFIX_MAX) {
+        fta_redis_problem_set(problem, "the prefix is longer than 255 bytes");
+        return FTA_BAD_ARGUMENT;
+    }
+    fta_status status =
+        fta_redis_url_parse(url_text.data, url_text.length, &url, &wrong);
+    if (status != FTA_OK) {
+        if (wrong != NULL) {
+            fta_redis_problem_set(problem, wrong);
+        }
+        return status;
+    }
+    status = fta_redis_link_new(url, &link, problem);
+    if (status != FTA_OK) {
+        fta_redis_url_free(url);
+        return status;
+    }
+    status = fta_counter_redis_new(link, prefix.data, prefix.length, out);
+    if (status != FTA_OK) {
+        fta_redis_link_free(link);
+    }
+    return status;
+}
+
+fta_status
+fta_redis_store_open(fta_text url, fta_text prefix, int timeout_ms,
+                     fta_redis_store **out, fta_redis_problem *problem)
+{
+    *out = NULL;
+    problem->text[0] = '\0';
+    fta_redis_store *store = fta_calloc(1, sizeof(*store));
+    if (store == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    store->timeout_us = (int64_t)timeout_ms * 1000;
+    fta_status status = open_counter(url, prefix, &store->counter, problem);
+    if (status == FTA_OK) {
+        status = fta_refusals_new(&store->refusals);
+    }
+    if (status == FTA_OK) {
+        status = fta_breaker_new(probe, store, &store->breaker);
+    }
+    if (status != FTA_OK) {
+        fta_redis_store_free(store);
+        return status;
+    }
+    *out = store;
+    return FTA_OK;
+}
+
+void
+fta_redis_store_free(fta_redis_store *store)
+{
+    if (store != NULL) {
+        /* First of all, because its thread uses the others. */
+        fta_breaker_free(store->breaker);
+        fta_refusals_free(store->refusals);
+        fta_counter_redis_free(store->counter);
+        fta_free(store);
+    }
+}
+
+void
+fta_redis_store_stop(fta_redis_store *store)
+{
+    atomic_store(&store->stopped, true);
+    fta_breaker_stop(store->breaker);
+}
+
+/* Whether one of the hits is refused already; of several, the one that is
+ * closest to refusal speaks. */
+static bool
+is_refused(fta_redis_store *store, const fta_hit *hits, size_t n,
+           fta_verdict *verdict)
+{
+    int64_t now = fta_clock_monotonic_us();
+    bool found = false;
+    for (size_t i = 0; i < n; i++) {
+        fta_verdict this;
+        if (fta_refusals_find(store->refusals, &hits[i], now, &this)) {
+            this.index = i;
+            if (!found || fta_verdict_closer(&this, verdict)) {
+                *verdict = this;
+            }
+            found = true;
+        }
+    }
+    return found;
+}
+
+fta_redis_course
+fta_redis_store_look(fta_redis_store *store, fta_action action,
+                     const fta_hit *hits, size_t n, fta_breaker_view *view,
+                     fta_verdict *verdict)
+{
+    if (atomic_load(&store->stopped)) {
+        return FTA_COURSE_AWAY;
+    }
+    if (action == FTA_COUNT && is_refused(store, hits, n, verdict)) {
+        return FTA_COURSE_KNOWN;
+    }
+    *view = fta_breaker_look(store->breaker);
+    /* A reset is an operator's: it finds out for itself, and says so. */
+    return fta_breaker_is_open(*view) && action != FTA_RESET ? FTA_COURSE_AWAY
+                                                             : FTA_COURSE_ASK;
+}
+
+/* Whether the failure is one of the store, and not of this request alone. */
+static bool
+is_of_the_store(fta_status status)
+{
+    switch (status) {
+    case FTA_NO_MEMORY:
+    case FTA_BAD_ARGUMENT:
+    case FTA_CRYPTO:
+    case FTA_REDIS_POOL_EMPTY:
+    case FTA_REDIS_REFUSED:
+    case FTA_REDIS_TRY_AGAIN:
+    case FTA_REDIS_ASK:
+        return false;
+    default:
+        return true;
+    }
+}
+
+fta_status
+fta_redis_store_ask(fta_redis_store *store, fta_strategy strategy,
+                    fta_action action, const fta_hit *hits, size_t n,
+                    fta_breaker_view view, fta_verdict *verdict)
+{
+    fta_redis_problem problem;
+    int64_t asked = fta_clock_monotonic_us();
+    fta_status status =
+        fta_counter_redis_hit(store->counter, strategy, action, hits, n,
+                              asked + store->timeout_us, verdict, &problem);
+    if (status == FTA_OK) {
+        if (action == FTA_COUNT && !verdict->allowed) {
+            fta_refusals_add(store->refusals, &hits[verdict->index], verdict,
+                             asked);
+        }
+    } else if (is_of_the_store(status)) {
+        fta_breaker_trip(store->breaker, view, status, &problem);
+    } else {
+        fta_breaker_note(store->breaker, status, &problem);
+    }
+    for (size_t i = 0; action == FTA_RESET && i < n; i++) {
+        fta_refusals_remove(store->refusals, &hits[i]);
+    }
+    return status;
+}
+
+void
+fta_redis_store_read(fta_redis_store *store, fta_redis_state *out)
+{
+    fta_redis_url_describe(fta_counter_redis_url(store->counter), out->url,
+                           sizeof(out->url));
+    out->changes = fta_redis_store_changes(store);
+    fta_breaker_last_failure(store->breaker, &out->failure, &out->problem);
+}
+
+fta_breaker_view
+fta_redis_store_changes(fta_redis_store *store)
+{
+    return fta_breaker_look(store->breaker);
+}
