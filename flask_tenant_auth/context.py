@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 _VISIT = "_tenant_auth_visit"
 _current_request = cast("LocalProxy[flask.Request]", flask.request)
 
-# "Basic x,Bearer y": what a server makes of two Authorization lines (RFC 9110, section 5.2).
-_SECOND_BEARER = re.compile(r",\s*bearer(\s|$)", re.IGNORECASE)
+# A bearer scheme where no token was found: alone, or in "Basic x,Bearer y", which is what a server
+# makes of two Authorization lines (RFC 9110, section 5.2).
+_STRAY_BEARER = re.compile(r"(^|,)\s*bearer(\s|$)", re.IGNORECASE)
 
 
 class Denial(NamedTuple):
@@ -48,7 +49,7 @@ class Denial(NamedTuple):
 
 
 NO_CREDENTIALS = Denial(401, errors.CREDENTIALS_REQUIRED, "no_credentials")
-TWO_AUTHORIZATIONS = Denial(401, errors.TOKEN_INVALID, "several_authorizations")
+STRAY_BEARER = Denial(401, errors.TOKEN_INVALID, "bearer_without_token")
 BAD_TENANT_ID = Denial(400, errors.TENANT_ID_INVALID, "tenant_id_invalid")
 BAD_USER_ID = Denial(400, errors.USER_ID_INVALID, "user_id_invalid")
 BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
@@ -118,8 +119,8 @@ def _authenticate(state: AppState, request: Request) -> Identity | Denial:
     if isinstance(judged, Rejection):
         message = errors.TOKEN_EXPIRED if judged.expired else errors.TOKEN_INVALID
         return Denial(401, message, judged.reason, judged.detail)
-    if authorization is not None and _SECOND_BEARER.search(authorization):
-        return TWO_AUTHORIZATIONS
+    if authorization is not None and _STRAY_BEARER.search(authorization):
+        return STRAY_BEARER
     if state.believes(_peer(request)):
         return _identity_from_headers(state, request)
     return NO_CREDENTIALS
@@ -159,7 +160,10 @@ def _identity_from_headers(state: AppState, request: Request) -> Identity | Deni
 
 
 def _parameter(request: Request, name: str) -> str | None:
-    values = request.args.getlist(name)
+    try:
+        values = request.args.getlist(name)
+    except UnicodeDecodeError:  # octets in the query string that are no UTF-8
+        return None
     return ",".join(values) if values else None
 
 

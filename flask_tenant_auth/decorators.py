@@ -126,9 +126,16 @@ def verify_role(*roles: str) -> Callable[[F], F]:
 
 
 def public_route(view: F) -> F:
-    """Declare that a view needs no identity on purpose, for `flask auth check`. Changes nothing."""
+    """Declare that a view needs no identity on purpose, for `flask auth check`.
+
+    :raises TypeError: when applied to something that is no function.
+    """
     _require_function("public_route", view)
-    return mark(view, public=True)
+    return mark(_guarded(view, _let_in), public=True)
+
+
+def _let_in() -> None:
+    """Keep nobody out: the gate of decorators that only declare, and leave the view unmarked."""
 
 
 def admit() -> Refusal | Response | None:
@@ -237,10 +244,9 @@ def rate_limit(
         may take. With 0.5, whatever one user does, half of the limit is left to the others.
     :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
     """
-    per = _checked_per(per, fair_share)
     rule = Rule(
-        limit=_checked_limit(limit, cost, fair_share),
-        per=per,
+        limit=_checked_limit(limit, cost),
+        per=_checked_per(per, fair_share),
         cost=cost,
         methods=_checked_methods(methods),
         scope=_checked_scope(scope),
@@ -267,7 +273,7 @@ def rate_limit_exempt(view: F) -> F:
     _require_function("rate_limit_exempt", view)
     if marks_of(view).rules:
         raise ValueError("rate_limit and rate_limit_exempt exclude each other: remove one")
-    return mark(view, exempt=True)
+    return mark(_guarded(view, _let_in), exempt=True)
 
 
 def _count(rule: Rule) -> Refusal | None:
@@ -276,7 +282,12 @@ def _count(rule: Rule) -> Refusal | None:
     if request is None or request.method == "OPTIONS":
         return None
     visit = visit_of(request)
-    if rule in visit.counted or not visit.state.settings.ratelimit_enabled:
+    if rule in visit.counted:
+        decision = visit.decision
+        if decision is None or decision.allowed:
+            return None
+        return refuse_excess(decision, visit.identity)
+    if not visit.state.settings.ratelimit_enabled:
         return None
     visit.counted += (rule,)
     if not rule.applies_to(request.method):
@@ -309,7 +320,7 @@ def _asked(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
     return with_identity(value, name)
 
 
-def _checked_limit(limit: Any, cost: int, fair_share: float) -> Any:
+def _checked_limit(limit: Any, cost: int) -> Any:
     if not isinstance(cost, int) or isinstance(cost, bool):
         raise TypeError(f"cost must be an int, not {type(cost).__name__}")
     if cost < 1:
@@ -319,10 +330,7 @@ def _checked_limit(limit: Any, cost: int, fair_share: float) -> Any:
     if not isinstance(limit, str):
         raise TypeError(f"limit must be a str or a callable, not {type(limit).__name__}")
     for rate in parse_rates(limit):
-        tenant = Limit(rate, scope="", per="tenant", cost=cost)
-        most = tenant.share(fair_share).rate.limit
-        if cost > most:
-            raise ValueError(f"cost {cost} is more than {most}, so no call would ever pass")
+        Limit(rate, scope="", cost=cost)  # refuses a cost that would never pass
     return limit
 
 
@@ -345,7 +353,10 @@ def _checked_per(per: Any, fair_share: float) -> Any:
 def _checked_methods(methods: Any) -> frozenset[str] | None:
     if methods is None:
         return None
-    if isinstance(methods, str) or not all(isinstance(method, str) for method in methods):
+    if isinstance(methods, str) or not isinstance(methods, Iterable):
+        raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
+    methods = list(methods)
+    if not all(isinstance(method, str) for method in methods):
         raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
     if not methods:
         raise ValueError("methods must name at least one method, or be None for all")

@@ -15,11 +15,12 @@ def hash_password(password: str | bytes) -> str:
 
     :param password: as the user typed it; str is hashed as UTF-8.
     :raises TypeError: for anything else than str or bytes.
-    :raises ValueError: for an empty password.
+    :raises ValueError: for an empty password, or one with a NUL character: HMAC pads with these
+        (RFC 2104, section 2), so a password and the same with a NUL behind would be one.
     """
     octets = _octets(password)
-    if not octets:
-        raise ValueError("password must not be empty")
+    if not octets or b"\0" in octets:
+        raise ValueError("password must not be empty and must not hold NUL characters")
     return _core.hash_password(octets, PASSWORD_ITERATIONS)
 
 
@@ -31,7 +32,8 @@ def verify_password(password: str | bytes, stored: str) -> bool:
     :raises TypeError: for arguments of other types; the message names the argument.
     :raises ValueError: for a stored string that `hash_password` cannot have made.
     """
-    return _core.verify_password(_octets(password), _stored(stored))
+    octets = _octets(password)
+    return _core.verify_password(octets, _stored(stored)) and b"\0" not in octets
 
 
 def password_needs_rehash(stored: str) -> bool:

@@ -50,13 +50,14 @@ def create_jwt_token(
     payload["user_id"] = uuid_text("user_id", user_id)
     payload["role"] = role_text("role", role)
     payload |= _registered_claims(state.settings, expires_in_hours)
-    token = state.signing_keyring(payload["tenant_id"]).sign(_json(payload))
-    if len(token) > state.settings.jwt_max_token_bytes:
+    keyring = state.signing_keyring(payload["tenant_id"])
+    try:
+        return keyring.sign(_json(payload))
+    except ValueError as error:
+        longest = state.settings.jwt_max_token_bytes
         raise ValueError(
-            f"claims make a token of {len(token)} bytes, over JWT_MAX_TOKEN_BYTES "
-            f"({state.settings.jwt_max_token_bytes}): it would never verify"
-        )
-    return token
+            f"claims make no token that verifies: {error} (JWT_MAX_TOKEN_BYTES={longest})"
+        ) from None
 
 
 def _further_claims(claims: object) -> dict[str, Any]:

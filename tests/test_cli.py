@@ -1,0 +1,293 @@
+"""flask auth."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Blueprint, Flask, request
+from flask.views import MethodView
+
+from apps import (
+    OTHER_USER,
+    SECRET,
+    TENANT,
+    USER,
+    bare_app,
+    bearer,
+    make_app,
+    production_app,
+    token,
+)
+from flask_tenant_auth import public_route, rate_limit, verify_role, verify_tenant_context
+from flask_tenant_auth.config import Settings
+
+
+def run(app: Flask, *arguments: str, **kwargs: Any) -> Result:
+    return app.test_cli_runner().invoke(args=["auth", *arguments], **kwargs)
+
+
+def values(output: str) -> dict[str, str]:
+    return dict(line.strip().split("=", 1) for line in output.splitlines() if "=" in line)
+
+
+class TestKeys:
+    @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+    def test_generate_key_makes_one_that_production_takes(self, algorithm: str) -> None:
+        outputs = [run(make_app(), "generate-key", "--algorithm", algorithm) for _ in "ab"]
+        made = [values(output.output) for output in outputs]
+        assert made[0]["JWT_SECRET_KEY"] != made[1]["JWT_SECRET_KEY"]
+        production_app(**made[0])
+
+    @pytest.mark.parametrize(
+        ("algorithm", "curve"), [("RS256", "RSA"), ("ES384", "P-384"), ("EdDSA", "ED25519")]
+    )
+    def test_generate_key_pair_prints_commands_that_work(
+        self, algorithm: str, curve: str, tmp_path: Path
+    ) -> None:
+        output = run(make_app(), "generate-key", "--algorithm", algorithm).output
+        commands = [line for line in output.splitlines() if line.startswith("openssl ")]
+        assert curve in commands[0]
+        for command in commands:
+            subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+        public = (tmp_path / "public.pem").read_text()
+        production_app(JWT_ALGORITHM=algorithm, JWT_PUBLIC_KEY=public)
+
+    def test_generate_key_needs_no_working_app(self, tmp_path: Path) -> None:
+        """It is what a production app without a key is told to run."""
+        (tmp_path / "app.py").write_text(
+            "from flask import Flask\n"
+            "from flask_tenant_auth import TenantAuth\n"
+            "app = Flask(__name__)\n"
+            "TenantAuth(app)\n"
+        )
+        environment = {k: v for k, v in os.environ.items() if k not in ("FLASK_ENV", "FLASK_DEBUG")}
+        flask = [sys.executable, "-m", "flask", "auth"]
+        made = subprocess.run(
+            [*flask, "generate-key"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert "JWT_SECRET_KEY=" in made.stdout, made.stderr
+        refused = subprocess.run(
+            [*flask, "check"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert refused.returncode != 0
+        assert "JWT_SECRET_KEY is the documented default" in refused.stderr
+
+    def test_rotate_key_prints_three_rounds_that_work(self) -> None:
+        output = run(make_app(JWT_SECRET_KEY_FALLBACKS=["f" * 40]), "rotate-key").output
+        lines = [line.strip() for line in output.splitlines()]
+        assert [line[0] for line in lines if line[1:2] == "."] == ["1", "2", "3"]
+        add = next(line for line in lines if line.startswith("JWT_SECRET_KEY_FALLBACKS="))
+        new = next(line for line in lines if line.startswith("JWT_SECRET_KEY="))
+        secret = new.partition("=")[2]
+        assert add.partition("=")[2].split(",")[0] == secret
+        assert len(secret) >= 64
+        assert SECRET not in output
+        assert "f" * 40 not in output
+
+    def test_rotate_key_pair(self) -> None:
+        from test_tokens import RSA_PRIVATE
+
+        app = make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE)
+        output = run(app, "rotate-key").output
+        assert "openssl genpkey -algorithm RSA" in output
+        assert "PRIVATE KEY-----" not in output
+
+
+class TestTokens:
+    def test_create_and_decode(self) -> None:
+        app = make_app()
+        made = run(app, "create-token", TENANT, USER, "--role", "admin", "--hours", "2").output
+        result = run(app, "decode-token", made.strip())
+        claims = json.loads(result.output)
+        assert (claims["tenant_id"], claims["user_id"]) == (TENANT, USER)
+        assert (claims["role"], claims["exp"] - claims["iat"]) == ("admin", 7200)
+
+    def test_decode_from_standard_input(self) -> None:
+        result = run(make_app(), "decode-token", "-", input=token(name="é") + "\n")
+        assert json.loads(result.output)["name"] == "é"
+
+    def test_decode_says_why_not(self) -> None:
+        result = run(make_app(), "decode-token", token(exp=1))
+        assert result.exit_code == 1
+        assert "expired" in result.output
+
+    def test_bad_arguments(self) -> None:
+        result = run(make_app(), "create-token", "x", USER)
+        assert result.exit_code == 1
+        assert "tenant_id" in result.output
+        assert run(make_app(), "create-token", TENANT, USER, "--role", "root").exit_code == 2
+
+
+class TestCheck:
+    def test_a_sound_app(self) -> None:
+        app = production_app()
+        app.get("/open", endpoint="open")(lambda: "in")
+        app.get("/mine", endpoint="mine")(verify_tenant_context(lambda: "in"))
+        app.delete("/all", endpoint="all")(
+            rate_limit("5 per hour", per="tenant", cost=2)(verify_role("admin")(lambda: "in"))
+        )
+        app.post("/login", endpoint="login")(public_route(lambda: "in"))
+        result = run(app, "check")
+        assert result.exit_code == 0, result.output
+        lines = [line.strip() for line in result.output.splitlines()]
+        assert "GET     /open  [open]  50 per minute per user" in lines
+        assert "GET     /mine  [authenticated]  50 per minute per user" in lines
+        assert "DELETE  /all  [role admin]  5 per hour per tenant (cost 2)" in lines
+        assert "POST    /login  [public]  50 per minute per user" in lines
+        assert "No problems found." in lines
+
+    def test_it_shows_every_key_and_no_secret(self) -> None:
+        app = make_app(JWT_SECRET_KEY_FALLBACKS=["f" * 40])
+        output = run(app, "check").output
+        shown = values(output)
+        for name in Settings.__dataclass_fields__:
+            assert name.upper() in shown
+        assert shown["JWT_SECRET_KEY"] == "(hidden)"
+        for secret in (SECRET, "f" * 40):
+            assert secret not in output
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+    def test_an_unprotected_mutating_route(self, method: str) -> None:
+        app = production_app()
+        app.route("/x", methods=[method], endpoint="x")(lambda: "in")
+        result = run(app, "check")
+        assert result.exit_code == 1
+        assert f"{method} /x (x) changes something" in result.output
+
+    def test_methods_of_a_class_one_by_one(self) -> None:
+        class Items(MethodView):
+            @verify_tenant_context
+            def post(self) -> None: ...
+
+            def delete(self) -> None: ...
+
+        app = production_app()
+        app.add_url_rule("/x", view_func=Items.as_view("items"))
+        result = run(app, "check")
+        assert "DELETE /x (items)" in result.output
+        assert "POST /x" not in result.output
+
+    def test_a_guard_of_the_blueprint_protects(self) -> None:
+        app = production_app()
+        outer, inner = Blueprint("outer", __name__), Blueprint("inner", __name__)
+        outer.before_request(verify_role("admin")(lambda: None))
+        inner.post("/x")(lambda: "in")
+        outer.register_blueprint(inner)
+        app.register_blueprint(outer)
+        result = run(app, "check")
+        assert result.exit_code == 0, result.output
+        assert "POST    /x  [role admin]" in result.output
+
+    def test_a_weak_key(self) -> None:
+        for secret in (None, "short"):
+            result = run(make_app(JWT_SECRET_KEY=secret), "check")
+            assert result.exit_code == 1
+            assert "Problem: JWT_SECRET_KEY" in result.output
+
+    @pytest.mark.parametrize(
+        ("gateways", "exit_code"),
+        [
+            ("0.0.0.0/0", 1),
+            ("::/0", 1),
+            ("203.0.112.0/22", 1),
+            ("8.8.8.0/24", 1),
+            ("8.8.8.8", 0),
+            ("10.0.0.0/8, fd00::/8, 127.0.0.1", 0),
+        ],
+    )
+    def test_header_trust_that_strangers_can_use(self, gateways: str, exit_code: int) -> None:
+        result = run(production_app(AUTH_TRUSTED_GATEWAYS=gateways), "check")
+        assert result.exit_code == exit_code
+        assert ("Problem: AUTH_TRUSTED_GATEWAYS" in result.output) is bool(exit_code)
+
+    def test_the_password_of_redis_is_not_shown(self) -> None:
+        from flask_tenant_auth.config import redacted_url
+
+        url = "rediss://user:hunter2@redis.example:6380/3?ca=x"
+        assert redacted_url(url) == "rediss://redis.example:6380/3"
+
+    def test_without_tenant_auth(self) -> None:
+        from flask_tenant_auth.cli import auth_cli
+
+        app = bare_app()
+        app.cli.add_command(auth_cli)
+        assert run(app, "check").exit_code == 0
+
+
+class TestLimits:
+    @pytest.fixture
+    def app(self) -> Flask:
+        app = make_app(RATELIMIT_DEFAULT="5 per minute", RATELIMIT_TENANT_DEFAULT="9 per hour")
+        app.get("/", endpoint="root")(lambda: "in")
+        app.get("/key", endpoint="key")(
+            rate_limit("3 per hour", per=lambda: request.headers["X-Key"])(lambda: "in")
+        )
+        app.get("/closed", endpoint="closed")(verify_tenant_context(lambda: "in"))
+        app.get("/role", endpoint="role")(
+            rate_limit("4 per hour", per=lambda identity: identity and identity.role)(lambda: "in")
+        )
+        return app
+
+    @staticmethod
+    def remaining(result: Result) -> dict[str, int]:
+        assert result.exit_code == 0, result.output
+        lines = [line.rpartition(": ") for line in result.output.splitlines()]
+        return {scope: int(rest.partition("remaining=")[2].split()[0]) for scope, _, rest in lines}
+
+    def test_show_a_user_and_count_nothing(self, app: Flask) -> None:
+        client = app.test_client()
+        for _ in range(2):
+            client.get("/", headers=bearer())
+        for _ in range(2):
+            shown = self.remaining(run(app, "limits", "show", "--tenant", TENANT, "--user", USER))
+            assert (shown["default"], shown["default tenant"]) == (3, 7)
+        other = self.remaining(run(app, "limits", "show", "--tenant", TENANT, "--user", OTHER_USER))
+        assert (other["default"], other["default tenant"]) == (5, 7)
+
+    def test_show_a_tenant_shows_its_own_alone(self, app: Flask) -> None:
+        app.test_client().get("/", headers=bearer())
+        assert self.remaining(run(app, "limits", "show", "--tenant", TENANT)) == {
+            "default tenant": 8
+        }
+
+    def test_show_an_address(self, app: Flask) -> None:
+        app.test_client().get("/")
+        app.test_client().get("/closed")
+        shown = self.remaining(run(app, "limits", "show", "--address", "127.0.0.1"))
+        assert shown["default"] == 3
+        assert shown["authentication failures"] == 29
+
+    def test_reset(self, app: Flask) -> None:
+        client = app.test_client()
+        statuses = [client.get("/", headers=bearer()).status_code for _ in range(6)]
+        assert statuses == [200] * 5 + [429]
+        result = run(app, "limits", "reset", "--tenant", TENANT, "--user", USER)
+        assert result.output.startswith("reset ")
+        assert client.get("/", headers=bearer()).status_code == 200
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            (),
+            ("--user", USER),
+            ("--tenant", "x"),
+            ("--address", "x"),
+            ("--tenant", TENANT, "--address", "127.0.0.1"),
+        ],
+    )
+    def test_whose(self, app: Flask, arguments: tuple[str, ...]) -> None:
+        for command in ("show", "reset"):
+            assert run(app, "limits", command, *arguments).exit_code == 2
+
+    def test_nothing_is_counted(self) -> None:
+        app = make_app(RATELIMIT_ENABLED=False)
+        result = run(app, "limits", "show", "--address", "127.0.0.1")
+        assert result.exit_code == 1
+        assert "RATELIMIT_ENABLED" in result.output

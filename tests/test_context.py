@@ -1,0 +1,163 @@
+"""Whose identity the running code has."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from types import SimpleNamespace
+
+import pytest
+
+from apps import OTHER_TENANT, OTHER_USER, TENANT, USER, bearer, make_app
+from flask_tenant_auth import (
+    AuthError,
+    UserRole,
+    acting_as,
+    extract_tenant_context,
+    get_tenant_context,
+    get_user_role,
+    verify_resource_access,
+    verify_tenant_context,
+)
+from flask_tenant_auth.context import current_identity
+
+
+class TestActingAs:
+    def test_gives_and_takes_back(self) -> None:
+        assert current_identity() is None
+        with acting_as(TENANT, USER) as identity:
+            assert current_identity() is identity
+            assert identity.source == "local"
+        assert current_identity() is None
+
+    def test_the_innermost_counts(self) -> None:
+        with acting_as(TENANT, USER, "admin"):
+            with acting_as(OTHER_TENANT, OTHER_USER):
+                assert get_tenant_context() == (OTHER_TENANT, OTHER_USER)
+                assert get_user_role() == "user"
+            assert get_user_role() == "admin"
+
+    def test_an_exception_takes_it_back(self) -> None:
+        with pytest.raises(KeyError), acting_as(TENANT, USER):
+            raise KeyError
+        assert current_identity() is None
+
+    def test_as_a_decorator(self) -> None:
+        job = acting_as(TENANT, UUID_OF_USER, UserRole.ADMIN)(get_user_role)
+        assert [job(), job()] == ["admin", "admin"]
+
+    def test_a_new_thread_has_none(self) -> None:
+        seen = []
+        with acting_as(TENANT, USER):
+            thread = threading.Thread(target=lambda: seen.append(current_identity()))
+            thread.start()
+            thread.join()
+        assert seen == [None]
+
+    def test_concurrent_tasks_keep_theirs(self) -> None:
+        async def work(tenant_id: str, delay: float) -> str:
+            with acting_as(tenant_id, USER):
+                await asyncio.sleep(delay)
+                return get_tenant_context()[0]
+
+        async def both() -> list[str]:
+            return await asyncio.gather(work(TENANT, 0.002), work(OTHER_TENANT, 0.001))
+
+        assert asyncio.run(both()) == [TENANT, OTHER_TENANT]
+
+    @pytest.mark.parametrize(
+        ("arguments", "error", "named"),
+        [
+            (("x", USER), ValueError, "tenant_id"),
+            ((TENANT, None), TypeError, "user_id"),
+            ((TENANT, USER, "root"), ValueError, "role"),
+            ((TENANT, USER, 7), TypeError, "role"),
+        ],
+    )
+    def test_bad_arguments(self, arguments: tuple[object], error: type, named: str) -> None:
+        with pytest.raises(error, match=named), acting_as(*arguments):  # type: ignore[arg-type]
+            pass
+
+
+UUID_OF_USER = uuid.UUID(USER)
+
+
+class TestRequests:
+    def test_one_request_inside_another_s_app_context(self) -> None:
+        app = make_app()
+
+        @app.get("/outer")
+        @verify_tenant_context
+        def outer() -> list[str | None]:
+            inner = app.test_client().get("/inner").get_json()["who"]
+            return [inner, get_tenant_context()[1]]
+
+        @app.get("/inner")
+        def inner() -> dict[str, str | None]:
+            identity = current_identity()
+            return {"who": identity and identity.user_id}
+
+        assert app.test_client().get("/outer", headers=bearer()).get_json() == [None, USER]
+
+    def test_looking_binds_nothing(self) -> None:
+        with make_app().test_request_context(headers=bearer()):
+            assert extract_tenant_context() == (TENANT, USER, "user")
+            with pytest.raises(AuthError):
+                get_tenant_context()
+
+    def test_extract_inside_acting_as(self) -> None:
+        with acting_as(TENANT, USER, "admin"):
+            assert extract_tenant_context() == (TENANT, USER, "admin")
+
+    def test_extract_outside_of_everything(self) -> None:
+        assert extract_tenant_context() == (None, None, None)
+
+    def test_a_token_is_judged_once(self) -> None:
+        app = make_app()
+        seen = []
+
+        class Counting:
+            def authenticate(self, authorization: str | None) -> object:
+                seen.append(authorization)
+                return keyring.authenticate(authorization)
+
+        keyring = app.extensions["tenant_auth"].keyring
+        app.extensions["tenant_auth"].keyring = Counting()
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> list[str | None]:
+            return list(extract_tenant_context())
+
+        assert app.test_client().get("/", headers=bearer()).get_json() == [TENANT, USER, "user"]
+        assert len(seen) == 1
+
+
+class TestResources:
+    """verify_resource_access with the object itself."""
+
+    @pytest.mark.parametrize(
+        ("role", "resource", "allowed"),
+        [
+            ("user", SimpleNamespace(tenant_id=TENANT, user_id=USER), True),
+            ("user", SimpleNamespace(tenant_id=uuid.UUID(TENANT), user_id=UUID_OF_USER), True),
+            ("user", SimpleNamespace(tenant_id=TENANT, user_id=OTHER_USER), False),
+            ("admin", SimpleNamespace(tenant_id=TENANT, user_id=OTHER_USER), True),
+            ("admin", SimpleNamespace(tenant_id=OTHER_TENANT, user_id=USER), False),
+            ("user", SimpleNamespace(tenant_id=TENANT), True),
+            ("user", SimpleNamespace(tenant_id=OTHER_TENANT), False),
+        ],
+    )
+    def test_an_object(self, role: str, resource: object, allowed: bool) -> None:
+        with acting_as(TENANT, USER, role):
+            if allowed:
+                assert verify_resource_access(resource) is True
+            else:
+                with pytest.raises(AuthError) as caught:
+                    verify_resource_access(resource)
+                assert caught.value.status_code == 403
+
+    def test_an_object_that_nobody_owns_is_refused(self) -> None:
+        with acting_as(TENANT, USER, "admin"), pytest.raises(TypeError, match="resource_user_id"):
+            verify_resource_access(SimpleNamespace(tenant_id=TENANT, user_id=None))

@@ -1,0 +1,118 @@
+"""Wrong types to every public function: TypeError or ValueError that names the argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import flask_tenant_auth as public
+from apps import TENANT, USER, make_app
+
+NEITHER = [None, 7, 1.5, True, b"\xff", [], {}, object(), "", "x"]
+
+
+def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
+    """Name, a call with one argument replaced, that argument's name, and wrong values."""
+    f = public
+    uuids = NEITHER
+    no_str = [wrong for wrong in NEITHER if not isinstance(wrong, str)]
+    callables = [wrong for wrong in NEITHER if wrong not in ("", "x")]
+    return [
+        ("create_jwt_token", lambda x: f.create_jwt_token(x, USER), "tenant_id", uuids),
+        ("create_jwt_token", lambda x: f.create_jwt_token(TENANT, x), "user_id", uuids),
+        ("create_jwt_token", lambda x: f.create_jwt_token(TENANT, USER, x), "role", uuids),
+        (
+            "create_jwt_token",
+            lambda x: f.create_jwt_token(TENANT, USER, "user", x),
+            "expires_in_hours",
+            ["1", True, [], {}, object()],
+        ),
+        (
+            "create_jwt_token",
+            lambda x: f.create_jwt_token(TENANT, USER, claims=x),
+            "claims",
+            [7, "x", [], True, object()],
+        ),
+        ("decode_jwt_token", f.decode_jwt_token, "token", [None, 7, 1.5, True, [], {}, object()]),
+        ("TenantAuth", lambda x: f.TenantAuth().init_app(x), "app", NEITHER),
+        ("verify_role", f.verify_role, "roles", NEITHER),
+        ("verify_tenant_context", f.verify_tenant_context, "verify_tenant_context", callables),
+        ("rate_limit", f.rate_limit, "limit", no_str),
+        ("rate_limit_exempt", f.rate_limit_exempt, "rate_limit_exempt", callables),
+        ("public_route", f.public_route, "public_route", callables),
+        (
+            "verify_resource_access",
+            lambda x: f.verify_resource_access(x, USER),
+            "resource_tenant_id",
+            uuids,
+        ),
+        (
+            "verify_resource_access",
+            lambda x: f.verify_resource_access(TENANT, x),
+            "resource_user_id",
+            uuids,
+        ),
+        (
+            "log_request_context",
+            lambda x: f.log_request_context(x, USER, TENANT, "user"),
+            "request",
+            NEITHER,
+        ),
+        ("create_auth_response", f.create_auth_response, "message", no_str),
+        (
+            "create_auth_response",
+            lambda x: f.create_auth_response("m", x),
+            "status_code",
+            [None, "401", 401.0, True, 7, []],
+        ),
+        ("AuthError", f.AuthError, "message", no_str),
+        ("AuthError", lambda x: f.AuthError("m", x), "status_code", [None, "401", 7]),
+        ("hash_password", f.hash_password, "password", [None, 7, "", b"", [], {}]),
+        ("verify_password", lambda x: f.verify_password(x, "$"), "password", [None, 7, [], {}]),
+        ("verify_password", lambda x: f.verify_password("p", x), "stored", NEITHER),
+        ("password_needs_rehash", f.password_needs_rehash, "stored", NEITHER),
+        ("acting_as", lambda x: f.acting_as(x, USER).__enter__(), "tenant_id", uuids),
+        ("acting_as", lambda x: f.acting_as(TENANT, x).__enter__(), "user_id", uuids),
+        ("acting_as", lambda x: f.acting_as(TENANT, USER, x).__enter__(), "role", uuids),
+    ]
+
+
+CASES = [
+    pytest.param(call, named, wrong, id=f"{name}({named}={wrong!r:.20})")
+    for name, call, named, wrongs in calls()
+    for wrong in wrongs
+]
+
+
+@pytest.mark.parametrize(("call", "named", "wrong"), CASES)
+def test_is_refused_by_name(call: Callable[[object], object], named: str, wrong: object) -> None:
+    with make_app().app_context(), pytest.raises((TypeError, ValueError), match=named):
+        call(wrong)
+
+
+# Callables that take nothing, or anything at all; rate_limit has a table of its own.
+WITHOUT_WRONG_ARGUMENTS = {
+    "ConfigurationError",
+    "Identity",
+    "Key",
+    "NoSigningKeyError",
+    "UserRole",
+    "extract_bearer_token",
+    "extract_tenant_context",
+    "get_tenant_context",
+    "get_user_role",
+    "is_valid_uuid",
+}
+
+
+def test_every_public_name_is_looked_at() -> None:
+    assert {name for name, *_ in calls()} | WITHOUT_WRONG_ARGUMENTS == set(public.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(public.__all__))
+def test_every_public_name_explains_itself(name: str) -> None:
+    documented = getattr(public, name).__doc__
+    assert documented
+    assert len(documented.strip()) > 20

@@ -1,0 +1,493 @@
+"""Limits: what counts, for whom, together with what, and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import pytest
+from flask import Flask, request
+from flask.views import MethodView
+
+from apps import (
+    OTHER_TENANT,
+    OTHER_USER,
+    TENANT,
+    USER,
+    bare_app,
+    bearer,
+    error_of,
+    identity_headers,
+    make_app,
+)
+from flask_tenant_auth import (
+    Identity,
+    _core,
+    acting_as,
+    rate_limit,
+    rate_limit_exempt,
+    verify_tenant_context,
+)
+from flask_tenant_auth.extension import state_of
+
+
+@pytest.fixture(autouse=True)
+def _present() -> Iterator[None]:
+    yield
+    _core.return_to_present()
+
+
+# A window begins with its first request, and a test may take a second.
+A_MINUTE = ("60", "59")
+
+
+def view() -> str:
+    return "in"
+
+
+def statuses(app: Flask, path: str, times: int, method: str = "GET", **kwargs: Any) -> list[int]:
+    client = app.test_client()
+    return [client.open(path, method=method, **kwargs).status_code for _ in range(times)]
+
+
+class TestDefault:
+    def test_fifty_a_minute_for_each_user(self) -> None:
+        app = make_app()
+        app.get("/")(view)
+        assert statuses(app, "/", 52, headers=bearer()) == [200] * 50 + [429] * 2
+        assert statuses(app, "/", 1, headers=bearer(user_id=OTHER_USER)) == [200]
+        assert statuses(app, "/", 1, headers=bearer(tenant_id=OTHER_TENANT)) == [200]
+        assert statuses(app, "/", 1) == [200]
+
+    def test_headers_and_token_are_the_same_user(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="2 per minute")
+        app.get("/")(view)
+        for headers in (bearer(), identity_headers()):
+            assert statuses(app, "/", 1, headers=headers) == [200]
+        assert statuses(app, "/", 1, headers=bearer()) == [429]
+
+    def test_one_budget_for_all_routes_without_their_own(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="3 per minute")
+        app.get("/a", endpoint="a")(view)
+        app.get("/b", endpoint="b")(view)
+        app.get("/c", endpoint="c")(rate_limit("2 per minute")(view))
+        client = app.test_client()
+        paths = ["/a", "/b", "/missing", "/a", "/c", "/c", "/c"]
+        assert [client.get(each).status_code for each in paths] == [
+            *(200, 200, 404, 429),
+            *(200, 200, 429),
+        ]
+
+    def test_scanning_is_counted(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="2 per minute")
+        client = app.test_client()
+        assert [client.get(f"/{n}").status_code for n in range(3)] == [404, 404, 429]
+
+    def test_options_and_static_files_are_not(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="1 per minute")
+        app.get("/")(view)
+        assert statuses(app, "/", 3, method="OPTIONS") == [200] * 3
+        assert statuses(app, "/static/none.css", 3) == [404] * 3
+        assert statuses(app, "/", 2) == [200, 429]
+
+    def test_head_is_counted_with_get(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("2 per minute", methods=["GET"])(view))
+        assert statuses(app, "/", 2, method="HEAD") == [200, 200]
+        assert statuses(app, "/", 1) == [429]
+
+    @pytest.mark.parametrize("config", [{"RATELIMIT_ENABLED": False}, {"RATELIMIT_DEFAULT": ""}])
+    def test_off(self, config: dict[str, Any]) -> None:
+        app = make_app(**config)
+        app.get("/")(view)
+        assert statuses(app, "/", 60) == [200] * 60
+        assert "X-RateLimit-Limit" not in app.test_client().get("/").headers
+
+    def test_exempt(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="1 per minute")
+        app.get("/")(rate_limit_exempt(view))
+        assert statuses(app, "/", 3) == [200] * 3
+
+    def test_disabled_limits_disable_the_decorator(self) -> None:
+        app = bare_app(RATELIMIT_ENABLED="off")
+        app.get("/")(rate_limit("1 per minute")(view))
+        assert statuses(app, "/", 3) == [200] * 3
+
+    def test_a_bad_token_is_counted_by_address(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="2 per minute")
+        app.get("/")(view)
+        assert statuses(app, "/", 1, headers={"Authorization": "Bearer a.b.c"}) == [200]
+        assert statuses(app, "/", 2) == [200, 429]
+
+    def test_a_limit_by_callable(self) -> None:
+        def plan(identity: Identity | None) -> str:
+            return "1 per minute" if identity is None else "2 per minute"
+
+        app = make_app(RATELIMIT_DEFAULT=plan)
+        app.get("/")(view)
+        assert statuses(app, "/", 2) == [200, 429]
+        assert statuses(app, "/", 3, headers=bearer()) == [200, 200, 429]
+
+
+class TestDecorator:
+    def test_refuses_with_the_documented_answer(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("1 per minute")(view))
+        client = app.test_client()
+        assert client.get("/").headers["X-RateLimit-Remaining"] == "0"
+        response = client.get("/")
+        assert error_of(response) == (429, "1 per 1 minute")
+        assert response.headers["Retry-After"] in A_MINUTE
+        assert response.headers["X-RateLimit-Limit"] == "1"
+        assert response.headers["X-RateLimit-Remaining"] == "0"
+        reset = int(response.headers["X-RateLimit-Reset"])
+        assert reset - _core.now() == pytest.approx(60, abs=2)
+
+    def test_the_next_window(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("1 per minute")(view))
+        assert statuses(app, "/", 2) == [200, 429]
+        _core.travel(60, 60)
+        assert statuses(app, "/", 2) == [200, 429]
+
+    def test_each_view_has_its_own_count(self) -> None:
+        app = make_app()
+        for name in "ab":
+            app.get(f"/{name}", endpoint=name)(rate_limit("1 per minute")(view))
+        assert statuses(app, "/a", 2) == [200, 429]
+        assert statuses(app, "/b", 2) == [200, 429]
+
+    def test_a_scope_shares_it(self) -> None:
+        app = make_app()
+        for name in "ab":
+            app.get(f"/{name}", endpoint=name)(rate_limit("2 per minute", scope="search")(view))
+        client = app.test_client()
+        assert [client.get(f"/{name}").status_code for name in "abab"] == [200, 200, 429, 429]
+
+    def test_stacked_limits_count_all_or_nothing(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("2 per second")(rate_limit("3 per minute")(view)))
+        assert statuses(app, "/", 4) == [200, 200, 429, 429]
+        _core.travel(1, 1)
+        assert statuses(app, "/", 2) == [200, 429]
+
+    def test_several_in_one_text(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("2 per second; 3 per minute")(view))
+        assert statuses(app, "/", 3) == [200, 200, 429]
+        assert app.test_client().get("/").headers["X-RateLimit-Limit"] == "2"
+
+    def test_two_equal_rules_of_one_view_do_not_add_up(self) -> None:
+        app = make_app()
+        app.route("/", methods=["GET", "POST"])(
+            rate_limit("2 per minute", methods=["GET"])(
+                rate_limit("2 per minute", methods=["post"])(view)
+            )
+        )
+        assert statuses(app, "/", 3) == [200, 200, 429]
+        assert statuses(app, "/", 3, method="POST") == [200, 200, 429]
+
+    def test_other_methods_have_the_default(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="3 per minute")
+        app.route("/", methods=["GET", "POST"])(rate_limit("1 per minute", methods=["POST"])(view))
+        assert statuses(app, "/", 4) == [200, 200, 200, 429]
+        assert statuses(app, "/", 2, method="POST") == [200, 429]
+
+    def test_cost(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("10 per minute", cost=4)(view))
+        assert statuses(app, "/", 3) == [200, 200, 429]
+
+    def test_per_tenant_and_per_address(self) -> None:
+        app = make_app()
+        app.get("/t", endpoint="t")(rate_limit("2 per minute", per="tenant")(view))
+        app.get("/a", endpoint="a")(rate_limit("2 per minute", per="address")(view))
+        for user in (USER, OTHER_USER):
+            assert statuses(app, "/t", 1, headers=bearer(user_id=user)) == [200]
+            assert statuses(app, "/a", 1, headers=bearer(user_id=user)) == [200]
+        assert statuses(app, "/t", 1, headers=bearer()) == [429]
+        assert statuses(app, "/t", 1, headers=bearer(OTHER_TENANT)) == [200]
+        assert statuses(app, "/a", 1, headers=bearer(OTHER_TENANT)) == [429]
+        other = {"REMOTE_ADDR": "192.0.2.9"}
+        assert statuses(app, "/a", 1, environ_overrides=other) == [200]
+
+    @pytest.mark.parametrize(
+        "per",
+        [
+            lambda: request.headers.get("X-Key"),
+            lambda identity: request.headers.get("X-Key"),
+            lambda *anything: request.headers.get("X-Key"),
+        ],
+    )
+    def test_per_a_callable(self, per: Callable[..., Any]) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("1 per minute", per=per)(view))
+        for key in ("a", "b", "é", "x" * 5000):
+            assert statuses(app, "/", 2, headers={"X-Key": key}) == [200, 429]
+        assert statuses(app, "/", 2) == [200, 429]
+        assert statuses(app, "/", 1, headers={"X-Key": ""}) == [429]
+
+    def test_plans(self) -> None:
+        plans = {TENANT: "3 per minute", OTHER_TENANT: None}
+
+        def plan(identity: Identity | None) -> str | None:
+            return "1 per minute" if identity is None else plans[identity.tenant_id]
+
+        app = make_app()
+        app.get("/")(rate_limit(plan)(view))
+        assert statuses(app, "/", 2) == [200, 429]
+        assert statuses(app, "/", 4, headers=bearer()) == [200, 200, 200, 429]
+        assert statuses(app, "/", 4, headers=bearer(OTHER_TENANT)) == [200] * 4
+
+    def test_a_malformed_plan_is_the_app_s_fault(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit(lambda: "often")(view))
+        with pytest.raises(ValueError, match="often"):
+            app.test_client().get("/")
+
+    def test_many_plans_do_not_grow_without_bound(self) -> None:
+        numbers = iter(range(1, 2000))
+        rule: Any = rate_limit(lambda: f"{next(numbers)} per minute")(view)
+        app = make_app()
+        app.get("/")(rule)
+        assert set(statuses(app, "/", 600)) <= {200, 429}
+        from flask_tenant_auth.limits import marks_of
+
+        (kept,) = marks_of(rule).rules
+        assert len(kept._prepared) <= 256
+
+    def test_exempt_when(self) -> None:
+        app = make_app()
+        exempt = rate_limit(
+            "1 per minute", exempt_when=lambda identity: identity and identity.role == "admin"
+        )
+        app.get("/")(exempt(view))
+        assert statuses(app, "/", 3, headers=bearer(role="admin")) == [200] * 3
+        assert statuses(app, "/", 2, headers=bearer()) == [200, 429]
+
+    def test_on_methods_of_a_class(self) -> None:
+        class Items(MethodView):
+            decorators: ClassVar[list[Callable[..., Any]]] = [rate_limit("5 per minute")]
+
+            @rate_limit("1 per minute")
+            def get(self) -> str:
+                return "in"
+
+            @rate_limit("1 per minute")
+            def post(self) -> str:
+                return "in"
+
+        app = make_app()
+        app.add_url_rule("/", view_func=Items.as_view("items"))
+        assert statuses(app, "/", 2) == [200, 429]
+        assert statuses(app, "/", 2, method="POST") == [200, 429]
+
+    def test_under_a_decorator_that_hides_it(self) -> None:
+        """Then the hook counts the default, and the decorator its own rule when it runs."""
+        limited = rate_limit("1 per minute")(view)
+        app = make_app()
+        app.get("/")(lambda: limited())
+        assert statuses(app, "/", 2) == [200, 429]
+        headers = app.test_client().get("/").headers
+        assert headers["X-RateLimit-Limit"] == "1"
+        (retry_after,) = headers.getlist("Retry-After")
+        assert retry_after in A_MINUTE
+
+    def test_a_rule_counts_once_a_request(self) -> None:
+        app = make_app()
+        limited = rate_limit("2 per minute")(view)
+        app.get("/")(lambda: limited() and limited())
+        assert statuses(app, "/", 3) == [200, 200, 429]
+
+    def test_in_any_order_with_the_other_decorators(self) -> None:
+        app = make_app()
+        one = rate_limit("1 per minute")
+        app.get("/a", endpoint="a")(one(verify_tenant_context(view)))
+        app.get("/b", endpoint="b")(verify_tenant_context(one(view)))
+        for path in ("/a", "/b"):
+            assert statuses(app, path, 2, headers=bearer()) == [200, 429]
+            assert statuses(app, path, 1, headers=bearer(user_id=OTHER_USER)) == [200]
+
+    def test_a_job_is_no_request(self) -> None:
+        limited = rate_limit("1 per minute")(view)
+        with acting_as(TENANT, USER):
+            assert [limited(), limited()] == ["in", "in"]
+
+    def test_exact_under_threads(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("50 per minute")(view))
+
+        def ask(_: int) -> int:
+            return app.test_client().get("/", headers=headers).status_code
+
+        headers = bearer()
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(ask, range(120)))
+        assert found.count(200) == 50
+        assert found.count(429) == 70
+
+    @pytest.mark.parametrize("strategy", ["sliding-window-counter", "gcra"])
+    def test_other_strategies(self, strategy: str) -> None:
+        app = make_app(RATELIMIT_STRATEGY=strategy)
+        app.get("/")(rate_limit("5 per minute")(view))
+        assert statuses(app, "/", 7) == [200] * 5 + [429] * 2
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("arguments", "error", "says"),
+        [
+            ({"limit": "often"}, ValueError, "often"),
+            ({"limit": ""}, ValueError, "rate"),
+            ({"limit": "0 per minute"}, ValueError, "0 per minute"),
+            ({"limit": 5}, TypeError, "limit"),
+            ({"limit": None}, TypeError, "limit"),
+            ({"limit": lambda a, b: "1 per minute"}, TypeError, "limit"),
+            ({"per": "planet"}, ValueError, "per"),
+            ({"per": "custom"}, ValueError, "per"),
+            ({"per": None}, TypeError, "per"),
+            ({"per": lambda a, b: ""}, TypeError, "per"),
+            ({"cost": 0}, ValueError, "cost"),
+            ({"cost": 11}, ValueError, "cost"),
+            ({"cost": 1.5}, TypeError, "cost"),
+            ({"cost": True}, TypeError, "cost"),
+            ({"methods": "GET"}, TypeError, "methods"),
+            ({"methods": []}, ValueError, "methods"),
+            ({"methods": [1]}, TypeError, "methods"),
+            ({"methods": 7}, TypeError, "methods"),
+            ({"scope": 7}, TypeError, "scope"),
+            ({"scope": " "}, ValueError, "scope"),
+            ({"scope": "x" * 300}, ValueError, "scope"),
+            ({"exempt_when": True}, TypeError, "exempt_when"),
+            ({"exempt_when": lambda a, b: True}, TypeError, "exempt_when"),
+            ({"fair_share": 0.5}, ValueError, "fair_share"),
+            ({"fair_share": 0, "per": "tenant"}, ValueError, "fair_share"),
+            ({"fair_share": 1.5, "per": "tenant"}, ValueError, "fair_share"),
+            ({"fair_share": "half", "per": "tenant"}, TypeError, "fair_share"),
+            ({"fair_share": float("nan"), "per": "tenant"}, ValueError, "fair_share"),
+        ],
+    )
+    def test_errors_where_it_is_applied(
+        self, arguments: dict[str, Any], error: type[Exception], says: str
+    ) -> None:
+        with pytest.raises(error, match=says):
+            rate_limit(**({"limit": "10 per minute"} | arguments))
+
+    def test_exempt_and_limited_exclude_each_other(self) -> None:
+        with pytest.raises(ValueError, match="exclude each other"):
+            rate_limit_exempt(rate_limit("1 per minute")(view))
+        with pytest.raises(ValueError, match="exclude each other"):
+
+            @rate_limit("1 per minute")
+            @rate_limit_exempt
+            def both() -> None: ...
+
+    def test_long_names_of_endpoints_do_not_matter(self) -> None:
+        app = make_app()
+        names = ("x" * 300, "x" * 299 + "y")
+        for name in names:
+            app.get(f"/{name}", endpoint=name)(rate_limit("1 per minute")(view))
+        for name in names:
+            assert statuses(app, f"/{name}", 2) == [200, 429]
+
+
+class TestFairShare:
+    def test_one_user_leaves_the_rest_to_the_others(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("10 per minute", per="tenant", fair_share=0.5)(view))
+        noisy, other = bearer(), bearer(user_id=OTHER_USER)
+        assert statuses(app, "/", 8, headers=noisy) == [200] * 5 + [429] * 3
+        assert statuses(app, "/", 6, headers=other) == [200] * 5 + [429]
+        third = bearer(user_id="00000000-0000-4000-8000-000000000003")
+        assert statuses(app, "/", 1, headers=third) == [429]
+
+    def test_by_configuration(self) -> None:
+        app = make_app(
+            RATELIMIT_DEFAULT="", RATELIMIT_TENANT_DEFAULT="4 per minute", RATELIMIT_FAIR_SHARE=0.5
+        )
+        app.get("/")(view)
+        assert statuses(app, "/", 3, headers=bearer()) == [200, 200, 429]
+        assert statuses(app, "/", 3, headers=bearer(user_id=OTHER_USER)) == [200, 200, 429]
+        assert statuses(app, "/", 1, headers=bearer(OTHER_TENANT)) == [200]
+
+
+class TestFailures:
+    @pytest.fixture
+    def app(self) -> Flask:
+        app = make_app(AUTH_FAILURE_LIMIT="3 per minute", RATELIMIT_DEFAULT="")
+        app.get("/")(verify_tenant_context(view))
+        return app
+
+    def test_beyond_the_limit_401_becomes_429(self, app: Flask) -> None:
+        bad = {"Authorization": "Bearer a.b.c"}
+        assert statuses(app, "/", 5, headers=bad) == [401] * 3 + [429] * 2
+        response = app.test_client().get("/", headers=bad)
+        assert error_of(response) == (429, "3 per 1 minute")
+        assert response.headers["Retry-After"] in A_MINUTE
+        assert "WWW-Authenticate" not in response.headers
+
+    def test_a_valid_token_is_never_refused_for_it(self, app: Flask) -> None:
+        statuses(app, "/", 5)
+        assert statuses(app, "/", 5, headers=bearer()) == [200] * 5
+
+    def test_each_address_has_its_own(self, app: Flask) -> None:
+        statuses(app, "/", 5)
+        assert statuses(app, "/", 1, environ_overrides={"REMOTE_ADDR": "192.0.2.9"}) == [401]
+
+    def test_only_401s_count(self, app: Flask) -> None:
+        assert statuses(app, "/", 5, headers=identity_headers("x")) == [400] * 5
+        assert statuses(app, "/", 1) == [401]
+
+    def test_401s_of_views_count_too(self, app: Flask) -> None:
+        app.post("/login")(lambda: ("wrong", 401))
+        assert statuses(app, "/login", 4, method="POST") == [401] * 3 + [429]
+
+    def test_off(self) -> None:
+        app = make_app(AUTH_FAILURE_LIMIT="", RATELIMIT_DEFAULT="")
+        app.get("/")(verify_tenant_context(view))
+        assert statuses(app, "/", 40) == [401] * 40
+
+    def test_the_documented_default(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="")
+        app.get("/")(verify_tenant_context(view))
+        assert statuses(app, "/", 31) == [401] * 30 + [429]
+
+
+class TestHeaders:
+    def test_can_be_turned_off(self) -> None:
+        app = make_app(RATELIMIT_HEADERS_ENABLED=False)
+        app.get("/")(rate_limit("1 per minute")(view))
+        client = app.test_client()
+        for response in (client.get("/"), client.get("/")):
+            assert "X-RateLimit-Limit" not in response.headers
+        assert response.headers["Retry-After"] in A_MINUTE
+
+    def test_ietf_fields(self) -> None:
+        app = make_app(RATELIMIT_IETF_HEADERS_ENABLED=True)
+        app.get("/")(rate_limit("5 per second; 100 per hour")(view))
+        headers = app.test_client().get("/").headers
+        assert headers["RateLimit-Policy"] == '"1";q=5;w=1, "2";q=100;w=3600'
+        assert headers["RateLimit"].startswith('"1";r=4;t=')
+        assert headers["X-RateLimit-Remaining"] == "4"
+
+    def test_ietf_fields_are_opt_in(self) -> None:
+        app = make_app()
+        app.get("/")(view)
+        assert "RateLimit" not in app.test_client().get("/").headers
+
+    def test_they_tell_of_the_limit_closest_to_refusal(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("100 per minute", per="address")(rate_limit("3 per hour")(view)))
+        headers = app.test_client().get("/").headers
+        assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == ("3", "2")
+
+
+def test_a_plan_is_made_once_and_unknown_paths_make_none() -> None:
+    app = make_app()
+    app.get("/", endpoint="root")(view)
+    client = app.test_client()
+    for path in ("/", "/", "/x", "/y"):
+        client.get(path)
+        client.open("/", method="QUERY")
+    assert list(state_of(app).plans._made) == [("root", "GET")]

@@ -1,0 +1,437 @@
+"""Tokens through Flask: keys and their life, claims, algorithms. The core has tests of its own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from flask import Flask
+
+from apps import OTHER_TENANT, SECRET, TENANT, USER, bare_app, make_app, production_app, token
+from flask_tenant_auth import (
+    AuthError,
+    ConfigurationError,
+    Key,
+    NoSigningKeyError,
+    create_jwt_token,
+    decode_jwt_token,
+    extract_bearer_token,
+    verify_tenant_context,
+)
+
+NEW, OLD = "n" * 64, "o" * 64
+
+
+def pems(private: Any) -> tuple[str, str]:
+    """PEM text of a private key and of its public half."""
+    return (
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+        private.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode(),
+    )
+
+
+RSA = rsa.generate_private_key(65537, 2048)
+RSA_PRIVATE, RSA_PUBLIC = pems(RSA)
+EC = ec.generate_private_key(ec.SECP256R1())
+EC_PRIVATE, EC_PUBLIC = pems(EC)
+ED_PRIVATE, ED_PUBLIC = pems(ed25519.Ed25519PrivateKey.generate())
+CLAIMS = {"tenant_id": TENANT, "user_id": USER, "role": "user", "exp": 2**33}
+
+
+def created(app: Flask, tenant_id: str = TENANT, **more: Any) -> str:
+    with app.app_context():
+        return create_jwt_token(tenant_id, USER, **more)
+
+
+def accepts(app: Flask, text: str) -> bool:
+    """Whether an app takes a token, asked through a request and through decode_jwt_token."""
+    if "who" not in app.view_functions:
+        app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
+    headers = {"Authorization": f"Bearer {text}"}
+    by_request = app.test_client().get("/", headers=headers).status_code == 200
+    try:
+        with app.app_context():
+            decode_jwt_token(text)
+    except AuthError:
+        assert not by_request
+        return False
+    assert by_request
+    return True
+
+
+class TestClaims:
+    def test_issuer_and_audience_go_in_and_are_checked(self) -> None:
+        app = make_app(JWT_ISSUER="https://a.example", JWT_AUDIENCE="api, mail")
+        made = created(app)
+        claims = jwt.decode(made, SECRET, ["HS256"], audience="mail", issuer="https://a.example")
+        assert claims["aud"] == ["api", "mail"]
+        assert accepts(app, made)
+        assert accepts(app, token(iss="https://a.example", aud="mail"))
+        assert not accepts(app, token(aud="mail"))
+        assert not accepts(app, token(iss="https://b.example", aud="mail"))
+        assert not accepts(app, token(iss="https://a.example", aud="other"))
+        assert not accepts(make_app(), made)
+
+    def test_one_audience_is_a_string(self) -> None:
+        made = created(make_app(JWT_AUDIENCE=["api"]))
+        assert jwt.decode(made, SECRET, ["HS256"], audience="api")["aud"] == "api"
+
+    def test_leeway(self) -> None:
+        late = created(make_app(), expires_in_hours=-10 / 3600)
+        assert not accepts(make_app(), late)
+        assert accepts(make_app(JWT_LEEWAY=30), late)
+
+    def test_a_token_without_a_role_is_a_user_s(self) -> None:
+        app = make_app()
+        assert accepts(app, token(role=None))  # type: ignore[arg-type]
+
+    def test_what_would_never_verify_is_not_made(self) -> None:
+        app = make_app(JWT_MAX_TOKEN_BYTES=512)
+        with pytest.raises(ValueError, match="JWT_MAX_TOKEN_BYTES"):
+            created(app, claims={"long": "x" * 400})
+
+    @pytest.mark.parametrize(
+        ("claims", "error"),
+        [
+            ([("a", 1)], TypeError),
+            ({1: 2}, TypeError),
+            ({"a": object()}, TypeError),
+            ({"a": float("nan")}, ValueError),
+            ({"a": "\ud800"}, ValueError),
+        ],
+    )
+    def test_claims_that_are_no_json(self, claims: Any, error: type[Exception]) -> None:
+        with pytest.raises(error, match="claims"):
+            created(make_app(), claims=claims)
+
+    @pytest.mark.parametrize("hours", [float("nan"), float("inf"), 1e9, -1e9])
+    def test_hours_out_of_range(self, hours: float) -> None:
+        with pytest.raises(ValueError, match="expires_in_hours"):
+            created(make_app(), expires_in_hours=hours)
+
+    def test_hours_of_any_other_type(self) -> None:
+        for hours in ("1", True, [1]):
+            with pytest.raises(TypeError, match="expires_in_hours"):
+                created(make_app(), expires_in_hours=hours)
+
+    def test_upper_case_ids_come_out_in_lower_case(self) -> None:
+        app = make_app()
+        app.get("/")(verify_tenant_context(lambda: "in"))
+        with app.test_request_context(
+            headers={"Authorization": f"Bearer {token(TENANT.upper(), USER.upper())}"}
+        ):
+            from flask_tenant_auth import extract_tenant_context
+
+            assert extract_tenant_context() == (TENANT, USER, "user")
+
+
+class TestAlgorithms:
+    @pytest.mark.parametrize(
+        ("algorithm", "private", "public"),
+        [
+            ("RS256", RSA_PRIVATE, RSA_PUBLIC),
+            ("RS512", RSA_PRIVATE, RSA_PUBLIC),
+            ("ES256", EC_PRIVATE, EC_PUBLIC),
+        ],
+    )
+    def test_sign_here_and_verify_elsewhere(
+        self, algorithm: str, private: str, public: str
+    ) -> None:
+        signer = production_app(JWT_ALGORITHM=algorithm, JWT_PRIVATE_KEY=private)
+        verifier = production_app(JWT_ALGORITHM=algorithm, JWT_PUBLIC_KEY=public)
+        made = created(signer)
+        assert jwt.decode(made, public, [algorithm])["user_id"] == USER
+        assert accepts(signer, made)
+        assert accepts(verifier, made)
+        assert not accepts(make_app(), made)
+
+    @pytest.mark.parametrize(
+        ("algorithm", "private", "public"),
+        [("PS256", RSA_PRIVATE, RSA_PUBLIC), ("EdDSA", ED_PRIVATE, ED_PUBLIC)],
+    )
+    def test_verify_what_others_sign(self, algorithm: str, private: str, public: str) -> None:
+        app = make_app(JWT_ALGORITHM=algorithm, JWT_PUBLIC_KEY=public)
+        assert accepts(app, jwt.encode(CLAIMS, private, algorithm))
+
+    def test_a_verifier_does_not_sign(self) -> None:
+        with pytest.raises(NoSigningKeyError, match="JWT_PRIVATE_KEY"):
+            created(make_app(JWT_ALGORITHM="RS256", JWT_PUBLIC_KEY=RSA_PUBLIC))
+
+    def test_a_public_key_is_never_a_secret(self) -> None:
+        app = make_app(JWT_ALGORITHM="RS256", JWT_PUBLIC_KEY=RSA_PUBLIC)
+        header, payload = (
+            jwt.utils.base64url_encode(json.dumps(part).encode())
+            for part in ({"alg": "HS256", "typ": "JWT"}, CLAIMS)
+        )
+        signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+            header + b"." + payload, RSA_PUBLIC.encode()
+        )
+        forged = b".".join([header, payload, jwt.utils.base64url_encode(signature)])
+        assert not accepts(app, forged.decode())
+        with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY"):
+            make_app(JWT_SECRET_KEY=RSA_PUBLIC)
+
+    def test_keys_from_files_and_from_one_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "private.pem"
+        path.write_text(RSA_PRIVATE)
+        made = created(make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=str(path)))
+        one_line = RSA_PUBLIC.replace("\n", "\\n")
+        assert accepts(make_app(JWT_ALGORITHM="RS256", JWT_PUBLIC_KEY=one_line), made)
+
+    @pytest.mark.parametrize(
+        ("config", "key"),
+        [
+            ({"JWT_ALGORITHM": "RS256"}, "JWT_ALGORITHM"),
+            ({"JWT_ALGORITHM": "HS256", "JWT_PUBLIC_KEY": RSA_PUBLIC}, "JWT_ALGORITHM"),
+            ({"JWT_ALGORITHM": "ES256", "JWT_PUBLIC_KEY": RSA_PUBLIC}, "JWT_PUBLIC_KEY"),
+            ({"JWT_ALGORITHM": "RS256", "JWT_PRIVATE_KEY": "/no/such.pem"}, "JWT_PRIVATE_KEY"),
+            (
+                {
+                    "JWT_ALGORITHM": "RS256",
+                    "JWT_PRIVATE_KEY": pems(rsa.generate_private_key(65537, 1024))[0],
+                },
+                "JWT_PRIVATE_KEY",
+            ),
+        ],
+    )
+    def test_keys_that_cannot_serve(self, config: dict[str, str], key: str) -> None:
+        with pytest.raises(ConfigurationError, match=key):
+            bare_app_state(**config)
+
+
+def bare_app_state(**config: Any) -> Any:
+    from flask_tenant_auth.extension import state_of
+
+    return state_of(bare_app(**config))
+
+
+class TestRotation:
+    def test_no_token_is_refused_in_any_round(self) -> None:
+        """Workers with the configuration before and after each step answer side by side."""
+        steps = [
+            make_app(JWT_SECRET_KEY=OLD),
+            make_app(JWT_SECRET_KEY=OLD, JWT_SECRET_KEY_FALLBACKS=NEW),
+            make_app(JWT_SECRET_KEY=NEW, JWT_SECRET_KEY_FALLBACKS=OLD),
+            make_app(JWT_SECRET_KEY=NEW),
+        ]
+        for before, after in itertools.pairwise(steps[:-1]):
+            assert accepts(after, created(before))
+            assert accepts(before, created(after))
+        assert accepts(steps[3], created(steps[2]))
+        assert not accepts(steps[3], created(steps[0]))
+
+    def test_fallbacks_never_sign(self) -> None:
+        made = created(make_app(JWT_SECRET_KEY=NEW, JWT_SECRET_KEY_FALLBACKS=OLD))
+        assert jwt.decode(made, NEW, ["HS256"])["user_id"] == USER
+
+    def test_tokens_name_their_key(self) -> None:
+        kids = [jwt.get_unverified_header(created(make_app(JWT_SECRET_KEY=key))) for key in "ab"]
+        assert kids[0]["kid"] != kids[1]["kid"]
+
+    def test_from_a_secret_to_a_key_pair(self) -> None:
+        after = make_app(
+            JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE, JWT_SECRET_KEY_FALLBACKS=OLD
+        )
+        assert accepts(after, created(make_app(JWT_SECRET_KEY=OLD)))
+        assert accepts(after, created(after))
+
+    def test_an_older_public_key(self) -> None:
+        older, older_public = pems(rsa.generate_private_key(65537, 2048))
+        app = make_app(
+            JWT_ALGORITHM="RS256",
+            JWT_PRIVATE_KEY=RSA_PRIVATE,
+            JWT_SECRET_KEY_FALLBACKS=[older_public],
+        )
+        assert accepts(app, jwt.encode(CLAIMS, older, "RS256"))
+
+    def test_the_same_key_twice_is_one(self) -> None:
+        state = bare_app_state(
+            JWT_ALGORITHM="RS256",
+            JWT_PRIVATE_KEY=RSA_PRIVATE,
+            JWT_PUBLIC_KEY=RSA_PUBLIC,
+        )
+        (key,) = state.own_keys
+        assert key.can_sign
+
+
+def jwks_of(*keys: tuple[str, str]) -> dict[str, Any]:
+    return {"keys": [Key.pem(algorithm, pem.encode()).public_jwk() for algorithm, pem in keys]}
+
+
+class TestJwks:
+    JWKS = jwks_of(("RS256", RSA_PUBLIC), ("ES256", EC_PUBLIC))
+
+    def test_keys_of_a_dict(self) -> None:
+        app = production_app(JWT_SECRET_KEY=None, JWT_ALGORITHM="RS256", JWT_JWKS=self.JWKS)
+        assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
+        assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
+        assert not accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS512"))
+
+    def test_keys_of_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "jwks.json"
+        path.write_text(json.dumps(self.JWKS))
+        app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS=str(path))
+        assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
+
+    def test_keys_for_encryption_are_passed_over(self) -> None:
+        keys = [{**self.JWKS["keys"][0], "use": "enc"}, self.JWKS["keys"][1]]
+        app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": keys})
+        assert not accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
+
+    @pytest.mark.parametrize(
+        "jwks",
+        [
+            {},
+            {"keys": 7},
+            {"keys": [7]},
+            {"keys": []},
+            {"keys": [{"kty": "RSA"}]},
+            {"keys": [{**JWKS["keys"][0], "use": "enc"}]},
+            "/no/such/file.json",
+        ],
+    )
+    def test_what_is_no_jwks(self, jwks: Any) -> None:
+        with pytest.raises(ConfigurationError, match="JWT_JWKS"):
+            make_app(JWT_ALGORITHM="RS256", JWT_JWKS=jwks)
+
+    def test_the_route_is_off_by_default(self) -> None:
+        app = make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE)
+        assert app.test_client().get("/.well-known/jwks.json").status_code == 404
+
+    def test_the_route_serves_what_others_verify_with(self) -> None:
+        app = make_app(
+            JWT_ALGORITHM="RS256",
+            JWT_PRIVATE_KEY=RSA_PRIVATE,
+            JWT_SECRET_KEY_FALLBACKS=[OLD],
+            JWT_JWKS_ROUTE="/.well-known/jwks.json",
+        )
+        response = app.test_client().get("/.well-known/jwks.json")
+        assert response.cache_control.public
+        served = response.get_json()
+        assert len(served["keys"]) == 1
+        assert not {"d", "p", "q", "k"} & set(served["keys"][0])
+        other = make_app(JWT_ALGORITHM="RS256", JWT_JWKS=served)
+        assert accepts(other, created(app))
+        key = jwt.PyJWKSet.from_dict(served)[jwt.get_unverified_header(created(app))["kid"]]
+        assert jwt.decode(created(app), key, ["RS256"])["user_id"] == USER
+
+    def test_a_route_with_nothing_to_serve_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="JWT_JWKS_ROUTE"):
+            make_app(JWT_JWKS_ROUTE="/.well-known/jwks.json")
+
+
+class TestTenantKeys:
+    KEYS: dict[str, Any] = {TENANT: "t" * 64, OTHER_TENANT: "u" * 64}  # noqa: RUF012
+
+    def app(self, **config: Any) -> Flask:
+        self.asked: list[tuple[str, str | None]] = []
+
+        def key(tenant_id: str, kid: str | None) -> Any:
+            self.asked.append((tenant_id, kid))
+            return self.KEYS.get(tenant_id)
+
+        return make_app(**{"JWT_SECRET_KEY": None, "JWT_TENANT_KEYS": key} | config)
+
+    def signed(self, secret: str, **claims: Any) -> str:
+        return jwt.encode(CLAIMS | claims, secret, "HS256")
+
+    def test_each_tenant_s_own(self) -> None:
+        app = self.app()
+        for tenant_id, secret in self.KEYS.items():
+            assert accepts(app, self.signed(secret, tenant_id=tenant_id))
+            made = created(app, tenant_id)
+            assert jwt.decode(made, secret, ["HS256"])["tenant_id"] == tenant_id
+            assert accepts(app, made)
+
+    def test_another_tenant_s_key_does_not_do(self) -> None:
+        app = self.app()
+        assert not accepts(app, self.signed(self.KEYS[OTHER_TENANT]))
+        assert not accepts(app, self.signed(self.KEYS[TENANT], tenant_id=OTHER_TENANT))
+
+    def test_a_claim_said_twice_does_not_help(self) -> None:
+        payload = json.dumps(CLAIMS)[:-1] + f', "tenant_id": "{OTHER_TENANT}"}}'
+        for tenant_id in (TENANT, OTHER_TENANT):
+            made = jwt.api_jws.encode(payload.encode(), self.KEYS[tenant_id], "HS256")
+            assert not accepts(self.app(), made)
+
+    def test_a_tenant_without_a_key_is_refused(self) -> None:
+        app = self.app()
+        nobody = str(uuid.UUID(int=7))
+        assert not accepts(app, self.signed("x" * 64, tenant_id=nobody))
+        with pytest.raises(NoSigningKeyError):
+            created(app, nobody)
+
+    def test_or_has_the_app_s_where_that_has_one(self) -> None:
+        app = self.app(JWT_SECRET_KEY=SECRET)
+        nobody = str(uuid.UUID(int=7))
+        assert accepts(app, created(app, nobody))
+        assert not accepts(app, token(TENANT))
+
+    def test_production_needs_no_secret_of_the_app(self) -> None:
+        app = self.app(FLASK_ENV="production")
+        assert accepts(app, self.signed(self.KEYS[TENANT]))
+
+    def test_the_kid_is_passed(self) -> None:
+        app = self.app()
+        accepts(app, jwt.encode(CLAIMS, self.KEYS[TENANT], "HS256", headers={"kid": "k7"}))
+        assert self.asked[0] == (TENANT, "k7")
+
+    def test_upper_case_tenants_are_the_same(self) -> None:
+        app = self.app()
+        assert accepts(app, self.signed(self.KEYS[TENANT], tenant_id=TENANT.upper()))
+        assert self.asked[0] == (TENANT, None)
+
+    @pytest.mark.parametrize(
+        "bad",
+        ["", "a.b", "a.b.c", "e30.e30.e30", "W10.W10.W10", "e30." + "W1tb" * 3000 + ".x", "é.é.é"],
+    )
+    def test_what_is_no_token_asks_for_no_key(self, bad: str) -> None:
+        app = self.app()
+        app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
+        headers = {"Authorization": f"Bearer {bad}"}
+        assert app.test_client().get("/", headers=headers).status_code == 401
+        assert self.asked == []
+
+    def test_a_changed_key_counts_at_once(self) -> None:
+        app = self.app()
+        old = created(app)
+        assert accepts(app, old)
+        self.KEYS = {TENANT: "v" * 64}
+        assert not accepts(app, old)
+        assert accepts(app, created(app))
+
+    def test_a_key_object_or_pem(self) -> None:
+        self.KEYS = {TENANT: Key.pem("ES256", EC_PUBLIC.encode()), OTHER_TENANT: RSA_PUBLIC}
+        app = self.app(JWT_ALGORITHM="RS256")
+        assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
+        other = CLAIMS | {"tenant_id": OTHER_TENANT}
+        assert accepts(app, jwt.encode(other, RSA_PRIVATE, "RS256"))
+        assert not accepts(app, jwt.encode(other, EC_PRIVATE, "ES256"))
+
+    def test_a_callable_that_fails_is_a_500(self) -> None:
+        def fails(tenant_id: str, kid: str | None) -> str:
+            raise KeyError(tenant_id)
+
+        app = make_app(JWT_TENANT_KEYS=fails)
+        app.get("/")(verify_tenant_context(lambda: "in"))
+        response = app.test_client().get("/", headers={"Authorization": f"Bearer {token()}"})
+        assert response.status_code == 500
+        assert response.get_json()["message"] == "Authentication could not be completed"
+
+
+def test_a_bearer_token_needs_a_request() -> None:
+    with pytest.raises(RuntimeError, match="outside a request"):
+        extract_bearer_token()
