@@ -84,7 +84,10 @@ def visit_of(request: Request) -> Visit:
     """Return what is known of a request, which is the current one."""
     visit = request.__dict__.get(_VISIT)
     if visit is None:
-        visit = Visit(state_of(current_app._get_current_object()))
+        state = state_of(current_app._get_current_object())
+        visit = request.environ.get(state.visit_key)
+        if visit is None:
+            visit = Visit(state)
         request.__dict__[_VISIT] = visit
     return cast("Visit", visit)
 

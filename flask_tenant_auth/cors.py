@@ -13,10 +13,13 @@ import flask
 from .config import ANY_ORIGIN, Settings
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from flask import Request, Response
 
 HeaderList: TypeAlias = list[tuple[str, str]]
 
+_ALLOW_ORIGIN = "Access-Control-Allow-Origin"
+_REQUEST_METHOD = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 _PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
@@ -24,68 +27,76 @@ class Cors:
     """One app's rules, prepared once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._origins = frozenset(settings.cors_origins)
-        self._any_origin = ANY_ORIGIN in self._origins
-        self._paths = frozenset(settings.cors_resources)
-        self._subtrees = tuple(_subtree(path) for path in settings.cors_resources)
+        origins = settings.cors_origins if settings.cors_resources else ()
+        self.enabled = bool(origins)
+        self._any_origin = ANY_ORIGIN in origins
+        paths = [path.encode().decode("latin-1") for path in settings.cors_resources]
+        self._paths = frozenset(paths)
+        self._subtrees = tuple(path if path.endswith("/") else f"{path}/" for path in paths)
         self._methods = settings.cors_methods
-        self._answer = _answer_headers(settings)
         self._preflight = _preflight_headers(settings)
+        vary = [] if self._any_origin else [("Vary", "Origin")]
+        answer = _answer_headers(settings)
+        # What an answer to each origin says, and to those without one or with another.
+        self._to_others: HeaderList = vary
+        self._to_origin: dict[str | None, HeaderList] = {
+            origin: [*vary, (_ALLOW_ORIGIN, origin), *answer] for origin in origins
+        }
 
-    @property
-    def enabled(self) -> bool:
-        """Whether any origin is let in at all."""
-        return bool(self._origins and self._paths)
-
-    def covers(self, path: str) -> bool:
-        """Whether a routed path is under CORS_RESOURCES."""
+    def covers(self, environ: WSGIEnvironment) -> bool:
+        """Whether a request's path, as Flask routes it, is under CORS_RESOURCES."""
+        path = environ.get("PATH_INFO", "")
+        if not path.startswith("/") or path.startswith("//"):
+            path = "/" + path.lstrip("/")
         return path.startswith(self._subtrees) or path in self._paths
 
     def preflight(self, request: Request) -> Response | None:
         """Answer a preflight for a route that exists; None leaves an OPTIONS request to Flask.
 
-        The view is not asked: a preflight never carries credentials. `add_headers` completes the
+        The view is not asked: a preflight never carries credentials. `headers` completes the
         answer, or leaves it without permission.
         """
         environ = request.environ
         if (
             request.url_rule is None
-            or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ
+            or _REQUEST_METHOD not in environ
             or "HTTP_ORIGIN" not in environ
-            or not self.covers(request.path)
+            or not self.covers(environ)
         ):
             return None
         return flask.current_app.make_default_options_response()
 
-    def add_headers(self, request: Request, response: Response) -> None:
-        """Add to an answer what its origin may know; to every covered one that it varies."""
-        if not self.covers(request.path):
-            return
-        environ = request.environ
-        requested = None
-        if request.method == "OPTIONS":
-            requested = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-        if requested is not None:
-            _vary(response, _PREFLIGHT_VARY)
-        elif not self._any_origin:
-            _vary(response, "Origin")
+    def headers(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
+        """Return what is added to an answer: what its origin may know, and what it varies by."""
+        if not self.covers(environ):
+            return []
+        if environ["REQUEST_METHOD"] == "OPTIONS" and _REQUEST_METHOD in environ:
+            return self._preflight_answer(environ, answer)
         origin = environ.get("HTTP_ORIGIN")
-        if origin is None or not self._allows(origin):
-            return
-        response.headers["Access-Control-Allow-Origin"] = ANY_ORIGIN if self._any_origin else origin
-        for name, value in self._headers_for(requested, response):
-            response.headers[name] = value
+        if self._any_origin and origin is not None and origin != "null":
+            origin = ANY_ORIGIN
+        return self._to_origin.get(origin, self._to_others)
 
-    def _allows(self, origin: str) -> bool:
-        return origin in self._origins or (self._any_origin and origin != "null")
+    def _preflight_answer(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
+        """Give no permission for a method that the route lacks, or that no page may use."""
+        headers = [("Vary", _PREFLIGHT_VARY)]
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is None or origin == "null":
+            return headers
+        allowed = ANY_ORIGIN if self._any_origin else origin
+        if allowed not in self._to_origin:
+            return headers
+        headers.append((_ALLOW_ORIGIN, allowed))
+        requested = environ[_REQUEST_METHOD]
+        if requested in self._methods and requested in _allow(answer):
+            headers += self._preflight
+        return headers
 
-    def _headers_for(self, requested: str | None, response: Response) -> HeaderList:
-        """Return the rest. A preflight for a method the route lacks is given no permission."""
-        if requested is None:
-            return self._answer
-        if requested in self._methods and requested in response.allow:
-            return self._preflight
-        return []
+
+def _allow(answer: HeaderList) -> set[str]:
+    """Return the methods that a route has (RFC 9110, section 10.2.1)."""
+    fields = (value for name, value in answer if name.lower() == "allow")
+    return {method.strip() for field in fields for method in field.split(",")}
 
 
 def _answer_headers(settings: Settings) -> HeaderList:
@@ -109,17 +120,3 @@ def _credentials_header(settings: Settings) -> HeaderList:
     if settings.cors_supports_credentials:
         return [("Access-Control-Allow-Credentials", "true")]
     return []
-
-
-def _subtree(path: str) -> str:
-    """Return what the paths under one begin with: ``/api`` covers /api/x but not /apiary."""
-    return path if path.endswith("/") else f"{path}/"
-
-
-def _vary(response: Response, names: str) -> None:
-    """Add names to Vary and keep it one field: Flask's session looks at the first only."""
-    if "Vary" not in response.headers:
-        response.headers.add("Vary", names)
-        return
-    for name in names.split(", "):
-        response.vary.add(name)

@@ -2,21 +2,23 @@
 
 One hook before each request: its credentials are judged and its limits counted, in one step each.
 Nothing is refused there for bad credentials; that is the decorators' part, so a public view stays
-public. One hook after: the headers. What is made of one app is on that app (`AppState`).
+public. One layer around the app: the headers (`Edge`). What is made of one app is on that app
+(`AppState`).
 """
 
 from __future__ import annotations
 
-import flask
-from flask import Flask, Request, Response
+from collections.abc import Callable
 
-from ._core import Decision
+import flask
+from flask import Flask, Response
+
 from .cli import auth_cli
-from .context import Visit, current_request, identity_of, visit_of
+from .context import current_request, identity_of, visit_of
 from .cors import Cors
-from .decorators import Refusal, count, public_route, rate_limit_exempt, refuse_repeated_failure
+from .decorators import Refusal, count, public_route, rate_limit_exempt
+from .edge import Edge
 from .errors import AuthError, ConfigurationError
-from .limits import ietf_headers, legacy_headers
 from .state import EXTENSION, AppState, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
@@ -54,9 +56,9 @@ class TenantAuth:
         state = AppState(app, hooked=True)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before any worker forks, so that all share it
-        hooks = _Hooks(app, state)
-        app.before_request(hooks.before_request)
-        app.after_request(hooks.after_request)
+        cors = Cors(state.settings)
+        app.before_request(_count_hook(app, state, cors))
+        app.wsgi_app = Edge(app, state, cors)  # type: ignore[method-assign]
         _add_jwks_route(app, state)
         # Closer to AuthError than an app's handler of Exception or HTTPException.
         app.register_error_handler(AuthError, AuthError.get_response)
@@ -64,60 +66,27 @@ class TenantAuth:
         app.extensions[EXTENSION] = state
 
 
-class _Hooks:
-    """What runs before and after each request of one app."""
+def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Refusal | Response | None]:
+    """Return the hook that counts each request, by the identity that its credentials prove."""
+    plan_of = state.plans.plan
+    counting = state.settings.ratelimit_enabled
 
-    def __init__(self, app: Flask, state: AppState) -> None:
-        self._app = app
-        self._settings = state.settings
-        self._plans = state.plans
-        self._cors = Cors(state.settings)
-
-    def before_request(self) -> Refusal | Response | None:
-        """Count the request, by the identity that its credentials prove."""
-        request = _request()
+    def count_request() -> Refusal | Response | None:
+        request = current_request()
+        assert request is not None  # noqa: S101 - Flask calls hooks inside a request
         if request.method == "OPTIONS":
-            return self._cors.preflight(request) if self._cors.enabled else None
-        if not self._settings.ratelimit_enabled:
+            return cors.preflight(request) if cors.enabled else None
+        if not counting:
             return None
         rule = request.url_rule
-        plan = self._plans.plan(self._app, None if rule is None else rule.endpoint, request.method)
+        plan = plan_of(app, None if rule is None else rule.endpoint, request.method)
         if not plan.rules:
             return None
         visit = visit_of(request)
         visit.counted = plan.rules
         return count(visit, plan, identity_of(visit, request), request.remote_addr or "")
 
-    def after_request(self, response: Response) -> Response:
-        """Count a 401, and add the headers of limits and CORS."""
-        request = _request()
-        visit = visit_of(request)
-        if response.status_code == 401:
-            refusal = refuse_repeated_failure(visit)
-            if refusal is not None:
-                response = self._app.make_response(refusal)
-        if visit.decision is not None:
-            self._add_limit_headers(response, visit, visit.decision)
-        if self._cors.enabled:
-            self._cors.add_headers(request, response)
-        return response
-
-    def _add_limit_headers(self, response: Response, visit: Visit, decision: Decision) -> None:
-        headers = response.headers
-        if not decision.allowed:
-            headers["Retry-After"] = str(decision.retry_after)
-        if self._settings.ratelimit_headers_enabled:
-            for name, value in legacy_headers(decision):
-                headers.add(name, value)
-        if self._settings.ratelimit_ietf_headers_enabled:
-            for name, value in ietf_headers(decision, visit.limits):
-                headers.add(name, value)
-
-
-def _request() -> Request:
-    request = current_request()
-    assert request is not None  # noqa: S101 - Flask calls hooks inside a request
-    return request
+    return count_request
 
 
 def _add_jwks_route(app: Flask, state: AppState) -> None:

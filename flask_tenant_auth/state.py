@@ -35,6 +35,9 @@ class AppState:
     def __init__(self, app: flask.Flask | None, *, hooked: bool = False) -> None:
         self.settings = settings = Settings.from_app(app)
         self.hooked = hooked
+        # Where the edge of this app, and of no other app that serves the same environ, leaves what
+        # is known of a request.
+        self.visit_key = f"flask_tenant_auth.visit.{id(self)}"
         # Counters of a test belong to its app alone, not to every process of this host.
         self._shared = app is None or not app.testing
         self._own = own_keyring(settings)
