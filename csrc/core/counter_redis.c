@@ -255,6 +255,12 @@ fta_counter_redis_free(fta_counter_redis *counter)
     }
 }
 
+void
+fta_counter_redis_hang_up(fta_counter_redis *counter)
+{
+    fta_redis_link_hang_up(counter->link);
+}
+
 const fta_redis_url *
 fta_counter_redis_url(const fta_counter_redis *counter)
 {

@@ -27,6 +27,9 @@ fta_status fta_counter_redis_new(fta_redis_link *link, const char *prefix,
 /* No call may be under way. */
 void fta_counter_redis_free(fta_counter_redis *counter);
 
+/* Closes this process' connections, as fta_redis_link_hang_up does. */
+void fta_counter_redis_hang_up(fta_counter_redis *counter);
+
 const fta_redis_url *fta_counter_redis_url(const fta_counter_redis *counter);
 
 /* Holds one request against 1 to FTA_HITS_MAX hits, all or none. Waits until

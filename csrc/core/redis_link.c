@@ -167,6 +167,24 @@ fta_redis_link_free(fta_redis_link *link)
     fta_free(link);
 }
 
+void
+fta_redis_link_hang_up(fta_redis_link *link)
+{
+    process *p = this_process(link);
+    if (p == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&p->lock);
+    p->epoch++;
+    for (size_t i = 0; i < p->count; i++) {
+        if (p->connections[i].state == IDLE) {
+            fta_redis_socket_close(&p->connections[i].socket);
+            p->connections[i].state = CLOSED;
+        }
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
 const fta_redis_url *
 fta_redis_link_url(const fta_redis_link *link)
 {
@@ -314,9 +332,16 @@ same_host(const fta_redis_host *a, const fta_redis_host *b)
     return a->port == b->port && strcmp(a->name, b->name) == 0;
 }
 
+/* A connection that is not trusted any more is closed, not kept. */
 static void
 give_back(process *p, connection *c)
 {
+    (void)pthread_mutex_lock(&p->lock);
+    bool trusted = c->epoch == p->epoch;
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!trusted) {
+        fta_redis_socket_close(&c->socket);
+    }
     bool open = atomic_load(&c->socket.fd) >= 0;
     (void)pthread_mutex_lock(&p->lock);
     c->state = open ? IDLE : CLOSED;

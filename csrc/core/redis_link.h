@@ -27,6 +27,10 @@ fta_status fta_redis_link_new(fta_redis_url *url, fta_redis_link **out,
 /* No call may be under way. */
 void fta_redis_link_free(fta_redis_link *link);
 
+/* Closes this process' connections: the idle ones now, the others when the
+ * calls that use them end. A later call connects anew. */
+void fta_redis_link_hang_up(fta_redis_link *link);
+
 const fta_redis_url *fta_redis_link_url(const fta_redis_link *link);
 
 /* Sends one command whose keys are in this slot and waits for its reply until

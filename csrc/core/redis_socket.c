@@ -51,16 +51,14 @@ fail(fta_redis_problem *problem, fta_status status, const char *text)
  * ------------------------------------------------------------------ */
 
 /* Until the descriptor is ready or has failed, either of which the next call
- * on it tells. */
+ * on it tells. It is looked at once even after the deadline: what has arrived
+ * while this thread waited for a processor is not late. */
 static fta_status
 wait_ready(int fd, short events, int64_t deadline)
 {
     for (;;) {
         int64_t left = deadline - fta_clock_monotonic_us();
-        if (left <= 0) {
-            return FTA_REDIS_TIMEOUT;
-        }
-        int64_t ms = (left + 999) / 1000;
+        int64_t ms = left <= 0 ? 0 : (left + 999) / 1000;
         struct pollfd ask = {.fd = fd, .events = events};
         int ready = poll(&ask, 1, ms > INT_MAX ? INT_MAX : (int)ms);
         if (ready > 0) {
@@ -68,6 +66,9 @@ wait_ready(int fd, short events, int64_t deadline)
         }
         if (ready < 0 && errno != EINTR && errno != EAGAIN) {
             return FTA_SYSTEM;
+        }
+        if (left <= 0) {
+            return FTA_REDIS_TIMEOUT;
         }
     }
 }

@@ -103,6 +103,7 @@ fta_redis_store_stop(fta_redis_store *store)
 {
     atomic_store(&store->stopped, true);
     fta_breaker_stop(store->breaker);
+    fta_counter_redis_hang_up(store->counter);
 }
 
 /* Whether one of the hits is refused already; of several, the one that is

@@ -1,0 +1,377 @@
+"""Redis killed, frozen, restarted, or not Redis at all: nobody waits, and it comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from redis import Redis as Client
+
+from flask_tenant_auth._core import Decision, Limit, Limiter, parse_rates
+from redis_server import Authority, TLSRedis, children_exit_codes, false_redis, until
+from servers import Redis
+
+(MANY,) = (Limit(rate, scope="many", per="address") for rate in parse_rates("8000000 per hour"))
+(TWO,) = (Limit(rate, scope="two", per="address") for rate in parse_rates("2 per hour"))
+
+
+def hit(counter: Limiter, limit: Limit = MANY) -> Decision:
+    return counter.hit([limit], None, "10.0.0.1")
+
+
+@contextmanager
+def limiter(url: str, **options: object) -> Iterator[Limiter]:
+    counter = Limiter(**{"prefix": "faults", "redis_url": url} | options)  # type: ignore[arg-type]
+    try:
+        yield counter
+    finally:
+        counter.close()
+
+
+def threads_of(pid: int | str = "self") -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+# --- Peers that are no Redis ----------------------------------------------------
+
+
+def answer(text: bytes) -> Callable[[socket.socket], None]:
+    def behaviour(peer: socket.socket) -> None:
+        peer.recv(65536)
+        peer.sendall(text)
+
+    return behaviour
+
+
+def trickle(peer: socket.socket) -> None:
+    """A good answer, one byte a second."""
+    peer.recv(65536)
+    for byte in b"*4\r\n:1\r\n:7\r\n:0\r\n:0\r\n":
+        peer.sendall(bytes([byte]))
+        time.sleep(1)
+
+
+def hang_up(peer: socket.socket) -> None:
+    peer.recv(65536)
+    peer.shutdown(socket.SHUT_RDWR)
+
+
+def endless(peer: socket.socket) -> None:
+    peer.recv(65536)
+    peer.sendall(b"$2000000000\r\n")
+    for _ in range(64):
+        peer.sendall(b"x" * 65536)
+
+
+TIMEOUT = "Redis did not answer in time"
+MALFORMED = "Redis sent a malformed or oversized reply"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "failure"),
+    [
+        pytest.param(answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), MALFORMED, id="another protocol"),
+        pytest.param(answer(b"*4\r\n:1\r\n:7\r\n"), TIMEOUT, id="half a reply"),
+        pytest.param(answer(b""), TIMEOUT, id="silence"),
+        pytest.param(trickle, TIMEOUT, id="one byte a second"),
+        pytest.param(hang_up, "Redis closed the connection", id="hanging up"),
+        pytest.param(endless, MALFORMED, id="a huge bulk"),
+        pytest.param(answer(b"*1000000000\r\n"), MALFORMED, id="a huge array"),
+        pytest.param(answer(b"*4\r\n:1\r\n:7\r\n:0\r\n:0\r\n:9\r\n"), MALFORMED, id="two replies"),
+        pytest.param(answer(b"+OK\r\n"), MALFORMED, id="a reply to another question"),
+        pytest.param(answer(b"*4\r\n:1\r\n:-7\r\n:0\r\n:0\r\n"), MALFORMED, id="a negative rest"),
+        pytest.param(answer(b"*4\r\n:1\r\n:9999999\r\n:0\r\n:0\r\n"), MALFORMED, id="too much"),
+        pytest.param(
+            answer(b"*4\r\n:0\r\n:0\r\n:0\r\n:99999999999999\r\n"), MALFORMED, id="for ever"
+        ),
+        pytest.param(
+            answer(b"-ERR max number of clients reached\r\n"),
+            "Redis answered with an error",
+            id="no room for clients",
+        ),
+        pytest.param(
+            answer(b"-MASTERDOWN Link with MASTER is down\r\n"),
+            "Redis is loading its data",
+            id="a replica alone",
+        ),
+        pytest.param(answer(b"-BUSY Redis is busy\r\n"), "Redis is busy with a script", id="busy"),
+    ],
+)
+def test_a_false_redis_costs_one_timeout_once(
+    behaviour: Callable[[socket.socket], None], failure: str
+) -> None:
+    with false_redis(behaviour) as url, limiter(url, timeout_ms=100) as counter:
+        started = time.monotonic()
+        assert hit(counter, TWO).store == "memory"
+        assert time.monotonic() - started < 0.3
+        started = time.monotonic()
+        assert [hit(counter, TWO).allowed for _ in range(200)] == [True] + [False] * 199
+        assert time.monotonic() - started < 0.05
+        status = counter.status()
+        assert (status["failure"], status["breaker"], status["store"]) == (
+            failure,
+            "open",
+            "memory",
+        )
+        assert counter.changes == 1
+
+
+def test_a_late_answer_is_never_taken_for_the_next(redis: Redis) -> None:
+    """Each connection is asked one question; its answer comes after everybody has left."""
+    questions: list[int] = []
+
+    def late(peer: socket.socket) -> None:
+        asked = peer.recv(65536)
+        questions.append(asked.count(b"EVALSHA"))
+        index = len(questions) - 1
+        time.sleep(0.4)
+        with suppress(OSError):
+            peer.sendall(b"*4\r\n:1\r\n:1234\r\n:0\r\n:0\r\n")
+            questions[index] += peer.recv(65536).count(b"EVALSHA")
+
+    with false_redis(late) as url, limiter(url, timeout_ms=50) as counter:
+        assert hit(counter).store == "memory"
+        until(lambda: len(questions) >= 4, 10, "four connections")
+        time.sleep(0.5)
+        assert hit(counter).store == "memory"
+    assert set(questions) == {1}
+
+
+def test_nobody_there_and_nothing_to_resolve() -> None:
+    for url in (
+        "redis://127.0.0.1:1",
+        "unix:///no/such/socket",
+        "redis+sentinel://127.0.0.1:1/x",
+        "redis://127.0.0.1:1,127.0.0.1:2?cluster=true",
+    ):
+        with limiter(url) as counter:
+            started = time.monotonic()
+            assert hit(counter).store == "memory"
+            assert time.monotonic() - started < 0.3
+            assert counter.status()["failure"] == "Redis cannot be reached"
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("memory", [True, True, False]), ("allow", [True] * 3), ("deny", [False] * 3)],
+)
+def test_what_happens_without_the_store(policy: str, expected: list[bool]) -> None:
+    with limiter("redis://127.0.0.1:1", on_store_error=policy) as counter:
+        decisions = [hit(counter, TWO) for _ in range(3)]
+        assert [d.allowed for d in decisions] == expected
+        assert {d.store for d in decisions} == {"memory" if policy == "memory" else "none"}
+        assert all(d.retry_after >= 1 for d in decisions if not d.allowed)
+        assert all(d.limit == 2 and str(d.rate) == "2 per 1 hour" for d in decisions)
+        # An operator must not be told that something was reset when it was not.
+        with pytest.raises(ConnectionError, match="Redis cannot be reached"):
+            counter.reset([TWO], None, "10.0.0.1")
+        if policy == "memory":
+            assert hit(counter, TWO).allowed
+
+
+# --- Outages ----------------------------------------------------------------------
+
+
+class Load:
+    """Threads that hit and note when, how long it took and who answered."""
+
+    def __init__(self, counter: Limiter, threads: int = 4) -> None:
+        self.notes: list[tuple[float, float, str]] = []
+        self.errors: list[BaseException] = []
+        self._counter = counter
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                started = time.monotonic()
+                store = hit(self._counter).store
+                self.notes.append((started, time.monotonic() - started, store))
+                time.sleep(0.0005)
+        except BaseException as error:  # noqa: BLE001
+            self.errors.append(error)
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def p99(self, start: float, end: float) -> float:
+        took = [duration for at, duration, _ in self.notes if start <= at < end]
+        assert len(took) > 200
+        return statistics.quantiles(took, n=100)[98]
+
+    def back(self, since: float) -> float:
+        """How long after that Redis answered again."""
+        return min(at for at, _, store in self.notes if at >= since and store == "redis") - since
+
+
+def check_outage(load: Load, calm: tuple[float, float], out: tuple[float, float]) -> None:
+    assert load.errors == []
+    longest = max(duration for _, duration, _ in load.notes)
+    calm_p99, outage_p99 = load.p99(*calm), load.p99(*out)
+    print(  # noqa: T201 - shown by pytest -rP
+        f"calm p99 {calm_p99 * 1e6:.0f} us, outage p99 {outage_p99 * 1e6:.0f} us, "
+        f"longest {longest * 1e3:.0f} ms, back after {load.back(out[1]):.2f} s"
+    )
+    # What began just before the end may have been answered, or not, after it.
+    assert {store for at, _, store in load.notes if calm[0] <= at < calm[1] - 0.1} == {"redis"}
+    assert {store for at, _, store in load.notes if out[0] + 0.2 <= at < out[1]} == {"memory"}
+    assert longest < 0.4
+    assert outage_p99 <= 3 * calm_p99
+    assert load.back(out[1]) < 2
+
+
+def test_killed_and_restarted_under_load() -> None:
+    with Redis() as server, limiter(server.url) as counter:
+        hit(counter)
+        with Load(counter) as load:
+            calm = time.monotonic()
+            time.sleep(1)
+            assert server.process is not None
+            killed = time.monotonic()
+            server.process.kill()
+            time.sleep(1.2)
+            server.stop()
+            server.start()
+            back = time.monotonic()
+            time.sleep(2)
+        check_outage(load, (calm, killed), (killed, back))
+        assert counter.changes == 2
+        assert counter.status()["failure"] in (
+            "Redis cannot be reached",
+            "Redis closed the connection",
+        )
+
+
+def test_frozen_and_thawed_under_load() -> None:
+    with Redis() as server, limiter(server.url) as counter:
+        hit(counter)
+        assert server.process is not None
+        with Load(counter) as load:
+            calm = time.monotonic()
+            time.sleep(1)
+            frozen = time.monotonic()
+            server.process.send_signal(signal.SIGSTOP)
+            time.sleep(1.5)
+            server.process.send_signal(signal.SIGCONT)
+            thawed = time.monotonic()
+            time.sleep(2)
+        check_outage(load, (calm, frozen), (frozen, thawed))
+        assert counter.changes == 2
+
+
+def test_a_restart_between_two_requests_is_not_even_noticed() -> None:
+    with Redis() as server, limiter(server.url, timeout_ms=1000) as counter:
+        assert hit(counter).store == "redis"
+        server.stop()
+        server.start()
+        assert hit(counter).store == "redis"
+        with Client.from_url(server.url) as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+        assert hit(counter).store == "redis"
+        assert counter.changes == 0
+
+
+def test_a_client_refused_before_the_outage_stays_refused(redis: Redis) -> None:
+    with Redis() as server, limiter(server.url, timeout_ms=1000) as counter:
+        assert [hit(counter, TWO).allowed for _ in range(3)] == [True, True, False]
+        server.stop()
+        assert hit(counter).store == "memory"
+        assert not hit(counter, TWO).allowed
+
+
+# --- Threads, forks, exits ------------------------------------------------------
+
+
+def test_a_thread_lives_only_as_long_as_the_outage() -> None:
+    with Redis() as server, limiter(server.url, timeout_ms=1000) as counter:
+        before = threads_of()
+        hit(counter)
+        assert threads_of() == before
+        server.stop()
+        hit(counter)
+        until(lambda: threads_of() == before + 1, 1, "a thread that probes")
+        server.start()
+        until(lambda: threads_of() == before, 3, "its end")
+        server.stop()
+        hit(counter)
+        until(lambda: threads_of() == before + 1, 1, "another one")
+        counter.close()
+        assert threads_of() == before
+        hit(counter)
+        assert threads_of() == before
+
+
+def test_a_child_forked_in_an_outage_finds_back_by_itself() -> None:
+    with Redis() as server, limiter(server.url, timeout_ms=1000) as counter:
+        hit(counter)
+        server.stop()
+        assert hit(counter).store == "memory"
+        pids = []
+        for _ in range(3):
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    started = time.monotonic()
+                    first = hit(counter).store
+                    if first == "memory" and time.monotonic() - started < 0.05:
+                        until(lambda: hit(counter).store == "redis", 8, "counting again")
+                        code = 0
+                finally:
+                    os._exit(code)
+            pids.append(pid)
+        time.sleep(0.5)
+        server.start()
+        assert children_exit_codes(pids) == [0, 0, 0]
+
+
+def test_a_process_ends_in_the_middle_of_an_outage() -> None:
+    """Its exit neither waits for the probing thread nor trips over it, TLS or not."""
+    program = """
+import sys, time
+from flask_tenant_auth._core import Limit, Limiter, parse_rates
+counter = Limiter(prefix="exit", redis_url=sys.argv[1], timeout_ms=200)
+(limit,) = [Limit(rate, scope="x", per="address") for rate in parse_rates("5 per hour")]
+assert counter.hit([limit], None, "a").store == "memory", counter.status()
+time.sleep(float(sys.argv[2]))
+"""
+    with Authority() as authority, Authority() as stranger:
+        certificate, key = authority.issue("exit", "DNS:localhost")
+        with TLSRedis(authority, certificate, key) as server:
+            tls = f"rediss://localhost:{server.port}?ssl_ca_certs={stranger.certificate}"
+            for url in ("redis://127.0.0.1:1", tls):
+                for wait in (0.0, 0.05, 0.1, 0.13):
+                    started = time.monotonic()
+                    done = subprocess.run(
+                        [sys.executable, "-c", program, url, str(wait)], check=True
+                    )
+                    assert done.returncode == 0
+                    assert time.monotonic() - started < 5
+
+
+def test_many_limiters_come_and_go(redis: Redis) -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for url in (redis.url, "redis://127.0.0.1:1"):
+        for _ in range(50):
+            with limiter(url, shared=False, shm_bytes=65536) as counter:
+                hit(counter)
+            del counter
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
