@@ -236,9 +236,16 @@ word_is_free(uint64_t word, int64_t now_us)
 
 /* -- slots ----------------------------------------------------------------- */
 
+/* Here a test stops a process between any two accesses to shared memory, lets
+ * others run, and perhaps never comes back. */
+#ifndef FTA_BETWEEN_ACCESSES
+#define FTA_BETWEEN_ACCESSES() ((void)0)
+#endif
+
 static inline uint64_t
 read_word(_Atomic uint64_t *word)
 {
+    FTA_BETWEEN_ACCESSES();
     return atomic_load_explicit(word, memory_order_acquire);
 }
 
@@ -246,6 +253,7 @@ read_word(_Atomic uint64_t *word)
 static inline bool
 swap(_Atomic uint64_t *word, uint64_t expected, uint64_t desired)
 {
+    FTA_BETWEEN_ACCESSES();
     return atomic_compare_exchange_strong_explicit(
         word, &expected, desired, memory_order_acq_rel, memory_order_acquire);
 }

@@ -11,7 +11,7 @@
 #include "status.h"
 #include "text.h"
 
-#define FTA_COUNTER_SHM_MIN ((size_t)64 << 10)
+#define FTA_COUNTER_SHM_MIN ((size_t)16 << 10)
 #define FTA_COUNTER_SHM_MAX ((size_t)4 << 30)
 
 typedef struct fta_counter_shm fta_counter_shm;

@@ -1,6 +1,5 @@
 #include "limiter.h"
 
-#include <math.h>
 #include <string.h>
 
 #include <openssl/evp.h>
@@ -71,9 +70,11 @@ fta_limit
 fta_limit_share(const fta_limit *limit, double fraction)
 {
     fta_limit share = *limit;
-    double part = ceil(fraction * limit->rate.limit);
+    double part = fraction * limit->rate.limit;
+    uint32_t whole = (uint32_t)part;
+    whole += whole < part;
     share.per = FTA_PER_MEMBER;
-    share.rate.limit = part > limit->cost ? (uint32_t)part : limit->cost;
+    share.rate.limit = whole > limit->cost ? whole : limit->cost;
     return share;
 }
 

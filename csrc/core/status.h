@@ -116,7 +116,7 @@
     FTA_TOKEN_ERROR_LIST(X)                                                    \
     /* Counting */                                                             \
     X(BAD_RATE, "is not a rate")                                               \
-    X(SHM_BYTES_INVALID, "must be from 64 KiB to 4 GiB")                       \
+    X(SHM_BYTES_INVALID, "must be from 16 KiB to 4 GiB")                       \
     X(SEGMENT_FOREIGN, "the shared memory's name is taken by a file that is "  \
                        "not this user's alone")                                \
     X(TOO_MANY_LIMITS, "are more than 16 limits for one request")              \
