@@ -200,7 +200,11 @@ def current_identity() -> Identity | None:
 
     The one answer that everything else is made of.
     """
-    request = current_request()
+    return identity_in(current_request())
+
+
+def identity_in(request: Request | None) -> Identity | None:
+    """Return who the running code acts for, given the request it runs in, if any."""
     lent = _lent.get()
     if lent is not None and lent.request is request:
         return lent.identity

@@ -21,8 +21,8 @@ from .audit import log_authenticated, log_refused
 from .context import (
     Denial,
     Visit,
-    current_identity,
     current_request,
+    identity_in,
     identity_of,
     outcome_of,
     role_text,
@@ -87,7 +87,7 @@ def verify_tenant_context(view: F) -> F:
     :raises TypeError: when applied to something else.
     """
     _require_function("verify_tenant_context", view)
-    return mark(_guarded(view, admit), verified=True)
+    return mark(_guarded(view, _gate_of_identity), verified=True)
 
 
 def verify_role(*roles: str) -> Callable[[F], F]:
@@ -110,13 +110,10 @@ def verify_role(*roles: str) -> Callable[[F], F]:
     )
 
     def gate() -> Refusal | Response | None:
-        refusal = admit()
-        if refusal is not None:
-            return refusal
-        identity = current_identity()
-        if identity is not None and identity.role in wanted:
-            return None
-        return _refuse(denial, identity)
+        admitted = admit()
+        if not isinstance(admitted, Identity):
+            return admitted
+        return None if admitted.role in wanted else _refuse(denial, admitted)
 
     def decorate(view: F) -> F:
         _require_function("verify_role", view)
@@ -138,11 +135,17 @@ def _let_in() -> None:
     """Keep nobody out: the gate of decorators that only declare, and leave the view unmarked."""
 
 
-def admit() -> Refusal | Response | None:
-    """Bind the identity of the current request, or return its refusal."""
-    if current_identity() is not None:
-        return None
+def _gate_of_identity() -> Refusal | Response | None:
+    admitted = admit()
+    return None if isinstance(admitted, Identity) else admitted
+
+
+def admit() -> Identity | Refusal | Response:
+    """Return the identity of the running code, binding it to its request, or a refusal."""
     request = current_request()
+    identity = identity_in(request)
+    if identity is not None:
+        return identity
     if request is None:
         raise RuntimeError("a protected view was called outside a request and outside acting_as()")
     visit = visit_of(request)
@@ -152,7 +155,7 @@ def admit() -> Refusal | Response | None:
         log_authenticated(request, outcome)
         if request_authenticated.receivers:
             request_authenticated.send(current_app._get_current_object(), identity=outcome)
-        return None
+        return outcome
     if request.method == "OPTIONS":
         return flask.current_app.make_default_options_response()
     if outcome.status == 401 and (refusal := refuse_repeated_failure(visit)) is not None:
