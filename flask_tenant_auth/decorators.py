@@ -201,7 +201,7 @@ def refuse_repeated_failure(visit: Visit) -> Refusal | None:
     if visit.failure_counted or not state.failure_limits or request is None:
         return None
     visit.failure_counted = True
-    decision = state.limiter.hit(state.failure_limits, None, request.remote_addr or "")
+    decision = state.hit(state.failure_limits, None, request.remote_addr or "")
     if decision.allowed:
         return None
     visit.decision, visit.limits = decision, state.failure_limits
@@ -262,7 +262,10 @@ def rate_limit(
         if marks_of(view).exempt:
             raise ValueError("rate_limit and rate_limit_exempt exclude each other: remove one")
         own = limits.named(rule, view)
-        return mark(_guarded(view, lambda: _count(own)), rules=(own, *marks_of(view).rules))
+        rules = (own, *marks_of(view).rules)
+        if sum(each.size for each in rules) > limits.MOST_LIMITS:
+            raise ValueError(f"limit: a view can have at most {limits.MOST_LIMITS} limits")
+        return mark(_guarded(view, lambda: _count(own)), rules=rules)
 
     return decorate
 
@@ -307,7 +310,7 @@ def count(
     counted, custom = plan.resolve(identity)
     if not counted:
         return None
-    decision = visit.state.limiter.hit(counted, identity, address, custom)
+    decision = visit.state.hit(counted, identity, address, custom)
     before = visit.decision
     if before is None or not decision.allowed or decision.remaining < before.remaining:
         visit.decision, visit.limits = decision, tuple(counted)

@@ -26,6 +26,9 @@ Asked: TypeAlias = Callable[..., Any]
 PER = ("user", "tenant", "address")
 DEFAULT_SCOPE = "default"
 
+# What the core counts in one step.
+MOST_LIMITS = 16
+
 # Prepared limits that one rule keeps; a callable limit may write its text in more ways than this.
 _PREPARED_TEXTS = 256
 # In bytes of UTF-8: what a key of the core can hold.
@@ -52,6 +55,13 @@ class Rule:
     def fixed(self) -> bool:
         """Whether nothing of it depends on the single request."""
         return isinstance(self.limit, str) and not callable(self.per) and self.exempt_when is None
+
+    @property
+    def size(self) -> int:
+        """How many limits it stands for; one, while that is up to a callable."""
+        if not isinstance(self.limit, str):
+            return 1
+        return len(self._prepare("", self.limit))
 
     def applies_to(self, method: str) -> bool:
         """Whether it counts requests of this HTTP method; HEAD is counted where GET is."""
@@ -210,7 +220,7 @@ class Plan:
     def resolved_outside_a_request(
         self, identity: Identity | None
     ) -> Iterator[tuple[Limit, tuple[str, ...]]]:
-        """Yield each limit of a client with its custom key. Rules that need a request are left out.
+        """Yield each limit of a client with its custom key; leave out rules that need a request.
 
         Their callables say so themselves: they raise, as Flask's request does outside of one.
         """
@@ -218,7 +228,7 @@ class Plan:
             try:
                 limits = rule.limits(self._endpoint, identity)
                 custom = (_custom_key(rule.per(identity)),) if callable(rule.per) else ()
-            except RuntimeError:
+            except Exception:  # noqa: BLE001, S112 - an app's callables raise what they like
                 continue
             for limit in limits:
                 yield limit, custom

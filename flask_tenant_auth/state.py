@@ -7,6 +7,9 @@ without hooks; so does code outside any app, from the environment alone.
 from __future__ import annotations
 
 import os
+import threading
+import weakref
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 import flask
 
-from ._core import Key, Keyring, Limit, Limiter, parse_rates
+from ._core import Decision, Identity, Key, Keyring, Limit, Limiter, parse_rates
 from .audit import logger
 from .config import Settings
 from .errors import ConfigurationError
@@ -38,8 +41,12 @@ class AppState:
         # Where the edge of this app, and of no other app that serves the same environ, leaves what
         # is known of a request.
         self.visit_key = f"flask_tenant_auth.visit.{id(self)}"
-        # Counters of a test belong to its app alone, not to every process of this host.
+        # Counters of a test belong to its app alone, not to every process of this host; those of
+        # two apps of one name to that in its own directory.
         self._shared = app is None or not app.testing
+        self._place = "" if app is None else f"{app.import_name} {app.root_path}"
+        self._store_changes = 0
+        self._telling = threading.Lock()
         self._own = own_keyring(settings)
         self.keyring: Verifier = self._verifier()
         self.plans = Plans(
@@ -68,10 +75,24 @@ class AppState:
     @cached_property
     def limiter(self) -> Limiter:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
+        limiter = self._make_limiter()
+        # When the app goes, or at the latest when the process ends.
+        weakref.finalize(self, limiter.close)
+        reason = limiter.status()["not_shared_because"]
+        if reason is not None:
+            logger.warning(
+                "Counters cannot be shared with other processes of this host (%s): each worker "
+                "counts alone while there is no Redis",
+                reason,
+            )
+        return limiter
+
+    def _make_limiter(self) -> Limiter:
         settings = self.settings
         try:
             return Limiter(
                 prefix=settings.ratelimit_key_prefix,
+                app=self._place,
                 strategy=settings.ratelimit_strategy,
                 shm_bytes=settings.ratelimit_shm_bytes,
                 shared=self._shared,
@@ -79,8 +100,41 @@ class AppState:
                 timeout_ms=settings.ratelimit_store_timeout_ms,
                 on_store_error=settings.ratelimit_on_store_error,
             )
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise ConfigurationError(f"REDIS_URL or RATELIMIT_*: {error}") from None
+
+    def hit(
+        self,
+        limits: Sequence[Limit],
+        identity: Identity | None,
+        address: str,
+        custom: Sequence[str] = (),
+    ) -> Decision:
+        """Count a request against all limits or, where one refuses, against none."""
+        limiter = self.limiter
+        decision = limiter.hit(limits, identity, address, custom)
+        if limiter.changes != self._store_changes:
+            self._tell_store_change()
+        return decision
+
+    def _tell_store_change(self) -> None:
+        """Log, once in each process, that Redis went away or came back."""
+        with self._telling:
+            changes = self.limiter.changes
+            if changes == self._store_changes:
+                return
+            self._store_changes = changes
+        status = self.limiter.status()
+        if status["breaker"] == "closed":
+            logger.warning("Redis at %s answers again and counts", status["redis_url"])
+            return
+        logger.warning(
+            "Redis at %s is away (%s: %s); until it is back, RATELIMIT_ON_STORE_ERROR=%s decides",
+            status["redis_url"],
+            status["failure"],
+            status["failure_detail"],
+            self.settings.ratelimit_on_store_error,
+        )
 
     def signing_keyring(self, tenant_id: str) -> Keyring:
         """Return the keys that sign for a tenant.

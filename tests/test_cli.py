@@ -231,7 +231,7 @@ class TestLimits:
         )
         app.get("/closed", endpoint="closed")(verify_tenant_context(lambda: "in"))
         app.get("/role", endpoint="role")(
-            rate_limit("4 per hour", per=lambda identity: identity and identity.role)(lambda: "in")
+            rate_limit("4 per hour", per=lambda identity: identity.role)(lambda: "in")
         )
         return app
 

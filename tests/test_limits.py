@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -30,6 +33,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth.extension import state_of
+from servers import Redis, free_port
 
 
 @pytest.fixture(autouse=True)
@@ -374,6 +378,16 @@ class TestArguments:
         with pytest.raises(error, match=says):
             rate_limit(**({"limit": "10 per minute"} | arguments))
 
+    def test_more_than_the_core_counts_at_once(self) -> None:
+        limited: Any = view
+        for _ in range(8):
+            limited = rate_limit("5 per second; 9 per minute")(limited)
+        with pytest.raises(ValueError, match="at most 16 limits"):
+            rate_limit("1 per minute")(limited)
+        app = make_app()
+        app.get("/")(limited)
+        assert statuses(app, "/", 6) == [200] * 5 + [429]
+
     def test_exempt_and_limited_exclude_each_other(self) -> None:
         with pytest.raises(ValueError, match="exclude each other"):
             rate_limit_exempt(rate_limit("1 per minute")(view))
@@ -491,3 +505,50 @@ def test_a_plan_is_made_once_and_unknown_paths_make_none() -> None:
         client.get(path)
         client.open("/", method="QUERY")
     assert list(state_of(app).plans._made) == [("root", "GET")]
+
+
+class TestStores:
+    """What the layer says of the stores. Which of them counts is the core's affair."""
+
+    @staticmethod
+    def limited(redis_url: str, **config: Any) -> Flask:
+        app = make_app(REDIS_URL=redis_url, **config)
+        app.get("/")(rate_limit("2 per minute")(view))
+        return app
+
+    def test_redis_that_is_away_is_told_once_and_breaks_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = self.limited(f"redis://:hunter2@127.0.0.1:{free_port()}/0")
+        assert statuses(app, "/", 3, headers=bearer()) == [200, 200, 429]
+        told = [record for record in caplog.records if "Redis" in record.getMessage()]
+        assert [record.levelname for record in told] == ["WARNING"]
+        assert "is away" in told[0].getMessage()
+        assert "RATELIMIT_ON_STORE_ERROR=memory" in told[0].getMessage()
+        assert "hunter2" not in caplog.text
+
+    @pytest.mark.parametrize(("policy", "status"), [("allow", 200), ("deny", 429)])
+    def test_other_answers_to_that(self, policy: str, status: int) -> None:
+        app = self.limited(f"redis://127.0.0.1:{free_port()}/0", RATELIMIT_ON_STORE_ERROR=policy)
+        assert statuses(app, "/", 4, headers=bearer()) == [status] * 4
+
+    def test_two_apps_meet_in_redis(self, redis: Redis) -> None:
+        prefix = f"meeting {uuid.uuid4()}"
+        apps = [self.limited(redis.url, RATELIMIT_KEY_PREFIX=prefix) for _ in "ab"]
+        found = [statuses(app, "/", 2, headers=bearer()) for app in apps]
+        assert found == [[200, 200], [429, 429]]
+
+    def test_its_coming_back_is_told_too(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "flask_tenant_auth")
+        with Redis() as server:
+            app = self.limited(server.url)
+            assert statuses(app, "/", 1) == [200]
+            server.stop()
+            assert set(statuses(app, "/", 3)) <= {200, 429}
+            server.start()
+            deadline = time.monotonic() + 10
+            while "answers again" not in caplog.text and time.monotonic() < deadline:
+                time.sleep(0.05)
+                statuses(app, "/", 1, headers=bearer(user_id=str(uuid.uuid4())))
+        told = [record.getMessage() for record in caplog.records if "Redis" in record.getMessage()]
+        assert ["away" in line for line in told[:2]] == [True, False]
