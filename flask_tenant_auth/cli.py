@@ -15,6 +15,7 @@ from flask.cli import AppGroup
 
 from ._core import ROLES, Identity, Limit, Rejection, is_valid_uuid
 from .config import ALGORITHMS, SYMMETRIC, Network, Settings, option_lines
+from .isolation_cli import isolation_lines, rls_check, rls_sql
 from .keys import NoSigningKeyError
 from .limits import Marks, marks_of, marks_of_view
 from .state import AppState, state_of
@@ -33,6 +34,8 @@ _KEY_PAIRS = {
 }
 
 auth_cli = AppGroup("auth", help="Keys, tokens, protection and limits of this app.")
+auth_cli.add_command(rls_sql)
+auth_cli.add_command(rls_check)
 
 
 def _app() -> Flask:
@@ -240,7 +243,7 @@ def _believes_strangers(network: Network) -> bool:
 
 
 # Further checks of other rooms: each yields lines to print, given the app.
-further_checks: list[Callable[[Flask], Iterable[str]]] = []
+further_checks: list[Callable[[Flask], Iterable[str]]] = [isolation_lines]
 
 
 @auth_cli.command("check")

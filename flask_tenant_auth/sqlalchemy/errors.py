@@ -1,0 +1,33 @@
+"""What isolation refuses, by name."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DontWrapMixin
+
+from ..errors import AuthError
+
+
+class IsolationError(DontWrapMixin, RuntimeError):
+    """A statement or a row that isolation does not let through; nothing was read or written."""
+
+
+class TenantContextMissing(IsolationError):  # noqa: N818 - a documented name
+    """Rows of tenants are asked for, and nobody is asking: no verified request, no acting_as()."""
+
+
+class UnscopedStatement(IsolationError):  # noqa: N818
+    """A statement that touches tenants' rows in a way that cannot be bounded."""
+
+
+class ForeignRow(IsolationError, AuthError):  # noqa: N818
+    """A row for, of or moved to another tenant or user; for a client it is a 403."""
+
+    def __init__(self, reason: str) -> None:
+        AuthError.__init__(self, "Access to this resource is denied", 403)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ForeignRow], tuple[str]]:  # type: ignore[override]
+        return type(self), (self.reason,)
+
+    def __str__(self) -> str:
+        return self.reason
