@@ -58,18 +58,17 @@ BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
 class Visit:
     """What is known of one request so far. It lives on the request object."""
 
-    __slots__ = ("counted", "decision", "failure_counted", "identity", "limits", "outcome", "state")
+    # What the credentials came to; None: not looked at yet. Binds nothing.
+    outcome: Identity | Denial | None = None
+    # Bound by a decorator: from here on the request is this identity's.
+    identity: Identity | None = None
+    counted: tuple[Rule, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    decision: Decision | None = None
+    failure_counted = False
 
     def __init__(self, state: AppState) -> None:
         self.state = state
-        # What the credentials came to; None: not looked at yet. Binds nothing.
-        self.outcome: Identity | Denial | None = None
-        # Bound by a decorator: from here on the request is this identity's.
-        self.identity: Identity | None = None
-        self.counted: tuple[Rule, ...] = ()
-        self.limits: tuple[Limit, ...] = ()
-        self.decision: Decision | None = None
-        self.failure_counted = False
 
 
 def current_request() -> Request | None:
@@ -84,11 +83,16 @@ def visit_of(request: Request) -> Visit:
     """Return what is known of a request, which is the current one."""
     visit = request.__dict__.get(_VISIT)
     if visit is None:
-        state = state_of(current_app._get_current_object())
-        visit = request.environ.get(state.visit_key)
-        if visit is None:
-            visit = Visit(state)
-        request.__dict__[_VISIT] = visit
+        visit = begin_visit(request, state_of(current_app._get_current_object()))
+    return cast("Visit", visit)
+
+
+def begin_visit(request: Request, state: AppState) -> Visit:
+    """Return what the edge of the app knows of a request, or nothing, for more to be added."""
+    visit = request.environ.get(state.visit_key)
+    if visit is None:
+        visit = Visit(state)
+    request.__dict__[_VISIT] = visit
     return cast("Visit", visit)
 
 
@@ -100,7 +104,12 @@ def outcome_of(visit: Visit, request: Request) -> Identity | Denial:
     outcome = visit.outcome
     if outcome is None:
         try:
-            outcome = _authenticate(visit.state, request)
+            authorization = request.environ.get("HTTP_AUTHORIZATION")
+            judged = visit.state.keyring.authenticate(authorization)
+            if isinstance(judged, Identity):
+                outcome = judged
+            else:
+                outcome = _without_token(visit.state, request, authorization, judged)
         except Exception as error:  # noqa: BLE001 - a fault of ours is a 500 that says nothing
             outcome = _failure(error)
         visit.outcome = outcome
@@ -113,12 +122,10 @@ def identity_of(visit: Visit, request: Request) -> Identity | None:
     return outcome if isinstance(outcome, Identity) else None
 
 
-def _authenticate(state: AppState, request: Request) -> Identity | Denial:
-    environ = request.environ
-    authorization = environ.get("HTTP_AUTHORIZATION")
-    judged = state.keyring.authenticate(authorization)
-    if isinstance(judged, Identity):
-        return judged
+def _without_token(
+    state: AppState, request: Request, authorization: str | None, judged: Rejection | None
+) -> Identity | Denial:
+    """Judge a request that has no good token: what is wrong with it, or with its headers."""
     if isinstance(judged, Rejection):
         message = errors.TOKEN_EXPIRED if judged.expired else errors.TOKEN_INVALID
         return Denial(401, message, judged.reason, judged.detail)

@@ -45,8 +45,8 @@ class Cors:
 
     def covers(self, environ: WSGIEnvironment) -> bool:
         """Whether a request's path, as Flask routes it, is under CORS_RESOURCES."""
-        path = environ.get("PATH_INFO", "")
-        if not path.startswith("/") or path.startswith("//"):
+        path: str = environ.get("PATH_INFO", "")
+        if path[:1] != "/" or path[:2] == "//":
             path = "/" + path.lstrip("/")
         return path.startswith(self._subtrees) or path in self._paths
 

@@ -10,35 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ._core import Decision, fields_overlap
 from .context import Visit
 from .cors import Cors, HeaderList
 from .decorators import refuse_repeated_failure
-from .limits import ietf_headers, legacy_headers
+from .limits import ietf_headers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask, Response
 
     from .state import AppState
-
-# The fields that may be added here, in lower case.
-_FIELDS = frozenset(
-    {
-        "vary",
-        "retry-after",
-        "x-ratelimit-limit",
-        "x-ratelimit-remaining",
-        "x-ratelimit-reset",
-        "ratelimit",
-        "ratelimit-policy",
-        "access-control-allow-origin",
-        "access-control-allow-credentials",
-        "access-control-allow-methods",
-        "access-control-allow-headers",
-        "access-control-expose-headers",
-        "access-control-max-age",
-    }
-)
 
 
 class Edge:
@@ -55,6 +37,7 @@ class Edge:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request (PEP 3333)."""
         visit = environ[self._state.visit_key] = Visit(self._state)
+        cors = self._cors
         instead: Response | None = None
 
         def start(status: str, headers: HeaderList, *exc_info: Any) -> Callable[[bytes], object]:
@@ -64,9 +47,9 @@ class Edge:
                 if refusal is not None:
                     instead = self._app.make_response(refusal)
                     return _discard
-            added = self._cors.headers(environ, headers) if self._cors.enabled else []
+            added = cors.headers(environ, headers) if cors.enabled else []
             if visit.decision is not None:
-                added = added + self._limit_headers(visit)
+                added = added + self._limit_headers(visit, visit.decision)
             return start_response(status, merged(headers, added), *exc_info)
 
         parts = self._inner(environ, start)
@@ -77,11 +60,8 @@ class Edge:
             close()
         return instead(environ, start)
 
-    def _limit_headers(self, visit: Visit) -> HeaderList:
-        decision = visit.decision
-        if decision is None:
-            return []
-        headers = legacy_headers(decision) if self._legacy else []
+    def _limit_headers(self, visit: Visit, decision: Decision) -> HeaderList:
+        headers = decision.headers if self._legacy else []
         if self._ietf:
             headers += ietf_headers(decision, visit.limits)
         if not decision.allowed:
@@ -95,7 +75,7 @@ def _discard(_body: bytes) -> None:
 
 def merged(headers: HeaderList, added: HeaderList) -> HeaderList:
     """Return both; a field that both have is the added one, but for Vary, whose names unite."""
-    if _FIELDS.isdisjoint([name.lower() for name, _ in headers]):
+    if not fields_overlap(headers, added):
         return headers + added
     vary = [value for name, value in headers if name.lower() == "vary"]
     fields = {name.lower() for name, _ in added}

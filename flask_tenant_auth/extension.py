@@ -14,7 +14,7 @@ import flask
 from flask import Flask, Response
 
 from .cli import auth_cli
-from .context import current_request, identity_of, visit_of
+from .context import begin_visit, current_request, identity_of
 from .cors import Cors
 from .decorators import Refusal, count, public_route, rate_limit_exempt
 from .edge import Edge
@@ -68,21 +68,22 @@ class TenantAuth:
 
 def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Refusal | Response | None]:
     """Return the hook that counts each request, by the identity that its credentials prove."""
-    plan_of = state.plans.plan
+    plans = state.plans
     counting = state.settings.ratelimit_enabled
 
     def count_request() -> Refusal | Response | None:
         request = current_request()
         assert request is not None  # noqa: S101 - Flask calls hooks inside a request
-        if request.method == "OPTIONS":
+        visit = begin_visit(request, state)
+        method = request.method
+        if method == "OPTIONS":
             return cors.preflight(request) if cors.enabled else None
         if not counting:
             return None
         rule = request.url_rule
-        plan = plan_of(app, None if rule is None else rule.endpoint, request.method)
+        plan = plans.unrouted if rule is None else plans.plan(app, rule.endpoint, method)
         if not plan.rules:
             return None
-        visit = visit_of(request)
         visit.counted = plan.rules
         return count(visit, plan, identity_of(visit, request), request.remote_addr or "")
 

@@ -260,10 +260,8 @@ class Plans:
         self.unrouted = Plan("", defaults)
         self._made: dict[tuple[str, str], Plan] = {}
 
-    def plan(self, app: Flask, endpoint: str | None, method: str) -> Plan:
+    def plan(self, app: Flask, endpoint: str, method: str) -> Plan:
         """Return the plan of a request that reached this endpoint with this method."""
-        if endpoint is None:
-            return self.unrouted
         plan = self._made.get((endpoint, method))
         if plan is None:
             plan = self._made[endpoint, method] = self._make(app, endpoint, method)
@@ -301,15 +299,6 @@ def default_rules(
 
 
 # Header fields
-
-
-def legacy_headers(decision: Decision) -> list[tuple[str, str]]:
-    """Return X-RateLimit-*: the limit closest to refusal, reset in seconds since 1970."""
-    return [
-        ("X-RateLimit-Limit", str(decision.limit)),
-        ("X-RateLimit-Remaining", str(decision.remaining)),
-        ("X-RateLimit-Reset", str(decision.reset)),
-    ]
 
 
 def ietf_headers(decision: Decision, limits: Iterable[Limit]) -> list[tuple[str, str]]:

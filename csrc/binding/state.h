@@ -17,6 +17,7 @@
     X(PyTypeObject, limiter_type)                                              \
     X(PyTypeObject, rate_type)                                                 \
     X(PyTypeObject, rejection_type)                                            \
+    X(PyObject, limit_field_names) /* a tuple of str */                        \
     X(PyObject, rejections) /* a tuple in the order of FTA_REJECTION_LIST */   \
     X(PyObject, roles)      /* a tuple of str in the order of FTA_ROLE_LIST */
 

@@ -5,6 +5,8 @@
 
 #include "../core/clock.h"
 
+#define FIELDS 3
+
 typedef struct decision {
     PyObject_HEAD
     PyObject *rate; /* Owned: a Rate or None. */
@@ -63,6 +65,53 @@ get_store(PyObject *self, void *Py_UNUSED(closure))
     return PyUnicode_InternFromString(names[((decision *)self)->store]);
 }
 
+/* One header field. Its digits are written here: PyUnicode_FromFormat takes
+ * longer than all else together. */
+static PyObject *
+field(PyObject *name, unsigned long long value)
+{
+    char digits[24];
+    char *start = digits + sizeof digits;
+    do {
+        *--start = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    PyObject *text = PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, start,
+                                               digits + sizeof digits - start);
+    PyObject *pair = text == NULL ? NULL : PyTuple_New(2);
+    if (pair == NULL) {
+        Py_XDECREF(text);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, Py_NewRef(name));
+    PyTuple_SET_ITEM(pair, 1, text);
+    return pair;
+}
+
+/* In the order of the names in the module's state. */
+static PyObject *
+get_headers(PyObject *object, void *Py_UNUSED(closure))
+{
+    const decision *self = (const decision *)object;
+    const fta_state *state = PyType_GetModuleState(Py_TYPE(object));
+    const unsigned long long values[] = {
+        self->limit,
+        self->remaining,
+        self->reset < 0 ? 0 : (unsigned long long)self->reset,
+    };
+    PyObject *list = PyList_New(FIELDS);
+    for (Py_ssize_t i = 0; list != NULL && i < FIELDS; i++) {
+        PyObject *name = PyTuple_GET_ITEM(state->limit_field_names, i);
+        PyObject *pair = field(name, values[i]);
+        if (pair == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, pair);
+        }
+    }
+    return list;
+}
+
 static PyObject *
 decision_repr(PyObject *object)
 {
@@ -91,6 +140,9 @@ static PyMemberDef decision_members[] = {
 };
 
 static PyGetSetDef decision_getset[] = {
+    {"headers", get_headers, NULL,
+     "The X-RateLimit fields of an answer, as WSGI takes them: a new list.",
+     NULL},
     {"store", get_store, NULL,
      "Where it was counted: 'memory', 'redis' or 'none'.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -123,7 +175,12 @@ fta_add_decision(PyObject *module)
     fta_state *state = fta_state_of_module(module);
     state->decision_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &decision_spec, NULL);
-    return state->decision_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->decision_type);
+    if (state->decision_type == NULL ||
+        PyModule_AddType(module, state->decision_type) < 0) {
+        return -1;
+    }
+    state->limit_field_names =
+        Py_BuildValue("(sss)", "X-RateLimit-Limit", "X-RateLimit-Remaining",
+                      "X-RateLimit-Reset");
+    return state->limit_field_names == NULL ? -1 : 0;
 }
