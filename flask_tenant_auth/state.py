@@ -6,6 +6,7 @@ without hooks; so does code outside any app, from the environment alone.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -46,6 +47,7 @@ class AppState:
         self._shared = app is None or not app.testing
         self._place = "" if app is None else f"{app.import_name} {app.root_path}"
         self._store_changes = 0
+        self._evictions: float = 0
         self._telling = threading.Lock()
         self._own = own_keyring(settings)
         self.keyring: Verifier = self._verifier()
@@ -76,6 +78,7 @@ class AppState:
     def limiter(self) -> Limiter:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
         limiter = self._make_limiter()
+        self._evictions = limiter.evictions
         # When the app goes, or at the latest when the process ends.
         weakref.finalize(self, limiter.close)
         reason = limiter.status()["not_shared_because"]
@@ -115,7 +118,21 @@ class AppState:
         decision = limiter.hit(limits, identity, address, custom)
         if limiter.changes != self._store_changes:
             self._tell_store_change()
+        if limiter.evictions > self._evictions:
+            self._tell_evictions()
         return decision
+
+    def _tell_evictions(self) -> None:
+        """Log, once in each process, that the table is full."""
+        with self._telling:
+            if self._evictions == math.inf:
+                return
+            self._evictions = math.inf
+        logger.warning(
+            "The counters' table is full: counters that end first are given up for fresh keys, "
+            "and their clients start anew. Raise RATELIMIT_SHM_BYTES (now %d) if this is no attack",
+            self.settings.ratelimit_shm_bytes,
+        )
 
     def _tell_store_change(self) -> None:
         """Log, once in each process, that Redis went away or came back."""

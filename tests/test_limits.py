@@ -507,6 +507,9 @@ def test_a_plan_is_made_once_and_unknown_paths_make_none() -> None:
     assert list(state_of(app).plans._made) == [("root", "GET")]
 
 
+LIMITS = [_core.Limit(rate, scope="flood", per="address") for rate in _core.parse_rates("5/hour")]
+
+
 class TestStores:
     """What the layer says of the stores. Which of them counts is the core's affair."""
 
@@ -526,6 +529,15 @@ class TestStores:
         assert "is away" in told[0].getMessage()
         assert "RATELIMIT_ON_STORE_ERROR=memory" in told[0].getMessage()
         assert "hunter2" not in caplog.text
+
+    def test_a_full_table_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = self.limited("", RATELIMIT_SHM_BYTES=2**16)
+        for n in range(6000):
+            state_of(app).hit(LIMITS, None, f"192.0.2.{n}")
+        told = [record for record in caplog.records if "table is full" in record.getMessage()]
+        assert len(told) == 1
+        assert "RATELIMIT_SHM_BYTES (now 65536)" in told[0].getMessage()
+        assert statuses(app, "/", 3, headers=bearer()) == [200, 200, 429]
 
     @pytest.mark.parametrize(("policy", "status"), [("allow", 200), ("deny", 429)])
     def test_other_answers_to_that(self, policy: str, status: int) -> None:

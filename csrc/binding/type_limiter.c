@@ -405,10 +405,21 @@ get_changes(PyObject *self, void *Py_UNUSED(closure))
         redis == NULL ? 0 : fta_redis_store_changes(redis));
 }
 
+static PyObject *
+get_evictions(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(fta_counter_shm_evictions(
+        fta_limiter_memory(((limiter_object *)self)->limiter)));
+}
+
 static PyGetSetDef limiter_getset[] = {
     {"changes", get_changes, NULL,
      "How often Redis went away or came back: odd while it is away. Cheap\n"
      "enough to compare after every request.",
+     NULL},
+    {"evictions", get_evictions, NULL,
+     "How many live counters the full table of this host has given up for\n"
+     "fresh keys, ever. As cheap.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

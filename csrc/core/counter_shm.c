@@ -860,6 +860,13 @@ fta_counter_shm_close(fta_counter_shm *counter)
     }
 }
 
+uint64_t
+fta_counter_shm_evictions(const fta_counter_shm *counter)
+{
+    return atomic_load_explicit(&counter->header->evictions,
+                                memory_order_relaxed);
+}
+
 void
 fta_counter_shm_usage_read(const fta_counter_shm *counter,
                            fta_counter_shm_usage *out)
@@ -869,8 +876,7 @@ fta_counter_shm_usage_read(const fta_counter_shm *counter,
         .bytes = HEADER_BYTES + counter->bucket_count * sizeof(bucket),
         .path = fta_segment_path(counter->segment),
         .slots = counter->bucket_count * SLOTS_PER_BUCKET,
-        .evictions = atomic_load_explicit(&counter->header->evictions,
-                                          memory_order_relaxed),
+        .evictions = fta_counter_shm_evictions(counter),
     };
     for (size_t i = 0; i < counter->bucket_count; i++) {
         for (size_t k = 0; k < SLOTS_PER_BUCKET; k++) {

@@ -57,6 +57,9 @@ typedef struct fta_counter_shm_usage {
     uint64_t evictions; /* Live counters lost to fresh keys, ever. */
 } fta_counter_shm_usage;
 
+/* The same number alone, without a walk: to be compared after a request. */
+uint64_t fta_counter_shm_evictions(const fta_counter_shm *counter);
+
 /* Walks the whole table: for people, not for requests. */
 void fta_counter_shm_usage_read(const fta_counter_shm *counter,
                                 fta_counter_shm_usage *out);
