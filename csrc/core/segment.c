@@ -155,8 +155,8 @@ reserve(int fd, size_t bytes)
 #endif
 }
 
-/* Opens the file, or makes an empty one. -1 with errno: EEXIST and ENOENT mean
- * that somebody made or removed it in between. */
+/* Opens the file, or makes an empty one. -1 with errno; EEXIST: somebody made
+ * it in between. */
 static int
 open_or_create(const char *path)
 {
@@ -327,7 +327,7 @@ meet_once(fta_segment *segment, attempt *a)
     struct stat st;
     int fd = open_or_create(segment->path);
     if (fd < 0) {
-        if (errno == EEXIST || errno == ENOENT) {
+        if (errno == EEXIST) {
             return AGAIN;
         }
         /* Something is there, and we may not open it or it is a link? */

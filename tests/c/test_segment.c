@@ -1,0 +1,492 @@
+#include "segment.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
+
+#include "check.h"
+#include "failing_alloc.h"
+
+#define BYTES ((size_t)64 << 10)
+
+static char directory[64];
+
+static fta_segment_purpose purpose = {
+    .layout = 1, .app = {"app", 3}, .prefix = {"prefix", 6}};
+
+static fta_status
+fill(void *memory, size_t bytes)
+{
+    (void)bytes;
+    return RAND_bytes(memory, 16) == 1 ? FTA_OK : FTA_CRYPTO;
+}
+
+static fta_status
+open_of(const fta_segment_purpose *which, size_t bytes, fta_segment **out)
+{
+    int error;
+    *out = NULL;
+    fta_status status =
+        fta_segment_shared(directory, which, bytes, fill, out, &error);
+    CHECK((status == FTA_OK) == (*out != NULL));
+    return status;
+}
+
+static fta_segment *
+open_it(void)
+{
+    fta_segment *segment;
+    CHECK(open_of(&purpose, BYTES, &segment) == FTA_OK);
+    if (segment == NULL) {
+        exit(check_report("test_segment"));
+    }
+    return segment;
+}
+
+static int
+file_count(void)
+{
+    int count = 0;
+    DIR *dir = opendir(directory);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        count += entry->d_name[0] != '.';
+    }
+    closedir(dir);
+    return count;
+}
+
+static bool
+is_same(fta_segment *a, fta_segment *b)
+{
+    return memcmp(fta_segment_memory(a), fta_segment_memory(b), 16) == 0;
+}
+
+/* Runs in a child; true if it ended by itself, and well. */
+static bool
+in_child(void (*run)(void))
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        atomic_store(&checks_failed, 0);
+        run();
+        _exit(atomic_load(&checks_failed) != 0);
+    }
+    int how;
+    return waitpid(child, &how, 0) == child && WIFEXITED(how) &&
+           WEXITSTATUS(how) == 0;
+}
+
+static void
+test_meeting(void)
+{
+    fta_segment *a = open_it(), *b = open_it();
+    CHECK(is_same(a, b));
+    ((char *)fta_segment_memory(a))[100] = 42;
+    CHECK(((char *)fta_segment_memory(b))[100] == 42);
+    CHECK(fta_segment_bytes(a) < BYTES);
+    CHECK(file_count() == 1);
+
+    struct stat st;
+    CHECK(stat(fta_segment_path(a), &st) == 0);
+    CHECK((st.st_mode & 07777) == 0600 && st.st_uid == geteuid());
+
+    fta_segment_purpose others[] = {purpose, purpose, purpose};
+    others[0].layout = 2;
+    others[1].app = (fta_text){"appp", 4}; /* Parts that run together: */
+    others[1].prefix = (fta_text){"refix", 5};
+    others[2].prefix = (fta_text){NULL, 0};
+    for (size_t i = 0; i < 3; i++) {
+        fta_segment *other;
+        CHECK(open_of(&others[i], BYTES, &other) == FTA_OK);
+        CHECK(!is_same(a, other));
+        fta_segment_close(other);
+    }
+
+    /* Whoever leaves last removes the file. */
+    fta_segment_leave(a);
+    CHECK(fta_segment_path(a) == NULL);
+    CHECK(file_count() == 1);
+    CHECK(((char *)fta_segment_memory(a))[100] == 0); /* Blank, but there. */
+    fta_segment_leave(a);
+    fta_segment_close(b);
+    CHECK(file_count() == 0);
+    fta_segment_close(a);
+    fta_segment_close(NULL);
+}
+
+static fta_segment *inherited;
+
+static void
+child_leaves(void)
+{
+    ((char *)fta_segment_memory(inherited))[200] = 7;
+    fta_segment_close(inherited);
+    CHECK(file_count() == 1);
+}
+
+static void
+child_opens(void)
+{
+    fta_segment *segment = open_it();
+    CHECK(((char *)fta_segment_memory(segment))[200] == 7);
+    fta_segment_close(segment);
+    CHECK(file_count() == 1);
+}
+
+static void
+test_family(void)
+{
+    inherited = open_it();
+    CHECK(in_child(child_leaves)); /* The parent is still there. */
+    CHECK(((char *)fta_segment_memory(inherited))[200] == 7);
+    CHECK(in_child(child_opens));
+
+    /* The parent leaves first: the child that goes on removes the file. */
+    int ready[2];
+    CHECK(pipe(ready) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        close(ready[1]);
+        (void)!read(ready[0], &byte, 1);
+        CHECK(file_count() == 1);
+        fta_segment_close(inherited);
+        _exit(file_count());
+    }
+    close(ready[0]);
+    fta_segment_close(inherited);
+    close(ready[1]);
+    int how;
+    CHECK(waitpid(child, &how, 0) == child);
+    CHECK(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+}
+
+/* A daemon closes what it does not know; the number is then somebody else's. */
+static void
+test_descriptor_closed_by_others(void)
+{
+    fta_segment *segment = open_it();
+    for (int fd = 3; fd < 64; fd++) {
+        close(fd);
+    }
+    int theirs = open("/dev/null", O_RDONLY);
+    while (theirs < 16) {
+        theirs = dup(theirs);
+    }
+    fta_segment_leave(segment);
+    CHECK(fcntl(theirs, F_GETFD) >= 0);
+    for (int fd = 3; fd <= theirs; fd++) {
+        CHECK(fcntl(fd, F_GETFD) >= 0);
+        close(fd);
+    }
+    fta_segment_close(segment);
+    /* The file stayed; the next user has it and removes it. */
+    CHECK(file_count() == 1);
+    fta_segment_close(open_it());
+    CHECK(file_count() == 0);
+}
+
+static void
+die_in_the_open(void)
+{
+    fta_segment *segment = open_it();
+    ((char *)fta_segment_memory(segment))[300] = 3;
+    raise(SIGKILL);
+}
+
+static fta_status
+die_while_filling(void *memory, size_t bytes)
+{
+    (void)memory, (void)bytes;
+    raise(SIGKILL);
+    return FTA_SYSTEM;
+}
+
+static void
+die_while_making(void)
+{
+    fta_segment *segment;
+    int error;
+    (void)fta_segment_shared(directory, &purpose, BYTES, die_while_filling,
+                             &segment, &error);
+}
+
+static void
+test_killed(void)
+{
+    /* A crash gives nobody a fresh quota: */
+    CHECK(!in_child(die_in_the_open));
+    CHECK(file_count() == 1);
+    fta_segment *segment = open_it();
+    CHECK(((char *)fta_segment_memory(segment))[300] == 3);
+    fta_segment_close(segment);
+    /* but half a segment is never used. */
+    CHECK(!in_child(die_while_making));
+    CHECK(file_count() == 1);
+    segment = open_it();
+    CHECK(((char *)fta_segment_memory(segment))[300] == 0);
+    fta_segment_close(segment);
+    CHECK(file_count() == 0);
+}
+
+static void
+path_of(char out[128])
+{
+    fta_segment *segment = open_it();
+    snprintf(out, 128, "%s", fta_segment_path(segment));
+    fta_segment_close(segment);
+}
+
+static void
+write_file(const char *path, const void *data, size_t length, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CHECK(write(fd, data, length) == (ssize_t)length);
+    CHECK(fchmod(fd, mode) == 0);
+    close(fd);
+}
+
+static void
+test_misread(void)
+{
+    static char garbage[BYTES];
+    char path[128];
+    path_of(path);
+    memset(garbage, 0xA5, sizeof garbage);
+    static const size_t lengths[] = {0, 1, 4096, 8191, 8192, BYTES};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        write_file(path, garbage, lengths[i], 0600);
+        fta_segment *segment = open_it();
+        CHECK(((uint8_t *)fta_segment_memory(segment))[5000] == 0);
+        fta_segment_close(segment);
+        CHECK(file_count() == 0);
+    }
+
+    /* A good segment, cut short or with another name inside. */
+    fta_segment *good = open_it();
+    int fd = open(path, O_RDONLY);
+    CHECK(read(fd, garbage, sizeof garbage) == (ssize_t)sizeof garbage);
+    close(fd);
+    fta_segment_close(good);
+    garbage[5000] = 1;
+    write_file(path, garbage, BYTES, 0600);
+    good = open_it(); /* A positive control: the copy would do. */
+    CHECK(((char *)fta_segment_memory(good))[5000 - 4096] == 1);
+    fta_segment_close(good);
+    write_file(path, garbage, BYTES - 4096, 0600);
+    good = open_it();
+    CHECK(((char *)fta_segment_memory(good))[5000 - 4096] == 0);
+    fta_segment_close(good);
+    garbage[16] ^= 1;
+    write_file(path, garbage, BYTES, 0600);
+    good = open_it();
+    CHECK(((char *)fta_segment_memory(good))[5000 - 4096] == 0);
+    fta_segment_close(good);
+    CHECK(file_count() == 0);
+}
+
+static void
+test_foreign(void)
+{
+    char path[128], target[128];
+    fta_segment *segment;
+    path_of(path);
+
+    write_file(path, "", 0, 0640);
+    CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
+    unlink(path);
+
+    snprintf(target, sizeof target, "%s/target", directory);
+    CHECK(symlink(target, path) == 0);
+    CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
+    write_file(target, "", 0, 0600);
+    CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
+    unlink(path);
+    unlink(target);
+
+    CHECK(mkdir(path, 0700) == 0);
+    CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
+    rmdir(path);
+
+    CHECK(mkfifo(path, 0600) == 0);
+    CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
+    unlink(path);
+
+    if (geteuid() == 0) { /* Only root can make a file of another user. */
+        write_file(path, "", 0, 0600);
+        CHECK(chown(path, 12345, 12345) == 0);
+        CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
+        unlink(path);
+    }
+    CHECK(file_count() == 0);
+}
+
+static void
+test_refused(void)
+{
+    fta_segment *segment;
+    int error;
+    CHECK(fta_segment_shared("/proc", &purpose, BYTES, fill, &segment,
+                             &error) == FTA_SYSTEM);
+    CHECK(error != 0);
+    CHECK(fta_segment_shared("/nowhere", &purpose, BYTES, fill, &segment,
+                             &error) == FTA_SYSTEM);
+    CHECK(error == ENOENT);
+    char longest[2000];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    CHECK(fta_segment_shared(longest, &purpose, BYTES, fill, &segment,
+                             &error) == FTA_SYSTEM);
+    CHECK(error == ENAMETOOLONG);
+
+    /* No room: said at once, nothing left behind, no SIGBUS later. */
+    struct rlimit before, small;
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    small = before;
+    small.rlim_cur = BYTES / 2;
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    CHECK(fta_segment_shared(directory, &purpose, BYTES, fill, &segment,
+                             &error) == FTA_SYSTEM);
+    CHECK(error == EFBIG);
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    CHECK(file_count() == 0);
+}
+
+static void
+test_another_size(void)
+{
+    fta_segment *a = open_it(), *b;
+    CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
+    CHECK(is_same(a, b) && fta_segment_bytes(a) == fta_segment_bytes(b));
+    fta_segment_close(a);
+    fta_segment_close(b);
+    CHECK(!in_child(die_in_the_open));
+    CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
+    CHECK(fta_segment_bytes(b) == 2 * BYTES - 4096);
+    fta_segment_close(b);
+    CHECK(file_count() == 0);
+}
+
+/* Many arrive, meet and leave at once, and some are killed on the way. */
+static void
+come_and_go(void)
+{
+    for (int i = 0; i < 30; i++) {
+        fta_segment *a = open_it(), *b = open_it();
+        CHECK(is_same(a, b));
+        fta_segment_close(a);
+        fta_segment_close(b);
+    }
+}
+
+static void
+test_race(void)
+{
+    enum { PROCESSES = 8, ROUNDS = 6 };
+    fflush(NULL);
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t children[PROCESSES];
+        for (int i = 0; i < PROCESSES; i++) {
+            children[i] = fork();
+            if (children[i] == 0) {
+                atomic_store(&checks_failed, 0);
+                come_and_go();
+                _exit(atomic_load(&checks_failed) != 0);
+            }
+        }
+        bool killing = round % 2 == 1;
+        for (int i = 0; i < PROCESSES / 2 && killing; i++) {
+            usleep(500);
+            kill(children[i], SIGKILL);
+        }
+        for (int i = 0; i < PROCESSES; i++) {
+            int how;
+            CHECK(waitpid(children[i], &how, 0) == children[i]);
+            CHECK((WIFEXITED(how) && WEXITSTATUS(how) == 0) ||
+                  (killing && i < PROCESSES / 2 && WIFSIGNALED(how)));
+        }
+        fta_segment_close(open_it());
+        CHECK(file_count() == 0);
+    }
+}
+
+static void
+test_private(void)
+{
+    fta_segment *a, *b;
+    CHECK(fta_segment_private(BYTES, fill, &a) == FTA_OK);
+    CHECK(fta_segment_private(BYTES, fill, &b) == FTA_OK);
+    CHECK(!is_same(a, b));
+    CHECK(fta_segment_path(a) == NULL && file_count() == 0);
+    fta_segment_leave(a);
+    CHECK(!is_same(a, b));
+    fta_segment_close(a);
+    fta_segment_close(b);
+}
+
+static fta_status
+fail_to_fill(void *memory, size_t bytes)
+{
+    (void)memory, (void)bytes;
+    return FTA_CRYPTO;
+}
+
+static void
+test_failures(void)
+{
+    fta_segment *segment;
+    int error;
+    CHECK(fta_segment_private(BYTES, fail_to_fill, &segment) == FTA_CRYPTO);
+    CHECK(fta_segment_shared(directory, &purpose, BYTES, fail_to_fill, &segment,
+                             &error) == FTA_CRYPTO);
+    CHECK(file_count() == 0);
+    for (long n = 0;; n++) {
+        failing_alloc_start(n);
+        fta_status shared = fta_segment_shared(directory, &purpose, BYTES, fill,
+                                               &segment, &error);
+        if (!failing_alloc_stop()) {
+            fta_segment_close(segment);
+            break;
+        }
+        CHECK(shared == FTA_NO_MEMORY);
+        CHECK(file_count() == 0);
+    }
+    failing_alloc_start(0);
+    CHECK(fta_segment_private(BYTES, fill, &segment) == FTA_NO_MEMORY);
+    CHECK(failing_alloc_stop());
+}
+
+int
+main(void)
+{
+    snprintf(directory, sizeof directory, "/tmp/fta-test-XXXXXX");
+    if (mkdtemp(directory) == NULL) {
+        perror(directory);
+        return 1;
+    }
+    test_meeting();
+    test_family();
+    test_descriptor_closed_by_others();
+    test_killed();
+    test_misread();
+    test_foreign();
+    test_refused();
+    test_another_size();
+    test_race();
+    test_private();
+    test_failures();
+    CHECK(rmdir(directory) == 0);
+    return check_report("test_segment");
+}
