@@ -1,0 +1,229 @@
+#include "breaker.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "clock.h"
+#include "failing_alloc.h"
+
+typedef struct store {
+    atomic_bool well;
+    atomic_long probes;
+} store;
+
+static fta_status
+probe(void *context, fta_redis_problem *problem)
+{
+    store *s = context;
+    atomic_fetch_add(&s->probes, 1);
+    fta_redis_problem_set(problem, "probed");
+    return atomic_load(&s->well) ? FTA_OK : FTA_REDIS_UNREACHABLE;
+}
+
+static fta_breaker *
+new_breaker(store *s)
+{
+    fta_breaker *breaker;
+    if (fta_breaker_new(probe, s, &breaker) != FTA_OK) {
+        abort();
+    }
+    return breaker;
+}
+
+/* Waits until so many changes were seen, at most ten seconds; how long. */
+static int64_t
+await_view(fta_breaker *breaker, fta_breaker_view wanted)
+{
+    int64_t start = fta_clock_monotonic_us(), now = start;
+    while (fta_breaker_look(breaker) != wanted && now - start < 10000000) {
+        usleep(1000);
+        now = fta_clock_monotonic_us();
+    }
+    return now - start;
+}
+
+static const fta_redis_problem told = {"told"};
+
+static void
+test_opens_at_once_and_closes_by_itself(void)
+{
+    store s = {.well = false};
+    fta_breaker *breaker = new_breaker(&s);
+    fta_status status;
+    fta_redis_problem problem;
+    fta_breaker_view view = fta_breaker_look(breaker);
+    CHECK(view == 0 && !fta_breaker_is_open(view));
+    fta_breaker_last_failure(breaker, &status, &problem);
+    CHECK(status == FTA_OK && problem.text[0] == '\0');
+    fta_breaker_trip(breaker, view, FTA_REDIS_TIMEOUT, &told);
+    CHECK(fta_breaker_is_open(fta_breaker_look(breaker)));
+    fta_breaker_last_failure(breaker, &status, &problem);
+    CHECK(status == FTA_REDIS_TIMEOUT && strcmp(problem.text, "told") == 0);
+    while (atomic_load(&s.probes) < 2) {
+        usleep(1000);
+    }
+    CHECK(fta_breaker_look(breaker) == 1);
+    fta_breaker_last_failure(breaker, &status, &problem);
+    CHECK(status == FTA_REDIS_UNREACHABLE);
+    CHECK(strcmp(problem.text, "probed") == 0);
+    atomic_store(&s.well, true);
+    CHECK(await_view(breaker, 2) < 2 * FTA_BREAKER_LONGEST_US);
+    /* Calm: nobody probes. */
+    long probes = atomic_load(&s.probes);
+    usleep(2 * FTA_BREAKER_FIRST_US);
+    CHECK(atomic_load(&s.probes) == probes);
+    fta_breaker_free(breaker);
+}
+
+static void
+test_an_earlier_outage_is_no_news(void)
+{
+    store s = {.well = true};
+    fta_breaker *breaker = new_breaker(&s);
+    for (int i = 0; i < 5; i++) {
+        fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
+    }
+    CHECK(await_view(breaker, 2) < 2 * FTA_BREAKER_FIRST_US);
+    fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
+    fta_breaker_trip(breaker, 1, FTA_REDIS_TIMEOUT, &told);
+    CHECK(fta_breaker_look(breaker) == 2);
+    fta_breaker_note(breaker, FTA_REDIS_REFUSED, &told);
+    CHECK(fta_breaker_look(breaker) == 2);
+    fta_breaker_free(breaker);
+}
+
+/* Distances double and are bounded: of the first second and a half, at most
+ * five probes (0.1, 0.2, 0.4, 0.8 s, each a quarter shorter at most). */
+static void
+test_probes_keep_their_distance(void)
+{
+    store s = {.well = false};
+    fta_breaker *breaker = new_breaker(&s);
+    fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
+    usleep(900000);
+    long probes = atomic_load(&s.probes);
+    CHECK(probes >= 2 && probes <= 4);
+    fta_breaker_free(breaker);
+}
+
+static void
+test_stopped_stays_open_without_a_thread(void)
+{
+    store s = {.well = false};
+    fta_breaker *breaker = new_breaker(&s);
+    fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
+    fta_breaker_stop(breaker);
+    atomic_store(&s.well, true);
+    long probes = atomic_load(&s.probes);
+    for (int i = 0; i < 200; i++) {
+        CHECK(fta_breaker_look(breaker) == 1);
+        usleep(1000);
+    }
+    CHECK(atomic_load(&s.probes) == probes);
+    fta_breaker_stop(breaker);
+    fta_breaker_free(breaker);
+}
+
+#ifndef __SANITIZE_THREAD__ /* which has no threads in a forked child */
+static void
+test_a_child_has_a_thread_of_its_own(void)
+{
+    store s = {.well = false};
+    fta_breaker *breaker = new_breaker(&s);
+    fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
+    pid_t child = fork();
+    if (child == 0) {
+        bool open = fta_breaker_look(breaker) == 1;
+        atomic_store(&s.well, true);
+        bool closed = await_view(breaker, 2) < 2 * FTA_BREAKER_LONGEST_US;
+        fta_breaker_free(breaker);
+        _exit(open && closed ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(fta_breaker_look(breaker) == 1);
+    fta_breaker_free(breaker);
+}
+#endif
+
+typedef struct crowd {
+    fta_breaker *breaker;
+    atomic_bool stop;
+} crowd;
+
+static void *
+look_and_trip(void *argument)
+{
+    crowd *c = argument;
+    while (!atomic_load(&c->stop)) {
+        fta_breaker_view view = fta_breaker_look(c->breaker);
+        if (!fta_breaker_is_open(view)) {
+            fta_breaker_trip(c->breaker, view, FTA_REDIS_CLOSED, &told);
+        }
+        fta_status status;
+        fta_redis_problem problem;
+        fta_breaker_last_failure(c->breaker, &status, &problem);
+    }
+    return NULL;
+}
+
+static void
+test_threads(void)
+{
+    store s = {.well = true};
+    crowd c = {.breaker = new_breaker(&s)};
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++) {
+        CHECK(pthread_create(&threads[i], NULL, look_and_trip, &c) == 0);
+    }
+    int64_t start = fta_clock_monotonic_us();
+    while (fta_breaker_look(c.breaker) < 7 &&
+           fta_clock_monotonic_us() - start < 10000000) {
+        usleep(1000);
+    }
+    atomic_store(&c.stop, true);
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    /* Each closing was one probe's. */
+    fta_breaker_view view = fta_breaker_look(c.breaker);
+    CHECK(view >= 7 && atomic_load(&s.probes) <= view / 2 + 1);
+    fta_breaker_free(c.breaker);
+}
+
+static void
+test_without_memory(void)
+{
+    store s = {.well = true};
+    fta_breaker *breaker;
+    failing_alloc_start(0);
+    CHECK(fta_breaker_new(probe, &s, &breaker) == FTA_NO_MEMORY);
+    CHECK(failing_alloc_stop() && breaker == NULL);
+    breaker = new_breaker(&s);
+    /* The thread cannot be made now; the next look makes it. */
+    failing_alloc_start(0);
+    fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
+    CHECK(failing_alloc_stop());
+    CHECK(await_view(breaker, 2) < 2 * FTA_BREAKER_FIRST_US);
+    fta_breaker_free(breaker);
+}
+
+int
+main(void)
+{
+    test_opens_at_once_and_closes_by_itself();
+    test_an_earlier_outage_is_no_news();
+    test_probes_keep_their_distance();
+    test_stopped_stays_open_without_a_thread();
+#ifndef __SANITIZE_THREAD__
+    test_a_child_has_a_thread_of_its_own();
+#endif
+    test_threads();
+    test_without_memory();
+    return check_report("test_breaker");
+}
