@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -56,12 +56,25 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
-def app(database_url: str) -> Iterator[Flask]:
-    app = create_app(config(DATABASE_URL=database_url))
+def make_app() -> Iterator[Callable[..., Flask]]:
+    """Makes an app from changes to the configuration; its connections are closed at the end."""
+    made: list[Flask] = []
+
+    def make(**change: Any) -> Flask:
+        made.append(create_app(config(**change)))
+        return made[-1]
+
+    yield make
+    for app in made:
+        app.extensions["engine"].dispose()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], database_url: str) -> Flask:
+    app = make_app(DATABASE_URL=database_url)
     with app.app_context():
         create_tables()
-    yield app
-    app.extensions["engine"].dispose()
+    return app
 
 
 class Caller:
@@ -289,8 +302,8 @@ def test_a_bad_page_is_a_400_that_names_the_parameter(user: Caller, query: str) 
 
 
 @pytest.fixture
-def plain() -> Flask:
-    return create_app(config())
+def plain(make_app: Callable[..., Flask]) -> Flask:
+    return make_app()
 
 
 def token_request(app: Flask, **change: object) -> TestResponse:
@@ -324,23 +337,29 @@ def test_a_token_for_nobody_is_refused(
     assert answer.json == {"error": "Invalid request", "message": message}
 
 
-def test_production_has_no_token_route_and_believes_no_headers() -> None:
-    app = create_app(config(FLASK_ENV="production"))
+def test_production_has_no_token_route_and_believes_no_headers(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(FLASK_ENV="production")
     assert token_request(app).status_code == 404
     headers = {"X-Tenant-ID": TENANT, "X-User-ID": USER, "X-User-Role": "admin"}
     assert app.test_client().get("/api/v1/accounts", headers=headers).status_code == 401
 
 
-def test_without_a_key_for_them_mail_passwords_are_not_taken() -> None:
-    app = create_app(config(MAIL_PASSWORD_KEY=""))
+def test_without_a_key_for_them_mail_passwords_are_not_taken(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(MAIL_PASSWORD_KEY="")
     answer = Caller(app, TENANT, USER).post("/accounts", VALID | {"password": "secret"})
     assert answer.status_code == 400
     assert "MAIL_PASSWORD_KEY" in answer.json["message"]
 
 
-def test_a_wrong_key_for_mail_passwords_says_how_to_make_one() -> None:
+def test_a_wrong_key_for_mail_passwords_says_how_to_make_one(
+    make_app: Callable[..., Flask],
+) -> None:
     with pytest.raises(RuntimeError, match="MAIL_PASSWORD_KEY must be a Fernet key"):
-        create_app(config(MAIL_PASSWORD_KEY="secret"))
+        make_app(MAIL_PASSWORD_KEY="secret")
 
 
 def test_errors_are_json_too(plain: Flask) -> None:
@@ -361,19 +380,22 @@ def test_health_is_public_and_not_limited(plain: Flask) -> None:
         assert (answer.status_code, answer.json) == (200, {"status": "ok"})
 
 
-def test_health_tells_when_the_database_is_away(tmp_path: Path) -> None:
+def test_health_tells_when_the_database_is_away(
+    make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
     (tmp_path / "a directory").mkdir()
-    app = create_app(config(DATABASE_URL=f"sqlite:///{tmp_path}/a directory"))
+    app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/a directory")
     answer = app.test_client().get("/health")
     assert (answer.status_code, answer.json) == (503, {"status": "unavailable"})
 
 
-def test_init_db_makes_the_tables_and_can_be_repeated(database_url: str) -> None:
-    app = create_app(config(DATABASE_URL=database_url))
+def test_init_db_makes_the_tables_and_can_be_repeated(
+    make_app: Callable[..., Flask], database_url: str
+) -> None:
+    app = make_app(DATABASE_URL=database_url)
     for _ in range(2):
         assert app.test_cli_runner().invoke(args=["init-db"]).exit_code == 0
     assert Caller(app, TENANT, USER).get("/accounts").json["total"] == 0
-    app.extensions["engine"].dispose()
 
 
 def test_the_fifty_first_request_of_a_minute_is_refused(user: Caller) -> None:
@@ -381,3 +403,9 @@ def test_the_fifty_first_request_of_a_minute_is_refused(user: Caller) -> None:
     assert [answer.status_code for answer in answers] == [200] * 50 + [429]
     assert answers[-1].json == {"error": "Rate limit exceeded", "message": "50 per 1 minute"}
     assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+def test_flask_auth_check_finds_nothing(make_app: Callable[..., Flask], environment: str) -> None:
+    result = make_app(FLASK_ENV=environment).test_cli_runner().invoke(args=["auth", "check"])
+    assert result.exit_code == 0, result.output

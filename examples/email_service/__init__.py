@@ -31,7 +31,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
                         taken
     and all keys of flask_tenant_auth.
     """
-    app = Flask(__name__, instance_path=str(INSTANCE))
+    app = Flask(__name__, instance_path=str(INSTANCE), static_folder=None)
     app.config.from_mapping(
         DATABASE_URL=os.environ.get("DATABASE_URL") or f"sqlite:///{INSTANCE}/email.sqlite3",
         MAIL_PASSWORD_KEY=os.environ.get("MAIL_PASSWORD_KEY", ""),
