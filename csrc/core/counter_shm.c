@@ -758,6 +758,8 @@ fta_counter_shm_hit(fta_counter_shm *counter, fta_strategy strategy,
     count_receipt receipts[FTA_HITS_MAX];
     size_t order[FTA_HITS_MAX];
 
+    /* n is at least 1, which GCC 11 does not know when it warns. */
+    verdicts[0] = (fta_verdict){.index = 0};
     for (size_t i = 0; i < n; i++) {
         places[i] = place_of(counter, &hits[i]);
         verdicts[i].index = i;
