@@ -1,6 +1,7 @@
 #include "hmac.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <openssl/core_names.h>
@@ -21,6 +22,9 @@ struct fta_hmac {
      * of its place by an atomic exchange, so that a thread that is suspended
      * while it computes, or a child of fork, never shares one. */
     _Atomic(EVP_MAC_CTX *) pool[POOL];
+    /* Whether a used context can be started again; the pool is empty where it
+     * cannot. */
+    bool restarts;
 };
 
 static fta_status
@@ -35,6 +39,32 @@ prepare(EVP_MAC *algorithm, const char *digest, const uint8_t *secret,
     return *out != NULL && EVP_MAC_init(*out, secret, size, params)
                ? FTA_OK
                : fta_crypto_error(FTA_CRYPTO);
+}
+
+static bool
+compute(EVP_MAC_CTX *context, const void *message, size_t length,
+        uint8_t tag[FTA_HMAC_SIZE_MAX])
+{
+    size_t size;
+    /* Without a key, init starts again with the one it has. */
+    return EVP_MAC_init(context, NULL, 0, NULL) &&
+           EVP_MAC_update(context, message, length) &&
+           EVP_MAC_final(context, tag, &size, FTA_HMAC_SIZE_MAX);
+}
+
+/* Tries it: in OpenSSL before 3.0.3, init without a key does nothing, and a
+ * second tag comes out wrong. */
+static bool
+restarts(const EVP_MAC_CTX *prepared)
+{
+    uint8_t first[FTA_HMAC_SIZE_MAX] = {0};
+    uint8_t second[FTA_HMAC_SIZE_MAX] = {0};
+    EVP_MAC_CTX *context = EVP_MAC_CTX_dup(prepared);
+    bool same = context != NULL && compute(context, "", 0, first) &&
+                compute(context, "", 0, second) &&
+                memcmp(first, second, sizeof first) == 0;
+    EVP_MAC_CTX_free(context);
+    return same;
 }
 
 fta_status
@@ -52,6 +82,7 @@ fta_hmac_new(const char *digest, const uint8_t *secret, size_t size,
         goto done;
     }
     status = prepare(algorithm, digest, secret, size, &hmac->prepared);
+    hmac->restarts = status == FTA_OK && restarts(hmac->prepared);
 done:
     EVP_MAC_free(algorithm);
     if (status == FTA_OK) {
@@ -93,7 +124,7 @@ take_context(fta_hmac *hmac)
 static void
 give_back_context(fta_hmac *hmac, EVP_MAC_CTX *context)
 {
-    for (size_t i = 0; i < POOL; i++) {
+    for (size_t i = 0; hmac->restarts && i < POOL; i++) {
         EVP_MAC_CTX *nothing = NULL;
         if (atomic_compare_exchange_strong_explicit(
                 &hmac->pool[i], &nothing, context, memory_order_release,
@@ -108,15 +139,11 @@ fta_status
 fta_hmac_compute(fta_hmac *hmac, const void *message, size_t length,
                  uint8_t tag[FTA_HMAC_SIZE_MAX])
 {
-    size_t size;
     EVP_MAC_CTX *context = take_context(hmac);
     if (context == NULL) {
         return fta_crypto_error(FTA_CRYPTO);
     }
-    /* Without a key, init starts again with the one it has. */
-    if (!EVP_MAC_init(context, NULL, 0, NULL) ||
-        !EVP_MAC_update(context, message, length) ||
-        !EVP_MAC_final(context, tag, &size, FTA_HMAC_SIZE_MAX)) {
+    if (!compute(context, message, length, tag)) {
         EVP_MAC_CTX_free(context);
         return fta_crypto_error(FTA_CRYPTO);
     }
