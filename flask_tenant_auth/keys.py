@@ -66,7 +66,13 @@ def _signing_keys(settings: Settings) -> list[Key]:
         "JWT_PRIVATE_KEY": settings.jwt_private_key,
         "JWT_PUBLIC_KEY": settings.jwt_public_key,
     }
-    return [_make_key(name, pem, settings) for name, pem in pems.items() if pem]
+    keys = [_make_key(name, pem, settings) for name, pem in pems.items() if pem]
+    if settings.jwt_private_key and not keys[0].can_sign:
+        raise ConfigurationError(
+            f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: it is a public key, or libjwt "
+            "does not know the algorithm. Where tokens are only verified, set JWT_PUBLIC_KEY alone"
+        )
+    return keys
 
 
 def _fallback_keys(settings: Settings) -> list[Key]:

@@ -207,6 +207,29 @@ class TestCheck:
         assert result.exit_code == exit_code
         assert ("Problem: AUTH_TRUSTED_GATEWAYS" in result.output) is bool(exit_code)
 
+    def test_what_else_it_shows(self) -> None:
+        from test_tokens import RSA_PRIVATE, RSA_PUBLIC
+
+        def keys_of_tenants(tenant_id: str, kid: str | None) -> None: ...
+
+        app = production_app(
+            JWT_ALGORITHM="RS256",
+            JWT_PRIVATE_KEY=RSA_PRIVATE,
+            JWT_PUBLIC_KEY=RSA_PUBLIC,
+            JWT_SECRET_KEY_FALLBACKS=["f" * 40],
+            JWT_TENANT_KEYS=keys_of_tenants,
+            RATELIMIT_ENABLED=False,
+        )
+        output = run(app, "check").output
+        assert "each tenant's own, from JWT_TENANT_KEYS" in output
+        assert values(output)["JWT_TENANT_KEYS"].endswith("keys_of_tenants")
+        assert values(output)["JWT_PUBLIC_KEY"] == "(PEM)"
+        assert [line.split()[0] for line in output.splitlines() if "verifies" in line] == [
+            "RS256",
+            "HS256",
+        ]
+        assert "off (RATELIMIT_ENABLED)" in output
+
     def test_the_password_of_redis_is_not_shown(self) -> None:
         from flask_tenant_auth.config import redacted_url
 

@@ -228,6 +228,9 @@ class TestSecrets:
         production_app()
         assert caplog.records == []
 
+    def test_a_single_fallback_of_bytes(self) -> None:
+        assert settings(JWT_SECRET_KEY_FALLBACKS=b"f" * 40).jwt_secret_key_fallbacks == (b"f" * 40,)
+
     def test_a_comma_list_of_fallbacks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("JWT_SECRET_KEY_FALLBACKS", f"{'a' * 40}, {'b' * 40},")
         assert settings().jwt_secret_key_fallbacks == (b"a" * 40, b"b" * 40)

@@ -12,6 +12,7 @@ from flask import Flask, Response, abort
 from apps import SECRET, TENANT, USER, bare_app, bearer, error_of, identity_headers, make_app
 from flask_tenant_auth import (
     AuthError,
+    ConfigurationError,
     TenantAuth,
     create_jwt_token,
     decode_jwt_token,
@@ -71,6 +72,28 @@ class TestRegistration:
         del app
         gc.collect()
         assert gone() is None
+
+    def test_a_counter_that_cannot_be_made_names_its_key(self) -> None:
+        with pytest.raises(ConfigurationError, match="REDIS_URL"):
+            make_app(REDIS_URL="redis://[localhost/0")
+
+    def test_counters_that_cannot_be_shared_are_told(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        from flask_tenant_auth import state
+
+        class Alone:
+            evictions = 0
+
+            def status(self) -> dict[str, str]:
+                return {"not_shared_because": "Permission denied"}
+
+            def close(self) -> None: ...
+
+        monkeypatch.setattr(state, "Limiter", lambda **_: Alone())
+        make_app()
+        assert "cannot be shared with other processes" in caplog.text
+        assert "Permission denied" in caplog.text
 
 
 class TestSeveralApps:

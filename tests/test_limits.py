@@ -250,6 +250,18 @@ class TestDecorator:
         with pytest.raises(ValueError, match="often"):
             app.test_client().get("/")
 
+    def test_a_plan_that_is_no_text_is_too(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit(lambda: 7)(view))  # type: ignore[arg-type, return-value]
+        with pytest.raises(TypeError, match="must be text or None"):
+            app.test_client().get("/")
+
+    def test_a_builtin_may_be_asked(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("1 per minute", per=type)(view))
+        assert statuses(app, "/", 2, headers=bearer()) == [200, 429]
+        assert statuses(app, "/", 1, headers=bearer(user_id=OTHER_USER)) == [429]
+
     def test_many_plans_do_not_grow_without_bound(self) -> None:
         numbers = iter(range(1, 2000))
         rule: Any = rate_limit(lambda: f"{next(numbers)} per minute")(view)
@@ -286,6 +298,7 @@ class TestDecorator:
         app.add_url_rule("/", view_func=Items.as_view("items"))
         assert statuses(app, "/", 2) == [200, 429]
         assert statuses(app, "/", 2, method="POST") == [200, 429]
+        assert statuses(app, "/", 1, method="HEAD") == [429]
 
     def test_under_a_decorator_that_hides_it(self) -> None:
         """Then the hook counts the default, and the decorator its own rule when it runs."""

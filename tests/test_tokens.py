@@ -184,6 +184,16 @@ class TestAlgorithms:
         with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY"):
             make_app(JWT_SECRET_KEY=RSA_PUBLIC)
 
+    def test_what_libjwt_cannot_sign_is_refused_at_init(self) -> None:
+        """And so is a public key in the place of the private one."""
+        for algorithm, pem in (
+            ("EdDSA", ED_PRIVATE),
+            ("PS256", RSA_PRIVATE),
+            ("RS256", RSA_PUBLIC),
+        ):
+            with pytest.raises(ConfigurationError, match=f"JWT_PRIVATE_KEY.*{algorithm}"):
+                make_app(JWT_ALGORITHM=algorithm, JWT_PRIVATE_KEY=pem)
+
     def test_keys_from_files_and_from_one_line(self, tmp_path: Path) -> None:
         path = tmp_path / "private.pem"
         path.write_text(RSA_PRIVATE)
@@ -383,6 +393,32 @@ class TestTenantKeys:
     def test_production_needs_no_secret_of_the_app(self) -> None:
         app = self.app(FLASK_ENV="production")
         assert accepts(app, self.signed(self.KEYS[TENANT]))
+
+    def test_whatever_was_claimed_before_the_verified_tenant_counts(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Should the look-up and the core ever read a token differently, it is refused."""
+        app = self.app()
+        self.KEYS = dict.fromkeys(self.KEYS, "t" * 64)
+        made = self.signed("t" * 64)
+        assert accepts(app, made)
+        monkeypatch.setattr("flask_tenant_auth.keys._claimed", lambda *_: (OTHER_TENANT, None))
+        assert not accepts(app, made)
+
+    def test_what_is_no_key_is_a_500(self) -> None:
+        self.KEYS = {TENANT: 7}
+        app = self.app()
+        app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
+        headers = {"Authorization": f"Bearer {self.signed('t' * 64)}"}
+        assert app.test_client().get("/", headers=headers).status_code == 500
+
+    def test_other_schemes_are_not_asked_about(self) -> None:
+        app = self.app()
+        app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
+        client = app.test_client()
+        assert client.get("/", headers={"Authorization": "Basic eA=="}).status_code == 401
+        assert client.get("/").status_code == 401
+        assert self.asked == []
 
     def test_the_kid_is_passed(self) -> None:
         app = self.app()
