@@ -385,10 +385,13 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
 @limits_cli.command("reset")
 @_client_options
 def reset_limits(tenant: str | None, user: str | None, address: str | None) -> None:
-    """Forget what was counted."""
+    """Forget what was counted. Workers that have refused somebody by Redis ask again in a minute."""
     client, app = _client(tenant, user, address), _counting_app()
     limiter = state_of(app).limiter
     counted = _limits_of(app, client)
-    for limit, custom in counted:
-        limiter.reset([limit], client.identity, client.address, custom)
+    try:
+        for limit, custom in counted:
+            limiter.reset([limit], client.identity, client.address, custom)
+    except ConnectionError as error:
+        raise click.ClickException(f"not everything was reset: {error}") from None
     click.echo(f"reset {len(counted)} limit{'' if len(counted) == 1 else 's'}")

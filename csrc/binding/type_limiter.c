@@ -341,8 +341,9 @@ add_redis(PyObject *status, fta_redis_store *redis)
     fta_redis_store_read(redis, &state);
     bool away = fta_breaker_is_open(state.changes);
     PyObject *redis_status = Py_BuildValue(
-        "{s:s,s:s,s:s,s:k,s:s,s:s}", "store", away ? "memory" : "redis",
-        "redis_url", state.url, "breaker", away ? "open" : "closed", "changes",
+        "{s:s,s:s,s:s,s:k,s:s,s:s}", "store",
+        away || state.stopped ? "memory" : "redis", "redis_url", state.url,
+        "breaker", away ? "open" : "closed", "changes",
         (unsigned long)state.changes, "failure",
         state.failure == FTA_OK ? "" : fta_status_text(state.failure),
         "failure_detail", state.problem.text);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <hiredis/hiredis.h>
+#include <openssl/crypto.h>
 
 #include "alloc.h"
 #include "clock.h"
@@ -223,7 +224,7 @@ command_append(command *c, int argc, const char *const *argv,
         c->length += (size_t)length;
         status = FTA_OK;
     }
-    explicit_bzero(formatted, (size_t)length);
+    OPENSSL_cleanse(formatted, (size_t)length);
     redisFreeCommand(formatted);
     return status;
 }

@@ -194,6 +194,7 @@ fta_redis_store_read(fta_redis_store *store, fta_redis_state *out)
     fta_redis_url_describe(fta_counter_redis_url(store->counter), out->url,
                            sizeof(out->url));
     out->changes = fta_redis_store_changes(store);
+    out->stopped = atomic_load(&store->stopped);
     fta_breaker_last_failure(store->breaker, &out->failure, &out->problem);
 }
 

@@ -4,6 +4,7 @@
 #ifndef FTA_REDIS_STORE_H
 #define FTA_REDIS_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,7 @@ typedef struct fta_redis_state {
     fta_breaker_view changes; /* odd: away */
     fta_status failure;       /* the last one, FTA_OK: none yet */
     fta_redis_problem problem;
+    bool stopped;
 } fta_redis_state;
 
 void fta_redis_store_read(fta_redis_store *store, fta_redis_state *out);
