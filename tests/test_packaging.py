@@ -51,8 +51,10 @@ def test_sdist_builds_a_wheel_that_works_on_its_own(sdist: Path, tmp_path: Path)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
+    python = {str(path.relative_to(ROOT)) for path in ROOT.glob("flask_tenant_auth/**/*.py*")}
+    assert {"flask_tenant_auth/__init__.py", "flask_tenant_auth/_core.pyi"} <= python
+    assert {name for name in python if "__pycache__" not in name} <= set(names)
     assert "flask_tenant_auth/py.typed" in names
-    assert "flask_tenant_auth/_core.pyi" in names
     assert not [name for name in names if name.endswith((".c", ".h")) or "test" in name.split("/")]
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"

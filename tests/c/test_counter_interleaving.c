@@ -17,6 +17,7 @@ static void stop_here(void);
 #define fta_counter_shm_close stepped_close
 #define fta_counter_shm_hit stepped_hit
 #define fta_counter_shm_usage_read stepped_usage_read
+#define fta_counter_shm_evictions stepped_evictions
 #include "../../csrc/core/counter_shm.c"
 
 #include <stdio.h>
