@@ -1,5 +1,11 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
+
+from flask import Response
+
+from .context import Denial
+from .limits import Rule
+from .state import AppState
 
 ROLES: tuple[str, ...]
 
@@ -182,3 +188,45 @@ class Decision:
     def index(self) -> int: ...
     @property
     def store(self) -> str: ...
+
+@final
+class Visit:
+    def __new__(cls, state: AppState) -> Visit: ...
+    @property
+    def state(self) -> AppState: ...
+    @property
+    def environ(self) -> dict[str, Any]: ...
+    outcome: Identity | Denial | None
+    identity: Identity | None
+    counted: tuple[Rule, ...]
+    limits: tuple[Limit, ...]
+    decision: Decision | None
+    reason: str | None
+    instead: Response | None
+    failure_counted: bool
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], object]: ...
+    def send(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], object]: ...
+
+@final
+class Edge:
+    def __new__(
+        cls,
+        *,
+        inner: Any,
+        state: AppState,
+        key: str,
+        answer: Callable[..., Any],
+        exchange: Callable[..., Any],
+        subtrees: tuple[str, ...],
+        paths: frozenset[str],
+        to_origin: dict[str, list[tuple[str, str]]] | None,
+        to_others: list[tuple[str, str]],
+        audit_log: AuditLog | None,
+        tell: Callable[[str], object],
+        limit_fields: bool,
+    ) -> Edge: ...
+    def __call__(self, environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]: ...

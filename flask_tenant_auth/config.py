@@ -308,6 +308,8 @@ class Settings:
     auth_failure_limit: str = _key("30 per minute", _rates, blank=True)
     auth_trusted_gateways: tuple[Network, ...] = _key((), _networks)
 
+    audit_log: str | None = _key(None, _text)
+
     cors_origins: tuple[str, ...] = _key(_origins("localhost:3000"), _origins, blank=True)
     cors_supports_credentials: bool = _key(False, _boolean)
     cors_expose_headers: tuple[str, ...] = _key(RATE_HEADERS, _http_tokens, blank=True)

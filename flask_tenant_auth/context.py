@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import flask
 
 from . import errors
-from ._core import ROLES, Decision, Identity, Limit, Rejection, is_valid_uuid
+from ._core import ROLES, Identity, Rejection, Visit, is_valid_uuid
 from .audit import log_refused, logger
 from .errors import AuthError
 from .signals import request_denied
@@ -28,8 +28,6 @@ from .state import AppState, current_app, state_of
 if TYPE_CHECKING:
     from flask import Request
     from werkzeug.local import LocalProxy
-
-    from .limits import Rule
 
 _VISIT = "_tenant_auth_visit"
 _current_request = cast("LocalProxy[flask.Request]", flask.request)
@@ -55,22 +53,6 @@ BAD_USER_ID = Denial(400, errors.USER_ID_INVALID, "user_id_invalid")
 BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
 
 
-class Visit:
-    """What is known of one request so far. It lives on the request object."""
-
-    # What the credentials came to; None: not looked at yet. Binds nothing.
-    outcome: Identity | Denial | None = None
-    # Bound by a decorator: from here on the request is this identity's.
-    identity: Identity | None = None
-    counted: tuple[Rule, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    decision: Decision | None = None
-    failure_counted = False
-
-    def __init__(self, state: AppState) -> None:
-        self.state = state
-
-
 def current_request() -> Request | None:
     """Return the request being served, itself and not its proxy."""
     try:
@@ -94,6 +76,12 @@ def begin_visit(request: Request, state: AppState) -> Visit:
         visit = Visit(state)
     request.__dict__[_VISIT] = visit
     return cast("Visit", visit)
+
+
+def note_refusal(request: Request | None, reason: str) -> None:
+    """Keep the reason of a refusal, for the audit log."""
+    if request is not None:
+        visit_of(request).reason = reason
 
 
 # Credentials
@@ -293,7 +281,9 @@ def verify_resource_access(
 
 def _forbidden(identity: Identity, reason: str) -> AuthError:
     error = AuthError("Access to this resource is denied", 403)
-    log_refused(current_request(), error.status_code, error.message, reason, identity=identity)
+    request = current_request()
+    note_refusal(request, reason)
+    log_refused(request, error.status_code, error.message, reason, identity=identity)
     if current_app:
         request_denied.send(
             current_app._get_current_object(),

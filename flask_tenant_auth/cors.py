@@ -29,17 +29,18 @@ class Cors:
     def __init__(self, settings: Settings) -> None:
         origins = settings.cors_origins if settings.cors_resources else ()
         self.enabled = bool(origins)
-        self._any_origin = ANY_ORIGIN in origins
-        paths = [path.encode().decode("latin-1") for path in settings.cors_resources]
-        self._paths = frozenset(paths)
-        self._subtrees = tuple(path if path.endswith("/") else f"{path}/" for path in paths)
+        self.any_origin = ANY_ORIGIN in origins
+        # As WSGI spells them; none where no origin is let in.
+        paths = [path.encode().decode("latin-1") for path in settings.cors_resources if origins]
+        self.paths = frozenset(paths)
+        self.subtrees = tuple(path if path.endswith("/") else f"{path}/" for path in paths)
         self._methods = settings.cors_methods
         self._preflight = _preflight_headers(settings)
-        vary = [] if self._any_origin else [("Vary", "Origin")]
+        vary = [] if self.any_origin else [("Vary", "Origin")]
         answer = _answer_headers(settings)
         # What an answer to each origin says, and to those without one or with another.
-        self._to_others: HeaderList = vary
-        self._to_origin: dict[str | None, HeaderList] = {
+        self.to_others: HeaderList = vary
+        self.to_origin: dict[str, HeaderList] = {
             origin: [*vary, (_ALLOW_ORIGIN, origin), *answer] for origin in origins
         }
 
@@ -48,7 +49,7 @@ class Cors:
         path: str = environ.get("PATH_INFO", "")
         if path[:1] != "/" or path[:2] == "//":
             path = "/" + path.lstrip("/")
-        return path.startswith(self._subtrees) or path in self._paths
+        return path.startswith(self.subtrees) or path in self.paths
 
     def preflight(self, request: Request) -> Response | None:
         """Answer a preflight for a route that exists; None leaves an OPTIONS request to Flask.
@@ -73,9 +74,9 @@ class Cors:
         if environ["REQUEST_METHOD"] == "OPTIONS" and _REQUEST_METHOD in environ:
             return self._preflight_answer(environ, answer)
         origin = environ.get("HTTP_ORIGIN")
-        if self._any_origin and origin is not None and origin != "null":
+        if self.any_origin and origin is not None and origin != "null":
             origin = ANY_ORIGIN
-        return self._to_origin.get(origin, self._to_others)
+        return self.to_origin.get(origin or "", self.to_others)
 
     def _preflight_answer(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
         """Give no permission for a method that the route lacks, or that no page may use."""
@@ -83,8 +84,8 @@ class Cors:
         origin = environ.get("HTTP_ORIGIN")
         if origin is None or origin == "null":
             return headers
-        allowed = ANY_ORIGIN if self._any_origin else origin
-        if allowed not in self._to_origin:
+        allowed = ANY_ORIGIN if self.any_origin else origin
+        if allowed not in self.to_origin:
             return headers
         headers.append((_ALLOW_ORIGIN, allowed))
         requested = environ[_REQUEST_METHOD]

@@ -16,14 +16,14 @@ import flask
 from flask import Response, after_this_request
 
 from . import limits
-from ._core import ROLES, Decision, Identity, Limit, parse_rates
+from ._core import ROLES, Decision, Identity, Limit, Visit, parse_rates
 from .audit import log_authenticated, log_refused
 from .context import (
     Denial,
-    Visit,
     current_request,
     identity_in,
     identity_of,
+    note_refusal,
     outcome_of,
     role_text,
     visit_of,
@@ -164,9 +164,9 @@ def admit() -> Identity | Refusal | Response:
 
 
 def _refuse(denial: Denial, identity: Identity | None) -> Refusal:
-    log_refused(
-        current_request(), denial.status, denial.message, denial.reason, denial.detail, identity
-    )
+    request = current_request()
+    note_refusal(request, denial.reason)
+    log_refused(request, denial.status, denial.message, denial.reason, denial.detail, identity)
     if request_denied.receivers:
         request_denied.send(
             current_app._get_current_object(),
@@ -211,7 +211,9 @@ def refuse_repeated_failure(visit: Visit) -> Refusal | None:
 def refuse_excess(decision: Decision, identity: Identity | None) -> Refusal:
     """Return the 429 of a request that a limit refused."""
     message = str(decision.rate)
-    log_refused(current_request(), 429, message, "rate_limit_exceeded", identity=identity)
+    request = current_request()
+    note_refusal(request, "rate_limit_exceeded")
+    log_refused(request, 429, message, "rate_limit_exceeded", identity=identity)
     if rate_limit_exceeded.receivers:
         app = current_app._get_current_object()
         rate_limit_exceeded.send(app, decision=decision, identity=identity)

@@ -1,8 +1,11 @@
 """Where answers leave an app: the headers of limits and CORS, and the 429 in place of a 401.
 
-This stands around `app.wsgi_app`, and not in an after_request hook, for two reasons. Every answer
+This stands around `app.wsgi_app`, and is no after_request hook, for two reasons. Every answer
 passes here, also one that no hook sees. And a header costs a tenth of what it costs on a Response,
 which checks and copies each of them several times.
+
+The core's `Edge` completes ordinary answers by itself, from what `Cors` has prepared. What is here
+says the same for all others: refusals, preflights, and answers that have such headers already.
 """
 
 from __future__ import annotations
@@ -10,55 +13,82 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ._core import Decision, fields_overlap
-from .context import Visit
+from ._core import AuditLog, Decision, Edge, Visit, fields_overlap
+from .audit import logger
 from .cors import Cors, HeaderList
 from .decorators import refuse_repeated_failure
+from .errors import ConfigurationError
 from .limits import ietf_headers
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from flask import Flask, Response
+    from flask import Flask
 
     from .state import AppState
 
 
-class Edge:
-    """The outermost layer of one app."""
+def edge_of(app: Flask, state: AppState, cors: Cors) -> Edge:
+    """Return the new outermost layer of an app.
+
+    :raises ConfigurationError: when the file of AUDIT_LOG cannot be opened.
+    """
+    path = state.settings.audit_log
+    prepared = not (cors.any_origin or state.settings.ratelimit_ietf_headers_enabled)
+    unusual = _Unusual(app, state, cors)
+    return Edge(
+        inner=app.wsgi_app,
+        state=state,
+        key=state.visit_key,
+        answer=unusual.answer,
+        exchange=unusual.exchange,
+        subtrees=cors.subtrees,
+        paths=cors.paths,
+        to_origin=cors.to_origin if prepared else None,  # None: `answer` is asked each time
+        to_others=cors.to_others,
+        audit_log=None if path is None else _opened(path),
+        tell=lambda news: logger.error("The audit log %s %s", path, news),
+        limit_fields=state.settings.ratelimit_headers_enabled,
+    )
+
+
+def _opened(path: str) -> AuditLog:
+    try:
+        return AuditLog(path)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"AUDIT_LOG cannot be opened: {error}") from None
+
+
+class _Unusual:
+    """What the core's edge asks of Python."""
 
     def __init__(self, app: Flask, state: AppState, cors: Cors) -> None:
         self._app = app
-        self._inner: WSGIApplication = app.wsgi_app
-        self._state = state
         self._cors = cors
         self._legacy = state.settings.ratelimit_headers_enabled
         self._ietf = state.settings.ratelimit_ietf_headers_enabled
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request (PEP 3333)."""
-        visit = environ[self._state.visit_key] = Visit(self._state)
-        cors = self._cors
-        instead: Response | None = None
+    def answer(
+        self, visit: Visit, status: str, headers: HeaderList, exc_info: Any
+    ) -> Callable[[bytes], object]:
+        """Complete an answer and send it: what start_response does (PEP 3333)."""
+        if status.startswith("401"):
+            refusal = refuse_repeated_failure(visit)
+            if refusal is not None:
+                visit.instead = self._app.make_response(refusal)
+                return _discard
+        added = self._cors.headers(visit.environ, headers) if self._cors.enabled else []
+        if visit.decision is not None:
+            added = added + self._limit_headers(visit, visit.decision)
+        return visit.send(status, merged(headers, added), exc_info)
 
-        def start(status: str, headers: HeaderList, *exc_info: Any) -> Callable[[bytes], object]:
-            nonlocal instead
-            if status.startswith("401"):
-                refusal = refuse_repeated_failure(visit)
-                if refusal is not None:
-                    instead = self._app.make_response(refusal)
-                    return _discard
-            added = cors.headers(environ, headers) if cors.enabled else []
-            if visit.decision is not None:
-                added = added + self._limit_headers(visit, visit.decision)
-            return start_response(status, merged(headers, added), *exc_info)
-
-        parts = self._inner(environ, start)
-        if instead is None:
-            return parts
+    def exchange(
+        self, parts: Iterable[bytes], visit: Visit, environ: dict[str, Any]
+    ) -> Iterable[bytes]:
+        """Send another answer than the app's, of which nothing was sent."""
         close = getattr(parts, "close", None)
         if close is not None:
             close()
-        return instead(environ, start)
+        instead, visit.instead = visit.instead, None
+        return parts if instead is None else instead(environ, visit)
 
     def _limit_headers(self, visit: Visit, decision: Decision) -> HeaderList:
         headers = decision.headers if self._legacy else []

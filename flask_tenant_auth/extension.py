@@ -2,7 +2,7 @@
 
 One hook before each request: its credentials are judged and its limits counted, in one step each.
 Nothing is refused there for bad credentials; that is the decorators' part, so a public view stays
-public. One layer around the app: the headers (`Edge`). What is made of one app is on that app
+public. One layer around the app: the headers (`edge_of`). What is made of one app is on that app
 (`AppState`).
 """
 
@@ -17,7 +17,7 @@ from .cli import auth_cli
 from .context import begin_visit, current_request, identity_of
 from .cors import Cors
 from .decorators import Refusal, count, public_route, rate_limit_exempt
-from .edge import Edge
+from .edge import edge_of
 from .errors import AuthError, ConfigurationError
 from .state import EXTENSION, AppState, state_of
 
@@ -58,7 +58,7 @@ class TenantAuth:
             state.limiter  # noqa: B018 - made before any worker forks, so that all share it
         cors = Cors(state.settings)
         app.before_request(_count_hook(app, state, cors))
-        app.wsgi_app = Edge(app, state, cors)  # type: ignore[method-assign]
+        app.wsgi_app = edge_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
         # Closer to AuthError than an app's handler of Exception or HTTPException.
         app.register_error_handler(AuthError, AuthError.get_response)

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps import TENANT, USER, bearer, make_app
+from flask_tenant_auth import verify_role, verify_tenant_context
 from flask_tenant_auth._core import AuditLog, Identity, now, return_to_present, travel
 
-TENANT = "6f0b1c2e-3d4a-4b5c-8d6e-7f8091a2b3c4"
-USER = "550e8400-e29b-41d4-a716-446655440000"
 SOMEBODY = Identity(TENANT, USER, "admin")
 LINE = ("GET", "/api/accounts", 200, SOMEBODY, "192.0.2.7", "curl/8.5", None)
 
@@ -201,3 +202,86 @@ class TestBadArguments:
     def test_a_wrong_number_of_them(self, path: Path, arguments: tuple[Any, ...]) -> None:
         with pytest.raises(TypeError, match="7 arguments"):
             AuditLog(str(path)).write(*arguments)
+
+
+class TestAuditLogOfAnApp:
+    @pytest.fixture
+    def app(self, path: Path) -> Flask:
+        app = make_app(AUDIT_LOG=str(path), AUTH_FAILURE_LIMIT="1 per minute")
+        app.get("/public")(lambda: "in")
+        app.get("/api/x", endpoint="x")(verify_tenant_context(lambda: "in"))
+        app.get("/admin", endpoint="admin")(verify_role("admin")(lambda: "in"))
+        app.get("/broken", endpoint="broken")(verify_tenant_context(lambda: 1 / 0))
+        return app
+
+    def test_every_answer_is_on_record(self, app: Flask, path: Path) -> None:
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        client = app.test_client()
+        client.get("/public")
+        client.get("/api/x", headers=bearer())
+        client.get("/admin", headers=bearer())
+        client.get("/broken", headers=bearer())
+        client.get("/nowhere")
+        for _ in range(2):
+            client.get("/api/x", headers={"Authorization": "Bearer a.b.c"})
+        written = [(line["endpoint"], line["status"], line["reason"]) for line in lines(path)]
+        assert written == [
+            ("/public", 200, None),
+            ("/api/x", 200, None),
+            ("/admin", 403, "role_insufficient"),
+            ("/broken", 500, None),
+            ("/nowhere", 404, None),
+            ("/api/x", 401, "base64url_invalid"),
+            ("/api/x", 429, "rate_limit_exceeded"),
+        ]
+        assert [line["user_id"] for line in lines(path)[:2]] == [None, USER]
+
+    def test_who_it_was_is_told_of_those_who_were_let_in(self, app: Flask, path: Path) -> None:
+        headers = bearer(role="admin") | {"User-Agent": "B\u00e4r/1".encode().decode("latin-1")}
+        app.test_client().get("/admin", headers=headers)
+        (line,) = lines(path)
+        del line["time"]
+        assert line == {
+            "method": "GET",
+            "endpoint": "/admin",
+            "status": 200,
+            "user_id": USER,
+            "tenant_id": TENANT,
+            "role": "admin",
+            "ip": "127.0.0.1",
+            "user_agent": "B\u00e4r/1",
+            "reason": None,
+        }
+
+    def test_no_token_and_no_query_gets_there(self, app: Flask, path: Path) -> None:
+        app.test_client().get("/api/x?token=secret", headers=bearer())
+        assert "secret" not in path.read_text()
+        assert bearer()["Authorization"][7:20] not in path.read_text()
+
+    def test_rotation_under_a_running_app(self, app: Flask, path: Path) -> None:
+        client = app.test_client()
+        client.get("/public")
+        moved = path.rename(path.with_suffix(".1"))
+        try:
+            travel(0, 1.1)
+            client.get("/public")
+        finally:
+            return_to_present()
+        assert (len(lines(moved)), len(lines(path))) == (1, 1)
+
+    def test_a_file_that_cannot_be_opened_stops_the_app(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="AUDIT_LOG cannot be opened"):
+            make_app(AUDIT_LOG=str(tmp_path / "none" / "log"))
+
+    if sys.platform == "linux":
+
+        def test_a_full_disk_is_no_error_for_the_client(
+            self, caplog: pytest.LogCaptureFixture
+        ) -> None:
+            app = make_app(AUDIT_LOG="/dev/full")
+            app.get("/")(lambda: "in")
+            client = app.test_client()
+            assert [client.get("/").status_code for _ in range(3)] == [200] * 3
+            errors = [each for each in caplog.records if each.levelname == "ERROR"]
+            assert len(errors) == 1
+            assert "No space left on device" in errors[0].getMessage()

@@ -1,7 +1,6 @@
 #include "functions.h"
 
 #include <math.h>
-#include <stdbool.h>
 
 #include "../core/clock.h"
 #include "../core/uuid.h"
@@ -72,73 +71,11 @@ return_to_present(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* The name of the i-th (name, value) pair of a list; NULL with an exception
- * set for anything else. Borrowed. */
-static PyObject *
-field_name(PyObject *list, Py_ssize_t i)
-{
-    PyObject *pair = PyList_GET_ITEM(list, i);
-    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 ||
-        !PyUnicode_Check(PyTuple_GET_ITEM(pair, 0))) {
-        PyErr_SetString(PyExc_TypeError,
-                        "headers must be lists of (str, str) tuples");
-        return NULL;
-    }
-    return PyTuple_GET_ITEM(pair, 0);
-}
-
-/* Field names are ASCII in any case (RFC 9110, section 5.1). */
-static bool
-same_name(PyObject *a, PyObject *b)
-{
-    Py_ssize_t length = PyUnicode_GET_LENGTH(a);
-    if (length != PyUnicode_GET_LENGTH(b) || !PyUnicode_IS_ASCII(a) ||
-        !PyUnicode_IS_ASCII(b)) {
-        return false;
-    }
-    return PyOS_strnicmp((const char *)PyUnicode_1BYTE_DATA(a),
-                         (const char *)PyUnicode_1BYTE_DATA(b), length) == 0;
-}
-
-PyDoc_STRVAR(
-    fields_overlap_doc,
-    "fields_overlap(headers, others, /)\n--\n\n"
-    "Whether two lists of (name, value) pairs, as WSGI has them, have\n"
-    "a name in common.");
-
-static PyObject *
-fields_overlap(PyObject *Py_UNUSED(module), PyObject *const *args,
-               Py_ssize_t count)
-{
-    if (count != 2 || !PyList_Check(args[0]) || !PyList_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "fields_overlap takes two lists");
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(args[0]); i++) {
-        PyObject *name = field_name(args[0], i);
-        if (name == NULL) {
-            return NULL;
-        }
-        for (Py_ssize_t j = 0; j < PyList_GET_SIZE(args[1]); j++) {
-            PyObject *other = field_name(args[1], j);
-            if (other == NULL) {
-                return NULL;
-            }
-            if (same_name(name, other)) {
-                Py_RETURN_TRUE;
-            }
-        }
-    }
-    Py_RETURN_FALSE;
-}
-
 static PyMethodDef functions[] = {
     {"is_valid_uuid", is_valid_uuid, METH_O, is_valid_uuid_doc},
     {"now", now, METH_NOARGS, now_doc},
     {"travel", (PyCFunction)(void (*)(void))travel,
      METH_VARARGS | METH_KEYWORDS, travel_doc},
-    {"fields_overlap", (PyCFunction)(void (*)(void))fields_overlap,
-     METH_FASTCALL, fields_overlap_doc},
     {"return_to_present", return_to_present, METH_NOARGS, return_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -2,9 +2,11 @@
 #include "state.h"
 
 #include "credentials.h"
+#include "fields.h"
 #include "functions.h"
 #include "type_audit_log.h"
 #include "type_decision.h"
+#include "type_edge.h"
 #include "type_identity.h"
 #include "type_key.h"
 #include "type_keyring.h"
@@ -12,13 +14,15 @@
 #include "type_limiter.h"
 #include "type_rate.h"
 #include "type_rejection.h"
+#include "type_visit.h"
 
 /* Each adds its part to the module. */
 static int (*const parts[])(PyObject *module) = {
     fta_add_functions, fta_add_credentials, fta_add_identity,
     fta_add_rejection, fta_add_key,         fta_add_keyring,
     fta_add_audit_log, fta_add_rate,        fta_add_limit,
-    fta_add_limiter,   fta_add_decision,
+    fta_add_limiter,   fta_add_decision,    fta_add_fields,
+    fta_add_visit,     fta_add_edge,
 };
 
 static int

@@ -17,6 +17,11 @@
     X(PyTypeObject, limiter_type)                                              \
     X(PyTypeObject, rate_type)                                                 \
     X(PyTypeObject, rejection_type)                                            \
+    X(PyTypeObject, edge_type)                                                 \
+    X(PyTypeObject, visit_type)                                                \
+    X(PyObject, environ_names)     /* a tuple of str, see type_visit.h */      \
+    X(PyObject, no_fields)         /* an empty list, never changed */          \
+    X(PyObject, nothing)           /* an empty tuple */                        \
     X(PyObject, limit_field_names) /* a tuple of str */                        \
     X(PyObject, rejections) /* a tuple in the order of FTA_REJECTION_LIST */   \
     X(PyObject, roles)      /* a tuple of str in the order of FTA_ROLE_LIST */

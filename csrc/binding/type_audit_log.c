@@ -1,5 +1,7 @@
 #include "type_audit_log.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <structmember.h>
 
 #include "convert.h"
@@ -79,13 +81,63 @@ sentence(const fta_audit_outcome *outcome)
     Py_RETURN_NONE;
 }
 
-/* The arguments of write, in their order. */
-enum { METHOD, ENDPOINT, STATUS, IDENTITY, ADDRESS, USER_AGENT, REASON, COUNT };
+/* A text as it came over the wire; absent for NULL and None. */
+static bool
+read_octets(PyObject *value, const char *name, fta_text *out, PyObject **holder)
+{
+    return value == NULL || Py_IsNone(value) ||
+           fta_octets_from_object(value, name, out, holder);
+}
 
-static const char *const names[COUNT] = {
-    "method",  "endpoint",   "status", "identity",
-    "address", "user_agent", "reason",
-};
+static bool
+read_identity(const fta_state *state, PyObject *value, fta_audit_entry *entry)
+{
+    if (value == NULL || Py_IsNone(value)) {
+        return true;
+    }
+    const fta_identity *identity = fta_identity_of(state, value);
+    if (identity == NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "identity must be Identity or None, not %.100s",
+                     Py_TYPE(value)->tp_name);
+        return false;
+    }
+    const char *role = fta_role_text(identity->role);
+    entry->role = (fta_text){role, strlen(role)};
+    entry->tenant_id = &identity->tenant_id;
+    entry->user_id = &identity->user_id;
+    return true;
+}
+
+PyObject *
+fta_audit_log_tell(const fta_state *state, PyObject *audit_log_object,
+                   const fta_audit_request *request)
+{
+    enum { TEXTS = 5 };
+    fta_audit_log *log = ((audit_log *)audit_log_object)->log;
+    fta_audit_entry entry = {.http_status = request->status};
+    PyObject *holders[TEXTS] = {NULL};
+    PyObject *result = NULL;
+
+    if (read_octets(request->method, "method", &entry.method, &holders[0]) &&
+        read_octets(request->endpoint, "endpoint", &entry.endpoint,
+                    &holders[1]) &&
+        read_octets(request->address, "address", &entry.address, &holders[2]) &&
+        read_octets(request->user_agent, "user_agent", &entry.user_agent,
+                    &holders[3]) &&
+        read_octets(request->reason, "reason", &entry.reason, &holders[4]) &&
+        read_identity(state, request->identity, &entry)) {
+        fta_audit_outcome outcome;
+        Py_BEGIN_ALLOW_THREADS
+        outcome = fta_audit_log_write(log, &entry);
+        Py_END_ALLOW_THREADS
+        result = sentence(&outcome);
+    }
+    for (int i = 0; i < TEXTS; i++) {
+        Py_XDECREF(holders[i]);
+    }
+    return result;
+}
 
 PyDoc_STRVAR(write_doc,
              "write($self, method, endpoint, status, identity, address,\n"
@@ -99,56 +151,25 @@ PyDoc_STRVAR(write_doc,
 static PyObject *
 audit_log_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    const fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    fta_audit_log *log = ((audit_log *)self)->log;
-    fta_audit_entry entry = {0};
-    fta_audit_outcome outcome;
-    fta_text *const texts[COUNT] = {
-        [METHOD] = &entry.method,         [ENDPOINT] = &entry.endpoint,
-        [ADDRESS] = &entry.address,       [REASON] = &entry.reason,
-        [USER_AGENT] = &entry.user_agent,
-    };
-    PyObject *holders[COUNT] = {NULL};
-    PyObject *result = NULL;
-
-    if (count != COUNT) {
-        PyErr_Format(PyExc_TypeError, "write takes %d arguments, not %zd",
-                     (int)COUNT, count);
-        goto done;
+    if (count != 7) {
+        return PyErr_Format(PyExc_TypeError, "write takes 7 arguments, not %zd",
+                            count);
     }
-    for (int i = 0; i < COUNT; i++) {
-        if (texts[i] != NULL && args[i] != Py_None &&
-            !fta_octets_from_object(args[i], names[i], texts[i], &holders[i])) {
-            goto done;
-        }
-    }
-    long status = PyLong_AsLong(args[STATUS]);
+    long status = PyLong_AsLong(args[2]);
     if (status == -1 && PyErr_Occurred()) {
-        goto done;
+        return NULL;
     }
-    entry.http_status = status >= 0 && status <= 999 ? (int)status : 0;
-    if (args[IDENTITY] != Py_None) {
-        const fta_identity *identity = fta_identity_of(state, args[IDENTITY]);
-        if (identity == NULL) {
-            PyErr_Format(PyExc_TypeError,
-                         "identity must be Identity or None, not %.100s",
-                         Py_TYPE(args[IDENTITY])->tp_name);
-            goto done;
-        }
-        const char *role = fta_role_text(identity->role);
-        entry.role = (fta_text){role, strlen(role)};
-        entry.tenant_id = &identity->tenant_id;
-        entry.user_id = &identity->user_id;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    outcome = fta_audit_log_write(log, &entry);
-    Py_END_ALLOW_THREADS
-    result = sentence(&outcome);
-done:
-    for (int i = 0; i < COUNT; i++) {
-        Py_XDECREF(holders[i]);
-    }
-    return result;
+    const fta_audit_request request = {
+        .method = args[0],
+        .endpoint = args[1],
+        .status = status >= 0 && status <= 999 ? (int)status : 0,
+        .identity = args[3],
+        .address = args[4],
+        .user_agent = args[5],
+        .reason = args[6],
+    };
+    return fta_audit_log_tell(PyType_GetModuleState(Py_TYPE(self)), self,
+                              &request);
 }
 
 PyDoc_STRVAR(reopen_doc,

@@ -6,4 +6,20 @@
 
 int fta_add_audit_log(PyObject *module);
 
+/* What a line is about. All are Borrowed; NULL or None: not known. */
+typedef struct fta_audit_request {
+    PyObject *method;
+    PyObject *endpoint;
+    PyObject *address;
+    PyObject *user_agent;
+    PyObject *identity;
+    PyObject *reason;
+    int status;
+} fta_audit_request;
+
+/* Writes a line into an AuditLog. A new reference to None, or to a sentence
+ * for the log when the disk begins or ceases to take lines. */
+PyObject *fta_audit_log_tell(const fta_state *state, PyObject *audit_log,
+                             const fta_audit_request *request);
+
 #endif

@@ -90,10 +90,8 @@ field(PyObject *name, unsigned long long value)
 
 /* In the order of the names in the module's state. */
 static PyObject *
-get_headers(PyObject *object, void *Py_UNUSED(closure))
+make_fields(const fta_state *state, const decision *self)
 {
-    const decision *self = (const decision *)object;
-    const fta_state *state = PyType_GetModuleState(Py_TYPE(object));
     const unsigned long long values[] = {
         self->limit,
         self->remaining,
@@ -110,6 +108,29 @@ get_headers(PyObject *object, void *Py_UNUSED(closure))
         }
     }
     return list;
+}
+
+static PyObject *
+get_headers(PyObject *self, void *Py_UNUSED(closure))
+{
+    return make_fields(PyType_GetModuleState(Py_TYPE(self)),
+                       (const decision *)self);
+}
+
+bool
+fta_decision_is_plain(const fta_state *state, PyObject *object)
+{
+    return object == NULL || Py_IsNone(object) ||
+           (Py_IS_TYPE(object, state->decision_type) &&
+            ((const decision *)object)->allowed);
+}
+
+PyObject *
+fta_decision_fields(const fta_state *state, PyObject *object)
+{
+    return object == NULL || Py_IsNone(object)
+               ? Py_NewRef(state->no_fields)
+               : make_fields(state, (const decision *)object);
 }
 
 static PyObject *

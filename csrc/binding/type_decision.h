@@ -4,6 +4,8 @@
 
 #include "state.h"
 
+#include <stdbool.h>
+
 #include "../core/limiter.h"
 
 int fta_add_decision(PyObject *module);
@@ -11,5 +13,12 @@ int fta_add_decision(PyObject *module);
 /* A new Decision. rate is the Rate that decides, or None. */
 PyObject *fta_decision_new(fta_state *state, fta_store store,
                            const fta_verdict *verdict, PyObject *rate);
+
+/* Whether it is a Decision that lets the request pass, or none. */
+bool fta_decision_is_plain(const fta_state *state, PyObject *object);
+
+/* A list of the X-RateLimit fields of a plain one; a new reference, not to be
+ * changed. */
+PyObject *fta_decision_fields(const fta_state *state, PyObject *object);
 
 #endif

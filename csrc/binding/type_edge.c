@@ -1,0 +1,183 @@
+#include "type_edge.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+#include "type_audit_log.h"
+#include "type_visit.h"
+
+/* Every owned reference of an edge, once. */
+#define EDGE_LIST(X)                                                           \
+    X(inner)                                                                   \
+    X(state)                                                                   \
+    X(key)                                                                     \
+    X(answer)                                                                  \
+    X(exchange)                                                                \
+    X(subtrees)                                                                \
+    X(paths)                                                                   \
+    X(to_origin)                                                               \
+    X(to_others)                                                               \
+    X(audit_log)                                                               \
+    X(tell)
+
+static int
+edge_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    fta_edge *self = (fta_edge *)object;
+    Py_VISIT(Py_TYPE(object));
+#define X(name) Py_VISIT(self->name);
+    EDGE_LIST(X)
+#undef X
+    return 0;
+}
+
+static int
+edge_clear(PyObject *object)
+{
+    fta_edge *self = (fta_edge *)object;
+#define X(name) Py_CLEAR(self->name);
+    EDGE_LIST(X)
+#undef X
+    return 0;
+}
+
+static void
+edge_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)edge_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Takes the visit out of environ, if it is still there: the two would keep
+ * each other alive. */
+static int
+leave(fta_edge *self, PyObject *environ, PyObject *visit)
+{
+    PyObject *there = PyDict_GetItemWithError(environ, self->key);
+    if (there == visit) {
+        return PyDict_DelItem(environ, self->key);
+    }
+    return there == NULL && PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *
+edge_call(PyObject *object, PyObject *const *args, size_t nargsf,
+          PyObject *keywords)
+{
+    fta_edge *self = (fta_edge *)object;
+    PyObject *parts = NULL;
+    if (PyVectorcall_NARGS(nargsf) != 2 || keywords != NULL ||
+        !PyDict_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "a WSGI application takes environ, a "
+                                         "dict, and start_response");
+        return NULL;
+    }
+    PyObject *environ = args[0];
+    PyObject *visit = fta_visit_begin(PyType_GetModuleState(Py_TYPE(object)),
+                                      self, environ, args[1]);
+    if (visit == NULL || PyDict_SetItem(environ, self->key, visit) < 0) {
+        goto done;
+    }
+    PyObject *inner_args[] = {environ, visit};
+    parts = PyObject_Vectorcall(self->inner, inner_args, 2, NULL);
+    if (parts == NULL) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        if (leave(self, environ, visit) < 0) {
+            PyErr_Clear();
+        }
+        PyErr_Restore(type, value, traceback);
+    } else if (leave(self, environ, visit) < 0) {
+        Py_CLEAR(parts);
+    } else if (((fta_visit *)visit)->instead != NULL &&
+               !Py_IsNone(((fta_visit *)visit)->instead)) {
+        Py_SETREF(parts, PyObject_CallFunctionObjArgs(self->exchange, parts,
+                                                      visit, environ, NULL));
+    }
+done:
+    Py_XDECREF(visit);
+    return parts;
+}
+
+static PyObject *
+edge_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {
+        "inner",    "state",        "key",       "answer",    "exchange",
+        "subtrees", "paths",        "to_origin", "to_others", "audit_log",
+        "tell",     "limit_fields", NULL};
+    fta_state *state = PyType_GetModuleState(type);
+    fta_edge found = {0};
+    int limit_fields = 0;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "$OOUOOO!O!OO!OOp:Edge", keywords, &found.inner,
+            &found.state, &found.key, &found.answer, &found.exchange,
+            &PyTuple_Type, &found.subtrees, &PyFrozenSet_Type, &found.paths,
+            &found.to_origin, &PyList_Type, &found.to_others, &found.audit_log,
+            &found.tell, &limit_fields)) {
+        return NULL;
+    }
+    if ((!Py_IsNone(found.to_origin) && !PyDict_CheckExact(found.to_origin)) ||
+        (!Py_IsNone(found.audit_log) &&
+         !Py_IS_TYPE(found.audit_log, state->audit_log_type))) {
+        PyErr_SetString(PyExc_TypeError, "to_origin must be dict or None, and "
+                                         "audit_log AuditLog or None");
+        return NULL;
+    }
+    fta_edge *self = (fta_edge *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->call = edge_call;
+#define X(name) self->name = Py_NewRef(found.name);
+        EDGE_LIST(X)
+#undef X
+        self->limit_fields = (char)limit_fields;
+    }
+    return (PyObject *)self;
+}
+
+static PyMemberDef edge_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(fta_edge, call), READONLY,
+     NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(edge_doc,
+             "Edge(*, inner, state, key, answer, exchange, subtrees, paths,\n"
+             "     to_origin, to_others, audit_log, tell, limit_fields)\n"
+             "--\n\n"
+             "A WSGI application around another: it adds fields to answers\n"
+             "and writes the audit log. See edge.py for what each argument\n"
+             "is.");
+
+static PyType_Slot edge_slots[] = {
+    {Py_tp_doc, (void *)edge_doc},
+    {Py_tp_new, (void *)edge_new},
+    {Py_tp_call, (void *)PyVectorcall_Call},
+    {Py_tp_traverse, (void *)edge_traverse},
+    {Py_tp_clear, (void *)edge_clear},
+    {Py_tp_dealloc, (void *)edge_dealloc},
+    {Py_tp_members, (void *)edge_members},
+    {0, NULL},
+};
+
+static PyType_Spec edge_spec = {
+    .name = "flask_tenant_auth._core.Edge",
+    .basicsize = sizeof(fta_edge),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
+             Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = edge_slots,
+};
+
+int
+fta_add_edge(PyObject *module)
+{
+    fta_state *state = fta_state_of_module(module);
+    state->edge_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &edge_spec, NULL);
+    return state->edge_type == NULL
+               ? -1
+               : PyModule_AddType(module, state->edge_type);
+}
