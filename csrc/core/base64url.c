@@ -5,27 +5,69 @@
 static const char url_alphabet[] = COMMON "-_";
 static const char plain_alphabet[] = COMMON "+/";
 
-/* Value of a character with the bit VALID set; 0 for a foreign one, so that
- * the AND over many characters keeps VALID only if all of them have it. */
-#define VALID 0x40u
-#define V(character, value) [character] = VALID | (value)
+/* X(character, value) of what both alphabets share. */
 #define COMMON_VALUES                                                          \
-    V('A', 0), V('B', 1), V('C', 2), V('D', 3), V('E', 4), V('F', 5),          \
-        V('G', 6), V('H', 7), V('I', 8), V('J', 9), V('K', 10), V('L', 11),    \
-        V('M', 12), V('N', 13), V('O', 14), V('P', 15), V('Q', 16),            \
-        V('R', 17), V('S', 18), V('T', 19), V('U', 20), V('V', 21),            \
-        V('W', 22), V('X', 23), V('Y', 24), V('Z', 25), V('a', 26),            \
-        V('b', 27), V('c', 28), V('d', 29), V('e', 30), V('f', 31),            \
-        V('g', 32), V('h', 33), V('i', 34), V('j', 35), V('k', 36),            \
-        V('l', 37), V('m', 38), V('n', 39), V('o', 40), V('p', 41),            \
-        V('q', 42), V('r', 43), V('s', 44), V('t', 45), V('u', 46),            \
-        V('v', 47), V('w', 48), V('x', 49), V('y', 50), V('z', 51),            \
-        V('0', 52), V('1', 53), V('2', 54), V('3', 55), V('4', 56),            \
-        V('5', 57), V('6', 58), V('7', 59), V('8', 60), V('9', 61)
+    X('A', 0)                                                                  \
+    X('B', 1)                                                                  \
+    X('C', 2)                                                                  \
+    X('D', 3)                                                                  \
+    X('E', 4) X('F', 5) X('G', 6) X('H', 7) X('I', 8) X('J', 9) X('K', 10)     \
+        X('L', 11) X('M', 12) X('N', 13) X('O', 14) X('P', 15) X('Q', 16)      \
+            X('R', 17) X('S', 18) X('T', 19) X('U', 20) X('V', 21) X('W', 22)  \
+                X('X', 23) X('Y', 24) X('Z', 25) X('a', 26) X('b', 27)         \
+                    X('c', 28) X('d', 29) X('e', 30) X('f', 31) X('g', 32)     \
+                        X('h', 33) X('i', 34) X('j', 35) X('k', 36) X('l', 37) \
+                            X('m', 38) X('n', 39) X('o', 40) X('p', 41)        \
+                                X('q', 42) X('r', 43) X('s', 44) X('t', 45)    \
+                                    X('u', 46) X('v', 47) X('w', 48)           \
+                                        X('x', 49) X('y', 50) X('z', 51)       \
+                                            X('0', 52) X('1', 53) X('2', 54)   \
+                                                X('3', 55) X('4', 56)          \
+                                                    X('5', 57) X('6', 58)      \
+                                                        X('7', 59) X('8', 60)  \
+                                                            X('9', 61)
 
-static const uint8_t url_values[256] = {COMMON_VALUES, V('-', 62), V('_', 63)};
-static const uint8_t plain_values[256] = {COMMON_VALUES, V('+', 62),
-                                          V('/', 63)};
+/* A value in its place among four, and a bit that says that it is one: four of
+ * these added up have the bit ALL_VALID only if none of them is 0, a foreign
+ * character. */
+#define ONE_VALID ((uint32_t)1 << 26)
+#define ALL_VALID ((uint32_t)1 << 28)
+#define AT(character, value, place)                                            \
+    [character] = ONE_VALID | (uint32_t)(value) << (18 - 6 * (place)),
+
+typedef struct values {
+    uint32_t at[4][256];
+} values;
+
+static const values url_values = {{
+#define X(character, value) AT(character, value, 0)
+    {COMMON_VALUES X('-', 62) X('_', 63)},
+#undef X
+#define X(character, value) AT(character, value, 1)
+    {COMMON_VALUES X('-', 62) X('_', 63)},
+#undef X
+#define X(character, value) AT(character, value, 2)
+    {COMMON_VALUES X('-', 62) X('_', 63)},
+#undef X
+#define X(character, value) AT(character, value, 3)
+    {COMMON_VALUES X('-', 62) X('_', 63)},
+#undef X
+}};
+
+static const values plain_values = {{
+#define X(character, value) AT(character, value, 0)
+    {COMMON_VALUES X('+', 62) X('/', 63)},
+#undef X
+#define X(character, value) AT(character, value, 1)
+    {COMMON_VALUES X('+', 62) X('/', 63)},
+#undef X
+#define X(character, value) AT(character, value, 2)
+    {COMMON_VALUES X('+', 62) X('/', 63)},
+#undef X
+#define X(character, value) AT(character, value, 3)
+    {COMMON_VALUES X('+', 62) X('/', 63)},
+#undef X
+}};
 
 static size_t
 encode(const char alphabet[65], const uint8_t *data, size_t size, char *out)
@@ -51,35 +93,33 @@ encode(const char alphabet[65], const uint8_t *data, size_t size, char *out)
 }
 
 static bool
-decode(const uint8_t values[256], const char *text, size_t length, uint8_t *out)
+decode(const values *table, const char *text, size_t length, uint8_t *out)
 {
     const uint8_t *in = (const uint8_t *)text;
-    uint32_t all = VALID;
+    uint32_t valid = ALL_VALID;
     for (; length >= 4; in += 4, length -= 4, out += 3) {
-        uint32_t a = values[in[0]], b = values[in[1]];
-        uint32_t c = values[in[2]], d = values[in[3]];
-        all &= a & b & c & d;
-        uint32_t bits =
-            (a & 63) << 18 | (b & 63) << 12 | (c & 63) << 6 | (d & 63);
-        out[0] = (uint8_t)(bits >> 16);
-        out[1] = (uint8_t)(bits >> 8);
-        out[2] = (uint8_t)bits;
+        uint32_t sum = table->at[0][in[0]] + table->at[1][in[1]] +
+                       table->at[2][in[2]] + table->at[3][in[3]];
+        valid &= sum;
+        out[0] = (uint8_t)(sum >> 16);
+        out[1] = (uint8_t)(sum >> 8);
+        out[2] = (uint8_t)sum;
     }
     if (length == 0) {
-        return all != 0;
+        return valid != 0;
     }
     if (length == 1) {
         return false;
     }
-    uint32_t a = values[in[0]], b = values[in[1]];
-    uint32_t c = length == 3 ? values[in[2]] : VALID;
-    all &= a & b & c;
-    out[0] = (uint8_t)((a & 63) << 2 | (b & 63) >> 4);
-    if (length == 2) {
-        return all != 0 && (b & 15) == 0;
+    uint32_t sum = table->at[0][in[0]] + table->at[1][in[1]] + ONE_VALID;
+    sum += length == 3 ? table->at[2][in[2]] : ONE_VALID;
+    valid &= sum;
+    out[0] = (uint8_t)(sum >> 16);
+    if (length == 3) {
+        out[1] = (uint8_t)(sum >> 8);
     }
-    out[1] = (uint8_t)((b & 15) << 4 | (c & 63) >> 2);
-    return all != 0 && (c & 3) == 0;
+    uint32_t unused = length == 3 ? 0xFF : 0xFFFF;
+    return valid != 0 && (sum & unused) == 0;
 }
 
 size_t
@@ -97,11 +137,11 @@ fta_base64_encode(const uint8_t *data, size_t size, char *out)
 bool
 fta_base64url_decode(const char *text, size_t length, uint8_t *out)
 {
-    return decode(url_values, text, length, out);
+    return decode(&url_values, text, length, out);
 }
 
 bool
 fta_base64_decode(const char *text, size_t length, uint8_t *out)
 {
-    return decode(plain_values, text, length, out);
+    return decode(&plain_values, text, length, out);
 }

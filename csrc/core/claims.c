@@ -111,7 +111,7 @@ match_audience(reading *found, fta_text audience)
     }
 }
 
-/* The value, or the first event of the value, of a claim at the top level. */
+/* A claim and its value, or the value's first event. */
 static fta_status
 read_claim(reading *found, claim which, const fta_json_event *event)
 {
@@ -194,56 +194,78 @@ judge(const reading *found, double now)
                                                            : FTA_OK;
 }
 
+/* The elements of an audience; sets wrong if one is not a string. */
 static fta_status
-read_events(fta_json *reader, reading *found, const fta_json_sink *sink)
+read_audiences(fta_json *reader, reading *found, const fta_json_sink *sink,
+               fta_status *wrong)
 {
-    unsigned depth = 0;
-    claim current = OTHER;
-    /* The first wrong claim is kept until the end: a payload that is no JSON
-     * at all is reported as that. */
-    fta_status wrong = FTA_OK;
     for (;;) {
         fta_json_event event;
-        fta_status status = fta_json_next(reader, &event);
+        fta_status status = fta_json_next_to(reader, sink, &event);
+        if (status != FTA_OK || event.kind == FTA_JSON_ARRAY_END) {
+            return status;
+        }
+        if (event.kind == FTA_JSON_STRING) {
+            match_audience(found, event.text);
+            continue;
+        }
+        *wrong = FTA_AUD_INVALID;
+        if (event.kind == FTA_JSON_OBJECT || event.kind == FTA_JSON_ARRAY) {
+            status = fta_json_leave(reader, sink);
+        }
         if (status != FTA_OK) {
             return status;
         }
-        if (event.kind == FTA_JSON_END) {
-            return wrong;
+    }
+}
+
+/* A member of the payload, whose name is event; sets wrong if it is a claim
+ * with a wrong value. */
+static fta_status
+read_member(fta_json *reader, reading *found, const fta_json_sink *sink,
+            fta_json_event *event, fta_status *wrong)
+{
+    claim which = claim_of(event->text);
+    fta_status status = fta_json_next_to(reader, sink, event);
+    if (status != FTA_OK) {
+        return status;
+    }
+    *wrong = read_claim(found, which, event);
+    if (event->kind == FTA_JSON_ARRAY && which == AUD) {
+        return read_audiences(reader, found, sink, wrong);
+    }
+    if (event->kind == FTA_JSON_OBJECT || event->kind == FTA_JSON_ARRAY) {
+        return fta_json_leave(reader, sink);
+    }
+    return FTA_OK;
+}
+
+static fta_status
+read_payload(fta_json *reader, reading *found, const fta_json_sink *sink)
+{
+    /* The first wrong claim is told at the end: a payload that is no JSON at
+     * all is told as that. */
+    fta_status first_wrong = FTA_OK;
+    fta_json_event event;
+    fta_status status = fta_json_next_to(reader, sink, &event);
+    if (status == FTA_OK && event.kind != FTA_JSON_OBJECT) {
+        return FTA_JSON_NOT_OBJECT;
+    }
+    while (status == FTA_OK) {
+        status = fta_json_next_to(reader, sink, &event);
+        if (status != FTA_OK || event.kind == FTA_JSON_OBJECT_END) {
+            break;
         }
-        if (depth == 0 && event.kind != FTA_JSON_OBJECT) {
-            return FTA_JSON_NOT_OBJECT;
-        }
-        if (sink != NULL && !sink->accept(sink->context, &event)) {
-            return FTA_STOPPED;
-        }
-        if (event.kind == FTA_JSON_OBJECT_END ||
-            event.kind == FTA_JSON_ARRAY_END) {
-            depth--;
-            continue;
-        }
-        status = FTA_OK;
-        if (depth == 1) {
-            if (event.kind == FTA_JSON_NAME) {
-                current = claim_of(event.text);
-            } else {
-                status = read_claim(found, current, &event);
-            }
-        } else if (depth == 2 && current == AUD) {
-            /* An element of the array, whose first event told its kind. */
-            if (event.kind == FTA_JSON_STRING) {
-                match_audience(found, event.text);
-            } else {
-                status = FTA_AUD_INVALID;
-            }
-        }
-        if (wrong == FTA_OK) {
-            wrong = status;
-        }
-        if (event.kind == FTA_JSON_OBJECT || event.kind == FTA_JSON_ARRAY) {
-            depth++;
+        fta_status wrong = FTA_OK;
+        status = read_member(reader, found, sink, &event, &wrong);
+        if (first_wrong == FTA_OK) {
+            first_wrong = wrong;
         }
     }
+    if (status == FTA_OK) {
+        status = fta_json_next(reader, &event); /* FTA_JSON_END, or too much */
+    }
+    return status == FTA_OK ? first_wrong : status;
 }
 
 fta_status
@@ -254,7 +276,7 @@ fta_claims_read(char *payload, size_t size, const fta_claim_rules *rules,
     reading found = {.rules = rules};
     fta_json reader;
     fta_json_start(&reader, payload, size, seed);
-    fta_status status = read_events(&reader, &found, sink);
+    fta_status status = read_payload(&reader, &found, sink);
     fta_json_finish(&reader);
     if (status == FTA_OK) {
         status = judge(&found, now);

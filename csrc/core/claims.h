@@ -39,17 +39,11 @@ typedef struct fta_claim_rules {
     double leeway;             /* seconds, for exp and nbf */
 } fta_claim_rules;
 
-/* Sees every event of the payload, FTA_JSON_END excepted; false stops the
- * reading with FTA_STOPPED. What it built counts only if the reading of the
- * claims ends with FTA_OK. */
-typedef struct fta_json_sink {
-    bool (*accept)(void *context, const fta_json_event *event);
-    void *context;
-} fta_json_sink;
-
-/* Reads the payload, which is changed by it. sink may be NULL; now is in
- * seconds since 1970. A token that is expired and wrong in another way is
- * reported as wrong in the other way. out is written only on success. */
+/* Reads the payload, which is changed by it; now is in seconds since 1970. The
+ * sink, which may be NULL, sees every event but FTA_JSON_END, and what it built
+ * counts only if this ends with FTA_OK. A token that is expired and wrong in
+ * another way is reported as wrong in the other way. out is written only on
+ * success. */
 fta_status fta_claims_read(char *payload, size_t size,
                            const fta_claim_rules *rules,
                            const fta_json_seed *seed, double now,

@@ -26,7 +26,6 @@ fta_json_start(fta_json *reader, char *text, size_t length,
     reader->seed = seed;
     reader->expected = VALUE;
     reader->depth = 0;
-    reader->is_object = 0;
     reader->objects = 0;
     reader->name_count = 0;
     reader->slot_mask = 0;
@@ -88,29 +87,62 @@ fta_json_hash(const fta_json_seed *seed, uint64_t domain, const void *data,
     return v0 ^ v1 ^ v2 ^ v3;
 }
 
-static uint32_t
-hash_name(const fta_json_seed *seed, const fta_json_name *name)
+/* The names of all open objects lie in one array, those of the innermost at
+ * its end. An object of up to FEW names compares each new name with the others;
+ * a larger one has all of its names in the table. */
+#define FEW 8
+
+/* Gets the table, and a larger array with it. The rest of the text bounds how
+ * many names can come, so that this happens once. */
+static fta_status
+take_memory(fta_json *reader)
 {
-    return (uint32_t)fta_json_hash(seed, name->object, name->text,
-                                   name->length);
+    size_t rest = (size_t)(reader->end - reader->cursor);
+    size_t names = FTA_JSON_FEW + 1 + rest / 5; /* each takes "":0, at least */
+    size_t slots = 64;
+    while (slots < 2 * names) {
+        slots *= 2;
+    }
+    size_t names_size = names * sizeof(fta_json_name);
+    char *memory = fta_malloc(names_size + slots * sizeof(uint32_t));
+    if (memory == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    reader->names = (fta_json_name *)(void *)memory;
+    reader->slots = (uint32_t *)(void *)(memory + names_size);
+    reader->slot_mask = (uint32_t)(slots - 1);
+    memcpy(reader->names, reader->few,
+           reader->name_count * sizeof(fta_json_name));
+    memset(reader->slots, 0, slots * sizeof(uint32_t));
+    return FTA_OK;
 }
 
 static bool
 same_name(const fta_json_name *a, const fta_json_name *b)
 {
-    return a->length == b->length && a->object == b->object &&
-           memcmp(a->text, b->text, a->length) == 0;
+    return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
 }
 
-/* Puts the index of a name into the table; false if its like is there. */
+static uint32_t
+first_name(const fta_json *reader)
+{
+    return reader->first_name[reader->depth - 1];
+}
+
+/* Puts a name of the innermost object into the table; false if its like is
+ * there. Names of other objects have lower indices. */
 static bool
 insert_name(fta_json *reader, uint32_t index)
 {
-    const fta_json_name *name = &reader->names[index];
+    fta_json_name *name = &reader->names[index];
+    name->hash = (uint32_t)fta_json_hash(reader->seed, reader->depth,
+                                         name->text, name->length);
     uint32_t slot = name->hash & reader->slot_mask;
     while (reader->slots[slot] != 0) {
-        const fta_json_name *other = &reader->names[reader->slots[slot] - 1];
-        if (other->hash == name->hash && same_name(other, name)) {
+        uint32_t other = reader->slots[slot] - 1;
+        if (other >= first_name(reader) &&
+            reader->names[other].hash == name->hash &&
+            same_name(&reader->names[other], name)) {
             return false;
         }
         slot = (slot + 1) & reader->slot_mask;
@@ -119,41 +151,33 @@ insert_name(fta_json *reader, uint32_t index)
     return true;
 }
 
-/* Changes from comparing with each name to the table. The rest of the text
- * bounds how many names can come, so that one allocation does for all. */
-static fta_status
-start_table(fta_json *reader)
+/* Removes the names of the innermost object, the last ones of the array and
+ * of the table: taking out what was put in last leaves every chain whole. */
+static void
+forget_names(fta_json *reader)
 {
-    size_t rest = (size_t)(reader->end - reader->cursor);
-    size_t names = FTA_JSON_FEW + 1 + rest / 5; /* each takes "":0, at least */
-    size_t slots = 64;
-    while (slots < 2 * names) {
-        slots *= 2;
+    uint32_t first = first_name(reader);
+    /* No name follows those of the outermost object. */
+    if (reader->name_count - first > FEW && reader->depth > 1) {
+        for (uint32_t i = reader->name_count; i > first; i--) {
+            uint32_t slot = reader->names[i - 1].hash & reader->slot_mask;
+            while (reader->slots[slot] != i) {
+                slot = (slot + 1) & reader->slot_mask;
+            }
+            reader->slots[slot] = 0;
+        }
     }
-    char *block =
-        fta_malloc(names * sizeof(fta_json_name) + slots * sizeof(uint32_t));
-    if (block == NULL) {
-        return FTA_NO_MEMORY;
-    }
-    reader->names = (fta_json_name *)(void *)block;
-    reader->slots = (uint32_t *)(void *)(block + names * sizeof(fta_json_name));
-    reader->slot_mask = (uint32_t)(slots - 1);
-    memcpy(reader->names, reader->few, sizeof reader->few);
-    memset(reader->slots, 0, slots * sizeof(uint32_t));
-    for (uint32_t i = 0; i < FTA_JSON_FEW; i++) {
-        fta_json_name *name = &reader->names[i];
-        name->hash = hash_name(reader->seed, name);
-        (void)insert_name(reader, i); /* they were compared already */
-    }
-    return FTA_OK;
+    reader->name_count = first;
 }
 
-/* Remembers a name of the innermost object; refuses one it knows. */
+/* Remembers a name of the innermost object; refuses one that it has. */
 static fta_status
 add_name(fta_json *reader, fta_text text)
 {
-    if (reader->name_count == FTA_JSON_FEW) {
-        fta_status status = start_table(reader);
+    uint32_t first = first_name(reader);
+    if (reader->slots == NULL && (reader->name_count == FTA_JSON_FEW ||
+                                  reader->name_count - first == FEW)) {
+        fta_status status = take_memory(reader);
         if (status != FTA_OK) {
             return status;
         }
@@ -162,16 +186,19 @@ add_name(fta_json *reader, fta_text text)
     fta_json_name *name = &reader->names[index];
     name->text = text.data;
     name->length = (uint32_t)text.length;
-    name->object = reader->object_at[reader->depth - 1];
-    if (reader->slots == NULL) {
-        for (uint32_t i = 0; i < index; i++) {
+    if (index - first < FEW) {
+        for (uint32_t i = first; i < index; i++) {
             if (same_name(&reader->names[i], name)) {
                 return FTA_JSON_NAME_REPEATED;
             }
         }
         return FTA_OK;
     }
-    name->hash = hash_name(reader->seed, name);
+    if (index - first == FEW) {
+        for (uint32_t i = first; i < index; i++) {
+            (void)insert_name(reader, i); /* they were compared already */
+        }
+    }
     return insert_name(reader, index) ? FTA_OK : FTA_JSON_NAME_REPEATED;
 }
 
@@ -296,41 +323,80 @@ is_plain(char c)
     return (uint8_t)c >= 0x20 && (uint8_t)c < 0x80 && c != '"' && c != '\\';
 }
 
+#define EACH(octet) (0x0101010101010101u * (octet))
+
+/* Whether all eight octets are plain, without looking at each: an octet that
+ * is less than n, or equal to c, borrows into its highest bit (it may do so
+ * for its neighbour as well, never for a word of plain ones). */
+static bool
+are_plain(const char *eight)
+{
+    uint64_t word;
+    memcpy(&word, eight, sizeof word);
+    uint64_t quotes = word ^ EACH('"');
+    uint64_t backslashes = word ^ EACH('\\');
+    uint64_t borrows = (word - EACH(0x20)) | (quotes - EACH(1)) |
+                       (backslashes - EACH(1)) | word;
+    return (borrows & EACH(0x80)) == 0;
+}
+
+static const char *
+skip_plain(const char *in, const char *end)
+{
+    while (end - in >= 8 && are_plain(in)) {
+        in += 8;
+    }
+    while (in < end && is_plain(*in)) {
+        in++;
+    }
+    return in;
+}
+
+/* Reads what follows the first octet that is not plain, moving it together. */
+static fta_status
+read_rest_of_string(const char **cursor, const char *end, char **out)
+{
+    const char *in = *cursor;
+    while (in < end && *in != '"') {
+        if (*in == '\\') {
+            in++;
+            fta_status status = read_escape(&in, end, out);
+            if (status != FTA_OK) {
+                return status;
+            }
+        } else if ((uint8_t)*in < 0x20) {
+            return FTA_JSON_INVALID;
+        } else {
+            const char *next = skip_plain(in, end);
+            size_t length =
+                next != in ? (size_t)(next - in) : fta_utf8_length(in, end);
+            if (length == 0) {
+                return FTA_JSON_NOT_UTF8;
+            }
+            if (*out != in) {
+                memmove(*out, in, length);
+            }
+            in += length;
+            *out += length;
+        }
+    }
+    *cursor = in;
+    return in < end ? FTA_OK : FTA_JSON_INVALID;
+}
+
 /* Reads the string whose opening quote is at the cursor, unescaping it in
  * place. */
 static fta_status
 read_string(fta_json *reader, fta_text *string)
 {
-    const char *end = reader->end;
     char *start = reader->cursor + 1;
-    const char *in = start;
-    while (in < end && is_plain(*in)) {
-        in++;
-    }
+    const char *in = skip_plain(start, reader->end);
     char *out = start + (in - start);
-    while (in < end && *in != '"') {
-        if (*in == '\\') {
-            in++;
-            fta_status status = read_escape(&in, end, &out);
-            if (status != FTA_OK) {
-                return status;
-            }
-        } else if (is_plain(*in)) {
-            *out++ = *in++;
-        } else if ((uint8_t)*in < 0x20) {
-            return FTA_JSON_INVALID;
-        } else {
-            size_t length = fta_utf8_length(in, end);
-            if (length == 0) {
-                return FTA_JSON_NOT_UTF8;
-            }
-            memmove(out, in, length);
-            in += length;
-            out += length;
+    if (in == reader->end || *in != '"') {
+        fta_status status = read_rest_of_string(&in, reader->end, &out);
+        if (status != FTA_OK) {
+            return status;
         }
-    }
-    if (in == end) {
-        return FTA_JSON_INVALID;
     }
     string->data = start;
     string->length = (size_t)(out - start);
@@ -415,11 +481,11 @@ open_container(fta_json *reader, bool is_object)
     }
     uint64_t bit = (uint64_t)1 << reader->depth;
     if (is_object) {
-        reader->is_object |= bit;
-        reader->object_at[reader->depth] = reader->objects++;
+        reader->objects |= bit;
+        reader->first_name[reader->depth] = reader->name_count;
         reader->expected = NAME_OR_END;
     } else {
-        reader->is_object &= ~bit;
+        reader->objects &= ~bit;
         reader->expected = VALUE_OR_END;
     }
     reader->depth++;
@@ -430,13 +496,18 @@ open_container(fta_json *reader, bool is_object)
 static bool
 in_object(const fta_json *reader)
 {
-    return reader->is_object >> (reader->depth - 1) & 1;
+    return reader->objects >> (reader->depth - 1) & 1;
 }
 
 static fta_status
 close_container(fta_json *reader, fta_json_event *event)
 {
-    event->kind = in_object(reader) ? FTA_JSON_OBJECT_END : FTA_JSON_ARRAY_END;
+    if (in_object(reader)) {
+        forget_names(reader);
+        event->kind = FTA_JSON_OBJECT_END;
+    } else {
+        event->kind = FTA_JSON_ARRAY_END;
+    }
     reader->depth--;
     reader->expected = COMMA_OR_END;
     reader->cursor++;
@@ -471,17 +542,17 @@ read_value(fta_json *reader, fta_json_event *event)
     }
 }
 
+/* False at the end of the text. */
 static bool
 skip_space(fta_json *reader)
 {
-    while (reader->cursor < reader->end) {
-        char c = *reader->cursor;
-        if (c != ' ' && c != '\t' && c != '\n' && c != '\r') {
-            return true;
-        }
-        reader->cursor++;
+    char *in = reader->cursor;
+    while (in < reader->end &&
+           (*in == ' ' || *in == '\n' || *in == '\r' || *in == '\t')) {
+        in++;
     }
-    return false;
+    reader->cursor = in;
+    return in < reader->end;
 }
 
 static fta_status
@@ -503,47 +574,85 @@ read_name(fta_json *reader, fta_json_event *event)
     return add_name(reader, event->text);
 }
 
+/* Inline, so that fta_json_leave, where most of a large text is read, has its
+ * own. */
+static inline fta_status
+next_event(fta_json *reader, fta_json_event *event)
+{
+    bool more = skip_space(reader);
+    if (reader->expected == COMMA_OR_END) {
+        if (reader->depth == 0) {
+            event->kind = FTA_JSON_END;
+            return more ? FTA_JSON_INVALID : FTA_OK;
+        }
+        bool object = in_object(reader);
+        if (!more) {
+            return FTA_JSON_INVALID;
+        }
+        if (*reader->cursor == (object ? '}' : ']')) {
+            return close_container(reader, event);
+        }
+        if (*reader->cursor != ',') {
+            return FTA_JSON_INVALID;
+        }
+        reader->cursor++;
+        reader->expected = object ? NAME : VALUE;
+        more = skip_space(reader);
+    }
+    if (!more) {
+        return FTA_JSON_INVALID;
+    }
+    char c = *reader->cursor;
+    switch (reader->expected) {
+    case NAME_OR_END:
+        return c == '}' ? close_container(reader, event)
+                        : read_name(reader, event);
+    case NAME:
+        return read_name(reader, event);
+    case VALUE_OR_END:
+        return c == ']' ? close_container(reader, event)
+                        : read_value(reader, event);
+    default:
+        return read_value(reader, event);
+    }
+}
+
 fta_status
 fta_json_next(fta_json *reader, fta_json_event *event)
 {
-    for (;;) {
-        if (!skip_space(reader)) {
-            event->kind = FTA_JSON_END;
-            return reader->expected == COMMA_OR_END && reader->depth == 0
-                       ? FTA_OK
-                       : FTA_JSON_INVALID;
-        }
-        char c = *reader->cursor;
-        switch (reader->expected) {
-        case COMMA_OR_END:
-            if (reader->depth == 0) {
-                return FTA_JSON_INVALID;
-            }
-            if (c == ',') {
-                reader->cursor++;
-                reader->expected = in_object(reader) ? NAME : VALUE;
-                continue;
-            }
-            if (c == (in_object(reader) ? '}' : ']')) {
-                return close_container(reader, event);
-            }
-            return FTA_JSON_INVALID;
-        case NAME_OR_END:
-            if (c == '}') {
-                return close_container(reader, event);
-            }
-            return read_name(reader, event);
-        case NAME:
-            return read_name(reader, event);
-        case VALUE_OR_END:
-            if (c == ']') {
-                return close_container(reader, event);
-            }
-            return read_value(reader, event);
-        default:
-            return read_value(reader, event);
+    return next_event(reader, event);
+}
+
+static inline bool
+show(const fta_json_sink *sink, const fta_json_event *event)
+{
+    return sink == NULL || sink->accept(sink->context, event);
+}
+
+fta_status
+fta_json_next_to(fta_json *reader, const fta_json_sink *sink,
+                 fta_json_event *event)
+{
+    fta_status status = next_event(reader, event);
+    if (status == FTA_OK && event->kind != FTA_JSON_END && !show(sink, event)) {
+        return FTA_STOPPED;
+    }
+    return status;
+}
+
+fta_status
+fta_json_leave(fta_json *reader, const fta_json_sink *sink)
+{
+    uint8_t outside = (uint8_t)(reader->depth - 1);
+    fta_status status = FTA_OK;
+    while (status == FTA_OK && reader->depth != outside) {
+        fta_json_event event;
+        status = next_event(reader, &event);
+        if (status == FTA_OK && !show(sink, &event)) {
+            status = FTA_STOPPED;
         }
     }
+    return status;
 }
 
 /* --- numbers ------------------------------------------------------------ */

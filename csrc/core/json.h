@@ -8,7 +8,7 @@
  * than FTA_JSON_NUMBER characters.
  *
  * Its time is linear in the text: repeated names are found by a hash with a
- * secret seed once there are more than a few. */
+ * secret seed once an object has more than a few. */
 #ifndef FTA_JSON_H
 #define FTA_JSON_H
 
@@ -52,13 +52,13 @@ typedef struct fta_json_seed {
 uint64_t fta_json_hash(const fta_json_seed *seed, uint64_t domain,
                        const void *data, size_t length);
 
-#define FTA_JSON_FEW 12
+/* So many names, of all open objects, need no memory. */
+#define FTA_JSON_FEW 16
 
 typedef struct fta_json_name {
     const char *text; /* Borrowed from the text being read */
     uint32_t length;
-    uint32_t object; /* which object of the text it belongs to */
-    uint32_t hash;
+    uint32_t hash; /* set in an object that uses the table */
 } fta_json_name;
 
 /* Private to the reader, here so that it can live on the stack. */
@@ -68,14 +68,13 @@ typedef struct fta_json {
     const fta_json_seed *seed; /* Borrowed */
     uint8_t expected;
     uint8_t depth;
-    uint64_t is_object; /* bit d: the container at depth d is an object */
-    uint32_t objects;   /* how many objects were opened so far */
-    uint32_t object_at[FTA_JSON_DEPTH];
+    uint64_t objects; /* bit d: the container at depth d is an object */
     uint32_t name_count;
+    uint32_t first_name[FTA_JSON_DEPTH]; /* of the object at that depth */
     uint32_t slot_mask;
     fta_json_name few[FTA_JSON_FEW];
-    fta_json_name *names; /* few, or Owned, in one block with slots */
-    uint32_t *slots;      /* NULL while few suffices; index + 1, 0 is free */
+    fta_json_name *names; /* of all open objects; few, or Owned */
+    uint32_t *slots;      /* behind names; index + 1, 0 is free; or NULL */
 } fta_json;
 
 /* The text is unescaped in place: it is changed by reading, and the events'
@@ -86,6 +85,19 @@ void fta_json_start(fta_json *reader, char *text, size_t length,
 /* FTA_OK and an event, or what is wrong; not to be called again after an
  * error or FTA_JSON_END. */
 fta_status fta_json_next(fta_json *reader, fta_json_event *event);
+
+/* Sees events; false stops the reading with FTA_STOPPED. */
+typedef struct fta_json_sink {
+    bool (*accept)(void *context, const fta_json_event *event);
+    void *context;
+} fta_json_sink;
+
+/* As fta_json_next, and shows the event to the sink, which may be NULL. */
+fta_status fta_json_next_to(fta_json *reader, const fta_json_sink *sink,
+                            fta_json_event *event);
+
+/* Reads what is left of the innermost container, its end included. */
+fta_status fta_json_leave(fta_json *reader, const fta_json_sink *sink);
 
 /* Frees what reading took; the texts of events stay valid. */
 void fta_json_finish(fta_json *reader);

@@ -39,8 +39,10 @@ read_octets(fta_text member, uint8_t **out, size_t *size)
 /* Everything that goes into one key until it is made. */
 typedef struct parts {
     OSSL_PARAM_BLD *builder; /* Owned */
-    BIGNUM *numbers[8];      /* Owned: the builder borrows them */
+    /* The builder borrows these. */
+    BIGNUM *numbers[8]; /* Owned */
     size_t count;
+    uint8_t point[1 + 2 * 66];
 } parts;
 
 static void
@@ -134,8 +136,7 @@ read_rsa(const fta_jwk *jwk, parts *made, EVP_PKEY **out)
 static fta_status
 add_point(parts *made, const fta_jwk *jwk, size_t element_size)
 {
-    /* SEC 1, section 2.3.3: uncompressed. */
-    uint8_t point[1 + 2 * 66] = {0x04};
+    made->point[0] = 0x04; /* SEC 1, section 2.3.3: uncompressed */
     const fta_text members[2] = {jwk->x, jwk->y};
     for (size_t i = 0; i < 2; i++) {
         uint8_t *octets = NULL;
@@ -147,7 +148,7 @@ add_point(parts *made, const fta_jwk *jwk, size_t element_size)
         /* RFC 7518, section 6.2.1.2: all octets of a coordinate. */
         bool fits = size == element_size;
         if (fits) {
-            memcpy(point + 1 + i * element_size, octets, size);
+            memcpy(made->point + 1 + i * element_size, octets, size);
         }
         fta_free(octets);
         if (!fits) {
@@ -155,8 +156,8 @@ add_point(parts *made, const fta_jwk *jwk, size_t element_size)
         }
     }
     return OSSL_PARAM_BLD_push_octet_string(made->builder,
-                                            OSSL_PKEY_PARAM_PUB_KEY, point,
-                                            1 + 2 * element_size)
+                                            OSSL_PKEY_PARAM_PUB_KEY,
+                                            made->point, 1 + 2 * element_size)
                ? FTA_OK
                : fta_crypto_error(FTA_CRYPTO);
 }
@@ -262,6 +263,7 @@ read_pair(const fta_jwk *jwk, const fta_algorithm *algorithm, EVP_PKEY **out)
         break;
     }
     parts_free(&made);
+    ERR_clear_error();
     return status;
 }
 
@@ -373,7 +375,8 @@ write_public(EVP_PKEY *pair, const fta_algorithm *algorithm,
         break;
     }
     out->crv = algorithm->curve;
-    return done ? FTA_OK : fta_crypto_error(FTA_CRYPTO);
+    fta_status status = fta_crypto_error(FTA_CRYPTO);
+    return done ? FTA_OK : status;
 }
 
 fta_status

@@ -1,6 +1,7 @@
 #include "key.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 
 #include "alloc.h"
@@ -215,6 +216,7 @@ fta_key_from_pair(const fta_algorithm *algorithm, fta_text kid, EVP_PKEY *pair,
     }
     key->algorithm = algorithm;
     fta_status status = set_pair(key, kid, pair);
+    ERR_clear_error(); /* some checks succeed and complain all the same */
     if (status == FTA_OK) {
         *out = key;
     } else {

@@ -275,6 +275,7 @@ fta_pair_verify(EVP_PKEY *pair, const fta_algorithm *algorithm,
                  ? FTA_OK
                  : fta_crypto_error(FTA_SIGNATURE_MISMATCH);
 done:
+    ERR_clear_error();
     EVP_MD_CTX_free(context);
     return status;
 }

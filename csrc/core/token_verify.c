@@ -23,55 +23,59 @@ read_string(const fta_json_event *event, fta_status invalid, fta_text *out)
     return FTA_OK;
 }
 
-/* The whole header is read, as strictly as claims are; parameters that are
- * not named here are ignored (RFC 7515, section 4), jwk, jku, x5u and x5c
- * among them: a token does not bring its own key. */
+/* A parameter and its value, or the value's first event. Those that are not
+ * named here are ignored (RFC 7515, section 4), jwk, jku, x5u and x5c among
+ * them: a token does not bring its own key. */
 static fta_status
-read_header_events(fta_json *reader, header *out)
+read_parameter(header *found, fta_text name, const fta_json_event *event)
 {
-    unsigned depth = 0;
-    fta_text name = {NULL, 0};
-    fta_status wrong = FTA_OK;
-    for (;;) {
-        fta_json_event event;
-        fta_status status = fta_json_next(reader, &event);
+    if (fta_text_is(name, "alg")) {
+        return read_string(event, FTA_ALGORITHM_MISSING, &found->alg);
+    }
+    if (fta_text_is(name, "kid")) {
+        return read_string(event, FTA_KID_INVALID, &found->kid);
+    }
+    if (fta_text_is(name, "typ")) {
+        return read_string(event, FTA_TYP_INVALID, &found->typ);
+    }
+    if (fta_text_is(name, "crit")) {
+        return FTA_CRIT_REFUSED;
+    }
+    return fta_text_is(name, "b64") ? FTA_B64_REFUSED : FTA_OK;
+}
+
+/* The whole header, as strictly as claims are read. */
+static fta_status
+read_parameters(fta_json *reader, header *found)
+{
+    fta_status first_wrong = FTA_OK;
+    fta_json_event event;
+    fta_status status = fta_json_next(reader, &event);
+    if (status == FTA_OK && event.kind != FTA_JSON_OBJECT) {
+        return FTA_JSON_NOT_OBJECT;
+    }
+    while (status == FTA_OK) {
+        status = fta_json_next(reader, &event);
+        if (status != FTA_OK || event.kind == FTA_JSON_OBJECT_END) {
+            break;
+        }
+        fta_text name = event.text;
+        status = fta_json_next(reader, &event);
         if (status != FTA_OK) {
-            return status;
+            break;
         }
-        if (event.kind == FTA_JSON_END) {
-            return wrong;
-        }
-        if (depth == 0 && event.kind != FTA_JSON_OBJECT) {
-            return FTA_JSON_NOT_OBJECT;
-        }
-        if (event.kind == FTA_JSON_OBJECT_END ||
-            event.kind == FTA_JSON_ARRAY_END) {
-            depth--;
-            continue;
-        }
-        status = FTA_OK;
-        if (depth == 1 && event.kind == FTA_JSON_NAME) {
-            name = event.text;
-        } else if (depth == 1) {
-            if (fta_text_is(name, "alg")) {
-                status = read_string(&event, FTA_ALGORITHM_MISSING, &out->alg);
-            } else if (fta_text_is(name, "kid")) {
-                status = read_string(&event, FTA_KID_INVALID, &out->kid);
-            } else if (fta_text_is(name, "typ")) {
-                status = read_string(&event, FTA_TYP_INVALID, &out->typ);
-            } else if (fta_text_is(name, "crit")) {
-                status = FTA_CRIT_REFUSED;
-            } else if (fta_text_is(name, "b64")) {
-                status = FTA_B64_REFUSED;
-            }
-        }
-        if (wrong == FTA_OK) {
-            wrong = status;
+        fta_status wrong = read_parameter(found, name, &event);
+        if (first_wrong == FTA_OK) {
+            first_wrong = wrong;
         }
         if (event.kind == FTA_JSON_OBJECT || event.kind == FTA_JSON_ARRAY) {
-            depth++;
+            status = fta_json_leave(reader, NULL);
         }
     }
+    if (status == FTA_OK) {
+        status = fta_json_next(reader, &event); /* FTA_JSON_END, or too much */
+    }
+    return status == FTA_OK ? first_wrong : status;
 }
 
 /* ASCII only, whatever the locale; literal is in lower case. */
@@ -179,7 +183,7 @@ read_header(const fta_keyring *keyring, fta_text segment, fta_token *token)
         header found = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
         fta_json reader;
         fta_json_start(&reader, text, size, &keyring->seed);
-        status = read_header_events(&reader, &found);
+        status = read_parameters(&reader, &found);
         if (status == FTA_OK) {
             status = select_key(keyring, &found, token);
         }

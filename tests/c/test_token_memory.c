@@ -1,0 +1,166 @@
+/* Every allocation on the way of a token fails in turn, those of OpenSSL
+ * included: an error of memory, never another verdict, a crash or a
+ * leak (which the sanitizers would tell). */
+#include "failing_malloc.h"
+
+#include <openssl/err.h>
+
+#include "check.h"
+#include "jwk.h"
+#include "keys.h"
+#include "token_sign.h"
+#include "tokens.h"
+
+static const fta_claim_rules rules = {.leeway = 0};
+static const fta_text no_kid = {NULL, 0};
+
+/* Runs expression, a status, with each allocation failing in turn; undo frees
+ * what it made. The first time nothing fails, so that OpenSSL has set up what
+ * it keeps for good: without that it crashes by itself. Later it may do without
+ * what it asked for, or forget to say that it was memory that failed, so that
+ * a key or a signature looks wrong: lost is what it may say then. */
+#define FAIL_EACH(expression, lost, undo)                                      \
+    do {                                                                       \
+        long n_ = 0;                                                           \
+        CHECK((expression) == FTA_OK);                                         \
+        undo;                                                                  \
+        for (bool failed_ = true; failed_; n_++) {                             \
+            failing_malloc_start(n_);                                          \
+            fta_status status_ = (expression);                                 \
+            failed_ = failing_malloc_stop();                                   \
+            if (status_ == FTA_OK) {                                           \
+                undo;                                                          \
+            }                                                                  \
+            CHECK(status_ == FTA_OK || (failed_ && is_error(status_, lost)));  \
+            CHECK(ERR_peek_error() == 0);                                      \
+        }                                                                      \
+        CHECK(n_ > 1);                                                         \
+    } while (0)
+
+/* Anything is an error that keeps a key from being made. */
+#define ANY FTA_STATUS_COUNT
+
+static bool
+is_error(fta_status status, fta_status lost)
+{
+    return status == FTA_NO_MEMORY || status == FTA_CRYPTO ||
+           status == FTA_SYSTEM || status == lost || lost == ANY;
+}
+
+static void
+test_keyring(void)
+{
+    fta_key *key = NULL;
+    fta_keyring *keyring = NULL;
+    const fta_algorithm *algorithm = algorithm_named("HS256");
+    FAIL_EACH(fta_key_from_secret(algorithm, no_kid, (const uint8_t *)SECRET,
+                                  32, false, &key),
+              FTA_NO_MEMORY, fta_key_free(key));
+    CHECK(fta_key_from_secret(algorithm, no_kid, (const uint8_t *)SECRET, 32,
+                              false, &key) == FTA_OK);
+    FAIL_EACH(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
+                              &keyring),
+              FTA_NO_MEMORY, fta_keyring_free(keyring));
+    fta_key_free(key);
+}
+
+/* Large enough to need memory in each step, with many names in both parts. */
+static char *
+large_token(void)
+{
+    static char header[32768], payload[32768];
+    char *h = header + sprintf(header, "{\"alg\":\"HS256\"");
+    char *p = payload + sprintf(payload, "{" GOOD);
+    for (int i = 0; i < 1000; i++) {
+        h += sprintf(h, ",\"h%d\":\"%d\"", i, i);
+        p += sprintf(p, ",\"p%d\":\"%d\"", i, i);
+    }
+    strcpy(h, "}");
+    strcpy(p, "}");
+    return sign_text(header, payload);
+}
+
+static void
+test_verify(void)
+{
+    fta_claims claims;
+    char *large = large_token();
+    char *small = sign_text(HEADER, "{" GOOD "}");
+    fta_keyring *keyring = make_keyring(NULL, 1 << 20);
+    FAIL_EACH(fta_token_verify(keyring, text_of(large), NULL, &claims),
+              FTA_NO_MEMORY, (void)0);
+    /* A context taken while no memory was there must be given back whole. */
+    for (int i = 0; i < 20; i++) {
+        CHECK(fta_token_verify(keyring, text_of(small), NULL, &claims) ==
+              FTA_OK);
+    }
+    free_keyring(keyring);
+    free(small);
+    free(large);
+}
+
+static void
+test_pairs(void)
+{
+    static const char *const names[] = {"ES256", "EdDSA"};
+    for (size_t i = 0; i < 2; i++) {
+        const fta_algorithm *algorithm = algorithm_named(names[i]);
+        EVP_PKEY *pair = new_pair(algorithm);
+        char *pem = pem_of(pair, true);
+        fta_key *key = NULL, *again = NULL;
+        char texts[FTA_JWK_TEXTS];
+        fta_jwk jwk;
+        uint8_t signature[FTA_SIGNATURE_MAX];
+        size_t size = sign_rightly(pair, algorithm, "x", 1, signature);
+        FAIL_EACH(fta_key_from_pem(algorithm, no_kid, text_of(pem), &key), ANY,
+                  fta_key_free(key));
+        CHECK(fta_key_from_pem(algorithm, no_kid, text_of(pem), &key) ==
+              FTA_OK);
+        FAIL_EACH(fta_key_verify(key, "x", 1, signature, size),
+                  FTA_SIGNATURE_MISMATCH, (void)0);
+        FAIL_EACH(fta_key_to_jwk(key, texts, &jwk), FTA_NO_MEMORY, (void)0);
+        CHECK(fta_key_to_jwk(key, texts, &jwk) == FTA_OK);
+        FAIL_EACH(fta_key_from_jwk(&jwk, &again), ANY, fta_key_free(again));
+        fta_key_free(key);
+        free(pem);
+        EVP_PKEY_free(pair);
+    }
+}
+
+static void
+test_sign(void)
+{
+    static const char *const names[] = {"HS256", "ES256"};
+    for (size_t i = 0; i < 2; i++) {
+        const fta_algorithm *algorithm = algorithm_named(names[i]);
+        fta_key *key = NULL;
+        fta_keyring *keyring = NULL;
+        char *token;
+        size_t length;
+        if (algorithm->family == FTA_HMAC) {
+            key = make_key(names[i], NULL);
+        } else {
+            EVP_PKEY *pair = new_pair(algorithm);
+            CHECK(fta_key_from_pair(algorithm, no_kid, pair, &key) == FTA_OK);
+            EVP_PKEY_free(pair);
+        }
+        CHECK(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
+                              &keyring) == FTA_OK);
+        FAIL_EACH(fta_token_sign(keyring, text_of("{" GOOD ",\"x\":[1,2.5]}"),
+                                 &token, &length),
+                  FTA_NO_MEMORY, fta_free(token));
+        fta_keyring_free(keyring);
+        fta_key_free(key);
+    }
+}
+
+int
+main(void)
+{
+    failing_malloc_install();
+    test_keyring();
+    test_verify();
+    test_pairs();
+    test_sign();
+    return check_report("test_token_memory");
+}
