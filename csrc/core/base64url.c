@@ -5,69 +5,43 @@
 static const char url_alphabet[] = COMMON "-_";
 static const char plain_alphabet[] = COMMON "+/";
 
-/* X(character, value) of what both alphabets share. */
-#define COMMON_VALUES                                                          \
-    X('A', 0)                                                                  \
-    X('B', 1)                                                                  \
-    X('C', 2)                                                                  \
-    X('D', 3)                                                                  \
-    X('E', 4) X('F', 5) X('G', 6) X('H', 7) X('I', 8) X('J', 9) X('K', 10)     \
-        X('L', 11) X('M', 12) X('N', 13) X('O', 14) X('P', 15) X('Q', 16)      \
-            X('R', 17) X('S', 18) X('T', 19) X('U', 20) X('V', 21) X('W', 22)  \
-                X('X', 23) X('Y', 24) X('Z', 25) X('a', 26) X('b', 27)         \
-                    X('c', 28) X('d', 29) X('e', 30) X('f', 31) X('g', 32)     \
-                        X('h', 33) X('i', 34) X('j', 35) X('k', 36) X('l', 37) \
-                            X('m', 38) X('n', 39) X('o', 40) X('p', 41)        \
-                                X('q', 42) X('r', 43) X('s', 44) X('t', 45)    \
-                                    X('u', 46) X('v', 47) X('w', 48)           \
-                                        X('x', 49) X('y', 50) X('z', 51)       \
-                                            X('0', 52) X('1', 53) X('2', 54)   \
-                                                X('3', 55) X('4', 56)          \
-                                                    X('5', 57) X('6', 58)      \
-                                                        X('7', 59) X('8', 60)  \
-                                                            X('9', 61)
-
-/* A value in its place among four, and a bit that says that it is one: four of
- * these added up have the bit ALL_VALID only if none of them is 0, a foreign
- * character. */
+/* A value in its place p among four, and a bit that says that it is one: four
+ * of these added up have the bit ALL_VALID only if none of them is 0, which
+ * stands for a foreign character. */
 #define ONE_VALID ((uint32_t)1 << 26)
 #define ALL_VALID ((uint32_t)1 << 28)
-#define AT(character, value, place)                                            \
-    [character] = ONE_VALID | (uint32_t)(value) << (18 - 6 * (place)),
+#define V(character, value, p)                                                 \
+    [character] = ONE_VALID | (uint32_t)(value) << (18 - 6 * (p))
+
+#define COMMON_VALUES(p)                                                       \
+    V('A', 0, p), V('B', 1, p), V('C', 2, p), V('D', 3, p), V('E', 4, p),      \
+        V('F', 5, p), V('G', 6, p), V('H', 7, p), V('I', 8, p), V('J', 9, p),  \
+        V('K', 10, p), V('L', 11, p), V('M', 12, p), V('N', 13, p),            \
+        V('O', 14, p), V('P', 15, p), V('Q', 16, p), V('R', 17, p),            \
+        V('S', 18, p), V('T', 19, p), V('U', 20, p), V('V', 21, p),            \
+        V('W', 22, p), V('X', 23, p), V('Y', 24, p), V('Z', 25, p),            \
+        V('a', 26, p), V('b', 27, p), V('c', 28, p), V('d', 29, p),            \
+        V('e', 30, p), V('f', 31, p), V('g', 32, p), V('h', 33, p),            \
+        V('i', 34, p), V('j', 35, p), V('k', 36, p), V('l', 37, p),            \
+        V('m', 38, p), V('n', 39, p), V('o', 40, p), V('p', 41, p),            \
+        V('q', 42, p), V('r', 43, p), V('s', 44, p), V('t', 45, p),            \
+        V('u', 46, p), V('v', 47, p), V('w', 48, p), V('x', 49, p),            \
+        V('y', 50, p), V('z', 51, p), V('0', 52, p), V('1', 53, p),            \
+        V('2', 54, p), V('3', 55, p), V('4', 56, p), V('5', 57, p),            \
+        V('6', 58, p), V('7', 59, p), V('8', 60, p), V('9', 61, p)
+#define URL_VALUES(p) COMMON_VALUES(p), V('-', 62, p), V('_', 63, p)
+#define PLAIN_VALUES(p) COMMON_VALUES(p), V('+', 62, p), V('/', 63, p)
 
 typedef struct values {
     uint32_t at[4][256];
 } values;
 
-static const values url_values = {{
-#define X(character, value) AT(character, value, 0)
-    {COMMON_VALUES X('-', 62) X('_', 63)},
-#undef X
-#define X(character, value) AT(character, value, 1)
-    {COMMON_VALUES X('-', 62) X('_', 63)},
-#undef X
-#define X(character, value) AT(character, value, 2)
-    {COMMON_VALUES X('-', 62) X('_', 63)},
-#undef X
-#define X(character, value) AT(character, value, 3)
-    {COMMON_VALUES X('-', 62) X('_', 63)},
-#undef X
-}};
-
-static const values plain_values = {{
-#define X(character, value) AT(character, value, 0)
-    {COMMON_VALUES X('+', 62) X('/', 63)},
-#undef X
-#define X(character, value) AT(character, value, 1)
-    {COMMON_VALUES X('+', 62) X('/', 63)},
-#undef X
-#define X(character, value) AT(character, value, 2)
-    {COMMON_VALUES X('+', 62) X('/', 63)},
-#undef X
-#define X(character, value) AT(character, value, 3)
-    {COMMON_VALUES X('+', 62) X('/', 63)},
-#undef X
-}};
+static const values url_values = {
+    {{URL_VALUES(0)}, {URL_VALUES(1)}, {URL_VALUES(2)}, {URL_VALUES(3)}}};
+static const values plain_values = {{{PLAIN_VALUES(0)},
+                                     {PLAIN_VALUES(1)},
+                                     {PLAIN_VALUES(2)},
+                                     {PLAIN_VALUES(3)}}};
 
 static size_t
 encode(const char alphabet[65], const uint8_t *data, size_t size, char *out)
