@@ -1,0 +1,409 @@
+#include "limiter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/sha.h>
+
+#include "check.h"
+#include "failing_alloc.h"
+
+static const fta_uuid tenant = {{1, 2, 3}}, other_tenant = {{9, 2, 3}};
+static const fta_uuid user = {{4, 5, 6}}, other_user = {{7, 5, 6}};
+
+static fta_text
+text(const char *of)
+{
+    return (fta_text){of, strlen(of)};
+}
+
+static fta_limiter_options
+options_of(fta_strategy strategy)
+{
+    return (fta_limiter_options){
+        .strategy = strategy,
+        .memory = {.bytes = 1 << 20, .app = text("a"), .prefix = text("p")},
+        .timeout_ms = 50};
+}
+
+static fta_limiter *
+open_limiter(const fta_limiter_options *options)
+{
+    fta_limiter *limiter = NULL;
+    fta_redis_problem problem;
+    CHECK(fta_limiter_open(options, &limiter, &problem) == FTA_OK);
+    if (limiter == NULL) {
+        exit(check_report("test_limiter"));
+    }
+    return limiter;
+}
+
+static fta_limit
+limit_of(fta_per per, uint32_t limit, const char *scope)
+{
+    return (fta_limit){
+        .rate = {limit, 1000}, .cost = 1, .per = per, .scope = text(scope)};
+}
+
+static const fta_requester somebody = {
+    .tenant_id = &tenant, .user_id = &user, .address = {"192.0.2.1", 9}};
+
+/* How much of a limit a requester has left. */
+static uint32_t
+left(fta_limiter *limiter, const fta_limit *limit,
+     const fta_requester *requester)
+{
+    fta_store store;
+    fta_verdict verdict;
+    CHECK(fta_limiter_hit(limiter, FTA_PEEK, &limit, 1, requester, NULL, &store,
+                          &verdict) == FTA_OK);
+    CHECK(store == FTA_STORE_MEMORY);
+    return verdict.remaining;
+}
+
+static bool
+hit(fta_limiter *limiter, const fta_limit *limit,
+    const fta_requester *requester)
+{
+    fta_store store;
+    fta_verdict verdict;
+    CHECK(fta_limiter_hit(limiter, FTA_COUNT, &limit, 1, requester, NULL,
+                          &store, &verdict) == FTA_OK);
+    return verdict.allowed;
+}
+
+/* Whether these two are counted as one. */
+static bool
+is_one_counter(const fta_limit *limit_a, const fta_requester *a,
+               const fta_limit *limit_b, const fta_requester *b)
+{
+    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter *limiter = open_limiter(&options);
+    CHECK(left(limiter, limit_b, b) == limit_b->rate.limit);
+    CHECK(hit(limiter, limit_a, a));
+    CHECK(left(limiter, limit_a, a) == limit_a->rate.limit - 1);
+    bool one = left(limiter, limit_b, b) == limit_b->rate.limit - 1;
+    fta_limiter_close(limiter);
+    return one;
+}
+
+static bool
+is_one_subject(fta_per per, const fta_requester *a, const fta_requester *b)
+{
+    fta_limit limit = limit_of(per, 10, "scope");
+    return is_one_counter(&limit, a, &limit, b);
+}
+
+static void
+test_whom_a_limit_counts(void)
+{
+    fta_requester colleague = somebody, namesake = somebody, roaming = somebody;
+    colleague.user_id = &other_user;
+    namesake.tenant_id = &other_tenant;
+    roaming.address = text("198.51.100.7");
+
+    CHECK(is_one_subject(FTA_PER_USER, &somebody, &roaming));
+    CHECK(!is_one_subject(FTA_PER_USER, &somebody, &colleague));
+    CHECK(!is_one_subject(FTA_PER_USER, &somebody, &namesake));
+    CHECK(!is_one_subject(FTA_PER_MEMBER, &somebody, &colleague));
+    CHECK(is_one_subject(FTA_PER_TENANT, &somebody, &colleague));
+    CHECK(!is_one_subject(FTA_PER_TENANT, &somebody, &namesake));
+    CHECK(is_one_subject(FTA_PER_ADDRESS, &somebody, &colleague));
+    CHECK(!is_one_subject(FTA_PER_ADDRESS, &somebody, &roaming));
+}
+
+static void
+test_nobody_is_unlimited(void)
+{
+    static const fta_per pers[] = {FTA_PER_USER, FTA_PER_MEMBER, FTA_PER_TENANT,
+                                   FTA_PER_ADDRESS, FTA_PER_CUSTOM};
+    const fta_requester stranger = {.address = {"192.0.2.1", 9}};
+    const fta_requester elsewhere = {.address = {"192.0.2.2", 9}};
+    const fta_requester nowhere = {.address = {NULL, 0}};
+    const fta_text empty[] = {{"", 0}};
+    fta_requester says_nothing = stranger;
+    says_nothing.custom = empty;
+    says_nothing.custom_count = 1;
+    for (size_t i = 0; i < 5; i++) {
+        CHECK(is_one_subject(pers[i], &stranger, &stranger));
+        CHECK(!is_one_subject(pers[i], &stranger, &elsewhere));
+        CHECK(is_one_subject(pers[i], &nowhere, &nowhere));
+        CHECK(is_one_subject(pers[i], &stranger, &says_nothing));
+    }
+}
+
+/* Whatever a client can choose, it never is somebody else's counter. */
+static void
+test_nothing_collides(void)
+{
+    char bytes[2 * FTA_UUID_BYTES];
+    memcpy(bytes, tenant.bytes, FTA_UUID_BYTES);
+    memcpy(bytes + FTA_UUID_BYTES, user.bytes, FTA_UUID_BYTES);
+    const fta_requester as_user = {.address = {bytes, sizeof bytes}};
+    const fta_requester as_tenant = {.address = {bytes, FTA_UUID_BYTES}};
+    CHECK(!is_one_subject(FTA_PER_USER, &somebody, &as_user));
+    CHECK(!is_one_subject(FTA_PER_TENANT, &somebody, &as_tenant));
+
+    const fta_text address = text("192.0.2.1");
+    fta_requester chosen = {
+        .address = text("203.0.113.5"), .custom = &address, .custom_count = 1};
+    const fta_requester real = {.address = address};
+    CHECK(!is_one_subject(FTA_PER_CUSTOM, &chosen, &real));
+
+    const fta_text one = text("bc"), two = text("c");
+    fta_requester says_one = chosen, says_two = chosen;
+    says_one.custom = &one;
+    says_two.custom = &two;
+    fta_limit a = limit_of(FTA_PER_CUSTOM, 10, "a");
+    fta_limit ab = limit_of(FTA_PER_CUSTOM, 10, "ab");
+    CHECK(!is_one_counter(&a, &says_one, &ab, &says_two));
+    CHECK(is_one_counter(&a, &says_one, &a, &says_one));
+
+    fta_limit per_user = limit_of(FTA_PER_USER, 10, "a");
+    fta_limit per_member = limit_of(FTA_PER_MEMBER, 10, "a");
+    fta_limit tighter = limit_of(FTA_PER_USER, 9, "a");
+    fta_limit slower = per_user, dearer = per_user;
+    slower.rate.period++;
+    dearer.cost = 2;
+    CHECK(!is_one_counter(&per_user, &somebody, &per_member, &somebody));
+    CHECK(!is_one_counter(&per_user, &somebody, &tighter, &somebody));
+    CHECK(!is_one_counter(&per_user, &somebody, &slower, &somebody));
+    CHECK(is_one_counter(&per_user, &somebody, &dearer, &somebody));
+}
+
+static void
+test_long_subjects(void)
+{
+    char a[5000], b[5000];
+    memset(a, 'x', sizeof a);
+    memset(b, 'x', sizeof b);
+    b[4321] = 'y';
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)a, sizeof a, digest);
+    const fta_text texts[] = {{a, sizeof a},
+                              {b, sizeof b},
+                              {(const char *)digest, sizeof digest},
+                              {a, FTA_SUBJECT_MAX},
+                              {a, FTA_SUBJECT_MAX + 1}};
+    enum { COUNT = sizeof texts / sizeof *texts };
+    fta_requester requesters[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        requesters[i] = (fta_requester){.address = text("192.0.2.1"),
+                                        .custom = &texts[i],
+                                        .custom_count = 1};
+        for (size_t k = 0; k <= i; k++) {
+            CHECK(is_one_subject(FTA_PER_CUSTOM, &requesters[k],
+                                 &requesters[i]) == (i == k));
+        }
+    }
+}
+
+static void
+test_custom_in_order(void)
+{
+    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter *limiter = open_limiter(&options);
+    const fta_text custom[] = {text("first"), text("second")};
+    fta_requester requester = somebody;
+    requester.custom = custom;
+    requester.custom_count = 2;
+    fta_limit by_custom = limit_of(FTA_PER_CUSTOM, 10, "s");
+    fta_limit by_user = limit_of(FTA_PER_USER, 10, "s");
+    fta_limit narrow = limit_of(FTA_PER_CUSTOM, 5, "s");
+    const fta_limit *limits[] = {&by_custom, &by_user, &narrow, &narrow};
+    fta_store store;
+    fta_verdict verdict;
+    CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, 4, &requester, NULL,
+                          &store, &verdict) == FTA_OK);
+    CHECK(verdict.allowed && verdict.remaining == 4 && verdict.limit == 5);
+
+    requester.custom_count = 1;
+    CHECK(left(limiter, &by_custom, &requester) == 9);
+    requester.custom = &custom[1];
+    CHECK(left(limiter, &narrow, &requester) == 4);
+    CHECK(left(limiter, &by_custom, &requester) == 10);
+    requester.custom_count = 0; /* The last had none left, so the address. */
+    CHECK(left(limiter, &narrow, &requester) == 4);
+    fta_limiter_close(limiter);
+}
+
+static void
+test_numbers_of_limits(void)
+{
+    fta_limiter_options options = options_of(FTA_GCRA);
+    fta_limiter *limiter = open_limiter(&options);
+    CHECK(fta_limiter_strategy(limiter) == FTA_GCRA);
+    CHECK(fta_limiter_redis(limiter) == NULL);
+    fta_limit limit = limit_of(FTA_PER_USER, 100, "s");
+    const fta_limit *limits[FTA_HITS_MAX + 1];
+    for (size_t i = 0; i <= FTA_HITS_MAX; i++) {
+        limits[i] = &limit;
+    }
+    fta_store store;
+    fta_verdict verdict;
+    CHECK(fta_limiter_hit(limiter, FTA_COUNT, NULL, 0, &somebody, NULL, &store,
+                          &verdict) == FTA_OK);
+    CHECK(verdict.allowed && verdict.limit == 0 && store == FTA_STORE_NONE);
+    CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, FTA_HITS_MAX + 1,
+                          &somebody, NULL, &store,
+                          &verdict) == FTA_TOO_MANY_LIMITS);
+    CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, FTA_HITS_MAX, &somebody,
+                          NULL, &store, &verdict) == FTA_OK);
+    CHECK(left(limiter, &limit, &somebody) == 100 - FTA_HITS_MAX);
+    fta_limiter_close(limiter);
+}
+
+static void
+test_fair_share(void)
+{
+    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter *limiter = open_limiter(&options);
+    fta_limit whole = limit_of(FTA_PER_TENANT, 10, "s");
+    fta_limit share = fta_limit_share(&whole, 0.4);
+    CHECK(share.rate.limit == 4 && share.rate.period == whole.rate.period);
+    CHECK(share.per == FTA_PER_MEMBER);
+    const fta_limit *limits[] = {&whole, &share};
+    fta_requester quiet = somebody;
+    quiet.user_id = &other_user;
+    fta_store store;
+    fta_verdict verdict;
+    int noisy_passed = 0, quiet_passed = 0;
+    for (int i = 0; i < 50; i++) {
+        CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, 2, &somebody, NULL,
+                              &store, &verdict) == FTA_OK);
+        noisy_passed += verdict.allowed;
+    }
+    CHECK(noisy_passed == 4 && verdict.index == 1);
+    CHECK(left(limiter, &whole, &somebody) == 6);
+    for (int i = 0; i < 50; i++) {
+        CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, 2, &quiet, NULL,
+                              &store, &verdict) == FTA_OK);
+        quiet_passed += verdict.allowed;
+    }
+    CHECK(quiet_passed == 4);
+    CHECK(left(limiter, &whole, &somebody) == 2);
+    fta_limiter_close(limiter);
+
+    whole.cost = 3;
+    CHECK(fta_limit_share(&whole, 0.01).rate.limit == 3);
+    CHECK(fta_limit_share(&whole, 0.51).rate.limit == 6);
+    CHECK(fta_limit_share(&whole, 1.0).rate.limit == 10);
+}
+
+static void
+test_shared_memory_that_cannot_be_had(void)
+{
+    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    options.memory.shared = true;
+    options.memory.directory = "/nowhere";
+    fta_limiter *limiter = open_limiter(&options);
+    CHECK(fta_limiter_unshared(limiter) == ENOENT);
+    fta_counter_shm_usage usage;
+    fta_counter_shm_usage_read(fta_limiter_memory(limiter), &usage);
+    CHECK(usage.path == NULL);
+    fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
+    CHECK(hit(limiter, &limit, &somebody) && !hit(limiter, &limit, &somebody));
+    fta_limiter_close(limiter);
+}
+
+static void
+test_shared_memory(void)
+{
+    char directory[] = "/tmp/fta-test-XXXXXX";
+    CHECK(mkdtemp(directory) != NULL);
+    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    options.memory.shared = true;
+    options.memory.directory = directory;
+    fta_limiter *a = open_limiter(&options), *b = open_limiter(&options);
+    CHECK(fta_limiter_unshared(a) == 0);
+    fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
+    CHECK(hit(a, &limit, &somebody) && !hit(b, &limit, &somebody));
+
+    fta_counter_shm_usage usage;
+    fta_counter_shm_usage_read(fta_limiter_memory(a), &usage);
+    char path[128];
+    snprintf(path, sizeof path, "%s", usage.path);
+    fta_limiter_leave(a);
+    CHECK(hit(a, &limit, &somebody)); /* On its own now. */
+    CHECK(!hit(b, &limit, &somebody));
+    fta_limiter_close(a);
+    CHECK(access(path, F_OK) == 0);
+    fta_limiter_close(b);
+    CHECK(access(path, F_OK) != 0);
+
+    /* Somebody else was there first: that is told, not passed over. */
+    int fd = open(path, O_CREAT | O_RDWR, 0666);
+    CHECK(fchmod(fd, 0666) == 0);
+    close(fd);
+    fta_redis_problem problem;
+    CHECK(fta_limiter_open(&options, &a, &problem) == FTA_SEGMENT_FOREIGN);
+    unlink(path);
+    CHECK(rmdir(directory) == 0);
+}
+
+static void
+test_names(void)
+{
+    static const char *const pers[] = {"user", "member", "tenant", "address",
+                                       "custom"};
+    fta_per per;
+    for (size_t i = 0; i < 5; i++) {
+        CHECK(fta_per_parse(text(pers[i]), &per));
+        CHECK(strcmp(fta_per_text(per), pers[i]) == 0);
+    }
+    CHECK(!fta_per_parse(text("users"), &per));
+    CHECK(!fta_per_parse(text(""), &per));
+    fta_on_store_error on_error;
+    CHECK(fta_on_store_error_parse(text("memory"), &on_error));
+    CHECK(on_error == FTA_ON_STORE_ERROR_MEMORY);
+    CHECK(fta_on_store_error_parse(text("allow"), &on_error));
+    CHECK(on_error == FTA_ON_STORE_ERROR_ALLOW);
+    CHECK(fta_on_store_error_parse(text("deny"), &on_error));
+    CHECK(on_error == FTA_ON_STORE_ERROR_DENY);
+    CHECK(!fta_on_store_error_parse(text("Deny"), &on_error));
+}
+
+static void
+test_no_memory(void)
+{
+    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter *limiter;
+    fta_redis_problem problem;
+    for (long n = 0;; n++) {
+        failing_alloc_start(n);
+        fta_status status = fta_limiter_open(&options, &limiter, &problem);
+        if (!failing_alloc_stop()) {
+            break;
+        }
+        CHECK(status == FTA_NO_MEMORY);
+    }
+    /* Counting itself allocates nothing. */
+    fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
+    failing_alloc_start(0);
+    CHECK(hit(limiter, &limit, &somebody) && !hit(limiter, &limit, &somebody));
+    CHECK(!failing_alloc_stop());
+    fta_limiter_close(limiter);
+    fta_limiter_close(NULL);
+}
+
+int
+main(void)
+{
+    test_whom_a_limit_counts();
+    test_nobody_is_unlimited();
+    test_nothing_collides();
+    test_long_subjects();
+    test_custom_in_order();
+    test_numbers_of_limits();
+    test_fair_share();
+    test_shared_memory_that_cannot_be_had();
+    test_shared_memory();
+    test_names();
+    test_no_memory();
+    return check_report("test_limiter");
+}
