@@ -1,0 +1,177 @@
+"""Rates and limits as the core reads them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_tenant_auth._core import Limit, Rate, parse_rates
+
+SECONDS = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86400,
+    "month": 30 * 86400,
+    "year": 365 * 86400,
+}
+LIMIT_MAX = 8_388_607
+PERIOD_MAX = 5 * 365 * 86400
+
+
+def reference(text: str) -> list[tuple[int, int]] | None:
+    """Read rates in the simplest way there is; None where they make no sense."""
+    rates = []
+    parts = re.split("[;,]", text)
+    if len(parts) > 1 and not parts[-1].strip(" \t\n\r\f\v"):
+        parts.pop()
+    for part in parts:
+        match = re.fullmatch(
+            r"[ \t-\r]*([0-9]+)[ \t-\r]*(?:per|/)[ \t-\r]*([0-9]*)[ \t-\r]*([a-z]+?)s?[ \t-\r]*",
+            part,
+            re.IGNORECASE | re.ASCII,
+        )
+        if match is None or match[3].lower() not in SECONDS:
+            return None
+        limit, period = int(match[1]), int(match[2] or "1") * SECONDS[match[3].lower()]
+        if not (1 <= limit <= LIMIT_MAX and 1 <= period <= PERIOD_MAX):
+            return None
+        rates.append((limit, period))
+    return rates if len(rates) <= 16 else None
+
+
+PIECES = ["per", "/", ";", ",", " ", "\t", "s", "S", "PER", "1", "0", "60", "007", "8388607"]
+PIECES += ["8388608", "99999999999999999999", "é", "\0", "-", "."]
+PIECES += [*SECONDS, "Minutes", "HOURS", "157680000", "157680001", "5 per second"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_any_text_is_read_as_the_reference_reads_it(text: str) -> None:
+    expected = reference(text)
+    if expected is None:
+        with pytest.raises(ValueError, match="rate limit"):
+            parse_rates(text)
+    else:
+        assert [(rate.limit, rate.period) for rate in parse_rates(text)] == expected
+
+
+@given(st.integers(1, LIMIT_MAX), st.integers(1, PERIOD_MAX))
+def test_what_str_says_reads_the_same(limit: int, period: int) -> None:
+    rate = Rate(limit, period)
+    assert parse_rates(str(rate)) == (rate,)
+
+
+def test_documented_texts() -> None:
+    assert str(parse_rates("50 per minute")[0]) == "50 per 1 minute"
+    assert parse_rates("50 per minute; 5 per second") == (Rate(50, 60), Rate(5, 1))
+    assert parse_rates("100/hour") == (Rate(100, 3600),)
+    assert parse_rates("10 per 2 minutes") == (Rate(10, 120),)
+    assert str(parse_rates("10 per 120 seconds")[0]) == "10 per 2 minutes"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "rate limit '', at character 1: a number is expected"),
+        ("fifty per minute", "rate limit 'fifty per minute', at character 1: a number is expected"),
+        ("50 minutes", 'rate limit \'50 minutes\', at character 4: "per" or "/" is expected'),
+        (
+            "50 per fortnight",
+            "rate limit '50 per fortnight', at character 8: second, minute, hour, day, month or "
+            "year is expected",
+        ),
+        (
+            "0 per minute",
+            "rate limit '0 per minute', at character 1: a number has to be at least 1",
+        ),
+        (
+            "50 per minute 5 per second",
+            'rate limit \'50 per minute 5 per second\', at character 15: ";" or "," is expected',
+        ),
+        ("1/hour;" * 17, f"rate limit '{'1/hour;' * 17}', at character 113: too many rates"),
+    ],
+)
+def test_an_error_shows_the_text_and_the_place(text: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_rates(text)
+    assert str(caught.value) == message
+
+
+def test_rates_are_values() -> None:
+    assert Rate(5, 60) == Rate(5, 60)
+    assert Rate(5, 60) != Rate(5, 61)
+    assert Rate(5, 60) != (5, 60)
+    assert len({Rate(5, 60), Rate(5, 60), Rate(6, 60)}) == 2
+    assert repr(Rate(5, 60)) == "Rate(5, 60)"
+    with pytest.raises(AttributeError):
+        Rate(5, 60).limit = 6  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Rate.limit = 5  # type: ignore[misc, assignment]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((0, 60), ValueError),
+        ((-1, 60), ValueError),
+        ((LIMIT_MAX + 1, 60), ValueError),
+        ((5, 0), ValueError),
+        ((5, PERIOD_MAX + 1), ValueError),
+        ((2**80, 60), OverflowError),
+        ((5.0, 60), TypeError),
+        (("5", 60), TypeError),
+        ((5,), TypeError),
+        ((5, 60, 1), TypeError),
+    ],
+)
+def test_bad_rates(arguments: tuple[object, ...], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Rate(*arguments)  # type: ignore[arg-type]
+
+
+def test_limits_say_what_they_are() -> None:
+    limit = Limit(Rate(5, 60), scope="mail", per="tenant", cost=2)
+    assert (limit.rate, limit.scope, limit.per, limit.cost) == (Rate(5, 60), "mail", "tenant", 2)
+    assert repr(limit) == "Limit(Rate(5, 60), scope='mail', per='tenant', cost=2)"
+    assert Limit(Rate(5, 60), scope="").per == "user"
+
+
+def test_a_share_of_a_limit() -> None:
+    share = Limit(Rate(1000, 3600), scope="mail", per="tenant", cost=3).share(0.25)
+    assert repr(share) == "Limit(Rate(250, 3600), scope='mail', per='member', cost=3)"
+    assert Limit(Rate(10, 60), scope="", per="tenant").share(0.11).rate == Rate(2, 60)
+    assert Limit(Rate(10, 60), scope="", per="tenant", cost=5).share(0.1).rate == Rate(5, 60)
+    assert Limit(Rate(10, 60), scope="", per="tenant").share(1).rate == Rate(10, 60)
+    for fraction in (0, -0.5, 1.01, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="fraction must be above 0 and at most 1"):
+            Limit(Rate(10, 60), scope="", per="tenant").share(fraction)
+    for per in ("user", "member", "address", "custom"):
+        with pytest.raises(ValueError, match="only a limit per tenant can be shared"):
+            Limit(Rate(10, 60), scope="", per=per).share(0.5)
+    with pytest.raises(TypeError):
+        Limit(Rate(10, 60), scope="", per="tenant").share("half")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, TypeError, "scope"),
+        ({"scope": 5}, TypeError, "scope must be str"),
+        ({"scope": "x" * 256}, ValueError, "scope must be at most 255 bytes"),
+        ({"scope": "\udc80"}, ValueError, "scope has lone surrogates"),
+        ({"scope": "", "per": "planet"}, ValueError, "per must be one of"),
+        ({"scope": "", "per": None}, TypeError, "per must be str"),
+        ({"scope": "", "cost": 0}, ValueError, "cost must be from 1"),
+        ({"scope": "", "cost": 11}, ValueError, "cost must be from 1 to the limit"),
+        ({"scope": "", "cost": 1.5}, TypeError, "float"),
+        ({"scope": "", "size": 1}, TypeError, "size"),
+    ],
+)
+def test_bad_limits(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Limit(Rate(10, 60), **arguments)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        Limit("10 per minute", scope="")  # type: ignore[arg-type]
