@@ -385,7 +385,7 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
 @limits_cli.command("reset")
 @_client_options
 def reset_limits(tenant: str | None, user: str | None, address: str | None) -> None:
-    """Forget what was counted. Workers that have refused somebody by Redis ask again in a minute."""
+    """Forget what was counted; who was refused by Redis may stay so for up to a minute."""
     client, app = _client(tenant, user, address), _counting_app()
     limiter = state_of(app).limiter
     counted = _limits_of(app, client)

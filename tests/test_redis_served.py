@@ -134,7 +134,8 @@ def test_requests_do_not_feel_an_outage() -> None:
             thread.join()
         log = (server.directory / "log").read_text()
     assert {status for _, _, status in notes} == {200}
-    longest = max(duration for _, duration, _ in notes)
+    # The first second is that of workers which are still importing.
+    longest = max(duration for at, duration, _ in notes if at >= calm)
     outages = [p99(killed, back), p99(frozen, thawed)]
     print(  # noqa: T201 - shown by pytest -rP
         f"{len(notes)} requests; p99 calm {p99(calm, killed) * 1e3:.2f} ms, killed "
