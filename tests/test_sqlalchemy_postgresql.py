@@ -30,6 +30,7 @@ from mail import (
     EVERYBODY,
     RED,
     Account,
+    Base,
     Document,
     Invoice,
     Message,
@@ -116,7 +117,7 @@ def plain(server: PostgreSQL) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def database(server: PostgreSQL) -> Iterator[Database]:
     database = Database(server, "walled")
-    database.run(database.owner, *policies.create_sql())
+    database.run(database.owner, *policies.create_sql(metadata=Base.metadata))
     yield database
     database.dispose()
 
@@ -482,7 +483,7 @@ def test_other_connections_of_a_plain_engine(plain: Engine) -> None:
 
 def found_by_check(engine: Engine) -> str:
     with engine.connect() as connection:
-        return "\n".join(policies.problems(connection))
+        return "\n".join(policies.problems(connection, Base.metadata))
 
 
 @pytest.fixture(scope="module")
@@ -498,12 +499,12 @@ def test_check(checked: Database) -> None:
     assert "account: row-level security is not enabled" in found
     assert "account: row-level security is not forced upon its owner" in found
     assert "account: the policy flask_tenant_auth is missing" in found
-    checked.run(owner, *policies.create_sql())
-    checked.run(owner, *policies.create_sql())  # again
+    checked.run(owner, *policies.create_sql(metadata=Base.metadata))
+    checked.run(owner, *policies.create_sql(metadata=Base.metadata))  # again
     assert found_by_check(app) == ""
-    checked.run(owner, *policies.drop_sql())
+    checked.run(owner, *policies.drop_sql(Base.metadata))
     assert "message_label: row-level security is not enabled" in found_by_check(app)
-    checked.run(owner, *policies.create_sql(with_unscoped=False))
+    checked.run(owner, *policies.create_sql(with_unscoped=False, metadata=Base.metadata))
     assert found_by_check(app) == ""
 
 
@@ -573,21 +574,23 @@ DEFECTS = {
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_check_finds(checked: Database, defect: str) -> None:
     sql, problem = DEFECTS[defect]
-    checked.run(checked.owner, *policies.create_sql())
+    checked.run(checked.owner, *policies.create_sql(metadata=Base.metadata))
     app = checked.engine("app")
     # The statement is rolled back when all is seen, so it and the check share a connection.
     with checked.superuser.connect() as connection:
         for statement in sql.split(";"):
             connection.execute(text(statement))
         connection.execute(text("SET ROLE checked_app"))
-        assert problem in "\n".join(policies.problems(connection))
+        assert problem in "\n".join(policies.problems(connection, Base.metadata))
         connection.rollback()
     assert found_by_check(app) == ""
     app.dispose()
 
 
 def test_check_of_another_database() -> None:
-    assert found_by_check(create_engine("sqlite://")) == "sqlite has no row-level security"
+    engine = create_engine("sqlite://")
+    assert found_by_check(engine) == "sqlite has no row-level security"
+    engine.dispose()
 
 
 def test_alembic_operations(checked: Database) -> None:

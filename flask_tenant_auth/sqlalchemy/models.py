@@ -15,8 +15,28 @@ from sqlalchemy.orm.mapper import _all_registries
 Class = TypeVar("Class", bound=type[Any])
 
 
+def check_hierarchy(cls: type[TenantScoped]) -> None:
+    """Refuse a class whose rows a base class would show to more people, or to fewer."""
+    arguments = cls.__dict__.get("__mapper_args__", {})
+    if isinstance(arguments, dict) and arguments.get("concrete"):
+        return  # its base has other rows
+    for base in cls.__mro__[1:]:
+        if inspect(base, raiseerr=False) is None:
+            continue
+        for mixin in (TenantScoped, UserScoped):
+            if issubclass(cls, mixin) and not issubclass(base, mixin):
+                raise TypeError(
+                    f"{cls.__name__} is {mixin.__name__}, but {base.__name__}, which it inherits "
+                    f"from, is not, and would read its rows: make the base {mixin.__name__}"
+                )
+
+
 class TenantScoped:
     """A mapped class whose rows belong to a tenant: everybody of the tenant sees them."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        check_hierarchy(cls)
+        super().__init_subclass__(**options)
 
     @declared_attr
     def tenant_id(cls) -> Mapped[uuid.UUID]:
@@ -101,20 +121,6 @@ def undeclared_classes() -> list[type[Any]]:
     )
 
 
-def check_hierarchy(mapper: Mapper[Any]) -> None:
-    """Refuse a class whose rows its base class would show to more people, or to fewer."""
-    base = mapper.inherits
-    if base is None or mapper.concrete:
-        return
-    for mixin in (TenantScoped, UserScoped):
-        if issubclass(mapper.class_, mixin) and not issubclass(base.class_, mixin):
-            raise TypeError(
-                f"{mapper.class_.__name__} is {mixin.__name__}, but {base.class_.__name__}, which "
-                f"it inherits from, is not, and would read its rows; make the base "
-                f"{mixin.__name__}"
-            )
-
-
 def column_of(mapper: Mapper[Any], name: str) -> Column[Any]:
     """Return the table column behind tenant_id or user_id."""
     column = mapper.attrs[name].columns[0]
@@ -125,7 +131,6 @@ def column_of(mapper: Mapper[Any], name: str) -> Column[Any]:
 
 def owned_tables_of(mapper: Mapper[Any]) -> Iterator[OwnedTable]:
     """Return the tables of one scoped mapper."""
-    check_hierarchy(mapper)
     tenant = column_of(mapper, "tenant_id")
     user = column_of(mapper, "user_id") if issubclass(mapper.class_, UserScoped) else None
     root = OwnedTable(tenant.table, tenant, user)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, Uuid, text
+from sqlalchemy import Column, Connection, MetaData, Table, Uuid, text
 from sqlalchemy.dialects import postgresql
 
 from .models import OwnedTable, catalogue
@@ -64,15 +64,20 @@ def follows(owned: OwnedTable) -> Iterator[str]:
             yield f"EXISTS (SELECT 1 FROM {name_of(target)} WHERE {theirs} = {ours})"
 
 
-def tables() -> list[OwnedTable]:
-    """All tables that need a policy, those first that others point to."""
+def tables(metadata: MetaData | None = None) -> list[OwnedTable]:
+    """Return all tables that need a policy, or one MetaData's; first those that others point to."""
     order = {"rows": 0, "subclass": 1, "link": 2}
-    return sorted(catalogue.all().values(), key=lambda owned: (order[owned.kind], owned.table.name))
+    found = (
+        owned
+        for owned in catalogue.all().values()
+        if metadata is None or owned.table.metadata is metadata
+    )
+    return sorted(found, key=lambda owned: (order[owned.kind], owned.table.name))
 
 
-def create_sql(with_unscoped: bool = True) -> Iterator[str]:
+def create_sql(with_unscoped: bool = True, metadata: MetaData | None = None) -> Iterator[str]:
     """Return the statements that put row-level security into force; they may be run again."""
-    for owned in tables():
+    for owned in tables(metadata):
         name = name_of(owned.table)
         allowed = condition(owned)
         yield f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
@@ -87,9 +92,9 @@ def create_sql(with_unscoped: bool = True) -> Iterator[str]:
             )
 
 
-def drop_sql() -> Iterator[str]:
+def drop_sql(metadata: MetaData | None = None) -> Iterator[str]:
     """Return the statements that take it back."""
-    for owned in reversed(tables()):
+    for owned in reversed(tables(metadata)):
         name = name_of(owned.table)
         yield f"DROP POLICY IF EXISTS {UNSCOPED_POLICY} ON {name}"
         yield f"DROP POLICY IF EXISTS {POLICY} ON {name}"
@@ -137,7 +142,7 @@ VIEWS = text(
 )
 
 
-def problems(connection: Connection) -> Iterator[str]:
+def problems(connection: Connection, metadata: MetaData | None = None) -> Iterator[str]:
     """Everything that keeps row-level security from bounding the role that is connected."""
     if connection.dialect.name != "postgresql":
         yield f"{connection.dialect.name} has no row-level security"
@@ -146,9 +151,9 @@ def problems(connection: Connection) -> Iterator[str]:
         verb = "is" if role.itself else "can become"
         what = "superuser" if role.rolsuper else "a role with BYPASSRLS"
         yield f"the role {verb} {what} ({role.rolname}), for whom no policy counts"
-    if not tables():
+    if not tables(metadata):
         yield "no class is TenantScoped or UserScoped: were the models imported?"
-    for owned in tables():
+    for owned in tables(metadata):
         yield from table_problems(connection, owned)
 
 

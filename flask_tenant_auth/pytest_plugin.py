@@ -1,0 +1,37 @@
+"""`pytest_plugins = ["flask_tenant_auth.pytest_plugin"]` brings the fixtures of `testing`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from ._core import Identity
+from .testing import Clock, foreign_answers
+
+
+@pytest.fixture
+def auth_clock() -> Iterator[Clock]:
+    """Return a clock to move; at the end of the test it is the present again."""
+    with Clock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def assert_get_routes_isolated() -> Callable[..., None]:
+    """Return a function that calls every GET route as a stranger: `testing.foreign_answers`."""
+
+    def check(
+        app: Flask,
+        rows: Iterable[Any],
+        owner: Identity,
+        stranger: Identity,
+        ignore: Iterable[str] = (),
+    ) -> None:
+        found = foreign_answers(app, rows, owner, stranger, ignore)
+        if found:
+            pytest.fail("\n".join(map(str, found)), pytrace=False)
+
+    return check
