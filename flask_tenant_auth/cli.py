@@ -111,13 +111,20 @@ def _secret_rotation(settings: Settings, secret: str) -> Iterator[str]:
     older = ",<the fallbacks of today>" if settings.jwt_secret_key_fallbacks else ""
     yield from _rotation(
         add=f"JWT_SECRET_KEY_FALLBACKS={secret}{older}",
-        sign=[
-            f"JWT_SECRET_KEY={secret}",
-            f"JWT_SECRET_KEY_FALLBACKS=<the JWT_SECRET_KEY of today>{older}",
-        ],
+        sign=[f"JWT_SECRET_KEY={secret}", *_secret_of_today(settings, older)],
         retire="JWT_SECRET_KEY_FALLBACKS=",
         hours=settings.jwt_expiration_hours,
     )
+
+
+def _secret_of_today(settings: Settings, older: str) -> Iterator[str]:
+    secret = settings.jwt_secret_key.decode("utf-8", "replace")
+    if "," not in secret and secret == secret.strip():
+        yield f"JWT_SECRET_KEY_FALLBACKS=<the JWT_SECRET_KEY of today>{older}"
+        return
+    yield f'app.config["JWT_SECRET_KEY_FALLBACKS"] = [<the JWT_SECRET_KEY of today>{older}]'
+    yield "(in the app, because this secret has a comma or begins or ends with white space, which"
+    yield "is lost in the comma list of an environment variable)"
 
 
 def _key_pair_rotation(settings: Settings) -> Iterator[str]:

@@ -42,7 +42,9 @@ _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _DEVELOPMENT = frozenset({"development", "testing", "test"})
 _HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_NO_ORIGIN = re.compile(r"[/?#@\\\s]")  # what urlsplit would take, or take away, in a host
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 _MAX_HOURS = 24 * 366 * 100
 
 
@@ -56,9 +58,9 @@ def _text(raw: Any) -> str:
 
 
 def _boolean(raw: Any) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    word = _text(raw).lower()
+    if isinstance(raw, int) and raw in (0, 1):  # bool, and what app.config.from_prefixed_env reads
+        return bool(raw)
+    word = raw.strip().lower() if isinstance(raw, str) else None
     if word not in _TRUE | _FALSE:
         raise ValueError(f"must be true or false, not {raw!r}")
     return word in _TRUE
@@ -98,18 +100,21 @@ def _one_of(*choices: str) -> Reader[str]:
     return read
 
 
+def _is_empty(raw: Any) -> bool:
+    return isinstance(raw, str | bytes) and not raw
+
+
 def _items(raw: Any) -> list[Any]:
-    """Take a comma list, or a list, tuple or set; leave out empty items."""
+    """Take a comma list, or a list, tuple or set, whose items stay as they are; no empty ones."""
     if isinstance(raw, str):
-        raw = raw.split(",")
+        raw = [item.strip() for item in raw.split(",")]
     elif not isinstance(raw, list | tuple | set | frozenset):
         raise TypeError(f"must be a comma list or a list, not {type(raw).__name__}")
-    items = [item.strip() if isinstance(item, str) else item for item in raw]
-    return [item for item in items if item not in ("", b"")]
+    return [item for item in raw if not _is_empty(item)]
 
 
 def _words(raw: Any) -> tuple[str, ...]:
-    return tuple(_text(item) for item in _items(raw))
+    return tuple(word for item in _items(raw) if (word := _text(item)))
 
 
 def _http_tokens(raw: Any) -> tuple[str, ...]:
@@ -134,8 +139,15 @@ def _secret(raw: Any) -> bytes:
 
 def _secrets(raw: Any) -> tuple[bytes, ...]:
     if isinstance(raw, bytes):
-        return (raw,)
-    return tuple(_secret(item) for item in _items(raw))
+        raw = [raw]
+    return tuple(_fallback(item) for item in _items(raw))
+
+
+def _fallback(raw: Any) -> bytes:
+    """Take a secret, or what `_pem` takes: the path of a key never becomes a secret itself."""
+    secret = _secret(raw)
+    named = secret.endswith(b".pem") or os.path.isfile(secret)  # noqa: PTH113 - Path takes no bytes
+    return _pem(secret) if named or is_pem(secret) else secret
 
 
 def _pem(raw: Any) -> bytes:
@@ -184,8 +196,17 @@ def _rates_or_callable(raw: Any) -> str | Callable[..., str | None]:
     return _rates(raw)
 
 
+def _network(text: str) -> Network:
+    """Take an IPv4 network as such also where it is written as one of IPv6 (RFC 4291, 2.5.5.2)."""
+    network = ip_network(text)
+    if isinstance(network, IPv6Network) and network.subnet_of(_IPV4_MAPPED):
+        first = network.network_address.ipv4_mapped
+        return ip_network(f"{first}/{network.prefixlen - _IPV4_MAPPED.prefixlen}")
+    return network
+
+
 def _networks(raw: Any) -> tuple[Network, ...]:
-    return tuple(ip_network(_text(item)) for item in _items(raw))
+    return tuple(_network(word) for word in _words(raw))
 
 
 def _redis_url(raw: Any) -> str:
@@ -218,7 +239,7 @@ def _serialized_origin(scheme: str, rest: str, given: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or "*" in rest or any(mark in rest for mark in "/?#@\\") or rest.endswith(":"):
+    if not host or "*" in rest or _NO_ORIGIN.search(rest) or rest.endswith(":"):
         raise ValueError(
             f"holds {given!r}: an origin is scheme://host or scheme://host:port, "
             "with no path and no pattern"
@@ -368,7 +389,7 @@ class Settings:
         return [problem for key, secret in secrets if (problem := self._weakness(key, secret))]
 
     def _weakness(self, key: str, secret: bytes) -> str | None:
-        if secret == DEFAULT_SECRET_KEY:
+        if secret.strip() == DEFAULT_SECRET_KEY:  # a file's line end makes it no secret
             return f"{key} is the documented default, which everybody knows"
         if len(secret) < self.secret_bytes:
             return (
@@ -389,7 +410,7 @@ def _values(app: Flask | None) -> dict[str, Any]:
     for each in fields(Settings):
         key = each.name.upper()
         for raw in (config.get(key), os.environ.get(key)):
-            if raw is None or (raw in ("", b"") and not each.metadata["blank"]):
+            if raw is None or (_is_empty(raw) and not each.metadata["blank"]):
                 continue
             try:
                 values[each.name] = each.metadata["read"](raw)

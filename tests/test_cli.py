@@ -91,6 +91,20 @@ class TestKeys:
         assert SECRET not in output
         assert "f" * 40 not in output
 
+    @pytest.mark.parametrize("odd", [f"{'a' * 40},{'b' * 40}", "c" * 64 + "\n", " " + "d" * 64])
+    def test_rotate_key_never_loses_a_secret_in_a_comma_list(self, odd: str) -> None:
+        """All who are logged in would be logged out."""
+        in_the_app = 'app.config["JWT_SECRET_KEY_FALLBACKS"] = [<the JWT_SECRET_KEY of today>'
+        in_a_list = "JWT_SECRET_KEY_FALLBACKS=<the JWT_SECRET_KEY of today>"
+        output = run(make_app(JWT_SECRET_KEY=odd), "rotate-key").output
+        assert f"{in_the_app}]" in output
+        assert in_a_list not in output
+        app = make_app(JWT_SECRET_KEY=odd, JWT_SECRET_KEY_FALLBACKS=["e" * 40])
+        assert f"{in_the_app},<the fallbacks of today>]" in run(app, "rotate-key").output
+        output = run(make_app(JWT_SECRET_KEY=odd.strip().replace(",", "")), "rotate-key").output
+        assert in_a_list in output
+        assert in_the_app not in output
+
     def test_rotate_key_pair(self) -> None:
         from test_tokens import RSA_PRIVATE
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import subprocess
+import sys
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from flask import Flask
 
-from apps import SECRET, bare_app, make_app, production_app
-from flask_tenant_auth import ConfigurationError, TenantAuth
+from apps import SECRET, TENANT, USER, bare_app, make_app, production_app
+from flask_tenant_auth import (
+    AuthError,
+    ConfigurationError,
+    TenantAuth,
+    create_jwt_token,
+    decode_jwt_token,
+)
 from flask_tenant_auth.config import DEFAULT_SECRET_KEY, Settings
 
 KEYS = [each.name.upper() for each in dataclasses.fields(Settings)]
@@ -131,6 +141,16 @@ class TestBooleans:
         monkeypatch.setenv("RATELIMIT_ENABLED", word)
         assert settings().ratelimit_enabled is False
 
+    @pytest.mark.parametrize("word", ["0", "1", "true", "false"])
+    def test_as_flask_reads_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch, word: str
+    ) -> None:
+        """It takes values for JSON, so 0 and 1 come as int."""
+        monkeypatch.setenv("FLASK_RATELIMIT_ENABLED", word)
+        app = bare_app()
+        app.config.from_prefixed_env()
+        assert Settings.from_app(app).ratelimit_enabled is (word in ("1", "true"))
+
 
 class TestRefused:
     @pytest.mark.parametrize(
@@ -150,7 +170,8 @@ class TestRefused:
             ("JWT_TENANT_KEYS", {}, "callable"),
             ("REDIS_URL", "http://localhost", "redis://"),
             ("RATELIMIT_ENABLED", "maybe", "true or false"),
-            ("RATELIMIT_ENABLED", 1, "must be text"),
+            ("RATELIMIT_ENABLED", 2, "true or false"),
+            ("RATELIMIT_ENABLED", [], "true or false"),
             ("RATELIMIT_DEFAULT", "often", "often"),
             ("RATELIMIT_DEFAULT", 50, "must be text"),
             ("RATELIMIT_TENANT_DEFAULT", "0 per minute", ""),
@@ -164,6 +185,8 @@ class TestRefused:
             ("CORS_ORIGINS", "https://*.example", "no pattern"),
             ("CORS_ORIGINS", "https://user@a.example", "an origin is"),
             ("CORS_ORIGINS", "https://a.example:x", "an origin is"),
+            ("CORS_ORIGINS", "a.example b.example", "an origin is"),
+            ("CORS_ORIGINS", "https://a.exam\nple", "an origin is"),
             ("CORS_ORIGINS", "https://", "an origin is"),
             ("CORS_ORIGINS", "null", "sandboxed"),
             ("CORS_ORIGINS", 7, "comma list"),
@@ -231,6 +254,44 @@ class TestSecrets:
     def test_a_single_fallback_of_bytes(self) -> None:
         assert settings(JWT_SECRET_KEY_FALLBACKS=b"f" * 40).jwt_secret_key_fallbacks == (b"f" * 40,)
 
+    @pytest.mark.parametrize("around", ["{}\n", " {}", "\t{}\r\n"])
+    def test_white_space_around_the_documented_one_makes_it_no_secret(self, around: str) -> None:
+        """As a file of one line, or an env file, gives it."""
+        documented = around.format("your-secret-key-change-in-production")
+        with pytest.raises(ConfigurationError, match="documented default"):
+            production_app(JWT_SECRET_KEY=documented)
+        production_app(JWT_SECRET_KEY=around.format("n" * 32))
+
+    def test_a_list_of_fallbacks_is_taken_as_it_is(self) -> None:
+        """A comma list cannot hold them; and JWT_SECRET_KEY, which they were, is not cut."""
+        secrets = [f"{'a' * 20},{'b' * 20}", f" {'c' * 40}\n"]
+        app = make_app(JWT_SECRET_KEY_FALLBACKS=["", *secrets])
+        for secret in secrets:
+            with make_app(JWT_SECRET_KEY=secret).app_context():
+                older = create_jwt_token(TENANT, USER)
+            with app.app_context():
+                assert decode_jwt_token(older)["user_id"] == USER
+
+    def test_the_path_of_a_key_never_becomes_a_secret(self, tmp_path: Path) -> None:
+        """JWT_PUBLIC_KEY takes a path: whoever guessed the one of a fallback could sign with it."""
+        from test_tokens import RSA_PRIVATE, RSA_PUBLIC
+
+        folder = tmp_path / ("keys of the service" * 2)
+        folder.mkdir()
+        keys = {"JWT_ALGORITHM": "RS256", "JWT_PRIVATE_KEY": RSA_PRIVATE}
+        for name in ("old.pem", "old-public-key"):
+            path = folder / name
+            path.write_text(RSA_PUBLIC)
+            found = settings(JWT_SECRET_KEY_FALLBACKS=str(path), **keys)
+            assert found.jwt_secret_key_fallbacks == (RSA_PUBLIC.encode(),)
+            claims = {"tenant_id": TENANT, "user_id": USER, "exp": 2**33}
+            forged = jwt.encode(claims, str(path), "HS256")
+            app = production_app(JWT_SECRET_KEY_FALLBACKS=[str(path)], **keys)
+            with app.app_context(), pytest.raises(AuthError, match="Invalid token"):
+                decode_jwt_token(forged)
+        with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY_FALLBACKS is neither PEM"):
+            settings(JWT_SECRET_KEY_FALLBACKS=[str(folder / "gone.pem")], **keys)
+
     def test_a_comma_list_of_fallbacks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("JWT_SECRET_KEY_FALLBACKS", f"{'a' * 40}, {'b' * 40},")
         assert settings().jwt_secret_key_fallbacks == (b"a" * 40, b"b" * 40)
@@ -254,6 +315,7 @@ class TestOrigins:
             ("a.example, https://b.example", {"https://a.example", "https://b.example"}),
             (["a.example"], {"https://a.example"}),
             ("a.example, *", {"*"}),
+            (["a.example", " ", ""], {"https://a.example"}),
             ("", set()),
         ],
     )
@@ -270,9 +332,32 @@ class TestLists:
             ip_network("fd00::/8"),
         )
 
+    def test_networks_of_ipv4_written_as_ipv6(self) -> None:
+        """A peer is compared as the IPv4 address that it is, so these never matched any."""
+        found = settings(AUTH_TRUSTED_GATEWAYS="::ffff:10.0.0.0/104, ::ffff:192.0.2.7, ::/0")
+        assert found.auth_trusted_gateways == (
+            ip_network("10.0.0.0/8"),
+            ip_network("192.0.2.7/32"),
+            ip_network("::/0"),
+        )
+
     def test_resources(self) -> None:
         found = settings(CORS_RESOURCES="/api/*, /v1, *")
         assert found.cors_resources == ("/api/", "/v1", "/")
 
     def test_audiences(self) -> None:
         assert settings(JWT_AUDIENCE="a, b").jwt_audience == ("a", "b")
+
+
+def test_bytes_and_text_are_never_compared() -> None:
+    """Under ``python -bb``, which some run their tests with, that is an error."""
+    script = (
+        "from apps import make_app\n"
+        "make_app(JWT_SECRET_KEY=b'k' * 64, JWT_SECRET_KEY_FALLBACKS=[b'', '', b'f' * 64])\n"
+    )
+    for strict in ("-b", "-bb"):
+        subprocess.run(
+            [sys.executable, strict, "-W", "error", "-c", script],
+            check=True,
+            cwd=Path(__file__).parent,
+        )
