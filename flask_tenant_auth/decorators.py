@@ -377,6 +377,7 @@ def _checked_scope(scope: Any) -> str | None:
     if scope is None:
         return None
     name = f"shared {scope}"
-    if not scope.strip() or len(name.encode()) > limits.LONGEST_SCOPE:
+    blank = not scope.strip() or not scope.isprintable()
+    if blank or len(name.encode()) > limits.LONGEST_SCOPE:
         raise ValueError(f"scope must be a name of at most {limits.LONGEST_SCOPE} bytes, or None")
     return name

@@ -35,6 +35,8 @@ _PREPARED_TEXTS = 256
 LONGEST_SCOPE = 255
 _LONGEST_KEY = 240
 _MARKS = "_tenant_auth_marks"
+# A route may take any method there is, so what is kept for each has to end somewhere.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -264,7 +266,9 @@ class Plans:
         """Return the plan of a request that reached this endpoint with this method."""
         plan = self._made.get((endpoint, method))
         if plan is None:
-            plan = self._made[endpoint, method] = self._make(app, endpoint, method)
+            plan = self._make(app, endpoint, method)
+            if method in _METHODS:
+                self._made[endpoint, method] = plan
         return plan
 
     def _make(self, app: Flask, endpoint: str, method: str) -> Plan:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from flask import Flask, request
 from flask.views import MethodView
+from werkzeug.routing import Rule
 
 from apps import (
     OTHER_TENANT,
@@ -367,6 +368,7 @@ class TestArguments:
             ({"per": lambda a, b: ""}, TypeError, "per"),
             ({"cost": 0}, ValueError, "cost"),
             ({"cost": 11}, ValueError, "cost"),
+            ({"cost": 10**30}, ValueError, "cost"),
             ({"cost": 1.5}, TypeError, "cost"),
             ({"cost": True}, TypeError, "cost"),
             ({"methods": "GET"}, TypeError, "methods"),
@@ -376,6 +378,7 @@ class TestArguments:
             ({"scope": 7}, TypeError, "scope"),
             ({"scope": " "}, ValueError, "scope"),
             ({"scope": "x" * 300}, ValueError, "scope"),
+            ({"scope": "a\udc80b"}, ValueError, "scope"),
             ({"exempt_when": True}, TypeError, "exempt_when"),
             ({"exempt_when": lambda a, b: True}, TypeError, "exempt_when"),
             ({"fair_share": 0.5}, ValueError, "fair_share"),
@@ -577,3 +580,15 @@ class TestStores:
                 statuses(app, "/", 1, headers=bearer(user_id=str(uuid.uuid4())))
         told = [record.getMessage() for record in caplog.records if "Redis" in record.getMessage()]
         assert ["away" in line for line in told[:2]] == [True, False]
+
+
+def test_a_route_of_any_method_keeps_no_plan_for_invented_ones() -> None:
+    """A flood of requests, each with a method of its own, made the app keep something for each."""
+    app = make_app()
+    app.url_map.add(Rule("/", endpoint="root"))
+    app.endpoint("root")(rate_limit("9 per minute")(view))
+    client = app.test_client()
+    answers = [client.open("/", method=f"M{number}").status_code for number in range(12)]
+    assert answers == [200] * 9 + [429] * 3
+    assert client.get("/").status_code == 429
+    assert list(state_of(app).plans._made) == [("root", "GET")]

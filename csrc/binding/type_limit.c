@@ -21,13 +21,13 @@ limit_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"rate", "scope", "per", "cost", NULL};
     fta_state *state = PyType_GetModuleState(type);
-    PyObject *rate, *scope = NULL, *per = NULL;
+    PyObject *rate, *scope = NULL, *per = NULL, *cost_value = NULL;
     long long cost = 1;
     fta_text per_text;
     fta_limit limit = {.per = FTA_PER_USER};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|$OOL:Limit", keywords,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|$OOO!:Limit", keywords,
                                      state->rate_type, &rate, &scope, &per,
-                                     &cost)) {
+                                     &PyLong_Type, &cost_value)) {
         return NULL;
     }
     if (scope == NULL) {
@@ -55,6 +55,10 @@ limit_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         }
     }
     limit.rate = ((fta_rate_object *)rate)->rate;
+    if (cost_value != NULL) {
+        int overflow; /* Then the cost is -1, which is as far out of range. */
+        cost = PyLong_AsLongLongAndOverflow(cost_value, &overflow);
+    }
     if (cost < 1 || cost > limit.rate.limit) {
         return PyErr_Format(PyExc_ValueError,
                             "cost must be from 1 to the limit of the rate, %u",
