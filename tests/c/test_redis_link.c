@@ -338,6 +338,123 @@ test_sentinel(void)
     fake_redis_stop(&nodes.second);
 }
 
+typedef struct said {
+    const char *text;
+    int turns; /* after which the answer is a number */
+} said;
+
+static bool
+says_for_a_while(fake_redis *self, const char *request, char *answer)
+{
+    said *s = self->context;
+    (void)request;
+    strcpy(answer, s->turns-- > 0 ? s->text : ":4\r\n");
+    return true;
+}
+
+static void
+test_try_again(void)
+{
+    said s = {"-TRYAGAIN Multiple keys\r\n", 3};
+    fake_redis server;
+    fake_redis_start(&server, says_for_a_while, &s);
+    fta_redis_link *link = new_link("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(link, SECOND) == 4);
+    CHECK(atomic_load(&server.requests) == 4);
+    fta_redis_link_free(link);
+    fake_redis_stop(&server);
+    /* It has an end, and is no reason to give up the connection. */
+    s.turns = 1000000;
+    fake_redis_start(&server, says_for_a_while, &s);
+    link = new_link("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_TRY_AGAIN);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_TRY_AGAIN);
+    CHECK(atomic_load(&server.requests) == 32);
+    CHECK(atomic_load(&server.connections) == 1);
+    fta_redis_link_free(link);
+    fake_redis_stop(&server);
+}
+
+static void
+test_greetings_that_fail(void)
+{
+    static const struct {
+        const char *url, *answer;
+        fta_status status;
+    } cases[] = {
+        {"redis://:p@127.0.0.1:%u", "-WRONGPASS x\r\n", FTA_REDIS_DENIED},
+        {"redis://127.0.0.1:%u/99", "-ERR DB index is out of range\r\n",
+         FTA_REDIS_FAILED},
+        {"redis+sentinel://127.0.0.1:%u/s?sentinel_username=u"
+         "&sentinel_password=p",
+         "-WRONGPASS x\r\n-NOAUTH x\r\n", FTA_REDIS_DENIED},
+        {"redis+sentinel://127.0.0.1:%u/s?sentinel_password=p",
+         "+OK\r\n*-1\r\n", FTA_REDIS_NO_PRIMARY},
+        {"redis://127.0.0.1:%u?cluster=true", "*0\r\n", FTA_REDIS_CLUSTER_DOWN},
+        {"redis://127.0.0.1:%u?cluster=true", "+OK\r\n", FTA_REDIS_MALFORMED},
+        {"redis://127.0.0.1:%u?cluster=true",
+         "-ERR This instance has cluster support disabled\r\n",
+         FTA_REDIS_FAILED},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        said s = {cases[i].answer, 1000000};
+        fake_redis server;
+        fake_redis_start(&server, says_for_a_while, &s);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        fta_redis_link *link = new_link(cases[i].url, server.port);
+#pragma GCC diagnostic pop
+        CHECK(ask(link, SECOND) == -(int64_t)cases[i].status);
+        fta_redis_link_free(link);
+        fake_redis_stop(&server);
+    }
+}
+
+static void *
+ask_once(void *argument)
+{
+    CHECK(ask(argument, 200000) == -FTA_REDIS_TIMEOUT);
+    return NULL;
+}
+
+static void
+test_a_place_in_the_pool_is_waited_for_until_the_deadline(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, says_nothing, NULL);
+    fta_redis_link *link =
+        new_link("redis://127.0.0.1:%u?max_connections=1", server.port);
+    pthread_t thread;
+    fake_redis_require(pthread_create(&thread, NULL, ask_once, link) == 0);
+    while (atomic_load(&server.requests) == 0) {
+        usleep(1000);
+    }
+    CHECK(ask(link, 20000) == -FTA_REDIS_POOL_EMPTY);
+    pthread_join(thread, NULL);
+    fta_redis_link_free(link);
+    fake_redis_stop(&server);
+}
+
+static void
+test_places_that_are_not_there(void)
+{
+    static const char *const urls[] = {
+        "unix:///no/such/socket", "redis://127.0.0.1:1",
+        "redis+sentinel://127.0.0.1:1/s",
+        "redis://127.0.0.1:1,127.0.0.1:2?cluster=true"};
+    for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
+        fta_redis_link *link = new_link("%s", urls[i]);
+        CHECK(ask(link, SECOND) == -FTA_REDIS_UNREACHABLE);
+        fta_redis_link_free(link);
+    }
+    char path[200];
+    memset(path, 'x', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    fta_redis_link *link = new_link("unix:///%s", path);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_UNREACHABLE);
+    fta_redis_link_free(link);
+}
+
 /* --- Memory and forks
  * ---------------------------------------------------------- */
 
@@ -406,6 +523,15 @@ test_a_child_begins_anew(void)
     CHECK(waitpid(child, &status, 0) == child && status == 0);
     CHECK(ask(link, SECOND) == 7);
     CHECK(atomic_load(&server.connections) == 2);
+    /* One that never asks ends its copy in silence. */
+    child = fork();
+    if (child == 0) {
+        fta_redis_link_free(link);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(ask(link, SECOND) == 7);
+    CHECK(atomic_load(&server.connections) == 2);
     fta_redis_link_free(link);
     fake_redis_stop(&server);
 }
@@ -421,6 +547,10 @@ main(void)
     test_cluster_redirections();
     test_redirections_end();
     test_sentinel();
+    test_try_again();
+    test_greetings_that_fail();
+    test_a_place_in_the_pool_is_waited_for_until_the_deadline();
+    test_places_that_are_not_there();
     test_every_allocation_failing();
     test_a_child_begins_anew();
     return check_report("test_redis_link");

@@ -1,0 +1,324 @@
+/* TLS without an interpreter, so that sanitizers see it: a server of OpenSSL
+ * with a certificate made here. */
+#include "redis_link.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "check.h"
+#include "clock.h"
+#include "failing_alloc.h"
+
+#define SECOND ((int64_t)1000000)
+
+static void
+require(bool condition)
+{
+    if (!condition) {
+        perror("test_redis_tls");
+        abort();
+    }
+}
+
+static EVP_PKEY *key;
+static X509 *certificate;
+static char ca_file[] = "/tmp/test_redis_tls_XXXXXX";
+
+/* For localhost and 127.0.0.1, signed by itself. */
+static void
+make_certificate(void)
+{
+    key = EVP_EC_gen("P-256");
+    certificate = X509_new();
+    require(key != NULL && certificate != NULL);
+    X509_NAME *name = X509_get_subject_name(certificate);
+    X509_EXTENSION *names = X509V3_EXT_conf_nid(
+        NULL, NULL, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+    require(X509_set_version(certificate, X509_VERSION_3) == 1 &&
+            X509_gmtime_adj(X509_getm_notBefore(certificate), -60) != NULL &&
+            X509_gmtime_adj(X509_getm_notAfter(certificate), 3600) != NULL &&
+            X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                                       (const unsigned char *)"test", -1, -1,
+                                       0) == 1 &&
+            X509_set_issuer_name(certificate, name) == 1 &&
+            X509_set_pubkey(certificate, key) == 1 &&
+            X509_add_ext(certificate, names, -1) == 1 &&
+            X509_sign(certificate, key, EVP_sha256()) > 0);
+    X509_EXTENSION_free(names);
+    int fd = mkstemp(ca_file);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    require(file != NULL && PEM_write_X509(file, certificate) == 1 &&
+            fclose(file) == 0);
+}
+
+/* Serves so many connections, one after another: each answered request by
+ * request, until the client leaves. */
+typedef struct server {
+    int listener;
+    unsigned port;
+    int connections;
+    bool silent;
+    pthread_t thread;
+} server;
+
+static void
+serve(SSL_CTX *context, int peer)
+{
+    SSL *ssl = SSL_new(context);
+    char request[4096];
+    require(ssl != NULL && SSL_set_fd(ssl, peer) == 1);
+    if (SSL_accept(ssl) == 1) {
+        while (SSL_read(ssl, request, sizeof(request)) > 0 &&
+               SSL_write(ssl, ":7\r\n", 4) > 0) {
+        }
+    }
+    SSL_free(ssl);
+}
+
+static void *
+run(void *argument)
+{
+    server *s = argument;
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    require(context != NULL &&
+            SSL_CTX_use_certificate(context, certificate) == 1 &&
+            SSL_CTX_use_PrivateKey(context, key) == 1);
+    for (int i = 0; i < s->connections; i++) {
+        int peer = accept(s->listener, NULL, NULL);
+        require(peer >= 0);
+        char byte;
+        if (s->silent) {
+            while (recv(peer, &byte, 1, 0) > 0) {
+            }
+        } else {
+            serve(context, peer);
+        }
+        close(peer);
+    }
+    SSL_CTX_free(context);
+    return NULL;
+}
+
+static void
+start(server *s, int connections, bool silent)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    *s = (server){.connections = connections, .silent = silent};
+    s->listener = socket(AF_INET, SOCK_STREAM, 0);
+    require(s->listener >= 0 &&
+            bind(s->listener, (struct sockaddr *)&address, length) == 0 &&
+            listen(s->listener, 16) == 0 &&
+            getsockname(s->listener, (struct sockaddr *)&address, &length) ==
+                0);
+    s->port = ntohs(address.sin_port);
+    require(pthread_create(&s->thread, NULL, run, s) == 0);
+}
+
+static void
+finish(server *s)
+{
+    pthread_join(s->thread, NULL);
+    close(s->listener);
+}
+
+static fta_status
+open_link(const char *host, unsigned port, const char *parameters,
+          fta_redis_link **out, fta_redis_problem *problem)
+{
+    char text[200];
+    int length = snprintf(text, sizeof(text), "rediss://%s:%u?%s", host, port,
+                          parameters);
+    fta_redis_url *url;
+    const char *wrong;
+    *out = NULL;
+    fta_status status = fta_redis_url_parse(text, (size_t)length, &url, &wrong);
+    if (status == FTA_OK) {
+        status = fta_redis_link_new(url, out, problem);
+        if (status != FTA_OK) {
+            fta_redis_url_free(url);
+        }
+    }
+    return status;
+}
+
+static fta_redis_link *
+new_link(const char *host, unsigned port, const char *more)
+{
+    char parameters[150];
+    fta_redis_link *link;
+    fta_redis_problem problem;
+    (void)snprintf(parameters, sizeof(parameters), "ssl_ca_certs=%s%s", ca_file,
+                   more);
+    require(open_link(host, port, parameters, &link, &problem) == FTA_OK);
+    return link;
+}
+
+static fta_status
+ask(fta_redis_link *link, int64_t timeout_us, fta_redis_problem *problem)
+{
+    static const char *const argv[] = {"GET", "key"};
+    static const size_t lengths[] = {3, 3};
+    fta_redis_reply *reply;
+    fta_status status = fta_redis_link_call(
+        link, 2, argv, lengths, 0, fta_clock_monotonic_us() + timeout_us,
+        &reply, problem);
+    CHECK((status == FTA_OK) == (reply != NULL));
+    if (reply != NULL) {
+        CHECK(reply->type == FTA_REDIS_INTEGER && reply->integer == 7);
+    }
+    fta_redis_reply_free(reply);
+    return status;
+}
+
+static void
+test_names_that_are_verified(void)
+{
+    static const struct {
+        const char *host, *more;
+        fta_status status;
+        const char *problem;
+    } cases[] = {
+        {"localhost", "", FTA_OK, ""},
+        {"127.0.0.1", "", FTA_OK, ""},
+        {"127.0.0.1", "&ssl_server_name=localhost", FTA_OK, ""},
+        {"127.0.0.1", "&ssl_server_name=elsewhere", FTA_REDIS_TLS,
+         "hostname mismatch"},
+        {"localhost", "&ssl_server_name=127.0.0.2", FTA_REDIS_TLS,
+         "IP address mismatch"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        server s;
+        fta_redis_problem problem;
+        start(&s, 1, false);
+        fta_redis_link *link = new_link(cases[i].host, s.port, cases[i].more);
+        for (int n = cases[i].status == FTA_OK ? 5 : 1; n > 0; n--) {
+            CHECK(ask(link, 5 * SECOND, &problem) == cases[i].status);
+            CHECK(strcmp(problem.text, cases[i].problem) == 0);
+        }
+        fta_redis_link_free(link);
+        finish(&s);
+    }
+}
+
+static void
+test_an_authority_that_is_not_known(void)
+{
+    server s;
+    fta_redis_link *link;
+    fta_redis_problem problem;
+    start(&s, 1, false);
+    CHECK(open_link("localhost", s.port, "db=0", &link, &problem) == FTA_OK);
+    CHECK(ask(link, 5 * SECOND, &problem) == FTA_REDIS_TLS);
+    CHECK(strstr(problem.text, "self-signed") != NULL);
+    fta_redis_link_free(link);
+    finish(&s);
+}
+
+static void
+test_a_peer_that_accepts_and_says_nothing(void)
+{
+    server s;
+    fta_redis_problem problem;
+    start(&s, 1, true);
+    fta_redis_link *link = new_link("127.0.0.1", s.port, "");
+    int64_t started = fta_clock_monotonic_us();
+    CHECK(ask(link, 50000, &problem) == FTA_REDIS_TIMEOUT);
+    CHECK(fta_clock_monotonic_us() - started < 500000);
+    fta_redis_link_free(link);
+    finish(&s);
+}
+
+/* The child closes its copy without a word of TLS: the parent goes on. */
+static void
+test_fork(void)
+{
+    server s;
+    fta_redis_problem problem;
+    start(&s, 1, false);
+    fta_redis_link *link = new_link("127.0.0.1", s.port, "");
+    CHECK(ask(link, 5 * SECOND, &problem) == FTA_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        fta_redis_link_free(link);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(ask(link, 5 * SECOND, &problem) == FTA_OK);
+    fta_redis_link_free(link);
+    finish(&s);
+}
+
+static void
+test_every_allocation_failing(void)
+{
+    char parameters[100];
+    (void)snprintf(parameters, sizeof(parameters), "ssl_ca_certs=%s", ca_file);
+    long n = 0;
+    for (bool failed = true; failed; n++) {
+        fta_redis_link *link;
+        fta_redis_problem problem;
+        failing_alloc_start(n);
+        fta_status status =
+            open_link("localhost", 1, parameters, &link, &problem);
+        failed = failing_alloc_stop();
+        CHECK(status == (failed ? FTA_NO_MEMORY : FTA_OK));
+        CHECK((link == NULL) == failed);
+        fta_redis_link_free(link);
+    }
+    CHECK(n == 4);
+}
+
+static void
+test_files_that_are_not_there(void)
+{
+    static const char *const cases[][2] = {
+        {"ssl_ca_certs=/no/such", "ssl_ca_certs"},
+        {"ssl_certfile=/no/such&ssl_keyfile=/no/such", "ssl_certfile"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        fta_redis_link *link;
+        fta_redis_problem problem;
+        CHECK(open_link("h", 1, cases[i][0], &link, &problem) == FTA_REDIS_TLS);
+        CHECK(strstr(problem.text, cases[i][1]) != NULL);
+    }
+    char parameters[100];
+    fta_redis_link *link;
+    fta_redis_problem problem;
+    (void)snprintf(parameters, sizeof(parameters),
+                   "ssl_certfile=%s&ssl_keyfile=%s", ca_file, ca_file);
+    CHECK(open_link("h", 1, parameters, &link, &problem) == FTA_REDIS_TLS);
+    CHECK(strstr(problem.text, "ssl_keyfile") != NULL);
+}
+
+int
+main(void)
+{
+    /* The server's writes may raise it; the client's must not. */
+    signal(SIGPIPE, SIG_IGN);
+    make_certificate();
+    test_names_that_are_verified();
+    test_an_authority_that_is_not_known();
+    test_a_peer_that_accepts_and_says_nothing();
+    test_fork();
+    test_every_allocation_failing();
+    test_files_that_are_not_there();
+    unlink(ca_file);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+    return check_report("test_redis_tls");
+}
