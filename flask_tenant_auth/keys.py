@@ -181,7 +181,7 @@ class TenantKeyrings:
         """Return all claims of a token, verified with a key of its own tenant."""
         tenant_id, keyring = self._keyring_claimed_by(token)
         claims = keyring.decode(token)
-        if isinstance(claims, dict) and claims["tenant_id"].lower() != tenant_id:
+        if isinstance(claims, dict) and claims["tenant_id"] != tenant_id:
             return _NOBODY.decode(token)
         return claims
 
