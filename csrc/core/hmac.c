@@ -52,19 +52,19 @@ compute(EVP_MAC_CTX *context, const void *message, size_t length,
            EVP_MAC_final(context, tag, &size, FTA_HMAC_SIZE_MAX);
 }
 
-/* Tries it: in OpenSSL before 3.0.3, init without a key does nothing, and a
- * second tag comes out wrong. */
-static bool
-restarts(const EVP_MAC_CTX *prepared)
+/* Tries whether a used context starts again: in OpenSSL before 3.0.3, init
+ * without a key does nothing, and a second tag comes out wrong. */
+static fta_status
+try_restart(const EVP_MAC_CTX *prepared, bool *restarts)
 {
     uint8_t first[FTA_HMAC_SIZE_MAX] = {0};
     uint8_t second[FTA_HMAC_SIZE_MAX] = {0};
     EVP_MAC_CTX *context = EVP_MAC_CTX_dup(prepared);
-    bool same = context != NULL && compute(context, "", 0, first) &&
-                compute(context, "", 0, second) &&
-                memcmp(first, second, sizeof first) == 0;
+    bool computed = context != NULL && compute(context, "", 0, first) &&
+                    compute(context, "", 0, second);
     EVP_MAC_CTX_free(context);
-    return same;
+    *restarts = memcmp(first, second, sizeof first) == 0;
+    return computed ? FTA_OK : fta_crypto_error(FTA_CRYPTO);
 }
 
 fta_status
@@ -82,7 +82,9 @@ fta_hmac_new(const char *digest, const uint8_t *secret, size_t size,
         goto done;
     }
     status = prepare(algorithm, digest, secret, size, &hmac->prepared);
-    hmac->restarts = status == FTA_OK && restarts(hmac->prepared);
+    if (status == FTA_OK) {
+        status = try_restart(hmac->prepared, &hmac->restarts);
+    }
 done:
     EVP_MAC_free(algorithm);
     if (status == FTA_OK) {
