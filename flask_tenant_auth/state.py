@@ -45,7 +45,7 @@ class AppState:
         # Counters of a test belong to its app alone, not to every process of this host; those of
         # two apps of one name to that in its own directory.
         self._shared = app is None or not app.testing
-        self._place = "" if app is None else f"{app.import_name} {app.root_path}"
+        self._place = "" if app is None else f"{app.name} {app.root_path}"
         self._store_changes = 0
         self._evictions: float = 0
         self._telling = threading.Lock()

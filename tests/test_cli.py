@@ -309,6 +309,40 @@ class TestLimits:
         assert result.output.startswith("reset ")
         assert client.get("/", headers=bearer()).status_code == 200
 
+    def test_of_a_server_that_is_running(self, tmp_path: Path) -> None:
+        """The command is a process of its own, and finds what the server's have counted."""
+        (tmp_path / "shop.py").write_text(
+            "from flask import Flask\n"
+            "from flask_tenant_auth import TenantAuth\n"
+            "app = Flask(__name__)\n"
+            "TenantAuth(app)\n"
+            "app.get('/')(lambda: 'in')\n"
+            "if __name__ == '__main__':\n"
+            "    client = app.test_client()\n"
+            "    client.get('/')\n"
+            "    print('counted', flush=True)\n"
+            "    input()\n"
+            "    print(client.get('/').headers['X-RateLimit-Remaining'])\n"
+        )
+        environment = {**os.environ, "FLASK_ENV": "development", "REDIS_URL": ""}
+        run_here: dict[str, Any] = {"cwd": tmp_path, "env": environment, "text": True}
+        limits = [sys.executable, "-m", "flask", "--app", "shop", "auth", "limits"]
+        address = ["--address", "127.0.0.1"]
+        server = subprocess.Popen(
+            [sys.executable, "shop.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            **run_here,
+        )
+        assert server.stdout is not None
+        assert server.stdout.readline() == "counted\n"
+        shown = subprocess.run([*limits, "show", *address], capture_output=True, **run_here)
+        assert "default: 50 per 1 minute per=user remaining=49" in shown.stdout, shown.stderr
+        subprocess.run([*limits, "reset", *address], capture_output=True, check=True, **run_here)
+        rest, _ = server.communicate("\n", timeout=30)
+        assert rest == "49\n"
+
     @pytest.mark.parametrize(
         "arguments",
         [
