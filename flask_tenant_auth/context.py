@@ -260,7 +260,7 @@ def verify_resource_access(
     :param resource_tenant_id: the tenant that the resource belongs to, or the resource.
     :param resource_user_id: the user that the resource belongs to.
     :raises AuthError: 403 where it is somebody else's; 401 where nothing was verified.
-    :raises TypeError, ValueError: for what is no UUID; the message names the argument.
+    :raises ValueError: for what is no UUID; the message names the argument.
     """
     owner: object = resource_user_id
     anybodys = False
@@ -297,12 +297,14 @@ def _forbidden(identity: Identity, reason: str) -> AuthError:
 def uuid_text(name: str, value: object) -> str:
     """Return a UUID argument as canonical lower-case text.
 
-    :raises TypeError, ValueError: for anything else; the message names the argument.
+    :raises ValueError: for anything else, of whatever type; the message names the argument.
     """
     if isinstance(value, uuid.UUID):
         return str(value)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str or uuid.UUID, not {type(value).__name__}")
+        raise ValueError(  # noqa: TRY004 - for `is_valid_uuid` too None is just no UUID
+            f"{name} must be a UUID, as str or uuid.UUID, not {type(value).__name__}"
+        )
     if not is_valid_uuid(value):
         raise ValueError(f"{name} must be a UUID such as 550e8400-e29b-41d4-a716-446655440000")
     return value.lower()
@@ -311,11 +313,9 @@ def uuid_text(name: str, value: object) -> str:
 def role_text(name: str, value: object) -> str:
     """Return a role argument as its name.
 
-    :raises TypeError, ValueError: for anything else; the message names the argument.
+    :raises ValueError: for anything else, of whatever type; the message names the argument.
     """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    role = str.__str__(value)
+    role = str.__str__(value) if isinstance(value, str) else None
     if role not in ROLES:
         raise ValueError(f"{name} must be one of: {', '.join(ROLES)}")
     return role
@@ -329,7 +329,7 @@ def acting_as(
 
     A request that is served inside the block is not touched by it: it must prove its own.
 
-    :raises TypeError, ValueError: for what is no UUID or no role; the message names the argument.
+    :raises ValueError: for what is no UUID or no role; the message names the argument.
     """
     identity = Identity(
         uuid_text("tenant_id", tenant_id), uuid_text("user_id", user_id), role_text("role", role)

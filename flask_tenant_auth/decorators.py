@@ -97,7 +97,7 @@ def verify_role(*roles: str) -> Callable[[F], F]:
     unverified.
 
     :param roles: role names or `UserRole` members.
-    :raises TypeError: for a role that is no str, as in a bare ``@verify_role``.
+    :raises TypeError: for a function, as in a bare ``@verify_role``.
     :raises ValueError: for no role at all, or one that does not exist.
     """
     if not roles:

@@ -40,8 +40,9 @@ def create_jwt_token(
     :param expires_in_hours: life in hours, fractions allowed; None: JWT_EXPIRATION_HOURS. Zero or
         less makes a token that has expired already, which tests need.
     :param claims: further claims, JSON values by name.
-    :raises TypeError, ValueError: for a bad UUID, role or number, a claim that is reserved or no
-        JSON, or a token longer than JWT_MAX_TOKEN_BYTES; the message names the argument.
+    :raises ValueError: for what is no UUID or no role, a number out of range, a reserved claim, or
+        a token longer than JWT_MAX_TOKEN_BYTES; the message names the argument.
+    :raises TypeError: for hours that are no number, and claims that are no mapping or no JSON.
     :raises NoSigningKeyError: when the app holds no key that signs.
     """
     state = current_state()

@@ -128,10 +128,13 @@ class TestJWTTokens:
             (("not-a-uuid", USER), "tenant_id"),
             ((TENANT, "not-a-uuid"), "user_id"),
             ((TENANT, USER, "root"), "role"),
+            ((None, USER), "tenant_id"),
+            ((TENANT, 7), "user_id"),
+            ((TENANT, USER, None), "role"),
         ],
     )
     def test_create_refuses_bad_values(
-        self, context: Flask, arguments: tuple[str, ...], named: str
+        self, context: Flask, arguments: tuple[Any, ...], named: str
     ) -> None:
         with pytest.raises(ValueError, match=named):
             create_jwt_token(*arguments)

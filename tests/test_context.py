@@ -67,16 +67,16 @@ class TestActingAs:
         assert asyncio.run(both()) == [TENANT, OTHER_TENANT]
 
     @pytest.mark.parametrize(
-        ("arguments", "error", "named"),
+        ("arguments", "named"),
         [
-            (("x", USER), ValueError, "tenant_id"),
-            ((TENANT, None), TypeError, "user_id"),
-            ((TENANT, USER, "root"), ValueError, "role"),
-            ((TENANT, USER, 7), TypeError, "role"),
+            (("x", USER), "tenant_id"),
+            ((TENANT, None), "user_id"),
+            ((TENANT, USER, "root"), "role"),
+            ((TENANT, USER, 7), "role"),
         ],
     )
-    def test_bad_arguments(self, arguments: tuple[object], error: type, named: str) -> None:
-        with pytest.raises(error, match=named), acting_as(*arguments):  # type: ignore[arg-type]
+    def test_bad_arguments(self, arguments: tuple[object], named: str) -> None:
+        with pytest.raises(ValueError, match=named), acting_as(*arguments):  # type: ignore[arg-type]
             pass
 
 
@@ -159,5 +159,5 @@ class TestResources:
                 assert caught.value.status_code == 403
 
     def test_an_object_that_nobody_owns_is_refused(self) -> None:
-        with acting_as(TENANT, USER, "admin"), pytest.raises(TypeError, match="resource_user_id"):
+        with acting_as(TENANT, USER, "admin"), pytest.raises(ValueError, match="resource_user_id"):
             verify_resource_access(SimpleNamespace(tenant_id=TENANT, user_id=None))
