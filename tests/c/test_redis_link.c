@@ -1,9 +1,9 @@
 #include "redis_link.h"
 
 #include <stdarg.h>
-#include <sys/wait.h>
 
 #include "check.h"
+#include "child.h"
 #include "clock.h"
 #include "failing_alloc.h"
 #include "fake_redis.h"
@@ -517,19 +517,18 @@ test_a_child_begins_anew(void)
     if (child == 0) {
         bool good = ask(link, SECOND) == 7 && ask(link, SECOND) == 7;
         fta_redis_link_free(link);
-        _exit(good ? 0 : 1);
+        child_leave(good);
     }
-    int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(child_was_good(child));
     CHECK(ask(link, SECOND) == 7);
     CHECK(atomic_load(&server.connections) == 2);
     /* One that never asks ends its copy in silence. */
     child = fork();
     if (child == 0) {
         fta_redis_link_free(link);
-        _exit(0);
+        child_leave(true);
     }
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(child_was_good(child));
     CHECK(ask(link, SECOND) == 7);
     CHECK(atomic_load(&server.connections) == 2);
     fta_redis_link_free(link);

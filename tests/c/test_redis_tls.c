@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/pem.h>
@@ -18,6 +17,7 @@
 #include <openssl/x509v3.h>
 
 #include "check.h"
+#include "child.h"
 #include "clock.h"
 #include "failing_alloc.h"
 
@@ -254,10 +254,9 @@ test_fork(void)
     pid_t child = fork();
     if (child == 0) {
         fta_redis_link_free(link);
-        _exit(0);
+        child_leave(true);
     }
-    int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(child_was_good(child));
     CHECK(ask(link, 5 * SECOND, &problem) == FTA_OK);
     fta_redis_link_free(link);
     finish(&s);
