@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from email_service import create_app
 from email_service.database import Base, create_tables, make_engine, session
 from email_service.models import Account
-from flask_tenant_auth import create_jwt_token
+from flask_tenant_auth import acting_as, create_jwt_token
 from servers import PostgreSQL
 
 TENANT, OTHER_TENANT = str(uuid4()), str(uuid4())
@@ -265,7 +265,7 @@ def test_a_mail_password_is_kept_encrypted_and_never_returned(app: Flask, user: 
     for answer in (added, shown, user.get("/accounts"), admin.get("/admin/accounts")):
         assert "password" not in answer.text
         assert "horse" not in answer.text
-    with app.app_context():
+    with app.app_context(), acting_as(TENANT, USER):
         stored = session().get(Account, UUID(added.json["id"])).password
         assert "horse" not in stored
         assert app.extensions["vault"].decrypt(stored) == password

@@ -8,8 +8,10 @@ from typing import Any
 import click
 from flask import Flask, current_app, g
 from flask.cli import with_appcontext
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+from flask_tenant_auth.sqlalchemy import isolate, policies
 
 
 class Base(DeclarativeBase):
@@ -19,7 +21,9 @@ class Base(DeclarativeBase):
 def init_app(app: Flask) -> None:
     """Give an app its engine, its sessions and the command `flask init-db`."""
     app.extensions["engine"] = make_engine(make_url(app.config["DATABASE_URL"]))
-    app.extensions["sessions"] = sessionmaker(app.extensions["engine"], expire_on_commit=False)
+    # A statement sees the rows of whoever asks, and no others; no view has to say so.
+    sessions = sessionmaker(app.extensions["engine"], expire_on_commit=False)
+    app.extensions["sessions"] = isolate(sessions, row_level_security=True)
     app.teardown_appcontext(close)
     app.cli.add_command(init_db)
 
@@ -60,8 +64,13 @@ def close(_error: BaseException | None) -> None:
 
 
 def create_tables() -> None:
-    """Create the tables that are missing."""
-    Base.metadata.create_all(current_app.extensions["engine"])
+    """Create the tables that are missing and, on PostgreSQL, the policies that guard them."""
+    engine: Engine = current_app.extensions["engine"]
+    Base.metadata.create_all(engine)
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
+            for statement in policies.create_sql(metadata=Base.metadata):
+                connection.execute(text(statement))
 
 
 @click.command("init-db")

@@ -9,18 +9,18 @@ from uuid import UUID, uuid4
 from sqlalchemy import DateTime, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from flask_tenant_auth.sqlalchemy import UserScoped
+
 from .database import Base
 
 
-class Account(Base):
+class Account(UserScoped, Base):
     """A mailbox of a user, and how to reach it."""
 
     __tablename__ = "accounts"
     __table_args__ = (Index("accounts_by_owner", "tenant_id", "user_id", "created_at", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    tenant_id: Mapped[UUID]
-    user_id: Mapped[UUID]
     email: Mapped[str] = mapped_column(String(254))
     account_type: Mapped[str] = mapped_column(String(8))
     hostname: Mapped[str] = mapped_column(String(253))

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from flask import Flask
 from sqlalchemy import select
 
-from flask_tenant_auth import create_jwt_token
+from flask_tenant_auth import acting_as, create_jwt_token
 
 from .database import session
 from .models import Account
@@ -32,10 +32,11 @@ NEW_ACCOUNT = {
 
 def make_first_account() -> None:
     """Give the tour's user an account, where it is not there yet."""
-    if session().scalar(select(Account.id).where(Account.id == ACCOUNT)) is None:
-        values = NEW_ACCOUNT | {"email": "john@example.com", "is_sync_enabled": True}
-        session().add(Account(id=ACCOUNT, tenant_id=TENANT, user_id=USER, **values))
-        session().commit()
+    with acting_as(TENANT, USER):
+        if session().scalar(select(Account.id).where(Account.id == ACCOUNT)) is None:
+            values = NEW_ACCOUNT | {"email": "john@example.com", "is_sync_enabled": True}
+            session().add(Account(id=ACCOUNT, **values))
+            session().commit()
 
 
 def curl(url: str, token: str | None = None, body: object = None) -> str:

@@ -363,7 +363,7 @@ def before_execute(
         return statement, multiparams, params
     guard = guards.get(connection)
     scope = current_scope()
-    if guard is None or scope is UNSCOPED:
+    if guard is None or isinstance(scope, Unscoped):
         return statement, multiparams, params
     table = catalogue.get(written_table(statement))
     if table is None or table.kind == "link":
@@ -372,7 +372,7 @@ def before_execute(
         if guard.settings is None:
             raise core_refusal(table.table.name, scope)
         return statement, multiparams, params
-    identity = require_identity()
+    identity = scope or require_identity()
     rows = list(multiparams) or ([params] if params else [])
     if isinstance(statement, Insert):
         statement, stamped = bounded_insert(statement, rows, table, identity)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal, TypeVar, cast
 
@@ -121,6 +122,7 @@ def undeclared_classes() -> list[type[Any]]:
     )
 
 
+@lru_cache(maxsize=1024)
 def column_of(mapper: Mapper[Any], name: str) -> Column[Any]:
     """Return the table column behind tenant_id or user_id."""
     column = mapper.attrs[name].columns[0]

@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from .._core import Identity
 from .criteria import holds_uuid_objects, table_criteria
 from .errors import ForeignRow, UnscopedStatement
-from .models import OwnedTable, TenantScoped, UserScoped
+from .models import OwnedTable, TenantScoped, UserScoped, column_of
 from .scope import as_uuid
 
 OWNERS = ("tenant_id", "user_id")
@@ -22,7 +22,7 @@ OWNERS = ("tenant_id", "user_id")
 def same(value: object, expected: str) -> bool:
     """Whether a value, in any form that a UUID takes, is this UUID; an SQL expression never is."""
     if isinstance(value, uuid.UUID):
-        return str(value) == expected
+        return value == as_uuid(expected)
     if not isinstance(value, str):
         return False
     try:
@@ -89,8 +89,7 @@ def stamp_object(instance: object, identity: Identity) -> None:
     state: InstanceState[Any] = inspect(instance)
     for owner in owners_of(instance):
         if state.dict.get(owner) is None:
-            column = state.mapper.attrs[owner].columns[0]
-            setattr(instance, owner, own_value(owner, identity, column))
+            setattr(instance, owner, own_value(owner, identity, column_of(state.mapper, owner)))
 
 
 def check_object(instance: object, identity: Identity) -> None:
@@ -188,6 +187,8 @@ def written_table(statement: Any) -> Any:
 
 def many_values(statement: Insert) -> list[Mapping[Any, Any]]:
     """Return the rows of INSERT ... VALUES (...), (...)."""
+    if not statement._multi_values:
+        return []
     names = list(statement.table.c)
     return [
         row if isinstance(row, Mapping) else dict(zip(names, row, strict=False))

@@ -38,9 +38,7 @@ def current_scope() -> Identity | Unscoped | None:
     identity = current_identity()
     entered = _unscoped_from.get()
     # The innermost wins: acting_as() inside unscoped() changes the identity, and bounds again.
-    if entered is not None and entered[0] == identity:
-        return UNSCOPED
-    return identity
+    return UNSCOPED if entered is not None and entered[0] == identity else identity
 
 
 @contextmanager
