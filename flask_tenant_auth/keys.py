@@ -153,6 +153,11 @@ class TenantKeyrings:
         if isinstance(material, str):
             material = material.encode()
         if isinstance(material, bytes):
+            if not self._settings.symmetric and not is_pem(material):
+                raise ConfigurationError(
+                    f"JWT_TENANT_KEYS must return PEM text for {self._settings.jwt_algorithm}: "
+                    "other text is no secret there; `Key.secret(...)` makes one that is meant"
+                )
             material = _make_key("JWT_TENANT_KEYS", material, self._settings)
         return _keyring([material], self._settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import uuid
@@ -183,6 +184,19 @@ class TestAlgorithms:
         assert not accepts(app, forged.decode())
         with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY"):
             make_app(JWT_SECRET_KEY=RSA_PUBLIC)
+
+    @pytest.mark.parametrize("key", ["JWT_SECRET_KEY", "JWT_SECRET_KEY_FALLBACKS"])
+    def test_a_public_key_without_its_armour_is_no_secret_either(self, key: str) -> None:
+        """DER, or its base64, as some identity providers publish it."""
+        der = RSA.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        config = {} if key == "JWT_SECRET_KEY" else {"JWT_ALGORITHM": "RS256"}
+        keys = {"JWT_PUBLIC_KEY": RSA_PUBLIC} if config else {}
+        for published in (der, base64.b64encode(der), base64.encodebytes(der)):
+            with pytest.raises(ConfigurationError, match=f"{key} .*not a secret"):
+                make_app(**config, **keys, **{key: published})
+        make_app(**config, **keys, **{key: base64.b64encode(der[:48])})
 
     def test_what_libjwt_cannot_sign_is_refused_at_init(self) -> None:
         """A later libjwt signs more than 1.10 does; a public key signs with none."""
@@ -416,6 +430,18 @@ class TestTenantKeys:
         app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
         headers = {"Authorization": f"Bearer {self.signed('t' * 64)}"}
         assert app.test_client().get("/", headers=headers).status_code == 500
+
+    def test_with_key_pairs_text_that_is_no_pem_is_no_secret(self) -> None:
+        """A published key in a form that nobody knows would be one that everybody knows."""
+        self.KEYS = {TENANT: "modulus:" + "t" * 64, OTHER_TENANT: Key.secret("HS256", b"u" * 64)}
+        app = self.app(JWT_ALGORITHM="RS256")
+        app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
+        statuses = []
+        for tenant_id, secret in ((TENANT, self.KEYS[TENANT]), (OTHER_TENANT, "u" * 64)):
+            made = self.signed(secret, tenant_id=tenant_id)
+            headers = {"Authorization": f"Bearer {made}"}
+            statuses.append(app.test_client().get("/", headers=headers).status_code)
+        assert statuses == [500, 200]
 
     def test_other_schemes_are_not_asked_about(self) -> None:
         app = self.app()

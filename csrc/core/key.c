@@ -100,6 +100,31 @@ looks_like_key(const uint8_t *secret, size_t size)
     return false;
 }
 
+/* As looks_like_key, for DER and for its base64: PEM without the armour. */
+static fta_status
+refuse_der(const uint8_t *secret, size_t size)
+{
+    uint8_t *work = fta_malloc(2 * size);
+    if (work == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    char *text = (char *)work;
+    uint8_t *der = work + size;
+    size_t length = 0;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t c = secret[i];
+        if (c == '=' || c == ' ' || (c >= '\t' && c <= '\r')) {
+            continue;
+        }
+        text[length++] = (char)(c == '-' ? '+' : c == '_' ? '/' : c);
+    }
+    bool is_key = fta_pair_is_der(secret, size) ||
+                  (fta_base64_decode(text, length, der) &&
+                   fta_pair_is_der(der, FTA_BASE64_SIZE(length)));
+    fta_free_secret(work, 2 * size);
+    return is_key ? FTA_SECRET_IS_KEY : FTA_OK;
+}
+
 static fta_status
 check_secret(const fta_algorithm *algorithm, const uint8_t *secret, size_t size,
              bool allow_weak)
@@ -116,8 +141,10 @@ check_secret(const fta_algorithm *algorithm, const uint8_t *secret, size_t size,
     if (looks_like_key(secret, size)) {
         return FTA_SECRET_IS_KEY;
     }
-    return size >= algorithm->digest_size || allow_weak ? FTA_OK
-                                                        : FTA_SECRET_TOO_SHORT;
+    if (size < algorithm->digest_size && !allow_weak) {
+        return FTA_SECRET_TOO_SHORT;
+    }
+    return refuse_der(secret, size);
 }
 
 /* Tells nothing about the secret that a token's signature does not tell, and

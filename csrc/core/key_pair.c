@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 #include "alloc.h"
 #include "crypto_error.h"
@@ -22,13 +23,13 @@ no_password(char *buffer, int size, int writing, void *context)
 }
 
 static EVP_PKEY *
-decode_pem(fta_text pem, int selection)
+decode(const char *format, fta_text text, int selection)
 {
     EVP_PKEY *pair = NULL;
-    const unsigned char *data = (const unsigned char *)pem.data;
-    size_t length = pem.length;
+    const unsigned char *data = (const unsigned char *)text.data;
+    size_t length = text.length;
     OSSL_DECODER_CTX *decoder = OSSL_DECODER_CTX_new_for_pkey(
-        &pair, "PEM", NULL, NULL, selection, NULL, NULL);
+        &pair, format, NULL, NULL, selection, NULL, NULL);
     if (decoder != NULL &&
         OSSL_DECODER_CTX_set_pem_password_cb(decoder, no_password, NULL)) {
         (void)OSSL_DECODER_from_data(decoder, &data, &length);
@@ -41,9 +42,9 @@ fta_status
 fta_pair_from_pem(fta_text pem, EVP_PKEY **out)
 {
     /* A file with both parts is for signing. */
-    EVP_PKEY *pair = decode_pem(pem, EVP_PKEY_KEYPAIR);
+    EVP_PKEY *pair = decode("PEM", pem, EVP_PKEY_KEYPAIR);
     if (pair == NULL) {
-        pair = decode_pem(pem, EVP_PKEY_PUBLIC_KEY);
+        pair = decode("PEM", pem, EVP_PKEY_PUBLIC_KEY);
     }
     fta_status status = fta_crypto_error(FTA_PEM_MALFORMED);
     if (pair == NULL) {
@@ -51,6 +52,26 @@ fta_pair_from_pem(fta_text pem, EVP_PKEY **out)
     }
     *out = pair;
     return FTA_OK;
+}
+
+bool
+fta_pair_is_der(const uint8_t *der, size_t size)
+{
+    const uint8_t sequence = 0x30;
+    if (size == 0 || der[0] != sequence) {
+        return false;
+    }
+    fta_text text = {(const char *)der, size};
+    EVP_PKEY *pair = decode("DER", text, EVP_PKEY_KEYPAIR);
+    if (pair == NULL) {
+        pair = decode("DER", text, EVP_PKEY_PUBLIC_KEY);
+    }
+    X509 *certificate = d2i_X509(NULL, &der, (long)size);
+    bool is_der = pair != NULL || certificate != NULL;
+    EVP_PKEY_free(pair);
+    X509_free(certificate);
+    ERR_clear_error();
+    return is_der;
 }
 
 bool

@@ -20,6 +20,9 @@
 /* Reads a private or a public key. The caller frees *out with EVP_PKEY_free. */
 fta_status fta_pair_from_pem(fta_text pem, EVP_PKEY **out);
 
+/* Whether it is a key or a certificate in DER, private or public. */
+bool fta_pair_is_der(const uint8_t *der, size_t size);
+
 bool fta_pair_is_private(const EVP_PKEY *pair);
 
 /* FTA_OK if it is of the kind, the curve and the size that the algorithm

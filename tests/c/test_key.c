@@ -57,6 +57,33 @@ test_secrets(void)
     CHECK(secret_status("EdDSA", many, 64, false) == FTA_ALGORITHM_NOT_HMAC);
 }
 
+/* What is left of PEM text when somebody takes the first and the last line
+ * away, or decodes it: a public key all the same. */
+static void
+check_without_armour(const char *pem)
+{
+    const char *body = strchr(pem, '\n') + 1;
+    size_t length = (size_t)(strstr(body, "-----END") - body);
+    char one_line[8192];
+    uint8_t der[8192];
+    size_t n = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (body[i] != '\n' && body[i] != '=') {
+            one_line[n++] = body[i];
+        }
+    }
+    CHECK(fta_base64_decode(one_line, n, der));
+    size_t size = FTA_BASE64_SIZE(n);
+    CHECK(secret_status("HS256", body, length, true) == FTA_SECRET_IS_KEY);
+    CHECK(secret_status("HS256", one_line, n, true) == FTA_SECRET_IS_KEY);
+    CHECK(secret_status("HS256", (char *)der, size, true) == FTA_SECRET_IS_KEY);
+    n = fta_base64url_encode(der, size, one_line);
+    CHECK(secret_status("HS256", one_line, n, true) == FTA_SECRET_IS_KEY);
+    /* What only begins like one is as good as any other secret. */
+    CHECK(secret_status("HS256", one_line, 44, true) == FTA_OK);
+    CHECK(secret_status("HS256", (char *)der, 33, true) == FTA_OK);
+}
+
 /* The algorithm confusion of CVE-2015-9235 and CVE-2022-29217. */
 static void
 test_a_key_is_no_secret(void)
@@ -67,6 +94,7 @@ test_a_key_is_no_secret(void)
             char *pem = pem_of(pair, is_private);
             CHECK(secret_status("HS256", pem, strlen(pem), true) ==
                   FTA_SECRET_IS_KEY);
+            check_without_armour(pem);
             free(pem);
         }
         EVP_PKEY_free(pair);
