@@ -247,9 +247,13 @@ read_payload(fta_json *reader, reading *found, const fta_json_sink *sink)
      * all is told as that. */
     fta_status first_wrong = FTA_OK;
     fta_json_event event;
-    fta_status status = fta_json_next_to(reader, sink, &event);
+    fta_status status = fta_json_next(reader, &event);
     if (status == FTA_OK && event.kind != FTA_JSON_OBJECT) {
         return FTA_JSON_NOT_OBJECT;
+    }
+    if (status == FTA_OK && sink != NULL &&
+        !sink->accept(sink->context, &event)) {
+        return FTA_STOPPED;
     }
     while (status == FTA_OK) {
         status = fta_json_next_to(reader, sink, &event);

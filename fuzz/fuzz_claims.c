@@ -1,0 +1,67 @@
+/* Any octets as the payload of a rightly signed token: read twice, with and
+ * without a sink, with the same result, and refused as JSON if the digest's
+ * reading refuses it too. */
+#include "resign.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Checks that what is opened is closed, and names stand in objects alone. */
+typedef struct nesting {
+    uint64_t objects;
+    unsigned depth;
+} nesting;
+
+static bool
+accept(void *context, const fta_json_event *event)
+{
+    nesting *at = context;
+    switch (event->kind) {
+    case FTA_JSON_OBJECT:
+    case FTA_JSON_ARRAY:
+        require(at->depth < FTA_JSON_DEPTH);
+        at->objects = at->objects << 1 | (event->kind == FTA_JSON_OBJECT);
+        at->depth++;
+        break;
+    case FTA_JSON_OBJECT_END:
+    case FTA_JSON_ARRAY_END:
+        require(at->depth > 0);
+        require((at->objects & 1) == (event->kind == FTA_JSON_OBJECT_END));
+        at->objects >>= 1;
+        at->depth--;
+        break;
+    case FTA_JSON_NAME:
+        require((at->objects & 1) == 1);
+        break;
+    default:
+        require(at->depth > 0);
+        break;
+    }
+    return true;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const size_t header_size = sizeof HEADER - 1;
+    nesting at = {0, 0};
+    fta_json_sink sink = {accept, &at};
+    fta_claims with, without;
+    uint64_t digest;
+    if (size == 0) {
+        return 0; /* no segment, so that the token is no token */
+    }
+    fta_status status =
+        fuzz_verdict(HEADER, header_size, data, size, NULL, &without);
+    require(fuzz_verdict(HEADER, header_size, data, size, &sink, &with) ==
+            status);
+    fta_status json = fuzz_digest(data, size, &digest);
+    require(is_about_json(status) ? json == status : json == FTA_OK);
+    if (status == FTA_OK) {
+        require(at.depth == 0);
+        require(fta_uuid_equal(&with.tenant_id, &without.tenant_id));
+        require(fta_uuid_equal(&with.user_id, &without.user_id));
+        require(with.role == without.role && with.role < FTA_ROLE_COUNT);
+        require(with.expires_at == without.expires_at);
+    }
+    return 0;
+}
