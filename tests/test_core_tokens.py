@@ -176,9 +176,14 @@ class TestRoundTrips:
         assert keyring.verify(token) == keyring.verify(token.encode())
 
     def test_upper_case_uuids_come_out_in_lower_case(self, keyring: Keyring) -> None:
-        identity = keyring.verify(signed(tenant_id=TENANT.upper()))
+        token = signed(tenant_id=TENANT.upper(), user_id=USER.upper(), other=USER.upper())
+        identity = keyring.verify(token)
         assert isinstance(identity, Identity)
-        assert identity.tenant_id == TENANT
+        assert (identity.tenant_id, identity.user_id) == (TENANT, USER)
+        decoded = keyring.decode(token)
+        assert isinstance(decoded, dict)
+        assert (decoded["tenant_id"], decoded["user_id"]) == (TENANT, USER)
+        assert decoded["other"] == USER.upper()
 
     def test_time_is_the_cores(self, keyring: Keyring, clock: Callable[..., None]) -> None:
         token = signed(exp=int(now()) + 100)
@@ -414,7 +419,7 @@ def verdicts_agree(keyring: Keyring, token: str) -> None:
         assert keyring.decode(token) == expected, token
         identity = keyring.verify(token)
         assert isinstance(identity, Identity), token
-        assert identity.tenant_id == expected["tenant_id"].lower()
+        assert identity.tenant_id == expected["tenant_id"]
 
 
 class TestAgainstTheOracle:

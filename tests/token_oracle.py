@@ -142,4 +142,4 @@ def read(token: str, secret: bytes, now: float) -> dict[str, Any]:
     require(hmac.compare_digest(hmac.new(secret, signed, hashlib.sha256).digest(), signature))
     claims = parse(payload)
     judge_claims(claims, now)
-    return claims
+    return claims | {name: claims[name].lower() for name in ("tenant_id", "user_id")}

@@ -219,6 +219,20 @@ read_audiences(fta_json *reader, reading *found, const fta_json_sink *sink,
     }
 }
 
+/* Writes a UUID in lower case over its text, so that who sees all claims sees
+ * the ids as they are known everywhere else. */
+static void
+settle_uuid(const reading *found, claim which, const fta_json_event *event)
+{
+    /* The text lies in the payload, which is ours to change. */
+    char *text = (char *)(uintptr_t)event->text.data;
+    if (which == TENANT_ID) {
+        fta_uuid_format(&found->claims.tenant_id, text);
+    } else if (which == USER_ID) {
+        fta_uuid_format(&found->claims.user_id, text);
+    }
+}
+
 /* A member of the payload, whose name is event; sets wrong if it is a claim
  * with a wrong value. */
 static fta_status
@@ -226,11 +240,19 @@ read_member(fta_json *reader, reading *found, const fta_json_sink *sink,
             fta_json_event *event, fta_status *wrong)
 {
     claim which = claim_of(event->text);
-    fta_status status = fta_json_next_to(reader, sink, event);
+    fta_status status = fta_json_next(reader, event);
     if (status != FTA_OK) {
         return status;
     }
     *wrong = read_claim(found, which, event);
+    if (sink != NULL) {
+        if (*wrong == FTA_OK) {
+            settle_uuid(found, which, event);
+        }
+        if (!sink->accept(sink->context, event)) {
+            return FTA_STOPPED;
+        }
+    }
     if (event->kind == FTA_JSON_ARRAY && which == AUD) {
         return read_audiences(reader, found, sink, wrong);
     }

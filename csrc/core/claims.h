@@ -40,10 +40,10 @@ typedef struct fta_claim_rules {
 } fta_claim_rules;
 
 /* Reads the payload, which is changed by it; now is in seconds since 1970. The
- * sink, which may be NULL, sees every event but FTA_JSON_END, and what it built
- * counts only if this ends with FTA_OK. A token that is expired and wrong in
- * another way is reported as wrong in the other way. out is written only on
- * success. */
+ * sink, which may be NULL, sees every event but FTA_JSON_END, the two ids in
+ * lower case, and what it built counts only if this ends with FTA_OK. A token
+ * that is expired and wrong in another way is reported as wrong in the other
+ * way. out is written only on success. */
 fta_status fta_claims_read(char *payload, size_t size,
                            const fta_claim_rules *rules,
                            const fta_json_seed *seed, double now,
