@@ -478,3 +478,29 @@ def test_acting_as_in_an_app_context(app: Flask) -> None:
     with acting_as(BLUE, ANN_RED.user):
         assert db.session.get(Post, 1) is None
     db.session.remove()
+
+
+def test_two_tables_of_one_name(engine: Engine) -> None:
+    """Each class is bounded by its own columns, in a database of its own."""
+
+    class OtherBase(DeclarativeBase):
+        pass
+
+    class OtherMemo(UserScoped, OtherBase):
+        __tablename__ = "memo"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    other = create_engine("sqlite://")
+    OtherBase.metadata.create_all(other)
+    for bind, cls in ((engine, Memo), (other, OtherMemo)):
+        with isolate(sessionmaker(bind))() as session:
+            with ANN_RED.acting():
+                session.add(cls(id=1))
+                session.commit()
+                session.bulk_update_mappings(cls, [{"id": 1}])
+            with ANN_BLUE.acting():
+                assert session.get(cls, 1) is None
+            with ADMIN_RED.acting():
+                session.delete(session.get(cls, 1))
+                session.commit()
+    other.dispose()

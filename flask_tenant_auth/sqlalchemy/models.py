@@ -143,32 +143,51 @@ def owned_tables_of(mapper: Mapper[Any]) -> Iterator[OwnedTable]:
 
 
 class Catalogue:
-    """All owned tables, by lower-case name; rebuilt when classes have been mapped since."""
+    """All owned tables; rebuilt when classes have been mapped since."""
 
     def __init__(self) -> None:
         self.lock = Lock()
         self.version = 0
         self.built = -1
-        self.tables: dict[str, OwnedTable] = {}
+        self.tables: dict[Table, OwnedTable] = {}
+        self.names: dict[str, OwnedTable] = {}
 
     def outdate(self, *_: object) -> None:
         """Note that a class was mapped."""
         with self.lock:
             self.version += 1
 
-    def all(self) -> dict[str, OwnedTable]:
-        """Return the tables by name."""
+    def refresh(self) -> None:
+        """Take in the classes that were mapped since."""
         while self.built != self.version:
             version = self.version
             tables = self.build()
+            names: dict[str, OwnedTable] = {}
+            for table, owned in tables.items():
+                # Of several tables of one name, the widest: SQL does not say which it names, and
+                # none of them may be refused for the conditions of another.
+                known = names.get(table.name.lower())
+                if known is None or (known.user is not None and owned.user is None):
+                    names[table.name.lower()] = owned
             with self.lock:
-                self.tables, self.built = tables, version
+                self.tables, self.names, self.built = tables, names, version
+
+    def all(self) -> dict[Table, OwnedTable]:
+        """Return all owned tables."""
+        self.refresh()
         return self.tables
 
-    def get(self, table: FromClause | None) -> OwnedTable | None:
-        """Return what is known about this table, or one of its name under another MetaData."""
+    def by_name(self) -> dict[str, OwnedTable]:
+        """Return the owned tables by their names in lower case."""
+        self.refresh()
+        return self.names
+
+    def get(self, table: Any) -> OwnedTable | None:
+        """Return what is known about this table, or about one of its name elsewhere."""
         name = getattr(table, "name", None)
-        return None if name is None else self.all().get(name.lower())
+        if name is None:
+            return None
+        return self.all().get(table) or self.names.get(name.lower())
 
     def require(self, table: FromClause) -> OwnedTable:
         """Return what is known about a table that is known."""
@@ -178,30 +197,27 @@ class Catalogue:
         return owned
 
     @staticmethod
-    def build() -> dict[str, OwnedTable]:
+    def build() -> dict[Table, OwnedTable]:
         """Return the tables of all scoped classes that are mapped by now."""
         mappers = list(scoped_mappers())
-        tables: dict[str, OwnedTable] = {}
+        tables: dict[Table, OwnedTable] = {}
         for mapper in mappers:
             for owned in owned_tables_of(mapper):
-                known = tables.get(owned.table.name.lower())
-                # The one that is narrower wins: two classes may share a table or a name.
-                if known is None or (known.user is None and owned.user is not None):
-                    tables[owned.table.name.lower()] = owned
+                tables.setdefault(owned.table, owned)
         registries = {mapper.registry for mapper in mappers}
         for mapper in {each for registry in registries for each in registry.mappers}:
             for relationship in mapper.relationships:
                 link = relationship.secondary
-                if not isinstance(link, Table) or link.name.lower() in tables:
+                if not isinstance(link, Table) or link in tables:
                     continue
                 ends = (relationship.parent, relationship.mapper)
                 owners = tuple(
-                    tables[column_of(end, "tenant_id").table.name.lower()]
+                    tables[column_of(end, "tenant_id").table]
                     for end in ends
                     if issubclass(end.class_, TenantScoped)
                 )
                 if owners:
-                    tables[link.name.lower()] = OwnedTable(link, linked=owners)
+                    tables[link] = OwnedTable(link, linked=owners)
         return tables
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -69,7 +69,7 @@ def places_in(sql: str, names: frozenset[tuple[str | None, str]]) -> tuple[tuple
 
 def named_tables(sql: str) -> set[str]:
     """Return the tenants' tables that this SQL names."""
-    return {table for table, _ in places_in(sql, names_of(catalogue.all()))}
+    return {table for table, _ in places_in(sql, names_of(catalogue.all().values()))}
 
 
 def plain_name(table: Any) -> str:
@@ -77,9 +77,9 @@ def plain_name(table: Any) -> str:
     return plain_names(f'"{table.name}"')
 
 
-def names_of(tables: dict[str, OwnedTable]) -> frozenset[tuple[str | None, str]]:
+def names_of(tables: Iterable[OwnedTable]) -> frozenset[tuple[str | None, str]]:
     """Return the names to look for."""
-    return frozenset((owned.table.schema, owned.table.name) for owned in tables.values())
+    return frozenset((owned.table.schema, owned.table.name) for owned in tables)
 
 
 def is_orm(statement: Any) -> bool:
@@ -162,8 +162,8 @@ def check(compiled: Any, sql: str, admin: bool) -> UnscopedStatement | None:
     statement = compiled.statement
     if isinstance(statement, (TextClause, TextualSelect)) and not HEALTH_CHECK.fullmatch(sql):
         raise refusal("text()")
-    tables = {plain_name(owned.table): owned for owned in catalogue.all().values()}
-    places = Counter(places_in(sql, names_of(catalogue.all())))
+    tables = {plain_name(owned.table): owned for owned in catalogue.by_name().values()}
+    places = Counter(places_in(sql, names_of(catalogue.all().values())))
     if not places:
         return None
     refuse_unruly_text(statement)
