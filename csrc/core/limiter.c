@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <openssl/evp.h>
 
 #include "alloc.h"
@@ -109,6 +112,35 @@ subject_from_text(subject *out, fta_subject kind, fta_text text)
     return true;
 }
 
+/* Whoever has one address of IPv6 has the 2^64 of its network (RFC 4291, 2.5.1)
+ * and could come from another one each time: the network is what counts. An
+ * address of IPv4 is the same in either notation. */
+static bool
+subject_from_address(subject *out, fta_text address)
+{
+    static const size_t half = sizeof(struct in6_addr) / 2;
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr ipv6;
+    if (address.length < sizeof text && address.length > 0 &&
+        memchr(address.data, ':', address.length) != NULL) {
+        memcpy(text, address.data, address.length);
+        text[address.length] = '\0';
+        if (inet_pton(AF_INET6, text, &ipv6) != 1) {
+            return subject_from_text(out, FTA_SUBJECT_ADDRESS, address);
+        }
+        if (!IN6_IS_ADDR_V4MAPPED(&ipv6)) {
+            memcpy(out->bytes, &ipv6, half);
+            out->kind = FTA_SUBJECT_NETWORK;
+            out->length = (uint8_t)half;
+            return true;
+        }
+        const char *ipv4 =
+            inet_ntop(AF_INET, &ipv6.s6_addr[12], text, sizeof text);
+        address = (fta_text){ipv4, strlen(ipv4)};
+    }
+    return subject_from_text(out, FTA_SUBJECT_ADDRESS, address);
+}
+
 /* custom_at counts the limits per custom seen so far. */
 static bool
 find_subject(const fta_limit *limit, const fta_requester *requester,
@@ -132,7 +164,7 @@ find_subject(const fta_limit *limit, const fta_requester *requester,
         }
         return true;
     }
-    return subject_from_text(out, FTA_SUBJECT_ADDRESS, requester->address);
+    return subject_from_address(out, requester->address);
 }
 
 static uint8_t *

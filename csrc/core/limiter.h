@@ -35,6 +35,7 @@ typedef enum fta_subject {
     FTA_SUBJECT_USER = 'u',    /* 32 bytes: tenant, user */
     FTA_SUBJECT_TENANT = 't',  /* 16 bytes */
     FTA_SUBJECT_ADDRESS = 'a', /* the text of an address */
+    FTA_SUBJECT_NETWORK = 'n', /* 8 bytes: the first half of one of IPv6 */
     FTA_SUBJECT_CUSTOM = 'c',  /* what the application says */
 } fta_subject;
 

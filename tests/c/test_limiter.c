@@ -137,6 +137,35 @@ test_nobody_is_unlimited(void)
     }
 }
 
+static bool
+is_one_address(const char *one, const char *other)
+{
+    const fta_requester a = {.address = text(one)},
+                        b = {.address = text(other)};
+    return is_one_subject(FTA_PER_ADDRESS, &a, &b);
+}
+
+/* Who rents one server has 2^64 addresses to fail to log in from. */
+static void
+test_a_network_of_ipv6_is_one_client(void)
+{
+    CHECK(is_one_address("2001:db8::1", "2001:db8::1"));
+    CHECK(is_one_address("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"));
+    CHECK(is_one_address("2001:db8::1", "2001:0DB8:0:0:8000::"));
+    CHECK(!is_one_address("2001:db8::1", "2001:db8:0:1::1"));
+    CHECK(!is_one_address("2001:db8::1", "2001:db9::1"));
+    /* IPv4 is IPv4, and each address its own. */
+    CHECK(is_one_address("::ffff:192.0.2.1", "192.0.2.1"));
+    CHECK(is_one_address("::ffff:c000:201", "192.0.2.1"));
+    CHECK(!is_one_address("::ffff:192.0.2.1", "::ffff:192.0.2.2"));
+    CHECK(!is_one_address("192.0.2.1", "192.0.2.2"));
+    CHECK(!is_one_address("10.0.0.1", "3130:2e30:2e30:2e31::"));
+    /* What is no address is taken as it is written. */
+    CHECK(!is_one_address("2001:db8::1%eth0", "2001:db8::2%eth0"));
+    CHECK(!is_one_address("2001:db8::1:", "2001:db8::2:"));
+    CHECK(!is_one_address("unix:", "unix:1"));
+}
+
 /* Whatever a client can choose, it never is somebody else's counter. */
 static void
 test_nothing_collides(void)
@@ -396,6 +425,7 @@ main(void)
 {
     test_whom_a_limit_counts();
     test_nobody_is_unlimited();
+    test_a_network_of_ipv6_is_one_client();
     test_nothing_collides();
     test_long_subjects();
     test_custom_in_order();
