@@ -103,6 +103,11 @@ class AppState:
                 timeout_ms=settings.ratelimit_store_timeout_ms,
                 on_store_error=settings.ratelimit_on_store_error,
             )
+        except PermissionError as error:
+            raise ConfigurationError(
+                f"RATELIMIT_KEY_PREFIX {settings.ratelimit_key_prefix!r} cannot be used: {error}. "
+                "Remove that file, fta-* in /dev/shm, or set another prefix"
+            ) from None
         except (ValueError, OSError) as error:
             raise ConfigurationError(f"REDIS_URL or RATELIMIT_*: {error}") from None
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -26,7 +27,9 @@ from apps import (
     make_app,
 )
 from flask_tenant_auth import (
+    ConfigurationError,
     Identity,
+    TenantAuth,
     _core,
     acting_as,
     rate_limit,
@@ -461,6 +464,17 @@ class TestFailures:
         statuses(app, "/", 5)
         assert statuses(app, "/", 5, headers=bearer()) == [200] * 5
 
+    def test_all_addresses_of_one_ipv6_network_have_one(self, app: Flask) -> None:
+        """Whoever rented one server could guess from another address each time."""
+        client = app.test_client()
+
+        def guess(address: str) -> int:
+            overrides = {"REMOTE_ADDR": address}
+            return client.get("/", environ_overrides=overrides).status_code
+
+        assert [guess(f"2001:db8:0:7::{number}") for number in range(1, 7)] == [401] * 3 + [429] * 3
+        assert guess("2001:db8:0:8::1") == 401
+
     def test_each_address_has_its_own(self, app: Flask) -> None:
         statuses(app, "/", 5)
         assert statuses(app, "/", 1, environ_overrides={"REMOTE_ADDR": "192.0.2.9"}) == [401]
@@ -592,3 +606,30 @@ def test_a_route_of_any_method_keeps_no_plan_for_invented_ones() -> None:
     assert answers == [200] * 9 + [429] * 3
     assert client.get("/").status_code == 429
     assert list(state_of(app).plans._made) == [("root", "GET")]
+
+
+def test_a_planted_file_is_neither_used_nor_followed(tmp_path: Path) -> None:
+    """The name of the counters can be guessed by whoever is on the host."""
+    name = f"app_{uuid.uuid4().hex}"
+
+    def path_of_counters(prefix: str) -> Path:
+        app = Flask(name)
+        app.config |= bare_app(TESTING=False, RATELIMIT_KEY_PREFIX=prefix).config
+        TenantAuth(app)
+        limiter = state_of(app).limiter
+        path = Path(limiter.status()["path"])
+        limiter.close()
+        return path
+
+    planted = path_of_counters("a")
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    planted.symlink_to(precious)
+    try:
+        with pytest.raises(ConfigurationError, match=r"KEY_PREFIX 'a' .*another prefix"):
+            path_of_counters("a")
+        assert precious.read_text() == "precious"
+        assert path_of_counters("b") != planted
+    finally:
+        planted.unlink()
+    assert path_of_counters("a") == planted
