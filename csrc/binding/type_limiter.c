@@ -125,8 +125,7 @@ limiter_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* -- one request ------------------------------------------------------------
- */
+/* -- one request ----------------------------------------------------------- */
 
 /* The arguments of hit, peek and reset. */
 typedef struct request {

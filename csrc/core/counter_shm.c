@@ -28,27 +28,40 @@
  *   4. Settle: (a) compare-and-swap the slot's word, if it is still free, to
  *      a fresh one of the next generation; (b) compare-and-swap the slot's
  *      entry to the announcement. If the word is no longer free, its owner has
- *      come back to life: (c) call the insertion off by replacing latest.
+ *      come back to life: (c) call the insertion off, by announcing that
+ *      nobody moves into the slot.
+ *
+ * Anybody may run step 4, at any time, any number of times, since a slot only
+ * ever goes forward: its word to the next generation by (a), then its entry by
+ * (b), to one of that generation. A swap of somebody who slept expects an
+ * entry or a word that is gone. What (b) has decided is not undone, also where
+ * (a) comes with (c), the one done by a helper who found the word free and the
+ * other by one who had found it in use: settling "nobody" completes (b), by
+ * emptying the slot, where (a) was done, and nobody announces anything else
+ * before that. Should (a) come even later (a reset can make a word equal to
+ * what a sleeper expects), the slot's owner, or whoever takes the slot next,
+ * finds the word a generation ahead, and goes forward in the same way. In none
+ * of these cases was anything counted in the word that (a) replaced.
  *
  * Uniqueness: a key is inserted by step 3 alone, which succeeds only if
- * nothing was inserted since step 1, everything inserted until then was seen
- * in step 2, and what is in the bucket only changes by insertions. So a key
- * never has two slots.
+ * nothing was announced since step 1, everything announced until then was seen
+ * in step 2, and what is in the bucket only changes by what is announced. So a
+ * key never has two slots.
  *
- * Anybody may run step 4, at any time, any number of times: each swap expects
- * what a stale helper can no longer find. An entry never comes back to a slot
- * (its sequence counts the bucket's insertions; to meet an equal entry a
- * process has to sleep between two instructions while the same key comes into
- * the same slot exactly k * 4096 insertions later). A word hardly ever does
- * (its end only grows within a generation; a reset can bring one back), so
- * that case is mended instead of excluded: see settled_word.
+ * What never comes back: an entry, because its sequence counts the bucket's
+ * announcements; to meet an equal one, a process has to sleep between two
+ * instructions while the same key comes into the same slot, in the same
+ * generation, exactly k * 4096 announcements later.
  *
  * Counting. Read the entry, the word, and the entry again; the word's
  * generation must be the entry's. Then read the clock, decide, and
  * compare-and-swap the word. Success means that the key still owned the slot
  * at that moment, since a takeover changes the word first (4a). So a count
  * that was reported was counted, and is not lost unless the slot of a live
- * counter is taken by force (below).
+ * counter is taken by force (below). (To count in a word of another occupant,
+ * a process would have to sleep there while the slot changes hands k * 8
+ * times, and wake to the same end and the same value; one hit would then be
+ * counted for the wrong key.)
  *
  * The clock is read after the word: every process's monotonic clock is the
  * same, so "now" is never before the time the word was written, and a process
@@ -69,10 +82,10 @@
  * changed, and counts in the new window. So the previous count that decisions
  * rest on is final.
  *
- * Memory order. Swaps of latest, entry and word release, reads of them
- * acquire. That is enough: what must be seen together is seen through one
- * chain, latest -> (4a) word -> (4b) entry, and all that must be exclusive is
- * a swap of a single word. */
+ * Memory order. Sequentially consistent, all of it. Settling "nobody" has to
+ * see the (a) that another process saw before it saw that the insertion was
+ * not called off yet: a chain of reads through three processes, which acquire
+ * and release alone do not carry. It costs nothing on x86 and little on ARM. */
 #include "counter_shm.h"
 
 #include <stdatomic.h>
@@ -246,7 +259,7 @@ static inline uint64_t
 read_word(_Atomic uint64_t *word)
 {
     FTA_BETWEEN_ACCESSES();
-    return atomic_load_explicit(word, memory_order_acquire);
+    return atomic_load(word);
 }
 
 /* expected is by value: callers start again from what they read themselves. */
@@ -254,49 +267,70 @@ static inline bool
 swap(_Atomic uint64_t *word, uint64_t expected, uint64_t desired)
 {
     FTA_BETWEEN_ACCESSES();
-    return atomic_compare_exchange_strong_explicit(
-        word, &expected, desired, memory_order_acq_rel, memory_order_acquire);
+    return atomic_compare_exchange_strong(word, &expected, desired);
 }
 
-/* Step 4 for the announcement entry, which was read from b->latest. */
+/* What is announced after latest: that a key, or with tag 0 nobody, moves into
+ * the slot as that generation. */
+static inline uint64_t
+announcement(uint64_t latest, uint64_t tag, size_t at, unsigned generation,
+             bool force)
+{
+    return tag << ENTRY_TAG_SHIFT | (uint64_t)at << ENTRY_SLOT_SHIFT |
+           (uint64_t)generation << ENTRY_GENERATION_SHIFT |
+           (force ? ENTRY_FORCE : 0) | ((latest + 1) & ENTRY_SEQUENCE_MASK);
+}
+
+/* Step 4 for the announcement entry, which was read from b->latest. Returns
+ * when it is done or called off, or no longer the latest. */
 static void
 settle(fta_counter_shm *counter, bucket *b, uint64_t entry)
 {
-    if (entry_tag(entry) == 0) {
-        return; /* Nothing was ever inserted, or the last was called off. */
-    }
-    slot *s = &b->slots[entry_slot(entry)];
+    size_t at = entry_slot(entry);
+    unsigned generation = entry_generation(entry);
+    slot *s = &b->slots[at];
     for (;;) {
         uint64_t resident = read_word(&s->entry);
         uint64_t word = read_word(&s->word);
-        if (resident == entry || read_word(&b->latest) != entry) {
+        if (entry_generation(resident) == generation ||
+            read_word(&b->latest) != entry) {
             return;
         }
-        unsigned generation = entry_generation(entry);
         if (word_generation(word) == generation) {
-            (void)swap(&s->entry, resident, entry);
+            (void)swap(&s->entry, resident, entry); /* (b) */
             continue;
+        }
+        if (entry_tag(entry) == 0) {
+            return; /* Nobody moves in, and (a) was not done. */
         }
         int64_t now_us = fta_clock_monotonic_us();
         bool is_free = word_is_free(word, now_us);
         if (!is_free && !(entry & ENTRY_FORCE)) {
-            uint64_t none = (entry + 1) & ENTRY_SEQUENCE_MASK;
-            (void)swap(&b->latest, entry, none);
+            (void)swap(&b->latest, entry,
+                       announcement(entry, 0, at, generation, false)); /* (c) */
             continue;
         }
-        if (swap(&s->word, word, fresh_word(generation, now_us)) && !is_free) {
+        if (swap(&s->word, word, fresh_word(generation, now_us)) && /* (a) */
+            !is_free) {
             atomic_fetch_add_explicit(&counter->header->evictions, 1,
                                       memory_order_relaxed);
         }
     }
 }
 
-/* The word of the key that was seen to live in the slot as entry, or false
- * if it has moved out. */
-static bool
-settled_word(fta_counter_shm *counter, bucket *b, slot *s, uint64_t entry,
-             uint64_t *out)
+/* The slot that an entry is about. */
+static inline slot *
+slot_of(bucket *b, uint64_t entry)
 {
+    return &b->slots[entry_slot(entry)];
+}
+
+/* The word of the key that was seen to live here as entry, or false if it has
+ * moved out. */
+static bool
+settled_word(fta_counter_shm *counter, bucket *b, uint64_t entry, uint64_t *out)
+{
+    slot *s = slot_of(b, entry);
     for (;;) {
         uint64_t word = read_word(&s->word);
         if (read_word(&s->entry) != entry) {
@@ -306,12 +340,14 @@ settled_word(fta_counter_shm *counter, bucket *b, slot *s, uint64_t entry,
             *out = word;
             return true;
         }
-        /* Somebody is moving in. If that turns out to be nobody (a helper
-         * that slept through a reset wrote a word for an insertion called off
-         * since), the resident takes its word back. */
-        settle(counter, b, read_word(&b->latest));
+        /* Somebody is moving in; or, if that was called off before (a), nobody
+         * is, and the owner moves out for nobody and in again. */
+        uint64_t latest = read_word(&b->latest);
+        settle(counter, b, latest);
         if (read_word(&s->entry) == entry) {
-            (void)swap(&s->word, word, empty_word(entry_generation(entry)));
+            (void)swap(&b->latest, latest,
+                       announcement(latest, 0, entry_slot(entry),
+                                    word_generation(word), false));
         }
     }
 }
@@ -329,19 +365,18 @@ next_slot(size_t i)
     return i + 1 == SLOTS_PER_BUCKET ? 0 : i + 1;
 }
 
-/* The slot of the key, or NULL; its entry goes to *entry. */
-static slot *
-find(bucket *b, uint64_t tag, uint64_t *entry)
+/* The entry of the key, or 0. */
+static uint64_t
+find(bucket *b, uint64_t tag)
 {
     size_t at = first_slot(tag);
     for (size_t i = 0; i < SLOTS_PER_BUCKET; i++, at = next_slot(at)) {
         uint64_t resident = read_word(&b->slots[at].entry);
         if (entry_tag(resident) == tag) {
-            *entry = resident;
-            return &b->slots[at];
+            return resident;
         }
     }
-    return NULL;
+    return 0;
 }
 
 /* How much it would hurt to give a slot away, its time left aside. A fresh
@@ -380,41 +415,36 @@ choose_slot(bucket *b, uint64_t tag, bool *force)
     return best;
 }
 
-/* The slot of the key, which is inserted if it has none. */
-static slot *
-find_or_insert(fta_counter_shm *counter, bucket *b, uint64_t tag,
-               uint64_t *entry)
+/* The entry of the key, which is inserted if it has none. */
+static uint64_t
+find_or_insert(fta_counter_shm *counter, bucket *b, uint64_t tag)
 {
-    slot *found = find(b, tag, entry);
-    while (found == NULL) {
+    uint64_t entry = find(b, tag);
+    while (entry == 0) {
         uint64_t latest = read_word(&b->latest);
         settle(counter, b, latest);
-        found = find(b, tag, entry);
-        if (found != NULL) {
+        entry = find(b, tag);
+        if (entry != 0) {
             break;
         }
         bool force;
         size_t at = choose_slot(b, tag, &force);
         uint64_t resident = read_word(&b->slots[at].entry);
-        uint64_t generation =
-            (entry_generation(resident) + 1u) & GENERATION_MASK;
-        uint64_t announced =
-            tag << ENTRY_TAG_SHIFT | (uint64_t)at << ENTRY_SLOT_SHIFT |
-            generation << ENTRY_GENERATION_SHIFT | (force ? ENTRY_FORCE : 0) |
-            ((latest + 1) & ENTRY_SEQUENCE_MASK);
+        uint64_t announced = announcement(
+            latest, tag, at, (entry_generation(resident) + 1) & GENERATION_MASK,
+            force);
         if (swap(&b->latest, latest, announced)) {
             settle(counter, b, announced);
         }
-        found = find(b, tag, entry);
+        entry = find(b, tag);
     }
-    return found;
+    return entry;
 }
 
 /* -- strategies on words --------------------------------------------------- */
 
 /* Where one hit was counted, to be able to take it back. */
 typedef struct count_receipt {
-    slot *slot; /* Borrowed: inside the table. */
     uint64_t entry;
     uint64_t word; /* As it was swapped in. */
 } count_receipt;
@@ -526,17 +556,17 @@ count_in_one_slot(fta_counter_shm *counter, step_function *step,
                   fta_verdict *verdict, count_receipt *receipt)
 {
     for (;;) {
-        uint64_t entry, word, next;
-        slot *s = find_or_insert(counter, place->bucket, place->tag, &entry);
-        if (!settled_word(counter, place->bucket, s, entry, &word)) {
+        uint64_t word, next;
+        uint64_t entry = find_or_insert(counter, place->bucket, place->tag);
+        if (!settled_word(counter, place->bucket, entry, &word)) {
             continue;
         }
         step(word, hit, fta_clock_monotonic_us(), verdict, &next);
         if (!verdict->allowed) {
             return false;
         }
-        if (swap(&s->word, word, next)) {
-            *receipt = (count_receipt){s, entry, next};
+        if (swap(&slot_of(place->bucket, entry)->word, word, next)) {
+            *receipt = (count_receipt){entry, next};
             return true;
         }
     }
@@ -547,9 +577,8 @@ static uint64_t
 known_word(fta_counter_shm *counter, bucket *b, uint64_t tag)
 {
     uint64_t entry, word;
-    slot *s;
-    while ((s = find(b, tag, &entry)) != NULL) {
-        if (settled_word(counter, b, s, entry, &word)) {
+    while ((entry = find(b, tag)) != 0) {
+        if (settled_word(counter, b, entry, &word)) {
             return word;
         }
     }
@@ -576,18 +605,17 @@ static bool
 count_sliding(fta_counter_shm *counter, const key_place *place,
               const fta_hit *hit, fta_verdict *verdict, count_receipt *receipt)
 {
+    bucket *b = place->bucket;
     for (;;) {
         int64_t start_us = fta_sliding_start(hit, fta_clock_monotonic_us());
         int64_t before_us = start_us - hit->period_us;
         uint64_t parity = window_parity(start_us, hit);
-        uint64_t entry, entry_before, word, word_before;
-        slot *s =
-            find_or_insert(counter, place->bucket, place->tag | parity, &entry);
-        slot *s_before = find_or_insert(
-            counter, place->bucket, place->tag | (parity ^ 1), &entry_before);
-        if (!settled_word(counter, place->bucket, s, entry, &word) ||
-            !settled_word(counter, place->bucket, s_before, entry_before,
-                          &word_before)) {
+        uint64_t word, word_before;
+        uint64_t entry = find_or_insert(counter, b, place->tag | parity);
+        uint64_t entry_before =
+            find_or_insert(counter, b, place->tag | (parity ^ 1));
+        if (!settled_word(counter, b, entry, &word) ||
+            !settled_word(counter, b, entry_before, &word_before)) {
             continue;
         }
         int64_t now_us = fta_clock_monotonic_us();
@@ -595,13 +623,14 @@ count_sliding(fta_counter_shm *counter, const key_place *place,
             continue;
         }
         if (!word_is_of_window(word_before, before_us, hit, now_us)) {
-            (void)swap(&s_before->word, word_before,
+            (void)swap(&slot_of(b, entry_before)->word, word_before,
                        make_word(entry_generation(entry_before),
                                  start_us + hit->period_us, WORD_SEALED, 0));
             continue;
         }
         if ((word_before & WORD_SEALED) == 0) {
-            (void)swap(&s_before->word, word_before, word_before | WORD_SEALED);
+            (void)swap(&slot_of(b, entry_before)->word, word_before,
+                       word_before | WORD_SEALED);
             continue;
         }
         fta_sliding sliding = {
@@ -619,12 +648,12 @@ count_sliding(fta_counter_shm *counter, const key_place *place,
         uint64_t next = make_word(
             entry_generation(entry), start_us + 2 * hit->period_us,
             guard(verdict->remaining - hit->cost, hit), sliding.current);
-        if (swap(&s->word, word, next)) {
+        if (swap(&slot_of(b, entry)->word, word, next)) {
             fta_verdict after;
             fta_sliding_look(&sliding, hit, now_us, &after);
             verdict->remaining = after.remaining;
             verdict->reset_after_us = after.reset_after_us;
-            *receipt = (count_receipt){s, entry, next};
+            *receipt = (count_receipt){entry, next};
             return true;
         }
     }
@@ -686,8 +715,7 @@ take_back(fta_counter_shm *counter, fta_strategy strategy,
 {
     uint64_t word, next;
     do {
-        if (!settled_word(counter, place->bucket, receipt->slot, receipt->entry,
-                          &word) ||
+        if (!settled_word(counter, place->bucket, receipt->entry, &word) ||
             word_is_fresh(word)) {
             return;
         }
@@ -702,17 +730,17 @@ take_back(fta_counter_shm *counter, fta_strategy strategy,
                 next = empty_word(word_generation(word));
             }
         }
-    } while (!swap(&receipt->slot->word, word, next));
+    } while (!swap(&slot_of(place->bucket, receipt->entry)->word, word, next));
 }
 
 static void
 forget(fta_counter_shm *counter, bucket *b, uint64_t tag)
 {
     uint64_t entry, word;
-    slot *s;
-    while ((s = find(b, tag, &entry)) != NULL) {
-        if (settled_word(counter, b, s, entry, &word) &&
-            swap(&s->word, word, empty_word(entry_generation(entry)))) {
+    while ((entry = find(b, tag)) != 0) {
+        if (settled_word(counter, b, entry, &word) &&
+            swap(&slot_of(b, entry)->word, word,
+                 empty_word(entry_generation(entry)))) {
             return;
         }
     }

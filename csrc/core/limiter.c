@@ -19,8 +19,7 @@ struct fta_limiter {
     fta_redis_store *redis;  /* Owned; NULL where this host counts alone. */
 };
 
-/* -- names ------------------------------------------------------------------
- */
+/* -- names ----------------------------------------------------------------- */
 
 static const struct {
     fta_per per;
@@ -81,8 +80,7 @@ fta_limit_share(const fta_limit *limit, double fraction)
     return share;
 }
 
-/* -- keys -------------------------------------------------------------------
- */
+/* -- keys ------------------------------------------------------------------ */
 
 /* What a request is counted by under a limit. */
 typedef struct subject {
@@ -205,8 +203,7 @@ build_key(uint8_t out[FTA_KEY_MAX], fta_strategy strategy,
     return (size_t)(at - out);
 }
 
-/* -- life ---------------------------------------------------------------------
- */
+/* -- life ------------------------------------------------------------------ */
 
 fta_status
 fta_limiter_open(const fta_limiter_options *options, fta_limiter **out,
@@ -259,8 +256,7 @@ fta_limiter_close(fta_limiter *limiter)
     }
 }
 
-/* -- one request ------------------------------------------------------------
- */
+/* -- one request ----------------------------------------------------------- */
 
 /* Whether Redis has answered, now or earlier; else *status says why not. */
 static bool

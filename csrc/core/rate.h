@@ -93,9 +93,9 @@ void fta_rate_format(const fta_rate *rate, char out[FTA_RATE_TEXT]);
  * refusals the longest wait, of admissions the smallest share that remains. */
 bool fta_verdict_closer(const fta_verdict *a, const fta_verdict *b);
 
-/* -- fixed window: it starts with its first hit and lasts one period --------
- */
+/* -- fixed window ---------------------------------------------------------- */
 
+/* It starts with its first hit and lasts one period. */
 typedef struct fta_window {
     int64_t end_us; /* Nothing counts from here on. */
     uint32_t count;
@@ -108,11 +108,10 @@ void fta_window_look(const fta_window *window, const fta_hit *hit,
 /* Counts the cost, which fits. */
 void fta_window_take(fta_window *window, const fta_hit *hit, int64_t now_us);
 
-/* -- sliding window counter: the current window of a fixed grid, plus the
- *    share of the previous one that a window ending now still covers,
- *    rounded up --------------------------------------------------------------
- */
+/* -- sliding window counter ------------------------------------------------ */
 
+/* Windows stand on a fixed grid. What counts is the current one, and of the one
+ * before as much as a window that ended now would still cover, rounded up. */
 typedef struct fta_sliding {
     int64_t start_us; /* Of the current window: a multiple of the period. */
     uint32_t current;
@@ -127,11 +126,12 @@ void fta_sliding_take(fta_sliding *sliding, const fta_hit *hit);
 /* The start of the window that now_us is in. */
 int64_t fta_sliding_start(const fta_hit *hit, int64_t now_us);
 
-/* -- gcra: one cell every period/limit (rounded up to a microsecond), a burst
- *    of at most limit
- * ---------------------------------------------------------- */
+/* -- gcra ------------------------------------------------------------------ */
 
-/* tat_us is the theoretical arrival time, anything in the past for a client
+/* One hit every interval of period / limit, rounded up to a microsecond, and a
+ * burst of at most limit.
+ *
+ * tat_us is the theoretical arrival time, anything in the past for a client
  * that was never seen. */
 void fta_gcra_look(int64_t tat_us, const fta_hit *hit, int64_t now_us,
                    fta_verdict *verdict);

@@ -45,8 +45,7 @@ struct fta_segment {
     char path[PATH_SIZE];
 };
 
-/* -- names ------------------------------------------------------------------
- */
+/* -- names ----------------------------------------------------------------- */
 
 /* All that two processes have to agree on to meet. Zeroed before it is filled:
  * its padding is digested too. */
@@ -121,8 +120,7 @@ usual_directory(char out[PATH_SIZE])
 #endif
 }
 
-/* -- files ------------------------------------------------------------------
- */
+/* -- files ----------------------------------------------------------------- */
 
 static bool
 lock(int fd, int operation)
@@ -199,8 +197,7 @@ unmap(fta_segment *segment)
     }
 }
 
-/* -- meeting ----------------------------------------------------------------
- */
+/* -- meeting --------------------------------------------------------------- */
 
 /* What one attempt came to. */
 typedef enum outcome {
@@ -429,8 +426,7 @@ fta_segment_private(size_t bytes, fta_segment_fill *fill, fta_segment **out)
     return FTA_OK;
 }
 
-/* -- leaving ----------------------------------------------------------------
- */
+/* -- leaving --------------------------------------------------------------- */
 
 static bool
 is_same_file(const fta_segment *segment, int fd)
@@ -478,8 +474,7 @@ fta_segment_close(fta_segment *segment)
     }
 }
 
-/* -- access -----------------------------------------------------------------
- */
+/* -- access ---------------------------------------------------------------- */
 
 void *
 fta_segment_memory(const fta_segment *segment)

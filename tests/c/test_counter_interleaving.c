@@ -36,8 +36,7 @@ static void stop_here(void);
 #define SCHEDULES(n) (n)
 #endif
 
-/* -- actors and their scheduler -----------------------------------------------
- */
+/* -- actors and their scheduler -------------------------------------------- */
 
 #define ACTORS_MAX 4
 #define STACK_SIZE ((size_t)256 << 10)
@@ -561,6 +560,7 @@ static const struct {
 };
 
 #define SCENARIO_COUNT (sizeof scenarios / sizeof *scenarios)
+#define RESET_IN_BETWEEN (SCENARIO_COUNT - 1)
 
 static void
 set_up(size_t i)
@@ -606,6 +606,38 @@ run_systematically(size_t i, int depth)
     }
 }
 
+/* One inserter sees the owner of his slot come back and is about to call the
+ * insertion off; meanwhile the slot is free again, and another one, who helps,
+ * is about to complete it. Whoever of them comes first: the key moves in once,
+ * and the owner, if he counts, loses nothing. */
+static void
+run_late_calling_off(void)
+{
+    uint64_t which = 0;
+    for (int a = 0; a < SCHEDULES(48); a++) {
+        for (int b = 0; b < 5; b++) {
+            for (int c = 0; c < 2 * SCHEDULES(48); c++, which++) {
+                start_over(FTA_FIXED_WINDOW);
+                reset_in_between();
+                run_steps(&actors[0], a);
+                finish(&actors[1]); /* The owner comes back, */
+                run_steps(&actors[0], b);
+                finish(&actors[3]); /* is reset, */
+                run_steps(&actors[2], c / 2);
+                finish(&actors[0]);
+                const char *owner = (const char *)actors[1].hits[0].key;
+                bool counted = c % 2 == 0;
+                CHECK(!counted || hit_now(owner, 1)); /* and comes again. */
+                finish(&actors[2]);
+                CHECK(!counted || !hit_now(owner, 1));
+                CHECK(admitted("a") == 1);
+                check_exactly("a", 1);
+                verify(RESET_IN_BETWEEN, "calling off", which);
+            }
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -630,6 +662,7 @@ main(void)
         }
         run_systematically(i, SCHEDULES(60));
     }
+    run_late_calling_off();
     fta_clock_return();
     for (size_t i = 0; i < ACTORS_MAX; i++) {
         free(actors[i].stack);

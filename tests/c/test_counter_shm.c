@@ -78,8 +78,7 @@ start_of_window(const fta_hit *hit)
                      fta_sliding_start(hit, now_us) + hit->period_us - now_us);
 }
 
-/* -- one thread -------------------------------------------------------------
- */
+/* -- one thread ------------------------------------------------------------ */
 
 static void
 test_each_strategy(fta_strategy strategy)
@@ -263,8 +262,7 @@ test_open_fails(void)
     fta_counter_shm_close(NULL);
 }
 
-/* -- a full table -----------------------------------------------------------
- */
+/* -- a full table ---------------------------------------------------------- */
 
 static void
 test_capacity(void)
@@ -329,8 +327,7 @@ test_flood(fta_strategy strategy)
     fta_clock_return();
 }
 
-/* -- many threads -----------------------------------------------------------
- */
+/* -- many threads ---------------------------------------------------------- */
 
 #define THREADS 16
 
@@ -477,8 +474,7 @@ test_trouble(void)
     fta_clock_return();
 }
 
-/* -- many processes ---------------------------------------------------------
- */
+/* -- many processes -------------------------------------------------------- */
 
 #define PROCESSES 4
 

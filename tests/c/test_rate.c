@@ -7,8 +7,7 @@
 
 #define SECOND_US INT64_C(1000000)
 
-/* -- the grammar ------------------------------------------------------------
- */
+/* -- the grammar ----------------------------------------------------------- */
 
 static fta_status
 parse(const char *text, fta_rate *out, size_t capacity, size_t *count,
@@ -157,8 +156,7 @@ test_strategy_names(void)
     }
 }
 
-/* -- the arithmetic ---------------------------------------------------------
- */
+/* -- the arithmetic -------------------------------------------------------- */
 
 /* One state for all three strategies, so that one test serves them. */
 typedef struct state {
