@@ -55,7 +55,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 def run_python(block: Block, page: Path, namespace: dict[str, object], folder: Path) -> None:
     # Blank lines in front make a traceback show the page's own line numbers.
-    code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+    code = compile("\n" * (block.line - 1) + block.text, str(page), "exec", dont_inherit=True)
     exec(code, namespace)
     named = re.match(r"# (\w+\.py)\n", block.text)
     if named:
@@ -157,3 +157,24 @@ def test_the_reference_lists_every_public_name_and_every_setting() -> None:
     table = text.partition("## Configuration")[2].partition("## Command line")[0]
     documented = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", table))
     assert {field.name.upper() for field in fields(Settings)} <= documented
+
+
+def test_architecture_md_names_every_room_and_no_other() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for folder, pattern in (
+        ("csrc/core", "*.h"),
+        ("csrc/binding", "*.[ch]"),
+        ("flask_tenant_auth", "*.py"),
+    ):
+        table = text.partition(f"| `{folder}` | is |")[2].partition("\n\n")[0]
+        named = {
+            name
+            for row in table.splitlines()
+            for name in re.findall(r"`(\w+\*?)`", row.partition(" | ")[0])
+        }
+        files = {path.stem for path in (ROOT / folder).glob(pattern)} - {"__init__"}
+        if folder == "csrc/binding":
+            files = {"type_*" if name.startswith("type_") else name for name in files}
+        if folder == "flask_tenant_auth":
+            files.add("sqlalchemy")
+        assert named == files, folder
