@@ -12,12 +12,21 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from flask_tenant_auth._core import Identity, Key, Keyring, Rejection
+from flask_tenant_auth._core import (
+    Identity,
+    Key,
+    Keyring,
+    Rejection,
+    now,
+    return_to_present,
+    travel,
+)
 
 SECRET = b"a secret of the tests, 32 bytes or more"
 TENANT = "550e8400-e29b-41d4-a716-446655440000"
@@ -25,6 +34,14 @@ USER = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 NOW = int(time.time())
 HEADER = {"alg": "HS256", "typ": "JWT"}
 ABSENT = object()
+
+
+@pytest.fixture(autouse=True)
+def at_now() -> Iterator[None]:
+    """Each test begins at NOW, however long ago this module was loaded."""
+    travel(NOW - now(), 0)
+    yield
+    return_to_present()
 
 
 def encoded(octets: bytes) -> str:
