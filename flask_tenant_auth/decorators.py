@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import flask
 from flask import Response, after_this_request
@@ -33,32 +33,64 @@ from .limits import PER, Rule, mark, marks_of, with_identity
 from .signals import rate_limit_exceeded, request_authenticated, request_denied
 from .state import current_app
 
+_GUARD = "_tenant_auth_guard"
+
 F = TypeVar("F", bound=Callable[..., Any])
 Refusal = tuple[dict[str, str], int]
-# What stands between a request and a view: None lets it in.
-Gate = Callable[[], "Refusal | Response | None"]
+# What stands between a request and a view. It is given the identity that a gate before it has let
+# in, if any; an Identity or None opens it, anything else is the refusal.
+Gate = Callable[["Identity | None"], "Identity | Refusal | Response | None"]
+
+
+class _Guard(NamedTuple):
+    """What a function of `_guarded` does, for a further gate to join in."""
+
+    function: Callable[..., Any]
+    gates: tuple[Gate, ...]
+    view: Callable[..., Any]
+
+
+def _joined(view: Callable[..., Any], gate: Gate) -> tuple[tuple[Gate, ...], Callable[..., Any]]:
+    """Return all gates before a view, outermost first, and the view behind them."""
+    guard = getattr(view, _GUARD, None)
+    # functools.wraps copies the attribute to what stands around the function it is of.
+    if isinstance(guard, _Guard) and guard.function is view:
+        return (gate, *guard.gates), guard.view
+    return (gate,), view
 
 
 def _guarded(view: F, gate: Gate) -> F:
     """Put a gate before a view. An async view is awaited as Flask does it."""
-    if inspect.iscoroutinefunction(view):
+    gates, inner = _joined(view, gate)
+    if inspect.iscoroutinefunction(inner):
 
         @wraps(view)
         def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            refusal = gate()
-            if refusal is not None:
-                return refusal
-            return flask.current_app.ensure_sync(view)(*args, **kwargs)
+            admitted = None
+            for each in gates:
+                passed = each(admitted)
+                if passed is not None:
+                    if not isinstance(passed, Identity):
+                        return passed
+                    admitted = passed
+            return flask.current_app.ensure_sync(inner)(*args, **kwargs)
 
-        return cast("F", guarded_async)
+        guarded: Callable[..., Any] = guarded_async
+    else:
 
-    @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        refusal = gate()
-        if refusal is not None:
-            return refusal
-        return view(*args, **kwargs)
+        @wraps(view)
+        def guarded_plain(*args: Any, **kwargs: Any) -> Any:
+            admitted = None
+            for each in gates:
+                passed = each(admitted)
+                if passed is not None:
+                    if not isinstance(passed, Identity):
+                        return passed
+                    admitted = passed
+            return inner(*args, **kwargs)
 
+        guarded = guarded_plain
+    setattr(guarded, _GUARD, _Guard(guarded, gates, inner))
     return cast("F", guarded)
 
 
@@ -87,7 +119,7 @@ def verify_tenant_context(view: F) -> F:
     :raises TypeError: when applied to something else.
     """
     _require_function("verify_tenant_context", view)
-    return mark(_guarded(view, _gate_of_identity), verified=True)
+    return mark(_guarded(view, admit), verified=True)
 
 
 def verify_role(*roles: str) -> Callable[[F], F]:
@@ -109,11 +141,11 @@ def verify_role(*roles: str) -> Callable[[F], F]:
         403, f"Insufficient permissions. Required role: {', '.join(wanted)}", "role_insufficient"
     )
 
-    def gate() -> Refusal | Response | None:
-        admitted = admit()
-        if not isinstance(admitted, Identity):
-            return admitted
-        return None if admitted.role in wanted else _refuse(denial, admitted)
+    def gate(admitted: Identity | None) -> Identity | Refusal | Response:
+        identity = admit(admitted)
+        if not isinstance(identity, Identity) or identity.role in wanted:
+            return identity
+        return _refuse(denial, identity)
 
     def decorate(view: F) -> F:
         _require_function("verify_role", view)
@@ -131,17 +163,14 @@ def public_route(view: F) -> F:
     return mark(_guarded(view, _let_in), public=True)
 
 
-def _let_in() -> None:
+def _let_in(_admitted: Identity | None) -> None:
     """Keep nobody out: the gate of decorators that only declare, and leave the view unmarked."""
 
 
-def _gate_of_identity() -> Refusal | Response | None:
-    admitted = admit()
-    return None if isinstance(admitted, Identity) else admitted
-
-
-def admit() -> Identity | Refusal | Response:
+def admit(admitted: Identity | None = None) -> Identity | Refusal | Response:
     """Return the identity of the running code, binding it to its request, or a refusal."""
+    if admitted is not None:
+        return admitted
     request = current_request()
     identity = identity_in(request)
     if identity is not None:
@@ -267,7 +296,7 @@ def rate_limit(
         rules = (own, *marks_of(view).rules)
         if sum(each.size for each in rules) > limits.MOST_LIMITS:
             raise ValueError(f"limit: a view can have at most {limits.MOST_LIMITS} limits")
-        return mark(_guarded(view, lambda: _count(own)), rules=rules)
+        return mark(_guarded(view, lambda _admitted: _count(own)), rules=rules)
 
     return decorate
 
@@ -309,13 +338,16 @@ def count(
     visit: Visit, plan: limits.Plan, identity: Identity | None, address: str
 ) -> Refusal | None:
     """Count a request against all limits of a plan in one step; return its 429, if refused."""
-    counted, custom = plan.resolve(identity)
+    counted = plan.limits
+    custom: tuple[str, ...] = ()
+    if counted is None:  # a rule asks something of the request
+        counted, custom = plan.resolve(identity)
     if not counted:
         return None
     decision = visit.state.hit(counted, identity, address, custom)
     before = visit.decision
     if before is None or not decision.allowed or decision.remaining < before.remaining:
-        visit.decision, visit.limits = decision, tuple(counted)
+        visit.decision, visit.limits = decision, counted
     return None if decision.allowed else refuse_excess(decision, identity)
 
 

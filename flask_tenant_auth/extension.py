@@ -13,8 +13,9 @@ from collections.abc import Callable
 import flask
 from flask import Flask, Response
 
+from ._core import Identity
 from .cli import auth_cli
-from .context import begin_visit, current_request, identity_of
+from .context import begin_visit, current_request, outcome_of
 from .cors import Cors
 from .decorators import Refusal, count, public_route, rate_limit_exempt
 from .edge import edge_of
@@ -85,7 +86,9 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Refusal
         if not plan.rules:
             return None
         visit.counted = plan.rules
-        return count(visit, plan, identity_of(visit, request), request.remote_addr or "")
+        outcome = outcome_of(visit, request)
+        identity = outcome if isinstance(outcome, Identity) else None
+        return count(visit, plan, identity, request.remote_addr or "")
 
     return count_request
 

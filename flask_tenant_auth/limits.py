@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -205,10 +205,8 @@ class Plan:
         if all(rule.fixed for rule in rules):
             self.limits = tuple(limit for rule in rules for limit in rule.limits(endpoint, None))
 
-    def resolve(self, identity: Identity | None) -> tuple[Sequence[Limit], Sequence[str]]:
+    def resolve(self, identity: Identity | None) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
         """Return the limits of one request, and the keys of its custom ones in their order."""
-        if self.limits is not None:
-            return self.limits, ()
         limits: list[Limit] = []
         custom: list[str] = []
         for rule in self.rules:
@@ -217,7 +215,7 @@ class Plan:
             if of_rule and callable(rule.per):
                 key = rule.per(identity)
                 custom += [_custom_key(key)] * (len(of_rule))
-        return limits, custom
+        return tuple(limits), tuple(custom)
 
     def resolved_outside_a_request(
         self, identity: Identity | None
