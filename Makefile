@@ -127,7 +127,7 @@ tsan: packages ## Run the C tests under ThreadSanitizer
 	$(call run_tests,tsan,$(NO_ASLR))
 
 valgrind: packages-test ## Run the C tests under valgrind's memcheck
-	$(call run_tests,plain,valgrind -q --child-silent-after-fork=yes --error-exitcode=1 --leak-check=full)
+	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full)
 
 coverage: packages ## Measure what the C tests cover of csrc/core: lines, branches, and which are missed
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
@@ -158,6 +158,24 @@ fuzz-short: packages-test
 	@echo "Fuzzing, two seconds a target"
 	$(call run_fuzzers,2)
 
+# --- Speed --------------------------------------------------------------------
+
+# BENCH_ARGS=--quick only shows that everything works, in two minutes.
+BENCH := .venv-bench
+BENCH_ARGS ?=
+
+.PHONY: bench
+bench: packages-test $(BENCH)/.built ## Measure this and its peers side by side, and write the figures into README
+	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
+
+$(BENCH)/.built: $(C_FILES) setup.py pyproject.toml | packages
+	@echo "Making $(BENCH)"
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
+	@$(BENCH)/bin/pip install -q --group bench
+	@$(BENCH)/bin/pip install -q --no-build-isolation --editable .
+	@touch $@
+
 # --- Style and types ----------------------------------------------------------
 
 .PHONY: lint format
@@ -184,6 +202,6 @@ soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, wh
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 
 clean: ## Remove everything that was installed, built or measured here
-	rm -rf $(VENV) $(BUILD) dist .run *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(BUILD) dist .run *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f flask_tenant_auth/*.so

@@ -1,15 +1,12 @@
-"""What isolation costs a statement, against the same statement with its filter written by hand.
-
-python -m benchmarks.isolation
-"""
+"""What isolation costs a statement, beside the same statement with its filter written by hand."""
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable
+from typing import Any, ClassVar
 
-from sqlalchemy import create_engine, func, select, update
+from sqlalchemy import Engine, ForeignKey, Uuid, create_engine, func, select, update
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -19,13 +16,17 @@ from sqlalchemy.orm import (
     relationship,
     sessionmaker,
 )
-from sqlalchemy.schema import ForeignKey
+from sqlalchemy.pool import StaticPool
 
 from flask_tenant_auth import acting_as
 from flask_tenant_auth.sqlalchemy import UserScoped, isolate, unscoped
 
-TENANT, USER = uuid.UUID(int=1), uuid.UUID(int=2)
-ROUNDS, CALLS = 60, 50
+from . import apps
+from .harness import Plan, Samples, interleave
+from .result import Figure, Row, Subject, Table
+
+TENANT, USER = uuid.UUID(apps.TENANT), uuid.UUID(apps.USER)
+ROWS = 100
 
 
 class Base(DeclarativeBase):
@@ -33,124 +34,147 @@ class Base(DeclarativeBase):
 
 
 class Folder(UserScoped, Base):
-    __tablename__ = "bench_folder"
+    __tablename__ = "folder"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     mails: Mapped[list[Mail]] = relationship(back_populates="folder")
 
 
 class Mail(UserScoped, Base):
-    __tablename__ = "bench_mail"
+    __tablename__ = "mail"
     id: Mapped[int] = mapped_column(primary_key=True)
     subject: Mapped[str]
-    folder_id: Mapped[int] = mapped_column(ForeignKey("bench_folder.id"))
+    folder_id: Mapped[int] = mapped_column(ForeignKey("folder.id"))
     folder: Mapped[Folder] = relationship(back_populates="mails")
 
 
-def mine(cls: type[UserScoped]) -> tuple[object, object]:
-    """The filter that one writes by hand."""
-    return cls.tenant_id == TENANT, cls.user_id == USER
+class PlainFolder(Base):
+    """Folder, without the mixin that isolate() acts on."""
+
+    __tablename__ = "plain_folder"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    name: Mapped[str]
+    mails: Mapped[list[PlainMail]] = relationship(back_populates="folder")
 
 
-Statement = Callable[[Session], object]
+class PlainMail(Base):
+    """Mail, likewise."""
 
-# (by hand, isolated)
-STATEMENTS: dict[str, tuple[Statement, Statement]] = {
-    "one row by key": (
-        lambda s: s.scalars(select(Mail).where(Mail.id == 7, *mine(Mail))).all(),
-        lambda s: s.scalars(select(Mail).where(Mail.id == 7)).all(),
-    ),
-    "20 rows": (
-        lambda s: s.scalars(select(Mail).where(*mine(Mail)).limit(20)).all(),
-        lambda s: s.scalars(select(Mail).limit(20)).all(),
-    ),
-    "two columns": (
-        lambda s: s.execute(select(Mail.id, Mail.subject).where(Mail.id < 5, *mine(Mail))).all(),
-        lambda s: s.execute(select(Mail.id, Mail.subject).where(Mail.id < 5)).all(),
-    ),
-    "count": (
-        lambda s: s.scalar(select(func.count()).select_from(Mail).where(*mine(Mail))),
-        lambda s: s.scalar(select(func.count()).select_from(Mail)),
-    ),
-    "join": (
-        lambda s: s.scalars(
-            select(Mail.id).join(Mail.folder).where(*mine(Mail), *mine(Folder)).limit(5)
+    __tablename__ = "plain_mail"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    subject: Mapped[str]
+    folder_id: Mapped[int] = mapped_column(ForeignKey("plain_folder.id"))
+    folder: Mapped[PlainFolder] = relationship(back_populates="mails")
+
+
+class Isolated:
+    """Statements under isolate(): none names a tenant."""
+
+    mail, folder = Mail, Folder
+    who: ClassVar[dict[str, uuid.UUID]] = {}
+
+    @staticmethod
+    def mine(_model: Any) -> tuple[Any, ...]:
+        return ()
+
+
+class ByHand:
+    """The same statements as they are written without it."""
+
+    mail, folder = PlainMail, PlainFolder
+    who: ClassVar[dict[str, uuid.UUID]] = {"tenant_id": TENANT, "user_id": USER}
+
+    @staticmethod
+    def mine(model: Any) -> tuple[Any, ...]:
+        return model.tenant_id == TENANT, model.user_id == USER
+
+
+def statements(session: Session, way: Any) -> dict[str, Callable[[], Any]]:
+    mail, folder, mine = way.mail, way.folder, way.mine
+
+    def insert() -> None:
+        session.add(mail(subject="new", folder_id=1, **way.who))
+        session.flush()
+        session.rollback()
+
+    def change() -> Any:
+        statement = update(mail).where(mail.id == 7, *mine(mail)).values(subject="x")
+        return session.execute(statement, execution_options={"synchronize_session": False}).rowcount
+
+    return {
+        "one row by key": lambda: session.scalars(
+            select(mail).where(mail.id == 7, *mine(mail))
         ).all(),
-        lambda s: s.scalars(select(Mail.id).join(Mail.folder).limit(5)).all(),
-    ),
-    "joined load": (
-        lambda s: s.scalars(
-            select(Mail).options(joinedload(Mail.folder)).where(*mine(Mail)).limit(5)
+        "20 rows": lambda: session.scalars(select(mail).where(*mine(mail)).limit(20)).all(),
+        "two columns": lambda: session.execute(
+            select(mail.id, mail.subject).where(mail.id < 5, *mine(mail))
         ).all(),
-        lambda s: s.scalars(select(Mail).options(joinedload(Mail.folder)).limit(5)).all(),
-    ),
-    "update": (
-        lambda s: s.execute(
-            update(Mail).where(Mail.id == 7, *mine(Mail)).values(subject="x"),
-            execution_options={"synchronize_session": False},
-        ),
-        lambda s: s.execute(
-            update(Mail).where(Mail.id == 7).values(subject="x"),
-            execution_options={"synchronize_session": False},
-        ),
-    ),
-    "insert and flush": (
-        lambda s: (
-            s.add(Mail(subject="new", folder_id=1, tenant_id=TENANT, user_id=USER)),
-            s.flush(),
-        ),
-        lambda s: (s.add(Mail(subject="new", folder_id=1)), s.flush()),
-    ),
-}
+        "count": lambda: session.scalar(select(func.count()).select_from(mail).where(*mine(mail))),
+        "join": lambda: session.scalars(
+            select(mail.id).join(mail.folder).where(*mine(mail), *mine(folder)).limit(5)
+        ).all(),
+        "joined load": lambda: session.scalars(
+            select(mail).options(joinedload(mail.folder)).where(*mine(mail)).limit(5)
+        ).all(),
+        "update": change,
+        "insert, flush, rollback": insert,
+    }
 
 
-def microseconds(session: Session, statement: Statement) -> float:
-    """One call, on average over some."""
-    begin = time.thread_time()
-    for _ in range(CALLS):
-        statement(session)
-    return (time.thread_time() - begin) / CALLS * 1e6
-
-
-def measure(sessions: sessionmaker[Session], place: int) -> dict[str, float]:
-    """The best of many short rounds for each statement: the one that nothing else disturbed."""
-    figures = {}
-    for name, ways in STATEMENTS.items():
-        with sessions() as session:
-            rounds = []
-            for _ in range(ROUNDS):
-                rounds.append(microseconds(session, ways[place]))
-                session.rollback()
-            figures[name] = min(rounds)
-    return figures
-
-
-def factory() -> sessionmaker[Session]:
-    """Sessions on a database of their own, with some rows."""
-    engine = create_engine("sqlite://")
+def filled_engine() -> Engine:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
     Base.metadata.create_all(engine)
     with Session(engine) as session, unscoped("the rows to measure with"):
-        folder = Folder(id=1, name="inbox", tenant_id=TENANT, user_id=USER)
-        session.add(folder)
-        session.add_all(
-            Mail(id=n, subject=str(n), folder=folder, tenant_id=TENANT, user_id=USER)
-            for n in range(1, 101)
-        )
+        for way in (Isolated, ByHand):
+            folder = way.folder(id=1, name="inbox", **ByHand.who)
+            session.add(folder)
+            session.add_all(
+                way.mail(id=n, subject=str(n), folder=folder, **ByHand.who)
+                for n in range(1, ROWS + 1)
+            )
         session.commit()
-    return sessionmaker(engine)
+    return engine
 
 
-def main() -> None:
-    """Print a table."""
-    plain, bounded = factory(), factory()
-    by_hand = measure(plain, 0)  # before isolate(), which listens to every engine
-    isolate(bounded)
-    with acting_as(TENANT, USER):
-        isolated = measure(bounded, 1)
-    print(f"{'':20} {'by hand':>10} {'isolated':>10} {'times':>6}")
-    for name, hand in by_hand.items():
-        print(f"{name:20} {hand:7.1f} us {isolated[name]:7.1f} us {isolated[name] / hand:6.2f}")
+def found(answer: Any) -> Any:
+    """What a statement found or changed, in a form that can be compared."""
+    if isinstance(answer, list):
+        return [found(each) for each in answer]
+    return getattr(answer, "id", answer)
 
 
-if __name__ == "__main__":
-    main()
+def run(plan: Plan) -> Subject:
+    engine = filled_engine()
+    sessions = sessionmaker(engine)
+    isolate(sessions)
+    rows: list[Row] = []
+    ratios: dict[str, Samples] = {}
+    with acting_as(TENANT, USER), sessions() as isolated_session, Session(engine) as plain_session:
+        isolated = statements(isolated_session, Isolated)
+        by_hand = statements(plain_session, ByHand)
+        for name, statement in isolated.items():
+            if found(statement()) != found(by_hand[name]()):
+                raise AssertionError(f"{name}: the two do not find the same")
+            timed = interleave({"isolated": statement, "by hand": by_hand[name]}, plan)
+            rows += [Row.of(f"{name}, {way}", samples) for way, samples in timed.items()]
+            ratios[name] = timed["isolated"].over(timed["by hand"])
+    return Subject(
+        "isolation",
+        "SQLAlchemy statements under isolate()",
+        tables=(
+            Table("One statement, SQLite in memory", "us", tuple(rows)),
+            Table.of("Isolated / filter by hand", "x", ratios),
+        ),
+        figures=(
+            Figure.at_most(
+                "the statement that isolation slows most",
+                max(samples.median for samples in ratios.values()),
+                1.3,
+                "x",
+            ),
+        ),
+    )

@@ -55,6 +55,7 @@ if [ "$purpose" = test ]; then
     need 'command -v redis-server' redis-server
     need 'postgresql_server' postgresql
     need 'command -v valgrind' valgrind
+    need 'command -v wrk' wrk
     need 'command -v clang' clang
     # Its runtime is a package of its own, or, where there is no such package,
     # comes with clang itself.

@@ -1,0 +1,42 @@
+"""The programs of c/: figures of the core with no interpreter in the way.
+
+Each prints lines "name<TAB>figure", one line a round for each name; it is given the number of
+rounds as its first argument.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .harness import Plan, Samples
+from .servers import ROOT
+
+FLAGS = ("-std=c11", "-O2", "-D_GNU_SOURCE", f"-I{ROOT}/csrc/core")
+LIBRARIES = ("libjwt", "openssl", "hiredis")
+
+
+def pkg_config(what: str) -> list[str]:
+    command = ["pkg-config", what, *LIBRARIES]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def compile_program(name: str, target: Path) -> None:
+    core = sorted(str(path) for path in (ROOT / "csrc/core").glob("*.c"))
+    source = str(ROOT / f"benchmarks/c/{name}.c")
+    command = ["cc", *FLAGS, *pkg_config("--cflags"), "-o", str(target), source, *core]
+    subprocess.run([*command, *pkg_config("--libs"), "-lpthread", "-lm"], check=True)
+
+
+def run(name: str, plan: Plan, *arguments: str) -> dict[str, Samples]:
+    figures: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / name
+        compile_program(name, program)
+        command = [str(program), str(plan.rounds), *arguments]
+        shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    for line in shown.splitlines():
+        label, _, figure = line.partition("\t")
+        figures.setdefault(label, []).append(float(figure))
+    return {label: Samples(tuple(rounds)) for label, rounds in figures.items()}

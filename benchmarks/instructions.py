@@ -1,0 +1,108 @@
+"""A guard against slow growth: the instructions of a request, which no busy machine disturbs.
+
+valgrind's callgrind counts what a request of the bare app and of ours takes. What ours adds is
+held, as a share of the bare app's, against the figure that stands in instructions.json for this
+Python and this Flask, and may be at most a tenth above it. A Python or Flask that is not listed
+is held against the largest figure that is, and may be half above that: its interpreter spends
+other numbers of instructions on the same code, but not as other as that.
+
+    python -m benchmarks.instructions            measure, and judge
+    python -m benchmarks.instructions --record   measure, and list this Python and Flask
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from .servers import ROOT
+
+RECORD = ROOT / "benchmarks/instructions.json"
+SWITCH = ROOT / "benchmarks/c/callgrind_switch.c"
+TOLERANCE, TOLERANCE_OF_OTHERS = 0.10, 0.50
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Instructions of one request."""
+
+    bare: float
+    ours: float
+
+    @property
+    def share(self) -> float:
+        """What ours adds, in requests of the bare app."""
+        return self.ours / self.bare - 1
+
+
+def here() -> str:
+    """What the number of instructions depends on, by its versions that change it."""
+    flask = ".".join(metadata.version("Flask").split(".")[:2])
+    return f"Python {'.'.join(platform.python_version_tuple()[:2])}, Flask {flask}"
+
+
+def recorded() -> dict[str, float]:
+    return dict(json.loads(RECORD.read_text()))
+
+
+def most_allowed(where: str, known: dict[str, float]) -> float:
+    if where in known:
+        return known[where] * (1 + TOLERANCE)
+    return max(known.values()) * (1 + TOLERANCE_OF_OTHERS)
+
+
+def measure() -> dict[str, float]:
+    """Instructions per request of every app that counted.py knows, by its name."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        library = folder / "switch.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SWITCH], check=True)
+        command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"]
+        command += [f"--callgrind-out-file={folder}/counts", sys.executable]
+        command += ["-m", "benchmarks.counted", str(library)]
+        # Nothing may differ from run to run: not the order of sets, not what a pool of this
+        # machine's other processes left in shared memory (the limiter of counted.py is private).
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        shown = subprocess.run(
+            command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        )
+        requests = int(shown.stdout)
+        return dict(read_counts(path, requests) for path in folder.glob("counts.*"))
+
+
+def read_counts(path: Path, requests: int) -> tuple[str, float]:
+    """The label and the total of one of callgrind's files."""
+    text = path.read_text()
+    label = re.search(r"^desc: Trigger: Client Request: (\S+)$", text, re.MULTILINE)
+    total = re.search(r"^(?:totals|summary): (\d+)$", text, re.MULTILINE)
+    if label is None or total is None:
+        raise AssertionError(f"callgrind wrote something new:\n{text[:500]}")
+    return label[1], int(total[1]) / requests
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions")
+    parser.add_argument("--record", action="store_true", help="list this Python and Flask")
+    asked = parser.parse_args()
+    counted = measure()
+    counts = Counts(counted["bare"], counted["ours"])
+    print(f"bare {counts.bare:,.0f}, ours {counts.ours:,.0f}: we add {counts.share:.4f}")
+    known = recorded() if RECORD.exists() else {}
+    if asked.record:
+        known[here()] = round(counts.share, 4)
+        RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+    elif counts.share > most_allowed(here(), known):
+        sys.exit(f"{here()}: at most {most_allowed(here(), known):.4f} is allowed")
+
+
+if __name__ == "__main__":
+    main()

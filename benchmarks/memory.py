@@ -1,0 +1,58 @@
+"""Memory of one worker process after it has served some requests.
+
+python -m benchmarks.memory CONTESTANT     that contestant's figure, in MiB
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from . import apps
+from .harness import Plan, Samples
+from .result import Subject, Table
+from .servers import ROOT
+
+REQUESTS = 2_000
+
+
+def resident_mib() -> float:
+    """The proportional share where the system tells it: shared pages count once, not per worker."""
+    rollup = Path("/proc/self/smaps_rollup")
+    if rollup.exists():
+        found = re.search(r"^Pss:\s+(\d+) kB$", rollup.read_text(), re.MULTILINE)
+        if found:
+            return int(found.group(1)) / 1024
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def serve(contestant: apps.Contestant) -> float:
+    call = apps.wsgi_call(contestant.make(), apps.headers_for(contestant))
+    for _ in range(REQUESTS):
+        call()
+    return resident_mib()
+
+
+def in_a_process_of_its_own(name: str) -> float:
+    command = [sys.executable, "-m", "benchmarks.memory", name]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return float(shown.stdout)
+
+
+def run(plan: Plan) -> Subject:
+    contestants = (apps.BARE, *apps.STACKS)
+    figures: dict[str, list[float]] = {each.name: [] for each in contestants}
+    for _ in range(min(plan.processes, 5)):
+        for each in contestants:
+            figures[each.name].append(in_a_process_of_its_own(each.name))
+    samples = {each.title: Samples(tuple(figures[each.name])) for each in contestants}
+    return Subject("memory", "Memory of a worker", (Table.of("One worker", "MiB", samples),))
+
+
+if __name__ == "__main__":
+    print(serve({each.name: each for each in (apps.BARE, *apps.STACKS)}[sys.argv[1]]))

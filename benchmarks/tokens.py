@@ -1,0 +1,168 @@
+"""Tokens: verified, refused and made, beside PyJWT; and the core beside its floor, one HMAC."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import time
+from collections.abc import Callable
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from flask_tenant_auth import create_jwt_token, decode_jwt_token
+from flask_tenant_auth._core import Key, Keyring, Rejection
+
+from . import apps, c_programs
+from .harness import Plan, interleave
+from .result import Figure, Row, Subject, Table
+
+LONGEST = 8192
+
+
+def asymmetric_keys() -> dict[str, object]:
+    return {
+        "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+        "PS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+        "ES256": ec.generate_private_key(ec.SECP256R1()),
+        "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+    }
+
+
+def by_algorithm() -> dict[str, Callable[[], object]]:
+    """Verification with a public key, ours and PyJWT's."""
+    ways: dict[str, Callable[[], object]] = {}
+    for algorithm, private in asymmetric_keys().items():
+        public = private.public_key()
+        pem = public.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        ring = Keyring([Key.pem(algorithm, pem)])
+        token = jwt.encode(apps.claims(), private, algorithm=algorithm)
+        ways[f"{algorithm}, ours"] = functools.partial(ring.decode, token)
+        ways[f"{algorithm}, PyJWT"] = functools.partial(
+            jwt.decode, token, public, algorithms=[algorithm], options={"require": ["exp"]}
+        )
+    return ways
+
+
+def forged(token: str) -> str:
+    """The same token with another signature of the right form."""
+    head, payload, signature = token.split(".")
+    return f"{head}.{payload}.{'A' * 42}{signature[-1]}"
+
+
+def padded(length: int, secret: str = apps.SECRET) -> str:
+    """A valid token of about, and never over, so many bytes; most of it one claim."""
+    overhead = len(jwt.encode({**apps.claims(), "filler": ""}, secret, algorithm="HS256"))
+    filler = "x" * ((length - overhead - 4) * 3 // 4)
+    token = jwt.encode({**apps.claims(), "filler": filler}, secret, algorithm="HS256")
+    if not length - 16 <= len(token) <= length:
+        raise AssertionError(f"{len(token)} bytes where {length} were wanted")
+    return token
+
+
+def most_claims(length: int) -> str:
+    """The worst case: as many names as fit, each of which has to be compared with the others."""
+    count = length // 8  # more than fit: a name and its value take 8 bytes of text at least
+    while True:
+        more = {f"{number:x}": 0 for number in range(count)}
+        token = jwt.encode({**apps.claims(), **more}, apps.SECRET, algorithm="HS256")
+        if len(token) <= length:
+            return token
+        count -= 1 + (len(token) - length) // 16
+
+
+def expired() -> str:
+    return jwt.encode(
+        {**apps.claims(), "exp": int(time.time()) - 60}, apps.SECRET, algorithm="HS256"
+    )
+
+
+def wrong_key(token: str) -> str:
+    """Signed by somebody else, with our header."""
+    payload = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    return jwt.encode(payload, "x" * 48, algorithm="HS256")
+
+
+def run(plan: Plan) -> Subject:
+    token = apps.token_of_pyjwt("user")
+    ring = Keyring([Key.secret("HS256", apps.SECRET.encode())], max_token_bytes=LONGEST)
+    pyjwt = functools.partial(
+        jwt.decode, key=apps.SECRET.encode(), algorithms=["HS256"], options={"require": ["exp"]}
+    )
+    refusals = {
+        "refused: forged signature": forged(token),
+        "refused: expired": expired(),
+        "refused: another key": wrong_key(token),
+        "refused: over the cap": "a" * (LONGEST + 1),
+    }
+    longest = {
+        f"verify, {LONGEST} bytes, one long claim": padded(LONGEST),
+        f"verify, {LONGEST} bytes, most claims": most_claims(LONGEST),
+    }
+    for name, each in {"the ordinary token": token, **longest, **refusals}.items():
+        if isinstance(ring.verify(each), Rejection) is not (name in refusals):
+            raise AssertionError(f"{name}: the verdict was another: {ring.verify(each)!r}")
+
+    with apps.ours(RATELIMIT_KEY_PREFIX="bench-tokens").app_context():
+        hs256 = interleave(
+            {
+                "decode_jwt_token": lambda: decode_jwt_token(token),
+                "PyJWT decode": lambda: pyjwt(token),
+                "Keyring.verify": lambda: ring.verify(token),
+                **{name: functools.partial(ring.verify, each) for name, each in refusals.items()},
+                **{name: functools.partial(ring.verify, each) for name, each in longest.items()},
+            },
+            plan,
+        )
+        made = interleave(
+            {
+                "create_jwt_token": lambda: create_jwt_token(apps.TENANT, apps.USER),
+                "PyJWT encode": lambda: jwt.encode(apps.claims(), apps.SECRET, algorithm="HS256"),
+            },
+            plan,
+        )
+    algorithms = interleave(by_algorithm(), plan)
+    c = c_programs.run("token_verify", plan, apps.SECRET, token)
+    median = {name: samples.median for name, samples in hs256.items()}
+    slowest_refusal = max(median[name] for name in refusals)
+    return Subject(
+        "tokens",
+        "Tokens",
+        tables=(
+            Table.of("HS256, the ordinary token", "us", hs256),
+            Table.of("A token made, HS256", "us", made),
+            Table.of("Verified with a public key", "us", algorithms),
+            Table("In C", "ns", tuple(Row.of(name, each) for name, each in c.items())),
+        ),
+        figures=(
+            Figure.no_less(
+                "PyJWT decode / decode_jwt_token",
+                median["PyJWT decode"] / median["decode_jwt_token"],
+                10,
+                "x",
+            ),
+            Figure.at_most(
+                "core verify / its floor, one HMAC-SHA256 of the same bytes",
+                c["verify"].median / c["floor"].median,
+                4,
+                "x",
+            ),
+            Figure.at_most(
+                "slowest refusal / an accepted token",
+                slowest_refusal / median["Keyring.verify"],
+                1,
+                "x",
+            ),
+            Figure.at_most(
+                f"slowest token of {LONGEST} bytes / the ordinary one",
+                max(median[name] for name in longest) / median["Keyring.verify"],
+                10,
+                "x",
+            ),
+            Figure.at_most("a token over the cap", median["refused: over the cap"], 10, "us"),
+        ),
+    )
