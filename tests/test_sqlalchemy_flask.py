@@ -244,6 +244,19 @@ class TestFactories:
             # The session has let go of the connection.
             assert connection.scalar(text("SELECT count(*) FROM memo")) == 1
 
+    def test_two_sessions_on_one_connection(self, engine: Engine) -> None:
+        factory = isolate(sessionmaker(join_transaction_mode="create_savepoint"))
+        with engine.connect() as connection, factory(bind=connection) as first, ANN_RED.acting():
+            first.add(Memo())
+            first.flush()
+            with factory(bind=connection) as second:
+                assert second.scalar(select(func.count(Memo.id))) == 1
+            assert first.scalar(select(func.count(Memo.id))) == 1
+            with pytest.raises(UnscopedStatement):
+                first.connection().execute(select(Memo.__table__))
+            first.add(Memo())
+            first.flush()
+
     def test_twice(self, engine: Engine) -> None:
         factory = sessionmaker(engine)
         isolate(factory)

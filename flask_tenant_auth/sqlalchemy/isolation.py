@@ -67,11 +67,23 @@ VERDICT_KEY = "flask_tenant_auth_verdict"
 class Guard:
     """What is known about a connection that an isolated session uses at the moment."""
 
-    __slots__ = ("session", "settings")
+    __slots__ = ("outer", "session", "settings")
 
-    def __init__(self, session: Session, settings: TransactionSettings | None) -> None:
+    def __init__(
+        self, session: Session, settings: TransactionSettings | None, outer: Guard | None
+    ) -> None:
         self.session = weakref.ref(session)
         self.settings = settings
+        # Of another session that works on the same connection, and goes on when this one ends.
+        self.outer = outer
+
+    def without(self, session: Session) -> Guard | None:
+        """Return what is left when a session lets go of the connection."""
+        outer = None if self.outer is None else self.outer.without(session)
+        if self.session() is session:
+            return outer
+        self.outer = outer
+        return self
 
     def flushing(self) -> bool:
         """Whether it is the unit of work, or a bulk method, that executes."""
@@ -81,6 +93,8 @@ class Guard:
 
 # Connections that isolated sessions use now; a connection leaves with the transaction.
 guards: weakref.WeakKeyDictionary[Connection, Guard] = weakref.WeakKeyDictionary()
+# The same from the other side, so that no thread walks through what others change.
+held: weakref.WeakKeyDictionary[Session, list[Connection]] = weakref.WeakKeyDictionary()
 # Isolated Session classes, and whether row-level security backs them.
 isolated: weakref.WeakKeyDictionary[type[Session], bool] = weakref.WeakKeyDictionary()
 # Engines that row-level security backs; their other connections need no check of ours.
@@ -333,22 +347,26 @@ def before_flush(session: Session, *_: object) -> None:
 
 def after_begin(session: Session, connection: Connection, row_level_security: bool) -> None:
     """Watch the connection from here on, and tell PostgreSQL who is asking."""
+    known = guards.get(connection)
     settings = None
     if row_level_security and connection.dialect.name == "postgresql":
         secured.add(connection.engine)
-        known = guards.get(connection)
         settings = (known and known.settings) or TransactionSettings()
         settings.apply(connection, current_scope())
-    guards[connection] = Guard(session, settings)
+    if known is None or known.session() is not session:
+        guards[connection] = Guard(session, settings, known)
+        held.setdefault(session, []).append(connection)
 
 
 def after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
     """Let go of the connections of a session's transaction."""
     if transaction.parent is not None:
         return
-    for connection, guard in list(guards.items()):
-        if guard.session() is session:
-            del guards[connection]
+    for connection in held.pop(session, ()):
+        guard = guards.pop(connection, None)
+        left = None if guard is None else guard.without(session)
+        if left is not None:
+            guards[connection] = left
 
 
 def before_execute(
