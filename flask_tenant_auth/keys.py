@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from ._core import Identity, Key, Keyring, Rejection, is_valid_uuid, parse_bearer
+from .audit import logger
 from .config import Settings, is_pem
 from .errors import ConfigurationError
 
@@ -100,24 +101,45 @@ def _make_key(name: str, material: bytes, settings: Settings) -> Key:
 
 
 def _jwks_keys(settings: Settings) -> list[Key]:
-    """Return the verification keys of JWT_JWKS, but none for other uses (RFC 7517, 4.2)."""
+    """Return the verification keys of JWT_JWKS.
+
+    Keys for other uses, and of kinds that are not known here, are passed over (RFC 7517, 4.2, 5).
+    """
     if settings.jwt_jwks is None:
         return []
     jwks = _load_jwks(settings.jwt_jwks)
     entries = jwks.get("keys")
     if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
         raise ConfigurationError('JWT_JWKS must hold {"keys": [...]} (RFC 7517, section 5)')
-    keys = []
+    keys: list[Key] = []
+    material: dict[tuple[str, str], tuple[Any, ...]] = {}
     for entry in entries:
-        if entry.get("use", "sig") != "sig":
+        key = _jwks_key(entry, settings)
+        if key is None:
             continue
-        try:
-            keys.append(Key.jwk(entry))
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"JWT_JWKS key {entry.get('kid')!r}: {error}") from None
+        keys.append(key)
+        parts = tuple(entry.get(part) for part in ("n", "e", "x", "y", "k"))
+        if material.setdefault((key.algorithm, key.kid), parts) != parts:
+            raise ConfigurationError(
+                f"JWT_JWKS has two {key.algorithm} keys with the kid {key.kid!r}: only the first "
+                "would ever verify a token; give each a kid of its own"
+            )
     if not keys:
-        raise ConfigurationError("JWT_JWKS holds no key that verifies signatures")
+        raise ConfigurationError("JWT_JWKS holds no key that verifies signatures; see the log")
     return keys
+
+
+def _jwks_key(entry: Mapping[str, Any], settings: Settings) -> Key | None:
+    """Return a key; the algorithm of one that names none is JWT_ALGORITHM (RFC 7517, 4.4)."""
+    if entry.get("use", "sig") != "sig":
+        return None
+    if "alg" not in entry and "crv" not in entry:
+        entry = {**entry, "alg": settings.jwt_algorithm}
+    try:
+        return Key.jwk(entry)
+    except (ValueError, TypeError) as error:
+        logger.warning("JWT_JWKS key %r is passed over: %s", entry.get("kid"), error)
+        return None
 
 
 def _load_jwks(source: Mapping[str, Any] | str) -> Mapping[str, Any]:

@@ -315,6 +315,50 @@ class TestJwks:
         app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS=str(path))
         assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
 
+    def test_keys_that_name_no_algorithm_have_the_app_s(self) -> None:
+        """As large identity providers publish theirs."""
+        keys = [{k: v for k, v in key.items() if k != "alg"} for key in self.JWKS["keys"]]
+        for algorithm in ("RS256", "PS384"):
+            app = production_app(JWT_ALGORITHM=algorithm, JWT_JWKS={"keys": keys})
+            for wanted in ("RS256", "PS384"):
+                made = jwt.encode(CLAIMS, RSA_PRIVATE, wanted)
+                assert accepts(app, made) is (wanted == algorithm)
+            assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
+        with pytest.raises(ConfigurationError, match="JWT_JWKS holds no key"):
+            make_app(JWT_JWKS={"keys": keys[:1]})  # a public key of HS256 there is not
+
+    @pytest.mark.parametrize(
+        "foreign",
+        [
+            {"kty": "EC", "crv": "secp256k1", "alg": "ES256K", "x": "AQ", "y": "AQ", "kid": "f"},
+            {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AQ", "kid": "f"},
+            {**JWKS["keys"][0], "alg": "RSA-OAEP", "kid": "f"},
+            {**JWKS["keys"][0], "key_ops": ["encrypt"], "kid": "f"},
+            {"kty": "oct", "k": "YQ", "alg": "HS256", "kid": "f"},
+        ],
+    )
+    def test_keys_of_other_kinds_do_not_keep_the_known_ones_out(
+        self, foreign: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An identity provider that adds a new kind of key stopped the app."""
+        jwks = {"keys": [foreign, *self.JWKS["keys"]]}
+        app = production_app(JWT_ALGORITHM="RS256", JWT_JWKS=jwks)
+        assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
+        assert "JWT_JWKS key 'f' is passed over" in caplog.text
+        with pytest.raises(ConfigurationError, match="JWT_JWKS holds no key"):
+            make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": [foreign]})
+
+    def test_two_keys_of_one_kid_are_refused_at_init(self) -> None:
+        """The second verified nothing, and nobody was told."""
+        other = Key.pem("RS256", pems(rsa.generate_private_key(65537, 2048))[1].encode())
+        key = self.JWKS["keys"][0]
+        twice = {"keys": [key, {**other.public_jwk(), "kid": key["kid"]}]}
+        with pytest.raises(ConfigurationError, match="JWT_JWKS has two RS256 keys with the kid"):
+            make_app(JWT_ALGORITHM="RS256", JWT_JWKS=twice)
+        for fine in ([key, {**key, "use": "sig"}], [key, other.public_jwk()]):
+            app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": fine})
+            assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
+
     def test_keys_for_encryption_are_passed_over(self) -> None:
         keys = [{**self.JWKS["keys"][0], "use": "enc"}, self.JWKS["keys"][1]]
         app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": keys})
