@@ -255,23 +255,6 @@ PyDoc_STRVAR(keyring_decode_doc,
              "what is wrong with it; as strict as verify(). The ids are in\n"
              "lower case, however the token spells them.");
 
-/* Replaces the id by its canonical text, unless it is that already. */
-static bool
-put_id(PyObject *claims, const char *name, const fta_uuid *id)
-{
-    char text[FTA_UUID_TEXT];
-    fta_uuid_format(id, text);
-    PyObject *written = PyDict_GetItemString(claims, name); /* borrowed */
-    if (written != NULL && PyUnicode_IS_ASCII(written) &&
-        memcmp(PyUnicode_1BYTE_DATA(written), text, sizeof text) == 0) {
-        return true;
-    }
-    PyObject *value = PyUnicode_FromStringAndSize(text, sizeof text);
-    int set = value == NULL ? -1 : PyDict_SetItemString(claims, name, value);
-    Py_XDECREF(value);
-    return set == 0;
-}
-
 static PyObject *
 keyring_decode(PyObject *self, PyObject *value)
 {
@@ -280,21 +263,16 @@ keyring_decode(PyObject *self, PyObject *value)
     builder.root = builder.name = NULL;
     builder.depth = 0;
     fta_json_sink sink = {fta_builder_accept, &builder};
-    fta_claims claims;
+    fta_claims ignored;
     fta_text text;
     PyObject *holder;
     if (!fta_octets_from_object(value, "token", &text, &holder)) {
         return NULL;
     }
     fta_status status =
-        verify_text(((keyring_object *)self)->keyring, text, &sink, &claims);
-    PyObject *result = NULL;
-    if (status != FTA_OK) {
-        result = rejection_or_error(state, status);
-    } else if (put_id(builder.root, "tenant_id", &claims.tenant_id) &&
-               put_id(builder.root, "user_id", &claims.user_id)) {
-        result = Py_NewRef(builder.root);
-    }
+        verify_text(((keyring_object *)self)->keyring, text, &sink, &ignored);
+    PyObject *result = status == FTA_OK ? Py_NewRef(builder.root)
+                                        : rejection_or_error(state, status);
     fta_builder_clear(&builder);
     Py_XDECREF(holder);
     return result;
