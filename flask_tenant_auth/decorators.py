@@ -275,7 +275,8 @@ def rate_limit(
     :param scope: a name under which several views share one count; None: each its own.
     :param exempt_when: a callable; where it returns true the request is not counted.
     :param fair_share: with ``per="tenant"``: the part of the limit, over 0 up to 1, that one user
-        may take. With 0.5, whatever one user does, half of the limit is left to the others.
+        may take. With 0.5, whatever one user does, half of the limit is left to the others. It is
+        rounded down, but enough for one request.
     :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
     """
     rule = Rule(

@@ -435,6 +435,14 @@ class TestFairShare:
         third = bearer(user_id="00000000-0000-4000-8000-000000000003")
         assert statuses(app, "/", 1, headers=third) == [429]
 
+    def test_half_of_an_odd_limit_leaves_the_larger_half(self) -> None:
+        app = make_app()
+        app.get("/")(rate_limit("5 per minute", per="tenant", fair_share=0.5)(view))
+        assert statuses(app, "/", 5, headers=bearer()) == [200] * 2 + [429] * 3
+        app = make_app()
+        app.get("/")(rate_limit("1 per minute", per="tenant", fair_share=0.5)(view))
+        assert statuses(app, "/", 2, headers=bearer()) == [200, 429]
+
     def test_by_configuration(self) -> None:
         app = make_app(
             RATELIMIT_DEFAULT="", RATELIMIT_TENANT_DEFAULT="4 per minute", RATELIMIT_FAIR_SHARE=0.5

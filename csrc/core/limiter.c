@@ -72,9 +72,8 @@ fta_limit
 fta_limit_share(const fta_limit *limit, double fraction)
 {
     fta_limit share = *limit;
-    double part = fraction * limit->rate.limit;
-    uint32_t whole = (uint32_t)part;
-    whole += whole < part;
+    /* 0.29 of 100 is 28.999999999999996, and meant as 29. */
+    uint32_t whole = (uint32_t)(fraction * limit->rate.limit + 1e-6);
     share.per = FTA_PER_MEMBER;
     share.rate.limit = whole > limit->cost ? whole : limit->cost;
     return share;

@@ -66,7 +66,8 @@ typedef struct fta_limit {
 } fta_limit;
 
 /* The limit per member that keeps one user within this fraction (0 to 1) of a
- * limit per tenant, rounded up and enough for one request. */
+ * limit per tenant: rounded down, so that what is left to the others is never
+ * less than the rest, but enough for one request. */
 fta_limit fta_limit_share(const fta_limit *limit, double fraction);
 
 /* Who asks. */

@@ -320,8 +320,25 @@ test_fair_share(void)
 
     whole.cost = 3;
     CHECK(fta_limit_share(&whole, 0.01).rate.limit == 3);
-    CHECK(fta_limit_share(&whole, 0.51).rate.limit == 6);
+    CHECK(fta_limit_share(&whole, 0.59).rate.limit == 5);
     CHECK(fta_limit_share(&whole, 1.0).rate.limit == 10);
+}
+
+/* Rounded up, half of 5 was 3, and 55 of 100 were 56 by the binary point. */
+static void
+test_a_share_leaves_the_rest_to_the_others(void)
+{
+    for (uint32_t n = 1; n <= 1000; n++) {
+        fta_limit whole = limit_of(FTA_PER_TENANT, n, "s");
+        for (uint32_t percent = 1; percent <= 100; percent++) {
+            uint32_t exact = n * percent / 100;
+            CHECK(fta_limit_share(&whole, percent / 100.0).rate.limit ==
+                  (exact > 0 ? exact : 1));
+        }
+    }
+    fta_limit most = limit_of(FTA_PER_TENANT, FTA_RATE_LIMIT_MAX, "s");
+    CHECK(fta_limit_share(&most, 1.0).rate.limit == FTA_RATE_LIMIT_MAX);
+    CHECK(fta_limit_share(&most, 0.5).rate.limit == FTA_RATE_LIMIT_MAX / 2);
 }
 
 static void
@@ -431,6 +448,7 @@ main(void)
     test_custom_in_order();
     test_numbers_of_limits();
     test_fair_share();
+    test_a_share_leaves_the_rest_to_the_others();
     test_shared_memory_that_cannot_be_had();
     test_shared_memory();
     test_names();
