@@ -208,6 +208,33 @@ test_audiences(void)
           FTA_AUD_MISMATCH);
 }
 
+/* Whether both ids came in lower case, and another claim as it was. */
+static bool
+see_ids(void *context, const fta_json_event *event)
+{
+    int *seen = context;
+    if (event->kind == FTA_JSON_STRING) {
+        *seen += fta_text_is(event->text, TENANT) ||
+                 fta_text_is(event->text, USER) ||
+                 fta_text_is(event->text, "ABCDEF");
+    }
+    return true;
+}
+
+static void
+test_ids_are_seen_in_lower_case(void)
+{
+    char payload[] = "{\"tenant_id\":\"6F0B1C2E-3D4A-4B5C-8D6E-7F8091A2B3C4\","
+                     "\"user_id\":\"550E8400-E29B-41D4-A716-446655440000\","
+                     "\"other\":\"ABCDEF\"," FUTURE "}";
+    const fta_claim_rules rules = {.leeway = 0};
+    int seen = 0;
+    fta_json_sink sink = {see_ids, &seen};
+    CHECK(fta_claims_read(payload, sizeof payload - 1, &rules, &seed, NOW,
+                          &sink, &last) == FTA_OK);
+    CHECK(seen == 3);
+}
+
 static bool
 refuse(void *context, const fta_json_event *event)
 {
@@ -242,6 +269,7 @@ main(void)
     test_leeway();
     test_issuer();
     test_audiences();
+    test_ids_are_seen_in_lower_case();
     test_stopping();
     return check_report("test_claims");
 }

@@ -601,6 +601,13 @@ test_malformed_jwk(void)
     RSA_AFTER(jwk.e = none, FTA_JWK_MALFORMED);
     RSA_AFTER(jwk.n.length = 340, FTA_RSA_SIZE_REFUSED);
     RSA_AFTER(jwk.d = text_of("AQAB"), FTA_JWK_MALFORMED); /* no p, q ... */
+    const fta_jwk okp = {.kty = {"OKP", 3}, .crv = {"Ed25519", 7}};
+    jwk = okp;
+    jwk.x = text_of("AAAA");
+    CHECK(fta_key_from_jwk(&jwk, &key) == FTA_JWK_MALFORMED);
+    jwk.x = text_of(EC_X);
+    jwk.d = text_of("AAAA");
+    CHECK(fta_key_from_jwk(&jwk, &key) == FTA_JWK_MALFORMED);
     const fta_jwk oct = {.kty = {"oct", 3}, .alg = {"HS256", 5}};
     jwk = oct;
     CHECK(fta_key_from_jwk(&jwk, &key) == FTA_JWK_MALFORMED);

@@ -339,6 +339,10 @@ test_every_algorithm(void)
         end += fta_base64url_encode(signature, size, end);
         *end = '\0';
         CHECK(status_of(keyring, token) == FTA_OK);
+        fta_token opened;
+        CHECK(fta_token_open(keyring, text_of(token), &opened) == FTA_OK &&
+              fta_token_is_slow(&opened));
+        fta_token_close(&opened);
         strcpy(end, "AAAA"); /* one group longer */
         CHECK(status_of(keyring, token) == FTA_SIGNATURE_MISMATCH);
         end[-4] = '\0'; /* one shorter; 64 octets leave a partial group */
