@@ -134,6 +134,14 @@ coverage: packages ## Measure what the C tests cover of csrc/core: lines, branch
 	$(call run_tests,coverage)
 	@$(PYTHON) scripts/coverage_summary.py $(BUILD)/coverage/core
 
+.PHONY: timing
+timing: packages ## Test that the time of a wrong signature does not tell how much of it is right
+	@$(MAKE) -s $(BUILD)/plain/timing_signature
+	@$(BUILD)/plain/timing_signature
+
+$(BUILD)/plain/timing_%: tests/timing/timing_%.c $(CORE_plain) Makefile
+	$(CC) $(C_FLAGS) $(FLAGS_plain) -MMD -MP -MF $@.d -o $@ $< $(CORE_plain) $(C_LIBS) -lm
+
 # --- Fuzzing ------------------------------------------------------------------
 
 # What is found grows below build/; fuzz/corpus/ holds the small seeds.
@@ -183,14 +191,14 @@ lint: $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ## Check style a
 	@echo "Lint"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/clang-format --dry-run -Werror $(wildcard csrc/*/*.[ch] tests/c/*.[ch] fuzz/*.[ch])
+	@$(BIN)/clang-format --dry-run -Werror $(wildcard csrc/*/*.[ch] tests/*/*.[ch] fuzz/*.[ch])
 	@$(BIN)/mypy
 	@$(BIN)/stubtest flask_tenant_auth._core
 
 format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/clang-format -i $(wildcard csrc/*/*.[ch] tests/c/*.[ch] fuzz/*.[ch])
+	@$(BIN)/clang-format -i $(wildcard csrc/*/*.[ch] tests/*/*.[ch] fuzz/*.[ch])
 
 # --- All of it ----------------------------------------------------------------
 
