@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ._core import Decision, Identity, Limit, now, parse_rates
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -283,7 +284,10 @@ class Plans:
 def default_rules(
     limit: str | Callable[..., str | None], tenant_limit: str, fair_share: float
 ) -> tuple[Rule, ...]:
-    """Return the rules of routes that declare none: one budget for all of these together."""
+    """Return the rules of routes that declare none: one budget for all of these together.
+
+    :raises ConfigurationError: when they are more than can be counted at once.
+    """
     rules = []
     if limit:
         asked = with_identity(limit, "RATELIMIT_DEFAULT") if callable(limit) else limit
@@ -296,6 +300,11 @@ def default_rules(
                 scope=f"{DEFAULT_SCOPE} tenant",
                 fair_share=fair_share,
             )
+        )
+    if sum(rule.size for rule in rules) > MOST_LIMITS:
+        raise ConfigurationError(
+            f"RATELIMIT_DEFAULT and RATELIMIT_TENANT_DEFAULT can be at most {MOST_LIMITS} limits "
+            "together; with a RATELIMIT_FAIR_SHARE, each of the tenant's counts twice"
         )
     return tuple(rules)
 

@@ -407,6 +407,26 @@ class TestArguments:
         app.get("/")(limited)
         assert statuses(app, "/", 6) == [200] * 5 + [429]
 
+    @pytest.mark.parametrize(("own", "tenants", "share"), [(16, 1, 1), (0, 9, 0.5), (2, 8, 0.9)])
+    def test_more_defaults_than_the_core_counts_at_once(
+        self, own: int, tenants: int, share: float
+    ) -> None:
+        """Every request was a 500."""
+
+        def app(own: int) -> Flask:
+            return make_app(
+                RATELIMIT_DEFAULT="; ".join(["99 per minute"] * own),
+                RATELIMIT_TENANT_DEFAULT="; ".join(["99 per minute"] * tenants),
+                RATELIMIT_FAIR_SHARE=share,
+            )
+
+        with pytest.raises(ConfigurationError, match="RATELIMIT_DEFAULT and RATELIMIT_TENANT"):
+            app(own)
+        if own:
+            fine = app(own - 1 if tenants == 1 else own - 2)
+            fine.get("/")(view)
+            assert statuses(fine, "/", 1) == [200]
+
     def test_exempt_and_limited_exclude_each_other(self) -> None:
         with pytest.raises(ValueError, match="exclude each other"):
             rate_limit_exempt(rate_limit("1 per minute")(view))
