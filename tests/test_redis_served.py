@@ -10,7 +10,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from apps import SECRET, TENANT, USER, bearer, make_app
 from servers import Redis, Server
@@ -90,9 +93,23 @@ def test_two_servers_and_one_redis_let_exactly_fifty_through() -> None:
                 assert statuses == {200: 50, 429: 250}
 
 
-def test_requests_do_not_feel_an_outage() -> None:
-    """Killed, back, frozen, thawed, under load: 200 alone, nobody waits, and it says so once."""
+@dataclass
+class Outage:
+    """What clients noted while Redis was killed, back, frozen and thawed."""
+
+    notes: list[tuple[float, float, int]]  # when, how long, status
+    phases: dict[str, tuple[float, float]]
+    log: str
+
+    def waits(self, phase: str) -> list[float]:
+        """How long the requests of one phase took."""
+        start, end = self.phases[phase]
+        return [took for at, took, _ in self.notes if start <= at < end]
+
+
+def outage(seconds: float) -> Outage:
     notes: list[tuple[float, float, int]] = []
+    phases: dict[str, tuple[float, float]] = {}
     stop = threading.Event()
 
     def client(port: int) -> None:
@@ -104,49 +121,54 @@ def test_requests_do_not_feel_an_outage() -> None:
             notes.append((started, time.monotonic() - started, status))
         connection.close()
 
-    def p99(start: float, end: float) -> float:
-        took = [duration for at, duration, _ in notes if start <= at < end]
-        return statistics.quantiles(took, n=100)[98]
+    def phase(name: str) -> None:
+        began = time.monotonic()
+        time.sleep(seconds)
+        phases[name] = (began, time.monotonic())
 
     with Redis() as redis, Gunicorn(redis) as server:
         threads = [threading.Thread(target=client, args=(server.port,)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(1)
-        calm = time.monotonic()
-        time.sleep(1.5)
+        time.sleep(1)  # that of workers which are still importing
+        phase("calm")
         assert redis.process is not None
-        killed = time.monotonic()
         redis.process.kill()
-        time.sleep(2)
+        phase("killed")
         redis.stop()
         redis.start()
-        back = time.monotonic()
-        time.sleep(2)
-        frozen = time.monotonic()
+        phase("back")
         os.kill(redis.process.pid, signal.SIGSTOP)
-        time.sleep(2)
+        phase("frozen")
         os.kill(redis.process.pid, signal.SIGCONT)
-        thawed = time.monotonic()
-        time.sleep(2)
+        phase("thawed")
         stop.set()
         for thread in threads:
             thread.join()
-        log = (server.directory / "log").read_text()
-    assert {status for _, _, status in notes} == {200}
-    # The first second is that of workers which are still importing.
-    longest = max(duration for at, duration, _ in notes if at >= calm)
-    outages = [p99(killed, back), p99(frozen, thawed)]
-    print(  # noqa: T201 - shown by pytest -rP
-        f"{len(notes)} requests; p99 calm {p99(calm, killed) * 1e3:.2f} ms, killed "
-        f"{outages[0] * 1e3:.2f} ms, frozen {outages[1] * 1e3:.2f} ms, "
-        f"longest {longest * 1e3:.0f} ms"
-    )
+        return Outage(notes, phases, (server.directory / "log").read_text())
+
+
+def test_clients_see_nothing_of_an_outage() -> None:
+    """Killed, back, frozen, thawed, under load: 200 alone, and each worker says so."""
+    seen = outage(1.5)
+    assert {status for _, _, status in seen.notes} == {200}
+    assert all(seen.waits(phase) for phase in seen.phases), "the load went on"
+    assert "is away" in seen.log
+    assert "answers again and counts" in seen.log
+
+
+@pytest.mark.soak
+def test_requests_do_not_feel_an_outage() -> None:
+    """Alone on a machine: what is timed here, another's load would disturb."""
+    seen = outage(5)
+    longest = max(max(seen.waits(phase)) for phase in seen.phases)
+    p99 = {phase: statistics.quantiles(seen.waits(phase), n=100)[98] for phase in seen.phases}
+    print(f"{len(seen.notes)} requests, longest {longest:.3f} s, p99 {p99}")  # noqa: T201 - for -rP
     assert longest < 0.4
-    assert max(outages) <= 3 * p99(calm, killed)
+    assert max(p99.values()) <= 3 * p99["calm"]
     # Each of the two outages told once by each worker that served anybody.
-    assert log.count("is away") in (2, 4)
-    assert log.count("answers again and counts") == log.count("is away")
+    assert seen.log.count("is away") in (2, 4)
+    assert seen.log.count("answers again and counts") == seen.log.count("is away")
 
 
 def test_an_operator_is_told_that_nothing_was_reset() -> None:
