@@ -21,7 +21,12 @@ from .limits import Marks, marks_of, marks_of_view
 from .state import AppState, state_of
 from .tokens import create_jwt_token
 
-MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# The methods that change nothing, as IANA has them (RFC 9110, section 9.2.1).
+SAFE = frozenset(
+    {"GET", "HEAD", "OPTIONS", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH", "TRACE"}
+)
+# What stands for a route that takes any method.
+ANY_METHOD = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 # How to make a key pair, where the algorithm wants one.
 _KEY_PAIRS = {
@@ -188,7 +193,7 @@ class Route(NamedTuple):
     @property
     def unprotected(self) -> bool:
         """Whether anybody may change something here, and nobody said that this is meant."""
-        return self.method in MUTATING and not (self.marks.verified or self.marks.public)
+        return self.method not in SAFE and not (self.marks.verified or self.marks.public)
 
     def __str__(self) -> str:
         if self.marks.roles:
@@ -206,7 +211,7 @@ def routes_of(app: Flask) -> list[Route]:
     state = state_of(app)
     routes = []
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+        for method in sorted((rule.methods or ANY_METHOD) - {"HEAD", "OPTIONS"}):
             marks = marks_of_view(app.view_functions.get(rule.endpoint), method)
             for guard in _guards(app, rule.endpoint):
                 marks |= marks_of(guard)

@@ -151,7 +151,7 @@ def client_of(app: Flask, identity: Identity) -> AuthClient:
 def calls_of(app: Flask, keys: list[Any]) -> Iterator[tuple[str, str]]:
     """Yield (URL, endpoint) for every GET route, with every key in every place of its path."""
     for rule in app.url_map.iter_rules():
-        if "GET" in (rule.methods or ()) and not rule.endpoint.endswith("static"):
+        if "GET" in (rule.methods or {"GET"}) and not rule.endpoint.endswith("static"):
             for url in urls_of(app, rule, keys):
                 yield url, rule.endpoint
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import Result
 from flask import Blueprint, Flask, request
 from flask.views import MethodView
+from werkzeug.routing import Rule
 
 from apps import (
     OTHER_USER,
@@ -174,6 +175,28 @@ class TestCheck:
         result = run(app, "check")
         assert result.exit_code == 1
         assert f"{method} /x (x) changes something" in result.output
+
+    @pytest.mark.parametrize(("method", "exit_code"), [("MKCOL", 1), ("PROPFIND", 0)])
+    def test_a_method_of_the_app_s_own(self, method: str, exit_code: int) -> None:
+        app = production_app()
+        app.add_url_rule("/", "dav", lambda: "in", methods=[method])
+        assert run(app, "check").exit_code == exit_code
+        app.view_functions["dav"] = verify_tenant_context(app.view_functions["dav"])
+        assert run(app, "check").exit_code == 0
+
+    def test_a_route_that_takes_any_method(self) -> None:
+        """It was not on the list at all, and anybody could post to it."""
+        app = production_app()
+        app.url_map.add(Rule("/any", endpoint="any"))
+        app.view_functions["any"] = lambda: "in"
+        assert app.test_client().post("/any").status_code == 200
+        result = run(app, "check")
+        assert result.exit_code == 1
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            assert f"{method} /any (any) changes something" in result.output
+        app.view_functions["any"] = verify_tenant_context(app.view_functions["any"])
+        assert run(app, "check").exit_code == 0
+        assert app.test_client().post("/any").status_code == 401
 
     def test_methods_of_a_class_one_by_one(self) -> None:
         class Items(MethodView):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.routing import Rule
 
 from flask_tenant_auth import Identity, TenantAuth, get_tenant_context, verify_tenant_context
 from flask_tenant_auth.testing import AuthClient, Clock, foreign_answers
@@ -133,6 +134,15 @@ class TestForeignAnswers:
         assert {answer.endpoint for answer in found} == {endpoint}
         with pytest.raises(pytest.fail.Exception, match=rf"GET {url} \({endpoint}\) answers 200"):
             assert_get_routes_isolated(make_app(leaky), ROWS, OWNER, STRANGER)
+
+    def test_a_route_that_takes_any_method_is_called_too(self) -> None:
+        app = make_app()
+        assert foreign_answers(app, ROWS, OWNER, STRANGER) == []
+        app = make_app()
+        app.url_map.add(Rule("/any", endpoint="any"))
+        app.endpoint("any")(lambda: {"rows": ROWS})
+        found = foreign_answers(app, ROWS, OWNER, STRANGER)
+        assert {answer.endpoint for answer in found} == {"any"}
 
     def test_what_may_be_seen(self) -> None:
         texts = [row["title"] for row in ROWS]
