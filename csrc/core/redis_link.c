@@ -782,6 +782,8 @@ fta_redis_link_call(fta_redis_link *link, int argc, const char *const *argv,
     }
     command_free(&c);
     if (status == FTA_OK) {
+        /* One address of a name may have been tried in vain before. */
+        problem->text[0] = '\0';
         *out = reply;
         return FTA_OK;
     }
