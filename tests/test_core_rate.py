@@ -142,7 +142,7 @@ def test_limits_say_what_they_are() -> None:
 def test_a_share_of_a_limit() -> None:
     share = Limit(Rate(1000, 3600), scope="mail", per="tenant", cost=3).share(0.25)
     assert repr(share) == "Limit(Rate(250, 3600), scope='mail', per='member', cost=3)"
-    assert Limit(Rate(10, 60), scope="", per="tenant").share(0.11).rate == Rate(2, 60)
+    assert Limit(Rate(10, 60), scope="", per="tenant").share(0.19).rate == Rate(1, 60)
     assert Limit(Rate(10, 60), scope="", per="tenant", cost=5).share(0.1).rate == Rate(5, 60)
     assert Limit(Rate(10, 60), scope="", per="tenant").share(1).rate == Rate(10, 60)
     for fraction in (0, -0.5, 1.01, float("nan"), float("inf")):
