@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/decoder.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -74,21 +75,49 @@ fta_pair_is_der(const uint8_t *der, size_t size)
     return is_der;
 }
 
+/* EVP_PKEY_get_raw_private_key would leave a copy behind, as OpenSSL 3.0 does
+ * not wipe what it exports. */
 bool
 fta_pair_is_private(const EVP_PKEY *pair)
 {
-    size_t size = 0;
+    uint8_t octets[32]; /* of an Ed25519 key */
+    size_t size;
     BIGNUM *number = NULL;
     bool is_private =
-        EVP_PKEY_get_raw_private_key(pair, NULL, &size) == 1 ||
+        EVP_PKEY_get_octet_string_param(pair, OSSL_PKEY_PARAM_PRIV_KEY, octets,
+                                        sizeof octets, &size) == 1 ||
         EVP_PKEY_get_bn_param(pair, OSSL_PKEY_PARAM_RSA_D, &number) == 1 ||
         EVP_PKEY_get_bn_param(pair, OSSL_PKEY_PARAM_PRIV_KEY, &number) == 1;
+    OPENSSL_cleanse(octets, sizeof octets);
     BN_clear_free(number);
     ERR_clear_error();
     return is_private;
 }
 
 /* --- checking ----------------------------------------------------------- */
+
+/* Whether the modulus was made by the generator of CVE-2017-15361 ("ROCA"), so
+ * that it can be factored: for each of these primes it lies among the powers
+ * of 65537, as one other modulus in 2^27 does. */
+static bool
+is_roca(const BIGNUM *modulus)
+{
+    static const uint8_t primes[] = {
+        3,   5,   7,   11,  13,  17,  19,  23,  29,  31,  37,  41,  43,
+        47,  53,  59,  61,  67,  71,  73,  79,  83,  89,  97,  101, 103,
+        107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167};
+    for (size_t i = 0; i < sizeof primes; i++) {
+        BN_ULONG rest = BN_mod_word(modulus, primes[i]);
+        unsigned power = 1;
+        do {
+            power = power * 65537 % primes[i];
+        } while (power != rest && power != 1);
+        if (power != rest) {
+            return false;
+        }
+    }
+    return true;
+}
 
 static fta_status
 check_rsa(EVP_PKEY *pair)
@@ -108,7 +137,7 @@ check_rsa(EVP_PKEY *pair)
     }
     /* An exponent of 1 would make every message its own signature. */
     else if (BN_is_odd(n) && BN_is_odd(e) && !BN_is_one(e)) {
-        status = FTA_OK;
+        status = is_roca(n) ? FTA_RSA_ROCA : FTA_OK;
     }
     BN_free(n);
     BN_free(e);

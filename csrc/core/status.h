@@ -62,6 +62,8 @@
     X(KEY_KIND_MISMATCH, "is of another kind or curve than the algorithm's")   \
     X(KEY_UNSOUND, "is not a sound key: its parts do not belong together")     \
     X(RSA_SIZE_REFUSED, "must have from 2,048 to 16,384 bits")                 \
+    X(RSA_ROCA, "was made by a generator whose keys can be factored "          \
+                "(CVE-2017-15361)")                                            \
     X(KEY_IS_SECRET, "a secret has no public JWK")                             \
     X(JWK_MALFORMED, "lacks a member that its kty needs, or has one that is "  \
                      "not canonical base64url of the right size")              \

@@ -482,6 +482,26 @@ test_thumbprint_vector(void)
     fta_key_free(key);
 }
 
+/* A modulus of Wycheproof's, made by the generator of CVE-2017-15361. */
+#define ROCA_N                                                                 \
+    "AanFpofbj7KjD4Lf-N2hVMKR7yewSyXhhbirIMTGpfYEhZ_lnt5UoK98DnKIgArXGTu3Ma"   \
+    "W_HhFw16HGaTDUHqPrId7fe4r11CqRw09yBFuW79V8sYIwHdzCaWflUI6auImYbVfoN9_n"   \
+    "D5n8N8SY9DwXw7mwZM9wREPXoDPgOoIWl6q_MPsp7n0zs3Z5ZaiQWOOzl1S9OhwAfSiiOw"   \
+    "z6efnXEaxuTEtPd7BjSx7NaFka8Dx9U7YqXy2RFj1O9PjyaDGuRh7YXsX3iMUSP_wSyHQg"   \
+    "_c_qHRtKUsNSGCT7OZg0hzm2KphtjnayKJvC64vAbROBR4Ubg6Bxg9IQVZ-QYyE"
+
+static void
+test_roca(void)
+{
+    fta_jwk jwk = {.kty = {"RSA", 3},
+                   .alg = {"RS256", 5},
+                   .n = {ROCA_N, sizeof ROCA_N - 1},
+                   .e = {"AQAB", 4}};
+    fta_key *key = NULL;
+    CHECK(fta_key_from_jwk(&jwk, &key) == FTA_RSA_ROCA);
+    fta_key_free(key);
+}
+
 /* RFC 8037, appendix A: a private key, its public one and a signature. */
 static void
 test_eddsa_vector(void)
@@ -667,6 +687,7 @@ main(void)
     test_malformed_pem();
     test_jwk_round_trips();
     test_thumbprint_vector();
+    test_roca();
     test_eddsa_vector();
     test_ec_vector();
     test_malformed_jwk();
