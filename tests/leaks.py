@@ -1,0 +1,127 @@
+"""Runs each callable of the core again and again and prints by how many bytes the process grew.
+
+``python leaks.py COUNT SLOW_COUNT``; the latter for those that take long. A process of its own, so
+that nothing else allocates meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask_tenant_auth import _core
+from flask_tenant_auth._core import AuditLog, Identity, Key, Keyring, Limit, Limiter, Rate
+
+TENANT, USER = "550e8400-e29b-41d4-a716-446655440000", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+SECRET = b"a secret of the tests, 32 bytes or more"
+
+key = Key.secret("HS256", SECRET)
+keyring = Keyring([key])
+claims = {"tenant_id": TENANT, "user_id": USER, "role": "user", "exp": int(time.time()) + 10**6}
+payload = json.dumps(claims | {"more": {"a": [1, 2.5, None, True, "é"]}}).encode()
+token = keyring.sign(payload)
+broken = token[:-4] + "AAAA"
+expired = keyring.sign(json.dumps(claims | {"exp": 1}).encode())
+unlisted = keyring.sign(json.dumps(claims | {"role": "root", "more": ["x"] * 9}).encode())
+identity = Identity(TENANT, USER)
+rate = Rate(10, 60)
+limit = Limit(rate, scope="leaks", per="tenant")
+per_user = Limit(rate, scope="leaks")
+limiter = Limiter(prefix="leaks", shared=False, shm_bytes=2**17)
+decision = limiter.hit([limit, per_user], identity, "127.0.0.1")
+hashed = _core.hash_password(b"password", 1000)
+audit_log = AuditLog("/dev/null")
+
+
+def refused(call: Callable[[], Any]) -> Callable[[], None]:
+    """A call that raises, which has to give back as much as one that does not."""
+
+    def run() -> None:
+        with contextlib.suppress(TypeError, ValueError):
+            call()
+            raise AssertionError("it was to be refused")
+
+    return run
+
+
+CALLS: dict[str, Callable[[], Any]] = {
+    "is_valid_uuid": lambda: (_core.is_valid_uuid(TENANT), _core.is_valid_uuid(object())),
+    "now": _core.now,
+    "parse_bearer": lambda: (_core.parse_bearer(f"Bearer {token}"), _core.parse_bearer("x")),
+    "fields_overlap": lambda: _core.fields_overlap([("A", "b")], [("a", "c")]),
+    "fields_overlap refused": refused(lambda: _core.fields_overlap([("A",)], [("a", "c")])),
+    "password_iterations": lambda: _core.password_iterations(hashed),
+    "Identity": lambda: hash(Identity(TENANT, USER, "admin", source="headers")),
+    "Identity refused": refused(lambda: Identity(TENANT, "me")),
+    "Identity compared": lambda: (identity == Identity(TENANT, USER), repr(identity)),
+    "Identity read": lambda: (identity.tenant_id, identity.user_id, identity.role),
+    "Key.secret": lambda: Key.secret("HS256", SECRET, kid="one"),
+    "Key.secret refused": refused(lambda: Key.secret("HS256", b"short")),
+    "Key.jwk": lambda: Key.jwk({"kty": "oct", "alg": "HS256", "k": "A" * 44}),
+    "Key.jwk refused": refused(lambda: Key.jwk({"kty": "oct", "alg": "HS256", "k": "!"})),
+    "Key.public_jwk refused": refused(key.public_jwk),
+    "Keyring": lambda: Keyring([key], issuer="i", audiences=["a", "b"]).keys,
+    "Keyring refused": refused(lambda: Keyring([])),
+    "Keyring.sign": lambda: keyring.sign(payload),
+    "Keyring.sign refused": refused(lambda: keyring.sign(b'{"a":1,"a":2}')),
+    "Keyring.verify": lambda: keyring.verify(token),
+    "Keyring.verify rejected": lambda: (keyring.verify(broken), keyring.verify(expired)),
+    "Keyring.verify refused": refused(lambda: keyring.verify(None)),  # type: ignore[arg-type]
+    "Keyring.decode": lambda: keyring.decode(token),
+    "Keyring.decode rejected": lambda: (keyring.decode(unlisted), keyring.decode(expired)),
+    "Keyring.authenticate": lambda: keyring.authenticate(f"Bearer {token}"),
+    "Keyring.authenticate rejected": lambda: keyring.authenticate(f"Bearer {broken}"),
+    "AuditLog": lambda: AuditLog("/dev/null").path,
+    "Rate": lambda: (hash(Rate(5, 60)), str(rate), rate == Rate(10, 60)),
+    "Rate refused": refused(lambda: Rate(0, 60)),
+    "parse_rates": lambda: _core.parse_rates("50 per minute; 5 per second"),
+    "parse_rates refused": refused(lambda: _core.parse_rates("50 per minute; many")),
+    "Limit": lambda: Limit(rate, scope="x", per="tenant", cost=2).share(0.5),
+    "Limit refused": refused(lambda: Limit(rate, scope="x", per="nobody")),
+    "Limiter.hit": lambda: limiter.hit([limit, per_user], identity, "127.0.0.1").rate,
+    "Limiter.hit refused": refused(lambda: limiter.hit([None], identity, "")),  # type: ignore[list-item]
+    "Limiter.peek": lambda: limiter.peek([per_user], None, "127.0.0.1").headers,
+    "Limiter.reset": lambda: limiter.reset([limit], identity, ""),
+    "Decision read": lambda: (decision.rate, decision.store, decision.reset, decision.headers),
+}
+# These take long, one by one.
+SLOW_CALLS: dict[str, Callable[[], Any]] = {
+    "Key.pem refused": refused(lambda: Key.pem("RS256", b"-----BEGIN PUBLIC KEY-----")),
+    "Limiter": lambda: Limiter(prefix="leaks", shared=False, shm_bytes=2**17).status(),
+    "Limiter shared": lambda: Limiter(prefix=f"leaks {os.getpid()}", shm_bytes=2**17).close(),
+    "Limiter refused": refused(
+        lambda: Limiter(prefix="leaks", shm_bytes=2**17, redis_url="http://x")
+    ),
+    "verify_password": lambda: _core.verify_password(b"password", hashed),
+    "verify_password refused": refused(lambda: _core.verify_password(b"password", "$pbkdf2")),
+}
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def growth(call: Callable[[], Any], count: int) -> int:
+    """Bytes that the process grew by in so many calls, after as many as it takes to settle."""
+    for _ in range(count // 10 + 10):
+        call()
+    gc.collect()
+    before = resident_bytes()
+    for _ in range(count):
+        call()
+    gc.collect()
+    return resident_bytes() - before
+
+
+if __name__ == "__main__":
+    count, slow_count = int(sys.argv[1]), int(sys.argv[2])
+    grown = {name: growth(call, count) for name, call in CALLS.items()}
+    grown |= {name: growth(call, slow_count) for name, call in SLOW_CALLS.items()}
+    json.dump(grown, sys.stdout)
