@@ -14,12 +14,21 @@ def now() -> float: ...
 def travel(realtime: float, monotonic: float) -> None: ...
 def return_to_present() -> None: ...
 def fields_overlap(headers: list[tuple[str, str]], others: list[tuple[str, str]], /) -> bool: ...
-def hash_password(password: bytes, iterations: int) -> str: ...
-def verify_password(password: bytes, stored: str) -> bool: ...
-def password_iterations(stored: str) -> int: ...
-def parse_bearer(authorization: str) -> str | None: ...
+def hash_password(password: bytes, iterations: int) -> str:
+    """Return a salted PBKDF2-HMAC-SHA512 hash as a PHC string. Other threads run meanwhile."""
+
+def verify_password(password: bytes, stored: str) -> bool:
+    """Tell whether it is the password of a stored string, compared in constant time."""
+
+def password_iterations(stored: str) -> int:
+    """Return the iterations of a stored string, to tell whether it wants renewing."""
+
+def parse_bearer(authorization: str) -> str | None:
+    """Return the token in the value of an Authorization header; None when there is none."""
 @final
 class Identity:
+    """Who a request is: a user of a tenant, in a role. Immutable, equal and hashed by these."""
+
     def __new__(
         cls, tenant_id: str, user_id: str, role: str = "user", *, source: str = "local"
     ) -> Identity: ...
@@ -38,6 +47,8 @@ class Identity:
 
 @final
 class Rejection:
+    """Why a token was refused: one object per reason, with nothing of the token in it."""
+
     @property
     def reason(self) -> str: ...
     @property
@@ -47,15 +58,25 @@ class Rejection:
 
 @final
 class Key:
+    """One key, bound to one algorithm. Immutable; secrets are wiped when it is freed."""
+
     @classmethod
     def secret(
         cls, algorithm: str, secret: bytes, *, kid: str | None = None, allow_weak: bool = False
-    ) -> Key: ...
+    ) -> Key:
+        """Return a key for HS256, HS384 or HS512; as long as the hash, unless allow_weak."""
+
     @classmethod
-    def pem(cls, algorithm: str, pem: bytes, *, kid: str | None = None) -> Key: ...
+    def pem(cls, algorithm: str, pem: bytes, *, kid: str | None = None) -> Key:
+        """Return a private key, which signs and verifies, or a public one, which verifies."""
+
     @classmethod
-    def jwk(cls, jwk: Mapping[str, Any], /) -> Key: ...
-    def public_jwk(self) -> dict[str, str]: ...
+    def jwk(cls, jwk: Mapping[str, Any], /) -> Key:
+        """Return a key from a JWK (RFC 7517), private or public."""
+
+    def public_jwk(self) -> dict[str, str]:
+        """Return the public part as a JWK (RFC 7517). ValueError for a secret."""
+
     @property
     def algorithm(self) -> str: ...
     @property
@@ -65,6 +86,8 @@ class Key:
 
 @final
 class Keyring:
+    """The keys of an application and what its tokens must say. Immutable, safe between threads."""
+
     def __new__(
         cls,
         keys: Sequence[Key],
@@ -76,10 +99,17 @@ class Keyring:
     ) -> Keyring: ...
     @property
     def keys(self) -> tuple[Key, ...]: ...
-    def sign(self, payload: bytes, /) -> str: ...
-    def verify(self, token: str | bytes, /) -> Identity | Rejection: ...
-    def decode(self, token: str | bytes, /) -> dict[str, Any] | Rejection: ...
-    def authenticate(self, authorization: str | None, /) -> Identity | Rejection | None: ...
+    def sign(self, payload: bytes, /) -> str:
+        """Return a token of the payload, the UTF-8 text of an object, signed by the first key."""
+
+    def verify(self, token: str | bytes, /) -> Identity | Rejection:
+        """Return the Identity of a token, or the Rejection that says what is wrong with it."""
+
+    def decode(self, token: str | bytes, /) -> dict[str, Any] | Rejection:
+        """Return all claims of a token; as strict as verify()."""
+
+    def authenticate(self, authorization: str | None, /) -> Identity | Rejection | None:
+        """Do as verify() from an Authorization header; return None without a bearer token."""
 
 @final
 class AuditLog:
