@@ -56,6 +56,8 @@ if [ "$purpose" = test ]; then
     need 'postgresql_server' postgresql
     need 'command -v valgrind' valgrind
     need 'command -v wrk' wrk
+    need 'command -v openssl' openssl
+    need 'command -v pgrep' procps
     need 'command -v clang' clang
     # Its runtime is a package of its own, or, where there is no such package,
     # comes with clang itself.
