@@ -95,7 +95,7 @@ def outcome_of(visit: Visit, request: Request) -> Identity | Denial:
     if outcome is None:
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
-            judged = visit.state.keyring.authenticate(authorization)
+            judged = visit.judged or visit.state.keyring.authenticate(authorization)
             if isinstance(judged, Identity):
                 outcome = judged
             else:

@@ -46,6 +46,7 @@ class AppState:
         # two apps of one name to that in its own directory.
         self._shared = app is None or not app.testing
         self._place = "" if app is None else f"{app.name} {app.root_path}"
+        self.news = 0
         self._store_changes = 0
         self._evictions: float = 0
         self._telling = threading.Lock()
@@ -79,6 +80,7 @@ class AppState:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
         limiter = self._make_limiter()
         self._evictions = limiter.evictions
+        self.news = limiter.news
         # When the app goes, or at the latest when the process ends.
         weakref.finalize(self, limiter.close)
         reason = limiter.status()["not_shared_because"]
@@ -121,11 +123,18 @@ class AppState:
         """Count a request against all limits or, where one refuses, against none."""
         limiter = self.limiter
         decision = limiter.hit(limits, identity, address, custom)
+        if limiter.news != self.news:
+            self.tell_news()
+        return decision
+
+    def tell_news(self) -> None:
+        """Log what has happened to the stores since the last time."""
+        limiter = self.limiter
+        self.news = limiter.news
         if limiter.changes != self._store_changes:
             self._tell_store_change()
         if limiter.evictions > self._evictions:
             self._tell_evictions()
-        return decision
 
     def _tell_evictions(self) -> None:
         """Log, once in each process, that the table is full."""

@@ -83,7 +83,7 @@ class TestRegistration:
         from flask_tenant_auth import state
 
         class Alone:
-            evictions = 0
+            evictions = news = 0
 
             def status(self) -> dict[str, str]:
                 return {"not_shared_because": "Permission denied"}

@@ -19,7 +19,9 @@
     X(PyTypeObject, rejection_type)                                            \
     X(PyTypeObject, edge_type)                                                 \
     X(PyTypeObject, visit_type)                                                \
-    X(PyObject, environ_names)     /* a tuple of str, see type_visit.h */      \
+    X(PyObject, environ_names) /* a tuple of str, see type_visit.h */          \
+    X(PyObject, authenticate_name)                                             \
+    X(PyObject, hit_name)                                                      \
     X(PyObject, no_fields)         /* an empty list, never changed */          \
     X(PyObject, nothing)           /* an empty tuple */                        \
     X(PyObject, limit_field_names) /* a tuple of str */                        \

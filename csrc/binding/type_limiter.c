@@ -412,7 +412,21 @@ get_evictions(PyObject *self, void *Py_UNUSED(closure))
         fta_limiter_memory(((limiter_object *)self)->limiter)));
 }
 
+static PyObject *
+get_news(PyObject *self, void *Py_UNUSED(closure))
+{
+    const fta_limiter *limiter = ((limiter_object *)self)->limiter;
+    fta_redis_store *redis = fta_limiter_redis(limiter);
+    return PyLong_FromUnsignedLongLong(
+        (redis == NULL ? 0 : fta_redis_store_changes(redis)) +
+        fta_counter_shm_evictions(fta_limiter_memory(limiter)));
+}
+
 static PyGetSetDef limiter_getset[] = {
+    {"news", get_news, NULL,
+     "changes and evictions together: another number than before means that\n"
+     "one of them is.",
+     NULL},
     {"changes", get_changes, NULL,
      "How often Redis went away or came back: odd while it is away. Cheap\n"
      "enough to compare after every request.",

@@ -7,6 +7,7 @@
 #include "fields.h"
 #include "type_audit_log.h"
 #include "type_decision.h"
+#include "type_identity.h"
 
 static PyObject *
 from_environ(const fta_state *state, const fta_visit *self, int which)
@@ -199,6 +200,68 @@ visit_send(PyObject *object, PyObject *const *args, Py_ssize_t count)
                        count);
 }
 
+/* --- Counting ------------------------------------------------------------- */
+
+/* The identity of a good token, a new reference; else NULL, with no exception
+ * set. What is the matter then is for Python to find out. */
+static PyObject *
+good_token(const fta_state *state, fta_visit *self, PyObject *keyring)
+{
+    PyObject *known = self->outcome;
+    if (known != NULL && !Py_IsNone(known)) {
+        return fta_identity_of(state, known) == NULL ? NULL : Py_NewRef(known);
+    }
+    PyObject *header = from_environ(state, self, FTA_ENVIRON_AUTHORIZATION);
+    PyObject *judged = NULL;
+    if (header != NULL) {
+        PyObject *const args[] = {keyring, header};
+        judged =
+            PyObject_VectorcallMethod(state->authenticate_name, args, 2, NULL);
+    }
+    if (judged == NULL) {
+        PyErr_Clear();
+    } else if (fta_identity_of(state, judged) == NULL) {
+        Py_XSETREF(self->judged, judged);
+        judged = NULL;
+    }
+    return judged;
+}
+
+PyDoc_STRVAR(
+    visit_count_doc,
+    "count($self, keyring, limiter, limits, address, /)\n--\n\n"
+    "Judge the credentials and count against all limits, in one step,\n"
+    "when they are a good token. None, and nothing counted, for all\n"
+    "others.");
+
+static PyObject *
+visit_count(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    fta_visit *self = (fta_visit *)object;
+    const fta_state *state = PyType_GetModuleState(Py_TYPE(object));
+    if (count != 4 || !Py_IS_TYPE(args[0], state->keyring_type) ||
+        !Py_IS_TYPE(args[1], state->limiter_type) ||
+        !PyTuple_CheckExact(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "count takes a Keyring, a Limiter, a "
+                                         "tuple of Limit and an address");
+        return NULL;
+    }
+    PyObject *identity =
+        self->environ == NULL ? NULL : good_token(state, self, args[0]);
+    if (identity == NULL) {
+        Py_RETURN_NONE;
+    }
+    Py_XSETREF(self->outcome, identity);
+    PyObject *const hit[] = {args[1], args[2], identity, args[3]};
+    PyObject *decision =
+        PyObject_VectorcallMethod(state->hit_name, hit, 4, NULL);
+    if (decision != NULL) {
+        Py_XSETREF(self->decision, Py_NewRef(decision));
+        Py_XSETREF(self->limits, Py_NewRef(args[2]));
+    }
+    return decision;
+}
+
 /* --- The object ------------------------------------------------------------
  */
 
@@ -280,6 +343,7 @@ static PyMemberDef visit_members[] = {
      NULL},
     MEMBER(state, READONLY, "What the app has made of its configuration."),
     MEMBER(outcome, 0, "What the credentials came to; None: not looked at."),
+    MEMBER(judged, READONLY, "The Rejection of its token, if count saw one."),
     MEMBER(identity, 0, "Who the request is, once a decorator has bound it."),
     MEMBER(counted, 0, "The rules that were counted."),
     MEMBER(limits, 0, "The limits that the decision is about."),
@@ -293,6 +357,8 @@ static PyMemberDef visit_members[] = {
 };
 
 static PyMethodDef visit_methods[] = {
+    {"count", (PyCFunction)(void (*)(void))visit_count, METH_FASTCALL,
+     visit_count_doc},
     {"send", (PyCFunction)(void (*)(void))visit_send, METH_FASTCALL,
      visit_send_doc},
     {NULL, NULL, 0, NULL},
@@ -330,12 +396,15 @@ fta_add_visit(PyObject *module)
     state->visit_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &visit_spec, NULL);
     state->environ_names =
-        Py_BuildValue("(sssss)", "REQUEST_METHOD", "PATH_INFO", "HTTP_ORIGIN",
-                      "REMOTE_ADDR", "HTTP_USER_AGENT");
+        Py_BuildValue("(ssssss)", "REQUEST_METHOD", "PATH_INFO", "HTTP_ORIGIN",
+                      "REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_AUTHORIZATION");
+    state->authenticate_name = PyUnicode_InternFromString("authenticate");
+    state->hit_name = PyUnicode_InternFromString("hit");
     state->no_fields = PyList_New(0);
     state->nothing = PyTuple_New(0);
     if (state->visit_type == NULL || state->environ_names == NULL ||
-        state->no_fields == NULL || state->nothing == NULL) {
+        state->no_fields == NULL || state->nothing == NULL ||
+        state->authenticate_name == NULL || state->hit_name == NULL) {
         return -1;
     }
     return PyModule_AddType(module, state->visit_type);

@@ -12,6 +12,7 @@ enum {
     FTA_ENVIRON_ORIGIN,
     FTA_ENVIRON_ADDRESS,
     FTA_ENVIRON_USER_AGENT,
+    FTA_ENVIRON_AUTHORIZATION,
     FTA_ENVIRON_COUNT
 };
 
@@ -19,6 +20,7 @@ enum {
 #define FTA_VISIT_LIST(X)                                                      \
     X(state)    /* of the app */                                               \
     X(outcome)  /* what the credentials came to; None: not looked at yet */    \
+    X(judged)   /* a Rejection that counting has come to */                    \
     X(identity) /* bound by a decorator */                                     \
     X(counted)  /* a tuple: the rules that were counted */                     \
     X(limits)   /* a tuple: the limits that decision is about */               \
