@@ -57,20 +57,31 @@ def log_request_context(
 
 
 def log_authenticated(request: Request, identity: Identity) -> None:
-    """Write the audit line of a request that was let in."""
-    if logger.isEnabledFor(logging.INFO):
-        fields = _fields_of(request)
-        fields["user_id"] = identity.user_id
-        fields["tenant_id"] = identity.tenant_id
-        fields["role"] = identity.role
-        _write(logging.INFO, _REQUEST, fields)
+    """Write the audit line of a request that was let in. To be asked for where INFO is enabled."""
+    fields = _fields_of(request)
+    fields["user_id"] = identity.user_id
+    fields["tenant_id"] = identity.tenant_id
+    fields["role"] = identity.role
+    _write(logging.INFO, _REQUEST, fields)
 
 
 def _write(level: int, message: str, fields: dict[str, Any]) -> None:
-    """Log without looking for the caller, which is always this file: that takes a third of it."""
+    """Log as `Logger.log` does, but for two things that cost it half of its time.
+
+    It would look for the caller, which is always this file; and hold each of the fields against
+    the names that a record has already, which are known to be others.
+    """
     record = logger.makeRecord(
-        logger.name, level, __file__, 0, message, (fields,), None, _write.__name__, fields
+        logger.name,
+        level,
+        __file__,
+        0,
+        message,
+        fields,  # a mapping, which % takes as it takes a tuple
+        None,
+        _write.__name__,
     )
+    record.__dict__.update(fields)
     logger.handle(record)
 
 

@@ -8,6 +8,7 @@ doubt: ``@verify_role`` authenticates when nothing has yet. None of them needs `
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar, cast
@@ -17,7 +18,7 @@ from flask import Response, after_this_request
 
 from . import limits
 from ._core import ROLES, Decision, Identity, Limit, Visit, parse_rates
-from .audit import log_authenticated, log_refused
+from .audit import log_authenticated, log_refused, logger
 from .context import (
     Denial,
     current_request,
@@ -142,7 +143,7 @@ def verify_role(*roles: str) -> Callable[[F], F]:
     )
 
     def gate(admitted: Identity | None) -> Identity | Refusal | Response:
-        identity = admit(admitted)
+        identity = admit() if admitted is None else admitted
         if not isinstance(identity, Identity) or identity.role in wanted:
             return identity
         return _refuse(denial, identity)
@@ -178,10 +179,11 @@ def admit(admitted: Identity | None = None) -> Identity | Refusal | Response:
     if request is None:
         raise RuntimeError("a protected view was called outside a request and outside acting_as()")
     visit = visit_of(request)
-    outcome = outcome_of(visit, request)
+    outcome = visit.outcome or outcome_of(visit, request)
     if isinstance(outcome, Identity):
         visit.identity = outcome
-        log_authenticated(request, outcome)
+        if logger.isEnabledFor(logging.INFO):
+            log_authenticated(request, outcome)
         if request_authenticated.receivers:
             request_authenticated.send(current_app._get_current_object(), identity=outcome)
         return outcome

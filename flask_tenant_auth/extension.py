@@ -82,7 +82,10 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Refusal
         if not counting:
             return None
         rule = request.url_rule
-        plan = plans.unrouted if rule is None else plans.plan(app, rule.endpoint, method)
+        if rule is None:
+            plan = plans.unrouted
+        else:
+            plan = plans.made.get((rule.endpoint, method)) or plans.plan(app, rule.endpoint, method)
         if not plan.rules:
             return None
         visit.counted = plan.rules

@@ -259,15 +259,16 @@ class Plans:
         self._defaults = defaults
         # A request that no route answers is counted too, or scanning for routes would be free.
         self.unrouted = Plan("", defaults)
-        self._made: dict[tuple[str, str], Plan] = {}
+        # By endpoint and method.
+        self.made: dict[tuple[str, str], Plan] = {}
 
     def plan(self, app: Flask, endpoint: str, method: str) -> Plan:
         """Return the plan of a request that reached this endpoint with this method."""
-        plan = self._made.get((endpoint, method))
+        plan = self.made.get((endpoint, method))
         if plan is None:
             plan = self._make(app, endpoint, method)
             if method in _METHODS:
-                self._made[endpoint, method] = plan
+                self.made[endpoint, method] = plan
         return plan
 
     def _make(self, app: Flask, endpoint: str, method: str) -> Plan:

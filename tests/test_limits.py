@@ -562,7 +562,7 @@ def test_a_plan_is_made_once_and_unknown_paths_make_none() -> None:
     for path in ("/", "/", "/x", "/y"):
         client.get(path)
         client.open("/", method="QUERY")
-    assert list(state_of(app).plans._made) == [("root", "GET")]
+    assert list(state_of(app).plans.made) == [("root", "GET")]
 
 
 LIMITS = [_core.Limit(rate, scope="flood", per="address") for rate in _core.parse_rates("5/hour")]
@@ -633,7 +633,7 @@ def test_a_route_of_any_method_keeps_no_plan_for_invented_ones() -> None:
     answers = [client.open("/", method=f"M{number}").status_code for number in range(12)]
     assert answers == [200] * 9 + [429] * 3
     assert client.get("/").status_code == 429
-    assert list(state_of(app).plans._made) == [("root", "GET")]
+    assert list(state_of(app).plans.made) == [("root", "GET")]
 
 
 def test_a_planted_file_is_neither_used_nor_followed(tmp_path: Path) -> None:
