@@ -9,17 +9,40 @@ import pytest
 from flask import Flask, Response
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder
 
 from apps import bare_app, bearer, make_app
 from flask_tenant_auth import TenantAuth, verify_tenant_context
+from flask_tenant_auth._core import Edge, Limit, Visit, parse_rates
 from flask_tenant_auth.edge import merged
+from flask_tenant_auth.state import AppState, state_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 ORIGIN = "http://localhost:3000"
 LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+
+
+LIMIT = (Limit(parse_rates("5 per minute")[0], scope="edge"),)
+
+
+def edge_arguments(inner: Any, state: AppState) -> dict[str, Any]:
+    """An edge around a WSGI application that adds nothing."""
+    return {
+        "inner": inner,
+        "state": state,
+        "key": state.visit_key,
+        "answer": lambda visit, *answer: visit.send(*answer),
+        "exchange": lambda parts, _visit, _environ: parts,
+        "subtrees": (),
+        "paths": frozenset(),
+        "to_origin": {},
+        "to_others": [],
+        "audit_log": None,
+        "tell": print,
+        "limit_fields": False,
+    }
 
 
 def ask(app: Flask, path: str = "/api/x", **headers: str) -> Any:
@@ -173,3 +196,88 @@ class TestInsteadOf401:
         for _ in range(3):
             ask(app)
         assert ask(app, **bearer()).status_code == 200
+
+
+class TestTheCoresTypes:
+    def test_a_visit_of_no_edge_answers_nobody(self) -> None:
+        visit = Visit(state_of(make_app()))
+        assert (visit.identity, visit.outcome, visit.decision, visit.reason) == (None,) * 4
+        assert (visit.counted, visit.limits, visit.failure_counted) == ((), (), False)
+        for call in (visit, visit.send):
+            with pytest.raises(TypeError):
+                call("200 OK", [])
+        with pytest.raises(AttributeError):
+            visit.state = None  # type: ignore[misc,assignment]
+
+    @pytest.mark.parametrize("arguments", [(), ({},), ([], print), ({}, print, 1)])
+    def test_an_edge_is_called_as_wsgi_says(self, arguments: tuple[Any, ...]) -> None:
+        with pytest.raises(TypeError):
+            make_app().wsgi_app(*arguments)
+
+    @pytest.mark.parametrize(
+        "arguments", [(), (None, None, None, None), ("k", "l", (), "a"), (1, 2, 3)]
+    )
+    def test_counting_takes_a_keyring_a_limiter_limits_and_an_address(
+        self, arguments: tuple[Any, ...]
+    ) -> None:
+        with pytest.raises(TypeError):
+            Visit(state_of(make_app())).count(*arguments)
+
+    def test_nothing_is_counted_where_there_is_no_good_token(self) -> None:
+        app = make_app()
+        state = state_of(app)
+        seen: list[Any] = []
+
+        def inner(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            visit = environ[state.visit_key]
+            seen.append(visit.count(state.keyring, state.limiter, LIMIT, "192.0.2.1"))
+            seen.append(visit.judged)
+            start("200 OK", [])
+            return []
+
+        app.wsgi_app = Edge(**edge_arguments(inner, state))  # type: ignore[method-assign,assignment]
+        client = Client(app)
+        client.get("/")
+        client.get("/", headers={"Authorization": "Bearer a.b.c"})
+        client.get("/", headers=bearer())
+        nothing, no_rejection, still_nothing, rejection, decision, none = seen
+        assert (nothing, no_rejection, still_nothing, none) == (None,) * 4
+        assert rejection.reason == "base64url_invalid"
+        assert (decision.allowed, decision.remaining) == (True, 4)
+
+    def test_a_bad_token_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        app = make_app()
+        app.get("/api/x")(verify_tenant_context(lambda: "in"))
+        parsed: list[str] = []
+        keyring = state_of(app).keyring
+        original = type(keyring).authenticate
+
+        class Counting:
+            def authenticate(self, authorization: str) -> Any:
+                parsed.append(authorization)
+                return original(keyring, authorization)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(state_of(app), "keyring", Counting())
+        assert ask(app, Authorization="Bearer a.b.c").status_code == 401
+        assert len(parsed) == 1
+
+    def test_environ_and_visit_do_not_keep_each_other_alive(self) -> None:
+        app = make_app()
+        app.get("/api/x")(lambda: "in")
+        environ = EnvironBuilder("/api/x").get_environ()
+        parts = app(environ, lambda *_: lambda _body: None)
+        assert not [key for key in environ if key.startswith("flask_tenant_auth")]
+        parts.close()  # type: ignore[attr-defined]
+
+    def test_an_app_that_fails_leaves_nothing_behind(self) -> None:
+        app = make_app()
+
+        def broken(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            raise LookupError("no such app")
+
+        edge = Edge(**edge_arguments(broken, state_of(app)))
+        environ = EnvironBuilder("/").get_environ()
+        before = dict(environ)
+        with pytest.raises(LookupError, match="no such app"):
+            edge(environ, print)
+        assert environ == before
