@@ -109,7 +109,7 @@ test_what_is_not_canonical(void)
 static void
 test_round_trips(void)
 {
-    uint8_t data[257], out[257];
+    uint8_t data[257] = {0}, out[257];
     char text[FTA_BASE64_LENGTH(257)];
     uint32_t random = 1;
     for (size_t size = 0; size <= sizeof data; size++) {

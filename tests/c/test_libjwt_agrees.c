@@ -69,7 +69,7 @@ test_agreement(const fta_keyring *keyring)
     }
 }
 
-/* What libjwt 1.10 and its jansson cannot hold. */
+/* What libjwt's jansson cannot hold. */
 static void
 test_exceptions(const fta_keyring *keyring)
 {
@@ -78,8 +78,6 @@ test_exceptions(const fta_keyring *keyring)
         {HEADER, "{" GOOD ",\"x\":9223372036854775808}"},
         {HEADER, "{" GOOD ",\"x\":1e999}"},
         {HEADER, "{" WHO ",\"exp\":99999999999999999999}"},
-        {"{\"alg\":\"HS256\",\"typ\":\"at+jwt\"}", "{" GOOD "}"},
-        {"{\"alg\":\"HS256\",\"typ\":\"application/jwt\"}", "{" GOOD "}"},
     };
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         char *token = sign_text(examples[i].header, examples[i].payload);
@@ -87,6 +85,19 @@ test_exceptions(const fta_keyring *keyring)
               FTA_OK);
         CHECK(!libjwt_says(token, examples[i].payload));
         free(token);
+    }
+}
+
+/* Types of token that we take and libjwt 1.10 does not; 1.17 does. */
+static void
+test_types(const fta_keyring *keyring)
+{
+    static const char *const headers[] = {
+        "{\"alg\":\"HS256\",\"typ\":\"at+jwt\"}",
+        "{\"alg\":\"HS256\",\"typ\":\"application/jwt\"}",
+    };
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        CHECK(verdict(keyring, headers[i], "{" GOOD "}") == FTA_OK);
     }
 }
 
@@ -121,6 +132,7 @@ main(void)
     fta_keyring *keyring = make_keyring(NULL, 8192);
     test_agreement(keyring);
     test_exceptions(keyring);
+    test_types(keyring);
     test_changed_payloads(keyring);
     free_keyring(keyring);
     return check_report("test_libjwt_agrees");
