@@ -71,7 +71,7 @@ def _signing_keys(settings: Settings) -> list[Key]:
     if settings.jwt_private_key and not keys[0].can_sign:
         raise ConfigurationError(
             f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: it is a public key, or libjwt "
-            "does not know the algorithm. Where tokens are only verified, set JWT_PUBLIC_KEY alone"
+            "does not sign with that. Where tokens are only verified, set JWT_PUBLIC_KEY alone"
         )
     return keys
 

@@ -163,7 +163,7 @@ test_large_payloads(void)
     free_keyring(keyring);
 }
 
-/* Which keys sign is libjwt's business; what it can, is right. */
+/* HS, RS and ES sign with every libjwt, the others with none. */
 static void
 test_every_algorithm(void)
 {
@@ -183,8 +183,9 @@ test_every_algorithm(void)
         }
         CHECK(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
                               &keyring) == FTA_OK);
-        jwt_alg_t known = jwt_str_alg(names[i]);
-        bool can = known != JWT_ALG_NONE && known < JWT_ALG_TERM;
+        bool can = algorithm->family == FTA_HMAC ||
+                   algorithm->family == FTA_RSA_PKCS1 ||
+                   algorithm->family == FTA_ECDSA;
         CHECK(fta_key_can_sign(key) == can);
         CHECK(sign_status(keyring, "{" GOOD "}") ==
               (can ? FTA_OK : FTA_CANNOT_SIGN));
