@@ -46,8 +46,19 @@ class Counts:
 
 def here() -> str:
     """What the number of instructions depends on, by its versions that change it."""
-    flask = ".".join(metadata.version("Flask").split(".")[:2])
-    return f"Python {'.'.join(platform.python_version_tuple()[:2])}, Flask {flask}"
+    linked = subprocess.run(
+        ["pkg-config", "--modversion", "openssl"], capture_output=True, text=True, check=True
+    ).stdout
+    versions = {
+        "Python": platform.python_version(),
+        "Flask": metadata.version("Flask"),
+        "OpenSSL": linked,
+    }
+    return ", ".join(f"{name} {series(version)}" for name, version in versions.items())
+
+
+def series(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 def recorded() -> dict[str, float]:

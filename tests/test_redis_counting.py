@@ -567,8 +567,8 @@ def test_a_child_leaves_its_parents_connections_alone(
             counter = limiter(url)
             five = limit("5 per hour", scope="fork")
             assert counter.hit([five], None, "a").remaining == 4
-            sockets = {f for f, link in open_descriptors().items() if link.startswith("socket:")}
-            parents = {name: open_descriptors()[name] for name in sockets}
+            held = open_descriptors()
+            parents = {name: link for name, link in held.items() if link.startswith("socket:")}
             pids = []
             for _ in range(3):
                 pid = os.fork()
