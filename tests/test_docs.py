@@ -23,6 +23,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 import flask_tenant_auth
 from flask_tenant_auth.config import Settings
@@ -112,6 +113,9 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             assert block.language in NOT_RUN, (
                 f"{page.name}:{block.line}: nothing runs a block of language {block.language!r}"
             )
+    for value in namespace.values():
+        if isinstance(value, Engine):
+            value.dispose()
 
 
 def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
