@@ -1,13 +1,12 @@
 """isolate(): from then on a session reads and writes the rows of the current identity alone.
 
-Four places hold it, from the outside in:
+Statements are bounded where they are compiled (reading.py, writing.py). This module sees to it
+that they are compiled there, and that nothing else reaches the database:
 
-- every statement that a session executes gets the conditions on all scoped classes in it;
-- objects are stamped and checked before they are flushed, and when the identity map hands them out;
-- INSERT, UPDATE and DELETE are stamped, checked and bounded once more on the connection, where the
-  unit of work and the bulk methods pass as well;
-- the finished SQL is checked before it leaves: a place that names a tenants' table and is not
-  bounded is refused (statements.py).
+- before a statement is compiled, its connection gets the dialect that bounds it;
+- before a cursor runs, its statement has to be one that was so compiled, for such an identity, and
+  what it writes into the owners' columns has to be the identity's;
+- objects are stamped and checked before they are flushed, and when the identity map hands them out.
 """
 
 from __future__ import annotations
@@ -19,49 +18,30 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import has_request_context
-from sqlalchemy import Connection, Engine, Executable, event, inspect
+from sqlalchemy import Connection, Engine, event, inspect, select, tuple_
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
-from sqlalchemy.orm import (
-    Mapper,
-    ORMExecuteState,
-    Session,
-    SessionTransaction,
-    scoped_session,
-    sessionmaker,
-)
-from sqlalchemy.orm.context import FromStatement
-from sqlalchemy.sql.dml import Delete, Insert, Update, UpdateBase
-from sqlalchemy.sql.lambdas import StatementLambdaElement
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 
 from .._core import Identity
-from . import statements, where_only
-from .criteria import (
-    ADMIN_OPTIONS,
-    BY_TENANT,
-    USER_OPTIONS,
-    class_criteria,
-    table_criteria,
-)
-from .errors import TenantContextMissing, UnscopedStatement
-from .models import TenantScoped, catalogue
+from . import _compat
+from .bounds import Bounds, Treatment, WrittenLink
+from .catalogue import catalogue
+from .dialects import bounds_of, dialect_for
+from .errors import ForeignRow, UnscopedStatement
+from .models import TenantScoped
+from .objects import check_flush, is_visible, stamp_object
+from .reading import past_session
 from .row_level_security import TransactionSettings
-from .rows import (
-    bounded_change,
-    bounded_insert,
-    check_flush,
-    is_visible,
-    stamp_object,
-    written_table,
-)
-from .scope import UNSCOPED, Unscoped, current_scope, require_identity
+from .scope import UNSCOPED, Unscoped, current_scope, reaches_tenant, require_identity
+from .text import is_transaction_control, refusal
+from .values import foreign, may_own
 
 Target = TypeVar("Target")
 Scope = Identity | Unscoped | None
 
 SCOPE_KEY = "flask_tenant_auth_scope"
-VERDICT_KEY = "flask_tenant_auth_verdict"
 
 
 class Guard:
@@ -85,11 +65,6 @@ class Guard:
         self.outer = outer
         return self
 
-    def flushing(self) -> bool:
-        """Whether it is the unit of work, or a bulk method, that executes."""
-        session = self.session()
-        return session is not None and session._flushing
-
 
 # Connections that isolated sessions use now; a connection leaves with the transaction.
 guards: weakref.WeakKeyDictionary[Connection, Guard] = weakref.WeakKeyDictionary()
@@ -102,10 +77,13 @@ secured: weakref.WeakSet[Engine] = weakref.WeakSet()
 # What isolate() was given.
 targets: weakref.WeakSet[Any] = weakref.WeakSet()
 
-
-def is_admin(scope: Scope) -> bool:
-    """Whether the identity sees the rows of its whole tenant."""
-    return scope is not None and scope.role == "admin"
+# By whether the identity reaches its whole tenant, and whether row-level security bounds text.
+BOUNDED = {
+    (whole_tenant, allows_text): Treatment(whole_tenant, allows_text)
+    for whole_tenant in (False, True)
+    for allows_text in (False, True)
+}
+REFUSED = Treatment(allows_text=True, refuses=True)
 
 
 # --- isolate() ----------------------------------------------------------------
@@ -116,7 +94,10 @@ def isolate(target: Target, *, row_level_security: bool = False) -> Target:
 
     Takes a sessionmaker, a scoped_session, a subclass of Session, their asyncio counterparts, or
     Flask-SQLAlchemy's `db`. With row_level_security, PostgreSQL is told the identity at the start
-    of every transaction, and Core statements and text() are left to its policies.
+    of every transaction, and text() is left to its policies.
+
+    :raises TypeError: for anything else.
+    :raises ValueError: for sessions that are isolated already, with another setting.
     """
     if not isinstance(row_level_security, bool):
         raise TypeError("row_level_security must be a bool")
@@ -185,7 +166,7 @@ def install(session_class: type[Session], row_level_security: bool) -> None:
                 raise ValueError("these sessions are isolated already, with another setting")
             return
     if not isolated:
-        event.listen(Engine, "before_execute", before_execute, retval=True)
+        event.listen(Engine, "before_execute", before_execute)
         event.listen(Engine, "before_cursor_execute", before_cursor_execute)
         event.listen(Engine, "after_cursor_execute", after_cursor_execute)
         event.listen(Engine, "rollback_savepoint", rollback_savepoint)
@@ -197,80 +178,12 @@ def install(session_class: type[Session], row_level_security: bool) -> None:
 
     event.listen(session_class, "after_begin", begun)
     event.listen(session_class, "after_transaction_end", after_transaction_end)
-    event.listen(session_class, "do_orm_execute", do_orm_execute)
     event.listen(session_class, "transient_to_pending", transient_to_pending)
     event.listen(session_class, "before_flush", before_flush)
-    session_class._identity_lookup = guarded_lookup(  # type: ignore[method-assign]
-        session_class._identity_lookup
-    )
+    _compat.wrap_identity_lookup(session_class, guarded_lookup)
 
 
-# --- Reading through a session ------------------------------------------------
-
-
-def do_orm_execute(state: ORMExecuteState) -> None:
-    """Add the conditions on every scoped class to a statement."""
-    scope = current_scope()
-    enter(state.session, scope)
-    statement: Any = state.statement
-    if isinstance(statement, StatementLambdaElement):
-        statement = statement._resolved
-    if not isinstance(statement, Executable):
-        return
-    # An object remembers the options it was loaded with; that was another moment.
-    statement = without_criteria(statement)
-    if scope is not UNSCOPED:
-        admin = is_admin(scope)
-        if state.is_column_load:
-            statement = bounded_refresh(statement, state.bind_mapper, admin)
-        elif where_only.NEEDED and not state.is_relationship_load:
-            statement = where_only.bound_where_only(statement, admin)
-        if state.is_update or state.is_delete:
-            statement = joined_to_owner(statement, state.bind_mapper)
-        statement = statement.options(*(ADMIN_OPTIONS if admin else USER_OPTIONS))
-    state.statement = statement
-
-
-def without_criteria(statement: Any) -> Any:
-    """Return the statement without conditions of ours."""
-    options = tuple(option for option in statement._with_options if option not in USER_OPTIONS)
-    if len(options) == len(statement._with_options):
-        return statement
-    statement = statement._clone()
-    statement._with_options = options
-    return statement
-
-
-def bounded_refresh(statement: Any, mapper: Mapper[Any] | None, admin: bool) -> Any:
-    """Bound a statement that loads columns of an object that is there already.
-
-    SQLAlchemy exempts it from loader criteria, because the object has passed them once; but that
-    may have been for another identity.
-    """
-    if mapper is None or not issubclass(mapper.class_, TenantScoped):
-        return statement
-    if isinstance(statement, FromStatement):  # some columns of a subclass, from its own table
-        owned = catalogue.require(mapper.local_table)
-        statement = statement._clone()
-        statement.element = statement.element.where(*table_criteria(owned, admin))
-        return statement
-    return statement.where(*class_criteria(mapper.class_, admin))
-
-
-def joined_to_owner(statement: Any, mapper: Mapper[Any] | None) -> Any:
-    """Join the owner's table to an UPDATE or DELETE on the table of a subclass.
-
-    The conditions are on the owner's table: without the join, one row of the tenant there would
-    let all rows of the subclass pass.
-    """
-    if mapper is None or not issubclass(mapper.class_, TenantScoped):
-        return statement
-    owned = catalogue.get(mapper.local_table)
-    while owned is not None and owned.parent is not None and mapper.inherits is not None:
-        statement = statement.where(mapper.inherit_condition)
-        mapper = mapper.inherits
-        owned = catalogue.get(mapper.local_table)
-    return statement
+# --- A session and its objects ------------------------------------------------
 
 
 def enter(session: Session, scope: Scope) -> None:
@@ -295,7 +208,7 @@ def enter(session: Session, scope: Scope) -> None:
 
 
 def guarded_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap Session._identity_lookup, through which get() and lazy loads see the identity map."""
+    """Wrap the look-up in the identity map, through which get() and lazy loads go."""
 
     def _identity_lookup(
         self: Session,
@@ -320,11 +233,8 @@ def guarded_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
     return _identity_lookup
 
 
-# --- Writing through a session ------------------------------------------------
-
-
 def transient_to_pending(session: Session, instance: object) -> None:
-    """Stamp an object when it is added: it is whose who added it, whoever flushes it."""
+    """Set the owner of an object to the identity that adds it."""
     scope = current_scope()
     if isinstance(scope, Identity):
         stamp_object(instance, scope)
@@ -333,6 +243,7 @@ def transient_to_pending(session: Session, instance: object) -> None:
 def before_flush(session: Session, *_: object) -> None:
     """Stamp and check all objects that are about to be written."""
     scope = current_scope()
+    enter(session, scope)
     if isinstance(scope, Identity):
         check_flush(session, scope)
     elif scope is None and any(
@@ -369,55 +280,27 @@ def after_transaction_end(session: Session, transaction: SessionTransaction) -> 
             guards[connection] = left
 
 
-def before_execute(
-    connection: Connection,
-    statement: Any,
-    multiparams: Sequence[Mapping[str, Any]],
-    params: Mapping[str, Any],
-    execution_options: Mapping[str, Any],
-) -> tuple[Any, Sequence[Mapping[str, Any]], Mapping[str, Any]]:
-    """Stamp, check and bound what is written, by the ORM's statements and by the unit of work."""
-    if not isinstance(statement, UpdateBase):
-        return statement, multiparams, params
+def treatment_of(connection: Connection, guard: Guard | None, scope: Scope) -> Treatment | None:
+    """Return how statements on a connection are compiled; None: as SQLAlchemy does it."""
+    if scope is UNSCOPED:
+        return None
+    if guard is not None:
+        return BOUNDED[reaches_tenant(scope), guard.settings is not None]
+    in_use = scope is not None or has_request_context()
+    return REFUSED if in_use and connection.engine not in secured else None
+
+
+def before_execute(connection: Connection, *_: object) -> None:
+    """Choose the dialect that compiles the statement."""
     guard = guards.get(connection)
     scope = current_scope()
-    if guard is None or isinstance(scope, Unscoped):
-        return statement, multiparams, params
-    table = catalogue.get(written_table(statement))
-    if table is None or table.kind == "link":
-        return statement, multiparams, params
-    if not (statements.is_orm(statement) or guard.flushing()):
-        if guard.settings is None:
-            raise core_refusal(table.table.name, scope)
-        return statement, multiparams, params
-    identity = scope or require_identity()
-    rows = list(multiparams) or ([params] if params else [])
-    if isinstance(statement, Insert):
-        statement, stamped = bounded_insert(statement, rows, table, identity)
-        return (statement, stamped, {}) if len(stamped) != 1 else (statement, (), stamped[0])
-    if isinstance(statement, (Update, Delete)):
-        has_criteria = (
-            BY_TENANT in statement._with_options
-            and statement._annotations.get("dml_strategy") == "orm"
-        )
-        statement = bounded_change(statement, rows, table, identity, has_criteria)
-    return statement, multiparams, params
-
-
-def core_refusal(table: str, scope: Scope) -> Exception:
-    """Return the error for a Core statement on a tenants' table."""
-    if scope is None:
-        return TenantContextMissing(f"a statement on {table} without an identity")
-    return UnscopedStatement(
-        f"a Core statement on {table} cannot be bounded to the current tenant: use the mapped "
-        f"class, or say why every tenant's rows are needed with unscoped()"
-    )
-
-
-# What SQLAlchemy itself sends to steer a transaction.
-TRANSACTION_CONTROL = re.compile(
-    r"\s*(?:savepoint|release|rollback|prepare transaction|commit prepared)\b", re.IGNORECASE
-)
+    treatment = treatment_of(connection, guard, scope)
+    own = connection.engine.dialect
+    connection.dialect = own if treatment is None else dialect_for(own, treatment)
+    if guard is not None:
+        session = guard.session()
+        if session is not None:
+            enter(session, scope)
 
 
 def before_cursor_execute(
@@ -431,39 +314,84 @@ def before_cursor_execute(
     """Let through what is bounded: the last place before the database."""
     guard = guards.get(connection)
     scope = current_scope()
-    if (context is not None and context.isddl) or TRANSACTION_CONTROL.match(sql):
-        return
-    if guard is not None and guard.settings is not None:
+    if guard is not None and guard.settings is not None and not is_transaction_control(sql):
         guard.settings.before_statement(connection, scope)
-    elif scope is UNSCOPED:
+    treatment = treatment_of(connection, guard, scope)
+    if treatment is None:
         return
-    elif guard is not None:
-        check_compiled(guard, context.compiled if context else None, sql, scope)
-    elif (
-        (scope is not None or has_request_context())
-        and connection.engine not in secured
-        and (names := statements.named_tables(sql))
-    ):
-        raise core_refusal(" and ".join(sorted(names)), scope)
+    compiled = None if context is None else context.compiled
+    bounds = bounds_of(compiled)
+    if bounds is None:
+        if guard is None:
+            refuse_named_tables(sql)
+        elif not treatment.allows_text and not is_transaction_control(sql):
+            raise refusal("a schema change" if context and context.isddl else f"The SQL {sql!r}")
+        return
+    if getattr(compiled, "treatment", None) != treatment:
+        raise UnscopedStatement("this statement was compiled for another kind of identity")
+    if guard is None and bounds.holds_text:
+        refuse_named_tables(sql)
+    if bounds.need_identity:
+        check_written(connection, bounds, context, scope)
 
 
-def check_compiled(guard: Guard, compiled: Any, sql: str, scope: Scope) -> None:
-    """Check a compiled statement, the first time that it is executed."""
-    if compiled is None:
-        raise core_refusal("the tables in exec_driver_sql()", scope)
-    admin = is_admin(scope)
-    checked_as = (catalogue.version, admin)
-    verdict = compiled.__dict__.get(VERDICT_KEY)
-    if verdict is None or verdict[0] != checked_as:
-        try:
-            verdict = (checked_as, statements.check(compiled, sql, admin))
-        except UnscopedStatement:
-            if scope is None:
-                require_identity()
-            raise
-        compiled.__dict__[VERDICT_KEY] = verdict
-    if verdict[1] is not None and not guard.flushing():
-        raise UnscopedStatement(*verdict[1].args)
+def check_written(
+    connection: Connection, bounds: Bounds, context: DefaultExecutionContext | None, scope: Scope
+) -> None:
+    """Check the values that are about to be written, as they go to the database.
+
+    :raises TenantContextMissing: without an identity.
+    :raises ForeignRow: when a row is, or would be, somebody else's.
+    """
+    identity = scope if isinstance(scope, Identity) else require_identity()
+    rows: Sequence[Mapping[str, Any]] = context.compiled_parameters if context else ()
+    for written in bounds.owners:
+        for row in rows:
+            if not may_own(written.owner, row[str(written.names[0])], identity):
+                raise foreign(f"a row of {written.table}", written.owner)
+    for link in bounds.links:
+        check_links(connection, link, rows)
+
+
+MOST_AT_ONCE = 500  # SQLite takes 999 parameters in a statement
+
+
+def check_links(
+    connection: Connection, written: WrittenLink, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise ForeignRow unless each row links to a row that the identity sees."""
+    named = {tuple(row[str(name)] for name in written.names) for row in rows}
+    wanted = [values for values in named if None not in values]
+    columns = written.link.target_columns
+    at_once = MOST_AT_ONCE // len(columns)
+    for start in range(0, len(wanted), at_once):
+        some = wanted[start : start + at_once]
+        condition = (
+            columns[0].in_([value for (value,) in some])
+            if len(columns) == 1
+            else tuple_(*columns).in_(some)
+        )
+        seen = connection.execute(select(*columns).where(condition).distinct()).all()
+        if len(seen) < len(some):
+            raise ForeignRow(
+                f"a row that links to {written.link.target.table.name} links to one that is "
+                f"somebody else's, or not there"
+            )
+
+
+def refuse_named_tables(sql: str) -> None:
+    """Raise for text, on a connection of no isolated session, that names a scoped table.
+
+    This is a reminder for code that goes past the session, and no wall: any word counts.
+
+    :raises TenantContextMissing, UnscopedStatement: without, and with, an identity.
+    """
+    if sql.lstrip()[:6].upper() == "PRAGMA":  # how SQLite's tables are reflected
+        return
+    words = {word.casefold() for word in re.findall(r"\w+", sql)}
+    named = sorted(words.intersection(catalogue.names()))
+    if named:
+        raise past_session(" and ".join(named))
 
 
 def after_cursor_execute(

@@ -1,26 +1,36 @@
-"""Which rows belong to whom: the mixins, and what the mapped classes make of their tables."""
+"""The mixins that say whose the rows of a mapped class are."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from threading import Lock
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Column, FromClause, Table, Uuid, event, inspect
-from sqlalchemy.orm import Mapped, Mapper, declared_attr, mapped_column
-from sqlalchemy.orm.mapper import _all_registries
+from sqlalchemy import Column, Uuid, event, inspect
+from sqlalchemy.orm import Mapped, Mapper, SynonymProperty, mapped_column
+
+from ._compat import all_registries, property_of
 
 Class = TypeVar("Class", bound=type[Any])
 
+OWNERS = ("tenant_id", "user_id")
+
+
+def owners_of(cls: type[TenantScoped]) -> tuple[str, ...]:
+    """Return the attributes of a class that say whose its rows are."""
+    return OWNERS if issubclass(cls, UserScoped) else OWNERS[:1]
+
+
+def is_concrete(cls: type[Any]) -> bool:
+    """Whether a class has a table of its own, with all columns (concrete inheritance)."""
+    arguments = cls.__dict__.get("__mapper_args__", {})
+    return isinstance(arguments, dict) and bool(arguments.get("concrete"))
+
 
 def check_hierarchy(cls: type[TenantScoped]) -> None:
-    """Refuse a class whose rows a base class would show to more people, or to fewer."""
-    arguments = cls.__dict__.get("__mapper_args__", {})
-    if isinstance(arguments, dict) and arguments.get("concrete"):
-        return  # its base has other rows
+    """Raise TypeError for a class whose rows a base class would show to more people, or fewer."""
+    if is_concrete(cls):
+        return
     for base in cls.__mro__[1:]:
         if inspect(base, raiseerr=False) is None:
             continue
@@ -32,30 +42,52 @@ def check_hierarchy(cls: type[TenantScoped]) -> None:
                 )
 
 
+def add_owner_columns(cls: type[TenantScoped]) -> None:
+    """Give a declarative class the owners' columns that it does not declare.
+
+    They are set on the class itself, not inherited from the mixin: SQLAlchemy takes no columns
+    from a mixin beside ``__table__``, nor for a dataclass.
+    """
+    declarative = any(hasattr(cls, name) for name in ("metadata", "registry", "__tablename__"))
+    if not declarative or cls.__dict__.get("__abstract__") or "__table__" in cls.__dict__:
+        return
+    for owner in owners_of(cls):
+        declared = (base for base in cls.__mro__ if owner in base.__dict__)
+        if next(declared, None) is None or (is_concrete(cls) and owner not in cls.__dict__):
+            setattr(cls, owner, mapped_column(Uuid, nullable=False, index=True))
+
+
 class TenantScoped:
-    """A mapped class whose rows belong to a tenant: everybody of the tenant sees them."""
+    """A mapped class whose rows belong to a tenant: everybody of the tenant sees them.
+
+    The class gets a column ``tenant_id`` (`Uuid`, not null, indexed) unless it has an attribute of
+    that name, or a ``__table__``, of its own.
+    """
+
+    if TYPE_CHECKING:
+        tenant_id: Mapped[uuid.UUID]
 
     def __init_subclass__(cls, **options: Any) -> None:
         check_hierarchy(cls)
+        add_owner_columns(cls)
         super().__init_subclass__(**options)
-
-    @declared_attr
-    def tenant_id(cls) -> Mapped[uuid.UUID]:
-        """Return the tenant; stamped from the identity where it is left out."""
-        return mapped_column(Uuid, nullable=False, index=True)
 
 
 class UserScoped(TenantScoped):
-    """A mapped class whose rows belong to a user: the user and the tenant's admins see them."""
+    """A mapped class whose rows belong to a user: the user and the tenant's admins see them.
 
-    @declared_attr
-    def user_id(cls) -> Mapped[uuid.UUID]:
-        """Return the user; stamped from the identity where it is left out."""
-        return mapped_column(Uuid, nullable=False, index=True)
+    It has ``user_id`` beside ``tenant_id``, on the same terms.
+    """
+
+    if TYPE_CHECKING:
+        user_id: Mapped[uuid.UUID]
 
 
 def global_table(cls: Class) -> Class:
-    """Declare that the rows of a mapped class belong to no tenant, on purpose."""
+    """Declare that the rows of a mapped class belong to no tenant, on purpose.
+
+    :raises TypeError: for what is no class, or is scoped.
+    """
     if not isinstance(cls, type):
         raise TypeError(f"global_table decorates a class, not {type(cls).__name__}")
     if issubclass(cls, TenantScoped):
@@ -69,44 +101,9 @@ def is_declared_global(cls: type[Any]) -> bool:
     return cls.__dict__.get("__global_table__") == cls.__name__
 
 
-@dataclass(frozen=True)
-class OwnedTable:
-    """A table with rows of tenants, and how one knows whose a row is."""
-
-    table: Table
-    tenant: Column[Any] | None = None
-    user: Column[Any] | None = None
-    # For the table of a subclass (joined inheritance): where its rows' owners are written.
-    parent: OwnedTable | None = None
-    # For the secondary table of a many-to-many: the owned tables that it points to.
-    linked: tuple[OwnedTable, ...] = ()
-
-    @property
-    def root(self) -> Table:
-        """The table where its rows' owners are written."""
-        return self.table if self.parent is None else self.parent.root
-
-    @property
-    def kind(self) -> Literal["rows", "subclass", "link"]:
-        """What the table is to its owners."""
-        if self.linked:
-            return "link"
-        return "rows" if self.parent is None else "subclass"
-
-
-def scoped_mappers() -> Iterator[Mapper[Any]]:
-    """Every mapper of a class that is scoped."""
-    pending: list[type[Any]] = [TenantScoped]
-    seen = set(pending)
-    while pending:
-        for cls in pending.pop().__subclasses__():
-            if cls in seen:
-                continue
-            seen.add(cls)
-            pending.append(cls)
-            mapper: Mapper[Any] | None = inspect(cls, raiseerr=False)
-            if mapper is not None:
-                yield mapper
+def all_mappers() -> Iterator[Mapper[Any]]:
+    """Return the mappers of all classes."""
+    return (mapper for registry in all_registries() for mapper in registry.mappers)
 
 
 def undeclared_classes() -> list[type[Any]]:
@@ -114,113 +111,33 @@ def undeclared_classes() -> list[type[Any]]:
     return sorted(
         (
             mapper.class_
-            for registry in _all_registries()
-            for mapper in registry.mappers
+            for mapper in all_mappers()
             if not issubclass(mapper.class_, TenantScoped) and not is_declared_global(mapper.class_)
         ),
         key=lambda cls: (cls.__module__, cls.__qualname__),
     )
 
 
-@lru_cache(maxsize=1024)
-def column_of(mapper: Mapper[Any], name: str) -> Column[Any]:
-    """Return the table column behind tenant_id or user_id."""
-    column = mapper.attrs[name].columns[0]
-    if not isinstance(column, Column):
-        raise TypeError(f"{mapper.class_.__name__}.{name} must be a column")
-    return column
+def owner_columns(mapper: Mapper[Any], owner: str) -> tuple[str, list[Column[Any]]]:
+    """Return the attribute behind tenant_id or user_id, and the table columns that it maps.
+
+    :raises TypeError: when the attribute is missing, or is no column nor a synonym of one.
+    """
+    found = property_of(mapper, owner)
+    while isinstance(found, SynonymProperty):
+        found = property_of(mapper, found.name)
+    columns = [each for each in getattr(found, "columns", ()) if isinstance(each, Column)]
+    if found is None or not columns:
+        raise TypeError(
+            f"{mapper.class_.__name__}.{owner} must be a column, or a synonym of one: it says "
+            f"whose the rows are"
+        )
+    return found.key, columns
 
 
-def owned_tables_of(mapper: Mapper[Any]) -> Iterator[OwnedTable]:
-    """Return the tables of one scoped mapper."""
-    tenant = column_of(mapper, "tenant_id")
-    user = column_of(mapper, "user_id") if issubclass(mapper.class_, UserScoped) else None
-    root = OwnedTable(tenant.table, tenant, user)
-    yield root
-    for table in mapper.tables:
-        if table is not root.table:
-            yield OwnedTable(cast("Table", table), parent=root)
-
-
-class Catalogue:
-    """All owned tables; rebuilt when classes have been mapped since."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.version = 0
-        self.built = -1
-        self.tables: dict[Table, OwnedTable] = {}
-        self.names: dict[str, OwnedTable] = {}
-
-    def outdate(self, *_: object) -> None:
-        """Note that a class was mapped."""
-        with self.lock:
-            self.version += 1
-
-    def refresh(self) -> None:
-        """Take in the classes that were mapped since."""
-        while self.built != self.version:
-            version = self.version
-            tables = self.build()
-            names: dict[str, OwnedTable] = {}
-            for table, owned in tables.items():
-                # Of several tables of one name, the widest: SQL does not say which it names, and
-                # none of them may be refused for the conditions of another.
-                known = names.get(table.name.lower())
-                if known is None or (known.user is not None and owned.user is None):
-                    names[table.name.lower()] = owned
-            with self.lock:
-                self.tables, self.names, self.built = tables, names, version
-
-    def all(self) -> dict[Table, OwnedTable]:
-        """Return all owned tables."""
-        self.refresh()
-        return self.tables
-
-    def by_name(self) -> dict[str, OwnedTable]:
-        """Return the owned tables by their names in lower case."""
-        self.refresh()
-        return self.names
-
-    def get(self, table: Any) -> OwnedTable | None:
-        """Return what is known about this table, or about one of its name elsewhere."""
-        name = getattr(table, "name", None)
-        if name is None:
-            return None
-        return self.all().get(table) or self.names.get(name.lower())
-
-    def require(self, table: FromClause) -> OwnedTable:
-        """Return what is known about a table that is known."""
-        owned = self.get(table)
-        if owned is None:
-            raise LookupError(f"{table} is no table of a scoped class")
-        return owned
-
-    @staticmethod
-    def build() -> dict[Table, OwnedTable]:
-        """Return the tables of all scoped classes that are mapped by now."""
-        mappers = list(scoped_mappers())
-        tables: dict[Table, OwnedTable] = {}
-        for mapper in mappers:
-            for owned in owned_tables_of(mapper):
-                tables.setdefault(owned.table, owned)
-        registries = {mapper.registry for mapper in mappers}
-        for mapper in {each for registry in registries for each in registry.mappers}:
-            for relationship in mapper.relationships:
-                link = relationship.secondary
-                if not isinstance(link, Table) or link in tables:
-                    continue
-                ends = (relationship.parent, relationship.mapper)
-                owners = tuple(
-                    tables[column_of(end, "tenant_id").table]
-                    for end in ends
-                    if issubclass(end.class_, TenantScoped)
-                )
-                if owners:
-                    tables[link] = OwnedTable(link, linked=owners)
-        return tables
-
-
-catalogue = Catalogue()
-event.listen(Mapper, "instrument_class", catalogue.outdate)
-event.listen(Mapper, "mapper_configured", catalogue.outdate)
+@event.listens_for(Mapper, "after_mapper_constructed")
+def check_owner_columns(mapper: Mapper[Any], cls: type[Any]) -> None:
+    """Raise TypeError where the class is mapped, not at its first statement."""
+    if issubclass(cls, TenantScoped):
+        for owner in owners_of(cls):
+            owner_columns(mapper, owner)

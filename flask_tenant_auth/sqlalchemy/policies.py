@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, Uuid, text
 from sqlalchemy.dialects import postgresql
 
-from .models import OwnedTable, catalogue
+from .catalogue import OwnedTable, catalogue
 from .row_level_security import PREFIX
 
 POLICY = PREFIX
@@ -53,15 +53,15 @@ def follows(owned: OwnedTable) -> Iterator[str]:
 
     The policies of those tables apply inside of these subqueries.
     """
-    linked = {each.table for each in owned.linked}
-    for key in sorted(owned.table.foreign_keys, key=lambda key: key.parent.name):
-        target = key.column.table
-        known = catalogue.get(target)
-        inherits = key.parent.primary_key and known is not None and known.root is owned.root
-        if target in linked or (owned.parent is not None and inherits):
-            theirs = f"{name_of(target)}.{_quote.quote(key.column.name)}"
-            ours = f"{name_of(owned.table)}.{_quote.quote(key.parent.name)}"
-            yield f"EXISTS (SELECT 1 FROM {name_of(target)} WHERE {theirs} = {ours})"
+    for link in owned.links:
+        target = name_of(link.target.table)
+        pairs = zip(link.target_columns, link.columns, strict=True)
+        same = " AND ".join(
+            f"{target}.{_quote.quote(theirs.name)} = "
+            f"{name_of(owned.table)}.{_quote.quote(ours.name)}"
+            for theirs, ours in pairs
+        )
+        yield f"EXISTS (SELECT 1 FROM {target} WHERE {same})"
 
 
 def tables(metadata: MetaData | None = None) -> list[OwnedTable]:

@@ -41,6 +41,11 @@ def current_scope() -> Identity | Unscoped | None:
     return UNSCOPED if entered is not None and entered[0] == identity else identity
 
 
+def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
+    """Whether the identity sees the rows of its whole tenant."""
+    return scope is not None and scope.role == "admin"
+
+
 @contextmanager
 def unscoped(reason: str) -> Iterator[None]:
     """Let the statements in this block touch every tenant's rows; logged with the reason."""

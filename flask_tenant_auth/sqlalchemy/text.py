@@ -1,0 +1,184 @@
+"""SQL that somebody wrote as text, at each place where a compiler would pass it on.
+
+Nothing here judges what a piece of SQL does. A piece passes when it is one constant, one operator
+sign or one plain name, which no query can be; everything else is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnClause, Dialect, quoted_name
+from sqlalchemy.sql.compiler import IdentifierPreparer, SQLCompiler, TypeCompiler
+
+from .bounds import Bounds, Treatment
+from .errors import UnscopedStatement
+
+# What SQLAlchemy itself writes as text: the star and the 1 of COUNT and EXISTS, the names of
+# classes in a polymorphic union.
+CONSTANT = re.compile(r"\*|[0-9]+|NULL|TRUE|FALSE|'(?:[^'\\]|'')*'", re.IGNORECASE)
+HEALTH_CHECK = re.compile(r"\s*select\s+1\s*;?\s*", re.IGNORECASE)
+# As PostgreSQL defines operators: of these signs alone, without the beginning of a comment.
+SIGNS = re.compile(r"(?!.*(?:--|/\*))[-+*/<>=~!@#%^&|`?:]+")
+OPERATORS = frozenset(
+    ("and", "or", "xor", "is", "is not", "is distinct from", "like", "ilike", "similar to")
+) | {"glob", "match", "regexp", "rlike", "overlaps", "div", "mod", "collate", "at time zone"}
+WORD = re.compile(r"\w+")
+# A type is words, numbers in parentheses, brackets and quoted names; and no word of a query.
+TYPE = re.compile(r"""(?:[\w\s.,()\[\]]|"[^"]*"|'(?:[^'\\]|'')*')*""")
+QUERY = re.compile(r"\b(?:select|table|values|from|union|intersect|except)\b", re.IGNORECASE)
+QUOTED = re.compile(r""""[^"]*"|'(?:[^'\\]|'')*'""")
+# What SQLAlchemy sends to steer a transaction. The whole text has to be one of these.
+TRANSACTION_CONTROL = re.compile(
+    r"BEGIN|COMMIT|ROLLBACK|(?:PREPARE TRANSACTION|(?:COMMIT|ROLLBACK) PREPARED) '\w+'"
+    r"|(?:SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) \w+"
+)
+# Functions that execute the SQL in an argument, or read files and tables past it.
+RUNS_SQL = frozenset(
+    (
+        *("query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema", "cursor_to_xml"),
+        *("table_to_xml", "table_to_xmlschema", "table_to_xml_and_xmlschema"),
+        *("schema_to_xml", "schema_to_xml_and_xmlschema", "database_to_xml"),
+        *("database_to_xml_and_xmlschema", "ts_stat", "ts_rewrite", "crosstab", "connectby"),
+        *("dblink", "dblink_exec", "dblink_send_query", "dblink_open", "dblink_fetch"),
+        *("pg_read_file", "pg_read_binary_file", "pg_logical_slot_get_changes"),
+        *("pg_logical_slot_peek_changes", "lo_get", "loread", "load_extension", "readfile"),
+        *("writefile", "eval", "edit", "fts3_tokenizer", "load_file"),
+    )
+)
+# Tables of the database itself that hold values of everybody's rows.
+SAMPLES = re.compile(
+    r"pg_statistic.*|pg_stats.*|pg_stat_activity|sqlite_stat\d|sqlite_dbpage", re.I
+)
+
+
+def refusal(what: str) -> UnscopedStatement:
+    """Return the error for SQL that is written as text."""
+    return UnscopedStatement(
+        f"{what} cannot be bounded to the current tenant: write it with SQLAlchemy's constructs, "
+        f"or say why every tenant's rows are needed with unscoped()"
+    )
+
+
+def is_operator(text: str) -> bool:
+    """Whether text is one operator, and nothing beside it."""
+    words = " ".join(text.split())
+    return bool(SIGNS.fullmatch(words)) or words.lower() in OPERATORS
+
+
+def is_transaction_control(sql: str) -> bool:
+    """Whether SQL is what SQLAlchemy sends to steer a transaction, to the letter."""
+    return TRANSACTION_CONTROL.fullmatch(sql) is not None
+
+
+class StrictNames(IdentifierPreparer):
+    """Writes a name as it is, where the application asks for that, only if it is a plain name."""
+
+    def quote(self, ident: str) -> str:
+        """Return the name as it stands in SQL.
+
+        :raises UnscopedStatement: for `quoted_name(..., quote=False)` of what needs quotes.
+        """
+        if isinstance(ident, quoted_name) and ident.quote is False and not WORD.fullmatch(ident):
+            raise refusal(f"The name {str(ident)!r}, written without quotes,")
+        return super().quote(ident)
+
+
+class StrictTypes(TypeCompiler):
+    """Writes a type only if it is a type and no more."""
+
+    def process(self, type_: Any, **options: Any) -> str:
+        """Return the type as it stands in SQL.
+
+        :raises UnscopedStatement: for a type whose arguments hold other SQL.
+        """
+        text = super().process(type_, **options)
+        if not TYPE.fullmatch(text) or QUERY.search(QUOTED.sub("", text)):
+            raise refusal(f"The type {text!r}")
+        return text
+
+
+def strict_names(base: type[Any]) -> type[Any]:
+    """Return a dialect's class of names, made strict."""
+    return type(f"Strict{base.__name__}", (StrictNames, base), {})
+
+
+def strict_types(base: type[Any]) -> type[Any]:
+    """Return a dialect's class of types, made strict."""
+    return type(f"Strict{base.__name__}", (StrictTypes, base), {})
+
+
+class TextCompiler(SQLCompiler):
+    """Writes what somebody wrote as text only where its treatment allows that."""
+
+    def __init__(self, dialect: Dialect, *args: Any, **options: Any) -> None:
+        self.treatment: Treatment = dialect.flask_tenant_auth_treatment  # type: ignore[attr-defined]
+        self.bounds = Bounds()
+        super().__init__(dialect, *args, **options)
+
+    def _require(self, harmless: object, written: str) -> None:
+        if not harmless and not self.treatment.allows_text:
+            raise refusal(f"The SQL {written!r}, written as text,")
+        self.bounds.holds_text = self.bounds.holds_text or not harmless
+
+    def visit_textclause(self, textclause: Any, *args: Any, **options: Any) -> str:
+        """Write text()."""
+        alone = not self.stack and HEALTH_CHECK.fullmatch(textclause.text)
+        self._require(alone, textclause.text)
+        return super().visit_textclause(textclause, *args, **options)
+
+    def visit_tstring(self, tstring: Any, *args: Any, **options: Any) -> str:
+        """Write a t-string."""
+        self._require(None, str(tstring))
+        return super().visit_tstring(tstring, *args, **options)
+
+    def visit_custom_op_binary(self, element: Any, operator: Any, **options: Any) -> str:
+        """Write an operator that is given as text, between two operands."""
+        self._require(is_operator(operator.opstring), operator.opstring)
+        return super().visit_custom_op_binary(element, operator, **options)
+
+    def visit_custom_op_unary_operator(self, element: Any, operator: Any, **options: Any) -> str:
+        """Write an operator that is given as text, before its operand."""
+        self._require(is_operator(operator.opstring), operator.opstring)
+        return super().visit_custom_op_unary_operator(element, operator, **options)
+
+    def visit_custom_op_unary_modifier(self, element: Any, operator: Any, **options: Any) -> str:
+        """Write an operator that is given as text, behind its operand."""
+        self._require(is_operator(operator.opstring), operator.opstring)
+        return super().visit_custom_op_unary_modifier(element, operator, **options)
+
+    def visit_extract(self, extract: Any, **options: Any) -> str:
+        """Write EXTRACT, whose field is text."""
+        self._require(WORD.fullmatch(extract.field), extract.field)
+        return super().visit_extract(extract, **options)
+
+    def visit_function(self, func: Any, *args: Any, **options: Any) -> str:
+        """Write a function, unless it executes SQL that it is given."""
+        if func.name.casefold() in RUNS_SQL and not self.treatment.allows_text:
+            raise refusal(f"The function {func.name}, which reads past the statement,")
+        return super().visit_function(func, *args, **options)
+
+    def get_statement_hint_text(self, hint_texts: Iterable[str]) -> str:
+        """Write hints on a statement, which are text."""
+        hints = list(hint_texts)
+        self._require(None, " ".join(hints))
+        return super().get_statement_hint_text(hints)
+
+    def format_from_hint_text(self, sqltext: str, table: Any, hint: str, iscrud: bool) -> str:
+        """Write a hint on a table, which is text but for PostgreSQL's ONLY."""
+        self._require(hint.upper() == "ONLY", hint)
+        return super().format_from_hint_text(sqltext, table, hint, iscrud)
+
+    def get_select_hint_text(self, byfroms: Mapping[Any, str]) -> str | None:
+        """Write hints at the head of a SELECT, which are text."""
+        for hint in byfroms.values():
+            self._require(hint.upper() == "ONLY", hint)
+        return super().get_select_hint_text(byfroms)
+
+    def visit_column(self, column: ColumnClause[Any], *args: Any, **options: Any) -> str:
+        """Write a column; literal_column() is text."""
+        if column.is_literal:
+            self._require(CONSTANT.fullmatch(column.name), column.name)
+        return super().visit_column(column, *args, **options)

@@ -1,0 +1,71 @@
+"""Whose a row is, by the values in its owners' columns."""
+
+from __future__ import annotations
+
+import uuid
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Column, Uuid
+
+from .._core import Identity
+from .errors import ForeignRow
+from .scope import as_uuid, reaches_tenant
+
+
+def same(value: object, expected: str) -> bool:
+    """Whether a value, in any form that a UUID takes, is this UUID; an SQL expression never is."""
+    if isinstance(value, uuid.UUID):
+        return value == as_uuid(expected)
+    if not isinstance(value, str):
+        return False
+    try:
+        return str(uuid.UUID(value)) == expected
+    except ValueError:
+        return False
+
+
+def may_own(owner: str, value: object, identity: Identity) -> bool:
+    """Whether the identity may write a row with this tenant_id or user_id."""
+    if owner == "tenant_id":
+        return same(value, identity.tenant_id)
+    if reaches_tenant(identity):
+        return isinstance(value, uuid.UUID) or (isinstance(value, str) and is_uuid(value))
+    return same(value, identity.user_id)
+
+
+def is_uuid(value: str) -> bool:
+    """Whether the text is a UUID in any of its forms."""
+    try:
+        uuid.UUID(value)
+    except ValueError:
+        return False
+    return True
+
+
+class Form(Enum):
+    """What the Python values of an owner's column are."""
+
+    OBJECT = "uuid.UUID"
+    TEXT = "text with hyphens"
+    HEX = "32 digits, as SQLite's Uuid is reflected"
+
+
+def form_of(column: Column[Any]) -> Form:
+    """Return what the column's Python values are."""
+    if isinstance(column.type, Uuid):
+        return Form.OBJECT if column.type.as_uuid else Form.TEXT
+    return Form.HEX if getattr(column.type, "length", None) == 32 else Form.TEXT
+
+
+def own_value(owner: str, identity: Identity, form: Form) -> uuid.UUID | str:
+    """Return what a row of the identity holds in its tenant_id or user_id."""
+    value: str = getattr(identity, owner)
+    if form is Form.TEXT:
+        return value
+    return as_uuid(value) if form is Form.OBJECT else as_uuid(value).hex
+
+
+def foreign(what: str, owner: str) -> ForeignRow:
+    """Return the error for a row of somebody else."""
+    return ForeignRow(f"{what} belongs, or would belong, to another {owner.removesuffix('_id')}")

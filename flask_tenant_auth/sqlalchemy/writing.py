@@ -1,0 +1,350 @@
+"""How a scoped table is written: the rows that change, and whose they say they are.
+
+An UPDATE or DELETE gets the condition beside its WHERE. A value for a column that says whose a row
+is becomes a bind parameter of a kind that is checked when the statement is executed, or, where the
+application wrote an expression, an expression that is NULL unless it is the identity's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Alias, BindParameter, Column, ColumnClause, TableClause, case, select, tuple_
+from sqlalchemy.sql.elements import ClauseElement, Null
+
+from . import _compat
+from .bounds import BoundedWhere, OwnValue, WrittenLink, WrittenOwner, WrittenValue
+from .catalogue import Link, OwnedTable
+from .errors import UnscopedStatement
+from .reading import BoundedReading
+from .values import foreign, form_of
+
+
+class BoundedWriting(BoundedReading):
+    """Writes statements so that they write rows of the current identity alone."""
+
+    def visit_insert(self, insert_stmt: Any, *args: Any, **options: Any) -> str:
+        """Write an INSERT whose rows are, and say that they are, the identity's."""
+        if _compat.selected_names(insert_stmt):
+            insert_stmt = self._with_owned_select(insert_stmt)
+        bounded = _compat.with_dml_state(insert_stmt, self._bound_insert)
+        return self._all_checked(super().visit_insert(bounded, *args, **options))
+
+    def visit_update(self, update_stmt: Any, *args: Any, **options: Any) -> str:
+        """Write an UPDATE that touches rows of the identity alone, and leaves them its own."""
+        bounded = _compat.with_dml_state(update_stmt, self._bound_change)
+        return self._all_checked(super().visit_update(bounded, *args, **options))
+
+    def visit_delete(self, delete_stmt: Any, *args: Any, **options: Any) -> str:
+        """Write a DELETE that touches rows of the identity alone."""
+        bounded = _compat.with_dml_state(delete_stmt, self._bound_change)
+        return super().visit_delete(bounded, *args, **options)
+
+    def _all_checked(self, written: str) -> str:
+        """Return a statement, if each value that has to be checked is a bind parameter of it."""
+        written_values: list[WrittenOwner | WrittenLink] = [*self.bounds.owners, *self.bounds.links]
+        for value in written_values:
+            if None in value.names:
+                raise UnscopedStatement("a value that says whose a row is cannot be checked here")
+        return written
+
+    def update_tables_clause(self, update_stmt: Any, from_table: Any, *args: Any, **kw: Any) -> str:
+        """Write the table of an UPDATE by its name."""
+        self._target = _unaliased(from_table)
+        return super().update_tables_clause(update_stmt, from_table, *args, **kw)
+
+    def delete_table_clause(self, delete_stmt: Any, from_table: Any, *args: Any, **kw: Any) -> str:
+        """Write the table of a DELETE by its name."""
+        self._target = _unaliased(from_table)
+        return super().delete_table_clause(delete_stmt, from_table, *args, **kw)
+
+    def _written_table(self, statement: Any) -> OwnedTable | None:
+        target = _unaliased(_compat.dml_target(statement))
+        if isinstance(target, TableClause):
+            return self._owned(target)
+        for part in target._from_objects:
+            if isinstance(part, TableClause) and self._owned(part) is not None:
+                raise UnscopedStatement(
+                    f"a statement that writes a join cannot be bounded: write {part.name} alone"
+                )
+        return None
+
+    def _bound_change(self, state: Any) -> None:
+        """Bound an UPDATE or DELETE, once its table and columns are known."""
+        statement = state.statement
+        owned = self._written_table(statement)
+        if owned is None:
+            return
+        target = _compat.dml_target(statement)
+        if state.isupdate:
+            self._bound_values(state, owned, target)
+        name = (
+            self.preparer.quote(_compat.alias_name(self, target))
+            if isinstance(target, Alias)
+            else self.preparer.format_table(target)
+        )
+        where = BoundedWhere(_compat.where_of(statement), owned, f"{name}.")
+        state.statement = _compat.with_where(state.statement, where)
+
+    def _bound_insert(self, state: Any) -> None:
+        """Bound an INSERT, once its table and columns are known."""
+        owned = self._written_table(state.statement)
+        if owned is not None and not _compat.selected_names(state.statement):
+            self._bound_values(state, owned, _compat.dml_target(state.statement))
+
+    def visit_flask_tenant_auth_where(self, element: BoundedWhere, **options: Any) -> str:
+        """Write the application's conditions in parentheses, and ours beside them."""
+        own = self._condition(element.owned, element.prefix, options)
+        given = _compat.conjunction(self, element.criteria, **options) if element.criteria else ""
+        return f"({given}) AND {own}" if given else own
+
+    def _bound_values(self, state: Any, owned: OwnedTable, target: Any) -> None:
+        """Make every value for a column that says whose a row is one that is checked."""
+        rows = [dict(row) for row in _compat.value_rows(state)]
+        in_values = len(rows) > 1 or (state.isinsert and state._has_multi_parameters)
+        for number, row in enumerate(rows):
+            bounder = _RowBounder(self, state, row, number if in_values else None)
+            for owner, column in owned.owners:
+                bounder.owner(owner, _own_column(target, column), owned)
+            for link in owned.links:
+                bounder.link(link, [_own_column(target, column) for column in link.columns])
+        _compat.set_value_rows(state, rows)
+
+    def _with_owned_select(self, statement: Any) -> Any:
+        """Return INSERT ... SELECT whose rows are the identity's.
+
+        An owner that the SELECT leaves out is filled in. One that it gives becomes NULL, which the
+        column refuses, unless it is the identity's.
+        """
+        owned = self._written_table(statement)
+        if owned is None:
+            return statement
+        target = _compat.dml_target(statement)
+        names = _compat.selected_names(statement)
+        source = statement.select.subquery()
+        if len(source.c) != len(names):
+            raise UnscopedStatement(
+                f"INSERT into {target.name} from a SELECT needs a column for each of "
+                f"{', '.join(names)}"
+            )
+        values: dict[str, Any] = dict(zip(names, source.c, strict=True))
+        for owner, declared in owned.owners:
+            column = _own_column(target, declared)
+            own = OwnValue.make(owner, declared)
+            if column.key not in values:
+                values[column.key] = own
+            elif owner == "tenant_id" or not self.treatment.whole_tenant:
+                values[column.key] = case((values[column.key] == own, values[column.key]))
+        for link in owned.links:
+            keys = [_own_column(target, column).key for column in link.columns]
+            given = [key for key in keys if key in values]
+            if given and len(given) == len(keys):
+                seen = _names_seen_row(link, [values[key] for key in keys])
+                values.update({key: case((seen, values[key])) for key in keys})
+            elif given or not link.optional:
+                raise UnscopedStatement(
+                    f"INSERT into {target.name} from a SELECT has to say which row of "
+                    f"{link.target.table.name} it links to: {', '.join(keys)}"
+                )
+        return _compat.with_select(statement, list(values), select(*values.values()))
+
+    # --- ON CONFLICT ------------------------------------------------------------
+
+    def visit_on_conflict_do_update(self, on_conflict: Any, **options: Any) -> str:
+        """Let an upsert change rows of the identity alone, and leave them its own."""
+        target = _compat.dml_target(self.current_executable)
+        owned = self._owned(target)
+        visit = super().visit_on_conflict_do_update  # type: ignore[misc]
+        if owned is None:
+            return visit(on_conflict, **options)
+        clause = _compat.copy_of(on_conflict)
+        guarded = {_own_column(target, column): owner for owner, column in owned.owners}
+        guarded |= {_own_column(target, each): None for one in owned.links for each in one.columns}
+        clause.update_values_to_set = [
+            (key, self._upserted(key, value, guarded, target))
+            for key, value in dict(on_conflict.update_values_to_set).items()
+        ]
+        criteria = [] if clause.update_whereclause is None else [clause.update_whereclause]
+        name = self.preparer.quote(target.name)
+        clause.update_whereclause = BoundedWhere(criteria, owned, f"{name}.")
+        return visit(clause, **options)
+
+    def _upserted(
+        self, key: Any, value: Any, guarded: Mapping[Any, str | None], target: Any
+    ) -> Any:
+        """Return the value of an upsert's SET; one for an owner is checked."""
+        said = {str(getattr(key, name, key)).casefold() for name in ("key", "name")}
+        for column, owner in guarded.items():
+            if not said & {column.key.casefold(), column.name.casefold()}:
+                continue
+            if _is_excluded(value, column):
+                return value  # what the row had that was to be inserted, which is checked
+            if owner is None or not isinstance(value, BindParameter):
+                if isinstance(value, ClauseElement) or owner is None:
+                    raise UnscopedStatement(
+                        f"ON CONFLICT DO UPDATE must not set {column} to an expression"
+                    )
+                value = BindParameter(None, value, type_=column.type, unique=True)
+            checked: WrittenValue = _compat.bind_copy(value, WrittenValue)
+            form = form_of(column)
+            meaning = WrittenOwner(owner, target.name, form, stamps=False)
+            self.bounds.owners.append(meaning)
+            return checked.also(meaning)
+        return value
+
+    def visit_on_duplicate_key_update(self, on_duplicate: Any, **options: Any) -> str:
+        """Refuse MySQL's upsert of a scoped table: it has no WHERE."""
+        target = _compat.dml_target(self.current_executable)
+        if self._owned(target) is not None:
+            raise UnscopedStatement(f"ON DUPLICATE KEY UPDATE of {target.name} cannot be bounded")
+        return super().visit_on_duplicate_key_update(on_duplicate, **options)  # type: ignore[misc]
+
+
+class _RowBounder:
+    """Replaces, in the values of one row, those that say whose the row is."""
+
+    def __init__(
+        self, compiler: BoundedWriting, state: Any, row: dict[Any, Any], number: int | None
+    ) -> None:
+        self.compiler = compiler
+        self.inserts = state.isinsert
+        self.row = row
+        self.number = number
+
+    def owner(self, owner: str, column: Any, owned: OwnedTable) -> None:
+        """Check a value for an owner; in an INSERT, fill it in where there is none."""
+        form = form_of(column)
+        meaning = WrittenOwner(owner, owned.table.name, form, stamps=self.inserts)
+        key, value = self._given(column)
+        if key is None and not self.inserts:
+            if column.onupdate is not None or column.server_onupdate is not None:
+                raise UnscopedStatement(f"{column} says whose a row is: it cannot have onupdate")
+            return
+        if isinstance(value, Null) and self.inserts:
+            value = None
+        if isinstance(value, ClauseElement) and not isinstance(value, BindParameter):
+            if not self.inserts:
+                raise foreign(f"a row of {owned.table.name} with an expression for {column}", owner)
+            self.row[key] = self._checked_owner(owner, column, value)
+        else:
+            self.compiler.bounds.owners.append(meaning)
+            self.row[column if key is None else key] = self._bind(column, value).also(meaning)
+
+    def link(self, link: Link, columns: list[Any]) -> None:
+        """Check values that name a row elsewhere: it has to be one that the identity sees."""
+        given = [self._given(column) for column in columns]
+        if all(key is None for key, _ in given):
+            if self.inserts:
+                self._check_left_out(link, columns)
+            return
+        if any(key is None for key, _ in given):
+            raise UnscopedStatement(
+                f"{', '.join(map(str, columns))} name a row together: set all of them"
+            )
+        expressions = [
+            value
+            for _, value in given
+            if isinstance(value, ClauseElement) and not isinstance(value, BindParameter | Null)
+        ]
+        if expressions:
+            values = [
+                value if isinstance(value, ClauseElement) else self._bind(column, value)
+                for column, (_, value) in zip(columns, given, strict=True)
+            ]
+            seen = _names_seen_row(link, values)
+            for (key, _), value in zip(given, values, strict=True):
+                self.row[key] = case((seen, value))
+            return
+        written = WrittenLink(link)
+        self.compiler.bounds.links.append(written)
+        for position, (column, (key, value)) in enumerate(zip(columns, given, strict=True)):
+            plain = None if isinstance(value, Null) else value
+            self.row[key] = self._bind(column, plain).also(written, position)
+
+    def _check_left_out(self, link: Link, columns: list[Any]) -> None:
+        """Raise UnscopedStatement where the database would choose which row is linked to."""
+        chosen = [c for c in columns if c.default is not None or c.server_default is not None]
+        if not link.optional or chosen:
+            raise UnscopedStatement(
+                f"a row of {columns[0].table.name} has to say which row of "
+                f"{link.target.table.name} it belongs to: {', '.join(map(str, columns))}"
+            )
+
+    def _given(self, column: Any) -> tuple[Any, Any]:
+        """Return (the key, the value) for a column; (None, None) where there is none."""
+        for key, value in self.row.items():
+            if getattr(key, "key", key) == column.key:
+                return key, value
+        passed = self.compiler.column_keys or ()
+        if self.number is None and column.key in passed:
+            return column, _PASSED
+        return None, None
+
+    def _bind(self, column: Any, value: Any) -> WrittenValue:
+        """Return the bind parameter for a value, of whatever form."""
+        if isinstance(value, WrittenValue):
+            return value
+        if isinstance(value, BindParameter):
+            bind: WrittenValue = _compat.bind_copy(value, WrittenValue)
+            return bind
+        if value is not _PASSED:
+            return WrittenValue(column.key, value, type_=column.type, unique=True)
+        bind = WrittenValue(column.key, None, type_=column.type)
+        _compat.reserve_name(bind)
+        return bind
+
+    def _checked_owner(self, owner: str, column: Any, value: Any) -> Any:
+        """Return an expression that is NULL unless it says that the row is the identity's."""
+        if column.nullable:
+            raise UnscopedStatement(
+                f"{column} may be NULL, so an expression for it cannot be checked: pass a value"
+            )
+        if owner == "user_id" and self.compiler.treatment.whole_tenant:
+            return value
+        return case((value == OwnValue.make(owner, column), value))
+
+
+class _Passed:
+    """The type of _PASSED."""
+
+
+_PASSED = _Passed()  # a value that comes with the execution
+
+
+def _unaliased(table: Any) -> Any:
+    while isinstance(table, Alias):
+        table = table.element
+    return table
+
+
+def _own_column(target: Any, column: Column[Any]) -> Any:
+    """Return the column of a statement's own table object that is this one.
+
+    :raises UnscopedStatement: when the table object does not have it.
+    """
+    for each in target.c:
+        if each.name.casefold() == column.name.casefold():
+            return each
+    raise UnscopedStatement(
+        f"{target.name} is written through a table object without {column.name}, which says whose "
+        f"a row is: use the mapped class, or its table"
+    )
+
+
+def _names_seen_row(link: Link, values: list[Any]) -> Any:
+    """Return whether values name a row that the identity sees."""
+    seen = select(*link.target_columns)
+    return values[0].in_(seen) if len(values) == 1 else tuple_(*values).in_(seen)
+
+
+def _is_excluded(value: Any, column: Any) -> bool:
+    """Whether a value is `excluded.<column>`: what the row had that was to be inserted."""
+    table = getattr(value, "table", None)
+    return (
+        isinstance(value, ColumnClause)
+        and isinstance(table, Alias)
+        and table.name == "excluded"
+        and table.element == column.table
+        and value.name == column.name
+    )
