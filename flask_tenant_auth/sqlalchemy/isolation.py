@@ -66,9 +66,9 @@ class Guard:
         return self
 
 
-# Connections that isolated sessions use now; a connection leaves with the transaction.
-guards: weakref.WeakKeyDictionary[Connection, Guard] = weakref.WeakKeyDictionary()
-# The same from the other side, so that no thread walks through what others change.
+# The attribute of a connection that holds its guard, as long as isolated sessions use it.
+GUARD = "flask_tenant_auth_guard"
+# The connections of a session.
 held: weakref.WeakKeyDictionary[Session, list[Connection]] = weakref.WeakKeyDictionary()
 # Isolated Session classes, and whether row-level security backs them.
 isolated: weakref.WeakKeyDictionary[type[Session], bool] = weakref.WeakKeyDictionary()
@@ -256,16 +256,21 @@ def before_flush(session: Session, *_: object) -> None:
 # --- On the connection --------------------------------------------------------
 
 
+def guard_of(connection: Connection) -> Guard | None:
+    """Return what is known about a connection; None: no isolated session uses it."""
+    return connection.__dict__.get(GUARD)
+
+
 def after_begin(session: Session, connection: Connection, row_level_security: bool) -> None:
     """Watch the connection from here on, and tell PostgreSQL who is asking."""
-    known = guards.get(connection)
+    known = guard_of(connection)
     settings = None
     if row_level_security and connection.dialect.name == "postgresql":
         secured.add(connection.engine)
         settings = (known and known.settings) or TransactionSettings()
         settings.apply(connection, current_scope())
     if known is None or known.session() is not session:
-        guards[connection] = Guard(session, settings, known)
+        connection.__dict__[GUARD] = Guard(session, settings, known)
         held.setdefault(session, []).append(connection)
 
 
@@ -274,10 +279,10 @@ def after_transaction_end(session: Session, transaction: SessionTransaction) -> 
     if transaction.parent is not None:
         return
     for connection in held.pop(session, ()):
-        guard = guards.pop(connection, None)
+        guard = connection.__dict__.pop(GUARD, None)
         left = None if guard is None else guard.without(session)
         if left is not None:
-            guards[connection] = left
+            connection.__dict__[GUARD] = left
 
 
 def treatment_of(connection: Connection, guard: Guard | None, scope: Scope) -> Treatment | None:
@@ -292,7 +297,7 @@ def treatment_of(connection: Connection, guard: Guard | None, scope: Scope) -> T
 
 def before_execute(connection: Connection, *_: object) -> None:
     """Choose the dialect that compiles the statement."""
-    guard = guards.get(connection)
+    guard = guard_of(connection)
     scope = current_scope()
     treatment = treatment_of(connection, guard, scope)
     own = connection.engine.dialect
@@ -312,7 +317,7 @@ def before_cursor_execute(
     executemany: bool,
 ) -> None:
     """Let through what is bounded: the last place before the database."""
-    guard = guards.get(connection)
+    guard = guard_of(connection)
     scope = current_scope()
     if guard is not None and guard.settings is not None and not is_transaction_control(sql):
         guard.settings.before_statement(connection, scope)
@@ -403,14 +408,14 @@ def after_cursor_execute(
     executemany: bool,
 ) -> None:
     """End the transaction that a statement under AUTOCOMMIT was given."""
-    guard = guards.get(connection)
+    guard = guard_of(connection)
     if guard is not None and guard.settings is not None:
         guard.settings.after_statement(connection)
 
 
 def rollback_savepoint(connection: Connection, name: str, context: None) -> None:
     """Forget what was told: going back to a savepoint takes back what was told since."""
-    guard = guards.get(connection)
+    guard = guard_of(connection)
     if guard is not None and guard.settings is not None:
         guard.settings.forget()
 
@@ -418,6 +423,6 @@ def rollback_savepoint(connection: Connection, name: str, context: None) -> None
 def handle_error(context: ExceptionContext) -> None:
     """End the transaction of a statement under AUTOCOMMIT that failed."""
     connection = context.connection
-    guard = None if connection is None else guards.get(connection)
+    guard = None if connection is None else guard_of(connection)
     if connection is not None and guard is not None and guard.settings is not None:
         guard.settings.after_error(connection)

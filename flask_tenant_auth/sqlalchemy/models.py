@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Column, Uuid, event, inspect
+from sqlalchemy import Column, Table, Uuid, event, inspect
 from sqlalchemy.orm import Mapped, Mapper, SynonymProperty, mapped_column
 
 from ._compat import all_registries, property_of
@@ -42,19 +42,19 @@ def check_hierarchy(cls: type[TenantScoped]) -> None:
                 )
 
 
-def add_owner_columns(cls: type[TenantScoped]) -> None:
-    """Give a declarative class the owners' columns that it does not declare.
-
-    They are set on the class itself, not inherited from the mixin: SQLAlchemy takes no columns
-    from a mixin beside ``__table__``, nor for a dataclass.
-    """
+def missing_owners(cls: type[TenantScoped]) -> list[str]:
+    """Return the owners' columns that a declarative class needs and does not declare."""
     declarative = any(hasattr(cls, name) for name in ("metadata", "registry", "__tablename__"))
-    if not declarative or cls.__dict__.get("__abstract__") or "__table__" in cls.__dict__:
-        return
-    for owner in owners_of(cls):
-        declared = (base for base in cls.__mro__ if owner in base.__dict__)
-        if next(declared, None) is None or (is_concrete(cls) and owner not in cls.__dict__):
-            setattr(cls, owner, mapped_column(Uuid, nullable=False, index=True))
+    # SQLAlchemy sets __table__ itself, beside __tablename__.
+    own_table = "__table__" in cls.__dict__ and not hasattr(cls, "__tablename__")
+    if not declarative or cls.__dict__.get("__abstract__") or own_table:
+        return []
+    return [
+        owner
+        for owner in owners_of(cls)
+        if not any(owner in base.__dict__ for base in cls.__mro__)
+        or (is_concrete(cls) and owner not in cls.__dict__)
+    ]
 
 
 class TenantScoped:
@@ -69,7 +69,10 @@ class TenantScoped:
 
     def __init_subclass__(cls, **options: Any) -> None:
         check_hierarchy(cls)
-        add_owner_columns(cls)
+        # On the class itself, not inherited from here: SQLAlchemy takes no columns from a mixin
+        # beside __table__, nor for a dataclass.
+        for owner in missing_owners(cls):
+            setattr(cls, owner, mapped_column(Uuid, nullable=False, index=True))
         super().__init_subclass__(**options)
 
 
@@ -138,6 +141,14 @@ def owner_columns(mapper: Mapper[Any], owner: str) -> tuple[str, list[Column[Any
 @event.listens_for(Mapper, "after_mapper_constructed")
 def check_owner_columns(mapper: Mapper[Any], cls: type[Any]) -> None:
     """Raise TypeError where the class is mapped, not at its first statement."""
-    if issubclass(cls, TenantScoped):
-        for owner in owners_of(cls):
-            owner_columns(mapper, owner)
+    if not issubclass(cls, TenantScoped):
+        return
+    if isinstance(mapper.local_table, Table):
+        # Where the mixin stands behind the base, the class is mapped before the mixin is asked.
+        for owner in missing_owners(cls):
+            if property_of(mapper, owner) is None:
+                column = Column(owner, Uuid, nullable=False, index=True)
+                mapper.local_table.append_column(column)
+                mapper.add_property(owner, column)
+    for owner in owners_of(cls):
+        owner_columns(mapper, owner)

@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Alias, BindParameter, Column, ColumnClause, TableClause, case, select, tuple_
+from sqlalchemy import (
+    Alias,
+    BindParameter,
+    Column,
+    ColumnClause,
+    Select,
+    TableClause,
+    case,
+    select,
+    tuple_,
+)
 from sqlalchemy.sql.elements import ClauseElement, Null
 
 from . import _compat
@@ -106,7 +116,7 @@ class BoundedWriting(BoundedReading):
         for number, row in enumerate(rows):
             bounder = _RowBounder(self, state, row, number if in_values else None)
             for owner, column in owned.owners:
-                bounder.owner(owner, _own_column(target, column), owned)
+                bounder.owner(owner, _own_column(target, column), column)
             for link in owned.links:
                 bounder.link(link, [_own_column(target, column) for column in link.columns])
         _compat.set_value_rows(state, rows)
@@ -122,6 +132,16 @@ class BoundedWriting(BoundedReading):
             return statement
         target = _compat.dml_target(statement)
         names = _compat.selected_names(statement)
+        own = {
+            _own_column(target, column).key: OwnValue.make(owner, column)
+            for owner, column in owned.owners
+            if owner == "tenant_id"
+            or not self.treatment.whole_tenant
+            or _own_column(target, column).key not in names
+        }
+        if isinstance(statement.select, Select) and not owned.links and not own.keys() & names:
+            rows = statement.select.add_columns(*own.values())
+            return _compat.with_select(statement, [*names, *own], rows)
         source = statement.select.subquery()
         if len(source.c) != len(names):
             raise UnscopedStatement(
@@ -129,20 +149,16 @@ class BoundedWriting(BoundedReading):
                 f"{', '.join(names)}"
             )
         values: dict[str, Any] = dict(zip(names, source.c, strict=True))
-        for owner, declared in owned.owners:
-            column = _own_column(target, declared)
-            own = OwnValue.make(owner, declared)
-            if column.key not in values:
-                values[column.key] = own
-            elif owner == "tenant_id" or not self.treatment.whole_tenant:
-                values[column.key] = case((values[column.key] == own, values[column.key]))
+        for key, value in own.items():
+            given = values.get(key)
+            values[key] = value if given is None else case((given == value, given))
         for link in owned.links:
             keys = [_own_column(target, column).key for column in link.columns]
-            given = [key for key in keys if key in values]
-            if given and len(given) == len(keys):
+            said = [key for key in keys if key in values]
+            if said and len(said) == len(keys):
                 seen = _names_seen_row(link, [values[key] for key in keys])
                 values.update({key: case((seen, values[key])) for key in keys})
-            elif given or not link.optional:
+            elif said or not link.optional:
                 raise UnscopedStatement(
                     f"INSERT into {target.name} from a SELECT has to say which row of "
                     f"{link.target.table.name} it links to: {', '.join(keys)}"
@@ -212,10 +228,13 @@ class _RowBounder:
         self.row = row
         self.number = number
 
-    def owner(self, owner: str, column: Any, owned: OwnedTable) -> None:
-        """Check a value for an owner; in an INSERT, fill it in where there is none."""
-        form = form_of(column)
-        meaning = WrittenOwner(owner, owned.table.name, form, stamps=self.inserts)
+    def owner(self, owner: str, column: Any, declared: Column[Any]) -> None:
+        """Check a value for an owner; in an INSERT, fill it in where there is none.
+
+        The statement's own table object may know nothing of its columns' types: what is filled in
+        has the form that the declared column asks for.
+        """
+        meaning = WrittenOwner(owner, declared.table.name, form_of(declared), stamps=self.inserts)
         key, value = self._given(column)
         if key is None and not self.inserts:
             if column.onupdate is not None or column.server_onupdate is not None:
@@ -225,11 +244,16 @@ class _RowBounder:
             value = None
         if isinstance(value, ClauseElement) and not isinstance(value, BindParameter):
             if not self.inserts:
-                raise foreign(f"a row of {owned.table.name} with an expression for {column}", owner)
-            self.row[key] = self._checked_owner(owner, column, value)
+                raise foreign(
+                    f"a row of {column.table.name} with an expression for {column}", owner
+                )
+            self.row[key] = self._checked_owner(owner, declared, value)
         else:
             self.compiler.bounds.owners.append(meaning)
-            self.row[column if key is None else key] = self._bind(column, value).also(meaning)
+            bind = self._bind(column, value)
+            if key is None:
+                bind.type = declared.type
+            self.row[column if key is None else key] = bind.also(meaning)
 
     def link(self, link: Link, columns: list[Any]) -> None:
         """Check values that name a row elsewhere: it has to be one that the identity sees."""

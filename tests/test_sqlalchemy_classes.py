@@ -1,0 +1,566 @@
+"""Every way of mapping a scoped class, and of naming its table: its rows are bounded."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+from sqlalchemy import (
+    CHAR,
+    Column,
+    Engine,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    column,
+    create_engine,
+    delete,
+    insert,
+    select,
+    table,
+    update,
+)
+from sqlalchemy.ext.declarative import DeferredReflection
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    MappedAsDataclass,
+    Session,
+    mapped_column,
+    registry,
+    relationship,
+    sessionmaker,
+    synonym,
+)
+from sqlalchemy.pool import StaticPool
+
+from flask_tenant_auth.sqlalchemy import (
+    ForeignRow,
+    TenantContextMissing,
+    TenantScoped,
+    UnscopedStatement,
+    UserScoped,
+    global_table,
+    isolate,
+    unscoped,
+)
+from mail import ADMIN_RED, ANN_BLUE, ANN_RED, BLUE, BOB_RED, RED, Who
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with engine.begin() as connection:
+        for statement in (
+            "CREATE TABLE reflected (id integer PRIMARY KEY, body varchar,"
+            " tenant_id char(32) NOT NULL, user_id char(32) NOT NULL)",
+            "ATTACH ':memory:' AS archive",
+        ):
+            connection.exec_driver_sql(statement)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with isolate(sessionmaker(engine))() as session:
+        yield session
+
+
+# Each maps a class with the columns id and body, and the owners in whatever form.
+
+
+def dataclass_base(_engine: Engine) -> Any:
+    class Base(MappedAsDataclass, DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __tablename__ = "note"
+        id: Mapped[int] = mapped_column(primary_key=True, init=False)
+        body: Mapped[str]
+
+    return Note
+
+
+def dataclass_mixin(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(MappedAsDataclass, UserScoped, Base):
+        __tablename__ = "note"
+        id: Mapped[int] = mapped_column(primary_key=True, init=False)
+        body: Mapped[str]
+
+    return Note
+
+
+def table_of_its_own(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __table__ = Table(
+            "note",
+            Base.metadata,
+            Column("id", Integer, primary_key=True),
+            Column("body", String),
+            Column("tenant_id", Uuid, nullable=False),
+            Column("user_id", Uuid, nullable=False),
+        )
+
+    return Note
+
+
+def reflected_table(engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __table__ = Table("reflected", Base.metadata, autoload_with=engine)
+
+    return Note
+
+
+def reflected_by_arguments(engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __tablename__ = "reflected"
+        __table_args__: ClassVar = {"autoload_with": engine}
+
+    return Note
+
+
+def reflected_later(engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Reflected(DeferredReflection):
+        __abstract__ = True
+
+    class Note(Reflected, UserScoped, Base):
+        __tablename__ = "reflected"
+
+    Reflected.prepare(engine)
+    return Note
+
+
+def synonyms(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __tablename__ = "note"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        body: Mapped[str]
+        org_id: Mapped[uuid.UUID] = mapped_column("organisation")
+        person_id: Mapped[uuid.UUID]
+        tenant_id = synonym("org_id")
+        user_id = synonym("person_id")
+
+    return Note
+
+
+def other_names(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __tablename__ = "note"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        body: Mapped[str]
+        tenant_id: Mapped[uuid.UUID] = mapped_column("org_id")
+        user_id: Mapped[str] = mapped_column("person_id", String(36))
+
+    return Note
+
+
+def hexadecimal(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __tablename__ = "note"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        body: Mapped[str]
+        tenant_id: Mapped[str] = mapped_column(CHAR(32))
+        user_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+
+    return Note
+
+
+def mixin_behind_the_base(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(Base, UserScoped):
+        __tablename__ = "note"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        body: Mapped[str]
+
+    return Note
+
+
+def abstract_base(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Owned(UserScoped, Base):
+        __abstract__ = True
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Note(Owned):
+        __tablename__ = "note"
+        body: Mapped[str]
+
+    return Note
+
+
+def decorated(_engine: Engine) -> Any:
+    mapped = registry()
+
+    @mapped.mapped
+    class Note(UserScoped):
+        __tablename__ = "note"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        body: Mapped[str]
+
+    return Note
+
+
+def imperative(_engine: Engine) -> Any:
+    mapped = registry()
+
+    class Note(UserScoped):
+        pass
+
+    mapped.map_imperatively(
+        Note,
+        Table(
+            "note",
+            mapped.metadata,
+            Column("id", Integer, primary_key=True),
+            Column("body", String),
+            Column("tenant_id", Uuid, nullable=False),
+            Column("user_id", Uuid, nullable=False),
+        ),
+    )
+    return Note
+
+
+def with_a_schema(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __tablename__ = "note"
+        __table_args__: ClassVar = {"schema": "archive"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        body: Mapped[str]
+
+    return Note
+
+
+def a_name_that_needs_quotes(_engine: Engine) -> Any:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(UserScoped, Base):
+        __tablename__ = 'Order "of" notes'
+        id: Mapped[int] = mapped_column(primary_key=True)
+        body: Mapped[str] = mapped_column("select")
+
+    return Note
+
+
+WAYS: dict[str, Callable[[Engine], Any]] = {
+    each.__name__: each
+    for each in (
+        *(dataclass_base, dataclass_mixin, table_of_its_own, reflected_table),
+        *(reflected_by_arguments, reflected_later, synonyms, other_names, hexadecimal),
+        *(mixin_behind_the_base, abstract_base, decorated, imperative, with_a_schema),
+        a_name_that_needs_quotes,
+    )
+}
+EVERYBODY = [ANN_RED, BOB_RED, ANN_BLUE]
+
+
+def bodies(session: Session, statement: Any) -> list[str]:
+    return sorted(session.scalars(statement))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_of_any_mapping_are_bounded(engine: Engine, session: Session, way: str) -> None:
+    cls = WAYS[way](engine)
+    own = cls.__table__
+    body = own.c[cls.__mapper__.attrs.body.columns[0].key]
+    own.metadata.create_all(engine)
+    for who in EVERYBODY:
+        with who.acting():
+            note = cls(body=who.name) if "dataclass" in way else cls()
+            note.body = who.name
+            session.add(note)
+            session.commit()
+            session.execute(insert(own).values({body: f"{who.name} core"}))
+            session.commit()
+    seen: dict[Who, list[str]] = {who: [who.name, f"{who.name} core"] for who in EVERYBODY}
+    seen[ADMIN_RED] = sorted(seen[ANN_RED] + seen[BOB_RED])
+    for who, expected in seen.items():
+        with who.acting():
+            assert bodies(session, select(cls.body)) == expected
+            assert bodies(session, select(body)) == expected
+            assert sorted(note.body for note in session.scalars(select(cls))) == expected
+            assert session.execute(update(own).values({body: body})).rowcount == len(expected)
+            first = session.scalars(select(cls.id)).first()
+            assert session.get(cls, first) is not None
+    with pytest.raises(TenantContextMissing):
+        bodies(session, select(body))
+    foreign = own.c[
+        cls.__mapper__.attrs["org_id" if way == "synonyms" else "tenant_id"].columns[0].key
+    ]
+    value = BLUE if isinstance(foreign.type, Uuid) and foreign.type.as_uuid else BLUE.hex
+    with ANN_RED.acting(), pytest.raises(ForeignRow):
+        session.execute(insert(own).values({body: "x", foreign: value}))
+    session.rollback()
+    with ANN_RED.acting():
+        assert session.execute(delete(own)).rowcount == 2
+        session.commit()
+    with BOB_RED.acting():
+        assert bodies(session, select(body)) == seen[BOB_RED]
+
+
+def test_a_class_without_its_owner_is_an_error_where_it_is_mapped() -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    with pytest.raises(TypeError, match=r"Note\.user_id must be a column"):
+
+        class Note(UserScoped, Base):
+            __table__ = Table(
+                "note",
+                Base.metadata,
+                Column("id", Integer, primary_key=True),
+                Column("tenant_id", Uuid, nullable=False),
+            )
+
+
+def test_a_wrong_class_does_not_break_the_others(engine: Engine, session: Session) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    with pytest.raises(TypeError, match="must be a column"):
+
+        class Wrong(TenantScoped, Base):
+            __tablename__ = "wrong"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            tenant_id = property(lambda self: None)
+
+    class Right(TenantScoped, Base):
+        __tablename__ = "right"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    Right.__table__.create(engine)
+    with ANN_RED.acting():
+        session.add(Right())
+        session.commit()
+        assert len(session.scalars(select(Right)).all()) == 1
+    with ANN_BLUE.acting():
+        assert session.scalars(select(Right)).all() == []
+
+
+class Names(DeclarativeBase):
+    """Tables that are called like columns of other tables."""
+
+
+class Email(UserScoped, Names):
+    __tablename__ = "email"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str | None]
+
+
+class Status(TenantScoped, Names):
+    __tablename__ = "status"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str | None]
+
+
+@global_table
+class Contact(Names):
+    __tablename__ = "contact"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str | None]
+    status: Mapped[str | None]
+
+
+def test_a_table_with_the_name_of_a_column_of_another_is_no_obstacle(
+    engine: Engine, session: Session
+) -> None:
+    Names.metadata.create_all(engine)
+    with ANN_RED.acting():
+        session.add_all([Contact(email="a", status="b"), Email(status="c"), Status(email="d")])
+        session.commit()
+        session.execute(insert(Contact), [{"email": "e", "status": "f"}])
+        session.execute(update(Contact).values(email=Contact.status))
+        session.execute(delete(Contact).where(Contact.email == "b"))
+        session.commit()
+        assert session.scalars(select(Contact.email)).all() == ["f"]
+        both = select(Email.status, Status.email).join(Status, Status.id == Email.id)
+        assert session.execute(both).all() == [("c", "d")]
+    with BOB_RED.acting():
+        assert session.execute(both).all() == []
+        assert session.scalars(select(Status.email)).all() == ["d"]
+
+
+class Linked(DeclarativeBase):
+    """Tables without owners, and what they link to."""
+
+
+class Mail(UserScoped, Linked):
+    __tablename__ = "mail"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+# Of no class: nobody maps it.
+attachment = Table(
+    "attachment",
+    Linked.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("mail_id", ForeignKey("mail.id"), nullable=False),
+)
+# Linked to a table that is linked.
+page = Table(
+    "page",
+    Linked.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("attachment_id", ForeignKey("attachment.id"), nullable=False),
+)
+# Every end may be absent.
+reply = Table(
+    "reply",
+    Linked.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("mail_id", ForeignKey("mail.id")),
+    Column("other_id", ForeignKey("mail.id")),
+)
+
+
+class Draft(Linked):
+    """Declared by nobody, and linked to a scoped class."""
+
+    __tablename__ = "draft"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mail_id: Mapped[int] = mapped_column(ForeignKey("mail.id"))
+    mail: Mapped[Mail] = relationship()
+
+
+@global_table
+class Statistic(Linked):
+    """Declared to be everybody's, although it names a mail."""
+
+    __tablename__ = "statistic"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mail_id: Mapped[int] = mapped_column(ForeignKey("mail.id"))
+
+
+@pytest.fixture
+def linked(engine: Engine, session: Session) -> Session:
+    Linked.metadata.create_all(engine)
+    with unscoped("the rows of the test"):
+        for number, who in enumerate(EVERYBODY, start=1):
+            session.add(Mail(id=number, tenant_id=who.tenant, user_id=who.user))
+            session.flush()
+            session.execute(insert(attachment).values(id=number, mail_id=number))
+            session.execute(insert(page).values(id=number, attachment_id=number))
+            session.execute(insert(reply).values(id=number, mail_id=number, other_id=None))
+            session.execute(insert(reply).values(id=10 + number, mail_id=1, other_id=number))
+            session.add_all([Draft(id=number, mail_id=number), Statistic(mail_id=number)])
+        session.execute(insert(reply).values(id=99))
+        session.commit()
+    return session
+
+
+LINKED: dict[str, tuple[Any, list[int]]] = {
+    "a table without a class": (select(attachment.c.id), [1]),
+    "a table that is linked to it": (select(page.c.id), [1]),
+    "ends that may be absent": (select(reply.c.id), [1, 11]),
+    "a class that nobody declared": (select(Draft.id), [1]),
+    "its table under another MetaData": (
+        select(Table("draft", MetaData(), Column("id", Integer)).c.id),
+        [1],
+    ),
+    "by its name alone": (select(table("page", column("id")).c.id), [1]),
+    "a class that is declared global": (select(Statistic.id), [1, 2, 3]),
+}
+
+
+@pytest.mark.parametrize("way", LINKED)
+def test_a_table_without_an_owner_follows_the_rows_it_links_to(linked: Session, way: str) -> None:
+    statement, expected = LINKED[way]
+    with ANN_RED.acting():
+        assert sorted(linked.scalars(statement)) == expected
+    with unscoped("positive control"):
+        assert len(linked.scalars(statement).all()) > len(expected) or "global" in way
+
+
+def test_an_object_that_links_to_a_row_of_others_is_not_written(linked: Session) -> None:
+    with ANN_RED.acting():
+        linked.add(Draft(id=9, mail_id=2))
+        with pytest.raises(ForeignRow, match="links to mail"):
+            linked.flush()
+        linked.rollback()
+        linked.add(Draft(id=9, mail_id=1))
+        linked.commit()
+        assert linked.get(Draft, 9).mail.id == 1
+        assert linked.get(Draft, 2) is None
+        linked.get(Draft, 9).mail_id = 3
+        with pytest.raises(ForeignRow, match="links to mail"):
+            linked.flush()
+        linked.rollback()
+        with pytest.raises(UnscopedStatement, match="which row of mail it belongs to"):
+            linked.execute(insert(attachment).values(id=9))
+    with BOB_RED.acting():
+        assert linked.get(Draft, 9) is None
+        assert linked.execute(delete(attachment)).rowcount == 1
+        assert linked.execute(update(page).values(attachment_id=page.c.attachment_id)).rowcount == 0
+
+
+def test_one_table_under_two_bases_is_one_table(engine: Engine, session: Session) -> None:
+    """A second class for the same table, declared global, shows no more of it."""
+
+    class First(DeclarativeBase):
+        pass
+
+    class Second(DeclarativeBase):
+        pass
+
+    class Apart(DeclarativeBase):
+        metadata = MetaData(info={"bind_key": "another database"})
+
+    class Owned(TenantScoped, First):
+        __tablename__ = "twice"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    @global_table
+    class Again(Second):
+        __tablename__ = "twice"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    @global_table
+    class Elsewhere(Apart):
+        __tablename__ = "twice"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    First.metadata.create_all(engine)
+    with unscoped("the rows of the test"):
+        session.add_all([Owned(id=1, tenant_id=RED), Owned(id=2, tenant_id=BLUE)])
+        session.commit()
+    with ANN_RED.acting():
+        assert session.scalars(select(Again.id)).all() == [1]
+        # It stands for a table of another database; here that database is the same one.
+        assert sorted(session.scalars(select(Elsewhere.id))) == [1, 2]
