@@ -145,6 +145,15 @@ def test_every_test_that_security_md_names_exists() -> None:
         assert re.search(rf"\b{name}\(", source), f"{file} has no {name}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    files = [path for path in (ROOT / "tests").rglob("*") if path.suffix in (".py", ".c")]
+    sources = "\n".join(path.read_text("utf-8") for path in files)
+    for name in re.findall(r"`(?:[\w/]+\.\w+::)?(test_\w+|Test\w+)`", page.read_text("utf-8")):
+        if not (ROOT / "tests" / f"{name}.py").exists():
+            assert re.search(rf"\b{name}\b[(:]", sources), f"no test is called {name}"
+
+
 def test_security_md_lists_every_rule_of_tokens() -> None:
     text = (ROOT / "docs" / "security.md").read_text("utf-8")
     section = text.partition("## Tokens")[2].partition("## Keys")[0]
