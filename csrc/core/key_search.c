@@ -138,8 +138,28 @@ has_rsa_numbers(const uint8_t *octets, size_t size)
     return false;
 }
 
-/* A point of one of our curves, alone: SEC 1, section 2.3.3, with or without
- * the octet that says it is not compressed. */
+/* Whether octets are a point of a curve, without the octet that says that it
+ * is not compressed (SEC 1, section 2.3.3). */
+static fta_status
+check_coordinates(int curve, const uint8_t *octets, size_t size, bool *found)
+{
+    uint8_t encoded[1 + 132] = {0x04};
+    fta_status status = FTA_OK;
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(curve);
+    EC_POINT *point = group != NULL ? EC_POINT_new(group) : NULL;
+    memcpy(encoded + 1, octets, size);
+    if (point == NULL) {
+        status = fta_crypto_error(FTA_CRYPTO);
+    } else if (EC_POINT_oct2point(group, point, encoded, 1 + size, NULL) == 1) {
+        *found = true;
+    }
+    EC_POINT_free(point);
+    EC_GROUP_free(group);
+    ERR_clear_error();
+    return status;
+}
+
+/* A point of one of our curves at the end, whatever stands before it. */
 static fta_status
 check_point(const uint8_t *octets, size_t size, bool *found)
 {
@@ -148,29 +168,14 @@ check_point(const uint8_t *octets, size_t size, bool *found)
         int curve;
     } curves[] = {
         {64, NID_X9_62_prime256v1}, {96, NID_secp384r1}, {132, NID_secp521r1}};
-    uint8_t encoded[1 + 132] = {0x04};
     fta_status status = FTA_OK;
-    if (size % 2 == 1 && octets[0] == encoded[0]) {
-        octets++;
-        size--;
-    }
     for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
-        if (size != curves[i].size) {
-            continue;
+        if (status == FTA_OK && !*found && size >= curves[i].size) {
+            status = check_coordinates(curves[i].curve,
+                                       octets + size - curves[i].size,
+                                       curves[i].size, found);
         }
-        EC_GROUP *group = EC_GROUP_new_by_curve_name(curves[i].curve);
-        EC_POINT *point = group != NULL ? EC_POINT_new(group) : NULL;
-        memcpy(encoded + 1, octets, size);
-        if (point == NULL) {
-            status = fta_crypto_error(FTA_CRYPTO);
-        } else {
-            *found |=
-                EC_POINT_oct2point(group, point, encoded, 1 + size, NULL) == 1;
-        }
-        EC_POINT_free(point);
-        EC_GROUP_free(group);
     }
-    ERR_clear_error();
     return status;
 }
 
@@ -274,20 +279,39 @@ hex_value(uint8_t c)
                                   : -1;
 }
 
+/* Copies octets without NULs; of UTF-16, whose every second octet is one, it
+ * keeps those that belong to a character. */
+static size_t
+copy_without_nuls(const uint8_t *in, size_t size, uint8_t *out)
+{
+    size_t zeros[2] = {0, 0}, length = 0;
+    for (size_t i = 2; i < size; i++) { /* behind a byte order mark */
+        zeros[i % 2] += in[i] == 0;
+    }
+    size_t half = size / 2 - 1;
+    for (size_t i = 0; i < size; i++) {
+        bool dropped = zeros[1] >= half   ? i % 2 == 1
+                       : zeros[0] >= half ? i % 2 == 0
+                                          : in[i] == 0;
+        out[length] = in[i];
+        length += !dropped;
+    }
+    return length;
+}
+
 /* Octets without what a literal, a URL or UTF-16 adds to them: backslash-n and
  * its like, %41 and \x41 and \u0041, 0x before a number, NULs. */
 static size_t
 unescape(const uint8_t *in, size_t size, uint8_t *out)
 {
     static const char letters[] = "nrtvf", spaces[] = "\n\r\t\v\f";
-    const uint8_t *end = in + size;
-    size_t length = 0;
+    size_t length = copy_without_nuls(in, size, out);
+    /* From here on in place: what is written is never ahead. */
+    in = out;
+    const uint8_t *end = in + length;
+    length = 0;
     while (in < end) {
         size_t left = (size_t)(end - in);
-        if (*in == 0) {
-            in++;
-            continue;
-        }
         if (left >= 2 && in[0] == '0' && (in[1] == 'x' || in[1] == 'X')) {
             in += 2;
             continue;

@@ -293,15 +293,18 @@ read_whole_der(const uint8_t *der, size_t size, fta_text passphrase,
     if (filled == 0) {
         return FTA_KEY_NOT_FOUND;
     }
-    for (size_t i = filled; i < size; i++) {
-        if (sequence_size(der + i, size - i) != 0) {
-            return FTA_KEYS_MANY;
-        }
-        if (!is_space((char)der[i])) {
-            return FTA_KEY_DAMAGED;
-        }
+    fta_status status = fta_pair_read_der(der, filled, passphrase, out);
+    size_t end = filled;
+    while (end < size && is_space((char)der[end])) {
+        end++;
     }
-    return fta_pair_read_der(der, filled, passphrase, out);
+    if (end == size || *out == NULL) {
+        return end == size ? status : FTA_KEY_DAMAGED;
+    }
+    EVP_PKEY_free(*out);
+    *out = NULL;
+    return sequence_size(der + end, size - end) != 0 ? FTA_KEYS_MANY
+                                                     : FTA_KEY_DAMAGED;
 }
 
 /* --- PEM ---------------------------------------------------------------- */
