@@ -23,6 +23,7 @@ _JWKS_BYTES = 4 * 2**20
 _PASSPHRASE_BYTES = 1023
 
 _PEM_BEGINS = b"-----BEGIN "
+_URL = re.compile(rb"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # Whoever writes such a name means the file, be it there or not.
 _NAMES_OF_KEYS = (b".pem", b".der", b".crt", b".cer", b".p8", b".p12", b".pfx")
 
@@ -49,8 +50,8 @@ def read_secret(raw: Any) -> bytes:
     secret = _octets(raw)
     if names_file(secret):
         raise ValueError(
-            "is the path of a file, which everybody can guess: give the secret itself. A key pair "
-            "in a file belongs into JWT_PRIVATE_KEY or JWT_PUBLIC_KEY"
+            "is the path of a file or a URL, which everybody can guess: give the secret itself. A "
+            "key pair in a file belongs into JWT_PRIVATE_KEY or JWT_PUBLIC_KEY"
         )
     try:
         Key.secret("HS256", secret, allow_weak=True)
@@ -139,8 +140,17 @@ def read_jwks_text(source: str) -> bytes:
 
 
 def names_file(text: bytes) -> bool:
-    """Whether text is the path of a file, in quotes, with ~ or as a URL too."""
-    return any(path.lower().endswith(_NAMES_OF_KEYS) or _exists(path) for path in _paths(text))
+    """Whether text says where something is: the path of a file, also of one that is gone, or a URL.
+
+    A path may be in quotes, begin with ~ or be a URL. Of one that is gone, the directory is there.
+    """
+    return any(
+        path.lower().endswith(_NAMES_OF_KEYS)
+        or _URL.match(path) is not None
+        or _exists(path)
+        or _stands_in_directory(path)
+        for path in _paths(text)
+    )
 
 
 def _octets(raw: Any) -> bytes:
@@ -167,6 +177,15 @@ def _exists(path: bytes) -> bool:
         return False
     except OSError as error:
         return error.errno == errno.EACCES
+
+
+def _stands_in_directory(path: bytes) -> bool:
+    """Whether the directory of a path is there; those of any base64 are not, but for the root."""
+    directory = os.path.dirname(path)  # noqa: PTH120 - Path takes no bytes
+    try:
+        return directory.strip(b"/") != b"" and os.path.isdir(directory)  # noqa: PTH112
+    except ValueError:
+        return False
 
 
 def _read_file(path: bytes) -> PairText:

@@ -277,7 +277,9 @@ class TenantKeyrings:
         if not settings.symmetric:
             return _key_pair(name, PairText(octets), settings)
         if names_file(octets):
-            raise ConfigurationError(f"{name} returned the path of a file: return what is in it")
+            raise ConfigurationError(
+                f"{name} returned the path of a file or a URL: return the secret"
+            )
         return _shared_secret(name, octets, settings)
 
     def keyring(self, tenant_id: str, kid: str | None = None) -> Keyring | None:

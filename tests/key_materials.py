@@ -205,6 +205,11 @@ ENCODINGS: dict[str, Dress] = {
     "hex with spaces": lambda octets: octets.hex(" ", 2).encode(),
     "C array": lambda octets: b", ".join(b"0x%02x" % octet for octet in octets),
     "base32": base64.b32encode,
+    "base32hex": base64.b32hexencode,
+    "base64 with dots": lambda octets: b".".join(
+        base64.b64encode(octets)[at : at + 16] for at in range(0, len(octets) * 4 // 3 + 4, 16)
+    ),
+    "UTF-8 of Latin-1": lambda octets: octets.decode("latin-1").encode(),
     "percent": lambda octets: urllib.parse.quote(octets).encode(),
     "Python": lambda octets: repr(octets).encode(),
     "JSON": lambda octets: json.dumps(octets.decode("latin-1")).encode(),

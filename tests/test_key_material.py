@@ -466,17 +466,20 @@ def test_the_path_of_a_file_is_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     written = (str(path), f" {path}\n", f'"{path}"', f"file://{path}", path.name, f"~/{path.name}")
-    for value in (*written, os.fsencode(path), "/run/secrets/of/the/application/that/is/gone.pem"):
+    written += ("/run/secrets/of/the/application/that/is/gone.pem", f"{path} that was mounted once")
+    written += ("https://idp.example/realms/x/protocol/openid-connect/certs",)
+    for value in (*written, os.fsencode(path)):
         with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is the path of a file"):
             production_app(JWT_SECRET_KEY=value)
         with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY_FALLBACKS "):
             production_app(JWT_SECRET_KEY_FALLBACKS=[value])
         app = make_app(JWT_SECRET_KEY=None, JWT_TENANT_KEYS=lambda tenant_id, kid: value)  # noqa: B023
-        with app.app_context(), pytest.raises(ConfigurationError, match="path of a file"):
+        with app.app_context(), pytest.raises(ConfigurationError, match="path of a file or a URL"):
             decode_jwt_token(forged(b"x"))
     with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY must be str or bytes"):
         production_app(JWT_SECRET_KEY=path)
-    production_app(JWT_SECRET_KEY=f"{path}, which is no path")
+    for secret in (f"/{'s' * 40}", f"a/{'b' * 40}", f"//{'+' * 40}", f"{path.name}/{'s' * 40}"):
+        production_app(JWT_SECRET_KEY=secret)
 
 
 def test_the_parts_of_text_around_a_key_are_no_secrets() -> None:

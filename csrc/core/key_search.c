@@ -27,6 +27,10 @@ static const fta_text marks[] = {
     TEXT("ssh-ed25519"),
     TEXT("ecdsa-sha2-"),
     TEXT("\"kty\""),
+    TEXT("\"crv\""),
+    TEXT("'crv'"),
+    TEXT("\"AQAB\""),
+    TEXT("'AQAB'"),
     TEXT("<RSAKeyValue"),
     TEXT("<ECKeyValue"),
     TEXT("<Modulus>"),
@@ -34,9 +38,10 @@ static const fta_text marks[] = {
     TEXT("Modulus:"),
     TEXT("Public-Key:"),
     TEXT("Private-Key:"),
-    /* Object identifiers in DER: of RSA and of every PKCS, of EC and its
-     * curves, of X25519 to Ed448. */
+    /* Object identifiers in DER: of RSA and of every PKCS, of DSA, of EC and
+     * its curves, of X25519 to Ed448, of NIST's signatures. */
     TEXT("\x2A\x86\x48\x86\xF7\x0D\x01"),
+    TEXT("\x06\x07\x2A\x86\x48\xCE\x38"),
     TEXT("\x06\x07\x2A\x86\x48\xCE\x3D"),
     TEXT("\x06\x08\x2A\x86\x48\xCE\x3D"),
     TEXT("\x06\x05\x2B\x81\x04\x00"),
@@ -44,6 +49,7 @@ static const fta_text marks[] = {
     TEXT("\x06\x03\x2B\x65\x6F"),
     TEXT("\x06\x03\x2B\x65\x70"),
     TEXT("\x06\x03\x2B\x65\x71"),
+    TEXT("\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03"),
     /* SEC 1: version 1 and the octets of a private key. */
     TEXT("\x02\x01\x01\x04\x20"),
     TEXT("\x02\x01\x01\x04\x30"),
@@ -216,11 +222,16 @@ typedef struct codec {
 
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+/* What lists, literals and people put between parts of a text. */
+#define PUNCTUATION "\"'`\\,.:;|*~#()[]{}<>"
 
 static const codec codecs[] = {
-    {"0123456789ABCDEF", "0123456789abcdef", 4, 2, "\"'\\:,-._{}[]()"},
-    {UPPER "234567", LOWER "234567", 5, 8, "\"'\\,-_"},
-    {UPPER LOWER "0123456789+/", UPPER LOWER "0123456789-_", 6, 4, "\"'\\,"},
+    {DIGITS "ABCDEF", DIGITS "abcdef", 4, 2, PUNCTUATION "-_"},
+    {UPPER "234567", LOWER "234567", 5, 8, PUNCTUATION "-_"},
+    {DIGITS "ABCDEFGHIJKLMNOPQRSTUV", DIGITS "abcdefghijklmnopqrstuv", 5, 8,
+     PUNCTUATION "-_"},
+    {UPPER LOWER DIGITS "+/", UPPER LOWER DIGITS "-_", 6, 4, PUNCTUATION},
 };
 
 #define BETWEEN (-1)
@@ -299,6 +310,23 @@ copy_without_nuls(const uint8_t *in, size_t size, uint8_t *out)
     return length;
 }
 
+/* Octets that were taken for Latin-1 and written as UTF-8. */
+static size_t
+narrow(const uint8_t *in, size_t size, uint8_t *out)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (i + 1 < size && (in[i] & 0xFE) == 0xC2 &&
+            (in[i + 1] & 0xC0) == 0x80) {
+            i++;
+            out[length++] = (uint8_t)((in[i - 1] & 1) << 6 | in[i]);
+        } else {
+            out[length++] = in[i];
+        }
+    }
+    return length;
+}
+
 /* Octets without what a literal, a URL or UTF-16 adds to them: backslash-n and
  * its like, %41 and \x41 and \u0041, 0x before a number, NULs. */
 static size_t
@@ -351,7 +379,7 @@ unescape(const uint8_t *in, size_t size, uint8_t *out)
 
 /* Ordinary secrets take a thousandth of it; and so that no chain of encodings
  * is too long for the stack. */
-#define WORK_PER_OCTET 2048
+#define WORK_PER_OCTET 256
 #define WORK_MIN ((size_t)1 << 20)
 #define DEPTH_MAX 32
 
@@ -388,10 +416,14 @@ static fta_status
 search_layers(const uint8_t *octets, size_t size, uint8_t *out, unsigned depth,
               size_t *work, bool *found)
 {
+    static size_t (*const plainer[])(const uint8_t *, size_t,
+                                     uint8_t *) = {narrow, unescape};
     fta_status status = FTA_OK;
-    size_t length = unescape(octets, size, out);
-    if (length < size) {
-        status = search(out, length, depth + 1, work, found);
+    for (size_t i = 0; i < sizeof plainer / sizeof *plainer; i++) {
+        size_t length = plainer[i](octets, size, out);
+        if (status == FTA_OK && !*found && length < size) {
+            status = search(out, length, depth + 1, work, found);
+        }
     }
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++) {
         if (status == FTA_OK && !*found) {

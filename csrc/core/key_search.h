@@ -12,7 +12,7 @@
 
 /* Looks for PEM, DER, JWK, OpenSSH's and other forms of a key, anywhere in the
  * octets and in what they are the base64, base64url, base32, hexadecimal or
- * percent-encoding or the escaped literal of, however often in turn. An
+ * percent-encoding, UTF-16 or escaped literal of, however often in turn. An
  * encoding that takes too much work to look through counts as found. */
 fta_status fta_key_search(const uint8_t *octets, size_t size, bool *found);
 
