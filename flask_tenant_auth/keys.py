@@ -210,7 +210,7 @@ def _jwks_key(entry: object, settings: Settings) -> Key:
     :raises ValueError, TypeError: with the reason why it is none for us.
     """
     if not isinstance(entry, Mapping):
-        raise TypeError(f"it is no object but a {type(entry).__name__}")
+        raise TypeError(f"it must be an object, not {type(entry).__name__}")
     if entry.get("alg") is None:
         entry = {**entry, "alg": _algorithm_of_type(entry, settings)}
     key = Key.jwk(entry)
