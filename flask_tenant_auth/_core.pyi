@@ -8,6 +8,7 @@ from .limits import Rule
 from .state import AppState
 
 ROLES: tuple[str, ...]
+PASSWORD_ITERATIONS: int
 
 def is_valid_uuid(value: object, /) -> bool: ...
 def now() -> float: ...
@@ -18,7 +19,10 @@ def hash_password(password: bytes, iterations: int) -> str:
     """Return a salted PBKDF2-HMAC-SHA512 hash as a PHC string. Other threads run meanwhile."""
 
 def verify_password(password: bytes, stored: str) -> bool:
-    """Tell whether it is the password of a stored string, compared in constant time."""
+    """Tell whether it is the password of a stored string, compared in constant time.
+
+    ValueError, at once, for a string that asks for over ten times PASSWORD_ITERATIONS.
+    """
 
 def password_iterations(stored: str) -> int:
     """Return the iterations of a stored string, to tell whether it wants renewing."""
@@ -64,15 +68,23 @@ class Key:
     def secret(
         cls, algorithm: str, secret: bytes, *, kid: str | None = None, allow_weak: bool = False
     ) -> Key:
-        """Return a key for HS256, HS384 or HS512; as long as the hash, unless allow_weak."""
+        """Return a key for HS256, HS384 or HS512; as long as the hash, unless allow_weak.
+
+        ValueError for a secret that is a public or private key in any encoding.
+        """
 
     @classmethod
-    def pem(cls, algorithm: str, pem: bytes, *, kid: str | None = None) -> Key:
-        """Return a private key, which signs and verifies, or a public one, which verifies."""
+    def pem(
+        cls, algorithm: str, pem: bytes, *, kid: str | None = None, passphrase: bytes | None = None
+    ) -> Key:
+        """Return a key pair from PEM text or DER: private, public or of a certificate.
+
+        ValueError, which says what it is instead, for anything else. It never makes a secret.
+        """
 
     @classmethod
     def jwk(cls, jwk: Mapping[str, Any], /) -> Key:
-        """Return a key from a JWK (RFC 7517), private or public."""
+        """Return a key from a JWK (RFC 7517), private or public; members of None are absent."""
 
     def public_jwk(self) -> dict[str, str]:
         """Return the public part as a JWK (RFC 7517). ValueError for a secret."""
@@ -83,6 +95,8 @@ class Key:
     def kid(self) -> str: ...
     @property
     def can_sign(self) -> bool: ...
+    @property
+    def is_private(self) -> bool: ...
 
 @final
 class Keyring:

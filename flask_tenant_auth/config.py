@@ -18,6 +18,14 @@ from urllib.parse import urlsplit
 
 from ._core import parse_rates
 from .errors import ConfigurationError
+from .key_sources import (
+    PairText,
+    read_fallbacks,
+    read_jwks,
+    read_pair,
+    read_passphrase,
+    read_secret,
+)
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -127,45 +135,6 @@ def _http_tokens(raw: Any) -> tuple[str, ...]:
 
 def _methods(raw: Any) -> tuple[str, ...]:
     return tuple(word.upper() for word in _http_tokens(raw))
-
-
-def _secret(raw: Any) -> bytes:
-    if isinstance(raw, str):
-        return raw.encode("utf-8", "surrogatepass")
-    if isinstance(raw, bytes):
-        return raw
-    raise TypeError(f"must be str or bytes, not {type(raw).__name__}")
-
-
-def _secrets(raw: Any) -> tuple[bytes, ...]:
-    if isinstance(raw, bytes):
-        raw = [raw]
-    return tuple(_fallback(item) for item in _items(raw))
-
-
-def _fallback(raw: Any) -> bytes:
-    """Take a secret, or what `_pem` takes: the path of a key never becomes a secret itself."""
-    secret = _secret(raw)
-    named = secret.endswith(b".pem") or os.path.isfile(secret)  # noqa: PTH113 - Path takes no bytes
-    return _pem(secret) if named or is_pem(secret) else secret
-
-
-def _pem(raw: Any) -> bytes:
-    """PEM text, also with its line ends written as backslash-n, or the path of a PEM file."""
-    content = _secret(raw).strip()
-    if content.startswith(b"-----BEGIN "):
-        return content.replace(b"\\n", b"\n") + b"\n"
-    try:
-        with open(content, "rb") as file:  # noqa: PTH123 - Path takes no bytes
-            return file.read()
-    except (OSError, ValueError):
-        raise ValueError("is neither PEM text nor the path of a readable PEM file") from None
-
-
-def _jwks(raw: Any) -> Mapping[str, Any] | str:
-    if isinstance(raw, Mapping):
-        return dict(raw)
-    return _text(raw)
 
 
 def _route(raw: Any) -> str:
@@ -297,12 +266,13 @@ class Settings:
     Each attribute is the key in lower case. `from_app` makes it; nothing else should.
     """
 
-    jwt_secret_key: bytes = _key(DEFAULT_SECRET_KEY, _secret, secret=True)
-    jwt_secret_key_fallbacks: tuple[bytes, ...] = _key((), _secrets, secret=True)
+    jwt_secret_key: bytes = _key(DEFAULT_SECRET_KEY, read_secret, secret=True)
+    jwt_secret_key_fallbacks: tuple[bytes | PairText, ...] = _key((), read_fallbacks, secret=True)
     jwt_algorithm: str = _key("HS256", _one_of(*ALGORITHMS))
-    jwt_private_key: bytes | None = _key(None, _pem, secret=True)
-    jwt_public_key: bytes | None = _key(None, _pem)
-    jwt_jwks: Mapping[str, Any] | str | None = _key(None, _jwks, secret=True)
+    jwt_private_key: PairText | None = _key(None, read_pair, secret=True)
+    jwt_private_key_passphrase: bytes | None = _key(None, read_passphrase, secret=True)
+    jwt_public_key: PairText | None = _key(None, read_pair)
+    jwt_jwks: Mapping[str, Any] | str | None = _key(None, read_jwks, secret=True)
     jwt_jwks_route: str | None = _key(None, _route)
     jwt_tenant_keys: Callable[..., Any] | None = _key(None, _callable)
     jwt_expiration_hours: float = _key(24, _number_between(1 / 3600, _MAX_HOURS))
@@ -365,6 +335,11 @@ class Settings:
         return self.jwt_algorithm in SYMMETRIC
 
     @property
+    def signs(self) -> bool:
+        """Whether the app's own keys sign: fallbacks and JWT_JWKS verify only."""
+        return self.symmetric or self.jwt_private_key is not None
+
+    @property
     def secret_bytes(self) -> int:
         """The shortest secret JWT_ALGORITHM may have: its hash's length (RFC 7518, section 3.2)."""
         return int(self.jwt_algorithm[-3:]) // 8 if self.symmetric else 32
@@ -384,12 +359,13 @@ class Settings:
         secrets += [
             ("JWT_SECRET_KEY_FALLBACKS", secret)
             for secret in self.jwt_secret_key_fallbacks
-            if not is_pem(secret)
+            if isinstance(secret, bytes)
         ]
         return [problem for key, secret in secrets if (problem := self._weakness(key, secret))]
 
     def _weakness(self, key: str, secret: bytes) -> str | None:
-        if secret.strip() == DEFAULT_SECRET_KEY:  # a file's line end makes it no secret
+        # A file's line end or quotes make it no secret.
+        if secret.strip().strip(b"\"'").strip() == DEFAULT_SECRET_KEY:
             return f"{key} is the documented default, which everybody knows"
         if len(secret) < self.secret_bytes:
             return (
@@ -397,11 +373,6 @@ class Settings:
                 f"{self.secret_bytes} or more"
             )
         return None
-
-
-def is_pem(key: bytes) -> bool:
-    """Whether a key is PEM text rather than a shared secret."""
-    return key.lstrip().startswith(b"-----BEGIN ")
 
 
 def _values(app: Flask | None) -> dict[str, Any]:
@@ -477,8 +448,6 @@ def option_lines(settings: Settings) -> Iterable[str]:
 def _shown(value: object) -> object:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "(none)"
-    if isinstance(value, bytes):
-        return "(PEM)"
     if callable(value):
         return getattr(value, "__qualname__", "(callable)")
     return "(none)" if value in (None, "") else value

@@ -7,13 +7,13 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from ._core import Identity, Key, Keyring, Rejection, is_valid_uuid, parse_bearer
 from .audit import logger
-from .config import Settings, is_pem
+from .config import Settings
 from .errors import ConfigurationError
+from .key_sources import PairText, names_file, read_jwks_text
 
 KeyMaterial: TypeAlias = "str | bytes | Key"
 
@@ -62,60 +62,135 @@ def _keyring(keys: list[Key], settings: Settings) -> Keyring:
 
 def _signing_keys(settings: Settings) -> list[Key]:
     if settings.symmetric:
-        return [_make_key("JWT_SECRET_KEY", settings.jwt_secret_key, settings)]
-    pems = {
-        "JWT_PRIVATE_KEY": settings.jwt_private_key,
-        "JWT_PUBLIC_KEY": settings.jwt_public_key,
-    }
-    keys = [_make_key(name, pem, settings) for name, pem in pems.items() if pem]
-    if settings.jwt_private_key and not keys[0].can_sign:
+        return [_shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings)]
+    private, public = settings.jwt_private_key, settings.jwt_public_key
+    keys: list[Key] = []
+    if private is not None:
+        passphrase = settings.jwt_private_key_passphrase
+        keys.append(_key_pair("JWT_PRIVATE_KEY", private, settings, passphrase))
+        if not keys[0].can_sign:
+            raise ConfigurationError(
+                f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: it is a public key, or "
+                "libjwt does not sign with that. Where tokens are only verified, set "
+                "JWT_PUBLIC_KEY alone"
+            )
+    if public is not None:
+        keys.append(_key_pair("JWT_PUBLIC_KEY", public, settings))
+        if keys[-1].is_private:
+            raise ConfigurationError(
+                "JWT_PUBLIC_KEY holds a private key: set JWT_PRIVATE_KEY to it where tokens are "
+                "signed, and JWT_PUBLIC_KEY to its public key (`openssl pkey -pubout`)"
+            )
+    if len(keys) > 1 and _public_part(keys[0]) != _public_part(keys[1]):
         raise ConfigurationError(
-            f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: it is a public key, or libjwt "
-            "does not sign with that. Where tokens are only verified, set JWT_PUBLIC_KEY alone"
+            "JWT_PUBLIC_KEY is not the public key of JWT_PRIVATE_KEY: no token that this app signs "
+            "would verify with it. Older public keys belong into JWT_SECRET_KEY_FALLBACKS"
         )
     return keys
 
 
+def _public_part(key: Key) -> tuple[str | None, ...]:
+    jwk = key.public_jwk()
+    return tuple(jwk.get(member) for member in ("n", "e", "x", "y"))
+
+
 def _fallback_keys(settings: Settings) -> list[Key]:
+    name = "JWT_SECRET_KEY_FALLBACKS"
     return [
-        _make_key("JWT_SECRET_KEY_FALLBACKS", key, settings)
-        for key in settings.jwt_secret_key_fallbacks
+        _key_pair(name, each, settings)
+        if isinstance(each, PairText)
+        else _shared_secret(name, each, settings)
+        for each in settings.jwt_secret_key_fallbacks
     ]
 
 
-def _make_key(name: str, material: bytes, settings: Settings) -> Key:
-    """Make a key of JWT_ALGORITHM; a secret left over from before a key pair is one of HS256.
-
-    PEM text never becomes a secret, whatever the algorithm (RFC 8725, section 2.1).
-    """
+def _shared_secret(name: str, secret: bytes, settings: Settings) -> Key:
+    """Make a key of JWT_ALGORITHM; one left over from before a key pair is one of HS256."""
+    algorithm = settings.jwt_algorithm if settings.symmetric else "HS256"
     try:
-        if is_pem(material):
-            return Key.pem(settings.jwt_algorithm, material)
-        algorithm = settings.jwt_algorithm if settings.symmetric else "HS256"
-        return Key.secret(algorithm, material, allow_weak=settings.development)
+        return Key.secret(algorithm, secret, allow_weak=settings.development)
     except ValueError as error:
         raise ConfigurationError(
-            f"{name} cannot serve {settings.jwt_algorithm}: {error}. "
-            f"`flask auth generate-key --algorithm {settings.jwt_algorithm}` shows how to make one"
+            f"{name} cannot serve {algorithm}: {error}. `flask auth generate-key --algorithm "
+            f"{algorithm}` makes one"
         ) from None
+
+
+def _key_pair(
+    name: str, text: PairText, settings: Settings, passphrase: bytes | None = None
+) -> Key:
+    """Make a key pair of JWT_ALGORITHM, or say what the text is instead."""
+    algorithm = settings.jwt_algorithm
+    place = name if text.path is None else f"{name} leads to the file {text.path!r}, which"
+    if settings.symmetric:
+        raise ConfigurationError(
+            f"{place} {_what_it_is(text)}: a path or PEM text stands for a key pair, and "
+            f"JWT_ALGORITHM {algorithm} takes secrets only. Give the secret itself"
+        )
+    try:
+        return Key.pem(algorithm, text.content, passphrase=passphrase)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{place} {_reason(error, text)}{_hint(name, error)} (JWT_ALGORITHM is {algorithm}; "
+            f"`flask auth generate-key --algorithm {algorithm}` shows how to make such a key)"
+        ) from None
+
+
+def _what_it_is(text: PairText) -> str:
+    """Say it to those who have given a key pair, or a path, where only a secret serves."""
+    reasons = [
+        _refusal(algorithm, text) for algorithm in ("RS256", "ES256", "ES384", "ES512", "EdDSA")
+    ]
+    if None in reasons:
+        return "is a key pair or certificate"
+    return next(
+        (reason for reason in reasons if reason and "another kind" not in reason),
+        "is a key of a kind that signs no tokens",
+    )
+
+
+def _refusal(algorithm: str, text: PairText) -> str | None:
+    try:
+        Key.pem(algorithm, text.content)
+    except ValueError as error:
+        return _reason(error, text)
+    return None
+
+
+def _reason(error: ValueError, text: PairText) -> str:
+    reason = str(error).removeprefix("pem ")
+    if text.path is None and "neither PEM" in reason:
+        return reason + ", and it is not the path of a file either"
+    return reason
+
+
+def _hint(name: str, error: ValueError) -> str:
+    if name == "JWT_PRIVATE_KEY" and "no passphrase" in str(error):
+        return ": set JWT_PRIVATE_KEY_PASSPHRASE to what it was encrypted with"
+    return ""
 
 
 def _jwks_keys(settings: Settings) -> list[Key]:
     """Return the verification keys of JWT_JWKS.
 
-    Keys for other uses, and of kinds that are not known here, are passed over (RFC 7517, 4.2, 5).
+    Keys for other uses, and of kinds that are not known here, are passed over (RFC 7517, 4.2, 5),
+    each with a line in the log that says why.
     """
     if settings.jwt_jwks is None:
         return []
     jwks = _load_jwks(settings.jwt_jwks)
     entries = jwks.get("keys")
-    if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
+    if not isinstance(entries, list | tuple):
         raise ConfigurationError('JWT_JWKS must hold {"keys": [...]} (RFC 7517, section 5)')
     keys: list[Key] = []
     material: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for entry in entries:
-        key = _jwks_key(entry, settings)
-        if key is None:
+    for place, entry in enumerate(entries):
+        try:
+            key = _jwks_key(entry, settings)
+        except (ValueError, TypeError) as error:
+            kid = entry.get("kid") if isinstance(entry, Mapping) else None
+            which = f"entry {place}" if kid is None else f"key {kid!r}"
+            logger.warning("JWT_JWKS %s is passed over: %s", which, error)
             continue
         keys.append(key)
         parts = tuple(entry.get(part) for part in ("n", "e", "x", "y", "k"))
@@ -129,27 +204,46 @@ def _jwks_keys(settings: Settings) -> list[Key]:
     return keys
 
 
-def _jwks_key(entry: Mapping[str, Any], settings: Settings) -> Key | None:
-    """Return a key; the algorithm of one that names none is JWT_ALGORITHM (RFC 7517, 4.4)."""
-    if entry.get("use", "sig") != "sig":
+def _jwks_key(entry: object, settings: Settings) -> Key:
+    """Return the key of an entry.
+
+    :raises ValueError, TypeError: with the reason why it is none for us.
+    """
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"it must be an object, not {type(entry).__name__}")
+    if entry.get("alg") is None:
+        entry = {**entry, "alg": _algorithm_of_type(entry, settings)}
+    key = Key.jwk(entry)
+    if key.is_private:
+        raise ValueError(
+            "it is a private key, with which everybody who reads the set could sign; publish its "
+            "public members alone"
+        )
+    return key
+
+
+def _algorithm_of_type(entry: Mapping[str, Any], settings: Settings) -> str | None:
+    """Return the algorithm of a kty that names none (RFC 7517, 4.4).
+
+    An RSA key and a secret serve several: JWT_ALGORITHM if that is one of them, else the first.
+    The curve of an EC or OKP key tells, and the core knows it.
+    """
+    defaults = {"RSA": ("RS", "PS"), "oct": ("HS",)}
+    families = defaults.get(str(entry.get("kty")))
+    if families is None:
         return None
-    if "alg" not in entry and "crv" not in entry:
-        entry = {**entry, "alg": settings.jwt_algorithm}
-    try:
-        return Key.jwk(entry)
-    except (ValueError, TypeError) as error:
-        logger.warning("JWT_JWKS key %r is passed over: %s", entry.get("kid"), error)
-        return None
+    configured = settings.jwt_algorithm
+    return configured if configured.startswith(families) else f"{families[0]}256"
 
 
 def _load_jwks(source: Mapping[str, Any] | str) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
     try:
-        loaded = json.loads(Path(source).read_bytes())
-    except (OSError, ValueError) as error:
+        loaded = json.loads(read_jwks_text(source))
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f"JWT_JWKS must be a dict or the path of a JSON file: {type(error).__name__}"
+            f"JWT_JWKS must be a dict, JSON text or the path of a JSON file: {type(error).__name__}"
         ) from None
     return loaded if isinstance(loaded, Mapping) else {}
 
@@ -161,8 +255,10 @@ class TenantKeyrings:
     identity afterwards: a token is only ever verified with a key of its own tenant. Where the
     callable answers None, the app's own keys serve, if it has any.
 
-    The callable returns a secret (str or bytes), PEM text, or a `Key`. It is asked for each
-    token, with the ``kid`` of its header or None, and for each signing, with None.
+    The callable returns a `Key` or, as str or bytes, what JWT_ALGORITHM takes: a secret for HS256
+    and its like, which no key pair and no path can be, else a key pair, which no secret can be. It
+    is asked for each token, with the ``kid`` of its header or None, and for each signing, with
+    None.
     """
 
     def __init__(self, lookup: Callable[..., Any], settings: Settings, own: Keyring | None) -> None:
@@ -172,16 +268,19 @@ class TenantKeyrings:
         self._prepare = lru_cache(maxsize=_PREPARED_TENANTS)(self._make_keyring)
 
     def _make_keyring(self, material: KeyMaterial) -> Keyring:
-        if isinstance(material, str):
-            material = material.encode()
-        if isinstance(material, bytes):
-            if not self._settings.symmetric and not is_pem(material):
-                raise ConfigurationError(
-                    f"JWT_TENANT_KEYS must return PEM text for {self._settings.jwt_algorithm}: "
-                    "other text is no secret there; `Key.secret(...)` makes one that is meant"
-                )
-            material = _make_key("JWT_TENANT_KEYS", material, self._settings)
-        return _keyring([material], self._settings)
+        key = material if isinstance(material, Key) else self._make_key(material)
+        return _keyring([key], self._settings)
+
+    def _make_key(self, material: str | bytes) -> Key:
+        name, settings = "JWT_TENANT_KEYS", self._settings
+        octets = material.encode() if isinstance(material, str) else material
+        if not settings.symmetric:
+            return _key_pair(name, PairText(octets), settings)
+        if names_file(octets):
+            raise ConfigurationError(
+                f"{name} returned the path of a file or a URL: return the secret"
+            )
+        return _shared_secret(name, octets, settings)
 
     def keyring(self, tenant_id: str, kid: str | None = None) -> Keyring | None:
         """Return the keys of one tenant, which may be the app's own; None: there are none."""

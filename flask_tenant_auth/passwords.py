@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from . import _core
 
-PASSWORD_ITERATIONS = 210_000
-"""OWASP's figure for PBKDF2-HMAC-SHA512; `password_needs_rehash` compares with it."""
+PASSWORD_ITERATIONS = _core.PASSWORD_ITERATIONS
+"""210,000, OWASP's figure for PBKDF2-HMAC-SHA512; `password_needs_rehash` compares with it."""
 
 
 def hash_password(password: str | bytes) -> str:
@@ -30,7 +30,8 @@ def verify_password(password: str | bytes, stored: str) -> bool:
     :param password: what the user typed.
     :param stored: what `hash_password` returned then.
     :raises TypeError: for arguments of other types; the message names the argument.
-    :raises ValueError: for a stored string that `hash_password` cannot have made.
+    :raises ValueError: for a stored string that `hash_password` cannot have made, and, at once, for
+        one that asks for more than ten times `PASSWORD_ITERATIONS`.
     """
     octets = _octets(password)
     return _core.verify_password(octets, _stored(stored)) and b"\0" not in octets

@@ -175,6 +175,8 @@ class AppState:
         keyring = self._own
         if isinstance(self.keyring, TenantKeyrings):
             keyring = self.keyring.keyring(tenant_id)
+        if keyring is self._own and not self.settings.signs:
+            keyring = None
         if keyring is None or not keyring.keys[0].can_sign:
             raise NoSigningKeyError(
                 "this app only verifies tokens: set JWT_PRIVATE_KEY (or JWT_SECRET_KEY for HS256) "

@@ -22,6 +22,12 @@ from flask_tenant_auth._core import AuditLog, Identity, Key, Keyring, Limit, Lim
 TENANT, USER = "550e8400-e29b-41d4-a716-446655440000", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 SECRET = b"a secret of the tests, 32 bytes or more"
 
+EC_PUBLIC = b"""-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAExMahfGgYPkv5mBTY3nz8dqb0TgQc
+B8md5bKCS9CoUY2ZnxYtOviSpRZ0YP6PIU+vBrQhNePnhKa8YQMDRDq12g==
+-----END PUBLIC KEY-----
+"""
+
 key = Key.secret("HS256", SECRET)
 keyring = Keyring([key])
 claims = {"tenant_id": TENANT, "user_id": USER, "role": "user", "exp": int(time.time()) + 10**6}
@@ -93,6 +99,9 @@ CALLS: dict[str, Callable[[], Any]] = {
 }
 # These take long, one by one.
 SLOW_CALLS: dict[str, Callable[[], Any]] = {
+    "Key.pem": lambda: Key.pem("ES256", EC_PUBLIC),
+    "Key.pem of no key": refused(lambda: Key.pem("ES256", b"<html>")),
+    "Key.secret of a key": refused(lambda: Key.secret("HS256", EC_PUBLIC)),
     "Key.pem refused": refused(lambda: Key.pem("RS256", b"-----BEGIN PUBLIC KEY-----")),
     "Limiter": lambda: Limiter(prefix="leaks", shared=False, shm_bytes=2**17).status(),
     "Limiter shared": lambda: Limiter(prefix=f"leaks {os.getpid()}", shm_bytes=2**17).close(),

@@ -23,6 +23,7 @@ from flask_tenant_auth import (
     decode_jwt_token,
 )
 from flask_tenant_auth.config import DEFAULT_SECRET_KEY, Settings
+from flask_tenant_auth.key_sources import PairText
 
 KEYS = [each.name.upper() for each in dataclasses.fields(Settings)]
 
@@ -283,14 +284,14 @@ class TestSecrets:
             path = folder / name
             path.write_text(RSA_PUBLIC)
             found = settings(JWT_SECRET_KEY_FALLBACKS=str(path), **keys)
-            assert found.jwt_secret_key_fallbacks == (RSA_PUBLIC.encode(),)
+            assert found.jwt_secret_key_fallbacks == (PairText(RSA_PUBLIC.encode(), str(path)),)
             claims = {"tenant_id": TENANT, "user_id": USER, "exp": 2**33}
             forged = jwt.encode(claims, str(path), "HS256")
             app = production_app(JWT_SECRET_KEY_FALLBACKS=[str(path)], **keys)
             with app.app_context(), pytest.raises(AuthError, match="Invalid token"):
                 decode_jwt_token(forged)
         with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY_FALLBACKS is neither PEM"):
-            settings(JWT_SECRET_KEY_FALLBACKS=[str(folder / "gone.pem")], **keys)
+            make_app(JWT_SECRET_KEY_FALLBACKS=[str(folder / "gone.pem")], **keys)
 
     def test_a_comma_list_of_fallbacks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("JWT_SECRET_KEY_FALLBACKS", f"{'a' * 40}, {'b' * 40},")

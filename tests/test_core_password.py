@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -64,6 +65,17 @@ def test_malformed(stored: str) -> None:
     for call in (lambda: verify_password(b"x", stored), lambda: password_iterations(stored)):
         with pytest.raises(ValueError, match="stored is not a string made by hash_password"):
             call()
+
+
+@pytest.mark.parametrize("iterations", [2_100_001, 100_000_000, 2**32, 10**30])
+def test_a_stored_string_that_costs_too_much_is_refused_at_once(iterations: int) -> None:
+    stored = f"$pbkdf2-sha512$i={iterations}$c2FsdHNhbHRzYWx0c2FsdA$" + "A" * 86
+    began = time.process_time()
+    for call in (lambda: verify_password(b"x", stored), lambda: password_iterations(stored)):
+        with pytest.raises(ValueError, match="more than ten times the iterations"):
+            call()
+    assert time.process_time() - began < 0.1
+    assert password_iterations(stored.replace(str(iterations), "2100000")) == 2_100_000
 
 
 @pytest.mark.parametrize(

@@ -661,12 +661,23 @@ class TestKeys:
             ("RS256", pem, "another kind"),
             ("ES384", pem, "another kind"),
             ("HS256", pem, "algorithm is for a secret"),
-            ("ES256", b"", "not the PEM text"),
-            ("ES256", encrypted, "not the PEM text"),
-            ("ES256", pem[:100], "not the PEM text"),
+            ("ES256", b"", "is empty"),
+            ("ES256", encrypted, "no passphrase"),
+            ("ES256", pem[:100], "cut off, damaged"),
+            ("ES256", b"a secret of the server, 32 octets", "neither PEM text nor DER"),
         ):
             with pytest.raises(ValueError, match=message):
                 Key.pem(algorithm, text)
+        assert Key.pem("ES256", encrypted, passphrase=b"x").is_private
+        with pytest.raises(ValueError, match="passphrase is wrong"):
+            Key.pem("ES256", encrypted, passphrase=b"y")
+
+    def test_null_members_of_a_jwk_are_absent(self, pairs: dict[str, PrivateKey]) -> None:
+        jwk = Key.pem("ES256", public_pem(pairs["ES256"])).public_jwk()
+        nothing = dict.fromkeys(("alg", "kid", "use", "key_ops", "d", "k", "n"))
+        assert Key.jwk({**jwk, **nothing}).algorithm == "ES256"
+        with pytest.raises(ValueError, match="lacks a member"):
+            Key.jwk({**jwk, "x": None})
 
     def test_a_secret_is_not_published(self) -> None:
         with pytest.raises(ValueError, match="no public JWK"):
@@ -771,6 +782,7 @@ class TestArguments:
             (lambda: Key.pem("RS256", "text"), "bytes"),
             (lambda: Key.pem(None, b""), "algorithm must be str"),
             (lambda: Key.pem("RS256", b"", kid=b"x"), "kid must be str"),
+            (lambda: Key.pem("RS256", b"", passphrase="x"), "passphrase must be bytes or None"),
             (lambda: Key.jwk(), "argument"),
             (lambda: Key.jwk([]), "jwk must be a mapping"),
             (lambda: Key.jwk("{}"), "jwk must be a mapping"),

@@ -138,5 +138,9 @@ static PyMethodDef functions[] = {
 int
 fta_add_credentials(PyObject *module)
 {
+    if (PyModule_AddIntConstant(module, "PASSWORD_ITERATIONS",
+                                FTA_PASSWORD_ITERATIONS) < 0) {
+        return -1;
+    }
     return PyModule_AddFunctions(module, functions);
 }

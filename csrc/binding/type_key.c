@@ -85,7 +85,7 @@ PyDoc_STRVAR(
     "secret($type, algorithm, secret, *, kid=None, allow_weak=False)\n--\n\n"
     "A key for HS256, HS384 or HS512. ValueError when the secret is\n"
     "shorter than the hash (32, 48, 64 bytes), unless allow_weak,\n"
-    "and when it is the text of a public or private key.");
+    "and when it is a public or private key in any encoding.");
 
 static PyObject *
 key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
@@ -114,21 +114,43 @@ key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
 
-PyDoc_STRVAR(key_pem_doc,
-             "pem($type, algorithm, pem, *, kid=None)\n--\n\n"
-             "A key for RS*, PS*, ES* or EdDSA from PEM text: a private key\n"
-             "signs and verifies, a public one verifies. ValueError when it\n"
-             "is encrypted, too small or does not fit the algorithm.");
+/* None and NULL mean: there is none. The octets live as long as the bytes. */
+static bool
+read_passphrase(PyObject *value, fta_text *out)
+{
+    *out = (fta_text){NULL, 0};
+    if (value == NULL || value == Py_None) {
+        return true;
+    }
+    if (!PyBytes_Check(value)) {
+        PyErr_Format(PyExc_TypeError,
+                     "passphrase must be bytes or None, not %.100s",
+                     Py_TYPE(value)->tp_name);
+        return false;
+    }
+    *out =
+        (fta_text){PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value)};
+    return true;
+}
+
+PyDoc_STRVAR(
+    key_pem_doc,
+    "pem($type, algorithm, pem, *, kid=None, passphrase=None)\n--\n\n"
+    "A key for RS*, PS*, ES* or EdDSA from PEM text or DER: a private\n"
+    "key signs and verifies, a public one or a certificate verifies.\n"
+    "ValueError, which says what it is instead, for anything else.");
 
 static PyObject *
 key_pem(PyObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"algorithm", "pem", "kid", NULL};
-    PyObject *name, *pem, *kid_value = NULL;
-    fta_text kid;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OS|$O:pem", keywords, &name,
-                                     &pem, &kid_value) ||
-        !read_kid(kid_value, &kid)) {
+    static char *keywords[] = {"algorithm", "pem", "kid", "passphrase", NULL};
+    PyObject *name, *pem, *kid_value = NULL, *passphrase_value = NULL;
+    fta_text kid, passphrase;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OS|$OO:pem", keywords,
+                                     &name, &pem, &kid_value,
+                                     &passphrase_value) ||
+        !read_kid(kid_value, &kid) ||
+        !read_passphrase(passphrase_value, &passphrase)) {
         return NULL;
     }
     const fta_algorithm *algorithm = read_algorithm(name);
@@ -137,20 +159,24 @@ key_pem(PyObject *type, PyObject *args, PyObject *kwargs)
     }
     fta_text text = {PyBytes_AS_STRING(pem), (size_t)PyBytes_GET_SIZE(pem)};
     fta_key *key;
-    fta_status status = fta_key_from_pem(algorithm, kid, text, &key);
+    fta_status status =
+        fta_key_from_encoded(algorithm, kid, text, passphrase, &key);
     if (status != FTA_OK) {
         return fta_raise(status, subject_of(status, "pem"));
     }
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
 
-/* A new reference to a member; NULL with no exception set if there is none. */
+/* A new reference to a member; NULL with no exception set if there is none, or
+ * if it is null. */
 static PyObject *
 get_member(PyObject *mapping, const char *name)
 {
     PyObject *value = PyMapping_GetItemString(mapping, name);
     if (value == NULL && PyErr_ExceptionMatches(PyExc_KeyError)) {
         PyErr_Clear();
+    } else if (value == Py_None) {
+        Py_CLEAR(value);
     }
     return value;
 }
@@ -206,7 +232,8 @@ read_key_ops(PyObject *mapping, bool *for_other_ops)
 PyDoc_STRVAR(key_jwk_doc,
              "jwk($type, jwk, /)\n--\n\n"
              "A key from a JWK (RFC 7517), private or public. Its alg may be\n"
-             "absent where the curve tells it; its kid may be absent.");
+             "absent where the curve tells it; its kid may be absent. Members\n"
+             "that are None are absent.");
 
 static PyObject *
 key_jwk(PyObject *type, PyObject *mapping)
@@ -297,6 +324,12 @@ get_can_sign(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_is_private(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(fta_key_is_private(((key_object *)self)->key));
+}
+
+static PyObject *
 key_repr(PyObject *self)
 {
     const fta_key *key = ((key_object *)self)->key;
@@ -313,6 +346,8 @@ static PyGetSetDef key_getset[] = {
      "Whether it is a secret or private key and the libjwt that is loaded\n"
      "signs with its algorithm.",
      NULL},
+    {"is_private", get_is_private, NULL,
+     "Whether it is the private key of a pair.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

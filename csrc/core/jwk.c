@@ -11,6 +11,7 @@
 #include "alloc.h"
 #include "base64url.h"
 #include "crypto_error.h"
+#include "ed25519_point.h"
 #include "key_pair.h"
 
 /* --- reading ------------------------------------------------------------ */
@@ -180,12 +181,10 @@ read_ec(const fta_jwk *jwk, const fta_algorithm *algorithm, parts *made,
                             : status;
 }
 
-#define ED25519_SIZE 32
-
 static fta_status
 read_okp(const fta_jwk *jwk, EVP_PKEY **out)
 {
-    uint8_t *x = NULL, *d = NULL, derived[ED25519_SIZE];
+    uint8_t *x = NULL, *d = NULL, derived[FTA_ED25519_SIZE];
     size_t x_size = 0, d_size = 0, derived_size = sizeof derived;
     EVP_PKEY *pair = NULL;
     fta_status status = read_octets(jwk->x, &x, &x_size);
@@ -195,7 +194,8 @@ read_okp(const fta_jwk *jwk, EVP_PKEY **out)
     if (status != FTA_OK) {
         goto done;
     }
-    if (x_size != ED25519_SIZE || (d != NULL && d_size != ED25519_SIZE)) {
+    if (x_size != FTA_ED25519_SIZE ||
+        (d != NULL && d_size != FTA_ED25519_SIZE)) {
         status = FTA_JWK_MALFORMED;
         goto done;
     }
@@ -208,7 +208,7 @@ read_okp(const fta_jwk *jwk, EVP_PKEY **out)
         status = fta_crypto_error(FTA_CRYPTO);
         goto done;
     }
-    if (memcmp(derived, x, ED25519_SIZE) != 0) {
+    if (memcmp(derived, x, FTA_ED25519_SIZE) != 0) {
         status = FTA_KEY_UNSOUND;
         goto done;
     }
@@ -348,7 +348,7 @@ write_public(EVP_PKEY *pair, const fta_algorithm *algorithm,
 {
     char *next = texts;
     bool done = false;
-    uint8_t raw[ED25519_SIZE];
+    uint8_t raw[FTA_ED25519_SIZE];
     size_t raw_size = sizeof raw;
     switch (algorithm->family) {
     case FTA_RSA_PKCS1:

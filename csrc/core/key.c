@@ -9,6 +9,8 @@
 #include "hmac.h"
 #include "jwk.h"
 #include "key_pair.h"
+#include "key_search.h"
+#include "pair_reader.h"
 
 struct fta_key {
     const fta_algorithm *algorithm;
@@ -45,6 +47,12 @@ fta_key_signing_text(const fta_key *key)
     return (fta_text){key->signing_text, key->signing_length};
 }
 
+bool
+fta_key_is_private(const fta_key *key)
+{
+    return key->pair != NULL && key->signing_text != NULL;
+}
+
 void
 fta_key_free(fta_key *key)
 {
@@ -78,53 +86,6 @@ set_kid(fta_key *key, fta_text kid)
 
 /* --- secrets ------------------------------------------------------------ */
 
-#define TEXT(literal) {literal, sizeof(literal) - 1}
-
-/* What somebody may have put where a secret belongs: whoever has a published
- * key could sign with it (CVE-2022-29217 and its kin). */
-static bool
-looks_like_key(const uint8_t *secret, size_t size)
-{
-    static const fta_text marks[] = {
-        TEXT("-----BEGIN "),    TEXT("---- BEGIN SSH2"), TEXT("ssh-rsa "),
-        TEXT("ssh-ed25519 "),   TEXT("ssh-dss "),        TEXT("ecdsa-sha2-"),
-        TEXT("sk-ssh-ed25519"), TEXT("sk-ecdsa-sha2-"),  TEXT("\"kty\""),
-    };
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        for (size_t at = 0; at + marks[i].length <= size; at++) {
-            if (memcmp(secret + at, marks[i].data, marks[i].length) == 0) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* As looks_like_key, for DER and for its base64: PEM without the armour. */
-static fta_status
-refuse_der(const uint8_t *secret, size_t size)
-{
-    uint8_t *work = fta_malloc(2 * size);
-    if (work == NULL) {
-        return FTA_NO_MEMORY;
-    }
-    char *text = (char *)work;
-    uint8_t *der = work + size;
-    size_t length = 0;
-    for (size_t i = 0; i < size; i++) {
-        uint8_t c = secret[i];
-        if (c == '=' || c == ' ' || (c >= '\t' && c <= '\r')) {
-            continue;
-        }
-        text[length++] = (char)(c == '-' ? '+' : c == '_' ? '/' : c);
-    }
-    bool is_key = fta_pair_is_der(secret, size) ||
-                  (fta_base64_decode(text, length, der) &&
-                   fta_pair_is_der(der, FTA_BASE64_SIZE(length)));
-    fta_free_secret(work, 2 * size);
-    return is_key ? FTA_SECRET_IS_KEY : FTA_OK;
-}
-
 static fta_status
 check_secret(const fta_algorithm *algorithm, const uint8_t *secret, size_t size,
              bool allow_weak)
@@ -138,13 +99,16 @@ check_secret(const fta_algorithm *algorithm, const uint8_t *secret, size_t size,
     if (size > FTA_SECRET_MAX) {
         return FTA_SECRET_TOO_LONG;
     }
-    if (looks_like_key(secret, size)) {
+    bool is_key;
+    fta_status status = fta_key_search(secret, size, &is_key);
+    if (status != FTA_OK) {
+        return status;
+    }
+    if (is_key) {
         return FTA_SECRET_IS_KEY;
     }
-    if (size < algorithm->digest_size && !allow_weak) {
-        return FTA_SECRET_TOO_SHORT;
-    }
-    return refuse_der(secret, size);
+    return size < algorithm->digest_size && !allow_weak ? FTA_SECRET_TOO_SHORT
+                                                        : FTA_OK;
 }
 
 /* Tells nothing about the secret that a token's signature does not tell, and
@@ -253,14 +217,14 @@ fta_key_from_pair(const fta_algorithm *algorithm, fta_text kid, EVP_PKEY *pair,
 }
 
 fta_status
-fta_key_from_pem(const fta_algorithm *algorithm, fta_text kid, fta_text pem,
-                 fta_key **out)
+fta_key_from_encoded(const fta_algorithm *algorithm, fta_text kid,
+                     fta_text encoded, fta_text passphrase, fta_key **out)
 {
     if (algorithm->family == FTA_HMAC) {
         return FTA_ALGORITHM_HMAC;
     }
     EVP_PKEY *pair;
-    fta_status status = fta_pair_from_pem(pem, &pair);
+    fta_status status = fta_pair_read(encoded, passphrase, &pair);
     if (status != FTA_OK) {
         return status;
     }

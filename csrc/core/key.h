@@ -19,16 +19,20 @@
 
 typedef struct fta_key fta_key;
 
-/* An HMAC key. kid.data NULL: one derived from the secret. allow_weak admits a
- * secret shorter than the hash, for development. */
+/* An HMAC key, and the only way to make one: from octets that whoever calls it
+ * says are a shared secret. FTA_SECRET_IS_KEY for those that hold a key in any
+ * form. kid.data NULL: one derived from the secret. allow_weak admits a secret
+ * shorter than the hash, for development. */
 fta_status fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
                                const uint8_t *secret, size_t size,
                                bool allow_weak, fta_key **out);
 
-/* A private key, which signs and verifies, or a public one, which verifies.
- * kid.data NULL: its thumbprint (RFC 7638). */
-fta_status fta_key_from_pem(const fta_algorithm *algorithm, fta_text kid,
-                            fta_text pem, fta_key **out);
+/* A private key, which signs and verifies, or a public one, which verifies, in
+ * any form that fta_pair_read takes. Whatever else the octets are, they make no
+ * key. kid.data NULL: its thumbprint (RFC 7638). */
+fta_status fta_key_from_encoded(const fta_algorithm *algorithm, fta_text kid,
+                                fta_text encoded, fta_text passphrase,
+                                fta_key **out);
 
 /* As above, from OpenSSL's form of it, of which it takes a reference. */
 fta_status fta_key_from_pair(const fta_algorithm *algorithm, fta_text kid,
@@ -48,6 +52,9 @@ EVP_PKEY *fta_key_pair(const fta_key *key);
 /* What libjwt signs with: the secret, or the private key as PEM text. data
  * NULL: a public key. */
 fta_text fta_key_signing_text(const fta_key *key);
+
+/* Whether it is a private key of a pair. */
+bool fta_key_is_private(const fta_key *key);
 
 /* FTA_OK, FTA_SIGNATURE_MISMATCH, FTA_NO_MEMORY or FTA_CRYPTO. Any number of
  * threads may use one key. The comparison takes constant time. */

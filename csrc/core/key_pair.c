@@ -4,76 +4,13 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/decoder.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
-#include <openssl/x509.h>
 
 #include "alloc.h"
 #include "crypto_error.h"
-
-/* --- reading ------------------------------------------------------------ */
-
-/* An encrypted key is refused; a server has nobody to ask for its password. */
-static int
-no_password(char *buffer, int size, int writing, void *context)
-{
-    (void)buffer, (void)size, (void)writing, (void)context;
-    return -1;
-}
-
-static EVP_PKEY *
-decode(const char *format, fta_text text, int selection)
-{
-    EVP_PKEY *pair = NULL;
-    const unsigned char *data = (const unsigned char *)text.data;
-    size_t length = text.length;
-    OSSL_DECODER_CTX *decoder = OSSL_DECODER_CTX_new_for_pkey(
-        &pair, format, NULL, NULL, selection, NULL, NULL);
-    if (decoder != NULL &&
-        OSSL_DECODER_CTX_set_pem_password_cb(decoder, no_password, NULL)) {
-        (void)OSSL_DECODER_from_data(decoder, &data, &length);
-    }
-    OSSL_DECODER_CTX_free(decoder);
-    return pair;
-}
-
-fta_status
-fta_pair_from_pem(fta_text pem, EVP_PKEY **out)
-{
-    /* A file with both parts is for signing. */
-    EVP_PKEY *pair = decode("PEM", pem, EVP_PKEY_KEYPAIR);
-    if (pair == NULL) {
-        pair = decode("PEM", pem, EVP_PKEY_PUBLIC_KEY);
-    }
-    fta_status status = fta_crypto_error(FTA_PEM_MALFORMED);
-    if (pair == NULL) {
-        return status;
-    }
-    *out = pair;
-    return FTA_OK;
-}
-
-bool
-fta_pair_is_der(const uint8_t *der, size_t size)
-{
-    const uint8_t sequence = 0x30;
-    if (size == 0 || der[0] != sequence) {
-        return false;
-    }
-    fta_text text = {(const char *)der, size};
-    EVP_PKEY *pair = decode("DER", text, EVP_PKEY_KEYPAIR);
-    if (pair == NULL) {
-        pair = decode("DER", text, EVP_PKEY_PUBLIC_KEY);
-    }
-    X509 *certificate = d2i_X509(NULL, &der, (long)size);
-    bool is_der = pair != NULL || certificate != NULL;
-    EVP_PKEY_free(pair);
-    X509_free(certificate);
-    ERR_clear_error();
-    return is_der;
-}
+#include "ed25519_point.h"
 
 /* EVP_PKEY_get_raw_private_key would leave a copy behind, as OpenSSL 3.0 does
  * not wipe what it exports. */
@@ -136,7 +73,10 @@ check_rsa(EVP_PKEY *pair)
         status = fta_crypto_error(FTA_CRYPTO);
     }
     /* An exponent of 1 would make every message its own signature. */
-    else if (BN_is_odd(n) && BN_is_odd(e) && !BN_is_one(e)) {
+    else if (!BN_is_odd(e) || BN_num_bits(e) > FTA_RSA_EXPONENT_BITS_MAX ||
+             BN_num_bits(e) < BN_num_bits_word(FTA_RSA_EXPONENT_MIN)) {
+        status = FTA_RSA_EXPONENT;
+    } else if (BN_is_odd(n)) {
         status = is_roca(n) ? FTA_RSA_ROCA : FTA_OK;
     }
     BN_free(n);
@@ -154,7 +94,26 @@ check_ec(EVP_PKEY *pair, const fta_algorithm *algorithm)
         strcmp(group, algorithm->group) != 0) {
         return fta_crypto_error(FTA_KEY_KIND_MISMATCH);
     }
-    return FTA_OK;
+    /* RFC 5480, section 2.1.1: a curve has a name, and nobody makes one that
+     * is nearly the same (CVE-2020-0601). */
+    int is_explicit = 0;
+    (void)EVP_PKEY_get_int_param(
+        pair, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &is_explicit);
+    ERR_clear_error();
+    return is_explicit > 0 ? FTA_KEY_UNSOUND : FTA_OK;
+}
+
+static fta_status
+check_ed25519(EVP_PKEY *pair)
+{
+    uint8_t point[FTA_ED25519_SIZE];
+    size_t size = sizeof point;
+    if (!EVP_PKEY_is_a(pair, "ED25519")) {
+        return FTA_KEY_KIND_MISMATCH;
+    }
+    return EVP_PKEY_get_raw_public_key(pair, point, &size) == 1
+               ? fta_ed25519_check(point)
+               : fta_crypto_error(FTA_CRYPTO);
 }
 
 /* Whether the point is on the curve, and a private part belongs to the public
@@ -191,8 +150,7 @@ fta_pair_check(EVP_PKEY *pair, const fta_algorithm *algorithm)
         status = check_ec(pair, algorithm);
         break;
     case FTA_EDDSA:
-        status =
-            EVP_PKEY_is_a(pair, "ED25519") ? FTA_OK : FTA_KEY_KIND_MISMATCH;
+        status = check_ed25519(pair);
         break;
     default:
         status = FTA_ALGORITHM_HMAC;

@@ -30,48 +30,55 @@ iterations_are_fit(uint32_t iterations)
 }
 
 /* Decimal digits without leading zeros, up to a dollar sign, which is passed.
- */
-static bool
+ * However many there are, they are a number: one that costs too much. */
+static fta_status
 read_iterations(const char **in, const char *end, uint32_t *out)
 {
-    uint64_t value = 0;
     const char *start = *in;
-    while (*in < end && **in >= '0' && **in <= '9' && *in - start < 10) {
-        value = value * 10 + (uint64_t)(*(*in)++ - '0');
+    *out = 0;
+    while (*in < end && **in >= '0' && **in <= '9') {
+        *out = *out * 10 + (uint32_t)(*(*in)++ - '0');
+        if (*out > FTA_PASSWORD_ITERATIONS_MAX) {
+            *out = FTA_PASSWORD_ITERATIONS_MAX + 1;
+        }
     }
     if (*in == start || *start == '0' || *in == end || **in != '$' ||
-        value > FTA_PASSWORD_ITERATIONS_MAX) {
-        return false;
+        *out < FTA_PASSWORD_ITERATIONS_MIN) {
+        return FTA_STORED_MALFORMED;
     }
     (*in)++;
-    *out = (uint32_t)value;
-    return iterations_are_fit(*out);
+    return FTA_OK;
 }
 
-static bool
+static fta_status
 read_stored(fta_text stored, stored_hash *out)
 {
     const size_t prefix = sizeof(PREFIX) - 1;
     if (stored.length <= prefix || stored.length > FTA_PASSWORD_STORED_MAX ||
         memcmp(stored.data, PREFIX, prefix) != 0) {
-        return false;
+        return FTA_STORED_MALFORMED;
     }
     const char *in = stored.data + prefix;
     const char *end = stored.data + stored.length;
-    if (!read_iterations(&in, end, &out->iterations)) {
-        return false;
+    fta_status status = read_iterations(&in, end, &out->iterations);
+    if (status != FTA_OK) {
+        return status;
     }
     const char *dollar = memchr(in, '$', (size_t)(end - in));
     if (dollar == NULL) {
-        return false;
+        return FTA_STORED_MALFORMED;
     }
     size_t salt_length = (size_t)(dollar - in);
     size_t hash_length = (size_t)(end - dollar - 1);
     out->salt_size = FTA_BASE64_SIZE(salt_length);
-    return out->salt_size >= SALT_SIZE_MIN && out->salt_size <= SALT_SIZE_MAX &&
-           fta_base64_decode(in, salt_length, out->salt) &&
-           FTA_BASE64_SIZE(hash_length) == HASH_SIZE &&
-           fta_base64_decode(dollar + 1, hash_length, out->hash);
+    if (out->salt_size < SALT_SIZE_MIN || out->salt_size > SALT_SIZE_MAX ||
+        !fta_base64_decode(in, salt_length, out->salt) ||
+        FTA_BASE64_SIZE(hash_length) != HASH_SIZE ||
+        !fta_base64_decode(dollar + 1, hash_length, out->hash)) {
+        return FTA_STORED_MALFORMED;
+    }
+    return out->iterations > FTA_PASSWORD_ITERATIONS_MAX ? FTA_STORED_COSTLY
+                                                         : FTA_OK;
 }
 
 static fta_status
@@ -121,15 +128,16 @@ fta_password_verify(fta_text password, fta_text stored, bool *matches)
 {
     stored_hash kept;
     uint8_t hash[HASH_SIZE];
-    if (!read_stored(stored, &kept)) {
-        return FTA_STORED_MALFORMED;
+    fta_status status = read_stored(stored, &kept);
+    if (status != FTA_OK) {
+        return status;
     }
     if (password.length > FTA_PASSWORD_MAX) {
         /* Such a one was never stored. */
         *matches = false;
         return FTA_OK;
     }
-    fta_status status = derive(password, &kept, hash);
+    status = derive(password, &kept, hash);
     if (status == FTA_OK) {
         *matches = CRYPTO_memcmp(hash, kept.hash, HASH_SIZE) == 0;
     }
@@ -142,9 +150,9 @@ fta_status
 fta_password_iterations(fta_text stored, uint32_t *out)
 {
     stored_hash kept;
-    if (!read_stored(stored, &kept)) {
-        return FTA_STORED_MALFORMED;
+    fta_status status = read_stored(stored, &kept);
+    if (status == FTA_OK) {
+        *out = kept.iterations;
     }
-    *out = kept.iterations;
-    return FTA_OK;
+    return status;
 }

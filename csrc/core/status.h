@@ -57,11 +57,40 @@
                         "for HS256, 48 for HS384, 64 for HS512")               \
     X(SECRET_EMPTY, "is empty")                                                \
     X(SECRET_TOO_LONG, "is longer than 64 KiB")                                \
-    X(SECRET_IS_KEY, "is the text of a key pair or certificate, not a secret") \
-    X(PEM_MALFORMED, "is not the PEM text of an unencrypted key")              \
+    X(SECRET_IS_KEY, "is the text of a key pair, certificate or JWK, in some " \
+                     "encoding, not a secret")                                 \
+    X(KEY_EMPTY, "is empty: it holds no key")                                  \
+    X(KEY_TOO_LONG, "is longer than 256 KiB, which no key is")                 \
+    X(KEY_NOT_FOUND, "is neither PEM text nor DER: it holds no key")           \
+    X(KEY_DAMAGED, "is PEM text or DER that is cut off, damaged or of a kind " \
+                   "that is not known here")                                   \
+    X(KEY_IS_JSON, "is JSON text, not a key; JWT_JWKS takes a JWK Set")        \
+    X(KEY_IS_HTML, "is an HTML page or XML document, not a key")               \
+    X(KEY_IS_PKCS12, "is a PKCS #12 store, not a key: `openssl pkcs12 -nodes " \
+                     "-nocerts -in FILE` writes the key that is in it")        \
+    X(KEY_IS_KEYSTORE, "is a Java keystore, not a key")                        \
+    X(KEY_IS_OPENSSH, "is a key in the form of OpenSSH or PuTTY, not PEM "     \
+                      "text: `ssh-keygen -p -m PKCS8 -f FILE` writes a "       \
+                      "private key anew, `ssh-keygen -e -m PKCS8 -f FILE` a "  \
+                      "public one")                                            \
+    X(KEY_IS_REQUEST, "is a certificate request, not a key or certificate")    \
+    X(KEY_IS_OTHER, "is PEM text or DER of something else than a key or "      \
+                    "certificate")                                             \
+    X(KEYS_MANY, "holds more than one key or certificate: leave the one that " \
+                 "is meant")                                                   \
+    X(KEY_ENCRYPTED, "is an encrypted private key, and there is no "           \
+                     "passphrase for it")                                      \
+    X(KEY_PASSPHRASE, "is an encrypted private key that does not open: the "   \
+                      "passphrase is wrong, or the cipher is not known here")  \
+    X(KEY_COSTLY, "is an encrypted private key whose key derivation costs "    \
+                  "too much: encrypt it anew with `openssl pkcs8 -topk8`")     \
     X(KEY_KIND_MISMATCH, "is of another kind or curve than the algorithm's")   \
     X(KEY_UNSOUND, "is not a sound key: its parts do not belong together")     \
-    X(RSA_SIZE_REFUSED, "must have from 2,048 to 16,384 bits")                 \
+    X(RSA_SIZE_REFUSED, "must have from 2,048 to 8,192 bits")                  \
+    X(RSA_EXPONENT, "has a public exponent that is even, below 65,537 or "     \
+                    "above 64 bits")                                           \
+    X(ED25519_POINT, "is no Ed25519 key: its point is of small order, off "    \
+                     "the curve or not in canonical form")                     \
     X(RSA_ROCA, "was made by a generator whose keys can be factored "          \
                 "(CVE-2017-15361)")                                            \
     X(KEY_IS_SECRET, "a secret has no public JWK")                             \
@@ -82,8 +111,10 @@
                         "\\u0000, no integer beyond 64 bits and no number "    \
                         "beyond a double")                                     \
     X(PASSWORD_TOO_LONG, "is longer than 64 KiB")                              \
-    X(ITERATIONS_INVALID, "must be from 1,000 to 100,000,000")                 \
-    X(STORED_MALFORMED, "is not a string made by hash_password")
+    X(ITERATIONS_INVALID, "must be from 1,000 to 2,100,000")                   \
+    X(STORED_MALFORMED, "is not a string made by hash_password")               \
+    X(STORED_COSTLY, "would take more than ten times the iterations of a "     \
+                     "password that is hashed today")
 
 /* Of Redis: on the way there, and what it answered. */
 #define FTA_REDIS_LIST(X)                                                      \

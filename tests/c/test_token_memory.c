@@ -112,10 +112,11 @@ test_pairs(void)
         fta_jwk jwk;
         uint8_t signature[FTA_SIGNATURE_MAX];
         size_t size = sign_rightly(pair, algorithm, "x", 1, signature);
-        FAIL_EACH(fta_key_from_pem(algorithm, no_kid, text_of(pem), &key), ANY,
-                  fta_key_free(key));
-        CHECK(fta_key_from_pem(algorithm, no_kid, text_of(pem), &key) ==
-              FTA_OK);
+        FAIL_EACH(
+            fta_key_from_encoded(algorithm, no_kid, text_of(pem), no_kid, &key),
+            ANY, fta_key_free(key));
+        CHECK(fta_key_from_encoded(algorithm, no_kid, text_of(pem), no_kid,
+                                   &key) == FTA_OK);
         FAIL_EACH(fta_key_verify(key, "x", 1, signature, size),
                   FTA_SIGNATURE_MISMATCH, (void)0);
         FAIL_EACH(fta_key_to_jwk(key, texts, &jwk), FTA_NO_MEMORY, (void)0);

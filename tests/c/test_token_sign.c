@@ -205,8 +205,8 @@ test_public_keys_do_not_sign(void)
     char *pem = pem_of(pair, false);
     fta_key *key = NULL;
     fta_keyring *keyring = NULL;
-    CHECK(fta_key_from_pem(algorithm_named("ES256"), no_kid, text_of(pem),
-                           &key) == FTA_OK);
+    CHECK(fta_key_from_encoded(algorithm_named("ES256"), no_kid, text_of(pem),
+                               no_kid, &key) == FTA_OK);
     CHECK(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
                           &keyring) == FTA_OK);
     CHECK(sign_status(keyring, "{}") == FTA_KEY_IS_PUBLIC);

@@ -1,0 +1,206 @@
+"""What the key settings hold: a shared secret (bytes) or the text of a key pair (`PairText`).
+
+The setting says which of the two it is, never its content: a file, a path and PEM text are always
+the text of a key pair, and nothing makes a secret of one. What they really hold is decided by the
+core, when the keys are made.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._core import Key
+
+# One octet more than the core reads, so that it can say what is wrong.
+_FILE_BYTES = 256 * 1024 + 1
+_JWKS_BYTES = 4 * 2**20
+_PASSPHRASE_BYTES = 1023
+
+_PEM_BEGINS = b"-----BEGIN "
+_URL = re.compile(rb"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# Whoever writes such a name means the file, be it there or not.
+_NAMES_OF_KEYS = (b".pem", b".der", b".crt", b".cer", b".p8", b".p12", b".pfx")
+
+
+@dataclass(frozen=True)
+class PairText:
+    """What has to be a key pair or a certificate: text or DER, or what a file holds.
+
+    It is of a type of its own, which nothing takes for a secret.
+    """
+
+    content: bytes = field(repr=False)
+    path: str | None = None
+
+    def __str__(self) -> str:
+        return "(PEM)" if self.path is None else self.path
+
+
+# Readers, as those of `config`: an error completes "<KEY> ...".
+
+
+def read_secret(raw: Any) -> bytes:
+    """Take a shared secret; refuse what is no secret: a key in any encoding, the path of a file."""
+    secret = _octets(raw)
+    if names_file(secret):
+        raise ValueError(
+            "is the path of a file or a URL, which everybody can guess: give the secret itself. A "
+            "key pair in a file belongs into JWT_PRIVATE_KEY or JWT_PUBLIC_KEY"
+        )
+    try:
+        Key.secret("HS256", secret, allow_weak=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{str(error).removeprefix('secret ')}: make one with `flask auth generate-key`"
+        ) from None
+    return secret
+
+
+def read_fallbacks(raw: Any) -> tuple[bytes | PairText, ...]:
+    """Take secrets, and key pairs as PEM text or by path, in a comma list or a list."""
+    if isinstance(raw, bytes | os.PathLike):
+        raw = [raw]
+    elif isinstance(raw, str):
+        raw = _split(raw)
+    elif not isinstance(raw, list | tuple | set | frozenset):
+        raise TypeError(f"must be a comma list or a list, not {type(raw).__name__}")
+    return tuple(
+        _fallback(item) for item in raw if not (isinstance(item, str | bytes) and not item)
+    )
+
+
+def _split(raw: str) -> list[str]:
+    """Split a comma list. Where text around PEM has commas too, its parts are no secrets."""
+    items = [item.strip() for item in raw.split(",")]
+    items = [item for item in items if item]
+    if len(items) > 1 and _PEM_BEGINS.decode() in raw:
+        for item in items:
+            whole = item.startswith(_PEM_BEGINS.decode()) and item.endswith("-----")
+            if not whole and ("-----" in item or re.search(r"\s", item)):
+                raise ValueError(
+                    "is a comma list in which text stands around a key: leave nothing but the "
+                    "lines from BEGIN to END, or set a list in app.config"
+                )
+    return items
+
+
+def _fallback(raw: Any) -> bytes | PairText:
+    if isinstance(raw, os.PathLike):
+        return read_pair(raw)
+    text = _octets(raw)
+    return read_pair(text) if _PEM_BEGINS in text or names_file(text) else read_secret(text)
+
+
+def read_pair(raw: Any) -> PairText:
+    """Take a key pair or certificate: PEM text, DER, their base64, or the path of a file."""
+    if isinstance(raw, os.PathLike):
+        path = os.fspath(raw)
+        return _read_file(path if isinstance(path, bytes) else os.fsencode(path))
+    content = _octets(raw)
+    if _PEM_BEGINS not in content:
+        for path in _paths(content):
+            if _exists(path):
+                return _read_file(path)
+    return PairText(content)
+
+
+def read_passphrase(raw: Any) -> bytes:
+    """Take the passphrase of an encrypted private key as it is, with its white space."""
+    passphrase = _octets(raw)
+    if len(passphrase) > _PASSPHRASE_BYTES:
+        raise ValueError(f"must have at most {_PASSPHRASE_BYTES} bytes")
+    return passphrase
+
+
+def read_jwks(raw: Any) -> Mapping[str, Any] | str:
+    """Take a JWK Set (RFC 7517, section 5): a dict, JSON text, or the path of a JSON file."""
+    if isinstance(raw, Mapping):
+        return dict(raw)
+    if isinstance(raw, os.PathLike):
+        raw = os.fsdecode(raw)
+    if not isinstance(raw, str):
+        raise TypeError(f"must be a dict, JSON text or a path, not {type(raw).__name__}")
+    return raw.strip()
+
+
+def read_jwks_text(source: str) -> bytes:
+    """Return the JSON text of a JWK Set, which `source` is or is the path of.
+
+    :raises OSError: when the file cannot be read.
+    """
+    if source.startswith("{"):
+        return source.encode("utf-8", "surrogatepass")
+    return _read(os.fsencode(source), _JWKS_BYTES)
+
+
+def names_file(text: bytes) -> bool:
+    """Whether text says where something is: the path of a file, also of one that is gone, or a URL.
+
+    A path may be in quotes, begin with ~ or be a URL. Of one that is gone, the directory is there.
+    """
+    return any(
+        path.lower().endswith(_NAMES_OF_KEYS)
+        or _URL.match(path) is not None
+        or _exists(path)
+        or _stands_in_directory(path)
+        for path in _paths(text)
+    )
+
+
+def _octets(raw: Any) -> bytes:
+    if isinstance(raw, str):
+        return raw.encode("utf-8", "surrogatepass")
+    if isinstance(raw, bytes):
+        return raw
+    raise TypeError(f"must be str or bytes, not {type(raw).__name__}")
+
+
+def _paths(text: bytes) -> tuple[bytes, ...]:
+    """Return text as a path: as it is, and without what people write around one."""
+    bare = text.strip().strip(b"\"'").strip()
+    if bare.lower().startswith(b"file:"):
+        bare = b"/" + bare[len(b"file:") :].removeprefix(b"//localhost").lstrip(b"/")
+    return text, os.path.expanduser(bare)  # noqa: PTH111 - Path takes no bytes
+
+
+def _exists(path: bytes) -> bool:
+    """Whether there is such a file, or may be: in a directory that is closed to us."""
+    try:
+        return not stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - Path takes no bytes
+    except ValueError:  # a NUL
+        return False
+    except OSError as error:
+        return error.errno == errno.EACCES
+
+
+def _stands_in_directory(path: bytes) -> bool:
+    """Whether the directory of a path is there; those of any base64 are not, but for the root."""
+    directory = os.path.dirname(path)  # noqa: PTH120 - Path takes no bytes
+    try:
+        return directory.strip(b"/") != b"" and os.path.isdir(directory)  # noqa: PTH112
+    except ValueError:
+        return False
+
+
+def _read_file(path: bytes) -> PairText:
+    name = os.fsdecode(path)
+    try:
+        return PairText(_read(path, _FILE_BYTES), name)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"leads to {name!r}, which cannot be read: {reason}") from None
+
+
+def _read(path: bytes, most: int) -> bytes:
+    """Read a regular file; no pipe, which might never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read(most)

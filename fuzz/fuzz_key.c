@@ -1,0 +1,76 @@
+/* Any octets as a key pair and as a secret. What makes a key pair makes no
+ * HMAC key, in either way, and what the reader takes is never a secret. The
+ * first octet says whether there is a passphrase. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include "key.h"
+#include "key_search.h"
+#include "pair_reader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const fta_text none = {NULL, 0};
+
+static void
+require(bool condition)
+{
+    if (!condition) {
+        abort();
+    }
+}
+
+static const fta_algorithm *
+algorithm(const char *name)
+{
+    return fta_algorithm_find((fta_text){name, strlen(name)});
+}
+
+static void
+check_key(const char *name, fta_text encoded, fta_text passphrase)
+{
+    fta_key *key = NULL;
+    fta_status status =
+        fta_key_from_encoded(algorithm(name), none, encoded, passphrase, &key);
+    require(status != FTA_CRYPTO && status != FTA_NO_MEMORY);
+    require((status == FTA_OK) == (key != NULL));
+    require(key == NULL || fta_key_pair(key) != NULL);
+    require(ERR_peek_error() == 0);
+    fta_key_free(key);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) {
+        return 0;
+    }
+    fta_text passphrase = data[0] % 2 == 0 ? none : (fta_text){"open", 4};
+    fta_text encoded = {(const char *)data + 1, size - 1};
+    EVP_PKEY *pair = NULL;
+    fta_status status = fta_pair_read(encoded, passphrase, &pair);
+    require(status != FTA_CRYPTO && status != FTA_NO_MEMORY);
+    require((status == FTA_OK) == (pair != NULL));
+    require(ERR_peek_error() == 0);
+    EVP_PKEY_free(pair);
+    if (status == FTA_OK) {
+        static const char *const names[] = {"RS256", "PS256", "ES256",
+                                            "ES384", "ES512", "EdDSA"};
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            check_key(names[i], encoded, passphrase);
+        }
+    }
+    fta_key *secret = NULL;
+    require(fta_key_from_encoded(algorithm("HS256"), none, encoded, passphrase,
+                                 &secret) == FTA_ALGORITHM_HMAC);
+    fta_status as_secret = fta_key_from_secret(
+        algorithm("HS256"), none, data + 1, size - 1, true, &secret);
+    require(as_secret != FTA_CRYPTO && as_secret != FTA_NO_MEMORY);
+    require(status != FTA_OK || as_secret != FTA_OK);
+    require(ERR_peek_error() == 0);
+    fta_key_free(as_secret == FTA_OK ? secret : NULL);
+    return 0;
+}
