@@ -310,10 +310,13 @@ def test_a_transaction_pooler(database: Database) -> None:
 
 
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked before each time that a transaction was told who is asking."""
     sent: list[str] = []
-    original = row_level_security.run
+    original = row_level_security.Settings.note_told
     monkeypatch.setattr(
-        row_level_security, "run", lambda c, sql: (sent.append(sql), original(c, sql))
+        row_level_security.Settings,
+        "note_told",
+        lambda settings, sql: (sent.append(sql), original(settings, sql)),
     )
     return sent
 

@@ -20,9 +20,8 @@ from typing import Any, TypeVar
 
 from flask import has_request_context
 from sqlalchemy import Connection, Engine, Executable, event, inspect
-from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import (
     Mapper,
     ORMExecuteState,
@@ -46,7 +45,7 @@ from .criteria import (
 )
 from .errors import TenantContextMissing, UnscopedStatement
 from .models import TenantScoped, catalogue
-from .row_level_security import TransactionSettings
+from .row_level_security import Settings, secure, settings_of
 from .rows import (
     bounded_change,
     bounded_insert,
@@ -69,9 +68,7 @@ class Guard:
 
     __slots__ = ("outer", "session", "settings")
 
-    def __init__(
-        self, session: Session, settings: TransactionSettings | None, outer: Guard | None
-    ) -> None:
+    def __init__(self, session: Session, settings: Settings | None, outer: Guard | None) -> None:
         self.session = weakref.ref(session)
         self.settings = settings
         # Of another session that works on the same connection, and goes on when this one ends.
@@ -179,18 +176,17 @@ def async_session_class_of(target: Any) -> type[Session] | None:
 
 def install(session_class: type[Session], row_level_security: bool) -> None:
     """Put the listeners onto a Session class, once."""
-    for known, secure in isolated.items():
+    for known, backed in isolated.items():
         if issubclass(session_class, known):
-            if secure != row_level_security:
+            if backed != row_level_security:
                 raise ValueError("these sessions are isolated already, with another setting")
             return
     if not isolated:
         event.listen(Engine, "before_execute", before_execute, retval=True)
         event.listen(Engine, "before_cursor_execute", before_cursor_execute)
-        event.listen(Engine, "after_cursor_execute", after_cursor_execute)
-        event.listen(Engine, "rollback_savepoint", rollback_savepoint)
-        event.listen(Engine, "handle_error", handle_error)
     isolated[session_class] = row_level_security
+    if row_level_security:
+        secure(session_class)
 
     def begun(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
         after_begin(session, connection, row_level_security)
@@ -346,13 +342,12 @@ def before_flush(session: Session, *_: object) -> None:
 
 
 def after_begin(session: Session, connection: Connection, row_level_security: bool) -> None:
-    """Watch the connection from here on, and tell PostgreSQL who is asking."""
+    """Watch the connection from here on."""
     known = guards.get(connection)
     settings = None
     if row_level_security and connection.dialect.name == "postgresql":
         secured.add(connection.engine)
-        settings = (known and known.settings) or TransactionSettings()
-        settings.apply(connection, current_scope())
+        settings = settings_of(connection)
     if known is None or known.session() is not session:
         guards[connection] = Guard(session, settings, known)
         held.setdefault(session, []).append(connection)
@@ -433,11 +428,9 @@ def before_cursor_execute(
     scope = current_scope()
     if (context is not None and context.isddl) or TRANSACTION_CONTROL.match(sql):
         return
-    if guard is not None and guard.settings is not None:
-        guard.settings.before_statement(connection, scope)
-    elif scope is UNSCOPED:
+    if scope is UNSCOPED or (guard is not None and guard.settings is not None):
         return
-    elif guard is not None:
+    if guard is not None:
         check_compiled(guard, context.compiled if context else None, sql, scope)
     elif (
         (scope is not None or has_request_context())
@@ -464,32 +457,3 @@ def check_compiled(guard: Guard, compiled: Any, sql: str, scope: Scope) -> None:
         compiled.__dict__[VERDICT_KEY] = verdict
     if verdict[1] is not None and not guard.flushing():
         raise UnscopedStatement(*verdict[1].args)
-
-
-def after_cursor_execute(
-    connection: Connection,
-    cursor: DBAPICursor,
-    sql: str,
-    parameters: Any,
-    context: ExecutionContext | None,
-    executemany: bool,
-) -> None:
-    """End the transaction that a statement under AUTOCOMMIT was given."""
-    guard = guards.get(connection)
-    if guard is not None and guard.settings is not None:
-        guard.settings.after_statement(connection)
-
-
-def rollback_savepoint(connection: Connection, name: str, context: None) -> None:
-    """Forget what was told: going back to a savepoint takes back what was told since."""
-    guard = guards.get(connection)
-    if guard is not None and guard.settings is not None:
-        guard.settings.forget()
-
-
-def handle_error(context: ExceptionContext) -> None:
-    """End the transaction of a statement under AUTOCOMMIT that failed."""
-    connection = context.connection
-    guard = None if connection is None else guards.get(connection)
-    if connection is not None and guard is not None and guard.settings is not None:
-        guard.settings.after_error(connection)

@@ -37,8 +37,9 @@ def current_scope() -> Identity | Unscoped | None:
     """Whose rows the next statement may touch; None: nobody's."""
     identity = current_identity()
     entered = _unscoped_from.get()
-    # The innermost wins: acting_as() inside unscoped() changes the identity, and bounds again.
-    return UNSCOPED if entered is not None and entered[0] == identity else identity
+    # The innermost wins: acting_as() inside unscoped() lends an Identity of its own, which may be
+    # equal to the one before, and bounds again.
+    return UNSCOPED if entered is not None and entered[0] is identity else identity
 
 
 @contextmanager
