@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -705,7 +706,7 @@ ALONE = {"superuser", "a view in its place", "no table", "a column of another ty
 BESIDES = [
     statements
     for statements in HARMLESS.values()
-    if not any("leak()" in sql or "POLICY flask_tenant_auth" in sql for sql in statements)
+    if not re.search(r"leak\(|POLICY flask|old_account", " ".join(statements))
 ]
 
 
@@ -751,5 +752,5 @@ def test_many_random_combinations_are_found(database: Database) -> None:
     seed = int(os.environ.get("SEED", random.randrange(10**6)))
     print(f"SEED={seed}")  # noqa: T201 - shown when it fails
     choose = random.Random(seed)
-    for _ in range(600):
+    for _ in range(300):
         combine(database, choose)

@@ -192,6 +192,7 @@ def role_problems(schema: Schema) -> Iterator[str]:
         if role.rolsuper or role.rolbypassrls:
             what = "superuser" if role.rolsuper else "a role with BYPASSRLS"
             yield f"the role {verb} {what} ({role.rolname}), for whom no policy counts"
+        if role.rolsuper:
             continue
         if role.rolcreaterole:
             yield (
