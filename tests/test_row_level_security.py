@@ -323,6 +323,25 @@ def test_a_server_side_cursor_is_read_by_who_opened_it(session: Session) -> None
         assert len(cursor.fetchall()) == 10
 
 
+def test_a_server_side_cursor_is_not_read_under_its_name_by_somebody_else(
+    session: Session,
+) -> None:
+    with unscoped("everybody's rows"):
+        theirs = driver(session).cursor("theirs")
+        theirs.execute(IDS)
+        driver(session).execute("SAVEPOINT before")
+    with ANN_RED.acting(), driver(session).cursor("theirs") as mine:
+        with pytest.raises(psycopg.Error, match="already exists"):
+            mine.execute(IDS)
+        driver(session).execute("ROLLBACK TO SAVEPOINT before")
+        with pytest.raises(UnscopedStatement, match="opened for another identity"):
+            mine.fetchall()
+        mine._close()  # without CLOSE, which would close the other
+    with unscoped("everybody's rows"):
+        assert len(theirs.fetchall()) == 12
+        theirs.close()
+
+
 def test_sql_that_names_the_cursor_of_somebody_else_is_refused(session: Session) -> None:
     with unscoped("everybody's rows"):
         cursor = driver(session).cursor("theirs")
@@ -418,6 +437,36 @@ def test_a_connection_whose_transaction_could_not_be_ended_is_not_used_again(
         assert connection.scalars(text(IDS)).all() == []
     assert found[0] is found[1]  # positive control: the pool has one connection
     assert found[1] is not found[2]
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET flask_tenant_auth.role = 'unscoped'",
+        "SELECT set_config('FLASK_TENANT_AUTH.role', 'unscoped', false)",
+    ],
+)
+def test_settings_that_outlive_the_transaction_do_not_reach_the_pool(
+    database: Database, sender: str, sql: str
+) -> None:
+    engine = database.engine("app")
+    with SecuredSession(engine) as session:
+        with ANN_RED.acting():
+            SENDERS[sender](session, sql)
+            session.commit()
+            assert session.scalars(text(IDS)).all() == VISIBLE[ANN_RED]
+        assert session.scalars(text(IDS)).all() == []
+    with engine.connect() as connection:
+        assert connection.scalars(text(IDS)).all() == []
+
+
+def test_an_identity_that_could_end_a_literal_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hostile:
+        tenant_id, user_id, role = "1", "2", "admin'), set_config('a.b', 'c"
+
+    with pytest.raises(ValueError, match="role cannot be told to PostgreSQL"):
+        row_level_security.settings_sql(Hostile())
 
 
 # --- AUTOCOMMIT ---------------------------------------------------------------------
@@ -543,6 +592,85 @@ def test_asyncio_savepoints_errors_and_streams(database: Database, name: str) ->
             with ADMIN_RED.acting():
                 stream = await session.stream_scalars(text(IDS), execution_options={"yield_per": 2})
                 assert sorted(await stream.all()) == VISIBLE[ADMIN_RED]
+        await engine.dispose()
+
+    asyncio.run(work())
+
+
+async def asyncpg_copy(connection) -> list[int]:
+    blocks: list[bytes] = []
+
+    async def keep(block: bytes) -> None:
+        blocks.append(block)
+
+    await connection.copy_from_query(IDS, output=keep)
+    return [int(line) for line in b"".join(blocks).split()]
+
+
+async def asyncpg_cursor(connection) -> list[int]:
+    async with connection.transaction():
+        return [row[0] async for row in connection.cursor(IDS, prefetch=2)]
+
+
+async def asyncpg_prepared(connection) -> list[int]:
+    with unscoped("a statement that is prepared for somebody else"):
+        statement = await connection.prepare(IDS)
+        assert len(await statement.fetch()) == 12
+    return [row[0] for row in await statement.fetch()]
+
+
+async def asyncpg_many(connection) -> list[int]:
+    rows = await connection.fetchmany(f"{IDS_WHERE} id % 3 = $1", [(0,), (1,), (2,)])
+    return [row[0] for row in rows]
+
+
+async def asyncpg_fetch(connection) -> list[int]:
+    return [row[0] for row in await connection.fetch(IDS)]
+
+
+async def asyncpg_savepoint(connection) -> list[int]:
+    with unscoped("a savepoint of somebody else"):
+        await connection.execute("SAVEPOINT before")
+        assert len(await connection.fetch(IDS)) == 12
+    await connection.execute("ROLLBACK TO SAVEPOINT before")
+    return await asyncpg_fetch(connection)
+
+
+ASYNCPG_WAYS = [
+    asyncpg_fetch,
+    asyncpg_copy,
+    asyncpg_cursor,
+    asyncpg_prepared,
+    asyncpg_many,
+    asyncpg_savepoint,
+]
+
+
+@pytest.mark.parametrize("way", ASYNCPG_WAYS, ids=lambda way: way.__name__)
+def test_asyncpg_runs_for_whom_is_in_force(database: Database, way: Callable[..., object]) -> None:
+    async def work() -> None:
+        engine = async_engine(database, "asyncpg")
+        async with SecuredAsyncSession(engine) as session:
+            with ADMIN_RED.acting():
+                await session.execute(text("SELECT 1"))
+                raw = await (await session.connection()).get_raw_connection()
+                connection = raw.driver_connection
+                assert sorted(await way(connection)) == VISIBLE[ADMIN_RED]
+                with ANN_BLUE.acting():
+                    assert sorted(await way(connection)) == VISIBLE[ANN_BLUE]
+                with unscoped("everybody's rows"):
+                    assert sorted(await way(connection)) == EVERY_ID
+                assert sorted(await way(connection)) == VISIBLE[ADMIN_RED]
+            assert await way(connection) == []
+            # One text of several commands, which goes back to a savepoint and copies what it sees.
+            with unscoped("everybody's rows"):
+                await connection.execute("CREATE TEMPORARY TABLE seen (id int) ON COMMIT DROP")
+                await connection.execute("SAVEPOINT before")
+                await connection.fetch(IDS)
+            with ANN_RED.acting():
+                await connection.execute(f"ROLLBACK TO before; INSERT INTO seen {IDS}")
+                assert await connection.fetch("SELECT id FROM seen") == []
+        assert type(connection._protocol).__name__ != "WatchedProtocol"
         await engine.dispose()
 
     asyncio.run(work())

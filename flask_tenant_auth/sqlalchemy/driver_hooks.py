@@ -93,8 +93,13 @@ class StatementHook(Hook):
             self.settings.note_told(sql)
 
     def after_statement(self, connection: Connection) -> None:
-        """Make the connection forget; it fails where the transaction has, which forgets too."""
-        self.run(connection, self.settings.nobody_sql())
+        """Make the connection forget; where the transaction has failed, it forgets by itself."""
+        try:
+            self.run(connection, self.settings.nobody_sql())
+        except Exception as error:
+            if FAILED_TRANSACTION not in f"{getattr(error, 'pgcode', '')} {error}":
+                connection.invalidate()
+                raise
         self.settings.note_nobody()
 
 
@@ -201,10 +206,10 @@ def watched_server_cursor(base: Any) -> Any:
     """Return a class of psycopg's server-side cursors that are read by who opened them."""
 
     def _declare_gen(self: Any, *args: Any, **options: Any) -> Generator[Any, Any, None]:
-        hook = getattr(self._conn, "_flask_tenant_auth", None)
-        if hook is not None:
-            hook.settings.note_portal(self.name)
         yield from super(watched, self)._declare_gen(*args, **options)
+        hook = getattr(self._conn, "_flask_tenant_auth", None)
+        if hook is not None:  # not before: the name may be that of another cursor
+            hook.settings.note_portal(self.name)
 
     def _fetch_gen(self: Any, *args: Any) -> Generator[Any, Any, Any]:
         hook = getattr(self._conn, "_flask_tenant_auth", None)
@@ -304,8 +309,9 @@ class WatchedProtocol:
     async def bind(self, state: Any, args: Any, portal_name: str, *more: Any) -> Any:
         """Open a cursor."""
         await self._before(state)
+        result = await self._inner.bind(state, args, portal_name, *more)
         self._settings.note_portal(portal_name)
-        return await self._inner.bind(state, args, portal_name, *more)
+        return result
 
     async def execute(self, state: Any, portal_name: str, *more: Any) -> Any:
         """Fetch from a cursor."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Pool, event
@@ -35,23 +35,28 @@ Scope = Identity | Unscoped | None
 
 PREFIX = "flask_tenant_auth"
 INFO_KEY = "flask_tenant_auth_settings"
+PLAIN = re.compile(r"[\w.:-]*")
 KEEPS_KEY = "flask_tenant_auth_keeps_settings"
 
 
 def values_of(scope: Scope) -> dict[str, str]:
     """Return the settings that say who is asking."""
-    return {
+    values = {
         "tenant_id": getattr(scope, "tenant_id", ""),
         "user_id": getattr(scope, "user_id", ""),
         "role": "" if scope is None else scope.role,
     }
+    for name, value in values.items():
+        if PLAIN.fullmatch(value) is None:
+            raise ValueError(f"{name} cannot be told to PostgreSQL: {value!r}")
+    return values
 
 
 def calls_of(scope: Scope) -> str:
     """Return the calls that set them, for this transaction.
 
     The values are written into them, so that no driver needs parameters: an Identity holds
-    canonical UUIDs and a known role, nothing that could end a literal.
+    canonical UUIDs and a known role, nothing that could end a literal (values_of checks it).
     """
     return ", ".join(
         f"set_config('{PREFIX}.{name}', '{value}', true)"
@@ -169,6 +174,8 @@ class Settings:
         self.runs_before = 0
         # The server's cursors that the driver opened, and for whom.
         self.portals: dict[str, Scope] = {}
+        # Whether SQL of the application may have changed the settings beyond the transaction.
+        self.touched = False
         # Whether we began a transaction for the one statement that runs.
         self.opened = False
         self.is_speaking = False
@@ -191,6 +198,7 @@ class Settings:
     def order(self, sql: str | None, silent: bool = False) -> str | None:
         """Return what to tell before this SQL; None where the transaction knows."""
         self.check_portals(sql)
+        self.touched = self.touched or sql is None or PREFIX in sql.lower()
         scope, target = self.wanted(), self.target(sql)
         foreign_cursors = self.last != scope and self.runs != self.known_runs
         if self.told == target and not foreign_cursors:
@@ -265,13 +273,13 @@ class Settings:
             self.hook.attach()
 
     def detach(self) -> bool:
-        """Leave the driver as it was; return whether its connection is."""
+        """Leave the driver as it was; return whether its connection can be used again."""
         if self.attached:
             self.attached = False
             self.sessions.clear()
             self.portals.clear()
             self.hook.detach()
-        return not self.opened
+        return not self.opened and not self.touched
 
     def before_statement(
         self, connection: Connection, sql: str, context: DefaultExecutionContext | None
@@ -318,8 +326,7 @@ class Settings:
         if self.opened:
             self.give_up(connection)
         elif isinstance(self.hook, StatementHook):
-            with suppress(Exception):  # the transaction has failed, and forgets by itself
-                self.hook.after_statement(connection)
+            self.hook.after_statement(connection)
 
     def give_up(self, connection: Connection) -> None:
         """End the transaction that was begun for one statement, or the connection."""
