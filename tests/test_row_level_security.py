@@ -377,6 +377,22 @@ def test_cursors_that_sql_declared_are_closed_when_the_identity_changes(
         assert session.scalars(text(IDS)).all() == VISIBLE[ANN_RED]
 
 
+def test_what_was_interrupted_while_it_was_told_is_told_again(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ANN_RED.acting():
+        assert session.scalars(text(IDS)).all() == VISIBLE[ANN_RED]
+        with ADMIN_RED.acting(), monkeypatch.context() as patched:
+
+            def interrupted(_: object) -> None:
+                raise KeyboardInterrupt
+
+            patched.setattr(row_level_security.Settings, "note_told", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                driver(session).execute(IDS)
+        assert session.scalars(text(IDS)).all() == VISIBLE[ANN_RED]
+
+
 # --- After the session -------------------------------------------------------------
 
 
@@ -746,18 +762,20 @@ def test_a_driver_without_a_hook_is_told_for_each_statement_alone(
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    sent: list[str] = []
+def told(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    sent: list[object] = []
     original = row_level_security.Settings.note_told
     monkeypatch.setattr(
         row_level_security.Settings,
         "note_told",
-        lambda settings, sql: (sent.append(sql), original(settings, sql)),
+        lambda settings: (sent.append(settings), original(settings)),
     )
     return sent
 
 
-def test_a_raw_statement_costs_the_next_one_a_round_trip(session: Session, told: list[str]) -> None:
+def test_a_raw_statement_costs_the_next_one_a_round_trip(
+    session: Session, told: list[object]
+) -> None:
     with ANN_RED.acting():
         for _ in range(4):
             session.scalars(select(Account).where(func.lower(Account.email) != "x")).all()

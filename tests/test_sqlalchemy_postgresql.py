@@ -309,14 +309,14 @@ def test_a_transaction_pooler(database: Database) -> None:
         assert ids(session.scalars(text("SELECT id FROM account"))) == [101, 102, 103]
 
 
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was asked before each time that a transaction was told who is asking."""
-    sent: list[str] = []
+def told(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """One entry for each time that a transaction was told who is asking."""
+    sent: list[object] = []
     original = row_level_security.Settings.note_told
     monkeypatch.setattr(
         row_level_security.Settings,
         "note_told",
-        lambda settings, sql: (sent.append(sql), original(settings, sql)),
+        lambda settings: (sent.append(settings), original(settings)),
     )
     return sent
 
@@ -523,7 +523,7 @@ def test_alembic_operations(checked: Database) -> None:
 
     class Operations:
         def __init__(self) -> None:
-            self.sent: list[str] = []
+            self.sent: list[object] = []
 
         def execute(self, sql: str) -> None:
             self.sent.append(sql)

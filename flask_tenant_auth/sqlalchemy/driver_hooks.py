@@ -90,7 +90,7 @@ class StatementHook(Hook):
         """Tell who is asking."""
         if (order := self.settings.order(sql)) is not None:
             self.run(connection, order)
-            self.settings.note_told(sql)
+            self.settings.note_told()
 
     def after_statement(self, connection: Connection) -> None:
         """Make the connection forget; where the transaction has failed, it forgets by itself."""
@@ -182,7 +182,7 @@ class PsycopgHook(Hook):
         silent = self.driver._pipeline is not None
         if (order := self.settings.order(text, silent)) is not None:
             yield from self.send(order.encode())
-            self.settings.note_told(text)
+            self.settings.note_told()
 
 
 @lru_cache(maxsize=64)
@@ -288,7 +288,7 @@ class WatchedProtocol:
                     raise
                 settings.forget()
             else:
-                settings.note_told(text)
+                settings.note_told()
         settings.note_run()
 
     async def query(self, query: str, *args: Any, **options: Any) -> Any:

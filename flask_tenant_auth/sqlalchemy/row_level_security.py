@@ -164,6 +164,8 @@ class Settings:
     def __init__(self, connection: Connection) -> None:
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self.told: Scope | Unknown = UNKNOWN
+        # What was ordered last: for whom, and for whom the settings are.
+        self.ordered: tuple[Scope, Scope] = (None, None)
         # For whom it was last told: cursors that are open may be theirs.
         self.last: Scope | Unknown = UNKNOWN
         # What it knew when the last statement ran.
@@ -203,15 +205,17 @@ class Settings:
         foreign_cursors = self.last != scope and self.runs != self.known_runs
         if self.told == target and not foreign_cursors:
             return None
+        # Until it is known that the order has arrived; it may be interrupted.
+        self.told = UNKNOWN
+        self.ordered = (scope, target)
         if foreign_cursors:
             kept = [name for name in self.portals if name.isidentifier()]
             return silent_sql(target, True, kept)
         return silent_sql(target) if silent else settings_sql(target)
 
-    def note_told(self, sql: str | None) -> None:
-        """Note that the transaction was told."""
-        scope = self.wanted()
-        self.told = self.target(sql)
+    def note_told(self) -> None:
+        """Note that the order has arrived."""
+        scope, self.told = self.ordered
         if self.last != scope:
             self.last = scope
             self.runs = self.known_runs = self.runs_before = 0
@@ -300,7 +304,7 @@ class Settings:
                 self.forget()
                 self.opened = True
                 self.hook.run(connection, f"BEGIN; {self.order(sql)}")
-                self.note_told(sql)
+                self.note_told()
         elif not CONTROL.fullmatch(sql):
             self.hook.before_statement(connection, sql)
 
