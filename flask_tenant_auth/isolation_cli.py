@@ -5,6 +5,7 @@ SQLAlchemy is imported by the commands that need it, not by every `flask` comman
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 
 def isolation_lines(app: Flask) -> Iterator[str]:
@@ -62,17 +63,39 @@ def rls_sql(alembic: bool, without_unscoped: bool) -> None:
 @with_appcontext
 def rls_check(url: str | None) -> None:
     """Connect as the app does, and exit 1 unless row-level security bounds it."""
-    from .sqlalchemy import policies
-
     engine = engine_of(url)
-    with engine.connect() as connection:
-        found = list(policies.problems(connection))
-        user = engine.url.username
+    found = problems_of(engine)
     for problem in found:
         click.secho(f"Problem: {problem}", fg="red", err=True)
     if found:
         raise click.exceptions.Exit(1)
-    click.secho(f"Row-level security bounds the role {user}.", fg="green")
+    click.secho(f"Row-level security bounds the role {engine.url.username}.", fg="green")
+
+
+def problems_of(engine: Engine) -> list[str]:
+    """Ask the database, with asyncio where its driver needs that."""
+    from .sqlalchemy import policies
+
+    def ask(connection: Connection) -> list[str]:
+        return list(policies.problems(connection))
+
+    if not engine.dialect.is_async:
+        with engine.connect() as connection:
+            found = ask(connection)
+        engine.dispose()
+        return found
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    async def ask_with_asyncio() -> list[str]:
+        asynchronous = AsyncEngine(engine)
+        try:
+            async with asynchronous.connect() as connection:
+                return await connection.run_sync(ask)
+        finally:
+            await asynchronous.dispose()
+
+    return asyncio.run(ask_with_asyncio())
 
 
 def engine_of(url: str | None) -> Engine:

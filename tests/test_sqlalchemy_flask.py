@@ -212,6 +212,16 @@ def check_isolated(session: Session) -> None:
         session.scalars(select(Memo))
 
 
+def test_a_request_inside_unscoped_is_bounded(app: Flask) -> None:
+    with unscoped("around the request"):
+        client = AuthClient(app).as_user(RED, BOB)
+        assert len(client.get("/posts").get_json()["titles"]) == 1
+        with app.test_request_context(), pytest.raises(TenantContextMissing):
+            db.session.scalars(select(Post)).all()
+        with app.app_context():  # positive control: the same block of code
+            assert len(db.session.scalars(select(Post)).all()) == 3
+
+
 class TestFactories:
     def test_sessionmaker(self, engine: Engine) -> None:
         factory = sessionmaker(engine)

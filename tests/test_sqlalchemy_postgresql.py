@@ -314,11 +314,14 @@ def test_a_transaction_pooler(database: Database) -> None:
         assert ids(session.scalars(text("SELECT id FROM account"))) == [101, 102, 103]
 
 
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    sent: list[str] = []
-    original = row_level_security.run
+def told(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """One entry for each time that a transaction was told who is asking."""
+    sent: list[object] = []
+    original = row_level_security.Settings.note_told
     monkeypatch.setattr(
-        row_level_security, "run", lambda c, sql: (sent.append(sql), original(c, sql))
+        row_level_security.Settings,
+        "note_told",
+        lambda settings: (sent.append(settings), original(settings)),
     )
     return sent
 
@@ -513,85 +516,6 @@ def test_check(checked: Database) -> None:
     assert found_by_check(app) == ""
 
 
-DEFECTS = {
-    "NO FORCE": (
-        "ALTER TABLE account NO FORCE ROW LEVEL SECURITY",
-        "account: row-level security is not forced upon its owner",
-    ),
-    "disabled": (
-        "ALTER TABLE invoice DISABLE ROW LEVEL SECURITY",
-        "invoice: row-level security is not enabled",
-    ),
-    "no policy": (
-        "DROP POLICY flask_tenant_auth ON message_label",
-        "message_label: the policy flask_tenant_auth is missing",
-    ),
-    "a policy for SELECT alone": (
-        "DROP POLICY flask_tenant_auth ON account;"
-        "CREATE POLICY flask_tenant_auth ON account FOR SELECT USING (true)",
-        "account: the policy flask_tenant_auth is not FOR ALL",
-    ),
-    "a policy that compares nothing": (
-        "ALTER POLICY flask_tenant_auth ON account USING (true)",
-        "account: USING of the policy flask_tenant_auth does not compare the owners",
-    ),
-    "a policy that checks nothing": (
-        "ALTER POLICY flask_tenant_auth ON account WITH CHECK (true)",
-        "account: WITH CHECK of the policy flask_tenant_auth does not compare the owners",
-    ),
-    "a policy that forgets the user": (
-        "ALTER POLICY flask_tenant_auth ON account USING "
-        "(tenant_id = NULLIF(current_setting('flask_tenant_auth.tenant_id', true), '')::uuid)",
-        "account: USING of the policy flask_tenant_auth does not compare the owners",
-    ),
-    "another policy": (
-        "CREATE POLICY for_all ON account USING (true)",
-        "account: the permissive policy for_all lets rows pass beside flask_tenant_auth",
-    ),
-    "owner": (
-        "GRANT checked_owner TO checked_app",
-        "account: the role owns it (checked_owner), and could switch its policies off",
-    ),
-    "superuser": (
-        "ALTER ROLE checked_app SUPERUSER",
-        "the role is superuser (checked_app), for whom no policy counts",
-    ),
-    "BYPASSRLS": (
-        "ALTER ROLE checked_app BYPASSRLS",
-        "the role is a role with BYPASSRLS (checked_app), for whom no policy counts",
-    ),
-    "may become superuser": (
-        "GRANT postgres TO checked_app",
-        "the role can become superuser (postgres), for whom no policy counts",
-    ),
-    "a view of the superuser's": (
-        "CREATE VIEW everybody AS SELECT * FROM account",
-        "account: the view of postgres everybody shows its rows to everybody who may read it",
-    ),
-    "a materialized view": (
-        "CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM account",
-        "account: the materialized view counted shows its rows",
-    ),
-    "no table": ("ALTER TABLE note RENAME TO notes", "note: there is no such table"),
-}
-
-
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_check_finds(checked: Database, defect: str) -> None:
-    sql, problem = DEFECTS[defect]
-    checked.run(checked.owner, *policies.create_sql(metadata=Base.metadata))
-    app = checked.engine("app")
-    # The statement is rolled back when all is seen, so it and the check share a connection.
-    with checked.superuser.connect() as connection:
-        for statement in sql.split(";"):
-            connection.execute(text(statement))
-        connection.execute(text("SET ROLE checked_app"))
-        assert problem in "\n".join(policies.problems(connection, Base.metadata))
-        connection.rollback()
-    assert found_by_check(app) == ""
-    app.dispose()
-
-
 def test_check_of_another_database() -> None:
     engine = create_engine("sqlite://")
     assert found_by_check(engine) == "sqlite has no row-level security"
@@ -604,7 +528,7 @@ def test_alembic_operations(checked: Database) -> None:
 
     class Operations:
         def __init__(self) -> None:
-            self.sent: list[str] = []
+            self.sent: list[object] = []
 
         def execute(self, sql: str) -> None:
             self.sent.append(sql)

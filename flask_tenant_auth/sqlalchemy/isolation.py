@@ -19,9 +19,8 @@ from typing import Any, TypeVar
 
 from flask import has_request_context
 from sqlalchemy import Connection, Engine, event, inspect, select, tuple_
-from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 
 from .._core import Identity
@@ -33,7 +32,7 @@ from .errors import ForeignRow, UnscopedStatement
 from .models import TenantScoped
 from .objects import check_flush, is_visible, stamp_object
 from .reading import past_session
-from .row_level_security import TransactionSettings
+from .row_level_security import Settings, secure, settings_of
 from .scope import UNSCOPED, Unscoped, current_scope, reaches_tenant, require_identity
 from .text import is_transaction_control, refusal
 from .values import foreign, may_own
@@ -49,9 +48,7 @@ class Guard:
 
     __slots__ = ("outer", "session", "settings")
 
-    def __init__(
-        self, session: Session, settings: TransactionSettings | None, outer: Guard | None
-    ) -> None:
+    def __init__(self, session: Session, settings: Settings | None, outer: Guard | None) -> None:
         self.session = weakref.ref(session)
         self.settings = settings
         # Of another session that works on the same connection, and goes on when this one ends.
@@ -160,18 +157,17 @@ def async_session_class_of(target: Any) -> type[Session] | None:
 
 def install(session_class: type[Session], row_level_security: bool) -> None:
     """Put the listeners onto a Session class, once."""
-    for known, secure in isolated.items():
+    for known, backed in isolated.items():
         if issubclass(session_class, known):
-            if secure != row_level_security:
+            if backed != row_level_security:
                 raise ValueError("these sessions are isolated already, with another setting")
             return
     if not isolated:
         event.listen(Engine, "before_execute", before_execute)
         event.listen(Engine, "before_cursor_execute", before_cursor_execute)
-        event.listen(Engine, "after_cursor_execute", after_cursor_execute)
-        event.listen(Engine, "rollback_savepoint", rollback_savepoint)
-        event.listen(Engine, "handle_error", handle_error)
     isolated[session_class] = row_level_security
+    if row_level_security:
+        secure(session_class)
 
     def begun(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
         after_begin(session, connection, row_level_security)
@@ -262,13 +258,12 @@ def guard_of(connection: Connection) -> Guard | None:
 
 
 def after_begin(session: Session, connection: Connection, row_level_security: bool) -> None:
-    """Watch the connection from here on, and tell PostgreSQL who is asking."""
+    """Watch the connection from here on."""
     known = guard_of(connection)
     settings = None
     if row_level_security and connection.dialect.name == "postgresql":
         secured.add(connection.engine)
-        settings = (known and known.settings) or TransactionSettings()
-        settings.apply(connection, current_scope())
+        settings = settings_of(connection)
     if known is None or known.session() is not session:
         connection.__dict__[GUARD] = Guard(session, settings, known)
         held.setdefault(session, []).append(connection)
@@ -319,8 +314,6 @@ def before_cursor_execute(
     """Let through what is bounded: the last place before the database."""
     guard = guard_of(connection)
     scope = current_scope()
-    if guard is not None and guard.settings is not None and not is_transaction_control(sql):
-        guard.settings.before_statement(connection, scope)
     treatment = treatment_of(connection, guard, scope)
     if treatment is None:
         return
@@ -397,32 +390,3 @@ def refuse_named_tables(sql: str) -> None:
     named = sorted(words.intersection(catalogue.names()))
     if named:
         raise past_session(" and ".join(named))
-
-
-def after_cursor_execute(
-    connection: Connection,
-    cursor: DBAPICursor,
-    sql: str,
-    parameters: Any,
-    context: ExecutionContext | None,
-    executemany: bool,
-) -> None:
-    """End the transaction that a statement under AUTOCOMMIT was given."""
-    guard = guard_of(connection)
-    if guard is not None and guard.settings is not None:
-        guard.settings.after_statement(connection)
-
-
-def rollback_savepoint(connection: Connection, name: str, context: None) -> None:
-    """Forget what was told: going back to a savepoint takes back what was told since."""
-    guard = guard_of(connection)
-    if guard is not None and guard.settings is not None:
-        guard.settings.forget()
-
-
-def handle_error(context: ExceptionContext) -> None:
-    """End the transaction of a statement under AUTOCOMMIT that failed."""
-    connection = context.connection
-    guard = None if connection is None else guard_of(connection)
-    if connection is not None and guard is not None and guard.settings is not None:
-        guard.settings.after_error(connection)

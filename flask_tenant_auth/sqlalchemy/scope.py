@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
-from ..context import current_identity
+from ..context import current_identity, current_request, identity_in
 from .errors import TenantContextMissing
+
+if TYPE_CHECKING:
+    from flask import Request
 
 logger = logging.getLogger("flask_tenant_auth")
 
@@ -27,18 +30,22 @@ class Unscoped:
 
 UNSCOPED: Final = Unscoped()
 
-# The identity at the moment unscoped() was entered, in a tuple because that may be None.
-_unscoped_from: ContextVar[tuple[Identity | None] | None] = ContextVar(
+# The identity and the request, if any, at the moment unscoped() was entered.
+_unscoped_from: ContextVar[tuple[Identity | None, Request | None] | None] = ContextVar(
     "flask_tenant_auth_unscoped", default=None
 )
 
 
 def current_scope() -> Identity | Unscoped | None:
     """Whose rows the next statement may touch; None: nobody's."""
-    identity = current_identity()
+    request = current_request()
+    identity = identity_in(request)
     entered = _unscoped_from.get()
-    # The innermost wins: acting_as() inside unscoped() changes the identity, and bounds again.
-    return UNSCOPED if entered is not None and entered[0] == identity else identity
+    # The innermost wins: acting_as() inside unscoped() lends an Identity of its own, which may be
+    # equal to the one before, and bounds again; so does a request that is served inside.
+    if entered is not None and entered[0] is identity and entered[1] is request:
+        return UNSCOPED
+    return identity
 
 
 def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
@@ -61,7 +68,8 @@ def unscoped(reason: str) -> Iterator[None]:
         reason.encode("unicode_escape").decode("ascii"),
         extra={"reason": reason},
     )
-    token = _unscoped_from.set((current_identity(),))
+    request = current_request()
+    token = _unscoped_from.set((identity_in(request), request))
     try:
         yield
     finally:
