@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
 import flask
-from flask import Response, after_this_request
+from flask import Request, Response, after_this_request
 
 from . import limits
 from ._core import ROLES, Decision, Identity, Limit, Visit, parse_rates
@@ -188,6 +188,9 @@ def admit(admitted: Identity | None = None) -> Identity | Refusal | Response:
             request_authenticated.send(current_app._get_current_object(), identity=outcome)
         return outcome
     if request.method == "OPTIONS":
+        refusal = refuse_repeated_options_failure(visit, request)
+        if refusal is not None:
+            return refusal
         return flask.current_app.make_default_options_response()
     if outcome.status == 401 and (refusal := refuse_repeated_failure(visit)) is not None:
         return refusal
@@ -237,6 +240,19 @@ def refuse_repeated_failure(visit: Visit) -> Refusal | None:
         return None
     visit.decision, visit.limits = decision, state.failure_limits
     return refuse_excess(decision, None)
+
+
+def refuse_repeated_options_failure(visit: Visit, request: Request) -> Refusal | None:
+    """Count an OPTIONS request with a bad token as a failure, though its answer is no 401.
+
+    Else tokens could be tried by OPTIONS, without limit. A preflight has no Authorization.
+    """
+    if not visit.state.failure_limits or "HTTP_AUTHORIZATION" not in request.environ:
+        return None
+    outcome = outcome_of(visit, request)
+    if isinstance(outcome, Identity) or outcome.status != 401:
+        return None
+    return refuse_repeated_failure(visit)
 
 
 def refuse_excess(decision: Decision, identity: Identity | None) -> Refusal:
