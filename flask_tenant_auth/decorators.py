@@ -164,6 +164,30 @@ def public_route(view: F) -> F:
     return mark(_guarded(view, _let_in), public=True)
 
 
+def protected_elsewhere(by: str) -> Callable[[F], F]:
+    """Declare that something else protects a view, for `flask auth check`. It protects nothing.
+
+    For views behind another library's decorator. On a function of `before_request` it speaks for
+    all views behind that; for a view of the library itself, put the decorated function into
+    ``app.view_functions``.
+
+    :param by: what protects it, in a few words; `flask auth check` shows them.
+    :raises TypeError: for what is no text, as in a bare ``@protected_elsewhere``.
+    :raises ValueError: for an empty text.
+    """
+    if not isinstance(by, str):
+        raise TypeError('by must be a str: write @protected_elsewhere("Flask-Login")')
+    words = " ".join(by.split())
+    if not words:
+        raise ValueError("by must say what protects the view")
+
+    def decorate(view: F) -> F:
+        _require_function("protected_elsewhere", view)
+        return mark(_guarded(view, _let_in), elsewhere=words)
+
+    return decorate
+
+
 def _let_in(_admitted: Identity | None) -> None:
     """Keep nobody out: the gate of decorators that only declare, and leave the view unmarked."""
 
