@@ -15,7 +15,7 @@ from flask.cli import AppGroup
 from werkzeug.routing import Rule
 
 from ._core import ROLES, Identity, Limit, Rejection, is_valid_uuid, plain_address
-from .config import ALGORITHMS, SYMMETRIC, Network, Settings, option_lines
+from .config import ALGORITHMS, KEYS, SYMMETRIC, Network, Settings, option_lines, unknown_settings
 from .isolation_cli import isolation_lines, rls_check, rls_sql
 from .keys import NoSigningKeyError
 from .limits import Marks, marks_of, marks_of_view
@@ -267,6 +267,7 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
     """
     settings = state_of(app).settings
     problems = settings.weaknesses()
+    problems += [each.sentence(KEYS) for each in unknown_settings(settings, app)]
     problems += [
         f"AUTH_TRUSTED_GATEWAYS {network} takes in public addresses, whose senders could be any "
         "user: list the gateways themselves"
@@ -297,8 +298,8 @@ further_checks: list[Callable[[Flask], Iterable[str]]] = [isolation_lines]
 def check(strict: bool) -> None:
     """Show the configuration and each route's protection, roles and limits.
 
-    Exit 1 on an unprotected mutating route, a weak key, or trust in identity headers that
-    strangers can send; with --strict, on an unprotected route of any method.
+    Exit 1 on an unprotected mutating route, a weak key, a setting that is not known, or trust in
+    identity headers that strangers can send; with --strict, on an unprotected route of any method.
     """
     app, state = _app(), _state()
     click.secho("Configuration", bold=True)

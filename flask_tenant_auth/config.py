@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from ._core import SHM_BYTES_MAX, SHM_BYTES_MIN, parse_rates
 from .audit import logger
 from .errors import ConfigurationError
-from .setting_names import unknown_names, way_out
+from .setting_names import Unknown, unknown_names, way_out
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -522,12 +522,21 @@ def _environment_of(app: Flask | None, word: str | None) -> str:
     "testing" is development for as long as the app's `testing` is set; `AppState.development` asks.
     """
     if word is None:
-        if app is not None and app.debug:
+        if app is not None and _is_on(app.debug):
             return "development"
         word = "testing"
     if word == "testing":
-        return "testing" if app is not None and app.testing else "production"
+        return "testing" if app is not None and is_testing(app) else "production"
     return word
+
+
+def is_testing(app: Flask) -> bool:
+    """Whether an app's `testing` is set. A text such as "false" sets nothing."""
+    return _is_on(app.testing)
+
+
+def _is_on(value: object) -> bool:
+    return value.strip().lower() in _TRUE if isinstance(value, str) else bool(value)
 
 
 def says_testing(app: Flask) -> bool:
@@ -535,13 +544,15 @@ def says_testing(app: Flask) -> bool:
     return bool(_value("FLASK_ENV", app.config) == "testing")
 
 
-def _check_names(settings: Settings, app: Flask | None) -> None:
-    """Stop a production app whose configuration has names that begin as ours do and are not ours.
-
-    In development they are warned of.
-    """
+def unknown_settings(settings: Settings, app: Flask | None) -> list[Unknown]:
+    """Return the names in an app's configuration that begin as ours do and are not ours."""
     known = {*KEYS, *settings.auth_ignore_config}
-    unknown = unknown_names({} if app is None else app.config, os.environ, known)
+    return unknown_names({} if app is None else app.config, os.environ, known)
+
+
+def _check_names(settings: Settings, app: Flask | None) -> None:
+    """Stop a production app that has names which are not known; in development, warn of them."""
+    unknown = unknown_settings(settings, app)
     if not unknown:
         return
     sentences = [each.sentence(KEYS) for each in unknown]

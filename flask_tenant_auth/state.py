@@ -22,7 +22,7 @@ import flask
 
 from ._core import Decision, Identity, Key, Keyring, Limit, Limiter, parse_rates, plain_address
 from .audit import logger
-from .config import Settings, says_testing
+from .config import Settings, is_testing, says_testing
 from .errors import ConfigurationError
 from .keys import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
 from .limits import Plans, default_rules
@@ -87,7 +87,7 @@ class AppState:
         """
         if self._testing_counts:
             app = None if self._app is None else self._app()
-            return app is not None and app.testing
+            return app is not None and is_testing(app)
         return self.settings.development
 
     @property

@@ -321,6 +321,14 @@ class TestCheck:
         with pytest.raises(TypeError, match="takes a view function"):
             protected_elsewhere("SSO")(MethodView)
 
+    def test_a_setting_that_is_not_known(self) -> None:
+        result = run(make_app(JWT_LEWAY=7), "check")
+        assert result.exit_code == 1
+        assert "Problem: JWT_LEWAY (in app.config)" in result.output
+        assert run(make_app(JWT_LEEWAY=7), "check").exit_code == 0
+        ignored = make_app(JWT_LEWAY=7, AUTH_IGNORE_CONFIG="JWT_LEWAY")
+        assert run(ignored, "check").exit_code == 0
+
     def test_a_weak_key(self) -> None:
         for secret in (None, "short"):
             result = run(make_app(JWT_SECRET_KEY=secret), "check")

@@ -172,6 +172,14 @@ class TestEnvironmentOfTheApp:
             app.testing = True
             assert app.test_client().get("/", headers=identity_headers()).status_code == 401
 
+    @pytest.mark.parametrize("value", ["false", "False", "0", "no", "", "off", 0, None])
+    def test_testing_that_is_a_text_which_says_no_is_not_set(self, value: object) -> None:
+        """As `config["TESTING"] = os.environ.get("TESTING")` makes it."""
+        for word in (None, "testing"):
+            assert not Settings.from_app(bare_app(FLASK_ENV=word, TESTING=value)).development
+            assert not state_of(bare_app(FLASK_ENV=word, TESTING=value)).development
+            assert Settings.from_app(bare_app(FLASK_ENV=word, TESTING="true")).development
+
     def test_testing_is_held_to_production_at_init_until_testing_is_set(self) -> None:
         with pytest.raises(ConfigurationError, match="TESTING is set before TenantAuth"):
             make_app(FLASK_ENV="testing", TESTING=False, JWT_SECRET_KEY=None)

@@ -577,6 +577,7 @@ def test_a_plain_address_is_made_of_text() -> None:
         plain_address("\udc80")
 
 
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_a_plain_address_is_what_python_reads(address: IPv4Address | IPv6Address) -> None:
     expected = getattr(address, "ipv4_mapped", None) or address

@@ -7,7 +7,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps import bare_app, make_app, production_app
@@ -117,6 +117,7 @@ class TestUnknownNames:
         with pytest.raises(ConfigurationError, match="RATELIMIT_OTHER"):
             production_app(**config, RATELIMIT_OTHER=3, AUTH_IGNORE_CONFIG=listed)
 
+    @settings(deadline=None)
     @given(st.text("ABZ019_.-:=%\u00e9", max_size=12))
     def test_the_paste_ready_list_is_taken_whatever_the_name(self, rest: str) -> None:
         name = f"AUTH_{rest}"
@@ -163,6 +164,7 @@ class TestUnknownNames:
         assert unknown_names(dict.fromkeys(KEYS, 1), {}, KEYS) == []
         assert unknown_names({}, dict.fromkeys(KEYS, ""), KEYS) == []
 
+    @settings(deadline=None)
     @given(
         st.sampled_from(PREFIXES),
         st.text(string.ascii_uppercase + string.digits + "_", max_size=30),
@@ -178,6 +180,7 @@ class TestUnknownNames:
                 name in COUNTERPARTS
             )
 
+    @settings(deadline=None)
     @given(st.sampled_from(sorted(KEYS)), st.data())
     def test_a_slip_of_one_letter_names_the_setting_that_was_meant(
         self, name: str, data: st.DataObject
