@@ -10,6 +10,7 @@ from .context import (
     verify_resource_access,
 )
 from .decorators import (
+    protected_elsewhere,
     public_route,
     rate_limit,
     rate_limit_exempt,
@@ -43,6 +44,7 @@ __all__ = [
     "is_valid_uuid",
     "log_request_context",
     "password_needs_rehash",
+    "protected_elsewhere",
     "public_route",
     "rate_limit",
     "rate_limit_exempt",

@@ -9,8 +9,13 @@ from .state import AppState
 
 ROLES: tuple[str, ...]
 PASSWORD_ITERATIONS: int
+SHM_BYTES_MIN: int
+SHM_BYTES_MAX: int
 
 def is_valid_uuid(value: object, /) -> bool: ...
+def plain_address(text: str, /) -> str | None:
+    """Return the IP address that a text is, without port, brackets and zone; or None."""
+
 def now() -> float: ...
 def travel(realtime: float, monotonic: float) -> None: ...
 def return_to_present() -> None: ...

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import ip_address
 from typing import NamedTuple
 
 import click
-from flask import Flask, current_app
+from flask import Blueprint, Flask, current_app
 from flask.cli import AppGroup
+from werkzeug.routing import Rule
 
-from ._core import ROLES, Identity, Limit, Rejection, is_valid_uuid
-from .config import ALGORITHMS, SYMMETRIC, Network, Settings, option_lines
+from ._core import ROLES, Identity, Limit, Rejection, is_valid_uuid, plain_address
+from .config import ALGORITHMS, KEYS, SYMMETRIC, Network, Settings, option_lines, unknown_settings
 from .isolation_cli import isolation_lines, rls_check, rls_sql
 from .keys import NoSigningKeyError
 from .limits import Marks, marks_of, marks_of_view
@@ -190,16 +191,28 @@ class Route(NamedTuple):
     marks: Marks
     limits: tuple[str, ...]
 
+    static: bool
+
     @property
     def unprotected(self) -> bool:
-        """Whether anybody may change something here, and nobody said that this is meant."""
-        return self.method not in SAFE and not (self.marks.verified or self.marks.public)
+        """Whether nobody said who may call this, or that everybody may."""
+        marks = self.marks
+        return not (marks.verified or marks.public or marks.elsewhere or self.static)
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether the method is one that may change something."""
+        return self.method not in SAFE
 
     def __str__(self) -> str:
         if self.marks.roles:
             protection = "role " + " or ".join(self.marks.roles)
         elif self.marks.verified:
             protection = "authenticated"
+        elif self.marks.elsewhere:
+            protection = f"protected by {self.marks.elsewhere}"
+        elif self.static:
+            protection = "static files"
         else:
             protection = "public" if self.marks.public else "open"
         counted = "; ".join(self.limits) or "no limit"
@@ -211,15 +224,31 @@ def routes_of(app: Flask) -> list[Route]:
     state = state_of(app)
     routes = []
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        for method in sorted((rule.methods or ANY_METHOD) - {"HEAD", "OPTIONS"}):
-            marks = marks_of_view(app.view_functions.get(rule.endpoint), method)
+        view = app.view_functions.get(rule.endpoint)
+        static = rule.endpoint == "static" or rule.endpoint.endswith(".static")
+        static = static and _serves_static_files(view)
+        for method in sorted(_methods_of(rule)):
+            marks = marks_of_view(view, method)
             for guard in _guards(app, rule.endpoint):
                 marks |= marks_of(guard)
             plan = state.plans.plan(app, rule.endpoint, method)
             counted = plan.rules if state.settings.ratelimit_enabled else ()
             described = tuple(each.describe() for each in counted)
-            routes.append(Route(method, rule.rule, rule.endpoint, marks, described))
+            routes.append(Route(method, rule.rule, rule.endpoint, marks, described, static))
     return routes
+
+
+def _methods_of(rule: Rule) -> set[str]:
+    """Return the methods of a rule, without HEAD where GET says the same, and without OPTIONS."""
+    methods = set(ANY_METHOD if rule.methods is None else rule.methods) - {"OPTIONS"}
+    return methods - {"HEAD"} if "GET" in methods else methods
+
+
+def _serves_static_files(view: object) -> bool:
+    """Whether a view is Flask's own, for the static folder of an app or of a blueprint."""
+    if getattr(view, "__func__", None) is Blueprint.send_static_file:
+        return True
+    return inspect.isfunction(view) and view.__module__ == Flask.__module__
 
 
 def _guards(app: Flask, endpoint: str) -> Iterator[Callable[..., object]]:
@@ -231,10 +260,14 @@ def _guards(app: Flask, endpoint: str) -> Iterator[Callable[..., object]]:
         blueprint = blueprint.rpartition(".")[0]
 
 
-def problems_of(app: Flask) -> list[str]:
-    """Return what should not go to production, one sentence each."""
+def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
+    """Return what should not go to production, one sentence each.
+
+    :param strict: also the routes that show something to everybody, and nobody said so.
+    """
     settings = state_of(app).settings
     problems = settings.weaknesses()
+    problems += [each.sentence(KEYS) for each in unknown_settings(settings, app)]
     problems += [
         f"AUTH_TRUSTED_GATEWAYS {network} takes in public addresses, whose senders could be any "
         "user: list the gateways themselves"
@@ -242,10 +275,12 @@ def problems_of(app: Flask) -> list[str]:
         if _believes_strangers(network)
     ]
     problems += [
-        f"{route.method} {route.path} ({route.endpoint}) changes something and asks for no "
-        "identity: add @verify_tenant_context, or @public_route if that is meant"
+        f"{route.method} {route.path} ({route.endpoint}) "
+        f"{'changes' if route.changes_something else 'shows'} something and asks for no identity: "
+        "add @verify_tenant_context; or @public_route if that is meant, or "
+        "@protected_elsewhere if another library protects it"
         for route in routes_of(app)
-        if route.unprotected
+        if route.unprotected and (strict or route.changes_something)
     ]
     return problems
 
@@ -259,11 +294,12 @@ further_checks: list[Callable[[Flask], Iterable[str]]] = [isolation_lines]
 
 
 @auth_cli.command("check")
-def check() -> None:
+@click.option("--strict", is_flag=True, help="Exit 1 on unprotected GET routes as well.")
+def check(strict: bool) -> None:
     """Show the configuration and each route's protection, roles and limits.
 
-    Exit 1 on an unprotected mutating route, a weak key, or trust in identity headers that
-    strangers can send.
+    Exit 1 on an unprotected mutating route, a weak key, a setting that is not known, or trust in
+    identity headers that strangers can send; with --strict, on an unprotected route of any method.
     """
     app, state = _app(), _state()
     click.secho("Configuration", bold=True)
@@ -281,7 +317,7 @@ def check() -> None:
     for further in further_checks:
         for line in further(app):
             click.echo(f"  {line}")
-    problems = problems_of(app)
+    problems = problems_of(app, strict=strict)
     for problem in problems:
         click.secho(f"Problem: {problem}", fg="red", err=True)
     if problems:
@@ -339,11 +375,8 @@ def _client(tenant: str | None, user: str | None, address: str | None) -> Client
     for name, value in (("--tenant", tenant), ("--user", user)):
         if value is not None and not is_valid_uuid(value):
             raise click.UsageError(f"{name} must be a UUID")
-    if address is not None:
-        try:
-            ip_address(address)
-        except ValueError:
-            raise click.UsageError("--address must be an IP address") from None
+    if address is not None and plain_address(address) is None:
+        raise click.UsageError("--address must be an IP address")
     if user is not None and tenant is None:
         raise click.UsageError("--user needs --tenant")
     if (tenant is None) == (address is None):

@@ -16,7 +16,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from ._core import parse_rates
+from ._core import SHM_BYTES_MAX, SHM_BYTES_MIN, parse_rates
+from .audit import logger
 from .errors import ConfigurationError
 from .key_sources import (
     PairText,
@@ -26,6 +27,7 @@ from .key_sources import (
     read_passphrase,
     read_secret,
 )
+from .setting_names import Unknown, unknown_names, way_out
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -44,16 +46,20 @@ ALGORITHMS = (
 STRATEGIES = ("fixed-window", "sliding-window-counter", "gcra")
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
-ANY_ORIGIN = "*"
+ANY = "*"
+ANY_SUBDOMAIN = "*."
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
-_DEVELOPMENT = frozenset({"development", "testing", "test"})
 _HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _NO_ORIGIN = re.compile(r"[/?#@\\\s]")  # what urlsplit would take, or take away, in a host
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+# IDNA 2003, which Python has, makes another name of these than browsers do (UTS 46, section 7).
+_AMBIGUOUS_IN_HOSTS = frozenset("\u00df\u1e9e\u03c2\u200c\u200d")
+_PATTERN_OR_SPACE = frozenset("*?[]() \t\r\n")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
-_MAX_HOURS = 24 * 366 * 100
+MAX_HOURS = 24 * 366 * 100
 
 
 # Readers: a raw value in, the checked value out. A reader's error completes "<KEY> ...".
@@ -62,7 +68,18 @@ _MAX_HOURS = 24 * 366 * 100
 def _text(raw: Any) -> str:
     if not isinstance(raw, str):
         raise TypeError(f"must be text, not {type(raw).__name__}")
+    try:
+        raw.encode()
+    except UnicodeEncodeError:  # as octets of the environment that are no UTF-8
+        raise ValueError("must be Unicode text, and holds octets that are no UTF-8") from None
     return raw.strip()
+
+
+def _path(raw: Any) -> str:
+    """Take a path as the file system has it, whatever octets it consists of."""
+    if not isinstance(raw, str | os.PathLike) or not isinstance(os.fspath(raw), str):
+        raise TypeError(f"must be a path, not {type(raw).__name__}")
+    return os.fspath(raw).strip()
 
 
 def _boolean(raw: Any) -> bool:
@@ -80,8 +97,13 @@ def _number(raw: Any, low: float, high: float) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high:
-        raise ValueError(f"must be a number from {low:g} to {high:g}, not {raw!r}")
+        raise ValueError(f"must be a number from {_plain(low)} to {_plain(high)}, not {raw!r}")
     return number
+
+
+def _plain(number: float) -> str:
+    """Write a bound of a range; 4294967296 and not 4.29497e+09."""
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"
 
 
 def _number_between(low: float, high: float) -> Reader[float]:
@@ -126,11 +148,19 @@ def _words(raw: Any) -> tuple[str, ...]:
 
 
 def _http_tokens(raw: Any) -> tuple[str, ...]:
+    """Return HTTP tokens, or ``("*",)``. An asterisk is a character of tokens, but of none here."""
     words = _words(raw)
     for word in words:
-        if not _HTTP_TOKEN.fullmatch(word):
+        if not is_http_token(word):
             raise ValueError(f"holds {word!r}, which is no HTTP token (RFC 9110, section 5.6.2)")
-    return words
+        if ANY in word and word != ANY:
+            raise ValueError(f"holds {word!r}: write whole names, or '*' alone for all")
+    return (ANY,) if ANY in words else words
+
+
+def is_http_token(word: str) -> bool:
+    """Whether this can be a method or the name of a header field (RFC 9110, section 5.6.2)."""
+    return _HTTP_TOKEN.fullmatch(word) is not None
 
 
 def _methods(raw: Any) -> tuple[str, ...]:
@@ -189,7 +219,8 @@ def _redis_url(raw: Any) -> str:
 
 def _environment(raw: Any) -> str:
     """Whatever is not known to be development is production: a misspelt word opens nothing."""
-    return "development" if _text(raw).lower() in _DEVELOPMENT else "production"
+    word = _text(raw).lower()
+    return word if word in ("development", "testing") else "production"
 
 
 def _is_loopback(host: str) -> bool:
@@ -202,21 +233,55 @@ def _is_loopback(host: str) -> bool:
 
 
 def _serialized_origin(scheme: str, rest: str, given: str) -> str:
-    """Write an origin as a browser would (RFC 6454, section 6.2)."""
+    """Write an origin as a browser would (RFC 6454, section 6.2), perhaps after ``*.``."""
+    below = rest.startswith(ANY_SUBDOMAIN)
+    place = rest.removeprefix(ANY_SUBDOMAIN)
     try:
-        parts = urlsplit(f"{scheme}://{rest}")
+        parts = urlsplit(f"{scheme}://{place}")
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or "*" in rest or _NO_ORIGIN.search(rest) or rest.endswith(":"):
+    if not host or ANY in place or _NO_ORIGIN.search(place) or place.endswith(":"):
         raise ValueError(
-            f"holds {given!r}: an origin is scheme://host or scheme://host:port, "
-            "with no path and no pattern"
+            f"holds {given!r}: an origin is scheme://host or scheme://host:port, with no path and "
+            "no pattern but '*.' before the host, as https://*.example.com"
         )
-    host = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    host = f"[{host}]" if ":" in host else _ascii_host(host, given)
+    if below:
+        _require_domain(host, given)
+        host = ANY_SUBDOMAIN + host
     if port is None or port == _DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{host}"
     return f"{scheme}://{host}:{port}"
+
+
+def _ascii_host(host: str, given: str) -> str:
+    if _AMBIGUOUS_IN_HOSTS & set(host):
+        raise ValueError(
+            f"holds {given!r}, whose host browsers write in another way than older software: "
+            "write it in its ASCII form, which begins with xn--"
+        )
+    try:
+        ascii_host = host.encode("idna").decode()
+    except UnicodeError:
+        ascii_host = ""
+    if not _HOST.fullmatch(ascii_host):
+        raise ValueError(f"holds {given!r}: an origin is scheme://host, and this is no host")
+    return ascii_host
+
+
+def _require_domain(host: str, given: str) -> None:
+    """Refuse ``*.`` before what owns no names, or before everybody's."""
+    *above, top = host.split(".")
+    if host.startswith("[") or top[:1].isdigit():
+        raise ValueError(f"holds {given!r}: an IP address has no names below it")
+    if not top:
+        raise ValueError(f"holds {given!r}: write the host without the dot at its end")
+    if not above and top != "localhost":
+        raise ValueError(
+            f"holds {given!r}, which is every host of .{top}, and no pattern for the hosts of one "
+            "owner: write at least two names after '*.', as https://*.example.com"
+        )
 
 
 def _origins(raw: Any) -> tuple[str, ...]:
@@ -226,8 +291,9 @@ def _origins(raw: Any) -> tuple[str, ...]:
     """
     origins: list[str] = []
     for item in _words(raw):
-        if item == ANY_ORIGIN:
-            return (ANY_ORIGIN,)
+        if item == ANY:
+            origins.append(ANY)
+            continue
         if item.lower() == "null":
             raise ValueError("holds 'null', which every sandboxed page of anybody sends: remove it")
         scheme, separator, rest = item.partition("://")
@@ -238,7 +304,18 @@ def _origins(raw: Any) -> tuple[str, ...]:
         origins.append(secure)
         if _is_loopback(urlsplit(secure).hostname or ""):
             origins.append(_serialized_origin("http", item, item))
-    return tuple(origins)
+    return (ANY,) if ANY in origins else tuple(origins)
+
+
+def _foreign_names(raw: Any) -> tuple[str, ...]:
+    """Names of settings that are not ours. A pattern would let misspelt names through again."""
+    words = _words(raw)
+    for word in words:
+        if set(word) & _PATTERN_OR_SPACE:
+            raise ValueError(f"holds {word!r}: list whole names, with no pattern")
+        if word in KEYS:
+            raise ValueError(f"holds {word}, which is a setting of this library: remove it")
+    return words
 
 
 def _prefixes(raw: Any) -> tuple[str, ...]:
@@ -275,7 +352,7 @@ class Settings:
     jwt_jwks: Mapping[str, Any] | str | None = _key(None, read_jwks, secret=True)
     jwt_jwks_route: str | None = _key(None, _route)
     jwt_tenant_keys: Callable[..., Any] | None = _key(None, _callable)
-    jwt_expiration_hours: float = _key(24, _number_between(1 / 3600, _MAX_HOURS))
+    jwt_expiration_hours: float = _key(24, _number_between(1 / 3600, MAX_HOURS))
     jwt_leeway: float = _key(0, _number_between(0, 86400))
     jwt_issuer: str | None = _key(None, _text)
     jwt_audience: tuple[str, ...] = _key((), _words)
@@ -294,18 +371,21 @@ class Settings:
     ratelimit_key_prefix: str = _key("", _text)
     ratelimit_store_timeout_ms: int = _key(50, _whole_between(1, 60_000))
     ratelimit_on_store_error: str = _key("memory", _one_of("memory", "allow", "deny"))
-    ratelimit_shm_bytes: int = _key(16 * 2**20, _whole_between(2**16, 2**36))
+    ratelimit_shm_bytes: int = _key(16 * 2**20, _whole_between(SHM_BYTES_MIN, SHM_BYTES_MAX))
 
     auth_failure_limit: str = _key("30 per minute", _rates, blank=True)
     auth_trusted_gateways: tuple[Network, ...] = _key((), _networks)
+    auth_ignore_config: tuple[str, ...] = _key((), _foreign_names)
 
-    audit_log: str | None = _key(None, _text)
+    audit_log: str | None = _key(None, _path)
 
     cors_origins: tuple[str, ...] = _key(_origins("localhost:3000"), _origins, blank=True)
     cors_supports_credentials: bool = _key(False, _boolean)
     cors_expose_headers: tuple[str, ...] = _key(RATE_HEADERS, _http_tokens, blank=True)
     cors_max_age: int = _key(600, _whole_between(0, 86400))
-    cors_methods: tuple[str, ...] = _key(("GET", "POST", "PUT", "DELETE", "OPTIONS"), _methods)
+    cors_methods: tuple[str, ...] = _key(
+        ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), _methods
+    )
     cors_allow_headers: tuple[str, ...] = _key(("Content-Type", "Authorization"), _http_tokens)
     cors_resources: tuple[str, ...] = _key(("/api/",), _prefixes)
 
@@ -320,14 +400,18 @@ class Settings:
         :raises ConfigurationError: it names the key and says what to write instead.
         """
         settings = cls(**_values(app))
+        _check_names(settings, app)
         for check in (_check_secrets, _check_keys, _check_cors):
             check(settings)
         return settings
 
     @property
     def development(self) -> bool:
-        """Whether conveniences that trust the client are on."""
-        return self.flask_env == "development"
+        """Whether the app is held to the rules of development when it is set up.
+
+        `AppState.development` says whether it is while a request is served.
+        """
+        return self.flask_env != "production"
 
     @property
     def symmetric(self) -> bool:
@@ -375,24 +459,78 @@ class Settings:
         return None
 
 
+# Every key by its name.
+KEYS = {each.name.upper(): each for each in fields(Settings)}
+
+
 def _values(app: Flask | None) -> dict[str, Any]:
     config: Mapping[str, Any] = app.config if app is not None else {}
-    values: dict[str, Any] = {}
-    for each in fields(Settings):
-        key = each.name.upper()
-        for raw in (config.get(key), os.environ.get(key)):
-            if raw is None or (_is_empty(raw) and not each.metadata["blank"]):
-                continue
-            try:
-                values[each.name] = each.metadata["read"](raw)
-            except (TypeError, ValueError) as error:
-                raise ConfigurationError(f"{key} {error}") from None
-            break
+    values = {
+        key.name: value for name, key in KEYS.items() if (value := _value(name, config)) is not None
+    }
+    values["flask_env"] = _environment_of(app, values.get("flask_env"))
     if app is not None:
-        if app.debug or app.testing:
-            values.setdefault("flask_env", "development")
         values.setdefault("ratelimit_key_prefix", app.name)
     return values
+
+
+def _value(name: str, config: Mapping[str, Any]) -> Any:
+    """Return what is set for a key, checked; None: nothing is."""
+    key = KEYS[name]
+    for raw in (config.get(name), os.environ.get(name)):
+        if raw is None or (_is_empty(raw) and not key.metadata["blank"]):
+            continue
+        try:
+            return key.metadata["read"](raw)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"{name} {error}") from None
+    return None
+
+
+def _environment_of(app: Flask | None, word: str | None) -> str:
+    """Return what FLASK_ENV means for an app, as the app stands now.
+
+    "testing" is development for as long as the app's `testing` is set; `AppState.development` asks.
+    """
+    if word is None:
+        if app is not None and _is_on(app.debug):
+            return "development"
+        word = "testing"
+    if word == "testing":
+        return "testing" if app is not None and is_testing(app) else "production"
+    return word
+
+
+def is_testing(app: Flask) -> bool:
+    """Whether an app's `testing` is set. A text such as "false" sets nothing."""
+    return _is_on(app.testing)
+
+
+def _is_on(value: object) -> bool:
+    return value.strip().lower() in _TRUE if isinstance(value, str) else bool(value)
+
+
+def says_testing(app: Flask) -> bool:
+    """Whether FLASK_ENV is the word testing, whatever that means for the app now."""
+    return bool(_value("FLASK_ENV", app.config) == "testing")
+
+
+def unknown_settings(settings: Settings, app: Flask | None) -> list[Unknown]:
+    """Return the names in an app's configuration that begin as ours do and are not ours."""
+    known = {*KEYS, *settings.auth_ignore_config}
+    return unknown_names({} if app is None else app.config, os.environ, known)
+
+
+def _check_names(settings: Settings, app: Flask | None) -> None:
+    """Stop a production app that has names which are not known; in development, warn of them."""
+    unknown = unknown_settings(settings, app)
+    if not unknown:
+        return
+    sentences = [each.sentence(KEYS) for each in unknown]
+    if not settings.development:
+        raise ConfigurationError(f"{'. '.join(sentences)}. {way_out(unknown)}")
+    for sentence in sentences:
+        logger.warning("%s: it is not read, and production will not start", sentence)
 
 
 def _check_secrets(settings: Settings) -> None:
@@ -401,7 +539,8 @@ def _check_secrets(settings: Settings) -> None:
         raise ConfigurationError(
             f"{weaknesses[0]}. Make a key with `flask auth generate-key`, or with "
             "`python -c 'import secrets; print(secrets.token_urlsafe(64))'`, and set it; "
-            "or set FLASK_ENV=development if this is a development machine"
+            "or set FLASK_ENV=development if this is a development machine (FLASK_ENV=testing is "
+            "production unless TESTING is set before TenantAuth)"
         )
 
 
@@ -419,10 +558,17 @@ def _check_keys(settings: Settings) -> None:
 
 
 def _check_cors(settings: Settings) -> None:
-    if settings.cors_supports_credentials and ANY_ORIGIN in settings.cors_origins:
+    if not settings.cors_supports_credentials:
+        return
+    if ANY in settings.cors_origins:
         raise ConfigurationError(
             "CORS_ORIGINS is '*' while CORS_SUPPORTS_CREDENTIALS is true, which would let every "
             "site act as the user: list the origins, or turn the credentials off"
+        )
+    if ANY in settings.cors_expose_headers:
+        raise ConfigurationError(
+            "CORS_EXPOSE_HEADERS is '*' while CORS_SUPPORTS_CREDENTIALS is true, where browsers "
+            "take it for the name of a header field: list the names"
         )
 
 

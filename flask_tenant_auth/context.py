@@ -145,7 +145,7 @@ def _identity_from_headers(state: AppState, request: Request) -> Identity | Deni
     tenant_id = environ.get("HTTP_X_TENANT_ID")
     user_id = environ.get("HTTP_X_USER_ID")
     role = environ.get("HTTP_X_USER_ROLE", "user")
-    if state.settings.development:
+    if state.development:
         tenant_id = tenant_id if tenant_id is not None else _parameter(request, "tenant_id")
         user_id = user_id if user_id is not None else _parameter(request, "user_id")
     if tenant_id is None or user_id is None:

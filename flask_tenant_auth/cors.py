@@ -1,16 +1,18 @@
 """Cross-origin requests: which pages may read the answers (Fetch standard, CORS protocol).
 
 Decided on the path that Flask routed, by plain prefixes. An origin is let in when it is literally
-on the list; it is never echoed otherwise, and "null" is never on it.
+on the list, or when its host lies below one that is listed with ``*.`` before it; it is never
+echoed otherwise, and "null" is never on the list. With ``*`` every answer is the same for all.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import flask
 
-from .config import ANY_ORIGIN, Settings
+from .config import ANY, ANY_SUBDOMAIN, Settings, is_http_token
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -20,7 +22,41 @@ HeaderList: TypeAlias = list[tuple[str, str]]
 
 _ALLOW_ORIGIN = "Access-Control-Allow-Origin"
 _REQUEST_METHOD = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+_REQUEST_HEADERS = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
 _PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+
+
+# What hosts consist of, as browsers write them, and how long they may be (RFC 1035, section 2.3.4).
+_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_LONGEST_LABEL = 63
+_LONGEST_HOST = 253
+# Of Access-Control-Request-Headers, in characters.
+_LONGEST_REQUEST = 4096
+
+
+class Subdomains(NamedTuple):
+    """The origins below one host: ``https://*.example.com:8443``."""
+
+    scheme: str  # "https://"
+    suffix: str  # ".example.com"
+    port: str  # ":8443", or nothing
+
+    @classmethod
+    def of(cls, pattern: str) -> Subdomains:
+        """Read an item of CORS_ORIGINS, which `Settings` has checked."""
+        scheme, _, rest = pattern.partition(f"//{ANY_SUBDOMAIN}")
+        host, colon, port = rest.partition(":")
+        return cls(f"{scheme}//", f".{host}", f"{colon}{port}")
+
+    def hold(self, origin: str) -> bool:
+        """Whether an origin is one or more labels before this host, and all else the same."""
+        end = f"{self.suffix}{self.port}"
+        if not (origin.startswith(self.scheme) and origin.endswith(end)):
+            return False
+        below = origin[len(self.scheme) : len(origin) - len(end)]
+        return len(below) + len(self.suffix) <= _LONGEST_HOST and all(
+            0 < len(label) <= _LONGEST_LABEL and set(label) <= _LABEL for label in below.split(".")
+        )
 
 
 class Cors:
@@ -29,20 +65,40 @@ class Cors:
     def __init__(self, settings: Settings) -> None:
         origins = settings.cors_origins if settings.cors_resources else ()
         self.enabled = bool(origins)
-        self.any_origin = ANY_ORIGIN in origins
+        self.any_origin = ANY in origins
         # As WSGI spells them; none where no origin is let in.
         paths = [path.encode().decode("latin-1") for path in settings.cors_resources if origins]
         self.paths = frozenset(paths)
         self.subtrees = tuple(path if path.endswith("/") else f"{path}/" for path in paths)
         self._methods = settings.cors_methods
-        self._preflight = _preflight_headers(settings)
-        vary = [] if self.any_origin else [("Vary", "Origin")]
-        answer = _answer_headers(settings)
+        self._allow_headers = settings.cors_allow_headers
+        self._credentials = _credentials_header(settings)
+        self._max_age = str(settings.cors_max_age)
+        self._answer = [*self._credentials, *_expose_header(settings)]
+        listed = [origin for origin in origins if ANY not in origin]
+        self._subdomains = [
+            Subdomains.of(origin) for origin in origins if ANY in origin and origin != ANY
+        ]
         # What an answer to each origin says, and to those without one or with another.
-        self.to_others: HeaderList = vary
         self.to_origin: dict[str, HeaderList] = {
-            origin: [*vary, (_ALLOW_ORIGIN, origin), *answer] for origin in origins
+            origin: self._permission(origin) for origin in listed
         }
+        self.to_others: HeaderList = [("Vary", "Origin")]
+        if self.any_origin:
+            self.to_others = [(_ALLOW_ORIGIN, ANY), *self._answer]
+        # Whether these two are all there is to say to any origin.
+        self.prepared = not self._subdomains
+
+    def _permission(self, origin: str) -> HeaderList:
+        return [("Vary", "Origin"), (_ALLOW_ORIGIN, origin), *self._answer]
+
+    def lets_in(self, origin: str) -> bool:
+        """Whether pages of an origin may read answers."""
+        return (
+            self.any_origin
+            or origin in self.to_origin
+            or any(each.hold(origin) for each in self._subdomains)
+        )
 
     def covers(self, environ: WSGIEnvironment) -> bool:
         """Whether a request's path, as Flask routes it, is under CORS_RESOURCES."""
@@ -74,24 +130,40 @@ class Cors:
         if environ["REQUEST_METHOD"] == "OPTIONS" and _REQUEST_METHOD in environ:
             return self._preflight_answer(environ, answer)
         origin = environ.get("HTTP_ORIGIN")
-        if self.any_origin and origin is not None and origin != "null":
-            origin = ANY_ORIGIN
-        return self.to_origin.get(origin or "", self.to_others)
+        if origin is None or self.any_origin:
+            return self.to_others
+        known = self.to_origin.get(origin)
+        if known is None and self.lets_in(origin):
+            return self._permission(origin)
+        return self.to_others if known is None else known
 
     def _preflight_answer(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
         """Give no permission for a method that the route lacks, or that no page may use."""
         headers = [("Vary", _PREFLIGHT_VARY)]
-        origin = environ.get("HTTP_ORIGIN")
-        if origin is None or origin == "null":
+        origin = ANY if self.any_origin else environ.get("HTTP_ORIGIN")
+        if origin is None or not self.lets_in(origin):
             return headers
-        allowed = ANY_ORIGIN if self.any_origin else origin
-        if allowed not in self.to_origin:
-            return headers
-        headers.append((_ALLOW_ORIGIN, allowed))
-        requested = environ[_REQUEST_METHOD]
-        if requested in self._methods and requested in _allow(answer):
-            headers += self._preflight
+        headers.append((_ALLOW_ORIGIN, origin))
+        requested, of_route = environ[_REQUEST_METHOD], _allow(answer)
+        # `*` is written out, since browsers take it literally of a request with credentials.
+        methods = tuple(sorted(of_route)) if ANY in self._methods else self._methods
+        if requested in methods and requested in of_route:
+            headers += self._credentials
+            headers.append(("Access-Control-Allow-Methods", ", ".join(methods)))
+            allowed = self._allowed_headers(environ.get(_REQUEST_HEADERS, ""))
+            if allowed:
+                headers.append(("Access-Control-Allow-Headers", ", ".join(allowed)))
+            headers.append(("Access-Control-Max-Age", self._max_age))
         return headers
+
+    def _allowed_headers(self, requested: str) -> Iterable[str]:
+        """Return CORS_ALLOW_HEADERS; where that is `*`, what is asked for, if it can be names."""
+        if ANY not in self._allow_headers:
+            return self._allow_headers
+        names = [name.strip(" \t") for name in requested.split(",")]
+        if len(requested) > _LONGEST_REQUEST or not all(map(is_http_token, names)):
+            return ()
+        return () if ANY in names else names
 
 
 def _allow(answer: HeaderList) -> set[str]:
@@ -100,21 +172,9 @@ def _allow(answer: HeaderList) -> set[str]:
     return {method.strip() for field in fields for method in field.split(",")}
 
 
-def _answer_headers(settings: Settings) -> HeaderList:
-    headers = _credentials_header(settings)
-    if settings.cors_expose_headers:
-        exposed = ", ".join(settings.cors_expose_headers)
-        headers.append(("Access-Control-Expose-Headers", exposed))
-    return headers
-
-
-def _preflight_headers(settings: Settings) -> HeaderList:
-    return [
-        *_credentials_header(settings),
-        ("Access-Control-Allow-Methods", ", ".join(settings.cors_methods)),
-        ("Access-Control-Allow-Headers", ", ".join(settings.cors_allow_headers)),
-        ("Access-Control-Max-Age", str(settings.cors_max_age)),
-    ]
+def _expose_header(settings: Settings) -> HeaderList:
+    exposed = ", ".join(settings.cors_expose_headers)
+    return [("Access-Control-Expose-Headers", exposed)] if exposed else []
 
 
 def _credentials_header(settings: Settings) -> HeaderList:

@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
 import flask
-from flask import Response, after_this_request
+from flask import Request, Response, after_this_request
 
 from . import limits
 from ._core import ROLES, Decision, Identity, Limit, Visit, parse_rates
@@ -164,6 +164,30 @@ def public_route(view: F) -> F:
     return mark(_guarded(view, _let_in), public=True)
 
 
+def protected_elsewhere(by: str) -> Callable[[F], F]:
+    """Declare that something else protects a view, for `flask auth check`. It protects nothing.
+
+    For views behind another library's decorator. On a function of `before_request` it speaks for
+    all views behind that; for a view of the library itself, put the decorated function into
+    ``app.view_functions``.
+
+    :param by: what protects it, in a few words; `flask auth check` shows them.
+    :raises TypeError: for what is no text, as in a bare ``@protected_elsewhere``.
+    :raises ValueError: for an empty text.
+    """
+    if not isinstance(by, str):
+        raise TypeError('by must be a str: write @protected_elsewhere("Flask-Login")')
+    words = " ".join(by.split())
+    if not words:
+        raise ValueError("by must say what protects the view")
+
+    def decorate(view: F) -> F:
+        _require_function("protected_elsewhere", view)
+        return mark(_guarded(view, _let_in), elsewhere=words)
+
+    return decorate
+
+
 def _let_in(_admitted: Identity | None) -> None:
     """Keep nobody out: the gate of decorators that only declare, and leave the view unmarked."""
 
@@ -188,6 +212,9 @@ def admit(admitted: Identity | None = None) -> Identity | Refusal | Response:
             request_authenticated.send(current_app._get_current_object(), identity=outcome)
         return outcome
     if request.method == "OPTIONS":
+        refusal = refuse_repeated_options_failure(visit, request)
+        if refusal is not None:
+            return refusal
         return flask.current_app.make_default_options_response()
     if outcome.status == 401 and (refusal := refuse_repeated_failure(visit)) is not None:
         return refusal
@@ -237,6 +264,19 @@ def refuse_repeated_failure(visit: Visit) -> Refusal | None:
         return None
     visit.decision, visit.limits = decision, state.failure_limits
     return refuse_excess(decision, None)
+
+
+def refuse_repeated_options_failure(visit: Visit, request: Request) -> Refusal | None:
+    """Count an OPTIONS request with a bad token as a failure, though its answer is no 401.
+
+    Else tokens could be tried by OPTIONS, without limit. A preflight has no Authorization.
+    """
+    if not visit.state.failure_limits or "HTTP_AUTHORIZATION" not in request.environ:
+        return None
+    outcome = outcome_of(visit, request)
+    if isinstance(outcome, Identity) or outcome.status != 401:
+        return None
+    return refuse_repeated_failure(visit)
 
 
 def refuse_excess(decision: Decision, identity: Identity | None) -> Refusal:

@@ -32,7 +32,7 @@ def edge_of(app: Flask, state: AppState, cors: Cors) -> Edge:
     :raises ConfigurationError: when the file of AUDIT_LOG cannot be opened.
     """
     path = state.settings.audit_log
-    prepared = not (cors.any_origin or state.settings.ratelimit_ietf_headers_enabled)
+    prepared = cors.prepared and not state.settings.ratelimit_ietf_headers_enabled
     unusual = _Unusual(app, state, cors)
     return Edge(
         inner=app.wsgi_app,

@@ -11,13 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import flask
-from flask import Flask, Response
+from flask import Flask, Request, Response
 
-from ._core import Keyring
+from ._core import Keyring, Visit
 from .cli import auth_cli
 from .context import begin_visit, current_request, identity_of
 from .cors import Cors
-from .decorators import Refusal, count, public_route, rate_limit_exempt, refuse_excess
+from .decorators import (
+    Refusal,
+    count,
+    public_route,
+    rate_limit_exempt,
+    refuse_excess,
+    refuse_repeated_options_failure,
+)
 from .edge import edge_of
 from .errors import AuthError, ConfigurationError
 from .state import EXTENSION, AppState, state_of
@@ -78,7 +85,7 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Refusal
         visit = begin_visit(request, state)
         method = request.method
         if method == "OPTIONS":
-            return cors.preflight(request) if cors.enabled else None
+            return _answer_options(visit, request, cors)
         if not counting:
             return None
         rule = request.url_rule
@@ -104,6 +111,13 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Refusal
         return count(visit, plan, identity_of(visit, request), address)
 
     return count_request
+
+
+def _answer_options(visit: Visit, request: Request, cors: Cors) -> Refusal | Response | None:
+    refusal = refuse_repeated_options_failure(visit, request)
+    if refusal is not None or not cors.enabled:
+        return refusal
+    return cors.preflight(request)
 
 
 def _add_jwks_route(app: Flask, state: AppState) -> None:

@@ -153,6 +153,7 @@ class Marks:
     rules: tuple[Rule, ...] = ()
     exempt: bool = False
     public: bool = False
+    elsewhere: str = ""  # what protects it, where that is none of ours
 
     def __or__(self, other: Marks) -> Marks:
         return Marks(
@@ -161,6 +162,7 @@ class Marks:
             rules=self.rules + tuple(rule for rule in other.rules if rule not in self.rules),
             exempt=self.exempt or other.exempt,
             public=self.public or other.public,
+            elsewhere=self.elsewhere or other.elsewhere,
         )
 
 

@@ -6,6 +6,8 @@ without hooks; so does code outside any app, from the environment alone.
 
 from __future__ import annotations
 
+import gc
+import itertools
 import math
 import os
 import threading
@@ -18,9 +20,9 @@ from typing import TYPE_CHECKING, cast
 
 import flask
 
-from ._core import Decision, Identity, Key, Keyring, Limit, Limiter, parse_rates
+from ._core import Decision, Identity, Key, Keyring, Limit, Limiter, parse_rates, plain_address
 from .audit import logger
-from .config import Settings
+from .config import Settings, is_testing, says_testing
 from .errors import ConfigurationError
 from .keys import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
 from .limits import Plans, default_rules
@@ -39,6 +41,10 @@ class AppState:
     def __init__(self, app: flask.Flask | None, *, hooked: bool = False) -> None:
         self.settings = settings = Settings.from_app(app)
         self.hooked = hooked
+        self._app = None if app is None else weakref.ref(app)
+        self._testing_counts = settings.flask_env == "testing" or (
+            app is not None and says_testing(app)
+        )
         # Where the edge of this app, and of no other app that serves the same environ, leaves what
         # is known of a request.
         self.visit_key = f"flask_tenant_auth.visit.{id(self)}"
@@ -65,9 +71,30 @@ class AppState:
                 Limit(rate, scope="authentication failures", per="address")
                 for rate in parse_rates(settings.auth_failure_limit)
             )
-        self.believes = lru_cache(maxsize=4096)(self._believes)
+        self._is_gateway = lru_cache(maxsize=4096)(self._looks_like_gateway)
         for weakness in settings.weaknesses():
             logger.warning("%s: fit for development only; production will not start", weakness)
+        if app is not None:
+            _remember(self)
+
+    @property
+    def development(self) -> bool:
+        """Whether conveniences that trust the client are on now.
+
+        The word testing in FLASK_ENV, and no word in an app that is set up for testing, mean
+        development for as long as the app's `testing` is set: a fixture may set it after the app is
+        made, and what is no test any more trusts nobody. All else is as it was at init.
+        """
+        if self._testing_counts:
+            app = None if self._app is None else self._app()
+            return app is not None and is_testing(app)
+        return self.settings.development
+
+    @property
+    def app_name(self) -> str:
+        """The name of the app; empty for the state of the environment."""
+        app = None if self._app is None else self._app()
+        return "" if app is None else app.name
 
     def _verifier(self) -> Verifier:
         lookup = self.settings.jwt_tenant_keys
@@ -110,8 +137,15 @@ class AppState:
                 f"RATELIMIT_KEY_PREFIX {settings.ratelimit_key_prefix!r} cannot be used: {error}. "
                 "Remove that file, fta-* in /dev/shm, or set another prefix"
             ) from None
-        except (ValueError, OSError) as error:
-            raise ConfigurationError(f"REDIS_URL or RATELIMIT_*: {error}") from None
+        except ValueError as error:
+            # All else has been checked, and of the URL the scheme.
+            message = str(error).removeprefix("redis_url:").strip()
+            raise ConfigurationError(f"REDIS_URL cannot be used: {message}") from None
+        except (MemoryError, OSError) as error:
+            reason = str(error) or type(error).__name__
+            raise ConfigurationError(
+                f"RATELIMIT_SHM_BYTES {settings.ratelimit_shm_bytes} cannot be had: {reason}"
+            ) from None
 
     def hit(
         self,
@@ -193,15 +227,18 @@ class AppState:
         """Return the app's verification keys as JWKs; shared secrets are never among them."""
         return [key.public_jwk() for key in self.own_keys if not key.algorithm.startswith("HS")]
 
-    def _believes(self, peer: str) -> bool:
+    def believes(self, peer: str) -> bool:
         """Whether identity headers from this peer count: in development, or from a gateway."""
-        if self.settings.development:
-            return True
+        return self.development or self._is_gateway(peer)
+
+    def _looks_like_gateway(self, peer: str) -> bool:
         try:
-            address = ip_address(peer)
-        except ValueError:
+            plain = plain_address(peer)
+        except ValueError:  # no Unicode text
+            plain = None
+        if plain is None:
             return False
-        address = getattr(address, "ipv4_mapped", None) or address
+        address = ip_address(plain)
         return any(address in network for network in self.settings.auth_trusted_gateways)
 
 
@@ -219,8 +256,75 @@ def state_of(app: flask.Flask | None) -> AppState:
 
 
 def current_state() -> AppState:
-    """Return the state of the current app; of the environment where there is no app."""
-    return state_of(current_app._get_current_object() if current_app else None)
+    """Return the state of the current app; of the environment where there is no app.
+
+    :raises ConfigurationError: where there is no app and the environment cannot work alone.
+    """
+    if current_app:
+        return state_of(current_app._get_current_object())
+    try:
+        return state_of(None)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}. {_OUTSIDE}") from None
+
+
+def signing_state() -> AppState:
+    """Return the current state for making a token, which some app is to accept.
+
+    :raises ConfigurationError: where there is no app, and the environment cannot work alone or is
+        not what any app of this process goes by.
+    """
+    state = current_state()
+    if current_app:
+        return state
+    difference = _difference_from_apps(state.settings)
+    if difference:
+        gc.collect()  # an app that nobody can use any more says nothing about this call
+        difference = _difference_from_apps(state.settings)
+    if difference:
+        raise ConfigurationError(f"{difference}. {_OUTSIDE}")
+    return state
+
+
+_OUTSIDE = (
+    "This was called outside an app context, where the environment alone is read: call it inside "
+    "`with app.app_context():`, or set in the environment what the app is to have"
+)
+# What a token depends on.
+_OF_TOKENS = tuple(
+    each.name
+    for each in fields(Settings)
+    if each.name.startswith("jwt_") and each.name != "jwt_jwks_route"
+)
+# The states of apps, in the order in which they were made.
+_states: weakref.WeakValueDictionary[int, AppState] = weakref.WeakValueDictionary()
+_numbers = itertools.count()
+_states_lock = threading.Lock()
+
+
+def _remember(state: AppState) -> None:
+    with _states_lock:
+        _states[next(_numbers)] = state
+
+
+def _difference_from_apps(settings: Settings) -> str | None:
+    """Say in what the apps of this process differ from the environment, if each of them does.
+
+    Of several the one that differs least is named, and of these the one that was made last.
+    """
+    with _states_lock:
+        states = list(_states.values())
+    found = [(_different_keys(state.settings, settings), state) for state in reversed(states)]
+    if not found:
+        return None
+    keys, state = min(found, key=lambda each: len(each[0]))
+    if not keys:
+        return None
+    return f"{' and '.join(keys)} of the app {state.app_name!r} and of the environment differ"
+
+
+def _different_keys(one: Settings, other: Settings) -> list[str]:
+    return [name.upper() for name in _OF_TOKENS if getattr(one, name) != getattr(other, name)]
 
 
 _KEYS = tuple(each.name.upper() for each in fields(Settings))

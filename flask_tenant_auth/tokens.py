@@ -10,15 +10,13 @@ from typing import Any
 
 from ._core import Rejection, now, parse_bearer
 from .audit import log_refused
-from .config import Settings
+from .config import MAX_HOURS, Settings
 from .context import current_request, role_text, uuid_text
 from .errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
-from .state import current_state
+from .state import current_state, signing_state
 
 # What verification reads, the caller of create_jwt_token may not write.
 RESERVED_CLAIMS = frozenset({"tenant_id", "user_id", "role", "iss", "aud", "exp", "nbf", "iat"})
-
-_MAX_HOURS = 24 * 366 * 100
 
 
 def create_jwt_token(
@@ -32,7 +30,8 @@ def create_jwt_token(
     """Return a signed token (RFC 7519) for a user of a tenant.
 
     It carries ``tenant_id``, ``user_id``, ``role``, ``iat`` and ``exp``, and ``iss`` and ``aud``
-    where JWT_ISSUER and JWT_AUDIENCE are set. Outside an app the environment configures it.
+    where JWT_ISSUER and JWT_AUDIENCE are set. Outside an app context the environment alone
+    configures it.
 
     :param tenant_id: UUID.
     :param user_id: UUID.
@@ -44,8 +43,10 @@ def create_jwt_token(
         a token longer than JWT_MAX_TOKEN_BYTES; the message names the argument.
     :raises TypeError: for hours that are no number, and claims that are no mapping or no JSON.
     :raises NoSigningKeyError: when the app holds no key that signs.
+    :raises ConfigurationError: outside an app context, when the environment cannot work alone, or
+        when the apps of this process have settings of tokens that it does not have.
     """
-    state = current_state()
+    state = signing_state()
     payload = _further_claims(claims)
     payload["tenant_id"] = uuid_text("tenant_id", tenant_id)
     payload["user_id"] = uuid_text("user_id", user_id)
@@ -78,8 +79,8 @@ def _registered_claims(settings: Settings, expires_in_hours: float | None) -> di
     hours = settings.jwt_expiration_hours if expires_in_hours is None else expires_in_hours
     if isinstance(hours, bool) or not isinstance(hours, int | float):
         raise TypeError(f"expires_in_hours must be a number, not {type(hours).__name__}")
-    if not math.isfinite(hours) or abs(hours) > _MAX_HOURS:
-        raise ValueError(f"expires_in_hours must be within {_MAX_HOURS}, not {hours}")
+    if not math.isfinite(hours) or abs(hours) > MAX_HOURS:
+        raise ValueError(f"expires_in_hours must be within {MAX_HOURS}, not {hours}")
     issued_at = int(now())
     claims: dict[str, Any] = {"iat": issued_at, "exp": issued_at + round(hours * 3600)}
     if settings.jwt_issuer is not None:

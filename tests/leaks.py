@@ -59,6 +59,8 @@ def refused(call: Callable[[], Any]) -> Callable[[], None]:
 
 CALLS: dict[str, Callable[[], Any]] = {
     "is_valid_uuid": lambda: (_core.is_valid_uuid(TENANT), _core.is_valid_uuid(object())),
+    "plain_address": lambda: (_core.plain_address("[::1%a]:80"), _core.plain_address("x")),
+    "plain_address refused": refused(lambda: _core.plain_address("\udc80")),
     "now": _core.now,
     "parse_bearer": lambda: (_core.parse_bearer(f"Bearer {token}"), _core.parse_bearer("x")),
     "fields_overlap": lambda: _core.fields_overlap([("A", "b")], [("a", "c")]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -26,7 +27,14 @@ from apps import (
     production_app,
     token,
 )
-from flask_tenant_auth import public_route, rate_limit, verify_role, verify_tenant_context
+from flask_tenant_auth import (
+    TenantAuth,
+    protected_elsewhere,
+    public_route,
+    rate_limit,
+    verify_role,
+    verify_tenant_context,
+)
 from flask_tenant_auth.config import Settings
 
 
@@ -221,6 +229,105 @@ class TestCheck:
         result = run(app, "check")
         assert result.exit_code == 0, result.output
         assert "POST    /x  [role admin]" in result.output
+
+    def test_strict_an_unprotected_route_of_any_method(self) -> None:
+        app = production_app()
+        app.get("/open", endpoint="open")(lambda: "in")
+        app.get("/mine", endpoint="mine")(verify_tenant_context(lambda: "in"))
+        app.get("/health", endpoint="health")(public_route(lambda: "in"))
+        app.add_url_rule("/", "dav", lambda: "in", methods=["PROPFIND", "OPTIONS"])
+        app.add_url_rule("/head", "head", lambda: "in", methods=["HEAD"])
+        assert run(app, "check").exit_code == 0
+        result = run(app, "check", "--strict")
+        assert result.exit_code == 1
+        problems = [line for line in result.output.splitlines() if line.startswith("Problem: ")]
+        assert [line.split(" and asks")[0] for line in problems] == [
+            "Problem: PROPFIND / (dav) shows something",
+            "Problem: HEAD /head (head) shows something",
+            "Problem: GET /open (open) shows something",
+        ]
+        for endpoint in ("open", "dav", "head"):
+            app.view_functions[endpoint] = verify_tenant_context(app.view_functions[endpoint])
+        assert run(app, "check", "--strict").exit_code == 0
+
+    def test_strict_static_files_are_meant_for_all_and_no_other_view_of_that_name(
+        self, tmp_path: Path
+    ) -> None:
+        app = Flask("static", static_folder=str(tmp_path))
+        app.config.update(FLASK_ENV="production", REDIS_URL="", JWT_SECRET_KEY=SECRET, TESTING=True)
+        TenantAuth(app)
+        files = Blueprint("files", __name__, static_folder=str(tmp_path), url_prefix="/files")
+        app.register_blueprint(files)
+        result = run(app, "check", "--strict")
+        assert result.exit_code == 0, result.output
+        assert result.output.count("[static files]") == 2
+        named = Blueprint("named", __name__)
+        named.get("/reports", endpoint="static")(lambda: "everybody's")
+        app.register_blueprint(named)
+        result = run(app, "check", "--strict")
+        assert result.exit_code == 1
+        assert "GET /reports (named.static) shows something" in result.output
+
+    def test_a_view_that_another_library_protects_is_declared(self) -> None:
+        """By a decorator of its own kind, which knows nothing of this library."""
+
+        def login_required(function: Any) -> Any:
+            @functools.wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                return function(*args, **kwargs) if "user" in request.args else ("who?", 403)
+
+            return wrapper
+
+        app = production_app()
+        app.post("/above", endpoint="above")(
+            protected_elsewhere("Flask-Login")(login_required(lambda: "in"))
+        )
+        app.get("/below", endpoint="below")(
+            login_required(protected_elsewhere("Flask-Login")(lambda: "in"))
+        )
+        app.get("/plain", endpoint="plain")(login_required(lambda: "in"))
+        result = run(app, "check", "--strict")
+        assert "POST    /above  [protected by Flask-Login]" in result.output
+        assert "GET     /below  [protected by Flask-Login]" in result.output
+        assert result.output.count("Problem: ") == 1
+        assert "GET /plain (plain) shows something" in result.output
+        app.view_functions["plain"] = protected_elsewhere("Flask-Login")(
+            app.view_functions["plain"]
+        )
+        assert run(app, "check", "--strict").exit_code == 0
+        # It is a declaration: nobody is let in or kept out by it.
+        client = app.test_client()
+        for path, method in (("/above", "POST"), ("/below", "GET"), ("/plain", "GET")):
+            assert client.open(path, method=method).status_code == 403
+            assert client.open(f"{path}?user=1", method=method).status_code == 200
+
+    def test_a_guard_of_another_library_is_declared_for_all_views_behind_it(self) -> None:
+        app = production_app()
+        admin = Blueprint("admin", __name__, url_prefix="/admin")
+        admin.before_request(protected_elsewhere("single  sign-on\n")(lambda: None))
+        admin.post("/x")(lambda: "in")
+        app.register_blueprint(admin)
+        app.post("/y", endpoint="y")(lambda: "in")
+        result = run(app, "check", "--strict")
+        assert "POST    /admin/x  [protected by single sign-on]" in result.output
+        assert result.output.count("Problem: ") == 1
+        assert "POST /y (y) changes something" in result.output
+
+    def test_what_protects_a_view_has_a_name(self) -> None:
+        with pytest.raises(TypeError, match=r'write @protected_elsewhere\("'):
+            protected_elsewhere(lambda: "in")  # type: ignore[arg-type,return-value]
+        with pytest.raises(ValueError, match="by must say"):
+            protected_elsewhere("  ")
+        with pytest.raises(TypeError, match="takes a view function"):
+            protected_elsewhere("SSO")(MethodView)
+
+    def test_a_setting_that_is_not_known(self) -> None:
+        result = run(make_app(JWT_LEWAY=7), "check")
+        assert result.exit_code == 1
+        assert "Problem: JWT_LEWAY (in app.config)" in result.output
+        assert run(make_app(JWT_LEEWAY=7), "check").exit_code == 0
+        ignored = make_app(JWT_LEWAY=7, AUTH_IGNORE_CONFIG="JWT_LEWAY")
+        assert run(ignored, "check").exit_code == 0
 
     def test_a_weak_key(self) -> None:
         for secret in (None, "short"):

@@ -14,16 +14,18 @@ import jwt
 import pytest
 from flask import Flask
 
-from apps import SECRET, TENANT, USER, bare_app, make_app, production_app
+from apps import SECRET, TENANT, USER, bare_app, identity_headers, make_app, production_app
 from flask_tenant_auth import (
     AuthError,
     ConfigurationError,
     TenantAuth,
     create_jwt_token,
     decode_jwt_token,
+    verify_tenant_context,
 )
 from flask_tenant_auth.config import DEFAULT_SECRET_KEY, Settings
 from flask_tenant_auth.key_sources import PairText
+from flask_tenant_auth.state import state_of
 
 KEYS = [each.name.upper() for each in dataclasses.fields(Settings)]
 
@@ -62,7 +64,8 @@ class TestSources:
         assert set(found.cors_origins) == {"http://localhost:3000", "https://localhost:3000"}
         assert not found.cors_supports_credentials
         assert found.cors_max_age == 600
-        assert found.cors_methods == ("GET", "POST", "PUT", "DELETE", "OPTIONS")
+        assert found.auth_ignore_config == ()
+        assert found.cors_methods == ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
         assert found.cors_allow_headers == ("Content-Type", "Authorization")
         assert found.cors_resources == ("/api/",)
         assert (found.flask_host, found.flask_port) == ("0.0.0.0", 5000)
@@ -117,7 +120,10 @@ class TestEnvironmentOfTheApp:
             (None, False, True, True),
             ("production", True, True, False),
             ("development", False, False, True),
-            ("testing", False, False, True),
+            ("testing", False, True, True),
+            ("testing", False, False, False),
+            ("testing", True, False, False),
+            ("test", True, True, False),
             ("Development", False, False, True),
             ("staging", True, True, False),
             ("developmnt", False, False, False),
@@ -129,6 +135,63 @@ class TestEnvironmentOfTheApp:
         app = bare_app(FLASK_ENV=explicit, TESTING=testing)
         app.debug = debug
         assert Settings.from_app(app).development is development
+        assert state_of(app).development is development
+
+    def test_testing_counts_while_the_app_s_testing_is_set(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in Flask's documented fixture: create_app(), then config.update(TESTING=True).
+
+        A shared test server with that word believed anybody's X-Tenant-ID.
+        """
+        monkeypatch.setenv("FLASK_ENV", "testing")
+        app = make_app(TESTING=False)
+        app.get("/")(verify_tenant_context(lambda: "in"))
+
+        def status(**query: str) -> int:
+            return app.test_client().get("/", headers=identity_headers()).status_code
+
+        assert status() == 401
+        app.config.update(TESTING=True)
+        assert status() == 200
+        app.config.update(TESTING=False)
+        assert status() == 401
+
+    def test_no_word_counts_as_testing_only_while_testing_is_set(self) -> None:
+        app = make_app()
+        app.get("/")(verify_tenant_context(lambda: "in"))
+        client, query = app.test_client(), {"tenant_id": TENANT, "user_id": USER}
+        assert client.get("/", query_string=query).status_code == 200
+        app.testing = False
+        assert client.get("/", query_string=query).status_code == 401
+        assert client.get("/", headers=identity_headers()).status_code == 401
+
+    def test_testing_that_is_set_after_init_opens_no_app_without_a_word(self) -> None:
+        for explicit in (None, "production", "staging"):
+            app = make_app(TESTING=False, FLASK_ENV=explicit)
+            app.get("/")(verify_tenant_context(lambda: "in"))
+            app.testing = True
+            assert app.test_client().get("/", headers=identity_headers()).status_code == 401
+
+    @pytest.mark.parametrize("value", ["false", "False", "0", "no", "", "off", 0, None])
+    def test_testing_that_is_a_text_which_says_no_is_not_set(self, value: object) -> None:
+        """As `config["TESTING"] = os.environ.get("TESTING")` makes it."""
+        for word in (None, "testing"):
+            assert not Settings.from_app(bare_app(FLASK_ENV=word, TESTING=value)).development
+            assert not state_of(bare_app(FLASK_ENV=word, TESTING=value)).development
+            assert Settings.from_app(bare_app(FLASK_ENV=word, TESTING="true")).development
+
+    def test_testing_is_held_to_production_at_init_until_testing_is_set(self) -> None:
+        with pytest.raises(ConfigurationError, match="TESTING is set before TenantAuth"):
+            make_app(FLASK_ENV="testing", TESTING=False, JWT_SECRET_KEY=None)
+        make_app(FLASK_ENV="testing", TESTING=True, JWT_SECRET_KEY=None)
+
+    def test_without_an_app_testing_is_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FLASK_ENV", "testing")
+        with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY"):
+            Settings.from_app(None)
+        monkeypatch.setenv("FLASK_ENV", "development")
+        assert Settings.from_app(None).development
 
 
 class TestBooleans:
@@ -184,6 +247,25 @@ class TestRefused:
             ("AUTH_TRUSTED_GATEWAYS", "gateway", "gateway"),
             ("CORS_ORIGINS", "https://a.example/", "no path"),
             ("CORS_ORIGINS", "https://*.example", "no pattern"),
+            ("CORS_ORIGINS", "https://*.com:8443", "no pattern"),
+            ("CORS_ORIGINS", "https://*", "no pattern"),
+            ("CORS_ORIGINS", "https://*.", "an origin is"),
+            ("CORS_ORIGINS", "https://*example.com", "no pattern"),
+            ("CORS_ORIGINS", "https://*.*.example.com", "no pattern"),
+            ("CORS_ORIGINS", "https://a.*.example.com", "no pattern"),
+            ("CORS_ORIGINS", "https://a*.example.com", "no pattern"),
+            ("CORS_ORIGINS", "https://*.example.com:*", "no pattern"),
+            ("CORS_ORIGINS", "https://*.example.com/", "no path"),
+            ("CORS_ORIGINS", "https://*.example.com.", "without the dot"),
+            ("CORS_ORIGINS", "https://*.a..example.com", "no host"),
+            ("CORS_ORIGINS", "https://user@*.example.com", "an origin is"),
+            ("CORS_ORIGINS", "https://*.192.0.2.1", "IP address"),
+            ("CORS_ORIGINS", "https://*.[::1]", "IP address"),
+            ("CORS_ORIGINS", "*://example.com", "an origin is"),
+            ("CORS_ORIGINS", "*, https://*.example", "no pattern"),
+            ("CORS_ORIGINS", ["https://a.example,https://b.example"], "an origin is"),
+            ("CORS_ORIGINS", "https://stra\u00dfe.example", "xn--"),
+            ("CORS_ORIGINS", "https://.example.com", "no host"),
             ("CORS_ORIGINS", "https://user@a.example", "an origin is"),
             ("CORS_ORIGINS", "https://a.example:x", "an origin is"),
             ("CORS_ORIGINS", "a.example b.example", "an origin is"),
@@ -192,7 +274,22 @@ class TestRefused:
             ("CORS_ORIGINS", "null", "sandboxed"),
             ("CORS_ORIGINS", 7, "comma list"),
             ("CORS_METHODS", "GET POST", "HTTP token"),
+            ("CORS_METHODS", "P*", "whole names"),
             ("CORS_ALLOW_HEADERS", "X-A\r\nX-B", "HTTP token"),
+            ("CORS_ALLOW_HEADERS", "X-*", "whole names"),
+            ("CORS_EXPOSE_HEADERS", "*, X-*", "whole names"),
+            ("AUTH_IGNORE_CONFIG", "JWT_*", "whole names"),
+            ("AUTH_IGNORE_CONFIG", ["JWT_OTHER JWT_MORE"], "whole names"),
+            ("AUTH_IGNORE_CONFIG", "JWT_ISSUER", "setting of this library"),
+            ("AUTH_IGNORE_CONFIG", 7, "comma list"),
+            ("RATELIMIT_SHM_BYTES", 2**14 - 1, "from 16384 to 4294967296"),
+            ("RATELIMIT_SHM_BYTES", 2**32 + 1, "from 16384 to 4294967296"),
+            ("RATELIMIT_KEY_PREFIX", "\udcff", "no UTF-8"),
+            ("JWT_ISSUER", "\udcff", "no UTF-8"),
+            ("CORS_RESOURCES", "/\udcff", "no UTF-8"),
+            ("REDIS_URL", "redis://\udcff", "no UTF-8"),
+            ("REDIS_URL", "redis://localhost:99999", "port must be"),
+            ("AUDIT_LOG", 7, "path"),
             ("CORS_RESOURCES", "api", "path prefix"),
             ("CORS_RESOURCES", r"^/api/.*$", "path prefix"),
             ("FLASK_PORT", "http", "number from"),
@@ -207,6 +304,11 @@ class TestRefused:
     def test_credentials_for_every_site(self) -> None:
         with pytest.raises(ConfigurationError, match=r"CORS_ORIGINS.*CORS_SUPPORTS_CREDENTIALS"):
             settings(CORS_ORIGINS="*", CORS_SUPPORTS_CREDENTIALS=True)
+
+    def test_exposing_everything_with_credentials(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"CORS_EXPOSE_HEADERS is '\*'"):
+            settings(CORS_EXPOSE_HEADERS="*", CORS_SUPPORTS_CREDENTIALS=True)
+        assert settings(CORS_EXPOSE_HEADERS="*").cors_expose_headers == ("*",)
 
     def test_the_error_does_not_repeat_a_secret(self) -> None:
         for key, value in (
@@ -316,12 +418,48 @@ class TestOrigins:
             ("a.example, https://b.example", {"https://a.example", "https://b.example"}),
             (["a.example"], {"https://a.example"}),
             ("a.example, *", {"*"}),
+            ("https://*.example.com", {"https://*.example.com"}),
+            ("*.example.com", {"https://*.example.com"}),
+            ("http://*.Example.com:80", {"http://*.example.com"}),
+            ("https://*.example.com:8443", {"https://*.example.com:8443"}),
+            ("https://*.bücher.example", {"https://*.xn--bcher-kva.example"}),
+            ("*.localhost:3000", {"http://*.localhost:3000", "https://*.localhost:3000"}),
             (["a.example", " ", ""], {"https://a.example"}),
             ("", set()),
         ],
     )
     def test_as_a_browser_writes_them(self, given: Any, origins: set[str]) -> None:
         assert set(settings(CORS_ORIGINS=given).cors_origins) == origins
+
+
+class TestEveryValueThatIsTakenWorks:
+    """What is admitted here and refused later would be refused without the name of the key."""
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("RATELIMIT_SHM_BYTES", 2**14),
+            ("RATELIMIT_SHM_BYTES", 2**32),
+            ("RATELIMIT_STORE_TIMEOUT_MS", 1),
+            ("RATELIMIT_STORE_TIMEOUT_MS", 60_000),
+            ("RATELIMIT_FAIR_SHARE", 0.01),
+            ("JWT_EXPIRATION_HOURS", 1 / 3600),
+            ("JWT_EXPIRATION_HOURS", 24 * 366 * 100),
+            ("JWT_LEEWAY", 86400),
+            ("JWT_MAX_TOKEN_BYTES", 128),
+            ("JWT_MAX_TOKEN_BYTES", 2**20),
+            ("CORS_MAX_AGE", 0),
+            ("CORS_MAX_AGE", 86400),
+        ],
+    )
+    def test_at_both_ends_of_its_range(self, key: str, value: float) -> None:
+        more = {"REDIS_URL": "redis://127.0.0.1:1/0"} if key == "RATELIMIT_STORE_TIMEOUT_MS" else {}
+        app = make_app(RATELIMIT_TENANT_DEFAULT="5 per minute", **{key: value}, **more)
+        app.get("/")(verify_tenant_context(lambda: "in"))
+        assert app.test_client().get("/", headers=identity_headers()).status_code == 200
+        with app.app_context():
+            if key != "JWT_MAX_TOKEN_BYTES" or value > 128:
+                assert decode_jwt_token(create_jwt_token(TENANT, USER))["user_id"] == USER
 
 
 class TestLists:
@@ -345,6 +483,14 @@ class TestLists:
     def test_resources(self) -> None:
         found = settings(CORS_RESOURCES="/api/*, /v1, *")
         assert found.cors_resources == ("/api/", "/v1", "/")
+
+    def test_a_path_of_any_type(self, tmp_path: Path) -> None:
+        assert settings(AUDIT_LOG=tmp_path / "log").audit_log == str(tmp_path / "log")
+        assert settings(AUDIT_LOG="/tmp/\udcff").audit_log == "/tmp/\udcff"
+
+    def test_names_that_others_read(self) -> None:
+        found = settings(AUTH_IGNORE_CONFIG="AUTH_PROXY, JWT_COOKIE_SECURE")
+        assert found.auth_ignore_config == ("AUTH_PROXY", "JWT_COOKIE_SECURE")
 
     def test_audiences(self) -> None:
         assert settings(JWT_AUDIENCE="a, b").jwt_audience == ("a", "b")

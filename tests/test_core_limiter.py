@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flask_tenant_auth import _core
-from flask_tenant_auth._core import Decision, Identity, Limit, Limiter, Rate
+from flask_tenant_auth._core import Decision, Identity, Limit, Limiter, Rate, plain_address
 
 STRATEGIES = ["fixed-window", "sliding-window-counter", "gcra"]
 SOMEBODY = Identity(str(uuid.UUID(int=1)), str(uuid.UUID(int=2)))
@@ -550,3 +551,34 @@ def test_bad_requests(
 ) -> None:
     with pytest.raises(error, match=message):
         getattr(alone(), method)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:443", "192.0.2.1"),
+        ("[2001:DB8::1%eth0]:443", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", None),
+        ("localhost", None),
+        ("192.0.2.1\0", None),
+        ("١٩٢.0.2.1", None),
+    ],
+)
+def test_a_plain_address_has_no_port_brackets_and_zone(text: str, plain: str | None) -> None:
+    assert plain_address(text) == plain
+
+
+def test_a_plain_address_is_made_of_text() -> None:
+    with pytest.raises(TypeError, match="text must be str"):
+        plain_address(b"192.0.2.1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="text has lone surrogates"):
+        plain_address("\udc80")
+
+
+@settings(deadline=None)
+@given(st.ip_addresses())
+def test_a_plain_address_is_what_python_reads(address: IPv4Address | IPv6Address) -> None:
+    expected = getattr(address, "ipv4_mapped", None) or address
+    assert ip_address(plain_address(str(address)) or "") == expected

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask, Response, session
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from apps import bearer, make_app
+from apps import bare_app, bearer, make_app
 from flask_tenant_auth import rate_limit, verify_tenant_context
+from flask_tenant_auth.config import Settings
+from flask_tenant_auth.cors import Subdomains
 
 ORIGIN = "https://app.example.com"
 
@@ -103,12 +109,34 @@ class TestAnswers:
             assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert statuses == [401, 429, 200, 429, 500, 404]
 
-    def test_every_origin(self) -> None:
+    @pytest.mark.parametrize(
+        "origin", ["https://anything.example", "null", None, "", "*", "file://", "\xff"]
+    )
+    @pytest.mark.parametrize("ietf", [False, True])
+    def test_any_origin_is_told_to_every_answer(self, origin: str | None, ietf: bool) -> None:
+        """A cache keeps one answer for all, whoever asked first."""
+        app = cors_app(CORS_ORIGINS="*", RATELIMIT_IETF_HEADERS_ENABLED=ietf)
+        for path in ("open", "closed", "missing"):
+            response = ask(app, f"/api/{path}", origin)
+            assert response.headers.getlist("Access-Control-Allow-Origin") == ["*"]
+            assert "X-RateLimit-Limit" in response.headers["Access-Control-Expose-Headers"]
+            assert "Access-Control-Allow-Credentials" not in response.headers
+            assert "Vary" not in response.headers
+        assert permissions(ask(app, "/page", origin)) == {}
+
+    def test_any_origin_takes_in_what_is_listed_beside_it(self) -> None:
+        app = cors_app(CORS_ORIGINS="*, https://*.example.com, app.example.com")
+        for origin in (ORIGIN, "https://a.example.com", "https://b.example", None):
+            assert ask(app, "/api/open", origin).headers["Access-Control-Allow-Origin"] == "*"
+
+    def test_any_origin_is_told_to_a_preflight(self) -> None:
         app = cors_app(CORS_ORIGINS="*")
-        response = ask(app, "/api/open", "https://anything.example")
-        assert response.headers["Access-Control-Allow-Origin"] == "*"
-        assert "Vary" not in response.headers
-        assert permissions(ask(app, "/api/open", "null")) == {}
+        for origin in ("https://anything.example", "null"):
+            response = preflight(app, "/api/edit", "PUT", origin)
+            assert response.headers["Access-Control-Allow-Origin"] == "*"
+            assert "PUT" in response.headers["Access-Control-Allow-Methods"]
+            assert "Access-Control-Allow-Credentials" not in response.headers
+        assert "Access-Control-Allow-Methods" not in preflight(app, "/api/edit", "GET").headers
 
     def test_credentials(self) -> None:
         app = cors_app(CORS_SUPPORTS_CREDENTIALS=True)
@@ -148,7 +176,7 @@ class TestPreflight:
         assert response.status_code == 200
         assert permissions(response) == {
             "Access-Control-Allow-Origin": ORIGIN,
-            "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+            "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
             "Access-Control-Allow-Headers": "Content-Type, Authorization",
             "Access-Control-Max-Age": "600",
         }
@@ -156,10 +184,77 @@ class TestPreflight:
             "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
         )
 
-    @pytest.mark.parametrize("method", ["DELETE", "PATCH", "put", "X", ""])
-    def test_of_a_method_that_is_not_there_or_not_allowed(self, method: str) -> None:
-        response = preflight(cors_app(), "/api/edit", method)
+    @pytest.mark.parametrize("method", ["DELETE", "HEAD", "put", "X", "", "*"])
+    @pytest.mark.parametrize("methods", [None, "*"])
+    def test_of_a_method_that_is_not_there(self, method: str, methods: str | None) -> None:
+        response = preflight(cors_app(CORS_METHODS=methods), "/api/edit", method)
         assert "Access-Control-Allow-Methods" not in response.headers
+
+    def test_of_a_method_that_is_not_allowed(self) -> None:
+        response = preflight(cors_app(CORS_METHODS="PUT"), "/api/edit", "PATCH")
+        assert "Access-Control-Allow-Methods" not in response.headers
+
+    def test_patch_and_head_are_among_the_methods_by_default(self) -> None:
+        for path, method in (("/api/edit", "PATCH"), ("/api/open", "HEAD")):
+            allowed = preflight(cors_app(), path, method).headers["Access-Control-Allow-Methods"]
+            assert method in allowed.split(", ")
+
+    @pytest.mark.parametrize("credentials", [False, True])
+    def test_all_methods_are_written_out_as_those_of_the_route(self, credentials: bool) -> None:
+        """With credentials, browsers take an asterisk for a method of that name."""
+        app = cors_app(CORS_METHODS="*", CORS_SUPPORTS_CREDENTIALS=credentials)
+        headers = preflight(app, "/api/edit", "PATCH").headers
+        assert headers["Access-Control-Allow-Methods"] == "OPTIONS, PATCH, PUT"
+        headers = preflight(app, "/api/open", "HEAD").headers
+        assert headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
+
+    @pytest.mark.parametrize(
+        ("requested", "allowed"),
+        [
+            ("authorization,content-type", "authorization, content-type"),
+            ("X-A , X-B", "X-A, X-B"),
+            ("authorization", "authorization"),
+            ("", None),
+            ("*", None),
+            ("x-a, *", None),
+            ("x-a,,x-b", None),
+            ("x a", None),
+            ("x-a: 1", None),
+            ("x" * 5000, None),
+        ],
+    )
+    def test_all_headers_are_written_out_as_those_that_are_asked_for(
+        self, requested: str, allowed: str | None
+    ) -> None:
+        """An asterisk never stands for Authorization, and for nothing with credentials."""
+        for credentials in (False, True):
+            app = cors_app(CORS_ALLOW_HEADERS="*", CORS_SUPPORTS_CREDENTIALS=credentials)
+            response = app.test_client().options(
+                "/api/edit",
+                headers={
+                    "Origin": ORIGIN,
+                    "Access-Control-Request-Method": "PUT",
+                    "Access-Control-Request-Headers": requested,
+                },
+            )
+            assert response.headers.get("Access-Control-Allow-Headers") == allowed
+            assert "PUT" in response.headers["Access-Control-Allow-Methods"]
+        assert "Access-Control-Request-Headers" in response.headers["Vary"]
+
+    def test_listed_headers_are_told_whatever_is_asked_for(self) -> None:
+        response = (
+            cors_app()
+            .test_client()
+            .options(
+                "/api/edit",
+                headers={
+                    "Origin": ORIGIN,
+                    "Access-Control-Request-Method": "PUT",
+                    "Access-Control-Request-Headers": "x-own",
+                },
+            )
+        )
+        assert response.headers["Access-Control-Allow-Headers"] == "Content-Type, Authorization"
 
     def test_of_no_route(self) -> None:
         assert preflight(cors_app(), "/api/missing", "GET").status_code == 404
@@ -193,6 +288,146 @@ class TestPreflight:
         assert response.headers["Access-Control-Allow-Methods"] == "GET, PATCH"
         assert response.headers["Access-Control-Allow-Headers"] == "X-A"
         assert response.headers["Access-Control-Max-Age"] == "0"
+
+
+PATTERN = "https://*.example.com, http://*.dev.example:8080"
+
+
+class TestSubdomains:
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "https://a.example.com",
+            "https://a.b.c.example.com",
+            "https://xn--bcher-kva.example.com",
+            "https://a_b-1.example.com",
+            "https://example.com.example.com",
+            "http://a.dev.example:8080",
+            "https://" + "a" * 63 + ".example.com",
+        ],
+    )
+    def test_one_or_more_labels_below_the_host_are_let_in(self, origin: str) -> None:
+        app = cors_app(CORS_ORIGINS=PATTERN)
+        for response in (ask(app, "/api/open", origin), preflight(app, "/api/edit", "PUT", origin)):
+            assert response.headers["Access-Control-Allow-Origin"] == origin
+            assert response.headers["Vary"].startswith("Origin")
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "https://example.com",
+            "https://.example.com",
+            "https://a..example.com",
+            "https://..example.com",
+            "https://evil-example.com",
+            "https://aexample.com",
+            "https://a.example.com.evil.example",
+            "https://a.example.com.",
+            "https://evil.example/.example.com",
+            "https://evil.example#.example.com",
+            "https://evil.example?.example.com",
+            "https://evil.example\\.example.com",
+            "https://user@a.example.com",
+            "https://evil.example:80@a.example.com",
+            "https://a.example.com:443",
+            "https://a.example.com:8443",
+            "https://a:80.example.com",
+            "https://a.example.com:",
+            "https://a.example.com/",
+            "http://a.example.com",
+            "https:a.example.com",
+            "https:///a.example.com",
+            "HTTPS://a.example.com",
+            "https://A.example.com",
+            "https://a.EXAMPLE.com",
+            "https://a.example.com ",
+            " https://a.example.com",
+            "https://a .example.com",
+            "https://a%2e.example.com",
+            "https://\xe4.example.com",
+            "https://*.example.com",
+            "https://[::1].example.com",
+            "https://a.example.com,https://b.example.com",
+            "https://" + "a" * 64 + ".example.com",
+            "https://" + "a." * 125 + "example.com",
+            "http://a.dev.example",
+            "https://a.dev.example:8080",
+            "http://a.dev.example:80800",
+            "null",
+            "*",
+            "",
+        ],
+    )
+    def test_what_is_no_such_host_is_told_nothing(self, origin: str) -> None:
+        app = cors_app(CORS_ORIGINS=PATTERN)
+        for response in (ask(app, "/api/open", origin), preflight(app, "/api/edit", "PUT", origin)):
+            assert permissions(response) == {}
+            assert response.headers["Vary"].startswith("Origin")
+
+    def test_the_host_itself_is_listed_by_itself(self) -> None:
+        app = cors_app(CORS_ORIGINS="https://example.com, https://*.example.com")
+        for origin in ("https://example.com", "https://a.example.com"):
+            assert ask(app, "/api/open", origin).headers["Access-Control-Allow-Origin"] == origin
+
+    def test_one_origin_s_answer_is_not_another_s(self) -> None:
+        app = cors_app(CORS_ORIGINS=PATTERN, CORS_SUPPORTS_CREDENTIALS=True)
+        for origin in ("https://a.example.com", "https://b.example.com"):
+            found = permissions(ask(app, "/api/open", origin))
+            assert found["Access-Control-Allow-Origin"] == origin
+            assert found["Access-Control-Allow-Credentials"] == "true"
+
+    @settings(max_examples=2000, deadline=None)
+    @given(st.data())
+    def test_exactly_what_the_grammar_of_the_pattern_says(self, data: st.DataObject) -> None:
+        """Origins that are built like the right ones, with a fault in them or without."""
+        host = data.draw(st.sampled_from(["example.com", "a.b.example", "localhost", "x-y.z"]))
+        scheme = data.draw(st.sampled_from(["https", "http"]))
+        port = data.draw(st.sampled_from(["", ":8443", ":1"]))
+        pieces = [
+            "a",
+            "b-c",
+            "1",
+            "_",
+            "xn--a",
+            "A",
+            "",
+            ".",
+            "..",
+            "-",
+            " ",
+            "@",
+            ":",
+            "/",
+            "\xe9",
+        ]
+        below = data.draw(
+            st.one_of(
+                st.lists(st.sampled_from(["a", "b-c", "1", "xn--a", "a" * 63]), max_size=4).map(
+                    lambda labels: "".join(f"{label}." for label in labels)
+                ),
+                st.lists(st.sampled_from([*pieces, host, "example"]), max_size=5).map("".join),
+            )
+        )
+        origin = data.draw(
+            st.sampled_from(
+                [
+                    f"{scheme}://{below}{host}{port}",
+                    f"{scheme}://{below}{host}",
+                    f"{scheme}://{below}.{host}{port}",
+                    f"{scheme}://{below}{host}.{port}",
+                    f"https://{below}{host}:8443",
+                    f"{below}{host}{port}",
+                    f"{scheme}://{host}{port}{below}",
+                ]
+            )
+        )
+        [pattern] = Settings.from_app(
+            bare_app(CORS_ORIGINS=[f"{scheme}://*.{host}{port}"])
+        ).cors_origins
+        label = "[a-z0-9_-]{1,63}"
+        grammar = rf"{scheme}://({label}[.])+{re.escape(host)}{port}"
+        expected = re.fullmatch(grammar, origin) is not None and len(urlsplit(origin).netloc) < 250
+        assert Subdomains.of(pattern).hold(origin) is expected
 
 
 class TestPaths:

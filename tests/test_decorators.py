@@ -26,6 +26,7 @@ from flask_tenant_auth import (
     acting_as,
     get_tenant_context,
     get_user_role,
+    protected_elsewhere,
     public_route,
     rate_limit,
     rate_limit_exempt,
@@ -144,6 +145,7 @@ class TestKindsOfViews:
             rate_limit("9 per minute"),
             rate_limit_exempt,
             public_route,
+            protected_elsewhere("SSO"),
         ],
     )
     def test_a_class_or_a_value_is_refused(self, decorator: Any) -> None:
@@ -304,7 +306,12 @@ class TestGateways:
             ("10.1.2.3", 200),
             ("::ffff:10.1.2.3", 200),
             ("fd00::7", 200),
+            ("10.1.2.3:50312", 200),
+            ("[fd00::7%eth0]:50312", 200),
             ("11.1.2.3", 401),
+            ("11.1.2.3:50312", 401),
+            ("", 401),
+            ("unix:", 401),
             ("::1", 401),
             ("10.1.2.3, 11.1.1.1", 401),
         ],

@@ -26,7 +26,7 @@ import pytest
 from sqlalchemy import Engine
 
 import flask_tenant_auth
-from flask_tenant_auth.config import Settings
+from flask_tenant_auth.config import KEYS, Settings
 from test_token_rules import RULES
 
 ROOT = Path(__file__).parent.parent
@@ -170,6 +170,28 @@ def test_the_reference_lists_every_public_name_and_every_setting() -> None:
     table = text.partition("## Configuration")[2].partition("## Command line")[0]
     documented = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", table))
     assert {field.name.upper() for field in fields(Settings)} <= documented
+
+
+def test_the_reference_has_the_defaults_of_the_settings() -> None:
+    text = (ROOT / "docs" / "AUTH_MIDDLEWARE.md").read_text("utf-8")
+    table = text.partition("| key | default | meaning |")[2].partition("\n\n")[0]
+    in_words = {"CORS_EXPOSE_HEADERS", "RATELIMIT_KEY_PREFIX", "FLASK_ENV"}
+    compared = 0
+    for row in table.strip().splitlines()[1:]:
+        keys, written = (cell.strip() for cell in row.split("|")[1:3])
+        names = [name.strip(" `") for name in keys.split(",")]
+        defaults = (
+            written.split(",") if len(names) > 1 and "," in written else [written] * len(names)
+        )
+        for name, default in zip(names, defaults, strict=True):
+            if name in in_words:
+                continue
+            compared += 1
+            if default == "none":
+                assert KEYS[name].default in (None, (), ""), name
+            else:
+                assert KEYS[name].metadata["read"](default.strip(" `")) == KEYS[name].default, name
+    assert compared + len(in_words) == len(KEYS)
 
 
 def test_architecture_md_names_every_room_and_no_other() -> None:

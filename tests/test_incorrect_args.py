@@ -42,6 +42,13 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ("rate_limit", f.rate_limit, "limit", no_str),
         ("rate_limit_exempt", f.rate_limit_exempt, "rate_limit_exempt", callables),
         ("public_route", f.public_route, "public_route", callables),
+        ("protected_elsewhere", f.protected_elsewhere, "by", [*no_str, "", " "]),
+        (
+            "protected_elsewhere",
+            lambda x: f.protected_elsewhere("SSO")(x),
+            "protected_elsewhere",
+            callables,
+        ),
         (
             "verify_resource_access",
             lambda x: f.verify_resource_access(x, USER),

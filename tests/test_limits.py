@@ -661,3 +661,106 @@ def test_a_planted_file_is_neither_used_nor_followed(tmp_path: Path) -> None:
     finally:
         planted.unlink()
     assert path_of_counters("a") == planted
+
+
+BAD_TOKEN = {"Authorization": "Bearer a.b.c"}
+
+
+class TestFailuresByOptions:
+    """Tokens could be tried by OPTIONS without limit, where the view answers OPTIONS itself."""
+
+    @staticmethod
+    def app(**config: Any) -> Flask:
+        app = make_app(AUTH_FAILURE_LIMIT="2 per minute", CORS_ORIGINS="app.example.com", **config)
+        app.get("/api/automatic", endpoint="automatic")(verify_tenant_context(view))
+        app.route("/api/own", methods=["GET", "OPTIONS"], endpoint="own")(
+            verify_tenant_context(view)
+        )
+        app.get("/api/public", endpoint="public")(view)
+        return app
+
+    @pytest.mark.parametrize("path", ["/api/automatic", "/api/own", "/api/public", "/missing"])
+    def test_options_with_bad_tokens_count_as_failures(self, path: str) -> None:
+        app = self.app()
+        found = statuses(app, path, 3, "OPTIONS", headers=BAD_TOKEN)
+        assert found == [404 if path == "/missing" else 200] * 2 + [429]
+        assert statuses(app, "/api/own", 1, headers=BAD_TOKEN) == [429]
+        # Another address, and good tokens, go on.
+        elsewhere = {"REMOTE_ADDR": "192.0.2.9"}
+        other = statuses(
+            app, "/api/own", 1, "OPTIONS", headers=BAD_TOKEN, environ_overrides=elsewhere
+        )
+        assert other == [200]
+        for method in ("GET", "OPTIONS"):
+            assert statuses(app, "/api/own", 3, method, headers=bearer()) == [200] * 3
+
+    def test_each_counts_once(self) -> None:
+        """In the hook and in the decorator alike."""
+        app = self.app()
+        assert statuses(app, "/api/own", 1, "OPTIONS", headers=BAD_TOKEN) == [200]
+        assert statuses(app, "/api/own", 2, headers=BAD_TOKEN) == [401, 429]
+
+    def test_a_limited_one_is_told_as_any_other(self) -> None:
+        client = self.app().test_client()
+        answers = [client.options("/api/own", headers=BAD_TOKEN) for _ in range(3)]
+        assert error_of(answers[-1]) == (429, "2 per 1 minute")
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+
+    def test_a_preflight_has_no_token_and_is_no_failure(self) -> None:
+        app = self.app()
+        preflight = {
+            "Origin": "https://app.example.com",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "authorization",
+        }
+        for path in ("/api/own", "/api/automatic"):
+            assert statuses(app, path, 5, "OPTIONS", headers=preflight) == [200] * 5
+            assert statuses(app, path, 5, "OPTIONS") == [200] * 5
+        assert statuses(app, "/api/own", 3, headers=BAD_TOKEN) == [401, 401, 429]
+
+    def test_a_preflight_with_a_bad_token_is_one(self) -> None:
+        headers = {
+            "Origin": "https://app.example.com",
+            "Access-Control-Request-Method": "GET",
+            **BAD_TOKEN,
+        }
+        assert statuses(self.app(), "/api/own", 3, "OPTIONS", headers=headers) == [200, 200, 429]
+
+    def test_without_tenant_auth_the_decorator_counts_them(self) -> None:
+        app = bare_app(AUTH_FAILURE_LIMIT="2 per minute")
+        app.route("/", methods=["GET", "OPTIONS"])(verify_tenant_context(view))
+        assert statuses(app, "/", 3, "OPTIONS", headers=BAD_TOKEN) == [200, 200, 429]
+        assert statuses(app, "/", 1, headers=BAD_TOKEN) == [429]
+
+    @pytest.mark.parametrize("config", [{"AUTH_FAILURE_LIMIT": ""}, {"RATELIMIT_ENABLED": False}])
+    def test_not_where_failures_are_not_counted(self, config: dict[str, Any]) -> None:
+        app = make_app(**config)
+        app.route("/", methods=["GET", "OPTIONS"])(verify_tenant_context(view))
+        assert statuses(app, "/", 40, "OPTIONS", headers=BAD_TOKEN) == [200] * 40
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        "written",
+        [
+            ["192.0.2.1", "192.0.2.1:50312", "192.0.2.1:50313", "[192.0.2.1]:1"],
+            ["192.0.2.1", "::ffff:192.0.2.1", "[::ffff:192.0.2.1]:50312", "::ffff:c000:201"],
+            ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:50312", "2001:DB8:0:0:0:0:0:1"],
+            ["fe80::1", "fe80::1%eth0", "[fe80::1%25eth0]:50312", "fe80::2%eth1"],
+        ],
+    )
+    def test_an_address_is_one_client_however_it_is_written(self, written: list[str]) -> None:
+        """Behind a proxy that adds the port, each connection was a client of its own."""
+        app = make_app(RATELIMIT_DEFAULT="3 per minute", AUTH_FAILURE_LIMIT="3 per minute")
+        app.get("/open", endpoint="open")(view)
+        app.get("/closed", endpoint="closed")(rate_limit_exempt(verify_tenant_context(view)))
+
+        def ask(path: str, address: str) -> int:
+            overrides = {"REMOTE_ADDR": address}
+            return app.test_client().get(path, environ_overrides=overrides).status_code
+
+        assert [ask("/open", address) for address in written] == [200, 200, 200, 429]
+        assert [ask("/closed", address) for address in written] == [401, 401, 401, 429]
+        for other in ("192.0.2.2", "192.0.2.2:50312", "[2001:db8:0:1::1]:50312"):
+            assert ask("/open", other) == 200
+            assert ask("/closed", other) == 401

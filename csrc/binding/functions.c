@@ -2,6 +2,9 @@
 
 #include <math.h>
 
+#include "convert.h"
+
+#include "../core/address.h"
 #include "../core/clock.h"
 #include "../core/uuid.h"
 
@@ -26,6 +29,29 @@ is_valid_uuid(PyObject *Py_UNUSED(module), PyObject *value)
         Py_RETURN_TRUE;
     }
     Py_RETURN_FALSE;
+}
+
+PyDoc_STRVAR(
+    plain_address_doc,
+    "plain_address(text, /)\n--\n\n"
+    "The IP address that a text is, without port, brackets and zone;\n"
+    "IPv4 as such also where it is mapped into IPv6. None for what is\n"
+    "no address.");
+
+static PyObject *
+plain_address(PyObject *Py_UNUSED(module), PyObject *value)
+{
+    fta_text text;
+    fta_address address;
+    char plain[FTA_ADDRESS_TEXT];
+    if (!fta_utf8_from_str(value, "text", &text)) {
+        return NULL;
+    }
+    if (!fta_address_parse(text, &address)) {
+        Py_RETURN_NONE;
+    }
+    size_t length = fta_address_format(&address, plain);
+    return PyUnicode_FromStringAndSize(plain, (Py_ssize_t)length);
 }
 
 PyDoc_STRVAR(now_doc, "now()\n--\n\n"
@@ -73,6 +99,7 @@ return_to_present(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef functions[] = {
     {"is_valid_uuid", is_valid_uuid, METH_O, is_valid_uuid_doc},
+    {"plain_address", plain_address, METH_O, plain_address_doc},
     {"now", now, METH_NOARGS, now_doc},
     {"travel", (PyCFunction)(void (*)(void))travel,
      METH_VARARGS | METH_KEYWORDS, travel_doc},

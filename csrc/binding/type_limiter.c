@@ -483,7 +483,13 @@ fta_add_limiter(PyObject *module)
     fta_state *state = fta_state_of_module(module);
     state->limiter_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &limiter_spec, NULL);
-    return state->limiter_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->limiter_type);
+    /* What the settings are checked against, so that it stands here alone. */
+    if (state->limiter_type == NULL ||
+        PyModule_AddIntConstant(module, "SHM_BYTES_MIN",
+                                (long)FTA_COUNTER_SHM_MIN) < 0 ||
+        PyModule_AddIntConstant(module, "SHM_BYTES_MAX",
+                                (long)FTA_COUNTER_SHM_MAX) < 0) {
+        return -1;
+    }
+    return PyModule_AddType(module, state->limiter_type);
 }

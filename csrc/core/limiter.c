@@ -2,11 +2,9 @@
 
 #include <string.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <openssl/evp.h>
 
+#include "address.h"
 #include "alloc.h"
 
 #define US_PER_SECOND ((int64_t)1000000)
@@ -109,33 +107,27 @@ subject_from_text(subject *out, fta_subject kind, fta_text text)
     return true;
 }
 
-/* Whoever has one address of IPv6 has the 2^64 of its network (RFC 4291, 2.5.1)
- * and could come from another one each time: the network is what counts. An
- * address of IPv4 is the same in either notation. */
+/* An address is one client however it is written: see address.h. Whoever has
+ * one address of IPv6 has the 2^64 of its network (RFC 4291, 2.5.1) and could
+ * come from another one each time: the network is what counts. What is no
+ * address is counted as it is written. */
 static bool
-subject_from_address(subject *out, fta_text address)
+subject_from_address(subject *out, fta_text text)
 {
-    static const size_t half = sizeof(struct in6_addr) / 2;
-    char text[INET6_ADDRSTRLEN];
-    struct in6_addr ipv6;
-    if (address.length < sizeof text && address.length > 0 &&
-        memchr(address.data, ':', address.length) != NULL) {
-        memcpy(text, address.data, address.length);
-        text[address.length] = '\0';
-        if (inet_pton(AF_INET6, text, &ipv6) != 1) {
-            return subject_from_text(out, FTA_SUBJECT_ADDRESS, address);
-        }
-        if (!IN6_IS_ADDR_V4MAPPED(&ipv6)) {
-            memcpy(out->bytes, &ipv6, half);
-            out->kind = FTA_SUBJECT_NETWORK;
-            out->length = (uint8_t)half;
-            return true;
-        }
-        const char *ipv4 =
-            inet_ntop(AF_INET, &ipv6.s6_addr[12], text, sizeof text);
-        address = (fta_text){ipv4, strlen(ipv4)};
+    static const size_t half = FTA_ADDRESS_BYTES / 2;
+    char ipv4[FTA_ADDRESS_TEXT];
+    fta_address address;
+    if (!fta_address_parse(text, &address)) {
+        return subject_from_text(out, FTA_SUBJECT_ADDRESS, text);
     }
-    return subject_from_text(out, FTA_SUBJECT_ADDRESS, address);
+    if (address.family == FTA_ADDRESS_IPV6) {
+        memcpy(out->bytes, address.bytes, half);
+        out->kind = FTA_SUBJECT_NETWORK;
+        out->length = (uint8_t)half;
+        return true;
+    }
+    text = (fta_text){ipv4, fta_address_format(&address, ipv4)};
+    return subject_from_text(out, FTA_SUBJECT_ADDRESS, text);
 }
 
 /* custom_at counts the limits per custom seen so far. */

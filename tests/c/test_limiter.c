@@ -160,8 +160,20 @@ test_a_network_of_ipv6_is_one_client(void)
     CHECK(!is_one_address("::ffff:192.0.2.1", "::ffff:192.0.2.2"));
     CHECK(!is_one_address("192.0.2.1", "192.0.2.2"));
     CHECK(!is_one_address("10.0.0.1", "3130:2e30:2e30:2e31::"));
+    /* Port, brackets and zone are no part of an address: with a proxy that
+     * adds the port, each connection would be a client of its own. */
+    CHECK(is_one_address("192.0.2.1:1024", "192.0.2.1:65535"));
+    CHECK(is_one_address("192.0.2.1:1024", "192.0.2.1"));
+    CHECK(is_one_address("[192.0.2.1]:80", "192.0.2.1"));
+    CHECK(is_one_address("[2001:db8::1]:1024", "2001:db8::1"));
+    CHECK(is_one_address("[2001:db8::1]:1024", "[2001:db8::2]:1025"));
+    CHECK(is_one_address("2001:db8::1%eth0", "2001:db8::2%eth1"));
+    CHECK(is_one_address("[2001:db8::1%eth0]:1024", "2001:db8::1"));
+    CHECK(is_one_address("[::ffff:192.0.2.1]:80", "192.0.2.1:81"));
+    CHECK(!is_one_address("192.0.2.1:1024", "192.0.2.2:1024"));
+    CHECK(!is_one_address("[2001:db8::1]:1024", "[2001:db8:0:1::1]:1024"));
+    CHECK(!is_one_address("2001:db8::1%eth0", "2001:db8:0:1::1%eth0"));
     /* What is no address is taken as it is written. */
-    CHECK(!is_one_address("2001:db8::1%eth0", "2001:db8::2%eth0"));
     CHECK(!is_one_address("2001:db8::1:", "2001:db8::2:"));
     CHECK(!is_one_address("unix:", "unix:1"));
 }
