@@ -165,7 +165,7 @@ tsan: packages ## Run the C tests under ThreadSanitizer
 	$(call run_tests,tsan,$(NO_ASLR))
 
 valgrind: packages-test ## Run the C tests under valgrind's memcheck
-	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full)
+	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full --child-silent-after-fork=yes)
 
 coverage: packages ## Measure what the C tests cover of csrc/core: lines, branches, and which are missed
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true

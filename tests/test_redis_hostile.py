@@ -3,6 +3,7 @@ connection, nothing but an error is what becomes of it, and the next good answer
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from flask_tenant_auth._core import Limit, Limiter, parse_rates
-from redis_server import false_redis
+from redis_server import false_redis, open_descriptors
 
 (LIMIT,) = (Limit(rate, scope="h", per="address") for rate in parse_rates("100 per hour"))
 MALFORMED = "Redis sent a malformed or oversized reply"
@@ -168,6 +169,20 @@ def test_redirects_in_circles_and_to_odd_places_end(answer: bytes, failure: str 
         assert peer.seen.count(b"EVALSHA") <= 16
         if failure is not None:
             assert counter.status()["failure"] == failure
+
+
+def test_no_connection_is_inherited_by_a_program_that_is_run() -> None:
+    with attacked("redis://127.0.0.1:{}") as (_, counter):
+        before = set(open_descriptors())
+        assert hit(counter) == "redis"
+        connections = {
+            number
+            for number, place in open_descriptors().items()
+            if number not in before and place.startswith("socket:")
+        }
+        assert connections
+        # The peer's own end is among them: Python's are not inherited either.
+        assert not any(os.get_inheritable(int(number)) for number in connections)
 
 
 SHAPES: dict[str, Callable[[], Iterator[bytes]]] = {

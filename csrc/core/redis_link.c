@@ -29,8 +29,9 @@ typedef struct connection {
  * held them. */
 typedef struct process {
     pid_t pid;
-    struct process *inherited; /* Owned but never used nor freed */
-    pthread_mutex_t lock;      /* over all that follows */
+    struct process *inherited;     /* Owned but never used nor freed */
+    fta_redis_connector connector; /* its lookups are Owned */
+    pthread_mutex_t lock;          /* over all that follows */
     pthread_cond_t returned;
     unsigned epoch; /* a connection from an earlier one is not trusted */
     size_t turn;    /* whom to ask first for the topology */
@@ -43,9 +44,9 @@ typedef struct process {
 } process;
 
 struct fta_redis_link {
-    fta_redis_url *url; /* Owned */
-    fta_redis_tls *tls; /* Owned, or NULL */
-    fta_redis_connector connector;
+    fta_redis_url *url;                   /* Owned */
+    fta_redis_tls *tls;                   /* Owned, or NULL */
+    const fta_redis_transport *transport; /* Borrowed */
     _Atomic(process *) process;
 };
 
@@ -69,6 +70,14 @@ process_new(const fta_redis_link *link, pid_t pid)
         fta_free(p);
         return NULL;
     }
+    p->connector = (fta_redis_connector){link->url, link->tls, link->transport,
+                                         fta_redis_lookups_new()};
+    if (p->connector.lookups == NULL) {
+        (void)pthread_cond_destroy(&p->returned);
+        (void)pthread_mutex_destroy(&p->lock);
+        fta_free(p);
+        return NULL;
+    }
     p->pid = pid;
     p->count = count;
     for (size_t i = 0; i < count; i++) {
@@ -84,6 +93,7 @@ process_free(process *p)
         fta_redis_socket_close(&p->connections[i].socket);
     }
     fta_redis_slots_free(p->slots);
+    fta_redis_lookups_leave(p->connector.lookups);
     (void)pthread_cond_destroy(&p->returned);
     (void)pthread_mutex_destroy(&p->lock);
     fta_free(p);
@@ -139,8 +149,7 @@ fta_redis_link_new(fta_redis_url *url, fta_redis_link **out,
         return status;
     }
     link->url = url;
-    link->connector =
-        (fta_redis_connector){url, link->tls, &fta_redis_system_transport};
+    link->transport = &fta_redis_system_transport;
     *out = link;
     return FTA_OK;
 }
@@ -149,7 +158,7 @@ void
 fta_redis_link_set_transport(fta_redis_link *link,
                              const fta_redis_transport *transport)
 {
-    link->connector.transport = transport;
+    link->transport = transport;
 }
 
 void
@@ -283,7 +292,7 @@ take(fta_redis_link *link, process *p, const fta_redis_host *host,
         c->host = *host;
         bool is_unix = link->url->kind == FTA_REDIS_UNIX;
         status =
-            fta_redis_socket_open(&c->socket, &link->connector,
+            fta_redis_socket_open(&c->socket, &p->connector,
                                   is_unix ? NULL : host, deadline, problem);
         if (status == FTA_OK) {
             status = fta_redis_dialogue_greet(&c->socket, link->url, deadline,
@@ -330,16 +339,15 @@ is_over(int64_t deadline)
 }
 
 static fta_status
-ask_sentinel(const fta_redis_link *link, const fta_redis_host *sentinel,
-             int64_t deadline, fta_redis_host *primary,
-             fta_redis_problem *problem)
+ask_sentinel(const process *p, const fta_redis_host *sentinel, int64_t deadline,
+             fta_redis_host *primary, fta_redis_problem *problem)
 {
     fta_redis_socket s = FTA_REDIS_SOCKET_CLOSED;
-    fta_status status = fta_redis_socket_open(&s, &link->connector, sentinel,
-                                              deadline, problem);
+    fta_status status =
+        fta_redis_socket_open(&s, &p->connector, sentinel, deadline, problem);
     if (status == FTA_OK) {
-        status = fta_redis_dialogue_primary(&s, link->url, deadline, primary,
-                                            problem);
+        status = fta_redis_dialogue_primary(&s, p->connector.url, deadline,
+                                            primary, problem);
     }
     fta_redis_socket_close(&s);
     return status;
@@ -361,7 +369,7 @@ find_primary(fta_redis_link *link, process *p, int64_t deadline,
     fta_status status = FTA_REDIS_NO_PRIMARY;
     size_t count = link->url->host_count;
     for (size_t i = 0; i < count && (i == 0 || !is_over(deadline)); i++) {
-        status = ask_sentinel(link, &link->url->hosts[(turn + i) % count],
+        status = ask_sentinel(p, &link->url->hosts[(turn + i) % count],
                               share(deadline, count - i), host, problem);
         if (status == FTA_OK) {
             (void)pthread_mutex_lock(&p->lock);
@@ -561,7 +569,7 @@ tries_again(call *a, fta_status status)
         /* Some of the keys have moved already, or all are new: a cluster
          * serves them together only when the whole slot has moved. */
         if (fta_clock_monotonic_us() + PAUSE_MS * 1000 < a->deadline) {
-            a->link->connector.transport->pause(PAUSE_MS);
+            a->process->connector.transport->pause(PAUSE_MS);
         }
         return fta_clock_monotonic_us() < a->deadline;
     case FTA_REDIS_CLOSED:

@@ -105,9 +105,51 @@ is_in_time(fta_redis_socket *s)
 /* --- Names to addresses
  * ------------------------------------------------------- */
 
+struct fta_redis_lookups {
+    atomic_int holders; /* the link's process, and each thread */
+    atomic_int running;
+};
+
+fta_redis_lookups *
+fta_redis_lookups_new(void)
+{
+    fta_redis_lookups *lookups = fta_calloc(1, sizeof(*lookups));
+    if (lookups != NULL) {
+        atomic_init(&lookups->holders, 1);
+    }
+    return lookups;
+}
+
+void
+fta_redis_lookups_leave(fta_redis_lookups *lookups)
+{
+    if (lookups != NULL && atomic_fetch_sub(&lookups->holders, 1) == 1) {
+        fta_free(lookups);
+    }
+}
+
+static bool
+lookups_enter(fta_redis_lookups *lookups)
+{
+    if (atomic_fetch_add(&lookups->running, 1) >= FTA_REDIS_LOOKUPS_MAX) {
+        atomic_fetch_sub(&lookups->running, 1);
+        return false;
+    }
+    atomic_fetch_add(&lookups->holders, 1);
+    return true;
+}
+
+static void
+lookups_end(fta_redis_lookups *lookups)
+{
+    atomic_fetch_sub(&lookups->running, 1);
+    fta_redis_lookups_leave(lookups);
+}
+
 /* getaddrinfo cannot be told when to stop, so it runs in a thread of its own
  * that the caller may walk away from: whoever leaves last frees the lookup. */
 typedef struct lookup {
+    fta_redis_lookups *all; /* Owned while the thread runs */
     pthread_mutex_t lock;
     pthread_cond_t done;
     int holders;
@@ -165,6 +207,7 @@ lookup_run(void *argument)
     lookup *l = argument;
     struct addrinfo *found = NULL;
     int error = getaddrinfo(l->name, l->port, &any_stream, &found);
+    lookups_end(l->all);
     (void)pthread_mutex_lock(&l->lock);
     l->error = error;
     l->found = error == 0 ? found : NULL;
@@ -176,8 +219,13 @@ lookup_run(void *argument)
 }
 
 static fta_status
-lookup_start(lookup *l)
+lookup_start(lookup *l, fta_redis_lookups *lookups, fta_redis_problem *problem)
 {
+    if (!lookups_enter(lookups)) {
+        return fail(problem, FTA_REDIS_UNREACHABLE,
+                    "too many names that do not resolve");
+    }
+    l->all = lookups;
     /* The host program's signal handlers belong to its own threads. */
     sigset_t all, before;
     (void)sigfillset(&all);
@@ -188,7 +236,8 @@ lookup_start(lookup *l)
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         l->holders = 1;
-        return FTA_SYSTEM;
+        lookups_end(lookups);
+        return fail(problem, FTA_SYSTEM, strerror(error));
     }
     (void)pthread_detach(thread);
     return FTA_OK;
@@ -196,8 +245,8 @@ lookup_start(lookup *l)
 
 /* On FTA_OK the lookup holds addresses and is the caller's to leave. */
 static fta_status
-resolve(const fta_redis_host *host, int64_t deadline, lookup **out,
-        fta_redis_problem *problem)
+resolve(const fta_redis_host *host, int64_t deadline, fta_redis_lookups *all,
+        lookup **out, fta_redis_problem *problem)
 {
     *out = NULL;
     lookup *l = lookup_new(host);
@@ -210,7 +259,7 @@ resolve(const fta_redis_host *host, int64_t deadline, lookup **out,
     l->error = getaddrinfo(l->name, l->port, &numeric, &l->found);
     if (l->error != 0) {
         l->found = NULL;
-        status = lookup_start(l);
+        status = lookup_start(l, all, problem);
         (void)pthread_mutex_lock(&l->lock);
         while (status == FTA_OK && !l->is_done) {
             int64_t left = deadline - fta_clock_monotonic_us();
@@ -304,7 +353,7 @@ connect_tcp(fta_redis_socket *s, const fta_redis_host *host,
             fta_redis_problem *problem)
 {
     lookup *names;
-    fta_status status = resolve(host, s->deadline, &names, problem);
+    fta_status status = resolve(host, s->deadline, s->lookups, &names, problem);
     if (status != FTA_OK) {
         return status;
     }
@@ -624,6 +673,7 @@ fta_redis_socket_open(fta_redis_socket *s, const fta_redis_connector *connector,
     const fta_redis_url *url = connector->url;
     begin(s, deadline);
     s->transport = connector->transport;
+    s->lookups = connector->lookups;
     fta_status status = fta_redis_reader_new(&s->reader);
     if (status == FTA_OK) {
         status = s->transport->open(s, host, url->path, problem);

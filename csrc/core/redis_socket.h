@@ -32,6 +32,18 @@ fta_status fta_redis_tls_new(const fta_redis_url *url, fta_redis_tls **out,
                              fta_redis_problem *problem);
 void fta_redis_tls_free(fta_redis_tls *tls);
 
+/* The look-ups of names that are under way in this process for one link. Each
+ * takes a thread for as long as the system's resolver takes, which may be far
+ * beyond any deadline, so there are at most so many; a name that would be one
+ * more cannot be reached. */
+#define FTA_REDIS_LOOKUPS_MAX 8
+
+typedef struct fta_redis_lookups fta_redis_lookups;
+
+/* NULL without memory. Those that are under way when it is left go on. */
+fta_redis_lookups *fta_redis_lookups_new(void);
+void fta_redis_lookups_leave(fta_redis_lookups *lookups);
+
 typedef struct fta_redis_transport fta_redis_transport;
 
 typedef struct fta_redis_socket {
@@ -42,6 +54,7 @@ typedef struct fta_redis_socket {
     dev_t device; /* with inode, the identity of the socket behind fd */
     ino_t inode;
     const fta_redis_transport *transport; /* Borrowed; set while open */
+    fta_redis_lookups *lookups;           /* Borrowed; as transport */
     int64_t deadline;                     /* of the call that is under way */
     unsigned late_looks;                  /* after it; see LATE_LOOKS_MAX */
     void *ssl;                            /* Owned, an SSL, or NULL */
@@ -72,11 +85,12 @@ struct fta_redis_transport {
 
 extern const fta_redis_transport fta_redis_system_transport;
 
-/* How the connections of one URL are made. All Borrowed. */
+/* How the connections of one URL are made in one process. All Borrowed. */
 typedef struct fta_redis_connector {
     const fta_redis_url *url;
     const fta_redis_tls *tls; /* NULL: without TLS */
     const fta_redis_transport *transport;
+    fta_redis_lookups *lookups;
 } fta_redis_connector;
 
 /* Connects to host, or to the URL's path when host is NULL, and shakes hands
