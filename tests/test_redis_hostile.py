@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from flask_tenant_auth._core import Limit, Limiter, parse_rates
-from redis_server import false_redis, open_descriptors
+from redis_server import Authority, false_redis, open_descriptors
 
 (LIMIT,) = (Limit(rate, scope="h", per="address") for rate in parse_rates("100 per hour"))
 MALFORMED = "Redis sent a malformed or oversized reply"
@@ -221,3 +222,28 @@ def test_a_huge_answer_takes_neither_memory_nor_time(shape: str) -> None:
     kilobytes, seconds = map(float, re.findall(r"[\d.]+", done.stdout))
     assert kilobytes < 16 * 1024  # 125 MB were sent
     assert seconds < 2
+
+
+def test_bytes_without_end_do_not_outlast_the_timeout_not_even_over_tls() -> None:
+    """One byte a record, as fast as it goes: there is always something to read."""
+    with Authority() as authority:
+        certificate, key = authority.issue("endless", "IP:127.0.0.1")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+
+        def trickle(peer: socket.socket) -> None:
+            with context.wrap_socket(peer, server_side=True) as secure:
+                secure.recv(65536)
+                secure.sendall(b"$1000000\r\n")
+                while True:
+                    secure.sendall(b"x")
+
+        with false_redis(trickle) as plain:
+            port = plain.rpartition(":")[2]
+            url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority.certificate}"
+            counter = Limiter(prefix="tls", redis_url=url, timeout_ms=200)
+            started = time.monotonic()
+            assert hit(counter) == "memory"
+            assert time.monotonic() - started < 1
+            assert counter.status()["failure"] == "Redis did not answer in time"
+            counter.close()
