@@ -23,7 +23,7 @@ endif
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Set-up -------------------------------------------------------------------
 
@@ -123,11 +123,51 @@ asan: packages ## Run the C tests under AddressSanitizer and UndefinedBehaviorSa
 	@echo "C tests under ASan and UBSan"
 	$(call run_tests,asan)
 
+# The extension with sanitizers, for the Python tests of the core. GCC's: its
+# runtime comes with the compiler. It is preloaded, because Python is not built
+# with it. Under a minute; FTA_THREAD_SECONDS is for each test with threads.
+SANITIZED := $(BUILD)/asan-python
+SANITIZED_CC ?= gcc
+SANITIZED_FLAGS := -std=c11 -D_GNU_SOURCE -g -fPIC $(SANITIZE) -fsanitize=address,undefined \
+	-fsanitize=float-cast-overflow
+SANITIZED_OBJECTS := $(patsubst csrc/%.c,$(SANITIZED)/objects/%.o,$(wildcard csrc/*/*.c))
+SANITIZED_TESTS := $(wildcard tests/test_core_*.py) tests/test_tokens.py tests/test_token_rules.py \
+	tests/test_audit_log.py tests/test_redis_hostile.py tests/test_sanitized.py
+# Not what measures memory or time, nor what is about processes, nor the hypothesis runs that
+# drive the readers of the core, which the fuzzers drive under the same sanitizers.
+SANITIZED_WITHOUT := stays_flat or take_no_memory or run_meanwhile or separate_processes or \
+	killed_workers or AgainstTheOracle
+PYTHON_INCLUDE = -I$(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+EXTENSION = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
+
+$(SANITIZED)/objects/%.o: csrc/%.c Makefile
+	@mkdir -p $(@D)
+	$(SANITIZED_CC) $(SANITIZED_FLAGS) $(PYTHON_INCLUDE) $(shell pkg-config --cflags $(LIBRARIES)) \
+		-MMD -MP -c -o $@ $<
+
+$(SANITIZED)/.built: $(SANITIZED_OBJECTS) tests/sanitized/faults.c
+	@mkdir -p $(SANITIZED)/flask_tenant_auth
+	$(SANITIZED_CC) $(SANITIZED_FLAGS) -shared -o $(SANITIZED)/flask_tenant_auth/_core$(EXTENSION) \
+		$(SANITIZED_OBJECTS) $(C_LIBS)
+	$(SANITIZED_CC) $(SANITIZED_FLAGS) $(PYTHON_INCLUDE) -shared \
+		-o $(SANITIZED)/fta_faults$(EXTENSION) tests/sanitized/faults.c
+	@touch $@
+
+-include $(SANITIZED_OBJECTS:.o=.d)
+
+.PHONY: asan-python
+asan-python: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the Python tests of the core under ASan and UBSan
+	@echo "Python tests of the core under ASan and UBSan"
+	@$(MAKE) -s -j$(JOBS) $(SANITIZED)/.built
+	@$(BIN)/python scripts/run_sanitized.py $(SANITIZED) \
+		$(shell $(SANITIZED_CC) -print-file-name=libasan.so) -q \
+		-k 'not ($(SANITIZED_WITHOUT))' $(SANITIZED_TESTS)
+
 tsan: packages ## Run the C tests under ThreadSanitizer
 	$(call run_tests,tsan,$(NO_ASLR))
 
 valgrind: packages-test ## Run the C tests under valgrind's memcheck
-	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full)
+	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full --child-silent-after-fork=yes)
 
 coverage: packages ## Measure what the C tests cover of csrc/core: lines, branches, and which are missed
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
@@ -203,7 +243,7 @@ format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak clean
-test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan fuzz-short ## Set up what is missing, then check and test everything
+test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short ## Set up what is missing, then check and test everything
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out

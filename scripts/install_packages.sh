@@ -55,6 +55,8 @@ if [ "$purpose" = test ]; then
     need 'command -v redis-server' redis-server
     need 'postgresql_server' postgresql
     need 'command -v valgrind' valgrind
+    # Brings the sanitizers for the extension, which Python loads before all else.
+    need 'test -f "$(gcc -print-file-name=libasan.so)"' gcc
     need 'command -v wrk' wrk
     need 'command -v openssl' openssl
     need 'command -v pgrep' procps

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import stat
+import subprocess
 import sys
 import threading
+import unicodedata
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps import TENANT, USER, bearer, make_app
-from flask_tenant_auth import verify_role, verify_tenant_context
+from flask_tenant_auth import ConfigurationError, verify_role, verify_tenant_context
 from flask_tenant_auth._core import AuditLog, Identity, now, return_to_present, travel
 
 SOMEBODY = Identity(TENANT, USER, "admin")
 LINE = ("GET", "/api/accounts", 200, SOMEBODY, "192.0.2.7", "curl/8.5", None)
+
+# Letters by category; nothing is seen of them.
+INVISIBLE_LETTERS = {0x22, 0x5C, 0x115F, 0x1160, 0x3164, 0xFFA0}
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -157,20 +164,100 @@ class TestTheCoresLog:
         del log
         assert open_on(path) == []
 
-    if sys.platform == "linux":
-
-        def test_a_full_disk_is_told_once_and_its_end_too(self, path: Path) -> None:
-            path.symlink_to("/dev/full")
-            log = AuditLog(str(path))
+    def test_a_full_disk_is_told_once_and_its_end_too(self, path: Path) -> None:
+        log = AuditLog(str(path))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
             first = log.write(*LINE)
-            assert first is not None
-            assert "No space left" in first
-            assert [log.write(*LINE) for _ in range(9)] == [None] * 9
-            path.unlink()
-            log.reopen()
-            assert log.write(*LINE) == "is written again; 10 lines were lost"
-            assert log.write(*LINE) is None
-            assert len(lines(path)) == 2
+            others = [log.write(*LINE) for _ in range(9)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert first is not None
+        assert "File too large" in first
+        assert others == [None] * 9
+        assert log.write(*LINE) == "is written again; 10 lines were lost"
+        assert log.write(*LINE) is None
+        assert len(lines(path)) == 2
+
+    def test_every_character_that_deceives_a_reader_is_escaped_and_no_other(
+        self, path: Path
+    ) -> None:
+        log = AuditLog(str(path))
+        characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+        for start in range(0, len(characters), 5000):
+            text = "".join(characters[start : start + 5000])
+            log.write("GET", text.encode().decode("latin-1"), 200, None, None, None, None)
+        raw = path.read_text(encoding="utf-8")
+        assert "".join(line["endpoint"] for line in map(json.loads, raw.split("\n")[:-1])) == (
+            "".join(characters)
+        )
+        written = set(raw)
+        for character in characters:
+            category = unicodedata.category(character)
+            if category in ("Cc", "Cf", "Zl", "Zp") and character != "\n":
+                assert character not in written, f"U+{ord(character):04X}"
+            elif category[0] in "LNPS" and ord(character) not in INVISIBLE_LETTERS:
+                assert character in written, f"U+{ord(character):04X}"
+
+    @pytest.mark.parametrize("name", ["\u2028", "\u202e", "\u2066", "\u061c", "\ufeff", "\x85"])
+    def test_a_user_agent_ends_no_line_and_turns_no_text(self, path: Path, name: str) -> None:
+        octets = f"a{name}b".encode().decode("latin-1")
+        AuditLog(str(path)).write("GET", "/", 200, None, None, octets, None)
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) == 1
+        assert name not in text
+        assert lines(path)[0]["user_agent"] == f"a{name}b"
+
+
+class TestWhatStandsAtThePath:
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda path, victim: path.symlink_to(victim), "is a symbolic link"),
+            (lambda path, victim: path.hardlink_to(victim), "has a second name"),
+        ],
+    )
+    def test_a_link_is_an_error_that_says_so(
+        self, path: Path, make: Callable[[Path, Path], None], message: str
+    ) -> None:
+        victim = path.with_name("victim")
+        victim.write_text("precious")
+        make(path, victim)
+        with pytest.raises(PermissionError, match=f"audit.jsonl' {message}"):
+            AuditLog(str(path))
+        with pytest.raises(ConfigurationError, match=f"AUDIT_LOG .*{message}"):
+            make_app(AUDIT_LOG=str(path))
+        assert victim.read_text() == "precious"
+        path.unlink()
+        assert AuditLog(str(path)).write(*LINE) is None  # the path itself is a good one
+        assert len(lines(path)) == 1
+
+    def test_a_link_put_in_its_place_is_not_followed(self, path: Path) -> None:
+        victim = path.with_name("victim")
+        victim.write_text("precious")
+        log = AuditLog(str(path))
+        moved = path.rename(path.with_suffix(".1"))
+        path.symlink_to(victim)
+        log.reopen()
+        told = log.write(*LINE)
+        assert told is not None
+        assert "is a symbolic link" in told
+        assert log.write(*LINE) is None
+        assert victim.read_text() == "precious"
+        assert len(lines(moved)) == 2
+        path.unlink()
+        log.reopen()
+        assert log.write(*LINE) is None
+        assert len(lines(path)) == 1
+
+    def test_the_output_of_the_process_is_no_link(self) -> None:
+        program = (
+            "from flask_tenant_auth._core import AuditLog\n"
+            "AuditLog('/dev/stdout').write('GET', '/', 200, None, None, None, None)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+        assert json.loads(done.stdout)["endpoint"] == "/"
 
 
 class TestBadArguments:

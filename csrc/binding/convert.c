@@ -34,20 +34,22 @@ fta_octets_from_object(PyObject *value, const char *argument, fta_text *out,
         if (PyUnicode_KIND(value) == PyUnicode_1BYTE_KIND) {
             out->data = (const char *)PyUnicode_1BYTE_DATA(value);
             out->length = (size_t)PyUnicode_GET_LENGTH(value);
+            *holder = Py_NewRef(value);
             return true;
         }
-        *holder = value =
-            PyUnicode_AsEncodedString(value, "latin-1", "replace");
-        if (value == NULL) {
+        *holder = PyUnicode_AsEncodedString(value, "latin-1", "replace");
+        if (*holder == NULL) {
             return false;
         }
-    } else if (!PyBytes_Check(value)) {
+    } else if (PyBytes_Check(value)) {
+        *holder = Py_NewRef(value);
+    } else {
         PyErr_Format(PyExc_TypeError, "%s must be str or bytes, not %.100s",
                      argument, Py_TYPE(value)->tp_name);
         return false;
     }
-    out->data = PyBytes_AS_STRING(value);
-    out->length = (size_t)PyBytes_GET_SIZE(value);
+    out->data = PyBytes_AS_STRING(*holder);
+    out->length = (size_t)PyBytes_GET_SIZE(*holder);
     return true;
 }
 
@@ -102,12 +104,12 @@ value_from_event(const fta_json_event *event)
     }
 }
 
-/* Puts a value where it belongs; takes over the reference. */
+/* Puts a value where it belongs. */
 static bool
 place(fta_builder *builder, PyObject *value)
 {
     if (builder->root == NULL) {
-        builder->root = value;
+        builder->root = Py_NewRef(value);
         return true;
     }
     PyObject *container = builder->containers[builder->depth - 1];
@@ -118,8 +120,14 @@ place(fta_builder *builder, PyObject *value)
     } else {
         result = PyList_Append(container, value);
     }
-    Py_DECREF(value);
     return result == 0;
+}
+
+static void
+leave_container(fta_builder *builder)
+{
+    builder->depth--;
+    Py_DECREF(builder->containers[builder->depth]);
 }
 
 bool
@@ -128,7 +136,7 @@ fta_builder_accept(void *context, const fta_json_event *event)
     fta_builder *builder = context;
     if (event->kind == FTA_JSON_OBJECT_END ||
         event->kind == FTA_JSON_ARRAY_END) {
-        builder->depth--;
+        leave_container(builder);
         return true;
     }
     PyObject *value = value_from_event(event);
@@ -139,18 +147,22 @@ fta_builder_accept(void *context, const fta_json_event *event)
         builder->name = value;
         return true;
     }
-    if (!place(builder, value)) {
-        return false;
-    }
-    if (event->kind == FTA_JSON_OBJECT || event->kind == FTA_JSON_ARRAY) {
+    bool placed = place(builder, value);
+    if (placed &&
+        (event->kind == FTA_JSON_OBJECT || event->kind == FTA_JSON_ARRAY)) {
         builder->containers[builder->depth++] = value;
+    } else {
+        Py_DECREF(value);
     }
-    return true;
+    return placed;
 }
 
 void
 fta_builder_clear(fta_builder *builder)
 {
+    while (builder->depth > 0) {
+        leave_container(builder);
+    }
     Py_CLEAR(builder->root);
     Py_CLEAR(builder->name);
 }

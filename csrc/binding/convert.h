@@ -10,22 +10,26 @@
 #include "../core/json.h"
 #include "../core/text.h"
 
-/* A str as UTF-8; the text lives as long as the str. TypeError that names the
+/* A str as UTF-8; the text lives as long as the str, which the caller must
+ * hold. TypeError that names the
  * argument for another type, ValueError for lone surrogates. */
 bool fta_utf8_from_str(PyObject *value, const char *argument, fta_text *out);
 
 /* The characters of a str, or the octets of a bytes object, an octet each: as
  * they came over the wire. A character beyond Latin-1 becomes '?', which is
- * foreign to every token. *holder is NULL or a new reference that must
- * outlive the text. TypeError that names the argument for another type. */
+ * foreign to every token. *holder is a new reference to the object that the
+ * text is in, to be dropped after the last look at the text; NULL on failure.
+ * TypeError that names the argument for another type. */
 bool fta_octets_from_object(PyObject *value, const char *argument,
                             fta_text *out, PyObject **holder);
 
 /* Builds Python objects from the events of a JSON text: a sink's context. */
 typedef struct fta_builder {
-    PyObject *root;                       /* Owned; NULL before the first */
-    PyObject *name;                       /* Owned; of the pending member */
-    PyObject *containers[FTA_JSON_DEPTH]; /* Borrowed: root holds them all */
+    PyObject *root; /* Owned; NULL before the first */
+    PyObject *name; /* Owned; of the pending member */
+    /* Owned: an allocation may run the garbage collector and with it foreign
+     * code, which finds the root and can empty it. */
+    PyObject *containers[FTA_JSON_DEPTH];
     unsigned depth;
 } fta_builder;
 

@@ -11,6 +11,9 @@ static const struct {
 #define X(name, text) {FTA_##name, &PyExc_ConnectionError},
                   FTA_REDIS_LIST(X)
 #undef X
+#define X(name, text) {FTA_##name, &PyExc_PermissionError},
+                      FTA_AUDIT_LIST(X)
+#undef X
 };
 
 static PyObject *

@@ -16,6 +16,25 @@ typedef struct audit_log {
     fta_audit_log *log; /* Owned */
 } audit_log;
 
+/* errno is that of the call that failed. */
+static void
+raise_for_path(fta_status status, PyObject *path)
+{
+    switch (status) {
+    case FTA_SYSTEM:
+        (void)PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+        break;
+#define X(name, text) case FTA_##name:
+        FTA_AUDIT_LIST(X)
+#undef X
+        (void)PyErr_Format(PyExc_PermissionError, "%R %s", path,
+                           fta_status_text(status));
+        break;
+    default:
+        (void)fta_raise(status, "path: ");
+    }
+}
+
 static PyObject *
 audit_log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -34,12 +53,8 @@ audit_log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     fta_text text = {PyBytes_AS_STRING(encoded),
                      (size_t)PyBytes_GET_SIZE(encoded)};
     fta_status status = fta_audit_log_open(text, &self->log);
-    if (status == FTA_SYSTEM) {
-        (void)PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
-    } else if (status != FTA_OK) {
-        (void)fta_raise(status, "path: ");
-    }
     if (status != FTA_OK) {
+        raise_for_path(status, path);
         Py_CLEAR(self);
         goto done;
     }
@@ -72,9 +87,12 @@ sentence(const fta_audit_outcome *outcome)
         return PyUnicode_FromFormat("is written again; %llu lines were lost",
                                     (unsigned long long)outcome->lost);
     case FTA_AUDIT_MOVED_OFF:
-        return PyUnicode_FromFormat("was moved away and cannot be made anew, "
-                                    "lines go on into the old file: %s",
-                                    strerror(outcome->error));
+        return PyUnicode_FromFormat(
+            "was moved away and cannot be made anew, "
+            "lines go on into the old file: %s%s",
+            outcome->status == FTA_SYSTEM ? "" : "what is there now ",
+            outcome->status == FTA_SYSTEM ? strerror(outcome->error)
+                                          : fta_status_text(outcome->status));
     case FTA_AUDIT_NOTHING_NEW:
         break;
     }
@@ -117,7 +135,10 @@ fta_audit_log_tell(const fta_state *state, PyObject *audit_log_object,
     fta_audit_log *log = ((audit_log *)audit_log_object)->log;
     fta_audit_entry entry = {.http_status = request->status};
     PyObject *holders[TEXTS] = {NULL};
+    PyObject *identity = Py_XNewRef(request->identity);
     PyObject *result = NULL;
+
+    Py_INCREF(audit_log_object);
 
     if (read_octets(request->method, "method", &entry.method, &holders[0]) &&
         read_octets(request->endpoint, "endpoint", &entry.endpoint,
@@ -126,7 +147,7 @@ fta_audit_log_tell(const fta_state *state, PyObject *audit_log_object,
         read_octets(request->user_agent, "user_agent", &entry.user_agent,
                     &holders[3]) &&
         read_octets(request->reason, "reason", &entry.reason, &holders[4]) &&
-        read_identity(state, request->identity, &entry)) {
+        read_identity(state, identity, &entry)) {
         fta_audit_outcome outcome;
         Py_BEGIN_ALLOW_THREADS
         outcome = fta_audit_log_write(log, &entry);
@@ -136,6 +157,8 @@ fta_audit_log_tell(const fta_state *state, PyObject *audit_log_object,
     for (int i = 0; i < TEXTS; i++) {
         Py_XDECREF(holders[i]);
     }
+    Py_XDECREF(identity);
+    Py_DECREF(audit_log_object);
     return result;
 }
 

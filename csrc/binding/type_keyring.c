@@ -166,8 +166,8 @@ done:
 
 /* --- using it ----------------------------------------------------------- */
 
-/* Verifies, letting other threads run while a signature takes long; text
- * belongs to an object that the caller holds. */
+/* Verifies, letting other threads run while a signature takes long; the caller
+ * holds the object that the text is in, and the Keyring. */
 static fta_status
 verify_text(const fta_keyring *keyring, fta_text text,
             const fta_json_sink *sink, fta_claims *claims)
@@ -202,8 +202,10 @@ identity_from_text(PyObject *self, fta_text text)
 {
     fta_state *state = PyType_GetModuleState(Py_TYPE(self));
     fta_claims claims;
+    Py_INCREF(self);
     fta_status status =
         verify_text(((keyring_object *)self)->keyring, text, NULL, &claims);
+    Py_DECREF(self);
     return status == FTA_OK ? fta_identity_from_claims(state, &claims)
                             : rejection_or_error(state, status);
 }
@@ -269,8 +271,10 @@ keyring_decode(PyObject *self, PyObject *value)
     if (!fta_octets_from_object(value, "token", &text, &holder)) {
         return NULL;
     }
+    Py_INCREF(self);
     fta_status status =
         verify_text(((keyring_object *)self)->keyring, text, &sink, &ignored);
+    Py_DECREF(self);
     PyObject *result = status == FTA_OK ? Py_NewRef(builder.root)
                                         : rejection_or_error(state, status);
     fta_builder_clear(&builder);
@@ -318,14 +322,20 @@ keyring_sign(PyObject *object, PyObject *value)
     char *token;
     size_t length;
     fta_status status;
+    PyObject *result = NULL;
+    Py_INCREF(object);
+    Py_INCREF(value);
     Py_BEGIN_ALLOW_THREADS
     status = fta_token_sign(self->keyring, payload, &token, &length);
     Py_END_ALLOW_THREADS
-    if (status != FTA_OK) {
-        return fta_raise(status, sign_subject(self->keyring, status));
+    if (status == FTA_OK) {
+        result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
+        fta_free(token);
+    } else {
+        fta_raise(status, sign_subject(self->keyring, status));
     }
-    PyObject *result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
-    fta_free(token);
+    Py_DECREF(value);
+    Py_DECREF(object);
     return result;
 }
 

@@ -127,20 +127,25 @@ limiter_dealloc(PyObject *self)
 
 /* -- one request ----------------------------------------------------------- */
 
-/* The arguments of hit, peek and reset. */
+/* The arguments of hit, peek and reset. Other threads run while the core looks
+ * at them: all that it looks at is held. */
 typedef struct request {
     PyObject *limit_objects;  /* Owned: a tuple of Limit. */
+    PyObject *identity;       /* Owned */
+    PyObject *address;        /* Owned */
     PyObject *custom_objects; /* Owned: a tuple of str. */
     size_t count;
     const fta_limit *limits[FTA_HITS_MAX]; /* Borrowed from limit_objects. */
     fta_text custom[FTA_HITS_MAX];         /* Borrowed from custom_objects. */
-    fta_requester requester;               /* Borrowed from the arguments. */
+    fta_requester requester; /* Borrowed from identity and address. */
 } request;
 
 static void
 request_clear(request *r)
 {
     Py_CLEAR(r->limit_objects);
+    Py_CLEAR(r->identity);
+    Py_CLEAR(r->address);
     Py_CLEAR(r->custom_objects);
 }
 
@@ -225,6 +230,7 @@ read_request(const fta_state *state, PyObject *const *args, Py_ssize_t nargs,
              request *r)
 {
     r->limit_objects = r->custom_objects = NULL;
+    r->identity = r->address = NULL;
     r->requester = (fta_requester){0};
     if (nargs < 3 || nargs > 4) {
         PyErr_Format(PyExc_TypeError,
@@ -233,21 +239,22 @@ read_request(const fta_state *state, PyObject *const *args, Py_ssize_t nargs,
                      nargs);
         return false;
     }
-    r->limit_objects = tuple_of(args[0], "limits");
-    if (r->limit_objects == NULL || !read_limits(state, r) ||
-        !read_identity(state, args[1], r) ||
-        !fta_utf8_from_str(args[2], "address", &r->requester.address)) {
+    r->identity = Py_NewRef(args[1]);
+    r->address = Py_NewRef(args[2]);
+    /* What runs foreign code, the iteration of a subclass of list, comes
+     * first; the texts are looked at when all is held. */
+    if ((r->limit_objects = tuple_of(args[0], "limits")) == NULL ||
+        (nargs == 4 &&
+         (r->custom_objects = tuple_of(args[3], "custom")) == NULL)) {
         return false;
     }
-    if (nargs == 4) {
-        r->custom_objects = tuple_of(args[3], "custom");
-        return r->custom_objects != NULL && read_custom(r);
-    }
-    return true;
+    return read_limits(state, r) && read_identity(state, r->identity, r) &&
+           fta_utf8_from_str(r->address, "address", &r->requester.address) &&
+           (nargs < 4 || read_custom(r));
 }
 
 /* Other threads run while this one waits for Redis. What the core looks at
- * meanwhile is held by the request, and by the caller of a method. */
+ * meanwhile is held by the request and by ask(). */
 static void
 let_go(void *context)
 {
@@ -268,6 +275,7 @@ ask(PyObject *object, fta_action action, PyObject *const *args,
     fta_state *state = PyType_GetModuleState(Py_TYPE(object));
     PyObject *result = NULL;
     request r;
+    Py_INCREF(object);
     if (!read_request(state, args, nargs, &r)) {
         goto done;
     }
@@ -290,6 +298,7 @@ ask(PyObject *object, fta_action action, PyObject *const *args,
     result = fta_decision_new(state, store, &verdict, rate);
 done:
     request_clear(&r);
+    Py_DECREF(object);
     return result;
 }
 
@@ -390,9 +399,11 @@ static PyObject *
 limiter_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     /* May wait for a probe of Redis that is under way. */
+    Py_INCREF(self);
     Py_BEGIN_ALLOW_THREADS
     fta_limiter_leave(((limiter_object *)self)->limiter);
     Py_END_ALLOW_THREADS
+    Py_DECREF(self);
     Py_RETURN_NONE;
 }
 

@@ -19,7 +19,8 @@
  * 300 bytes. */
 #define LINE_ON_STACK 4096
 
-/* The most that one octet becomes: \u and four digits. */
+/* The most that one octet becomes: \u and four digits. Twice that for a code
+ * point beyond U+FFFF, which is four octets. */
 #define ESCAPED_OCTET 6
 
 struct fta_audit_log {
@@ -31,6 +32,8 @@ struct fta_audit_log {
     _Atomic uint64_t lost;      /* lines, since the first of this outage */
     atomic_bool torn;           /* the file may end in the middle of a line */
     atomic_bool moved_off;      /* told already */
+    bool inherited;             /* of the process, as /dev/stdout */
+    mode_t kind;                /* S_IFREG and so on, at the start */
     char path[];                /* NUL-terminated, for open() */
 };
 
@@ -127,6 +130,10 @@ class_of(unsigned char octet)
 static void
 put_escape(audit_line *line, unsigned code)
 {
+    if (code > 0xFFFF) {
+        put_escape(line, 0xD800 + ((code - 0x10000) >> 10));
+        code = 0xDC00 + ((code - 0x10000) & 0x3FF);
+    }
     static const char hex[] = "0123456789abcdef";
     char text[ESCAPED_OCTET] = {'\\',
                                 'u',
@@ -137,9 +144,9 @@ put_escape(audit_line *line, unsigned code)
     put(line, text, sizeof text);
 }
 
-/* A JSON string of the text. What is not UTF-8 becomes U+FFFD, octet by octet;
- * controls, those of ISO 6429 included, are escaped, because logs are read on
- * terminals. */
+/* A JSON string of the text. What is not UTF-8 becomes U+FFFD, octet by octet.
+ * Logs are read on terminals and in browsers: what ends a line there, cannot
+ * be seen or changes how its surroundings are seen is escaped. */
 static void
 put_string(audit_line *line, fta_text text)
 {
@@ -172,15 +179,13 @@ put_string(audit_line *line, fta_text text)
             continue;
         }
         size_t length = fta_utf8_length(in, end);
-        if (length == 0) {
-            put_escape(line, 0xFFFD);
-            length = 1;
-        } else if (octet == 0xC2 && (unsigned char)in[1] < 0xA0) {
-            put_escape(line, (unsigned char)in[1]);
+        uint32_t code = length == 0 ? 0xFFFD : fta_utf8_code_point(in, length);
+        if (length == 0 || fta_utf8_is_deceptive(code)) {
+            put_escape(line, code);
         } else {
             put(line, in, length);
         }
-        in += length;
+        in += length == 0 ? 1 : length;
     }
     PUT(line, "\"");
 }
@@ -248,13 +253,74 @@ make_line(audit_line *line, const fta_audit_entry *entry)
 
 /* --- The file ------------------------------------------------------------ */
 
-/* Never waits: a pipe that nobody reads, or that is full, is an error. */
-static int
-open_path(const char *path)
+/* Whether lines may be written to what was opened. It is asked about the
+ * descriptor: whatever happens to the path, nothing else is written to. */
+static fta_status
+check_kind(int descriptor, mode_t *kind)
 {
-    return open(
-        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-        0640);
+    struct stat found;
+    if (fstat(descriptor, &found) != 0) {
+        return FTA_SYSTEM;
+    }
+    *kind = found.st_mode & S_IFMT;
+    if (S_ISCHR(found.st_mode)) {
+        return FTA_OK; /* Only root makes devices. */
+    }
+    if (!S_ISREG(found.st_mode) && !S_ISFIFO(found.st_mode)) {
+        return FTA_AUDIT_NO_FILE;
+    }
+    if (found.st_uid != geteuid() && found.st_uid != 0) {
+        return FTA_AUDIT_OWNER;
+    }
+    return found.st_nlink > 1 ? FTA_AUDIT_HARD_LINK : FTA_OK;
+}
+
+/* Never waits: a pipe that nobody reads, or that is full, is an error. Never
+ * follows a symbolic link in the place of the file. On FTA_OK *descriptor is
+ * the caller's to close; on FTA_SYSTEM errno tells more. */
+static fta_status
+open_path(const char *path, int *descriptor, mode_t *kind)
+{
+    int opened = open(path,
+                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
+                          O_NONBLOCK | O_NOFOLLOW,
+                      0640);
+    if (opened < 0) {
+        struct stat found;
+        int error = errno;
+        bool is_link = lstat(path, &found) == 0 && S_ISLNK(found.st_mode);
+        errno = error;
+        return is_link ? FTA_AUDIT_SYMLINK : FTA_SYSTEM;
+    }
+    fta_status status = check_kind(opened, kind);
+    if (status != FTA_OK) {
+        (void)close(opened);
+        return status;
+    }
+    *descriptor = opened;
+    return FTA_OK;
+}
+
+/* These names are symbolic links to what the process was started with, which
+ * is there without them: to be duplicated and left as it is. */
+static int
+inherited_descriptor(const char *path)
+{
+    return strcmp(path, "/dev/stdout") == 0   ? STDOUT_FILENO
+           : strcmp(path, "/dev/stderr") == 0 ? STDERR_FILENO
+                                              : -1;
+}
+
+static fta_status
+open_first(fta_audit_log *log)
+{
+    int descriptor = inherited_descriptor(log->path);
+    if (descriptor < 0) {
+        return open_path(log->path, &log->descriptor, &log->kind);
+    }
+    log->inherited = true;
+    log->descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    return log->descriptor < 0 ? FTA_SYSTEM : FTA_OK;
 }
 
 fta_status
@@ -272,17 +338,17 @@ fta_audit_log_open(fta_text path, fta_audit_log **out)
         goto done;
     }
     memcpy(log->path, path.data, path.length);
-    status = FTA_SYSTEM;
-    log->descriptor = open_path(log->path);
-    if (log->descriptor < 0) {
+    status = open_first(log);
+    if (status != FTA_OK) {
         goto done;
     }
     atomic_init(&log->look_at_us, fta_clock_monotonic_us() + LOOK_EVERY_US);
     *out = log;
     log = NULL;
-    status = FTA_OK;
-done:
+done:;
+    int error = errno;
     fta_free(log);
+    errno = error;
     return status;
 }
 
@@ -301,13 +367,42 @@ fta_audit_log_look(fta_audit_log *log)
     atomic_store_explicit(&log->look_at_us, INT64_MIN, memory_order_relaxed);
 }
 
+/* Not stat: a link to the very file that is open is something else too. */
 static bool
 path_leads_elsewhere(const fta_audit_log *log)
 {
     struct stat here, there;
     return fstat(log->descriptor, &here) == 0 &&
-           (stat(log->path, &there) != 0 || here.st_ino != there.st_ino ||
+           (lstat(log->path, &there) != 0 || here.st_ino != there.st_ino ||
             here.st_dev != there.st_dev);
+}
+
+/* Opens the path anew under the number of the old descriptor. */
+static fta_status
+replace_file(fta_audit_log *log)
+{
+    int opened;
+    mode_t kind;
+    fta_status status = open_path(log->path, &opened, &kind);
+    if (status != FTA_OK) {
+        return status;
+    }
+    if (kind != S_IFREG && kind != log->kind) {
+        status = FTA_AUDIT_NO_FILE;
+    } else {
+#ifdef __linux__
+        int replaced = dup3(opened, log->descriptor, O_CLOEXEC);
+#else
+        /* Between the two a fork with exec would inherit the descriptor. */
+        int replaced = dup2(opened, log->descriptor);
+        (void)fcntl(log->descriptor, F_SETFD, FD_CLOEXEC);
+#endif
+        status = replaced < 0 ? FTA_SYSTEM : FTA_OK;
+    }
+    int error = errno;
+    (void)close(opened);
+    errno = error;
+    return status;
 }
 
 static void
@@ -315,30 +410,24 @@ look(fta_audit_log *log, fta_audit_outcome *outcome)
 {
     int64_t now = fta_clock_monotonic_us();
     int64_t due = atomic_load_explicit(&log->look_at_us, memory_order_relaxed);
-    if (now < due || !atomic_compare_exchange_strong(&log->look_at_us, &due,
-                                                     now + LOOK_EVERY_US)) {
+    if (log->inherited || now < due ||
+        !atomic_compare_exchange_strong(&log->look_at_us, &due,
+                                        now + LOOK_EVERY_US)) {
         return;
     }
-    int opened = -1;
     if (path_leads_elsewhere(log)) {
-        opened = open_path(log->path);
-        /* dup3 is not everywhere. Between dup2 and fcntl a fork with exec
-         * would inherit a descriptor of a log: no harm is done. */
-        if (opened < 0 || dup2(opened, log->descriptor) < 0) {
+        fta_status status = replace_file(log);
+        if (status != FTA_OK) {
             if (!atomic_exchange(&log->moved_off, true)) {
                 outcome->news = FTA_AUDIT_MOVED_OFF;
+                outcome->status = status;
                 outcome->error = errno;
             }
-            goto done;
+            return;
         }
-        (void)fcntl(log->descriptor, F_SETFD, FD_CLOEXEC);
         atomic_store(&log->torn, false);
     }
     atomic_store(&log->moved_off, false);
-done:
-    if (opened >= 0) {
-        (void)close(opened);
-    }
 }
 
 /* 0, or the errno of what went wrong. */
@@ -366,7 +455,7 @@ write_line(fta_audit_log *log, const audit_line *line)
 fta_audit_outcome
 fta_audit_log_write(fta_audit_log *log, const fta_audit_entry *entry)
 {
-    fta_audit_outcome outcome = {FTA_AUDIT_NOTHING_NEW, 0, 0};
+    fta_audit_outcome outcome = {.news = FTA_AUDIT_NOTHING_NEW};
     look(log, &outcome);
 
     audit_line line;
@@ -380,6 +469,7 @@ fta_audit_log_write(fta_audit_log *log, const fta_audit_entry *entry)
     if (error != 0) {
         if (atomic_fetch_add(&log->lost, 1) == 0) {
             outcome.news = FTA_AUDIT_LOSING;
+            outcome.status = FTA_SYSTEM;
             outcome.error = error;
         }
     } else if (atomic_load_explicit(&log->lost, memory_order_relaxed) != 0) {

@@ -1,23 +1,18 @@
 #include "redis_link.h"
 
-#include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <hiredis/hiredis.h>
-#include <openssl/crypto.h>
-
 #include "alloc.h"
 #include "clock.h"
+#include "redis_dialogue.h"
 #include "wait.h"
 
 enum {
     ATTEMPTS_MAX = 16, /* of one call */
     PAUSE_MS = 2,      /* before asking again for what two nodes are moving */
     SHARE_MAX = 4,     /* parts of a deadline, for trying several hosts */
-    GREETING_MAX = 4,
 };
 
 typedef enum connection_state { CLOSED, IDLE, TAKEN } connection_state;
@@ -34,8 +29,9 @@ typedef struct connection {
  * held them. */
 typedef struct process {
     pid_t pid;
-    struct process *inherited; /* Owned but never used nor freed */
-    pthread_mutex_t lock;      /* over all that follows */
+    struct process *inherited;     /* Owned but never used nor freed */
+    fta_redis_connector connector; /* its lookups are Owned */
+    pthread_mutex_t lock;          /* over all that follows */
     pthread_cond_t returned;
     unsigned epoch; /* a connection from an earlier one is not trusted */
     size_t turn;    /* whom to ask first for the topology */
@@ -48,8 +44,9 @@ typedef struct process {
 } process;
 
 struct fta_redis_link {
-    fta_redis_url *url; /* Owned */
-    fta_redis_tls *tls; /* Owned, or NULL */
+    fta_redis_url *url;                   /* Owned */
+    fta_redis_tls *tls;                   /* Owned, or NULL */
+    const fta_redis_transport *transport; /* Borrowed */
     _Atomic(process *) process;
 };
 
@@ -73,6 +70,14 @@ process_new(const fta_redis_link *link, pid_t pid)
         fta_free(p);
         return NULL;
     }
+    p->connector = (fta_redis_connector){link->url, link->tls, link->transport,
+                                         fta_redis_lookups_new()};
+    if (p->connector.lookups == NULL) {
+        (void)pthread_cond_destroy(&p->returned);
+        (void)pthread_mutex_destroy(&p->lock);
+        fta_free(p);
+        return NULL;
+    }
     p->pid = pid;
     p->count = count;
     for (size_t i = 0; i < count; i++) {
@@ -88,6 +93,7 @@ process_free(process *p)
         fta_redis_socket_close(&p->connections[i].socket);
     }
     fta_redis_slots_free(p->slots);
+    fta_redis_lookups_leave(p->connector.lookups);
     (void)pthread_cond_destroy(&p->returned);
     (void)pthread_mutex_destroy(&p->lock);
     fta_free(p);
@@ -143,8 +149,16 @@ fta_redis_link_new(fta_redis_url *url, fta_redis_link **out,
         return status;
     }
     link->url = url;
+    link->transport = &fta_redis_system_transport;
     *out = link;
     return FTA_OK;
+}
+
+void
+fta_redis_link_set_transport(fta_redis_link *link,
+                             const fta_redis_transport *transport)
+{
+    link->transport = transport;
 }
 
 void
@@ -192,140 +206,8 @@ fta_redis_link_url(const fta_redis_link *link)
     return link->url;
 }
 
-/* --- Commands
- * ---------------------------------------------------------------------- */
-
-/* One or more formatted commands. */
-typedef struct command {
-    char *bytes; /* Owned; secret when it holds a password */
-    size_t length;
-} command;
-
-static fta_status
-command_append(command *c, int argc, const char *const *argv,
-               const size_t *lengths)
-{
-    char *formatted = NULL;
-    /* hiredis only reads the pointers; its prototype lacks a const. */
-    long long length = redisFormatCommandArgv(
-        &formatted, argc, (const char **)(uintptr_t)argv, lengths);
-    if (length < 0) {
-        return FTA_NO_MEMORY;
-    }
-    fta_status status = FTA_NO_MEMORY;
-    char *grown = fta_malloc(c->length + (size_t)length);
-    if (grown != NULL) {
-        if (c->length > 0) {
-            memcpy(grown, c->bytes, c->length);
-        }
-        memcpy(grown + c->length, formatted, (size_t)length);
-        fta_free_secret(c->bytes, c->length);
-        c->bytes = grown;
-        c->length += (size_t)length;
-        status = FTA_OK;
-    }
-    OPENSSL_cleanse(formatted, (size_t)length);
-    redisFreeCommand(formatted);
-    return status;
-}
-
-static fta_status
-command_append_words(command *c, int argc, const char *const *argv)
-{
-    size_t lengths[GREETING_MAX];
-    for (int i = 0; i < argc; i++) {
-        lengths[i] = strlen(argv[i]);
-    }
-    return command_append(c, argc, argv, lengths);
-}
-
-static fta_status
-command_append_auth(command *c, const char *user, const char *password)
-{
-    if (user != NULL) {
-        const char *argv[] = {"AUTH", user, password};
-        return command_append_words(c, 3, argv);
-    }
-    const char *argv[] = {"AUTH", password};
-    return command_append_words(c, 2, argv);
-}
-
-static void
-command_free(command *c)
-{
-    fta_free_secret(c->bytes, c->length);
-}
-
-static void
-free_replies(fta_redis_reply **replies, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        fta_redis_reply_free(replies[i]);
-    }
-}
-
-/* The first error among the replies. */
-static fta_status
-first_error(fta_redis_reply **replies, size_t count, fta_redis_problem *problem)
-{
-    for (size_t i = 0; i < count; i++) {
-        fta_status status = fta_redis_reply_status(replies[i]);
-        if (status != FTA_OK) {
-            fta_redis_problem_set(problem, replies[i]->text);
-            return status;
-        }
-    }
-    return FTA_OK;
-}
-
 /* --- Connections
  * -------------------------------------------------------------------- */
-
-/* What a new connection begins with, in one round trip: who we are, which
- * database, and with sentinels whether this really is the primary. */
-static fta_status
-greet(const fta_redis_url *url, fta_redis_socket *s, int64_t deadline,
-      fta_redis_problem *problem)
-{
-    fta_status status = FTA_OK;
-    command c = {0};
-    size_t count = 0;
-    if (url->password != NULL) {
-        status = command_append_auth(&c, url->user, url->password);
-        count++;
-    }
-    if (status == FTA_OK && url->database != 0) {
-        char number[12];
-        (void)snprintf(number, sizeof(number), "%u", url->database);
-        const char *argv[] = {"SELECT", number};
-        status = command_append_words(&c, 2, argv);
-        count++;
-    }
-    if (status == FTA_OK && url->kind == FTA_REDIS_SENTINEL) {
-        const char *argv[] = {"ROLE"};
-        status = command_append_words(&c, 1, argv);
-        count++;
-    }
-    fta_redis_reply *replies[GREETING_MAX] = {0};
-    if (status == FTA_OK && count > 0) {
-        status = fta_redis_socket_exchange(s, c.bytes, c.length, count, replies,
-                                           deadline, problem);
-    }
-    if (status == FTA_OK) {
-        status = first_error(replies, count, problem);
-    }
-    if (status == FTA_OK && url->kind == FTA_REDIS_SENTINEL) {
-        const fta_redis_reply *role = replies[count - 1];
-        if (role->type != FTA_REDIS_ARRAY || role->length == 0 ||
-            role->elements[0]->type != FTA_REDIS_TEXT ||
-            strcmp(role->elements[0]->text, "master") != 0) {
-            status = FTA_REDIS_READ_ONLY;
-        }
-    }
-    free_replies(replies, count);
-    command_free(&c);
-    return status;
-}
 
 static bool
 same_host(const fta_redis_host *a, const fta_redis_host *b)
@@ -410,10 +292,11 @@ take(fta_redis_link *link, process *p, const fta_redis_host *host,
         c->host = *host;
         bool is_unix = link->url->kind == FTA_REDIS_UNIX;
         status =
-            fta_redis_socket_open(&c->socket, link->url, link->tls,
+            fta_redis_socket_open(&c->socket, &p->connector,
                                   is_unix ? NULL : host, deadline, problem);
         if (status == FTA_OK) {
-            status = greet(link->url, &c->socket, deadline, problem);
+            status = fta_redis_dialogue_greet(&c->socket, link->url, deadline,
+                                              problem);
         }
     }
     if (status != FTA_OK) {
@@ -449,44 +332,24 @@ share(int64_t deadline, size_t hosts_left)
     return now + (deadline - now) / parts;
 }
 
-static fta_status
-ask_sentinel(const fta_redis_link *link, const fta_redis_host *sentinel,
-             int64_t deadline, fta_redis_host *primary,
-             fta_redis_problem *problem)
+static bool
+is_over(int64_t deadline)
 {
-    const fta_redis_url *url = link->url;
+    return fta_clock_monotonic_us() > deadline;
+}
+
+static fta_status
+ask_sentinel(const process *p, const fta_redis_host *sentinel, int64_t deadline,
+             fta_redis_host *primary, fta_redis_problem *problem)
+{
     fta_redis_socket s = FTA_REDIS_SOCKET_CLOSED;
-    command c = {0};
-    size_t count = 1;
-    fta_status status = FTA_OK;
-    if (url->sentinel_password != NULL) {
-        status =
-            command_append_auth(&c, url->sentinel_user, url->sentinel_password);
-        count++;
-    }
-    const char *argv[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", url->service};
+    fta_status status =
+        fta_redis_socket_open(&s, &p->connector, sentinel, deadline, problem);
     if (status == FTA_OK) {
-        status = command_append_words(&c, 3, argv);
+        status = fta_redis_dialogue_primary(&s, p->connector.url, deadline,
+                                            primary, problem);
     }
-    if (status == FTA_OK) {
-        status = fta_redis_socket_open(&s, url, link->tls, sentinel, deadline,
-                                       problem);
-    }
-    fta_redis_reply *replies[2] = {0};
-    if (status == FTA_OK) {
-        status = fta_redis_socket_exchange(&s, c.bytes, c.length, count,
-                                           replies, deadline, problem);
-    }
-    if (status == FTA_OK) {
-        status = first_error(replies, count, problem);
-    }
-    if (status == FTA_OK &&
-        !fta_redis_address_parse(replies[count - 1], primary)) {
-        status = FTA_REDIS_NO_PRIMARY;
-    }
-    free_replies(replies, count);
     fta_redis_socket_close(&s);
-    command_free(&c);
     return status;
 }
 
@@ -505,8 +368,8 @@ find_primary(fta_redis_link *link, process *p, int64_t deadline,
     }
     fta_status status = FTA_REDIS_NO_PRIMARY;
     size_t count = link->url->host_count;
-    for (size_t i = 0; i < count; i++) {
-        status = ask_sentinel(link, &link->url->hosts[(turn + i) % count],
+    for (size_t i = 0; i < count && (i == 0 || !is_over(deadline)); i++) {
+        status = ask_sentinel(p, &link->url->hosts[(turn + i) % count],
                               share(deadline, count - i), host, problem);
         if (status == FTA_OK) {
             (void)pthread_mutex_lock(&p->lock);
@@ -540,24 +403,14 @@ ask_node(fta_redis_link *link, process *p, const fta_redis_host *node,
          int64_t deadline, fta_redis_slots **out, fta_redis_problem *problem)
 {
     *out = NULL;
-    static const char request[] = "*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n";
     connection *c;
     bool reused;
     fta_status status = take(link, p, node, deadline, &c, &reused, problem);
     if (status != FTA_OK) {
         return status;
     }
-    fta_redis_reply *reply = NULL;
-    status = fta_redis_socket_exchange(&c->socket, request, sizeof(request) - 1,
-                                       1, &reply, deadline, problem);
+    status = fta_redis_dialogue_slots(&c->socket, node, deadline, out, problem);
     give_back(p, c);
-    if (status == FTA_OK) {
-        status = first_error(&reply, 1, problem);
-    }
-    if (status == FTA_OK) {
-        status = fta_redis_slots_parse(reply, node, out);
-    }
-    fta_redis_reply_free(reply);
     return status;
 }
 
@@ -569,7 +422,8 @@ learn_slots(fta_redis_link *link, process *p, int64_t deadline,
     fta_redis_slots *fresh = NULL;
     fta_redis_host node;
     size_t count;
-    for (size_t i = 0; fresh == NULL && candidate(link, p, i, &node, &count);
+    for (size_t i = 0; fresh == NULL && (i == 0 || !is_over(deadline)) &&
+                       candidate(link, p, i, &node, &count);
          i++) {
         status = ask_node(link, p, &node, share(deadline, count - i), &fresh,
                           problem);
@@ -631,111 +485,147 @@ find_host(fta_redis_link *link, process *p, unsigned slot, int64_t deadline,
  * ---------------------------------------------------------------------------
  */
 
+/* Where the next attempt goes. */
+typedef struct route {
+    fta_redis_host host;
+    bool is_redirect; /* host was named by a node */
+    bool asking;      /* ASKING goes first */
+} route;
+
 typedef struct call {
     fta_redis_link *link;
     process *process;
-    const char *bytes; /* ASKING, then the command */
-    size_t length;
-    size_t asking; /* length of the former */
+    fta_redis_text command;
     unsigned slot;
     int64_t deadline;
     fta_redis_problem *problem;
-    fta_redis_host host;
-    bool has_host; /* named by a redirection */
-    bool asks;     /* ASKING goes first, once */
-    bool reused;
+    route route;
+    bool reused;  /* the last attempt went over an old connection */
+    bool retried; /* an old connection has failed once */
 } call;
 
-/* Sends the command once. */
+/* Sends the command once. answer is set whatever happens. */
 static fta_status
-attempt(call *a, fta_redis_reply **out)
+attempt(call *a, fta_redis_answer *answer)
 {
     process *p = a->process;
     fta_status status = FTA_OK;
-    *out = NULL;
-    if (!a->has_host) {
-        status =
-            find_host(a->link, p, a->slot, a->deadline, &a->host, a->problem);
+    *answer = (fta_redis_answer){.kind = FTA_REDIS_ANSWER_FAILED};
+    if (!a->route.is_redirect) {
+        status = find_host(a->link, p, a->slot, a->deadline, &a->route.host,
+                           a->problem);
     }
     connection *c = NULL;
     a->reused = false;
     if (status == FTA_OK) {
-        status =
-            take(a->link, p, &a->host, a->deadline, &c, &a->reused, a->problem);
+        status = take(a->link, p, &a->route.host, a->deadline, &c, &a->reused,
+                      a->problem);
     }
     if (status != FTA_OK) {
         return status;
     }
-    size_t skip = a->asks ? 0 : a->asking;
-    size_t count = a->asks ? 2 : 1;
-    fta_redis_reply *replies[2] = {0};
-    status =
-        fta_redis_socket_exchange(&c->socket, a->bytes + skip, a->length - skip,
-                                  count, replies, a->deadline, a->problem);
-    if (status == FTA_OK) {
-        *out = replies[count - 1];
-        replies[count - 1] = NULL;
-        status = fta_redis_reply_status(*out);
-    }
-    free_replies(replies, count);
-    if (status == FTA_REDIS_READ_ONLY || status == FTA_REDIS_DENIED) {
-        fta_redis_socket_close(&c->socket);
-    }
+    const fta_redis_question question = {
+        .command = &a->command,
+        .asking = a->route.asking,
+        .node = a->link->url->cluster ? &a->route.host : NULL,
+    };
+    status = fta_redis_dialogue_command(&c->socket, &question, a->deadline,
+                                        answer, a->problem);
     give_back(p, c);
     return status;
 }
 
 static void
-pause_before_retry(int64_t deadline)
+remember_slot(process *p, unsigned slot, const fta_redis_host *to)
 {
-    if (fta_clock_monotonic_us() + PAUSE_MS * 1000 < deadline) {
-        (void)poll(NULL, 0, PAUSE_MS);
+    (void)pthread_mutex_lock(&p->lock);
+    if (p->slots != NULL &&
+        fta_redis_slots_move(p->slots, slot, to) != FTA_OK) {
+        /* No room or no memory for it. */
+        p->slots_doubted = true;
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+static void
+follow_redirect(call *a, const fta_redis_answer *redirect)
+{
+    a->route = (route){.host = redirect->host,
+                       .is_redirect = true,
+                       .asking = redirect->asking};
+    if (!redirect->asking) {
+        remember_slot(a->process, redirect->slot, &redirect->host);
     }
 }
 
-/* Whether to try again, after an attempt that ended like this. */
+/* Whether to try again after a failure: the command was not carried out, and
+ * the next attempt may find what this one did not. */
 static bool
-follow(call *a, fta_status status, const fta_redis_reply *reply, bool *retried)
+tries_again(call *a, fta_status status)
 {
-    unsigned slot;
-    fta_redis_host to;
-    process *p = a->process;
-    a->asks = false;
+    a->route = (route){.is_redirect = false};
     switch (status) {
-    case FTA_REDIS_MOVED:
-    case FTA_REDIS_ASK:
-        if (!a->link->url->cluster ||
-            !fta_redis_redirect_parse(reply, &a->host, &slot, &to)) {
-            return false;
-        }
-        a->host = to;
-        a->has_host = true;
-        a->asks = status == FTA_REDIS_ASK;
-        if (status == FTA_REDIS_MOVED) {
-            (void)pthread_mutex_lock(&p->lock);
-            if (p->slots != NULL) {
-                /* Without memory it is learnt again next time. */
-                (void)fta_redis_slots_move(p->slots, slot, &to);
-            }
-            (void)pthread_mutex_unlock(&p->lock);
-        }
-        return true;
     case FTA_REDIS_TRY_AGAIN:
         /* Some of the keys have moved already, or all are new: a cluster
          * serves them together only when the whole slot has moved. */
-        a->has_host = false;
-        pause_before_retry(a->deadline);
+        if (fta_clock_monotonic_us() + PAUSE_MS * 1000 < a->deadline) {
+            a->process->connector.transport->pause(PAUSE_MS);
+        }
         return fta_clock_monotonic_us() < a->deadline;
     case FTA_REDIS_CLOSED:
     case FTA_REDIS_READ_ONLY:
         /* An old connection tells about the past: once more, on a new one. */
-        a->has_host = false;
-        if (a->reused && !*retried) {
-            *retried = true;
-            doubt(p);
+        if (a->reused && !a->retried) {
+            a->retried = true;
+            doubt(a->process);
             return true;
         }
         return false;
+    default:
+        return false;
+    }
+}
+
+static fta_status
+make_call(call *a, fta_redis_reply **out)
+{
+    fta_status status = FTA_OK;
+    for (int attempts = 0; attempts < ATTEMPTS_MAX; attempts++) {
+        fta_redis_answer answer;
+        status = attempt(a, &answer);
+        switch (answer.kind) {
+        case FTA_REDIS_ANSWER_REPLY:
+            *out = answer.reply;
+            return FTA_OK;
+        case FTA_REDIS_ANSWER_REDIRECT:
+            if (is_over(a->deadline)) {
+                return FTA_REDIS_TIMEOUT;
+            }
+            follow_redirect(a, &answer);
+            break;
+        case FTA_REDIS_ANSWER_FAILED:
+            if (!tries_again(a, status)) {
+                return status;
+            }
+            break;
+        }
+    }
+    return status;
+}
+
+/* Whether a failure is one of this call alone, and no reason to doubt what is
+ * known of Redis. */
+static bool
+is_of_the_call(fta_status status)
+{
+    switch (status) {
+    case FTA_NO_MEMORY:
+    case FTA_REDIS_NO_SCRIPT:
+    case FTA_REDIS_POOL_EMPTY:
+    case FTA_REDIS_REFUSED:
+    case FTA_REDIS_TRY_AGAIN:
+    case FTA_REDIS_ASK:
+        return true;
     default:
         return false;
     }
@@ -752,54 +642,20 @@ fta_redis_link_call(fta_redis_link *link, int argc, const char *const *argv,
     if (p == NULL) {
         return FTA_NO_MEMORY;
     }
-    static const char *const asking_words[] = {"ASKING"};
-    command c = {0};
-    fta_status status = command_append_words(&c, 1, asking_words);
-    size_t asking_length = c.length;
-    if (status == FTA_OK) {
-        status = command_append(&c, argc, argv, lengths);
-    }
-    if (status != FTA_OK) {
-        command_free(&c);
-        return status;
-    }
     call a = {.link = link,
               .process = p,
-              .bytes = c.bytes,
-              .length = c.length,
-              .asking = asking_length,
               .slot = slot,
               .deadline = deadline,
               .problem = problem};
-    fta_redis_reply *reply = NULL;
-    bool retried = false;
-    for (int attempts = 0; attempts < ATTEMPTS_MAX; attempts++) {
-        fta_redis_reply_free(reply);
-        status = attempt(&a, &reply);
-        if (status == FTA_OK || !follow(&a, status, reply, &retried)) {
-            break;
-        }
+    fta_status status = fta_redis_text_append(&a.command, argc, argv, lengths);
+    if (status == FTA_OK) {
+        status = make_call(&a, out);
     }
-    command_free(&c);
+    fta_redis_text_free(&a.command);
     if (status == FTA_OK) {
         /* One address of a name may have been tried in vain before. */
         problem->text[0] = '\0';
-        *out = reply;
-        return FTA_OK;
-    }
-    if (reply != NULL) {
-        fta_redis_problem_set(problem, reply->text);
-        fta_redis_reply_free(reply);
-    }
-    switch (status) {
-    case FTA_NO_MEMORY:
-    case FTA_REDIS_NO_SCRIPT:
-    case FTA_REDIS_POOL_EMPTY:
-    case FTA_REDIS_REFUSED:
-    case FTA_REDIS_TRY_AGAIN:
-    case FTA_REDIS_ASK:
-        break;
-    default:
+    } else if (!is_of_the_call(status)) {
         doubt(p);
     }
     return status;

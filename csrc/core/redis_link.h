@@ -24,6 +24,11 @@ typedef struct fta_redis_link fta_redis_link;
 fta_status fta_redis_link_new(fta_redis_url *url, fta_redis_link **out,
                               fta_redis_problem *problem);
 
+/* For tests, before the first call: what the connections are made of instead
+ * of the system's sockets. Borrowed. */
+void fta_redis_link_set_transport(fta_redis_link *link,
+                                  const fta_redis_transport *transport);
+
 /* No call may be under way. */
 void fta_redis_link_free(fta_redis_link *link);
 

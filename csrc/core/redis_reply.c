@@ -11,20 +11,49 @@ struct fta_redis_reader {
     redisReader *hiredis; /* Owned */
     size_t wire;          /* bytes of the reply that is being read */
     size_t memory;        /* what its objects take */
-    bool too_large;
+    bool refused;         /* the reply is too large, too deep or RESP3 */
 };
 
 /* --- Objects, made by hiredis through these ------------------------------- */
 
-/* NULL makes hiredis stop with "out of memory"; whether it was memory or the
- * bound is told apart by too_large. */
+static bool
+is_too_deep(const redisReadTask *task)
+{
+    int depth = 0;
+    for (; task->parent != NULL && depth <= FTA_REDIS_DEPTH_MAX; depth++) {
+        task = task->parent;
+    }
+    return depth > FTA_REDIS_DEPTH_MAX;
+}
+
+/* Maps, sets and pushed messages reach us as arrays, verbatim text and large
+ * numbers as strings: only the task tells. */
+static bool
+is_resp2(const redisReadTask *task)
+{
+    switch (task->type) {
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_ARRAY:
+    case REDIS_REPLY_INTEGER:
+    case REDIS_REPLY_NIL:
+    case REDIS_REPLY_STATUS:
+    case REDIS_REPLY_ERROR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* NULL makes hiredis stop with "out of memory"; refused tells whether it was
+ * memory. */
 static fta_redis_reply *
 new_object(const redisReadTask *task, fta_redis_type type, size_t extra)
 {
     fta_redis_reader *reader = task->privdata;
     if (extra > FTA_REDIS_REPLY_MAX ||
-        reader->memory + extra > FTA_REDIS_REPLY_MAX) {
-        reader->too_large = true;
+        reader->memory + extra > FTA_REDIS_REPLY_MAX || !is_resp2(task) ||
+        is_too_deep(task)) {
+        reader->refused = true;
         return NULL;
     }
     fta_redis_reply *reply = fta_calloc(1, sizeof(*reply) + extra);
@@ -100,14 +129,14 @@ create_double(const redisReadTask *task, double value, char *text,
               size_t length)
 {
     (void)value, (void)text, (void)length;
-    return new_object(task, FTA_REDIS_OTHER, 0);
+    return new_object(task, FTA_REDIS_NIL, 0); /* refused by its type */
 }
 
 static void *
 create_bool(const redisReadTask *task, int value)
 {
     (void)value;
-    return new_object(task, FTA_REDIS_OTHER, 0);
+    return new_object(task, FTA_REDIS_NIL, 0); /* refused by its type */
 }
 #endif
 
@@ -131,7 +160,7 @@ static redisReplyObjectFunctions functions = {
 };
 
 /* A reply that hiredis gave up on has elements that were never made. Depth is
- * bounded by hiredis. */
+ * bounded by FTA_REDIS_DEPTH_MAX. */
 void
 fta_redis_reply_free(fta_redis_reply *reply)
 {
@@ -179,7 +208,7 @@ fta_redis_reader_free(fta_redis_reader *reader)
 static fta_status
 reader_failure(const fta_redis_reader *reader)
 {
-    return reader->hiredis->err == REDIS_ERR_OOM && !reader->too_large
+    return reader->hiredis->err == REDIS_ERR_OOM && !reader->refused
                ? FTA_NO_MEMORY
                : FTA_REDIS_MALFORMED;
 }
@@ -190,7 +219,7 @@ fta_redis_reader_feed(fta_redis_reader *reader, const char *bytes,
 {
     reader->wire += length;
     if (reader->wire > FTA_REDIS_REPLY_MAX) {
-        reader->too_large = true;
+        reader->refused = true;
         return FTA_REDIS_MALFORMED;
     }
     return redisReaderFeed(reader->hiredis, bytes, length) == REDIS_OK
@@ -264,6 +293,20 @@ fta_redis_reply_status(const fta_redis_reply *reply)
                                                       : FTA_REDIS_FAILED;
 }
 
+/* What a host name or an address, with its zone, may hold. */
+static bool
+is_host_name(const char *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        char c = name[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+              (c >= '0' && c <= '9') || (c != '\0' && strchr("-._:%", c)))) {
+            return false;
+        }
+    }
+    return length > 0 && length < FTA_REDIS_HOST_TEXT;
+}
+
 static bool
 set_host(fta_redis_host *host, const char *name, size_t length,
          const fta_redis_host *asked, uint64_t port)
@@ -271,9 +314,10 @@ set_host(fta_redis_host *host, const char *name, size_t length,
     if (length == 0 && asked != NULL) {
         name = asked->name;
         length = strlen(name);
+    } else if (!is_host_name(name, length)) {
+        return false;
     }
-    if (length == 0 || length >= FTA_REDIS_HOST_TEXT || port < 1 ||
-        port > 65535 || memchr(name, '\0', length) != NULL) {
+    if (port < 1 || port > 65535) {
         return false;
     }
     memmove(host->name, name, length);
@@ -346,27 +390,28 @@ same_host(const fta_redis_host *a, const fta_redis_host *b)
     return a->port == b->port && strcmp(a->name, b->name) == 0;
 }
 
-/* The index of a node, which is added when it is new; NO_OWNER when
- * there is no room. */
-static uint16_t
-node_index(fta_redis_slots *slots, const fta_redis_host *host)
+/* The index of a node, which is added when it is new. */
+static fta_status
+node_index(fta_redis_slots *slots, const fta_redis_host *host, uint16_t *index)
 {
     for (size_t i = 0; i < slots->count; i++) {
         if (same_host(&slots->nodes[i], host)) {
-            return (uint16_t)i;
+            *index = (uint16_t)i;
+            return FTA_OK;
         }
     }
     if (slots->count == NODES_MAX) {
-        return FTA_REDIS_NO_OWNER;
+        return FTA_REDIS_MALFORMED;
     }
     fta_redis_host *grown =
         fta_realloc(slots->nodes, (slots->count + 1) * sizeof(*slots->nodes));
     if (grown == NULL) {
-        return FTA_REDIS_NO_OWNER;
+        return FTA_NO_MEMORY;
     }
     slots->nodes = grown;
     slots->nodes[slots->count] = *host;
-    return (uint16_t)slots->count++;
+    *index = (uint16_t)slots->count++;
+    return FTA_OK;
 }
 
 /* One node of a range: [host, port, ...]. A host that is nil or empty is the
@@ -384,6 +429,16 @@ read_node(const fta_redis_reply *node, const fta_redis_host *asked,
     return (named || host->type == FTA_REDIS_NIL) &&
            set_host(out, named ? host->text : "", named ? host->length : 0,
                     asked, (uint64_t)node->elements[1]->integer);
+}
+
+/* "?" is what a node is called that shall be called by a host name and was
+ * given none (cluster-preferred-endpoint-type). */
+static bool
+is_nameless(const fta_redis_reply *node)
+{
+    return node->type == FTA_REDIS_ARRAY && node->length >= 2 &&
+           node->elements[0]->type == FTA_REDIS_TEXT &&
+           strcmp(node->elements[0]->text, "?") == 0;
 }
 
 /* One range: [first, last, primary, replica...]. */
@@ -404,15 +459,17 @@ read_range(fta_redis_slots *slots, const fta_redis_reply *range,
     for (size_t i = 2; i < range->length; i++) {
         fta_redis_host host;
         if (!read_node(range->elements[i], asked, &host)) {
-            /* A replica without an address yet does no harm. */
-            if (i > 2) {
+            /* A replica without an address yet does no harm, and a primary
+             * that cannot be named leaves its slots without an owner. */
+            if (i > 2 || is_nameless(range->elements[i])) {
                 continue;
             }
             return FTA_REDIS_MALFORMED;
         }
-        uint16_t index = node_index(slots, &host);
-        if (index == FTA_REDIS_NO_OWNER) {
-            return FTA_NO_MEMORY;
+        uint16_t index;
+        fta_status status = node_index(slots, &host, &index);
+        if (status != FTA_OK) {
+            return status;
         }
         for (int64_t slot = first; i == 2 && slot <= last; slot++) {
             slots->owner[slot] = index;
@@ -449,12 +506,12 @@ fta_status
 fta_redis_slots_move(fta_redis_slots *slots, unsigned slot,
                      const fta_redis_host *to)
 {
-    uint16_t index = node_index(slots, to);
-    if (index == FTA_REDIS_NO_OWNER) {
-        return FTA_NO_MEMORY;
+    uint16_t index;
+    fta_status status = node_index(slots, to, &index);
+    if (status == FTA_OK) {
+        slots->owner[slot] = index;
     }
-    slots->owner[slot] = index;
-    return FTA_OK;
+    return status;
 }
 
 void

@@ -3,7 +3,8 @@
  *
  * The bytes come from the network and nothing about them is believed: a reply
  * may use FTA_REDIS_REPLY_MAX bytes on the wire and as much again in memory,
- * however it announces itself. */
+ * however it announces itself, and hold arrays in arrays FTA_REDIS_DEPTH_MAX
+ * deep. A type of RESP3, which no command asks for, is malformed. */
 #ifndef FTA_REDIS_REPLY_H
 #define FTA_REDIS_REPLY_H
 
@@ -15,6 +16,9 @@
 #include "status.h"
 
 #define FTA_REDIS_REPLY_MAX ((size_t)1 << 20)
+/* CLUSTER SLOTS goes four deep. hiredis 0.14 refuses more than seven, later
+ * ones have no bound of their own. */
+#define FTA_REDIS_DEPTH_MAX 7
 #define FTA_REDIS_SLOTS 16384
 
 typedef enum fta_redis_type {
@@ -23,7 +27,6 @@ typedef enum fta_redis_type {
     FTA_REDIS_INTEGER,
     FTA_REDIS_ARRAY,
     FTA_REDIS_NIL,
-    FTA_REDIS_OTHER, /* a type of RESP3, which was not asked for */
 } fta_redis_type;
 
 typedef struct fta_redis_reply {
@@ -53,7 +56,8 @@ fta_status fta_redis_reader_next(fta_redis_reader *reader,
 /* Whether every byte fed was part of a reply already given out. */
 bool fta_redis_reader_is_empty(const fta_redis_reader *reader);
 
-/* FTA_OK, or what the error in the reply means. */
+/* FTA_OK, or what the error in the reply means. Which of them a reply may be
+ * depends on the request: see redis_dialogue.h. */
 fta_status fta_redis_reply_status(const fta_redis_reply *reply);
 
 /* Reads "MOVED slot host:port" or "ASK slot host:port". An empty host means

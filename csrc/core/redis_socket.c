@@ -29,6 +29,19 @@
 #define MSG_NOSIGNAL 0 /* macOS has SO_NOSIGPIPE instead */
 #endif
 
+/* macOS sets these by fcntl alone. */
+#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
+#define SOCKET_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK)
+#else
+#define SOCKET_FLAGS 0
+#endif
+
+/* How often a call looks for bytes after its deadline. What has arrived while
+ * this thread waited for a processor is not late, but a peer that never stops
+ * sending must not keep the thread: 64 times 4 KiB is more than any answer
+ * that is in order. */
+enum { LATE_LOOKS_MAX = 64 };
+
 void
 fta_redis_problem_set(fta_redis_problem *problem, const char *text)
 {
@@ -73,12 +86,70 @@ wait_ready(int fd, short events, int64_t deadline)
     }
 }
 
+static void
+begin(fta_redis_socket *s, int64_t deadline)
+{
+    s->deadline = deadline;
+    s->late_looks = 0;
+}
+
+/* Whether this call may go on. Asked once for each system call, so that no
+ * loop outlives the deadline, whatever the peer does. */
+static bool
+is_in_time(fta_redis_socket *s)
+{
+    return fta_clock_monotonic_us() <= s->deadline ||
+           s->late_looks++ < LATE_LOOKS_MAX;
+}
+
 /* --- Names to addresses
  * ------------------------------------------------------- */
+
+struct fta_redis_lookups {
+    atomic_int holders; /* the link's process, and each thread */
+    atomic_int running;
+};
+
+fta_redis_lookups *
+fta_redis_lookups_new(void)
+{
+    fta_redis_lookups *lookups = fta_calloc(1, sizeof(*lookups));
+    if (lookups != NULL) {
+        atomic_init(&lookups->holders, 1);
+    }
+    return lookups;
+}
+
+void
+fta_redis_lookups_leave(fta_redis_lookups *lookups)
+{
+    if (lookups != NULL && atomic_fetch_sub(&lookups->holders, 1) == 1) {
+        fta_free(lookups);
+    }
+}
+
+static bool
+lookups_enter(fta_redis_lookups *lookups)
+{
+    if (atomic_fetch_add(&lookups->running, 1) >= FTA_REDIS_LOOKUPS_MAX) {
+        atomic_fetch_sub(&lookups->running, 1);
+        return false;
+    }
+    atomic_fetch_add(&lookups->holders, 1);
+    return true;
+}
+
+static void
+lookups_end(fta_redis_lookups *lookups)
+{
+    atomic_fetch_sub(&lookups->running, 1);
+    fta_redis_lookups_leave(lookups);
+}
 
 /* getaddrinfo cannot be told when to stop, so it runs in a thread of its own
  * that the caller may walk away from: whoever leaves last frees the lookup. */
 typedef struct lookup {
+    fta_redis_lookups *all; /* Owned while the thread runs */
     pthread_mutex_t lock;
     pthread_cond_t done;
     int holders;
@@ -136,6 +207,7 @@ lookup_run(void *argument)
     lookup *l = argument;
     struct addrinfo *found = NULL;
     int error = getaddrinfo(l->name, l->port, &any_stream, &found);
+    lookups_end(l->all);
     (void)pthread_mutex_lock(&l->lock);
     l->error = error;
     l->found = error == 0 ? found : NULL;
@@ -147,8 +219,13 @@ lookup_run(void *argument)
 }
 
 static fta_status
-lookup_start(lookup *l)
+lookup_start(lookup *l, fta_redis_lookups *lookups, fta_redis_problem *problem)
 {
+    if (!lookups_enter(lookups)) {
+        return fail(problem, FTA_REDIS_UNREACHABLE,
+                    "too many names that do not resolve");
+    }
+    l->all = lookups;
     /* The host program's signal handlers belong to its own threads. */
     sigset_t all, before;
     (void)sigfillset(&all);
@@ -159,7 +236,8 @@ lookup_start(lookup *l)
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         l->holders = 1;
-        return FTA_SYSTEM;
+        lookups_end(lookups);
+        return fail(problem, FTA_SYSTEM, strerror(error));
     }
     (void)pthread_detach(thread);
     return FTA_OK;
@@ -167,8 +245,8 @@ lookup_start(lookup *l)
 
 /* On FTA_OK the lookup holds addresses and is the caller's to leave. */
 static fta_status
-resolve(const fta_redis_host *host, int64_t deadline, lookup **out,
-        fta_redis_problem *problem)
+resolve(const fta_redis_host *host, int64_t deadline, fta_redis_lookups *all,
+        lookup **out, fta_redis_problem *problem)
 {
     *out = NULL;
     lookup *l = lookup_new(host);
@@ -181,7 +259,7 @@ resolve(const fta_redis_host *host, int64_t deadline, lookup **out,
     l->error = getaddrinfo(l->name, l->port, &numeric, &l->found);
     if (l->error != 0) {
         l->found = NULL;
-        status = lookup_start(l);
+        status = lookup_start(l, all, problem);
         (void)pthread_mutex_lock(&l->lock);
         while (status == FTA_OK && !l->is_done) {
             int64_t left = deadline - fta_clock_monotonic_us();
@@ -210,7 +288,7 @@ resolve(const fta_redis_host *host, int64_t deadline, lookup **out,
  * --------------------------------------------------------------- */
 
 static void
-close_descriptor(fta_redis_socket *s)
+system_close(fta_redis_socket *s)
 {
     int fd = atomic_exchange(&s->fd, -1);
     if (fd >= 0) {
@@ -237,7 +315,7 @@ static fta_status
 connect_to(fta_redis_socket *s, const struct sockaddr *address,
            socklen_t length, int64_t deadline, fta_redis_problem *problem)
 {
-    int fd = socket(address->sa_family, SOCK_STREAM, 0);
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCKET_FLAGS, 0);
     struct stat identity;
     if (fd < 0 || !prepare(fd) || fstat(fd, &identity) < 0) {
         fta_status status = fail(problem, FTA_SYSTEM, strerror(errno));
@@ -271,11 +349,11 @@ connect_to(fta_redis_socket *s, const struct sockaddr *address,
 }
 
 static fta_status
-connect_tcp(fta_redis_socket *s, const fta_redis_host *host, int64_t deadline,
+connect_tcp(fta_redis_socket *s, const fta_redis_host *host,
             fta_redis_problem *problem)
 {
     lookup *names;
-    fta_status status = resolve(host, deadline, &names, problem);
+    fta_status status = resolve(host, s->deadline, s->lookups, &names, problem);
     if (status != FTA_OK) {
         return status;
     }
@@ -288,20 +366,19 @@ connect_tcp(fta_redis_socket *s, const fta_redis_host *host, int64_t deadline,
         /* One address that swallows packets must not use up the time of the
          * next. */
         int64_t now = fta_clock_monotonic_us();
-        int64_t until = now + (deadline - now) / left--;
+        int64_t until = now + (s->deadline - now) / left--;
         status = connect_to(s, a->ai_addr, a->ai_addrlen, until, problem);
         if (status == FTA_OK) {
             break;
         }
-        close_descriptor(s);
+        system_close(s);
     }
     lookup_leave(names);
     return status;
 }
 
 static fta_status
-connect_unix(fta_redis_socket *s, const char *path, int64_t deadline,
-             fta_redis_problem *problem)
+connect_unix(fta_redis_socket *s, const char *path, fta_redis_problem *problem)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(address.sun_path)) {
@@ -309,8 +386,61 @@ connect_unix(fta_redis_socket *s, const char *path, int64_t deadline,
     }
     strcpy(address.sun_path, path);
     return connect_to(s, (const struct sockaddr *)&address, sizeof(address),
-                      deadline, problem);
+                      s->deadline, problem);
 }
+
+/* --- The system's transport
+ * ----------------------------------------------------- */
+
+static fta_status
+system_open(fta_redis_socket *s, const fta_redis_host *host, const char *path,
+            fta_redis_problem *problem)
+{
+    return host != NULL ? connect_tcp(s, host, problem)
+                        : connect_unix(s, path, problem);
+}
+
+static ssize_t
+system_send(fta_redis_socket *s, const char *bytes, size_t length)
+{
+    return send(atomic_load(&s->fd), bytes, length, MSG_NOSIGNAL);
+}
+
+static ssize_t
+system_receive(fta_redis_socket *s, char *bytes, size_t size)
+{
+    return recv(atomic_load(&s->fd), bytes, size, 0);
+}
+
+static fta_status
+system_wait(fta_redis_socket *s, short events)
+{
+    return wait_ready(atomic_load(&s->fd), events, s->deadline);
+}
+
+static bool
+system_is_quiet(const fta_redis_socket *s)
+{
+    char byte;
+    return recv(atomic_load(&s->fd), &byte, 1, MSG_PEEK) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static void
+system_pause(int milliseconds)
+{
+    (void)poll(NULL, 0, milliseconds);
+}
+
+const fta_redis_transport fta_redis_system_transport = {
+    .open = system_open,
+    .send = system_send,
+    .receive = system_receive,
+    .wait = system_wait,
+    .is_quiet = system_is_quiet,
+    .close = system_close,
+    .pause = system_pause,
+};
 
 /* --- TLS
  * ------------------------------------------------------------------------ */
@@ -321,13 +451,21 @@ struct fta_redis_tls {
 };
 
 /* OpenSSL's own socket BIO uses write(), which raises SIGPIPE when the peer
- * has gone; a library must not depend on what its host does about that. */
+ * has gone; a library must not depend on what its host does about that.
+ *
+ * A peer may also keep OpenSSL busy inside one call, with records that hold
+ * no data. So the deadline is asked for here too: after it OpenSSL is told
+ * that nothing has come, and tls_wait ends the call. */
 static int
 bio_write(BIO *bio, const char *bytes, int length)
 {
     BIO_clear_retry_flags(bio);
     fta_redis_socket *s = BIO_get_data(bio);
-    ssize_t n = send(atomic_load(&s->fd), bytes, (size_t)length, MSG_NOSIGNAL);
+    ssize_t n = -1;
+    errno = EAGAIN;
+    if (is_in_time(s)) {
+        n = s->transport->send(s, bytes, (size_t)length);
+    }
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         BIO_set_retry_write(bio);
     }
@@ -339,7 +477,11 @@ bio_read(BIO *bio, char *bytes, int length)
 {
     BIO_clear_retry_flags(bio);
     fta_redis_socket *s = BIO_get_data(bio);
-    ssize_t n = recv(atomic_load(&s->fd), bytes, (size_t)length, 0);
+    ssize_t n = -1;
+    errno = EAGAIN;
+    if (is_in_time(s)) {
+        n = s->transport->receive(s, bytes, (size_t)length);
+    }
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         BIO_set_retry_read(bio);
     }
@@ -448,13 +590,18 @@ fta_redis_tls_free(fta_redis_tls *tls)
 
 /* What OpenSSL's answer to a call means: FTA_OK, try again; else the end. */
 static fta_status
-tls_wait(const fta_redis_socket *s, int result, int64_t deadline)
+tls_wait(fta_redis_socket *s, int result)
 {
-    switch (SSL_get_error(s->ssl, result)) {
+    int error = SSL_get_error(s->ssl, result);
+    if ((error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) &&
+        !is_in_time(s)) {
+        return FTA_REDIS_TIMEOUT;
+    }
+    switch (error) {
     case SSL_ERROR_WANT_READ:
-        return wait_ready(atomic_load(&s->fd), POLLIN, deadline);
+        return s->transport->wait(s, POLLIN);
     case SSL_ERROR_WANT_WRITE:
-        return wait_ready(atomic_load(&s->fd), POLLOUT, deadline);
+        return s->transport->wait(s, POLLOUT);
     case SSL_ERROR_SSL:
         return FTA_REDIS_TLS;
     default:
@@ -480,7 +627,7 @@ expect_name(SSL *ssl, const char *name)
 
 static fta_status
 shake_hands(fta_redis_socket *s, const fta_redis_tls *tls, const char *name,
-            int64_t deadline, fta_redis_problem *problem)
+            fta_redis_problem *problem)
 {
     ERR_clear_error();
     SSL *ssl = SSL_new(tls->context);
@@ -500,7 +647,7 @@ shake_hands(fta_redis_socket *s, const fta_redis_tls *tls, const char *name,
     fta_status status = FTA_OK;
     int result;
     while (status == FTA_OK && (result = SSL_connect(ssl)) != 1) {
-        status = tls_wait(s, result, deadline);
+        status = tls_wait(s, result);
     }
     if (status != FTA_OK) {
         long verified = SSL_get_verify_result(ssl);
@@ -519,19 +666,25 @@ shake_hands(fta_redis_socket *s, const fta_redis_tls *tls, const char *name,
  * ------------------------------------------------------------- */
 
 fta_status
-fta_redis_socket_open(fta_redis_socket *s, const fta_redis_url *url,
-                      const fta_redis_tls *tls, const fta_redis_host *host,
-                      int64_t deadline, fta_redis_problem *problem)
+fta_redis_socket_open(fta_redis_socket *s, const fta_redis_connector *connector,
+                      const fta_redis_host *host, int64_t deadline,
+                      fta_redis_problem *problem)
 {
+    const fta_redis_url *url = connector->url;
+    begin(s, deadline);
+    s->transport = connector->transport;
+    s->lookups = connector->lookups;
     fta_status status = fta_redis_reader_new(&s->reader);
     if (status == FTA_OK) {
-        status = host != NULL ? connect_tcp(s, host, deadline, problem)
-                              : connect_unix(s, url->path, deadline, problem);
+        status = s->transport->open(s, host, url->path, problem);
     }
-    if (status == FTA_OK && tls != NULL) {
-        const char *name =
-            url->server_name != NULL ? url->server_name : host->name;
-        status = shake_hands(s, tls, name, deadline, problem);
+    if (status == FTA_OK && connector->tls != NULL) {
+        /* A unix socket has no host, and no TLS: the URL's reader sees to
+         * that. */
+        const char *name = url->server_name != NULL ? url->server_name
+                           : host != NULL           ? host->name
+                                                    : "";
+        status = shake_hands(s, connector->tls, name, problem);
     }
     if (status != FTA_OK) {
         fta_redis_socket_close(s);
@@ -540,11 +693,12 @@ fta_redis_socket_open(fta_redis_socket *s, const fta_redis_url *url,
 }
 
 bool
-fta_redis_socket_is_quiet(const fta_redis_socket *s)
+fta_redis_socket_is_quiet(fta_redis_socket *s)
 {
     char byte;
     if (s->ssl != NULL) {
         /* A session ticket may lie there, which is none of a command's. */
+        begin(s, fta_clock_monotonic_us());
         ERR_clear_error();
         int result = SSL_peek(s->ssl, &byte, 1);
         bool quiet =
@@ -552,13 +706,11 @@ fta_redis_socket_is_quiet(const fta_redis_socket *s)
         ERR_clear_error();
         return quiet;
     }
-    return recv(atomic_load(&s->fd), &byte, 1, MSG_PEEK) < 0 &&
-           (errno == EAGAIN || errno == EWOULDBLOCK);
+    return s->transport->is_quiet(s);
 }
 
 static fta_status
-send_all(fta_redis_socket *s, const char *bytes, size_t length,
-         int64_t deadline)
+send_all(fta_redis_socket *s, const char *bytes, size_t length)
 {
     fta_status status = FTA_OK;
     while (status == FTA_OK && length > 0) {
@@ -566,15 +718,16 @@ send_all(fta_redis_socket *s, const char *bytes, size_t length,
         if (s->ssl != NULL) {
             int result = SSL_write_ex(s->ssl, bytes, length, &sent);
             if (result != 1) {
-                status = tls_wait(s, result, deadline);
+                status = tls_wait(s, result);
             }
+        } else if (!is_in_time(s)) {
+            status = FTA_REDIS_TIMEOUT;
         } else {
-            int fd = atomic_load(&s->fd);
-            ssize_t n = send(fd, bytes, length, MSG_NOSIGNAL);
+            ssize_t n = s->transport->send(s, bytes, length);
             if (n >= 0) {
                 sent = (size_t)n;
             } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-                status = wait_ready(fd, POLLOUT, deadline);
+                status = s->transport->wait(s, POLLOUT);
             } else if (errno != EINTR) {
                 status = FTA_REDIS_CLOSED;
             }
@@ -587,27 +740,28 @@ send_all(fta_redis_socket *s, const char *bytes, size_t length,
 
 /* At least one byte. */
 static fta_status
-receive(fta_redis_socket *s, char *bytes, size_t size, size_t *got,
-        int64_t deadline)
+receive(fta_redis_socket *s, char *bytes, size_t size, size_t *got)
 {
     fta_status status = FTA_OK;
     *got = 0;
     while (status == FTA_OK && *got == 0) {
-        if (s->ssl != NULL) {
+        if (!is_in_time(s)) {
+            status = FTA_REDIS_TIMEOUT;
+        } else if (s->ssl != NULL) {
             int result = SSL_read_ex(s->ssl, bytes, size, got);
             if (result != 1) {
-                status = tls_wait(s, result, deadline);
+                status = tls_wait(s, result);
             }
-            continue;
-        }
-        int fd = atomic_load(&s->fd);
-        /* An answer is never there at once: ask poll before recv. */
-        status = wait_ready(fd, POLLIN, deadline);
-        if (status == FTA_OK) {
-            ssize_t n = recv(fd, bytes, size, 0);
+        } else {
+            /* An answer is never there at once: ask poll before recv. */
+            status = s->transport->wait(s, POLLIN);
+            ssize_t n =
+                status == FTA_OK ? s->transport->receive(s, bytes, size) : 0;
             if (n > 0) {
                 *got = (size_t)n;
-            } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+            } else if (status == FTA_OK &&
+                       (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK &&
+                                   errno != EINTR))) {
                 status = FTA_REDIS_CLOSED;
             }
         }
@@ -616,8 +770,7 @@ receive(fta_redis_socket *s, char *bytes, size_t size, size_t *got,
 }
 
 static fta_status
-read_replies(fta_redis_socket *s, size_t count, fta_redis_reply **replies,
-             int64_t deadline)
+read_replies(fta_redis_socket *s, size_t count, fta_redis_reply **replies)
 {
     char bytes[4096];
     for (size_t i = 0; i < count;) {
@@ -628,7 +781,7 @@ read_replies(fta_redis_socket *s, size_t count, fta_redis_reply **replies,
         }
         size_t got;
         if (status == FTA_OK) {
-            status = receive(s, bytes, sizeof(bytes), &got, deadline);
+            status = receive(s, bytes, sizeof(bytes), &got);
         }
         if (status == FTA_OK) {
             status = fta_redis_reader_feed(s->reader, bytes, got);
@@ -647,12 +800,13 @@ fta_redis_socket_exchange(fta_redis_socket *s, const char *bytes, size_t length,
                           int64_t deadline, fta_redis_problem *problem)
 {
     memset(replies, 0, count * sizeof(*replies));
+    begin(s, deadline);
     if (s->ssl != NULL) {
         ERR_clear_error();
     }
-    fta_status status = send_all(s, bytes, length, deadline);
+    fta_status status = send_all(s, bytes, length);
     if (status == FTA_OK) {
-        status = read_replies(s, count, replies, deadline);
+        status = read_replies(s, count, replies);
     }
     if (status != FTA_OK) {
         if (status == FTA_REDIS_TLS) {
@@ -681,7 +835,9 @@ fta_redis_socket_close(fta_redis_socket *s)
         s->ssl = NULL;
         ERR_clear_error();
     }
-    close_descriptor(s);
+    if (atomic_load(&s->fd) >= 0) {
+        s->transport->close(s);
+    }
     fta_redis_reader_free(s->reader);
     s->reader = NULL;
 }

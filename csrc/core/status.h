@@ -138,6 +138,17 @@
     X(REDIS_FAILED, "Redis answered with an error")                            \
     X(REDIS_REFUSED, "Redis refused this one request")
 
+/* Of what stands at the path of an audit log. */
+#define FTA_AUDIT_LIST(X)                                                      \
+    X(AUDIT_SYMLINK, "is a symbolic link, which is not followed: name the "    \
+                     "file itself")                                            \
+    X(AUDIT_HARD_LINK, "has a second name (a hard link), so that it may be "   \
+                       "another file than the log: remove one of them")        \
+    X(AUDIT_OWNER, "belongs to another user: it must belong to the user of "   \
+                   "this process or to root")                                  \
+    X(AUDIT_NO_FILE, "is neither a regular file nor the pipe or character "    \
+                     "device that was there at the start")
+
 #define FTA_STATUS_LIST(X)                                                     \
     X(OK, "ok")                                                                \
     X(NO_MEMORY, "out of memory")                                              \
@@ -153,7 +164,8 @@
     X(SEGMENT_FOREIGN, "the shared memory's name is taken by a file that is "  \
                        "not this user's alone")                                \
     X(TOO_MANY_LIMITS, "are more than 16 limits for one request")              \
-    FTA_REDIS_LIST(X)
+    FTA_REDIS_LIST(X)                                                          \
+    FTA_AUDIT_LIST(X)
 
 typedef enum fta_status {
 #define X(name, text) FTA_##name,

@@ -234,6 +234,18 @@ test_escapes(void)
          "\"\\u009b2J\""},
         {TEXT("J\xc3\xb6rg \xe2\x82\xac \xf0\x9f\x98\x80"),
          "\"J\xc3\xb6rg \xe2\x82\xac \xf0\x9f\x98\x80\""},
+        {TEXT("a\xe2\x80\xa8"
+              "b\xe2\x80\xa9"),
+         "\"a\\u2028b\\u2029\""},
+        {TEXT("\xe2\x80\xae"
+              "evil\xe2\x81\xa9\xd8\x9c"),
+         "\"\\u202eevil\\u2069\\u061c\""},
+        {TEXT("\xef\xbb\xbf\xe2\x80\x8b\xef\xbf\xbf"),
+         "\"\\ufeff\\u200b\\uffff\""},
+        {TEXT("\xf3\xa0\x80\xa1\xf4\x8f\xbf\xbf"),
+         "\"\\udb40\\udc21\\udbff\\udfff\""},
+        {TEXT("\xe2\x80\xa7\xe2\x81\x9f\xf4\x8f\xbf\xbd"), /* beside them */
+         "\"\xe2\x80\xa7\xe2\x81\x9f\xf4\x8f\xbf\xbd\""},
         {TEXT("J\xf6rg"), "\"J\\ufffdrg\""},
         {TEXT("\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80"),
          "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\""},
@@ -326,24 +338,233 @@ test_a_directory_that_goes(void)
 
 #ifdef __linux__
 static void
+test_a_full_device(void)
+{
+    fta_audit_log *log = open_log("/dev/full");
+    fta_audit_outcome outcome = write_one(log);
+    CHECK(outcome.news == FTA_AUDIT_LOSING && outcome.error == ENOSPC);
+    CHECK(outcome.status == FTA_SYSTEM);
+    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    fta_audit_log_close(log);
+}
+#endif
+
+static void
+limit_files_to(rlim_t bytes)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = bytes;
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+static void
 test_a_full_disk(void)
 {
     long broken;
-    CHECK(symlink("/dev/full", "log") == 0);
+    void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
     fta_audit_log *log = open_log("log");
+    limit_files_to(0);
     fta_audit_outcome outcome = write_one(log);
-    CHECK(outcome.news == FTA_AUDIT_LOSING && outcome.error == ENOSPC);
+    CHECK(outcome.news == FTA_AUDIT_LOSING && outcome.error == EFBIG);
     CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
     CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
-    CHECK(unlink("log") == 0);
-    fta_audit_log_look(log);
+    limit_files_to(RLIM_INFINITY);
     outcome = write_one(log);
     CHECK(outcome.news == FTA_AUDIT_RESUMED && outcome.lost == 3);
     CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
     CHECK(good_lines("log", &broken) == 2 && broken == 0);
     fta_audit_log_close(log);
+    (void)signal(SIGXFSZ, before);
 }
-#endif
+
+/* --- What may stand at the path ------------------------------------------- */
+
+static fta_status
+status_of_opening(const char *path)
+{
+    fta_audit_log *log = NULL;
+    fta_status status =
+        fta_audit_log_open((fta_text){path, strlen(path)}, &log);
+    CHECK((status == FTA_OK) == (log != NULL));
+    fta_audit_log_close(log);
+    return status;
+}
+
+static void
+test_a_link_in_the_place_of_the_file_is_not_followed(void)
+{
+    CHECK(fclose(fopen("victim", "w")) == 0);
+    CHECK(symlink("victim", "link") == 0);
+    CHECK(symlink("nothing", "dangling") == 0);
+    CHECK(status_of_opening("link") == FTA_AUDIT_SYMLINK);
+    CHECK(status_of_opening("dangling") == FTA_AUDIT_SYMLINK);
+    CHECK(access("nothing", F_OK) != 0); /* not made through the link */
+    CHECK(link("victim", "second") == 0);
+    CHECK(status_of_opening("victim") == FTA_AUDIT_HARD_LINK);
+    CHECK(unlink("second") == 0);
+    CHECK(status_of_opening("victim") == FTA_OK);
+    /* A directory is not the place of the file. */
+    CHECK(mkdir("logs", 0700) == 0);
+    CHECK(symlink("logs", "directory") == 0);
+    CHECK(status_of_opening("directory/log") == FTA_OK);
+    CHECK(access("logs/log", F_OK) == 0);
+}
+
+static void
+make_link_to_victim(void)
+{
+    CHECK(symlink("victim", "log") == 0);
+}
+
+static void
+make_link_to_the_log_itself(void)
+{
+    CHECK(symlink("log.1", "log") == 0);
+}
+
+static void
+make_hard_link_to_victim(void)
+{
+    CHECK(link("victim", "log") == 0);
+}
+
+static void
+make_pipe(void)
+{
+    CHECK(mkfifo("log", 0600) == 0);
+}
+
+static void
+make_directory(void)
+{
+    CHECK(mkdir("log", 0700) == 0);
+}
+
+/* Only root can give a file away. */
+static void
+make_file_of_another(void)
+{
+    CHECK(fclose(fopen("log", "w")) == 0);
+    CHECK(chown("log", 65534, 65534) == 0);
+}
+
+static void
+test_what_is_put_in_the_place_of_an_open_log(void)
+{
+    static const struct {
+        void (*make)(void);
+        fta_status status;
+        int error;
+    } cases[] = {
+        {make_link_to_victim, FTA_AUDIT_SYMLINK, 0},
+        {make_link_to_the_log_itself, FTA_AUDIT_SYMLINK, 0},
+        {make_hard_link_to_victim, FTA_AUDIT_HARD_LINK, 0},
+        {make_pipe, FTA_SYSTEM, ENXIO},
+        {make_directory, FTA_SYSTEM, EISDIR},
+        {make_file_of_another, FTA_AUDIT_OWNER, 0},
+    };
+    size_t count = sizeof cases / sizeof cases[0] - (geteuid() == 0 ? 0 : 1);
+    long broken;
+    for (size_t i = 0; i < count; i++) {
+        CHECK(fclose(fopen("victim", "w")) == 0);
+        fta_audit_log *log = open_log("log");
+        CHECK(rename("log", "log.1") == 0);
+        cases[i].make();
+        fta_audit_log_look(log);
+        fta_audit_outcome outcome = write_one(log);
+        CHECK(outcome.news == FTA_AUDIT_MOVED_OFF);
+        CHECK(outcome.status == cases[i].status);
+        CHECK(cases[i].error == 0 || outcome.error == cases[i].error);
+        fta_audit_log_look(log);
+        CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW); /* told already */
+        CHECK(good_lines("log.1", &broken) == 2 && broken == 0);
+        CHECK(content("victim")[0] == '\0');
+        /* What is right again is taken. */
+        CHECK(remove("log") == 0);
+        fta_audit_log_look(log);
+        CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+        CHECK(good_lines("log", &broken) == 1 && broken == 0);
+        fta_audit_log_close(log);
+        CHECK(unlink("log") == 0 && unlink("log.1") == 0);
+        CHECK(unlink("victim") == 0);
+    }
+}
+
+static void
+test_owners(void)
+{
+    CHECK(status_of_opening("ours") == FTA_OK);
+    if (geteuid() == 0) {
+        CHECK(chown("ours", 65534, 65534) == 0);
+        CHECK(status_of_opening("ours") == FTA_AUDIT_OWNER);
+        pid_t child = fork();
+        if (child == 0) { /* a file of root that others may write */
+            bool good = chmod(".", 0777) == 0 && chown("ours", 0, 65534) == 0 &&
+                        chmod("ours", 0620) == 0 && setgid(65534) == 0 &&
+                        setuid(65534) == 0 &&
+                        status_of_opening("ours") == FTA_OK;
+            _exit(good ? 0 : 1);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+    }
+}
+
+/* A pipe that somebody reads, put in the place of a file, is no file. */
+static void
+test_a_pipe_stands_in_for_no_file(void)
+{
+    fta_audit_log *log = open_log("log");
+    CHECK(rename("log", "log.1") == 0);
+    make_pipe();
+    int reader = open("log", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK(reader >= 0);
+    fta_audit_log_look(log);
+    fta_audit_outcome outcome = write_one(log);
+    CHECK(outcome.news == FTA_AUDIT_MOVED_OFF &&
+          outcome.status == FTA_AUDIT_NO_FILE);
+    fta_audit_log_close(log);
+    /* One that was there from the start is taken, and taken again. */
+    log = open_log("log");
+    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    char line[1000];
+    CHECK(read(reader, line, sizeof line) > 100);
+    CHECK(rename("log", "old pipe") == 0);
+    make_pipe();
+    int second = open("log", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK(second >= 0);
+    fta_audit_log_look(log);
+    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(read(second, line, sizeof line) > 100);
+    fta_audit_log_close(log);
+    CHECK(close(reader) == 0 && close(second) == 0);
+}
+
+static void
+test_the_output_of_the_process(void)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)dup2(ends[1], STDERR_FILENO);
+        fta_audit_log *log = open_log("/dev/stderr");
+        fta_audit_log_look(log);
+        bool good = write_one(log).news == FTA_AUDIT_NOTHING_NEW &&
+                    (fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) == 0;
+        fta_audit_log_close(log);
+        good = good && fcntl(STDERR_FILENO, F_GETFD) >= 0; /* still open */
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    char line[1000];
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    ssize_t length = read(ends[0], line, sizeof line);
+    CHECK(length > 100 && line[length - 1] == '\n');
+    CHECK(is_json(line, (size_t)length - 1));
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+}
 
 /* A disk that becomes full in the middle of a line, and has room again. */
 static void
@@ -464,8 +685,14 @@ main(void)
         test_rotation,
         test_a_directory_that_goes,
 #ifdef __linux__
-        test_a_full_disk,
+        test_a_full_device,
 #endif
+        test_a_full_disk,
+        test_a_link_in_the_place_of_the_file_is_not_followed,
+        test_what_is_put_in_the_place_of_an_open_log,
+        test_owners,
+        test_a_pipe_stands_in_for_no_file,
+        test_the_output_of_the_process,
         test_a_torn_line,
         test_threads_and_rotation,
         test_fork,

@@ -538,6 +538,8 @@ test_a_child_begins_anew(void)
 int
 main(void)
 {
+    /* First: no thread that looks up a name may be about to free memory. */
+    test_every_allocation_failing();
     test_one_connection_serves_one_caller_after_another();
     test_threads_share_few_connections();
     test_only_an_old_connection_is_tried_again();
@@ -550,7 +552,6 @@ main(void)
     test_greetings_that_fail();
     test_a_place_in_the_pool_is_waited_for_until_the_deadline();
     test_places_that_are_not_there();
-    test_every_allocation_failing();
     test_a_child_begins_anew();
     return check_report("test_redis_link");
 }

@@ -160,6 +160,43 @@ test_nested_announcements_share_one_bound(void)
     fta_redis_reader_free(reader);
 }
 
+/* hiredis from 1.0 on has no bound, and a reply is freed by recursion. */
+static void
+test_depth_is_bounded(void)
+{
+    char text[5 * 20000];
+    for (size_t depth = 1; depth < 20000; depth += depth < 20 ? 1 : 5000) {
+        text[0] = '\0';
+        for (size_t i = 0; i < depth; i++) {
+            memcpy(text + 4 * i, "*1\r\n", 5);
+        }
+        strcat(text + 4 * depth, ":1\r\n");
+        fta_redis_reply *r;
+        fta_status status = read_pieces(text, strlen(text), 4096, &r);
+        CHECK(status ==
+              (depth <= FTA_REDIS_DEPTH_MAX ? FTA_OK : FTA_REDIS_MALFORMED));
+        CHECK((r != NULL) == (status == FTA_OK));
+        fta_redis_reply_free(r);
+    }
+}
+
+static void
+test_types_of_resp3_are_malformed(void)
+{
+    static const char *const cases[] = {
+        "%1\r\n+a\r\n+b\r\n", "~1\r\n+a\r\n",
+        ">1\r\n+a\r\n",       "#t\r\n",
+        ",1.5\r\n",           "(123\r\n",
+        "=5\r\ntxt:a\r\n",    "*1\r\n%0\r\n",
+        "*2\r\n:1\r\n#f\r\n", "|1\r\n+a\r\n+b\r\n:1\r\n"};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        fta_redis_reply *r;
+        CHECK(read_pieces(cases[i], strlen(cases[i]), 1, &r) ==
+              FTA_REDIS_MALFORMED);
+        CHECK(r == NULL);
+    }
+}
+
 static void
 test_endless_bulk(void)
 {
@@ -236,6 +273,12 @@ test_redirections(void)
         {"-MOVED 1 h:0\r\n", false, 0, "", 0},
         {"-MOVED 1 h:65536\r\n", false, 0, "", 0},
         {"-MOVED 1 h:1x\r\n", false, 0, "", 0},
+        {"-MOVED 1 fe80::1%eth0:7\r\n", true, 1, "fe80::1%eth0", 7},
+        {"-MOVED 1 a b:1\r\n", false, 0, "", 0},
+        {"-MOVED 1 a\tb:1\r\n", false, 0, "", 0},
+        {"-MOVED 1 a/b:1\r\n", false, 0, "", 0},
+        {"-MOVED 1 ?:1\r\n", false, 0, "", 0},
+        {"-MOVED 1 h\xC3\xA9:1\r\n", false, 0, "", 0},
         {"-MOVED 1\r\n", false, 0, "", 0},
         {"-MOVED\r\n", false, 0, "", 0},
         {"+MOVED 1 h:1\r\n", false, 0, "", 0},
@@ -340,6 +383,41 @@ test_malformed_slots(void)
 }
 
 static void
+test_a_primary_without_a_name_owns_nothing(void)
+{
+    const fta_redis_host asked = {"asked", 9};
+    fta_redis_reply *r =
+        reply_of("*2\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\n?\r\n:1\r\n"
+                 "*3\r\n:2\r\n:3\r\n*2\r\n$1\r\nh\r\n:1\r\n");
+    fta_redis_slots *slots;
+    CHECK(fta_redis_slots_parse(r, &asked, &slots) == FTA_OK);
+    CHECK(slots->count == 1 && slots->owner[2] == 0);
+    CHECK(slots->owner[0] == FTA_REDIS_NO_OWNER);
+    fta_redis_slots_free(slots);
+    fta_redis_reply_free(r);
+}
+
+/* A topology that is too large is the server's fault, not want of memory. */
+static void
+test_more_nodes_than_any_cluster_has(void)
+{
+    static char text[200000];
+    const fta_redis_host asked = {"asked", 9};
+    for (int nodes = 1000; nodes <= 1100; nodes += 100) {
+        int at = sprintf(text, "*1\r\n*%d\r\n:0\r\n:16383\r\n", 2 + nodes);
+        for (int i = 0; i < nodes; i++) {
+            at += sprintf(text + at, "*2\r\n$1\r\nh\r\n:%d\r\n", 1 + i);
+        }
+        fta_redis_reply *r = reply_of(text);
+        fta_redis_slots *slots;
+        fta_status status = fta_redis_slots_parse(r, &asked, &slots);
+        CHECK(status == (nodes == 1000 ? FTA_OK : FTA_REDIS_MALFORMED));
+        fta_redis_slots_free(slots);
+        fta_redis_reply_free(r);
+    }
+}
+
+static void
 test_slots_of_keys(void)
 {
     /* As redis-cli says: CLUSTER KEYSLOT. */
@@ -356,12 +434,16 @@ main(void)
     test_several_replies_and_what_is_left();
     test_malformed_and_oversized();
     test_nested_announcements_share_one_bound();
+    test_depth_is_bounded();
+    test_types_of_resp3_are_malformed();
     test_endless_bulk();
     test_errors_by_their_first_word();
     test_redirections();
     test_address_of_a_primary();
     test_slots();
     test_malformed_slots();
+    test_a_primary_without_a_name_owns_nothing();
+    test_more_nodes_than_any_cluster_has();
     test_slots_of_keys();
     return check_report("test_redis_reply");
 }

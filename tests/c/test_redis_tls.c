@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -70,6 +71,7 @@ typedef struct server {
     unsigned port;
     int connections;
     bool silent;
+    atomic_bool floods;
     pthread_t thread;
 } server;
 
@@ -83,6 +85,22 @@ serve(SSL_CTX *context, int peer)
         while (SSL_read(ssl, request, sizeof(request)) > 0 &&
                SSL_write(ssl, ":7\r\n", 4) > 0) {
         }
+    }
+    SSL_free(ssl);
+}
+
+/* Records that hold no answer, for as long as somebody takes them. */
+static void
+flood(SSL_CTX *context, int peer)
+{
+    char request[256];
+    SSL *ssl = SSL_new(context);
+    require(ssl != NULL && SSL_set_fd(ssl, peer) == 1 && SSL_accept(ssl) == 1 &&
+            SSL_read(ssl, request, sizeof(request)) > 0);
+    int64_t end = fta_clock_monotonic_us() + 3 * SECOND;
+    while (fta_clock_monotonic_us() < end &&
+           SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+           SSL_do_handshake(ssl) == 1) {
     }
     SSL_free(ssl);
 }
@@ -102,6 +120,8 @@ run(void *argument)
         if (s->silent) {
             while (recv(peer, &byte, 1, 0) > 0) {
             }
+        } else if (s->floods) {
+            flood(context, peer);
         } else {
             serve(context, peer);
         }
@@ -242,6 +262,34 @@ test_a_peer_that_accepts_and_says_nothing(void)
     finish(&s);
 }
 
+/* So that there is always something to read. */
+static ssize_t
+receive_when_it_comes(fta_redis_socket *s, char *bytes, size_t size)
+{
+    struct pollfd ask_once = {.fd = atomic_load(&s->fd), .events = POLLIN};
+    (void)poll(&ask_once, 1, 1000);
+    return recv(ask_once.fd, bytes, size, 0);
+}
+
+/* OpenSSL reads on inside of one call while records come that hold no data. */
+static void
+test_records_without_end_do_not_keep_a_call_beyond_its_deadline(void)
+{
+    server s;
+    fta_redis_problem problem;
+    fta_redis_transport transport = fta_redis_system_transport;
+    transport.receive = receive_when_it_comes;
+    start(&s, 1, false);
+    s.floods = true;
+    fta_redis_link *link = new_link("127.0.0.1", s.port, "");
+    fta_redis_link_set_transport(link, &transport);
+    int64_t started = fta_clock_monotonic_us();
+    CHECK(ask(link, 200000, &problem) == FTA_REDIS_TIMEOUT);
+    CHECK(fta_clock_monotonic_us() - started < SECOND);
+    fta_redis_link_free(link);
+    finish(&s);
+}
+
 /* The child closes its copy without a word of TLS: the parent goes on. */
 static void
 test_fork(void)
@@ -310,11 +358,13 @@ main(void)
     /* The server's writes may raise it; the client's must not. */
     signal(SIGPIPE, SIG_IGN);
     make_certificate();
+    /* First: no thread that looks up a name may be about to free memory. */
+    test_every_allocation_failing();
     test_names_that_are_verified();
     test_an_authority_that_is_not_known();
     test_a_peer_that_accepts_and_says_nothing();
+    test_records_without_end_do_not_keep_a_call_beyond_its_deadline();
     test_fork();
-    test_every_allocation_failing();
     test_files_that_are_not_there();
     unlink(ca_file);
     X509_free(certificate);

@@ -1,0 +1,658 @@
+/* Plays every Redis that a link may meet. The connections of the link end in
+ * this file instead of in sockets: the input says who lets itself be connected
+ * to, what each request is answered, in pieces of which size it comes, and who
+ * closes or falls silent when.
+ *
+ * Whatever that is, a call ends at its deadline, holds a bounded amount of
+ * memory and of connections, never sends a request while bytes of an earlier
+ * answer are unread, connects only to hosts that can be one, and closes each
+ * connection once.
+ *
+ * The first bytes of an input: the URL, the size of the pieces, the cost of a
+ * system call. The rest is consumed by the events as they come. */
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sanitizer/allocator_interface.h>
+
+#include "clock.h"
+#include "counter_redis.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+    PEERS_MAX = 8, /* open at a time: more than any URL below allows */
+    REQUEST_MAX = 16384,
+    ANSWER_MAX = 65536,
+    WORDS_MAX = 32,
+    CALLS_MAX = 4,
+    TIMEOUT_US = 50000,
+    OPERATIONS_MAX = 200000, /* of one input */
+    MEMORY_MAX = 8 << 20,
+};
+
+static void
+require_at(int condition, int line)
+{
+    if (!condition) {
+        fprintf(stderr, "fuzz_redis_dialogue.c:%d: broken promise\n", line);
+        abort();
+    }
+}
+#define require(condition) require_at(condition, __LINE__)
+
+/* --- The input, and what it is given to decide ---------------------------- */
+
+static const uint8_t *input, *input_end;
+static size_t piece_size;
+static int64_t cost_us;
+static long operations;
+static int64_t waited_us; /* of the time that was played, not of the true one */
+
+static unsigned
+next(void)
+{
+    return input < input_end ? *input++ : 0;
+}
+
+static unsigned
+pick(size_t choices)
+{
+    return (unsigned)(next() % choices);
+}
+
+static void
+pass_time(int64_t us)
+{
+    waited_us += us;
+    fta_clock_travel(0, us);
+}
+
+static void
+operate(void)
+{
+    require(++operations < OPERATIONS_MAX);
+    pass_time(cost_us);
+}
+
+/* --- Memory --------------------------------------------------------------- */
+
+static long memory_held, memory_most;
+
+static void
+note_malloc(const volatile void *memory, size_t size)
+{
+    (void)memory;
+    memory_held += (long)size;
+    memory_most = memory_held > memory_most ? memory_held : memory_most;
+}
+
+static void
+note_free(const volatile void *memory)
+{
+    if (memory != NULL) {
+        memory_held -=
+            (long)__sanitizer_get_allocated_size((const void *)memory);
+    }
+}
+
+/* --- The peers ------------------------------------------------------------ */
+
+typedef struct peer {
+    bool open;
+    bool asked;  /* it was sent something and has not been read from since */
+    bool closes; /* when all is read */
+    const char *endless; /* comes again and again when all is read, or NULL */
+    size_t request_length;
+    size_t answer_length;
+    size_t answer_read;
+    char request[REQUEST_MAX];
+    char answer[ANSWER_MAX];
+} peer;
+
+static peer peers[PEERS_MAX];
+
+static peer *
+peer_of(const fta_redis_socket *s)
+{
+    int fd = atomic_load(&s->fd);
+    require(fd >= 0 && fd < PEERS_MAX && peers[fd].open);
+    return &peers[fd];
+}
+
+static void
+say_bytes(peer *p, const char *bytes, size_t length)
+{
+    size_t room = ANSWER_MAX - p->answer_length;
+    length = length < room ? length : room;
+    if (length > 0) {
+        memcpy(p->answer + p->answer_length, bytes, length);
+        p->answer_length += length;
+    }
+}
+
+static void say(peer *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void
+say(peer *p, const char *format, ...)
+{
+    char text[1024];
+    va_list values;
+    va_start(values, format);
+    int length = vsnprintf(text, sizeof(text), format, values);
+    va_end(values);
+    say_bytes(p, text, (size_t)length);
+}
+
+static const char *
+some_host(void)
+{
+    static char longest[300];
+    static const char *const hosts[] = {"h",    "g",    "127.0.0.1",    "::1",
+                                        "",     "?",    "fe80::1%eth0", "a b",
+                                        "a\nb", longest};
+    memset(longest, 'x', sizeof(longest) - 1);
+    return hosts[pick(sizeof(hosts) / sizeof(*hosts))];
+}
+
+static long long
+some_number(void)
+{
+    static const long long numbers[] = {
+        0,         1,     2,          100,        5461,
+        16383,     16384, 65535,      65536,      -1,
+        INT32_MAX, -2,    1000000000, 0xFFFFFFFF, 9223372036854775807LL};
+    return numbers[pick(sizeof(numbers) / sizeof(*numbers))];
+}
+
+static void
+say_text(peer *p, const char *text)
+{
+    say(p, "$%zu\r\n%s\r\n", strlen(text), text);
+}
+
+/* Any value, of either version of the protocol. */
+static void
+say_value(peer *p, int depth)
+{
+    static const char *const simple[] = {
+        "$-1\r\n", "*-1\r\n", "+OK\r\n",   "$0\r\n\r\n",       "*0\r\n",
+        "_\r\n",   "#t\r\n",  ",1.5\r\n",  "(12345678901\r\n", "$-2\r\n",
+        "*-2\r\n", "%1\r\n",  ">2\r\n",    "~1\r\n",           "|1\r\n",
+        "=5\r\n",  "!3\r\n",  "$99999\r\n"};
+    switch (pick(5)) {
+    case 0:
+        say(p, "%s", simple[pick(sizeof(simple) / sizeof(*simple))]);
+        break;
+    case 1:
+        say(p, ":%lld\r\n", some_number());
+        break;
+    case 2:
+        say_text(p, some_host());
+        break;
+    case 3:
+        say(p, "-ERR at depth %d\r\n", depth);
+        break;
+    default:
+        if (depth > 0) {
+            unsigned length = pick(5);
+            say(p, "%c%u\r\n", "*****%~>"[pick(8)], length);
+            for (unsigned i = 0; i < length; i++) {
+                say_value(p, depth - 1);
+            }
+        }
+        break;
+    }
+}
+
+static void
+say_error(peer *p)
+{
+    static const char *const words[] = {
+        "MOVED",     "ASK",     "TRYAGAIN",  "CLUSTERDOWN",
+        "NOSCRIPT",  "LOADING", "BUSY",      "READONLY",
+        "OOM",       "NOAUTH",  "WRONGPASS", "NOPERM",
+        "CROSSSLOT", "ERR",     "WRONGTYPE", ""};
+    const char *word = words[pick(sizeof(words) / sizeof(*words))];
+    switch (pick(4)) {
+    case 0:
+        say(p, "-%s\r\n", word);
+        break;
+    case 1:
+        say(p, "-%s at @user_script:1\r\n", word);
+        break;
+    default:
+        say(p, "-%s %lld %s:%lld\r\n", word, some_number(), some_host(),
+            some_number());
+        break;
+    }
+}
+
+static void
+say_slots(peer *p)
+{
+    unsigned ranges = pick(4);
+    if (ranges == 0) {
+        say(p, "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n");
+        say_text(p, pick(2) == 0 ? "h" : "");
+        say(p, ":1\r\n");
+        return;
+    }
+    say(p, "*%u\r\n", ranges);
+    for (unsigned i = 0; i < ranges; i++) {
+        unsigned nodes = pick(3);
+        say(p, "*%u\r\n:%lld\r\n:%lld\r\n", nodes + 2, some_number(),
+            some_number());
+        for (unsigned node = 0; node < nodes; node++) {
+            say(p, "*2\r\n");
+            say_text(p, some_host());
+            say(p, ":%lld\r\n", some_number());
+        }
+    }
+}
+
+static bool
+is_word(const char *word, size_t length, const char *wanted)
+{
+    return strlen(wanted) == length && memcmp(word, wanted, length) == 0;
+}
+
+/* What a Redis in order says. */
+static void
+say_right(peer *p, const char *word, size_t length)
+{
+    if (is_word(word, length, "ROLE")) {
+        say(p, "*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n");
+    } else if (is_word(word, length, "SENTINEL")) {
+        say(p, "*2\r\n$1\r\ng\r\n$4\r\n6379\r\n");
+    } else if (is_word(word, length, "CLUSTER")) {
+        say_slots(p);
+    } else if (is_word(word, length, "EVALSHA") ||
+               is_word(word, length, "EVAL")) {
+        say(p, "*4\r\n:%u\r\n:%u\r\n:%u\r\n:%u\r\n", pick(2), pick(11),
+            pick(256), pick(256));
+    } else {
+        require(is_word(word, length, "AUTH") ||
+                is_word(word, length, "SELECT") ||
+                is_word(word, length, "ASKING"));
+        say(p, "+OK\r\n");
+    }
+}
+
+static void
+say_raw(peer *p)
+{
+    size_t length = next();
+    size_t left = (size_t)(input_end - input);
+    length = length < left ? length : left;
+    if (length > 0) {
+        say_bytes(p, (const char *)input, length);
+        input += length;
+    }
+}
+
+static void
+answer_request(peer *p, const char *word, size_t length)
+{
+    switch (pick(24)) {
+    default:
+        say_right(p, word, length);
+        break;
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+        say_error(p);
+        break;
+    case 14:
+        say_value(p, 4);
+        break;
+    case 15:
+        say_raw(p);
+        break;
+    case 16: /* silence */
+        break;
+    case 17:
+        p->closes = true;
+        break;
+    case 18:
+        say_right(p, word, length);
+        p->closes = true;
+        break;
+    case 19: /* two answers to one request */
+        say_right(p, word, length);
+        say_right(p, word, length);
+        break;
+    case 20:
+        say(p, "$1000000000\r\n");
+        p->endless = "x";
+        break;
+    case 21:
+        say(p, "*%lld\r\n", some_number());
+        p->endless = pick(2) == 0 ? ":1\r\n" : "*1\r\n";
+        break;
+    case 22:
+        for (unsigned depth = next(); depth > 0; depth--) {
+            say(p, "*1\r\n");
+        }
+        say(p, ":1\r\n");
+        break;
+    case 23: /* one that was never asked for comes first */
+        say_value(p, 2);
+        say_right(p, word, length);
+        break;
+    }
+}
+
+/* Reads a decimal number after a mark; the client writes nothing else. */
+static bool
+read_number(const char **at, const char *end, char mark, size_t *out)
+{
+    const char *end_of_line = memchr(*at, '\n', (size_t)(end - *at));
+    if (end_of_line == NULL) {
+        return false;
+    }
+    require(**at == mark && end_of_line[-1] == '\r');
+    *out = strtoul(*at + 1, NULL, 10);
+    *at = end_of_line + 1;
+    return true;
+}
+
+/* Takes one whole request from the bytes that came; false: there is none. */
+static bool
+take_request(peer *p)
+{
+    const char *at = p->request, *end = p->request + p->request_length;
+    const char *first = NULL;
+    size_t words, length, first_length = 0;
+    if (at == end || !read_number(&at, end, '*', &words)) {
+        return false;
+    }
+    require(words >= 1 && words <= WORDS_MAX);
+    for (size_t i = 0; i < words; i++) {
+        if (at == end || !read_number(&at, end, '$', &length) ||
+            (size_t)(end - at) < length + 2) {
+            return false;
+        }
+        if (i == 0) {
+            first = at;
+            first_length = length;
+        }
+        at += length;
+        require(memcmp(at, "\r\n", 2) == 0);
+        at += 2;
+    }
+    answer_request(p, first, first_length);
+    p->request_length = (size_t)(end - at);
+    memmove(p->request, at, p->request_length);
+    return true;
+}
+
+/* --- The transport -------------------------------------------------------- */
+
+static bool
+is_host(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 0 && length < FTA_REDIS_HOST_TEXT &&
+           strpbrk(name, " \n\r?/\"") == NULL;
+}
+
+static void
+time_out(const fta_redis_socket *s)
+{
+    int64_t left = s->deadline - fta_clock_monotonic_us();
+    pass_time(left > 0 ? left + 1 : 0);
+}
+
+static fta_status
+open_peer(fta_redis_socket *s, const fta_redis_host *host, const char *path,
+          fta_redis_problem *problem)
+{
+    operate();
+    require(host != NULL ? is_host(host->name) && host->port > 0
+                         : strcmp(path, "/s") == 0);
+    int fd = 0;
+    while (fd < PEERS_MAX && peers[fd].open) {
+        fd++;
+    }
+    require(fd < PEERS_MAX);
+    unsigned choice = pick(8);
+    if (choice == 7) {
+        fta_redis_problem_set(problem, "refused");
+        pass_time(100);
+        return FTA_REDIS_UNREACHABLE;
+    }
+    peer *p = &peers[fd];
+    p->open = true;
+    p->asked = p->closes = false;
+    p->endless = NULL;
+    p->request_length = p->answer_length = p->answer_read = 0;
+    atomic_store(&s->fd, fd);
+    if (choice == 6) {
+        time_out(s);
+        return FTA_REDIS_TIMEOUT;
+    }
+    return FTA_OK;
+}
+
+static bool
+has_bytes(const peer *p)
+{
+    return p->answer_read < p->answer_length || p->endless != NULL;
+}
+
+static ssize_t
+send_to_peer(fta_redis_socket *s, const char *bytes, size_t length)
+{
+    operate();
+    peer *p = peer_of(s);
+    require(length > 0);
+    /* A new request: nothing of an earlier answer may be left. */
+    require(p->asked || !has_bytes(p));
+    if (p->closes) {
+        errno = EPIPE;
+        return -1;
+    }
+    if (piece_size % 3 == 1 && pick(4) == 3) {
+        errno = pick(2) == 0 ? EAGAIN : EINTR;
+        return -1;
+    }
+    p->asked = true;
+    length = length < piece_size * 16 ? length : piece_size * 16;
+    require(p->request_length + length <= REQUEST_MAX);
+    memcpy(p->request + p->request_length, bytes, length);
+    p->request_length += length;
+    while (take_request(p)) {
+    }
+    return (ssize_t)length;
+}
+
+static ssize_t
+receive_from_peer(fta_redis_socket *s, char *bytes, size_t size)
+{
+    operate();
+    peer *p = peer_of(s);
+    p->asked = false;
+    size_t left = p->answer_length - p->answer_read;
+    size = size < piece_size ? size : piece_size;
+    if (left > 0) {
+        size = size < left ? size : left;
+        memcpy(bytes, p->answer + p->answer_read, size);
+        p->answer_read += size;
+        return (ssize_t)size;
+    }
+    if (p->closes) {
+        return 0;
+    }
+    if (p->endless != NULL) {
+        size_t length = strlen(p->endless);
+        size = size < length ? length : size - size % length;
+        for (size_t i = 0; i < size; i++) {
+            bytes[i] = p->endless[i % length];
+        }
+        return (ssize_t)size;
+    }
+    errno = EAGAIN;
+    return -1;
+}
+
+static fta_status
+wait_for_peer(fta_redis_socket *s, short events)
+{
+    operate();
+    const peer *p = peer_of(s);
+    if (events == POLLOUT || has_bytes(p) || p->closes) {
+        return FTA_OK;
+    }
+    time_out(s);
+    return FTA_REDIS_TIMEOUT;
+}
+
+static bool
+peer_is_quiet(const fta_redis_socket *s)
+{
+    operate();
+    peer *p = peer_of(s);
+    p->asked = false;
+    return !has_bytes(p) && !p->closes;
+}
+
+static void
+close_peer(fta_redis_socket *s)
+{
+    peer_of(s)->open = false;
+    atomic_store(&s->fd, -1);
+}
+
+static void
+pause_call(int milliseconds)
+{
+    operate();
+    pass_time((int64_t)milliseconds * 1000);
+}
+
+static const fta_redis_transport transport = {
+    .open = open_peer,
+    .send = send_to_peer,
+    .receive = receive_from_peer,
+    .wait = wait_for_peer,
+    .is_quiet = peer_is_quiet,
+    .close = close_peer,
+    .pause = pause_call,
+};
+
+/* --- Calls ---------------------------------------------------------------- */
+
+static void
+call(fta_counter_redis *counter)
+{
+    static const uint8_t key[] = "key";
+    const fta_hit hit = {.key = key,
+                         .key_length = 3,
+                         .limit = 10,
+                         .cost = 1,
+                         .period_us = 60000000};
+    fta_redis_problem problem;
+    fta_verdict verdict = {.limit = 0};
+    waited_us = 0;
+    fta_status status = fta_counter_redis_hit(
+        counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
+        fta_clock_monotonic_us() + TIMEOUT_US, &verdict, &problem);
+    /* The last answers of a call may be read a little after its deadline:
+     * slots, AUTH, the command, and that again for the script. */
+    require(waited_us <= TIMEOUT_US + 8 * 2 * 70 * cost_us);
+    require(memchr(problem.text, '\0', sizeof(problem.text)) != NULL);
+    /* No peer can make us run out of memory. */
+    require(status != FTA_NO_MEMORY && status != FTA_BAD_ARGUMENT);
+    if (status == FTA_OK) {
+        require(verdict.limit == 10 && verdict.remaining <= 10 &&
+                verdict.reset_after_us >= 0 && verdict.retry_after_us >= 0);
+    }
+}
+
+/* What happens between two calls to idle connections. */
+static void
+disturb(fta_counter_redis *counter)
+{
+    switch (pick(8)) {
+    case 5:
+        fta_counter_redis_hang_up(counter);
+        break;
+    case 6:
+        for (size_t i = 0; i < PEERS_MAX; i++) {
+            peers[i].closes = peers[i].open;
+        }
+        break;
+    case 7: /* the late end of an answer */
+        for (size_t i = 0; i < PEERS_MAX; i++) {
+            if (peers[i].open) {
+                say(&peers[i], ":7\r\n");
+            }
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static fta_counter_redis *
+new_counter(const char *text)
+{
+    fta_redis_url *url = NULL;
+    fta_redis_link *link = NULL;
+    fta_counter_redis *counter = NULL;
+    fta_redis_problem problem;
+    const char *wrong;
+    require(fta_redis_url_parse(text, strlen(text), &url, &wrong) == FTA_OK);
+    require(fta_redis_link_new(url, &link, &problem) == FTA_OK);
+    fta_redis_link_set_transport(link, &transport);
+    require(fta_counter_redis_new(link, "fuzz", 4, &counter) == FTA_OK);
+    return counter;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const urls[] = {
+        "redis://h:1",
+        "redis://u:p@h:1/3",
+        "redis://h:1,g:2?cluster=true&max_connections=4",
+        "redis://:p@h:1?cluster=true&max_connections=2",
+        "redis+sentinel://h:1,g:2/s?max_connections=2",
+        "redis+sentinel://u:p@h:1,g:2/s/2?sentinel_password=b",
+        "unix://:p@/s?db=1",
+        "redis://h:1?max_connections=1",
+    };
+    static bool hooked;
+    if (!hooked) {
+        hooked = true;
+        require(__sanitizer_install_malloc_and_free_hooks(note_malloc,
+                                                          note_free) > 0);
+    }
+    input = data;
+    input_end = data + size;
+    operations = 0;
+    memory_held = memory_most = 0;
+    fta_counter_redis *counter =
+        new_counter(urls[pick(sizeof(urls) / sizeof(*urls))]);
+    unsigned pieces = next();
+    piece_size = pieces == 0 ? ANSWER_MAX : pieces;
+    cost_us = 1 + 4 * (int64_t)pick(64);
+    for (int i = 0; i < CALLS_MAX && (i == 0 || input < input_end); i++) {
+        call(counter);
+        disturb(counter);
+    }
+    fta_counter_redis_free(counter);
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        require(!peers[i].open);
+    }
+    require(memory_most < MEMORY_MAX);
+    fta_clock_return();
+    return 0;
+}

@@ -1,0 +1,289 @@
+"""Every callable of the core, with each argument in turn an object that fights back.
+
+What is wrong here is found by a build with AddressSanitizer, for which `make test` runs this file
+too: on an ordinary build a use after free often goes well.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps import TENANT, USER, token
+from flask_tenant_auth import _core
+from flask_tenant_auth._core import AuditLog, Identity, Key, Keyring, Limit, Limiter, Rate
+from hostile import Attack, Fresh, Shrinking, hostile_class, variants
+
+SECRET = b"s" * 64
+REFUSALS = (TypeError, ValueError, OverflowError, OSError, MemoryError, KeyError, IndexError)
+
+
+def limits() -> list[Limit]:
+    """Made anew for each call, so that nobody else holds them."""
+    return [Limit(Rate(1000000 + n, 3600), scope=f"scope {n}", per="custom") for n in range(3)]
+
+
+class Core:
+    """One of each object, and every call there is, with arguments that are right."""
+
+    def __init__(self, directory: Path) -> None:
+        self.key = Key.secret("HS256", SECRET)
+        self.pair = Key.pem("ES256", PRIVATE)
+        self.keyring = Keyring([self.pair, self.key])
+        self.token = self.keyring.sign(json.dumps(claims()).encode())
+        self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
+        self.log = AuditLog(str(directory / "log"))
+        self.path = str(directory / "log")
+
+    def calls(self) -> dict[str, tuple[Callable[..., Any], list[Any], dict[str, Any]]]:
+        identity = Identity(TENANT, USER)
+        hit = [limits(), identity, "192.0.2.1", ["a", "b", "c"]]
+        stored = _core.hash_password(b"password", 1000)
+        return {
+            "is_valid_uuid": (_core.is_valid_uuid, [TENANT], {}),
+            "travel": (_core.travel, [0.0, 0.0], {}),
+            "hash_password": (_core.hash_password, [b"password", 1000], {}),
+            "verify_password": (_core.verify_password, [b"password", stored], {}),
+            "password_iterations": (_core.password_iterations, [stored], {}),
+            "parse_bearer": (_core.parse_bearer, [f"Bearer {self.token}"], {}),
+            "fields_overlap": (_core.fields_overlap, [[("a", "b")], [("c", "d")]], {}),
+            "parse_rates": (_core.parse_rates, ["5 per minute; 9 per hour"], {}),
+            "Identity": (Identity, [TENANT, USER, "admin"], {"source": "token"}),
+            "Key.secret": (Key.secret, ["HS256", SECRET], {"kid": "k", "allow_weak": True}),
+            "Key.pem": (Key.pem, ["ES256", PRIVATE], {"kid": "k"}),
+            "Key.jwk": (Key.jwk, [self.pair.public_jwk() | {"key_ops": ["verify"]}], {}),
+            "Keyring": (
+                Keyring,
+                [[Key.secret("HS256", SECRET), self.pair]],
+                {"issuer": "me", "audiences": ["a", "b"], "leeway": 1.0, "max_token_bytes": 99},
+            ),
+            "sign": (self.keyring.sign, [json.dumps(claims()).encode()], {}),
+            "verify": (self.keyring.verify, [self.token], {}),
+            "decode": (self.keyring.decode, [self.token], {}),
+            "authenticate": (self.keyring.authenticate, [f"Bearer {self.token}"], {}),
+            "AuditLog": (AuditLog, [self.path], {}),
+            "write": (self.log.write, ["GET", "/", 200, identity, "::1", "agent", None], {}),
+            "Rate": (Rate, [5, 60], {}),
+            "Limit": (Limit, [Rate(5, 60)], {"scope": "s", "per": "tenant", "cost": 1}),
+            "share": (Limit(Rate(5, 60), scope="s", per="tenant").share, [0.5], {}),
+            "Limiter": (
+                Limiter,
+                [],
+                {
+                    "prefix": "hostile",
+                    "app": "a",
+                    "strategy": "gcra",
+                    "shm_bytes": 2**16,
+                    "shared": False,
+                    "redis_url": "redis://127.0.0.1:1",
+                    "timeout_ms": 5,
+                    "on_store_error": "deny",
+                },
+            ),
+            "hit": (self.limiter.hit, hit, {}),
+            "peek": (self.limiter.peek, hit, {}),
+            "reset": (self.limiter.reset, hit, {}),
+        }
+
+    def again(self) -> None:
+        """The core, called from within a call into the core."""
+        self.keyring.verify(self.token)
+        self.keyring.decode(self.token)
+        self.limiter.hit(limits(), None, "192.0.2.2", ["x"])
+        self.log.write("GET", "/again", 200, None, None, None, None)
+        self.log.reopen()
+        _core.parse_rates("1 per day")
+
+
+def claims() -> dict[str, Any]:
+    return {"tenant_id": TENANT, "user_id": USER, "exp": 4102444800, "list": [[1], {"a": ["b"]}]}
+
+
+def openssl(*arguments: str) -> bytes:
+    return subprocess.run(["openssl", *arguments], check=True, capture_output=True).stdout
+
+
+PRIVATE = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+
+NAMES = [
+    *("is_valid_uuid", "travel", "hash_password", "verify_password", "password_iterations"),
+    *("parse_bearer", "fields_overlap", "parse_rates", "Identity", "Key.secret", "Key.pem"),
+    *("Key.jwk", "Keyring", "sign", "verify", "decode", "authenticate", "AuditLog", "write"),
+    *("Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
+]
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Core:
+    return Core(tmp_path)
+
+
+def test_the_calls_below_are_all_that_the_core_has(core: Core) -> None:
+    """Those of one request's object have a file of their own."""
+    assert sorted(core.calls()) == sorted(NAMES)
+    functions = {
+        name
+        for name, value in vars(_core).items()
+        if callable(value) and not isinstance(value, type) and not name.startswith("__")
+    }
+    assert functions - set(NAMES) <= {"now", "return_to_present"}  # they take no argument
+    for kind in (Key, Keyring, AuditLog, Limit, Limiter):
+        methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
+        known = {name.rpartition(".")[2] for name in NAMES}
+        assert methods - known <= {"public_jwk", "reopen", "status", "close"}, kind
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_right_arguments_are_right(core: Core, name: str) -> None:
+    function, args, kwargs = core.calls()[name]
+    function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_argument_that_mutates_the_others_in_the_middle_of_the_call(
+    core: Core, name: str
+) -> None:
+    attack = Attack()
+    attack.again = core.again
+    function, args, kwargs = core.calls()[name]
+    places: list[Any] = [*range(len(args)), *kwargs]
+    refused = taken = 0
+    for place in places:
+        value = args[place] if isinstance(place, int) else kwargs[place]
+        for index in range(len(list(variants(value, Attack())))):
+            # Everything anew: an attack empties the lists that it is given.
+            function, fresh_args, fresh_kwargs = core.calls()[name]
+            target: Any = fresh_args if isinstance(place, int) else fresh_kwargs
+            hostile = list(variants(target[place], attack))[index]
+            target[place] = hostile
+            attack.prey = [
+                one
+                for one in (*fresh_args, *fresh_kwargs.values(), hostile, fresh_kwargs)
+                if isinstance(one, list | dict | bytearray)
+            ]
+            try:
+                function(*fresh_args, **fresh_kwargs)
+                taken += 1
+            except REFUSALS:
+                refused += 1
+            attack.prey = []
+            del hostile, target, fresh_args, fresh_kwargs
+    assert refused + taken >= 6 * len(places)
+    assert attack.runs > 0
+    # The core is none the worse for it.
+    assert isinstance(core.keyring.verify(core.token), Identity)
+    assert core.limiter.hit(limits(), None, "192.0.2.9").allowed
+
+
+@pytest.mark.parametrize("made", [list, tuple])
+def test_a_sequence_that_shrinks_while_it_is_iterated(core: Core, made: type) -> None:
+    attack = Attack()
+    attack.again = core.again
+    keyring = Keyring(Shrinking([Key.secret("HS256", SECRET) for _ in range(1)], attack))
+    assert len(keyring.keys) == 1
+    assert isinstance(keyring.verify(token(key=None)), _core.Rejection)
+    items = Shrinking(limits(), attack)
+    decision = core.limiter.hit(items, None, "192.0.2.1", Shrinking(["a", "b"], attack))
+    assert decision.allowed
+    with pytest.raises(TypeError):
+        core.limiter.hit(made([made()]), None, "192.0.2.1")
+    assert attack.runs > 4
+
+
+def test_a_mapping_whose_values_nobody_else_holds(core: Core) -> None:
+    attack = Attack()
+    attack.again = core.again
+    jwk = core.pair.public_jwk()
+    key = Key.jwk(Fresh(jwk | {"kid": "from a mapping"}, attack))
+    assert key.kid == "from a mapping"
+    assert attack.runs >= len(jwk)
+
+
+def test_a_str_subclass_counts_by_its_characters_whatever_its_methods_say(core: Core) -> None:
+    liar = hostile_class(str, Attack())
+    assert _core.is_valid_uuid(liar(TENANT))
+    assert Identity(liar(TENANT), liar(USER)) == Identity(TENANT, USER)
+    assert isinstance(core.keyring.verify(liar(core.token)), Identity)
+    assert Limit(Rate(1, 1), scope=liar("s")).scope == "s"
+
+
+def test_a_finalizer_that_calls_back_while_its_object_is_freed(core: Core) -> None:
+    attack = Attack()
+    attack.again = core.again
+    kind = hostile_class(str, attack)
+    for _ in range(20):
+        limit = Limit(Rate(9, 9), scope=kind("scope"))
+        core.limiter.hit([limit], None, kind("192.0.2.1"), [kind("c")])
+        del limit
+        core.log.write(kind("GET"), kind("/"), 200, None, kind("::1"), kind("a"), kind("r"))
+    gc.collect()
+    assert attack.runs > 50
+
+
+def test_buffers_that_can_be_resized_are_not_taken(core: Core) -> None:
+    for wrong in (bytearray(b"x" * 64), memoryview(bytearray(64))):
+        with pytest.raises(TypeError):
+            core.keyring.sign(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            core.keyring.verify(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            _core.hash_password(wrong, 1000)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            Key.secret("HS256", wrong)  # type: ignore[arg-type]
+
+
+def test_a_collection_in_the_middle_of_decoding_finds_nothing_that_it_could_break(
+    core: Core,
+) -> None:
+    """A finalizer, run by an allocation, empties every container that it can find."""
+    last = "list"  # the claim that makes a payload of ours whole
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            for one in gc.get_objects(generation=0):
+                if type(one) is dict and "tenant_id" in one and last not in one:
+                    one.clear()
+
+    before = gc.get_threshold()
+    gc.set_threshold(3)
+    try:
+        for _ in range(200):
+            Garbage()
+            decoded = core.keyring.decode(core.token)
+            assert isinstance(decoded, dict)
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_the_core_is_called_while_the_interpreter_ends() -> None:
+    program = """
+import os
+from flask_tenant_auth import _core
+class Last:
+    def __init__(self):
+        self.key = _core.Key.secret("HS256", b"s" * 64)
+        self.ring = _core.Keyring([self.key])
+        self.limiter = _core.Limiter(prefix="last", shm_bytes=65536, shared=False)
+        self.limit = _core.Limit(_core.Rate(5, 60), scope="s")
+        self.me = self
+        self.write = os.write
+    def __del__(self):
+        r = self.ring.verify("a.b.c"); self.ring.authenticate("Bearer a.b.c")
+        d = self.limiter.hit([self.limit], None, "::1"); d.headers
+        self.write(1, (r.reason + " " + d.store).encode())
+last = Last()
+import sys; sys.modules["kept"] = last
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "memory" in done.stdout
