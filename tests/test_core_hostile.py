@@ -48,6 +48,7 @@ class Core:
         stored = _core.hash_password(b"password", 1000)
         return {
             "is_valid_uuid": (_core.is_valid_uuid, [TENANT], {}),
+            "plain_address": (_core.plain_address, ["[2001:db8::1%eth0]:443"], {}),
             "travel": (_core.travel, [0.0, 0.0], {}),
             "hash_password": (_core.hash_password, [b"password", 1000], {}),
             "verify_password": (_core.verify_password, [b"password", stored], {}),
@@ -113,7 +114,8 @@ def openssl(*arguments: str) -> bytes:
 PRIVATE = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
 
 NAMES = [
-    *("is_valid_uuid", "travel", "hash_password", "verify_password", "password_iterations"),
+    *("is_valid_uuid", "plain_address", "travel", "hash_password", "verify_password"),
+    "password_iterations",
     *("parse_bearer", "fields_overlap", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "verify", "decode", "authenticate", "AuditLog", "write"),
     *("Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
