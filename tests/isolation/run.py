@@ -1,0 +1,157 @@
+"""Runs many cases, and makes the one that fails small."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+
+from .choices import Choices, shrink
+from .compare import Case, Difference, Report, acting, bind_names, check
+from .databases import World
+from .generate import Generator, reflected
+from .reading import columns_case
+from .schema import EVERYTHING, NOBODY, PEOPLE, Mailbox, Order, Who
+
+KINDS: list[tuple[int, Callable[[Generator], Case]]] = [(50, columns_case)]
+
+
+@dataclass
+class Finding:
+    """A case that failed, as small as it could be made."""
+
+    number: int
+    difference: Difference
+    script: list[int]
+    sql: str
+
+    def __str__(self) -> str:
+        return f"case {self.number}: {self.difference}\n{self.sql}"
+
+
+@dataclass
+class Runner:
+    """Makes cases from a seed, and checks each for several identities."""
+
+    world: World
+    seed: int
+    control: bool = False
+    report: Report = field(default_factory=Report)
+    findings: list[Finding] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.reflected = reflected(self.world.connections[EVERYTHING])
+        self.world.connections[EVERYTHING].rollback()
+        self.our_names = names_of_isolation(self.world)
+
+    def make(self, choices: Choices) -> tuple[Case, list[Who]]:
+        generator = Generator(choices, self.world.dialect, self.reflected, self.our_names)
+        whos = choices.some(PEOPLE, 1, 2)
+        if choices.chance(25):
+            whos.append(EVERYTHING)
+        if choices.chance(10):
+            whos.append(NOBODY)
+        case = choices.weighted(KINDS)(generator)
+        if case.writes:
+            whos = [who for who in whos if who.is_identity]
+        return case, whos
+
+    def attempt(self, choices: Choices, report: Report) -> Difference | None:
+        try:
+            case, whos = self.make(choices)
+        except Exception as error:
+            report.invalid += 1
+            report.invalid_reasons[f"making: {type(error).__name__}: {str(error)[:90]}"] += 1
+            return None
+        report.cases += 1
+        report.features.update(case.features)
+        for who in whos:
+            try:
+                check(self.world, case, who, report, self.control)
+            except Difference as difference:
+                return difference
+        return None
+
+    def case(self, number: int) -> None:
+        choices = Choices(f"{self.seed}:{self.world.dialect}:{number}")
+        difference = self.attempt(choices, self.report)
+        if difference is None:
+            return
+        self.report.differences[difference.kind] += 1
+        self.kinds[f"{difference.kind} by {difference.case.name}"] += 1
+        self.findings.append(
+            Finding(number, difference, choices.made, self.sql_of(difference.case))
+        )
+
+    def sql_of(self, case: Case) -> str:
+        if case.statement is None:
+            return case.detail
+        try:
+            compiled = case.statement.compile(self.world.reference)
+        except Exception as error:
+            return f"{case.detail} {error}"
+        return f"{case.detail}\n{compiled}\nwith {compiled.params}"
+
+    def smaller(self, finding: Finding, attempts: int = 300) -> Finding:
+        kind = finding.difference.kind
+
+        def fails(script: list[int]) -> bool:
+            difference = self.attempt(Choices(script=script), Report())
+            return difference is not None and difference.kind == kind
+
+        script = shrink(finding.script, fails, attempts)
+        difference = self.attempt(Choices(script=script), Report())
+        if difference is None:
+            return finding
+        return Finding(finding.number, difference, script, self.sql_of(difference.case))
+
+    def summary(self) -> str:
+        report = self.report
+        lines = [
+            f"{report.cases} statements for {report.executions} identities: "
+            f"{report.answered} answers equal, {report.nonempty_cases} of them not empty; "
+            f"{sum(report.refused.values())} refused; {report.invalid} wrong on plain SQLAlchemy too",
+            f"{report.collisions} executions with parameters that collide, {report.clean_errors} "
+            f"of them answered with an error",
+            f"{sum(report.differences.values())} failures {dict(self.kinds)}",
+            "refused:",
+            *(f"{count:8} {reason}" for reason, count in report.refused.most_common(20)),
+            "features (in statements, in answers that are not empty):",
+            *(
+                f"{count:8} {report.nonempty[name]:8} {name}"
+                for name, count in sorted(report.features.items())
+            ),
+        ]
+        return "\n".join(lines)
+
+    def run(self, statements: int, first: int = 0, stop_at: int | None = None) -> None:
+        random.seed(self.seed)
+        for number in range(first, first + statements):
+            self.case(number)
+            if stop_at is not None and len(self.findings) >= stop_at:
+                break
+
+
+def names_of_isolation(world: World) -> list[str]:
+    """Return the names of the parameters that isolation itself adds to a statement."""
+    who = PEOPLE[0]
+    statement = select(Mailbox.id, Order.number).where(Mailbox.id != Order.number)
+    with acting(who), world.isolated() as session:
+        session.execute(statement)
+        isolated = set(bind_names(world.executed))
+    with world.of(who) as session:
+        session.execute(statement)
+        return sorted(isolated - set(bind_names(world.executed_by_reference)))
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Return the CPU time that it takes."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
