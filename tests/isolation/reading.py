@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import lambda_stmt, select
+import sqlalchemy
+from sqlalchemy import DDL, Integer, column, func, literal_column, select, text
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.elements import quoted_name
 
+from . import schema
 from .compare import Case, Side, describe
 from .generate import OUR_NAME, Generator
 
@@ -37,11 +41,6 @@ def columns_case(generator: Generator) -> Case:
     )
 
 
-def by_lambda(side: Side, statement: Any, parameters: Any) -> Any:
-    made = lambda_stmt(lambda: statement, track_on=[id(statement)], enable_tracking=False)
-    return side.session.execute(made, parameters)
-
-
 Way = Callable[[Side, Any, Any], Any]
 WAYS: dict[str, Way] = {
     "session.execute": lambda side, statement, parameters: side.session.execute(
@@ -67,3 +66,125 @@ WAYS: dict[str, Way] = {
         statement.params(parameters or {})
     ),
 }
+
+
+# --- SQL written as text ------------------------------------------------------
+
+TABLES_IN_TEXT = ["mailbox", "email", "tag", "mailbox_tag", "invoice", '"order"', "aux.tag"]
+
+
+def text_case(generator: Generator) -> Case:
+    """SQL written as text, whole or in pieces: refused, or answered rightly."""
+    choices = generator.choices
+    table = choices.pick(TABLES_IN_TEXT)
+    key = {"mailbox_tag": "tag_id", '"order"': "number"}.get(table, "id")
+    sql = f"SELECT {key} FROM {table}"
+    mailbox = schema.Mailbox
+    sneaky = f"(SELECT count(*) FROM {table})"
+    forms: dict[str, Callable[[Side], Any]] = {
+        "text()": lambda side: side.session.execute(text(sql)),
+        "text() with parameters": lambda side: side.session.execute(
+            text(sql + f" WHERE {key} > :n"), {"n": 0}
+        ),
+        "text() on the connection": lambda side: side.session.connection().execute(text(sql)),
+        "exec_driver_sql": lambda side: side.session.connection().exec_driver_sql(sql),
+        "text().columns()": lambda side: side.session.execute(
+            text(sql).columns(column(key, Integer))
+        ),
+        "a subquery of text()": lambda side: side.session.execute(
+            select(text(sql).columns(column(key, Integer)).subquery())
+        ),
+        "a cte of text()": lambda side: side.session.execute(
+            select(mailbox.id, text(sql).columns(column(key, Integer)).cte("c").c[key])
+        ),
+        "from_statement(text())": lambda side: side.session.execute(
+            select(mailbox.id).from_statement(text("SELECT id FROM mailbox"))
+        ),
+        "DDL": lambda side: side.session.execute(DDL(sql)),
+        "DDL on the connection": lambda side: side.session.connection().execute(DDL(sql)),
+        "select(text()).select_from(text())": lambda side: side.session.execute(
+            select(text(key)).select_from(text(table))
+        ),
+        "select_from(text())": lambda side: side.session.execute(
+            select(func.count()).select_from(text(table))
+        ),
+        "literal_column": lambda side: side.session.execute(
+            select(mailbox.id, literal_column(sneaky))
+        ),
+        "literal_column in WHERE": lambda side: side.session.execute(
+            select(mailbox.id).where(literal_column(sneaky) > 0)
+        ),
+        "a harmless literal_column": lambda side: side.session.execute(
+            select(mailbox.id, literal_column("1 + 1"))
+        ),
+        "where(text())": lambda side: side.session.execute(
+            select(mailbox.id).where(text("1 = 1 OR 1 = 1"))
+        ),
+        "where(text()) of strings": lambda side: side.session.execute(
+            select(mailbox.id).where(text("'' =  OR 1 = 1 OR  = ''"))
+        ),
+        "where(text()) with a comment": lambda side: side.session.execute(
+            select(mailbox.id).where(text("1 = 1 --"))
+        ),
+        "order_by(text())": lambda side: side.session.execute(
+            select(mailbox.id).order_by(text("id"))
+        ),
+        "order_by(text()) of a subquery": lambda side: side.session.execute(
+            select(mailbox.id).order_by(text(sneaky))
+        ),
+        "suffix_with": lambda side: side.session.execute(
+            select(mailbox.id).suffix_with(f"UNION ALL {sql}")
+        ),
+        "prefix_with": lambda side: side.session.execute(
+            select(mailbox.id).prefix_with(f"{sneaky},")
+        ),
+        "a statement hint": lambda side: side.session.execute(
+            select(mailbox.id).with_statement_hint(f"UNION ALL {sql}")
+        ),
+        "op()": lambda side: side.session.execute(
+            select(mailbox.id).where(mailbox.id.op("> 0 OR 1 =")(1))
+        ),
+        "bool_op()": lambda side: side.session.execute(
+            select(mailbox.id).where(mailbox.id.bool_op(f"IN ({sql}) OR 1 =")(1))
+        ),
+        "a literal column()": lambda side: side.session.execute(
+            select(column(sneaky, is_literal=True), mailbox.id)
+        ),
+        "a name without quotes": lambda side: side.session.execute(
+            select(aliased(mailbox, name=quoted_name("m, mailbox AS n", quote=False)).id)
+        ),
+        "a table() without quotes": lambda side: side.session.execute(
+            select(func.count()).select_from(
+                lightweight_of(quoted_name(f"country AS c, {table}", quote=False))
+            )
+        ),
+        "a label without quotes": lambda side: side.session.execute(
+            select(mailbox.id.label(quoted_name(f"n, {sneaky} AS m", quote=False)))
+        ),
+        "a function's name": lambda side: side.session.execute(
+            select(mailbox.id, getattr(func, quoted_name(f"coalesce({sneaky}, 0), abs", False))(1))
+        ),
+        "text() that updates": lambda side: side.session.execute(
+            text(f"UPDATE {table} SET {key} = {key}")
+        ),
+        "text() that deletes": lambda side: side.session.execute(text(f"DELETE FROM {table}")),
+        "two statements": lambda side: side.session.connection().exec_driver_sql(
+            f"SAVEPOINT a; DELETE FROM {table}"
+        ),
+        "a control statement": lambda side: side.session.execute(
+            text(f"RELEASE a; DELETE FROM {table}")
+        ),
+    }
+    way = choices.pick(list(forms))
+    generator.feature(f"text: {way}")
+
+    def run(side: Side) -> Any:
+        result = forms[way](side)
+        return answer_of(result) if getattr(result, "returns_rows", True) else []
+
+    return Case(f"text, {way}", run, generator.features, writes=True, may_fail=True,
+                detail=f"{way}: {table}")  # fmt: skip
+
+
+def lightweight_of(name: str) -> Any:
+    return sqlalchemy.table(name, column("id"))

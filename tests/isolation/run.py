@@ -15,10 +15,47 @@ from .choices import Choices, shrink
 from .compare import Case, Difference, Report, acting, bind_names, check
 from .databases import World
 from .generate import Generator, reflected
-from .reading import columns_case
+from .objects import (
+    bulk_insert_case,
+    entities_case,
+    flush_case,
+    get_case,
+    lambda_case,
+    object_attack_case,
+    query_case,
+)
+from .reading import columns_case, text_case
 from .schema import EVERYTHING, NOBODY, PEOPLE, Mailbox, Order, Who
+from .writing import (
+    bulk_update_case,
+    changing_case,
+    cte_case,
+    from_select_case,
+    inserting_case,
+    linking_case,
+    owner_attack_case,
+    upsert_case,
+)
 
-KINDS: list[tuple[int, Callable[[Generator], Case]]] = [(50, columns_case)]
+KINDS: list[tuple[int, Callable[[Generator], Case]]] = [
+    (40, columns_case),
+    (14, entities_case),
+    (3, get_case),
+    (4, query_case),
+    (2, lambda_case),
+    (12, changing_case),
+    (5, inserting_case),
+    (3, from_select_case),
+    (3, linking_case),
+    (4, upsert_case),
+    (3, owner_attack_case),
+    (2, bulk_update_case),
+    (2, bulk_insert_case),
+    (2, cte_case),
+    (5, flush_case),
+    (3, object_attack_case),
+    (3, text_case),
+]
 
 
 @dataclass
@@ -116,9 +153,10 @@ class Runner:
         lines = [
             f"{report.cases} statements for {report.executions} identities: "
             f"{report.answered} answers equal, {report.nonempty_cases} of them not empty; "
-            f"{sum(report.refused.values())} refused; {report.invalid} wrong on plain SQLAlchemy too",
-            f"{report.collisions} executions with parameters that collide, {report.clean_errors} "
-            f"of them answered with an error",
+            f"{sum(report.refused.values())} refused; "
+            f"{report.invalid} wrong on plain SQLAlchemy too",
+            f"{report.collisions} executions with parameters that collide; "
+            f"{report.clean_errors} clean errors",
             f"{sum(report.differences.values())} failures {dict(self.kinds)}",
             "refused:",
             *(f"{count:8} {reason}" for reason, count in report.refused.most_common(20)),
