@@ -20,7 +20,7 @@ from flask_tenant_auth import acting_as
 from flask_tenant_auth.sqlalchemy import IsolationError, unscoped
 
 from .databases import Dump, World
-from .schema import EVERYTHING, OWNERS, TABLES, TENANTS, USERS, Who, visible
+from .schema import EVERYTHING, OWNERS, PLAIN, TABLES, TENANTS, USERS, Who, visible
 
 
 class NothingThereError(Exception):
@@ -84,6 +84,9 @@ class Case:
     may_fail: bool = False
     # Runs the same statement with parameters of the application's.
     run_with: Callable[[Side, Mapping[str, Any]], Any] | None = None
+    # Reads, and may do so again in the same session.
+    repeats: bool = False
+    switches: bool = False
     # Of an attack: its answer must be empty.
     shows_nothing: bool = False
     detail: str = ""
@@ -186,8 +189,14 @@ def attempt(run: Callable[[], Any]) -> Outcome:
             return Outcome(error=error)
 
 
-def on_reference(world: World, case: Case, who: Who, run: Callable[[Side], Any]) -> Outcome:
-    with world.of(who) as session:
+# A table behind a CTE of its name: a name alone means the CTE, one with its schema the table.
+CAPTURES = "cte named like a table"
+
+
+def on_reference(
+    world: World, case: Case, who: Who, run: Callable[[Side], Any], qualified: bool = False
+) -> Outcome:
+    with world.of(who, qualified) as session:
         raw = world.raw_references[who]
         if case.writes:
             world.reset_keys(raw)
@@ -313,6 +322,9 @@ class Report:
 
 def check(world: World, case: Case, who: Who, report: Report, control: bool = False) -> None:
     """Compare the two sides of one case, for one identity."""
+    if who is PLAIN:
+        check_plain(world, case, report)
+        return
     expected = on_reference(world, case, who, case.run)
     if expected.error is not None and not isinstance(expected.error, SQLAlchemyError):
         report.invalid += 1
@@ -328,6 +340,48 @@ def check(world: World, case: Case, who: Who, report: Report, control: bool = Fa
     judge(world, case, who, report, expected, got)
     if got.error is None and case.run_with is not None and not control:
         collide(world, case, who, report, expected, reference_names)
+
+
+def check_plain(world: World, case: Case, report: Report) -> None:
+    """A session that is not isolated sees everything, on the same engine and its cache."""
+    expected = on_reference(world, case, EVERYTHING, case.run)
+    if expected.error is not None:
+        return
+    report.executions += 1
+    got = on_everything(world, case, case.run)
+    if got.error is not None:
+        raise Difference("error in a plain session", PLAIN, case, short(got.error))
+    report.answered += 1
+    if canonical(expected.answer) != canonical(got.answer):
+        text = differences(expected.answer, got.answer)
+        raise Difference("a plain session is not plain", PLAIN, case, text)
+
+
+def check_switching(world: World, case: Case, whos: list[Who], report: Report) -> None:
+    """Run one case in one session for several identities, one after the other."""
+    expected = {
+        who: on_reference(world, case, who, partial(run_unloaded, case=case)) for who in whos
+    }
+    with world.isolated() as session:
+        for who in [*whos, *whos[:1]]:
+            if expected[who].error is not None:
+                return
+            with acting(who):
+                side = Side(world, session, who, isolated=True, loaded=False)
+                got = attempt(partial(case.run, side))
+            report.executions += 1
+            try:
+                judge(world, case, who, report, expected[who], got)
+            except Difference as difference:
+                difference.kind = f"in one session: {difference.kind}"
+                raise
+            if got.error is not None:
+                return
+
+
+def run_unloaded(side: Side, case: Case) -> Any:
+    side.loaded = False
+    return case.run(side)
 
 
 def judge(
@@ -347,11 +401,15 @@ def judge(
         report.invalid += 1
         text = f"{type(expected.error).__name__}: {short(expected.error)[:90]}"
         report.invalid_reasons[text] += 1
-        if got.error is None:
+        if got.error is None and CAPTURES not in case.features:
             raise Difference("no error", who, case, f"expected {short(expected.error)}")
         return
     if got.error is not None:
-        if case.may_fail or (case.may_conflict and isinstance(got.error, DBAPIError)):
+        if (
+            case.may_fail
+            or CAPTURES in case.features
+            or (case.may_conflict and isinstance(got.error, DBAPIError))
+        ):
             report.clean_errors += 1
             return
         raise Difference("error", who, case, f"{type(got.error).__name__}: {short(got.error)}")
@@ -362,6 +420,10 @@ def judge(
         report.nonempty_cases += 1
         report.nonempty.update(case.features)
     if canonical(expected.answer) != canonical(got.answer):
+        if CAPTURES in case.features and canonical(got.answer) == canonical(
+            on_reference(world, case, who, case.run, qualified=True).answer
+        ):
+            return
         raise Difference(
             kind_of_difference(expected.answer, got.answer),
             who,
@@ -393,7 +455,8 @@ FORMER_NAMES = [
 def bind_names(executed: list[Any]) -> Iterator[str]:
     for _, _, compiled in executed:
         if compiled is not None:
-            yield from (name for name in compiled.bind_names.values() if "%" not in name)
+            names = getattr(compiled, "bind_names", {}).values()  # DDL has none
+            yield from (name for name in names if "%" not in name)
 
 
 def collide(

@@ -132,16 +132,21 @@ class World:
             session.close()
 
     @contextmanager
-    def of(self, who: Who) -> Iterator[Session]:
-        """A plain session on the rows that somebody may see."""
+    def of(self, who: Who, qualified: bool = False) -> Iterator[Session]:
+        """A plain session on the rows that somebody may see; tables with their schema, or not."""
         self.executed_by_reference.clear()
         session = Session(self.connections[who])
+        if qualified:
+            schemas = {None: "main" if self.dialect == "sqlite" else "public"}
+            session.connection(execution_options={"schema_translate_map": schemas})
         try:
             yield session
         finally:
             session.rollback()
             session.close()
             self.connections[who].rollback()
+            if qualified:
+                self.connections[who].execution_options(schema_translate_map=None)
 
     def close(self) -> None:
         for connection in self.connections.values():

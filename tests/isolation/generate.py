@@ -45,6 +45,7 @@ from sqlalchemy.orm import aliased, join, with_polymorphic
 
 from . import schema
 from .choices import Choices
+from .compare import CAPTURES
 from .schema import CLASSES, LINKS, OTHER_TABLES, TABLES, lightweight
 
 # Names that mean something else elsewhere: tables, columns, reserved words.
@@ -396,7 +397,7 @@ class Generator:
             name = self.name(100)
             if name is not None:
                 if name in TABLE_NAMES:
-                    self.feature("cte named like a table")
+                    self.feature(CAPTURES)
                 return name
         self.labels += 1
         return f"cte_{self.labels}"

@@ -254,6 +254,7 @@ def entities_case(generator: Generator) -> Case:
         lambda side: run_with(side, None),
         generator.features,
         statement,
+        repeats=True,
         may_fail=OUR_NAME in generator.features,
         run_with=run_with if choices.chance(20) else None,
         detail=f"then {touched}",
@@ -271,7 +272,8 @@ def get_case(generator: Generator) -> Case:
     generator.feature("get: of others" if theirs else "get: own")
     number = choices.below(50)
     steps = choices.some(["again", "refresh", "expire", "parent", "update", "scalar"], 0, 3)
-    touched = attributes_to_touch(generator, cls)
+    keys = [a.key for a in inspect(cls).column_attrs if a.key not in ("extra", "type")]
+    touched = [*keys, *attributes_to_touch(generator, cls)]
     relationships = list(inspect(cls).relationships)
     options = [
         loader(generator, cls, each, 1)
@@ -280,6 +282,7 @@ def get_case(generator: Generator) -> Case:
 
     def run(side: Side) -> Any:
         session = side.session
+        side.loaded = False  # what a refresh loads is SQLAlchemy's to say
         key = side.key(table, number, theirs)
         key = key[0] if len(key) == 1 else key
         found = session.get(cls, key, options=options)
@@ -400,6 +403,7 @@ def query_case(generator: Generator) -> Case:
         lambda side: run_with(side, None),
         generator.features,
         select(source.entity).where(condition),
+        repeats=True,
         may_fail=OUR_NAME in generator.features,
         run_with=run_with if choices.chance(25) else None,
     )

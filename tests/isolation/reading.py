@@ -36,6 +36,7 @@ def columns_case(generator: Generator) -> Case:
         lambda side: run_with(side, None),
         generator.features,
         statement,
+        repeats=True,
         may_fail=OUR_NAME in generator.features,
         run_with=run_with if choices.chance(20) else None,
     )

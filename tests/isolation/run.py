@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from .choices import Choices, shrink
-from .compare import Case, Difference, Report, acting, bind_names, check
+from .compare import Case, Difference, Report, acting, bind_names, check, check_switching
 from .databases import World
 from .generate import Generator, reflected
 from .objects import (
@@ -25,7 +25,7 @@ from .objects import (
     query_case,
 )
 from .reading import columns_case, text_case
-from .schema import EVERYTHING, NOBODY, PEOPLE, Mailbox, Order, Who
+from .schema import EVERYTHING, NOBODY, PEOPLE, PLAIN, Mailbox, Order, Who
 from .writing import (
     bulk_update_case,
     changing_case,
@@ -94,9 +94,15 @@ class Runner:
             whos.append(EVERYTHING)
         if choices.chance(10):
             whos.append(NOBODY)
+        if choices.chance(8):
+            whos.append(PLAIN)
+        switches = choices.chance(12)
         case = choices.weighted(KINDS)(generator)
         if case.writes:
             whos = [who for who in whos if who.is_identity]
+        if switches and case.repeats:
+            generator.feature("identities change within a session")
+            case.switches = True
         return case, whos
 
     def attempt(self, choices: Choices, report: Report) -> Difference | None:
@@ -108,11 +114,15 @@ class Runner:
             return None
         report.cases += 1
         report.features.update(case.features)
-        for who in whos:
-            try:
-                check(self.world, case, who, report, self.control)
-            except Difference as difference:
-                return difference
+        try:
+            if case.switches and not self.control:
+                there = [who for who in whos if who is not PLAIN]
+                check_switching(self.world, case, there, report)
+            else:
+                for who in whos:
+                    check(self.world, case, who, report, self.control)
+        except Difference as difference:
+            return difference
         return None
 
     def case(self, number: int) -> None:

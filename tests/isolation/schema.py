@@ -485,6 +485,8 @@ PEOPLE = [
     *(Who(f"t{t}admin", TENANTS[t], USERS[2], "admin") for t in range(3)),
 ]
 NOBODY = Who("nobody", None, None, "none")
+# Somebody with a session that is not isolated.
+PLAIN = Who("plain", None, None, "plain")
 EVERYTHING = Who("unscoped", None, None, "unscoped")
 
 Rows = dict[Table, list[dict[str, Any]]]

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     String,
     Table,
+    Uuid,
     bindparam,
     case,
     cast,
@@ -98,6 +99,13 @@ class Target:
         if self.cls is None:
             return column.name
         return inspect(self.cls).get_property_by_column(column).key
+
+    def stored(self, name: str, value: Any) -> Any:
+        """Return a value as this form of the table takes it: a reflected one knows no Uuid."""
+        if self.cls is None and isinstance(value, uuid.UUID):
+            is_uuid = isinstance(self.element.c[name].type, Uuid)
+            return value if is_uuid else value.hex
+        return value
 
     def expression(self, column: Column[Any]) -> Any:
         if self.cls is None:
@@ -263,6 +271,9 @@ def states_of(side: Side, objects: Sequence[Any]) -> list[Any]:
 # --- INSERT -------------------------------------------------------------------
 
 
+KINDS_OF = {"task": ["task", "chore", "meeting"], "document": ["document"]}
+
+
 def new_row(generator: Generator, target: Target, number: int, generated: bool) -> dict[str, Any]:
     """Values for the columns of one table, without owners; keys of other rows are chosen later."""
     table = target.table
@@ -270,7 +281,7 @@ def new_row(generator: Generator, target: Target, number: int, generated: bool) 
     for column in table.columns:
         if target.cls is not None and column not in target.mapped():
             continue
-        key = target.key_of(column) if target.cls is not None else column.name
+        key = target.key_of(column)
         if column.name in owner_names(table) or column.name in ("kind", "type"):
             continue
         if column.primary_key:
@@ -280,19 +291,21 @@ def new_row(generator: Generator, target: Target, number: int, generated: bool) 
                 )
         elif not column.nullable or generator.choices.chance(70):
             row[key] = random_value(generator, column)
-    if table.name == "task" and target.cls is None:
-        row["kind"] = generator.choices.pick(["task", "chore", "meeting"])
-    if table.name == "document" and target.cls is None:
-        row["kind"] = "document"
+    if "kind" in table.c:
+        row["kind"] = (
+            generator.choices.pick(
+                ["task", "chore", "meeting"] if table.name == "task" else ["document"]
+            )
+            if target.cls is None
+            else inspect(target.cls).polymorphic_identity
+        )
     return row
 
 
 def owner_values(side: Side, target: Target, explicit: bool) -> dict[str, Any]:
-    owned = side.own(target.table, explicit)
     return {
-        target.key_of(column) if target.cls is not None else column.name: owned[column.name]
-        for column in target.table.columns
-        if column.name in owned
+        target.key_of(target.table.c[name]): target.stored(name, value)
+        for name, value in side.own(target.table, explicit).items()
     }
 
 
@@ -417,14 +430,14 @@ def from_select_case(generator: Generator) -> Case:
     execution = choices.weighted([(75, "session"), (25, "connection")])
 
     def run(side: Side) -> Any:
-        owned = side.own(table, explicit)
+        owned = {
+            name: target.stored(name, value) for name, value in side.own(table, explicit).items()
+        }
         names = [*columns, *owned]
         expressions = [
             *columns.values(),
             *(literal(value, table.c[name].type) for name, value in owned.items()),
         ]
-        if target.cls is not None:
-            names = [target.key_of(table.c[name]) for name in names]
         statement = insert(target.element).from_select(
             names, select(*expressions).select_from(source.element).where(condition)
         )
@@ -638,13 +651,14 @@ def owner_attack_case(generator: Generator) -> Case:
     generator.feature(f"attack: owner by {way}")
     execution = choices.weighted([(70, "session"), (30, "connection")])
     row = new_row(generator, target, 90, generated=False)
-    key = target.key_of(column) if target.cls is not None else column.name
+    key = target.key_of(column)
     condition = generator.condition([target.source], choices.below(2))
     base = insert_of(generator, target.element)
 
     def run(side: Side) -> Any:
         def typed(value: uuid.UUID) -> Any:
-            return value if getattr(column.type, "as_uuid", None) else str(value)
+            is_uuid = isinstance(column.type, Uuid)
+            return target.stored(column.name, value) if is_uuid else str(value)
 
         if by_user:
             other = typed(next(user for user in USERS if user != side.who.user))
@@ -677,7 +691,8 @@ def owner_attack_case(generator: Generator) -> Case:
             ),
             "from select": lambda: (
                 insert(target.element).from_select(
-                    list(evil), select(*(literal(v, type_of(target, k)) for k, v in evil.items()))
+                    [name_of(target, k) for k in evil],
+                    select(*(literal(v, type_of(target, k)) for k, v in evil.items())),
                 ),
                 None,
             ),
@@ -708,6 +723,12 @@ def owner_attack_case(generator: Generator) -> Case:
     )
 
 
+def name_of(target: Target, key: str) -> str:
+    if target.cls is not None:
+        return inspect(target.cls).column_attrs[key].columns[0].name
+    return key
+
+
 def type_of(target: Target, key: str) -> Any:
     if target.cls is not None:
         return inspect(target.cls).column_attrs[key].columns[0].type
@@ -716,9 +737,7 @@ def type_of(target: Target, key: str) -> Any:
 
 def second_key(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     """Return another key, so that two rows do not meet."""
-    names = [
-        target.key_of(c) if target.cls is not None else c.name for c in target.table.primary_key
-    ]
+    names = [target.key_of(c) for c in target.table.primary_key]
     made = {
         name: row[name] + 1 if isinstance(row[name], int) else f"{row[name]}x"
         for name in names
