@@ -6,21 +6,22 @@ import logging
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, Table, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from flask_tenant_auth import acting_as
 from flask_tenant_auth.sqlalchemy import IsolationError, unscoped
 
 from .databases import Dump, World
-from .schema import EVERYTHING, OWNERS, PLAIN, TABLES, TENANTS, USERS, Who, visible
+from .schema import EVERYTHING, NOBODY, OWNERS, PEOPLE, PLAIN, TABLES, TENANTS, USERS, Who, visible
 
 
 class NothingThereError(Exception):
@@ -58,9 +59,11 @@ class Side:
         """Return the owners of a new row, by column: what isolation fills in by itself."""
         owners = OWNERS[table]
         found: dict[str, Any] = {}
-        if self.isolated and not explicit:
+        if self.isolated and not explicit and self.who is not EVERYTHING:
             return found
-        for column, value in ((owners.tenant, self.who.tenant), (owners.user, self.who.user)):
+        # Inside unscoped() nothing is filled in.
+        who = PEOPLE[0] if self.who is EVERYTHING else self.who
+        for column, value in ((owners.tenant, who.tenant), (owners.user, who.user)):
             if column is not None:
                 is_text = getattr(column.type, "as_uuid", None) is None
                 found[column.name] = str(value) if is_text else value
@@ -78,6 +81,8 @@ class Case:
     writes: bool = False
     # Tries to get at rows of others: must be refused, or touch none of them.
     attack: bool = False
+    # SQL written as text: may be refused.
+    is_text: bool = False
     # May meet a unique key of a row that the reference does not hold.
     may_conflict: bool = False
     # Uses a name of isolation's own: an error is as good as an answer.
@@ -106,7 +111,8 @@ class Outcome:
 
     @property
     def size(self) -> int:
-        return len(self.answer) if isinstance(self.answer, list | tuple) else 0
+        """How many rows it gave, or says that it changed."""
+        return len([each for each in self.answer or () if each != ("rows", 0)])
 
 
 @dataclass
@@ -159,7 +165,9 @@ def list_of(value: Any) -> list[Any]:
         return []
     if isinstance(value, Mapping):
         return list(value.values())
-    return list(value) if isinstance(value, list | tuple | set) else [value]
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return list(value)  # of an association proxy, too
+    return [value]
 
 
 def canonical(answer: Any) -> Any:
@@ -306,18 +314,22 @@ class Report:
     answered: int = 0
     invalid: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    refused_needlessly: Counter[str] = field(default_factory=Counter)
     features: Counter[str] = field(default_factory=Counter)
     nonempty: Counter[str] = field(default_factory=Counter)
     invalid_reasons: Counter[str] = field(default_factory=Counter)
+    compared: int = 0
     nonempty_cases: int = 0
-    reads: int = 0
-    writes: int = 0
     attacks: int = 0
     collisions: int = 0
     clean_errors: int = 0
     differences: Counter[str] = field(default_factory=Counter)
-    different_without: int = 0
-    compared_without: int = 0
+
+    def add(self, other: Report) -> None:
+        """Take in what another process has seen."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            setattr(self, each.name, mine + theirs)
 
 
 def check(world: World, case: Case, who: Who, report: Report, control: bool = False) -> None:
@@ -325,6 +337,9 @@ def check(world: World, case: Case, who: Who, report: Report, control: bool = Fa
     if who is PLAIN:
         check_plain(world, case, report)
         return
+    if who is NOBODY and case.writes:
+        # There is no answer to compare with, and nothing that may be written but global rows.
+        case = replace(case, attack=True, run_with=None)
     expected = on_reference(world, case, who, case.run)
     if expected.error is not None and not isinstance(expected.error, SQLAlchemyError):
         report.invalid += 1
@@ -333,13 +348,20 @@ def check(world: World, case: Case, who: Who, report: Report, control: bool = Fa
         ] += 1
         return
     reference_names = set(bind_names(world.executed_by_reference))
+    reference_values = values_of(world.executed_by_reference)
     report.executions += 1
+    if who is not NOBODY and expected.error is None:
+        report.compared += 1
+        if expected.size or (expected.dump and expected.dump != world.own[who]):
+            report.nonempty_cases += 1
+            report.nonempty.update(case.features)
     got = (
         on_everything(world, case, case.run) if control else on_isolated(world, case, who, case.run)
     )
     judge(world, case, who, report, expected, got)
     if got.error is None and case.run_with is not None and not control:
         collide(world, case, who, report, expected, reference_names)
+        override(world, case, who, report, reference_values)
 
 
 def check_plain(world: World, case: Case, report: Report) -> None:
@@ -389,6 +411,8 @@ def judge(
 ) -> None:
     if got.refused:
         report.refused[reason_of(got.error)] += 1
+        if not (case.attack or case.is_text or who is NOBODY) and expected.error is None:
+            report.refused_needlessly[f"{case.name}: {reason_of(got.error)}"] += 1
         check_dump(world, case, who, expected, got)
         return
     check_dump(world, case, who, expected, got)
@@ -416,9 +440,6 @@ def judge(
     if case.may_conflict:
         return
     report.answered += 1
-    if expected.size:
-        report.nonempty_cases += 1
-        report.nonempty.update(case.features)
     if canonical(expected.answer) != canonical(got.answer):
         if CAPTURES in case.features and canonical(got.answer) == canonical(
             on_reference(world, case, who, case.run, qualified=True).answer
@@ -493,6 +514,46 @@ def collide(
             difference.kind = f"parameters: {difference.kind}"
             difference.text += f"; with {short(parameters)}"
             raise
+
+
+def values_of(executed: list[Any]) -> dict[str, Any]:
+    """Return the parameters of the first statement that was executed."""
+    compiled = executed[0][2] if executed else None
+    if not isinstance(compiled, SQLCompiler):
+        return {}
+    return {name: value for name, value in compiled.params.items() if "%" not in name}
+
+
+def override(world: World, case: Case, who: Who, report: Report, values: Mapping[str, Any]) -> None:
+    """Give every parameter of the application's another value, on both sides."""
+    other_tenant = next(tenant for tenant in TENANTS if tenant != who.tenant)
+
+    def other(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [other(each) for each in value]
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, int):
+            return value + 1
+        return other_tenant if isinstance(value, uuid.UUID) else f"{value}0"
+
+    run_with = case.run_with
+    assert run_with is not None
+    parameters = {name: other(value) for name, value in values.items()}
+    if not parameters:
+        return
+    report.collisions += 1
+    run = partial(run_with, parameters=parameters)
+    expected = on_reference(world, case, who, run)
+    got = on_isolated(world, case, who, run)
+    if expected.error is not None:
+        return
+    try:
+        judge(world, replace(case, may_fail=True), who, Report(), expected, got)
+    except Difference as difference:
+        difference.kind = f"own parameters: {difference.kind}"
+        difference.text += f"; with {short(parameters)}"
+        raise
 
 
 logging.getLogger("flask_tenant_auth").addHandler(logging.NullHandler())

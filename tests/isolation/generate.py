@@ -734,6 +734,9 @@ class Generator:
         if way == "hybrid":
             for source in sources:
                 if source.cls is schema.Mailbox and source.entity is not None:
+                    if self.choices.chance(50):
+                        self.feature("association proxy")
+                        return source.entity.tag_names.contains(self.value(TEXT, None))
                     self.feature("hybrid")
                     return source.entity.big
             way = "compare"
@@ -901,9 +904,26 @@ class Generator:
                 return Selected(
                     statement.order_by(*(field.expression for field in fields)), fields, True
                 )
-        return self.limited(statement, fields)
+            return self.limited(statement, fields)
+        if depth > 0 and self.choices.chance(8):
+            self.feature("order by a subquery")
+            kind = self.choices.pick([INTEGER, TEXT])
+            statement = statement.order_by(self.scalar_subquery(sources, depth, kind).expression)
+            statement = statement.order_by(*(field.expression for field in fields))
+            return Selected(self.limit(statement, depth), fields, ordered=True)
+        return self.limited(statement, fields, depth)
 
-    def limited(self, statement: Any, fields: list[Field]) -> Selected:
+    def limit(self, statement: Any, depth: int) -> Any:
+        """The statement with a LIMIT, which may be a subquery."""
+        self.feature("limit")
+        count: Any = 1 + self.choices.below(8)
+        if depth > 0 and self.choices.chance(15):
+            self.feature("limit by a subquery")
+            count = self.scalar_subquery((), depth, INTEGER).expression
+            count = func.coalesce(func.abs(count), 1) + 1
+        return statement.limit(count)
+
+    def limited(self, statement: Any, fields: list[Field], depth: int = 0) -> Selected:
         """Perhaps with ORDER BY and LIMIT: by all columns, or the answer would not be one."""
         if not self.choices.chance(25):
             return Selected(statement, fields)
@@ -915,8 +935,7 @@ class Generator:
             )
         )
         if self.choices.chance(60):
-            self.feature("limit")
-            statement = statement.limit(1 + self.choices.below(8))
+            statement = self.limit(statement, depth)
             if self.choices.chance(30):
                 statement = statement.offset(self.choices.below(3))
         return Selected(statement, fields, ordered=True)
@@ -940,7 +959,16 @@ class Generator:
         if self.choices.chance(60):
             statement = statement.where(self.condition(sources, depth, outer))
         if by is not None:
-            statement = statement.group_by(by.expression)
+            way = self.choices.weighted([(80, ""), (10, "subquery"), (10, "rollup")])
+            if way == "subquery" and depth > 0:
+                self.feature("group by a subquery")
+                inner = self.scalar_subquery(sources, depth, INTEGER)
+                statement = statement.group_by(by.expression, inner.expression)
+            elif way == "rollup" and self.on_postgresql:
+                self.feature("rollup")
+                statement = statement.group_by(func.rollup(by.expression))
+            else:
+                statement = statement.group_by(by.expression)
         if self.choices.chance(40):
             self.feature("having")
             having = self.aggregate(sources, INTEGER) >= (

@@ -46,6 +46,11 @@ LOADERS: dict[str, Callable[..., Any]] = {
 
 
 def entity_source(generator: Generator) -> Source:
+    # The two classes with the most of what a mapping can have.
+    rich = generator.choices.weighted([(70, None), (20, schema.Mailbox), (10, schema.Document)])
+    if rich is not None:
+        generator.feature("entity: plain class")
+        return generator.class_source(rich)
     make = generator.choices.weighted(
         [
             (50, generator.plain_class),
@@ -91,26 +96,20 @@ def options_for(generator: Generator, source: Source, without: Sequence[str]) ->
     chosen = choices.some(relationships, 0, 2)
     found = [loader(generator, entity, each, 1) for each in chosen]
     simple = [a.key for a in inspect(cls).column_attrs if a.key not in ("extra", "type")]
-    way = choices.weighted(
-        [
-            (55, ""),
-            (10, "load_only"),
-            (10, "defer"),
-            (10, "undefer"),
-            (7, "expression"),
-            (8, "criteria"),
-        ]
-    )
+    ways = [(45, ""), (10, "load_only"), (10, "defer"), (8, "criteria")]
+    if cls is schema.Mailbox:
+        ways += [(20, "undefer"), (20, "expression")]
+    way = choices.weighted(ways)
     if way == "load_only":
         generator.feature("option: load_only")
         found.append(load_only(*(getattr(entity, key) for key in choices.some(simple, 1, 2))))
     elif way == "defer":
         generator.feature("option: defer")
         found.append(defer(getattr(entity, choices.pick(simple))))
-    elif way == "undefer" and cls is schema.Mailbox:
+    elif way == "undefer":
         generator.feature("option: undefer a column_property")
         found.append(undefer(entity.email_count))
-    elif way == "expression" and cls is schema.Mailbox:
+    elif way == "expression":
         generator.feature("option: with_expression")
         inner = generator.scalar_subquery([source], 1, INTEGER)
         found.append(with_expression(entity.extra, inner.expression))
@@ -218,8 +217,10 @@ def entities_case(generator: Generator) -> Case:
     touched = attributes_to_touch(generator, cls)
     if touched:
         generator.feature("lazy loads")
-    if execution == "from_statement" and (way != "one" or source.entity is not cls or options):
+    if execution == "from_statement" and (way != "one" or source.entity is not cls):
         execution = "execute"
+    elif execution == "from_statement":
+        statement = select(cls).where(generator.condition(sources, choices.below(3)))
     if execution == "for update":
         if way == "one" and generator.on_postgresql and len(inspect(cls).tables) == 1:
             statement = statement.with_for_update(of=source.entity)
@@ -655,6 +656,7 @@ def object_attack_case(generator: Generator) -> Case:
             "bulk update others",
             "bulk save others",
             "make transient",
+            "merge others without load",
         ]
     )
     generator.feature(f"attack: {way}")
@@ -676,7 +678,7 @@ def object_attack_case(generator: Generator) -> Case:
         session = side.session
         other = next(p for p in [*PEOPLE[second:], *PEOPLE] if p.tenant != side.who.tenant)
         other_side = Side(side.world, session, other, isolated=False)
-        theirs = key(side, True) if "others" in way else None
+        theirs = key(side, True) if "others" in way or way == "make transient" else ()
         names = [mapper.get_property_by_column(c).key for c in mapper.primary_key]
         their_keys = dict(
             zip(names, theirs if isinstance(theirs, tuple) else (theirs,), strict=False)
@@ -688,6 +690,12 @@ def object_attack_case(generator: Generator) -> Case:
             found = session.get(cls, key(side, False))
             for name, value in owners_of(other_side, cls, True).items():
                 setattr(found, name, value)
+        elif way == "merge others without load":
+            detached = cls(**their_keys, **owners_of(side, cls, True))
+            make_transient_to_detached(detached)
+            claimed = session.merge(detached, load=False)
+            for name in data[:2]:
+                setattr(claimed, name, values[name])
         elif way == "merge others":
             session.merge(cls(**values, **their_keys))
         elif way in ("claim others", "make transient"):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import DDL, Integer, column, func, literal_column, select, text
-from sqlalchemy.orm import aliased
+from sqlalchemy import DDL, Integer, MetaData, Table, column, func, literal_column, select, text
+from sqlalchemy.orm import Bundle, aliased
 from sqlalchemy.sql.elements import quoted_name
 
 from . import schema
@@ -63,6 +63,12 @@ WAYS: dict[str, Way] = {
     "as a subquery": lambda side, statement, parameters: side.session.execute(
         select(statement.subquery()), parameters
     ),
+    "a bundle": lambda side, statement, parameters: side.session.execute(
+        select(Bundle("b", *statement.subquery().c)), parameters
+    ),
+    "stream_results": lambda side, statement, parameters: side.session.execute(
+        statement, parameters, execution_options={"stream_results": True}
+    ),
     "params()": lambda side, statement, parameters: side.session.execute(
         statement.params(parameters or {})
     ),
@@ -74,15 +80,12 @@ WAYS: dict[str, Way] = {
 TABLES_IN_TEXT = ["mailbox", "email", "tag", "mailbox_tag", "invoice", '"order"', "aux.tag"]
 
 
-def text_case(generator: Generator) -> Case:
-    """SQL written as text, whole or in pieces: refused, or answered rightly."""
-    choices = generator.choices
-    table = choices.pick(TABLES_IN_TEXT)
-    key = {"mailbox_tag": "tag_id", '"order"': "number"}.get(table, "id")
+def text_forms(table: str, key: str) -> dict[str, Callable[[Side], Any]]:
+    """Return the places of a statement that take text, each with text that reads a table."""
     sql = f"SELECT {key} FROM {table}"
     mailbox = schema.Mailbox
     sneaky = f"(SELECT count(*) FROM {table})"
-    forms: dict[str, Callable[[Side], Any]] = {
+    return {
         "text()": lambda side: side.session.execute(text(sql)),
         "text() with parameters": lambda side: side.session.execute(
             text(sql + f" WHERE {key} > :n"), {"n": 0}
@@ -165,6 +168,11 @@ def text_case(generator: Generator) -> Case:
         "a function's name": lambda side: side.session.execute(
             select(mailbox.id, getattr(func, quoted_name(f"coalesce({sneaky}, 0), abs", False))(1))
         ),
+        "the hint ONLY": lambda side: side.session.execute(
+            select(func.count(schema.Tag.__table__.c.id)).with_hint(
+                schema.Tag.__table__, "ONLY", "postgresql"
+            )
+        ),
         "text() that updates": lambda side: side.session.execute(
             text(f"UPDATE {table} SET {key} = {key}")
         ),
@@ -176,7 +184,20 @@ def text_case(generator: Generator) -> Case:
             text(f"RELEASE a; DELETE FROM {table}")
         ),
     }
-    way = choices.pick(list(forms))
+
+
+def text_case(generator: Generator) -> Case:
+    """SQL written as text, whole or in pieces: refused, or answered rightly."""
+    choices = generator.choices
+    table = choices.pick(TABLES_IN_TEXT)
+    key = {"mailbox_tag": "tag_id", '"order"': "number"}.get(table, "id")
+    forms = text_forms(table, key)
+    return case_of_text(generator, forms, choices.pick(list(forms)), table)
+
+
+def case_of_text(
+    generator: Generator, forms: dict[str, Callable[[Side], Any]], way: str, table: str
+) -> Case:
     generator.feature(f"text: {way}")
 
     def run(side: Side) -> Any:
@@ -184,8 +205,23 @@ def text_case(generator: Generator) -> Case:
         return answer_of(result) if getattr(result, "returns_rows", True) else []
 
     return Case(f"text, {way}", run, generator.features, writes=True, may_fail=True,
+        is_text=True,
                 detail=f"{way}: {table}")  # fmt: skip
 
 
 def lightweight_of(name: str) -> Any:
     return sqlalchemy.table(name, column("id"))
+
+
+def reflecting_case(generator: Generator) -> Case:
+    """Table(autoload_with=...), in an application that has an identity."""
+    generator.feature("reflection")
+    table = generator.choices.pick(schema.TABLES)
+
+    def run(side: Side) -> Any:
+        found = Table(
+            table.name, MetaData(), schema=table.schema, autoload_with=side.session.get_bind()
+        )
+        return [(each.name, str(each.type)) for each in found.columns]
+
+    return Case("reflection", run, generator.features, detail=table.fullname)

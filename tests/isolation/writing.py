@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ResourceClosedError
 
 from . import schema
-from .compare import Case, Side, describe
+from .compare import Case, NothingThereError, Side, describe
 from .generate import (
     INTEGER,
     OUR_NAME,
@@ -596,6 +596,8 @@ def upsert_case(generator: Generator) -> Case:
         if which == "new":
             return row
         known = list((side.world.others if which == "theirs" else side.world.own)[side.who][table])
+        if not known:
+            raise NothingThereError(table.name)
         names = table.columns.keys()
         found = dict(zip(names, sorted(known)[(number + index) % len(known)], strict=True))
         for name in ("id", "name", "code") if key == "any" else (key,):
@@ -611,7 +613,7 @@ def upsert_case(generator: Generator) -> Case:
         writes=True,
         attack=moves,
         may_conflict=which == "theirs" and key != "name",
-        detail=f"{which} {key} {set_way} where {condition}",
+        detail=f"{which} {key} {set_way} {hits} where={with_where}",
     )
 
 
@@ -764,7 +766,7 @@ def bulk_update_case(generator: Generator) -> Case:
     changed = choices.pick(columns)
     values = [random_value(generator, changed) for _ in range(3)]
     start, count = choices.below(50), 1 + choices.below(3)
-    way = choices.pick(["orm", "mappings", "bindparam"])
+    way = choices.pick(["orm", "mappings", "bindparam", "delete by bindparam"])
     generator.feature(f"bulk update: {way}")
     execution = choices.pick(["session", "connection"])
 
@@ -786,15 +788,15 @@ def bulk_update_case(generator: Generator) -> Case:
         if way == "mappings":
             side.session.bulk_update_mappings(mapper, rows)
             return []
-        statement = (
-            update(table)
-            .where(*(c == bindparam(f"b_{c.name}") for c in table.primary_key))
-            .values({changed.name: bindparam("b_value", type_=changed.type)})
-        )
+        by_key = [c == bindparam(f"b_{c.name}", type_=c.type) for c in table.primary_key]
+        statement: Any = delete(table).where(*by_key)
+        if way == "bindparam":
+            value = bindparam("b_value", type_=changed.type)
+            statement = update(table).where(*by_key).values({changed.name: value})
         parameters = [
             {
                 **{f"b_{c.name}": part for c, part in zip(table.primary_key, key, strict=True)},
-                "b_value": value,
+                **({"b_value": value} if way == "bindparam" else {}),
             }
             for key, value in zip(keys, values, strict=False)
         ]
@@ -816,6 +818,8 @@ def cte_case(generator: Generator) -> Case:
     choices = generator.choices
     if not generator.on_postgresql:
         return changing_case(generator)
+    if choices.chance(30):
+        return inserting_cte_case(generator)
     generator.feature("data-modifying cte")
     target = Target(generator)
     while is_joined(target) or not target.columns():
@@ -852,4 +856,31 @@ def cte_case(generator: Generator) -> Case:
         outer,
         writes=True,
         may_fail=OUR_NAME in generator.features,
+    )
+
+
+def inserting_cte_case(generator: Generator) -> Case:
+    """A CTE that inserts, and a SELECT of what it returns beside rows that were there."""
+    choices = generator.choices
+    generator.feature("inserting cte")
+    table = choices.pick([schema.Counter.__table__, schema.Tag.__table__, schema.Node.__table__])
+    row = {"id": 650, "name": "inserted"}
+    explicit = choices.chance(50)
+    execution = choices.pick(["session", "connection"])
+    source = generator.source(1)
+    condition = generator.condition([source], 1)
+
+    def run(side: Side) -> Any:
+        statement = insert(table).values({**row, **side.own(table, explicit)})
+        cte = statement.returning(table.c.id, table.c.name).cte("inserted")
+        beside = select(func.count()).select_from(source.element).where(condition)
+        return execute(side, select(*cte.c, beside.scalar_subquery()), execution)
+
+    return Case(
+        f"inserting cte, {execution}",
+        run,
+        generator.features,
+        writes=True,
+        may_fail=OUR_NAME in generator.features,
+        detail=f"{table} explicit={explicit}",
     )
