@@ -242,12 +242,22 @@ format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak clean
+.PHONY: test soak isolation clean
 test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short ## Set up what is missing, then check and test everything
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+	@$(MAKE) isolation
+
+# $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
+define run_statements
+	@$(BIN)/python -m tests.isolation --dialect $(1) --statements $(2) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
+endef
+
+isolation: packages-test $(VENV)/.built $(VENV)/.group-test ## Compare 120,000 random statements with the rows of their identity
+	$(call run_statements,sqlite,100000)
+	$(call run_statements,postgresql,20000)
 
 clean: ## Remove everything that was installed, built or measured here
 	rm -rf $(VENV) $(BENCH) $(BUILD) dist .run *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

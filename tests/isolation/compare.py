@@ -1,0 +1,559 @@
+"""Runs one case on both sides, and says where they differ."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row, Table, inspect
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from flask_tenant_auth import acting_as
+from flask_tenant_auth.sqlalchemy import IsolationError, unscoped
+
+from .databases import Dump, World
+from .schema import EVERYTHING, NOBODY, OWNERS, PEOPLE, PLAIN, TABLES, TENANTS, USERS, Who, visible
+
+
+class NothingThereError(Exception):
+    """The case needs a row that this identity does not have."""
+
+
+@dataclass
+class Side:
+    """Where a case runs: in the isolated session, or in the reference's."""
+
+    world: World
+    session: Session
+    who: Who
+    isolated: bool
+    # Whether answers say which attributes of an object are loaded.
+    loaded: bool = True
+
+    def describe(self, value: Any, depth: int = 2) -> Any:
+        return describe(value, depth, self.loaded)
+
+    def keys(self, table: Table, theirs: bool = False) -> list[tuple[Any, ...]]:
+        """Return the primary keys of the rows that one may see; or of all others."""
+        rows = (self.world.others if theirs else self.world.own)[self.who][table]
+        places = [table.columns.keys().index(column.key) for column in table.primary_key]
+        return sorted(tuple(row[place] for place in places) for row in rows)
+
+    def key(self, table: Table, number: int, theirs: bool = False) -> tuple[Any, ...]:
+        """Return one of these keys; there may be none."""
+        keys = self.keys(table, theirs)
+        if not keys:
+            raise NothingThereError(table.name)
+        return keys[number % len(keys)]
+
+    def own(self, table: Table, explicit: bool = False) -> dict[str, Any]:
+        """Return the owners of a new row, by column: what isolation fills in by itself."""
+        owners = OWNERS[table]
+        found: dict[str, Any] = {}
+        if self.isolated and not explicit and self.who is not EVERYTHING:
+            return found
+        # Inside unscoped() nothing is filled in.
+        who = PEOPLE[0] if self.who is EVERYTHING else self.who
+        for column, value in ((owners.tenant, who.tenant), (owners.user, who.user)):
+            if column is not None:
+                is_text = getattr(column.type, "as_uuid", None) is None
+                found[column.name] = str(value) if is_text else value
+        return found
+
+
+@dataclass
+class Case:
+    """One statement, or a few in one session, and how its answer is read."""
+
+    name: str
+    run: Callable[[Side], Any]
+    features: set[str] = field(default_factory=set)
+    statement: Any = None
+    writes: bool = False
+    # Tries to get at rows of others: must be refused, or touch none of them.
+    attack: bool = False
+    # SQL written as text: may be refused.
+    is_text: bool = False
+    # May meet a unique key of a row that the reference does not hold.
+    may_conflict: bool = False
+    # Uses a name of isolation's own: an error is as good as an answer.
+    may_fail: bool = False
+    # Runs the same statement with parameters of the application's.
+    run_with: Callable[[Side, Mapping[str, Any]], Any] | None = None
+    # Reads, and may do so again in the same session.
+    repeats: bool = False
+    switches: bool = False
+    # Of an attack: its answer must be empty.
+    shows_nothing: bool = False
+    detail: str = ""
+
+
+@dataclass
+class Outcome:
+    """What a side answered."""
+
+    answer: Any = None
+    error: Exception | None = None
+    dump: Dump | None = None
+
+    @property
+    def refused(self) -> bool:
+        return isinstance(self.error, IsolationError)
+
+    @property
+    def size(self) -> int:
+        """How many rows it gave, or says that it changed."""
+        return len([each for each in self.answer or () if each != ("rows", 0)])
+
+
+@dataclass
+class Difference(Exception):  # noqa: N818 - it is a finding
+    """A case that was answered otherwise than it should be."""
+
+    kind: str
+    who: Who
+    case: Case
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}, for {self.who.name}, by {self.case.name}: {self.text}"
+
+
+# --- Answers ------------------------------------------------------------------
+
+
+def describe(value: Any, depth: int = 2, loaded: bool = True) -> Any:
+    """Return a value as something that can be compared and sorted."""
+    if isinstance(value, Row):
+        return tuple(describe(each, depth, loaded) for each in value)
+    if isinstance(value, list | set | frozenset):
+        return sorted((describe(each, depth, loaded) for each in value), key=repr)
+    if isinstance(value, tuple):
+        return tuple(describe(each, depth, loaded) for each in value)
+    state = inspect(value, raiseerr=False)
+    if state is None or not hasattr(state, "mapper"):
+        return value
+    return describe_object(value, state, depth, loaded)
+
+
+def describe_object(value: Any, state: Any, depth: int, loaded: bool) -> Any:
+    """Return an object's class and key, and what is loaded of it."""
+    made: list[Any] = [type(value).__name__, state.identity]
+    if loaded:
+        for attribute in state.mapper.column_attrs:
+            if attribute.key in state.dict:
+                made.append((attribute.key, state.dict[attribute.key]))
+        if depth > 0:
+            for relationship in state.mapper.relationships:
+                if relationship.key in state.dict:
+                    there = state.dict[relationship.key]
+                    made.append((relationship.key, describe(list_of(there), depth - 1)))
+    return tuple(made)
+
+
+def list_of(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return list(value)  # of an association proxy, too
+    return [value]
+
+
+def canonical(answer: Any) -> Any:
+    """Return an answer with its rows in no order."""
+    return sorted(map(repr, answer)) if isinstance(answer, list) else repr(answer)
+
+
+# --- Running ------------------------------------------------------------------
+
+
+@contextmanager
+def acting(who: Who) -> Iterator[None]:
+    with ExitStack() as stack:
+        if who.is_identity:
+            stack.enter_context(acting_as(who.tenant, who.user, who.role))
+        elif who.role == "unscoped":
+            stack.enter_context(unscoped("the reference of everybody's rows"))
+        yield
+
+
+def attempt(run: Callable[[], Any]) -> Outcome:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return Outcome(answer=run())
+        except Exception as error:
+            return Outcome(error=error)
+
+
+# A table behind a CTE of its name: a name alone means the CTE, one with its schema the table.
+CAPTURES = "cte named like a table"
+
+
+def on_reference(
+    world: World, case: Case, who: Who, run: Callable[[Side], Any], qualified: bool = False
+) -> Outcome:
+    with world.of(who, qualified) as session:
+        raw = world.raw_references[who]
+        if case.writes:
+            world.reset_keys(raw)
+        outcome = attempt(lambda: run(Side(world, session, who, isolated=False)))
+        if case.writes and not isinstance(outcome.error, DBAPIError):
+            outcome.dump = world.dump(raw)
+        return outcome
+
+
+def on_isolated(world: World, case: Case, who: Who, run: Callable[[Side], Any]) -> Outcome:
+    with acting(who), world.isolated() as session:
+        if case.writes:
+            world.reset_keys(world.raw)
+        outcome = attempt(lambda: run(Side(world, session, who, isolated=True)))
+        if case.writes and not (
+            isinstance(outcome.error, DBAPIError) and world.dialect == "postgresql"
+        ):
+            outcome.dump = world.dump(world.raw)
+        return outcome
+
+
+def on_everything(world: World, case: Case, run: Callable[[Side], Any]) -> Outcome:
+    """Run a case without isolation on everybody's rows: what a leak would look like."""
+    with world.plain() as session:
+        if case.writes:
+            world.reset_keys(world.raw)
+        outcome = attempt(lambda: run(Side(world, session, EVERYTHING, isolated=False)))
+        if case.writes and not isinstance(outcome.error, DBAPIError):
+            outcome.dump = world.dump(world.raw)
+        return outcome
+
+
+# --- Comparing ----------------------------------------------------------------
+
+
+def short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 900 else text[:900] + " ..."
+
+
+def differences(one: Any, other: Any) -> str:
+    if not (isinstance(one, list) and isinstance(other, list)):
+        return f"expected {short(one)}, got {short(other)}"
+    left, right = Counter(map(repr, one)), Counter(map(repr, other))
+    extra, missing = list((right - left).elements()), list((left - right).elements())
+    return (
+        f"{len(extra)} too many: {short(extra[:4])}; {len(missing)} missing: {short(missing[:4])}"
+    )
+
+
+def kind_of_difference(expected: Any, got: Any) -> str:
+    if isinstance(expected, list) and isinstance(got, list):
+        left, right = Counter(map(repr, expected)), Counter(map(repr, got))
+        if right - left:
+            return "leak"
+        return "loss"
+    return "wrong answer"
+
+
+def check_dump(world: World, case: Case, who: Who, expected: Outcome, got: Outcome) -> None:
+    """Compare what a case left behind: others' rows as they were, own ones as in the reference."""
+    if got.dump is None:
+        return
+    for table in TABLES:
+        gone = world.others[who][table] - got.dump[table]
+        if gone:
+            raise Difference("others' rows changed", who, case, f"{table}: {short(dict(gone))}")
+    if case.attack or got.error is not None or expected.dump is None or case.may_conflict:
+        check_new_rows(world, case, who, got)
+        return
+    for table in TABLES:
+        own = got.dump[table] - world.others[who][table]
+        if own != expected.dump[table]:
+            raise Difference(
+                "wrong rows written",
+                who,
+                case,
+                f"{table}: {short(dict(own - expected.dump[table]))} instead of "
+                f"{short(dict(expected.dump[table] - own))}",
+            )
+
+
+def check_new_rows(world: World, case: Case, who: Who, got: Outcome) -> None:
+    """Whatever is there now and was not before must be visible to who wrote it."""
+    assert got.dump is not None
+    rows = {
+        table: [dict(zip(table.columns.keys(), row, strict=True)) for row in counted.elements()]
+        for table, counted in got.dump.items()
+    }
+    seen = visible(who, rows)
+    for table in TABLES:
+        now = Counter(tuple(row.values()) for row in rows[table])
+        mine = Counter(tuple(row.values()) for row in seen[table])
+        hidden = (now - mine) - world.start[table]
+        if hidden and not OWNERS[table].ends:
+            raise Difference("rows written for others", who, case, f"{table}: {short(hidden)}")
+        if hidden and case.attack:
+            raise Difference("links to others' rows", who, case, f"{table}: {short(hidden)}")
+
+
+@dataclass
+class Report:
+    """What was seen."""
+
+    cases: int = 0
+    executions: int = 0
+    answered: int = 0
+    invalid: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    refused_needlessly: Counter[str] = field(default_factory=Counter)
+    features: Counter[str] = field(default_factory=Counter)
+    nonempty: Counter[str] = field(default_factory=Counter)
+    invalid_reasons: Counter[str] = field(default_factory=Counter)
+    compared: int = 0
+    nonempty_cases: int = 0
+    attacks: int = 0
+    collisions: int = 0
+    clean_errors: int = 0
+    differences: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Report) -> None:
+        """Take in what another process has seen."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            setattr(self, each.name, mine + theirs)
+
+
+def check(world: World, case: Case, who: Who, report: Report, control: bool = False) -> None:
+    """Compare the two sides of one case, for one identity."""
+    if who is PLAIN:
+        check_plain(world, case, report)
+        return
+    if who is NOBODY and case.writes:
+        # There is no answer to compare with, and nothing that may be written but global rows.
+        case = replace(case, attack=True, run_with=None)
+    expected = on_reference(world, case, who, case.run)
+    if expected.error is not None and not isinstance(expected.error, SQLAlchemyError):
+        report.invalid += 1
+        report.invalid_reasons[
+            f"{type(expected.error).__name__}: {short(expected.error)[:90]}"
+        ] += 1
+        return
+    reference_names = set(bind_names(world.executed_by_reference))
+    reference_values = values_of(world.executed_by_reference)
+    report.executions += 1
+    if who is not NOBODY and expected.error is None:
+        report.compared += 1
+        if expected.size or (expected.dump and expected.dump != world.own[who]):
+            report.nonempty_cases += 1
+            report.nonempty.update(case.features)
+    got = (
+        on_everything(world, case, case.run) if control else on_isolated(world, case, who, case.run)
+    )
+    judge(world, case, who, report, expected, got)
+    if got.error is None and case.run_with is not None and not control:
+        collide(world, case, who, report, expected, reference_names)
+        override(world, case, who, report, reference_values)
+
+
+def check_plain(world: World, case: Case, report: Report) -> None:
+    """A session that is not isolated sees everything, on the same engine and its cache."""
+    expected = on_reference(world, case, EVERYTHING, case.run)
+    if expected.error is not None:
+        return
+    report.executions += 1
+    got = on_everything(world, case, case.run)
+    if got.error is not None:
+        raise Difference("error in a plain session", PLAIN, case, short(got.error))
+    report.answered += 1
+    if canonical(expected.answer) != canonical(got.answer):
+        text = differences(expected.answer, got.answer)
+        raise Difference("a plain session is not plain", PLAIN, case, text)
+
+
+def check_switching(world: World, case: Case, whos: list[Who], report: Report) -> None:
+    """Run one case in one session for several identities, one after the other."""
+    expected = {
+        who: on_reference(world, case, who, partial(run_unloaded, case=case)) for who in whos
+    }
+    with world.isolated() as session:
+        for who in [*whos, *whos[:1]]:
+            if expected[who].error is not None:
+                return
+            with acting(who):
+                side = Side(world, session, who, isolated=True, loaded=False)
+                got = attempt(partial(case.run, side))
+            report.executions += 1
+            try:
+                judge(world, case, who, report, expected[who], got)
+            except Difference as difference:
+                difference.kind = f"in one session: {difference.kind}"
+                raise
+            if got.error is not None:
+                return
+
+
+def run_unloaded(side: Side, case: Case) -> Any:
+    side.loaded = False
+    return case.run(side)
+
+
+def judge(
+    world: World, case: Case, who: Who, report: Report, expected: Outcome, got: Outcome
+) -> None:
+    if got.refused:
+        report.refused[reason_of(got.error)] += 1
+        if not (case.attack or case.is_text or who is NOBODY) and expected.error is None:
+            report.refused_needlessly[f"{case.name}: {reason_of(got.error)}"] += 1
+        check_dump(world, case, who, expected, got)
+        return
+    check_dump(world, case, who, expected, got)
+    if case.attack:
+        if case.shows_nothing and got.answer:
+            raise Difference("leak to another identity", who, case, short(got.answer))
+        report.attacks += 1
+        return
+    if expected.error is not None:
+        report.invalid += 1
+        text = f"{type(expected.error).__name__}: {short(expected.error)[:90]}"
+        report.invalid_reasons[text] += 1
+        if got.error is None and CAPTURES not in case.features:
+            raise Difference("no error", who, case, f"expected {short(expected.error)}")
+        return
+    if got.error is not None:
+        if (
+            case.may_fail
+            or CAPTURES in case.features
+            or (case.may_conflict and isinstance(got.error, DBAPIError))
+        ):
+            report.clean_errors += 1
+            return
+        raise Difference("error", who, case, f"{type(got.error).__name__}: {short(got.error)}")
+    if case.may_conflict:
+        return
+    report.answered += 1
+    if canonical(expected.answer) != canonical(got.answer):
+        if CAPTURES in case.features and canonical(got.answer) == canonical(
+            on_reference(world, case, who, case.run, qualified=True).answer
+        ):
+            return
+        raise Difference(
+            kind_of_difference(expected.answer, got.answer),
+            who,
+            case,
+            differences(expected.answer, got.answer),
+        )
+
+
+def reason_of(error: Exception | None) -> str:
+    name = type(error).__name__
+    text = str(error)
+    for table in sorted((table.name for table in TABLES), key=len, reverse=True):
+        text = text.replace(table, "T")
+    return f"{name}: {text[:60]}"
+
+
+# --- Parameters that collide --------------------------------------------------
+
+FORMER_NAMES = [
+    "identity_tenant",
+    "identity_user",
+    "identity_text_tenant",
+    "identity_text_user",
+    "tenant_id",
+    "user_id",
+]
+
+
+def bind_names(executed: list[Any]) -> Iterator[str]:
+    for _, _, compiled in executed:
+        if compiled is not None:
+            names = getattr(compiled, "bind_names", {}).values()  # DDL has none
+            yield from (name for name in names if "%" not in name)
+
+
+def collide(
+    world: World,
+    case: Case,
+    who: Who,
+    report: Report,
+    expected: Outcome,
+    reference_names: set[str],
+) -> None:
+    """Give every parameter that is not the application's a value of somebody else."""
+    ours = sorted(set(bind_names(world.executed)) - reference_names)
+    names = sorted({*ours, *FORMER_NAMES} - reference_names)
+    other_tenant = next(tenant for tenant in TENANTS if tenant != who.tenant)
+    other_user = next(user for user in USERS if user != who.user)
+    run_with = case.run_with
+    assert run_with is not None
+
+    def value(name: str, text: bool) -> uuid.UUID | str:
+        found = other_user if "user" in name else other_tenant
+        return str(found) if text else found
+
+    for text in (False, True):
+        parameters = {name: value(name, text != ("text" in name)) for name in names}
+        report.collisions += 1
+        got = on_isolated(world, case, who, partial(run_with, parameters=parameters))
+        if got.error is not None:
+            report.clean_errors += 1
+            check_dump(world, case, who, expected, got)
+            continue
+        try:
+            judge(world, case, who, Report(), expected, got)
+        except Difference as difference:
+            difference.kind = f"parameters: {difference.kind}"
+            difference.text += f"; with {short(parameters)}"
+            raise
+
+
+def values_of(executed: list[Any]) -> dict[str, Any]:
+    """Return the parameters of the first statement that was executed."""
+    compiled = executed[0][2] if executed else None
+    if not isinstance(compiled, SQLCompiler):
+        return {}
+    return {name: value for name, value in compiled.params.items() if "%" not in name}
+
+
+def override(world: World, case: Case, who: Who, report: Report, values: Mapping[str, Any]) -> None:
+    """Give every parameter of the application's another value, on both sides."""
+    other_tenant = next(tenant for tenant in TENANTS if tenant != who.tenant)
+
+    def other(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [other(each) for each in value]
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, int):
+            return value + 1
+        return other_tenant if isinstance(value, uuid.UUID) else f"{value}0"
+
+    run_with = case.run_with
+    assert run_with is not None
+    parameters = {name: other(value) for name, value in values.items()}
+    if not parameters:
+        return
+    report.collisions += 1
+    run = partial(run_with, parameters=parameters)
+    expected = on_reference(world, case, who, run)
+    got = on_isolated(world, case, who, run)
+    if expected.error is not None:
+        return
+    try:
+        judge(world, replace(case, may_fail=True), who, Report(), expected, got)
+    except Difference as difference:
+        difference.kind = f"own parameters: {difference.kind}"
+        difference.text += f"; with {short(parameters)}"
+        raise
+
+
+logging.getLogger("flask_tenant_auth").addHandler(logging.NullHandler())
