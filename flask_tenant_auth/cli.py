@@ -18,6 +18,7 @@ from .config import ALGORITHMS, SYMMETRIC, Network, Settings, option_lines
 from .isolation_cli import isolation_lines, rls_check, rls_sql
 from .keys import NoSigningKeyError
 from .limits import Marks, marks_of, marks_of_view
+from .redis_check import check_redis
 from .state import AppState, state_of
 from .tokens import create_jwt_token
 
@@ -259,7 +260,8 @@ further_checks: list[Callable[[Flask], Iterable[str]]] = [isolation_lines]
 
 
 @auth_cli.command("check")
-def check() -> None:
+@click.option("--strict", is_flag=True, help="Exit 1 when Redis does not count as it should.")
+def check(strict: bool) -> None:
     """Show the configuration and each route's protection, roles and limits.
 
     Exit 1 on an unprotected mutating route, a weak key, or trust in identity headers that
@@ -275,6 +277,8 @@ def check() -> None:
     click.secho("Counters", bold=True)
     for line in _store_lines(state):
         click.echo(f"  {line}")
+    click.secho("Redis", bold=True)
+    of_redis = _redis_problems(state)
     click.secho("Routes", bold=True)
     for route in routes_of(app):
         click.echo(f"  {route}")
@@ -284,9 +288,19 @@ def check() -> None:
     problems = problems_of(app)
     for problem in problems:
         click.secho(f"Problem: {problem}", fg="red", err=True)
-    if problems:
+    if problems or (strict and of_redis):
         raise click.exceptions.Exit(1)
-    click.secho("No problems found.", fg="green")
+    click.secho("No problems found." if not of_redis else "No other problems found.", fg="green")
+
+
+def _redis_problems(state: AppState) -> list[str]:
+    """Print what there is to know of Redis; return what is wrong with it."""
+    found = check_redis(state)
+    for line in found.lines:
+        click.echo(f"  {line}")
+    for problem in found.problems:
+        click.secho(f"Problem: {problem}", fg="red", err=True)
+    return found.problems
 
 
 def _key_lines(state: AppState) -> Iterator[str]:
@@ -380,6 +394,17 @@ def _counting_app() -> Flask:
     return _app()
 
 
+@limits_cli.command("status")
+def limits_status() -> None:
+    """Show where requests are counted, and why not in Redis; exit 1 if Redis does not count."""
+    state = state_of(_counting_app())
+    of_redis = _redis_problems(state)
+    for line in _store_lines(state):
+        click.echo(f"  {line}")
+    if of_redis:
+        raise click.exceptions.Exit(1)
+
+
 @limits_cli.command("show")
 @_client_options
 def show_limits(tenant: str | None, user: str | None, address: str | None) -> None:
@@ -391,6 +416,14 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
         click.echo(
             f"{limit.scope}: {limit.rate} per={limit.per} "
             f"remaining={decision.remaining} reset={decision.reset}"
+        )
+    failure = limiter.status().get("failure")
+    if failure:
+        detail = limiter.status()["failure_detail"]
+        click.secho(
+            f"Redis does not count ({failure}: {detail}): this is what this host has counted",
+            fg="red",
+            err=True,
         )
 
 
