@@ -123,7 +123,9 @@ class TestDefault:
         assert statuses(app, "/b/x", 2) == [200, 429]
 
     def test_the_static_views_that_flask_adds_are_not_counted(self, tmp_path: Path) -> None:
-        app = Flask(f"app_{uuid.uuid4().hex}", static_folder=str(tmp_path))
+        app = Flask(
+            f"app_{uuid.uuid4().hex}", static_folder=str(tmp_path), static_url_path="/static"
+        )
         app.config |= bare_app(RATELIMIT_DEFAULT="1 per minute").config
         TenantAuth(app)
         outer = Blueprint("outer", __name__, url_prefix="/o", static_folder=str(tmp_path))
@@ -142,7 +144,6 @@ class TestDefault:
         assert statuses(app, "/", 2) == [200, 429]
 
     def test_a_static_view_that_the_app_has_changed_is_counted(self, tmp_path: Path) -> None:
-
         class Changed(Flask):
             def send_static_file(self, filename: str) -> Any:
                 return super().send_static_file(filename)
