@@ -467,6 +467,29 @@ violations_of(uint64_t histories, bool with_kills)
     return violations;
 }
 
+static void
+test_all_processes_use_one_segment(uint64_t more)
+{
+    CHECK(violations_of(SCHEDULES(1000) * more, false) == 0);
+    CHECK(failed == 0);
+    CHECK(violations_of(SCHEDULES(2000) * more, true) == 0);
+    CHECK(failed == 0);
+}
+
+static void
+test_a_rule_that_is_not_kept_is_noticed(void)
+{
+    control.no_second_look = true;
+    CHECK(violations_of(300, false) > 0);
+    control.no_second_look = false;
+    control.no_lock = true;
+    CHECK(violations_of(300, false) > 0);
+    control.no_lock = false;
+    control.no_name_check = true;
+    CHECK(violations_of(2000, true) > 0);
+    control.no_name_check = false;
+}
+
 /* With a number: so many times the histories. */
 int
 main(int argc, char **argv)
@@ -481,21 +504,8 @@ main(int argc, char **argv)
         perror(directory);
         return 1;
     }
-    CHECK(violations_of(SCHEDULES(1000) * more, false) == 0);
-    CHECK(failed == 0);
-    CHECK(violations_of(SCHEDULES(2000) * more, true) == 0);
-    CHECK(failed == 0);
-
-    /* The model notices when a rule is not kept. */
-    control.no_second_look = true;
-    CHECK(violations_of(300, false) > 0);
-    control.no_second_look = false;
-    control.no_lock = true;
-    CHECK(violations_of(300, false) > 0);
-    control.no_lock = false;
-    control.no_name_check = true;
-    CHECK(violations_of(2000, true) > 0);
-    control.no_name_check = false;
+    test_all_processes_use_one_segment(more);
+    test_a_rule_that_is_not_kept_is_noticed();
 
     (void)count_files(true);
     CHECK(rmdir(directory) == 0);
