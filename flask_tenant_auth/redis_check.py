@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from .config import Settings
     from .state import AppState
 
-# The longest wait for one answer; requests wait RATELIMIT_STORE_TIMEOUT_MS at most.
+# The longest wait for one answer: RATELIMIT_STORE_TIMEOUT_MS, but not less than this ...
 QUESTION_MS = 1000
+# ... and not more than this, since a person waits.
+LONGEST_QUESTION_MS = 5000
 # Of so many calls the fastest is told: the first one connects.
 LATENCY_CALLS = 3
 OLDEST_VERSION = 5
@@ -54,10 +56,11 @@ def check_redis(state: AppState) -> RedisFindings:
 def _ask_to_count(limiter: Limiter, settings: Settings, url: str, found: RedisFindings) -> bool:
     """Have it count; return whether further questions make sense."""
     fastest = float("inf")
+    longest = min(max(QUESTION_MS, settings.ratelimit_store_timeout_ms), LONGEST_QUESTION_MS)
     try:
         for _ in range(LATENCY_CALLS):
             start = time.monotonic()
-            limiter.check_redis(max(QUESTION_MS, settings.ratelimit_store_timeout_ms))
+            limiter.check_redis(longest)
             fastest = min(fastest, (time.monotonic() - start) * 1000)
     except (ConnectionError, RuntimeError) as error:
         found.lines.append(f"counts=no ({error})")

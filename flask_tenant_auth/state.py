@@ -42,10 +42,9 @@ class AppState:
         # Where the edge of this app, and of no other app that serves the same environ, leaves what
         # is known of a request.
         self.visit_key = f"flask_tenant_auth.visit.{id(self)}"
-        # Counters of a test belong to its app alone, not to every process of this host; those of
-        # two apps of one name to that in its own directory.
+        # Counters of a test belong to its app alone, not to every process of this host.
         self._shared = app is None or not app.testing
-        self._place = "" if app is None else f"{app.name} {app.root_path}"
+        self._place = _place_of(app)
         self.news = 0
         self._store_changes = 0
         self._first_failures = 0
@@ -189,8 +188,8 @@ class AppState:
             logger.warning("Redis at %s answers again and counts", status["redis_url"])
         elif never_before and not status["redis_has_counted"]:
             logger.warning(
-                "Redis at %s is away and has never counted since this process started (%s: %s); "
-                "until it counts, RATELIMIT_ON_STORE_ERROR=%s decides",
+                "Redis at %s is away (%s: %s), and has never counted since this process started; "
+                "until it does, RATELIMIT_ON_STORE_ERROR=%s decides",
                 *self._failure(status),
             )
         elif changed:
@@ -242,6 +241,18 @@ class AppState:
             return False
         address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self.settings.auth_trusted_gateways)
+
+
+def _place_of(app: flask.Flask | None) -> str:
+    """Return what tells an app from another one of its name on this host: the directory it is in.
+
+    Nothing where RATELIMIT_KEY_PREFIX is set: the counters are then those of the prefix, as they
+    are in Redis, and a release in a new directory goes on with them.
+    """
+    key = "RATELIMIT_KEY_PREFIX"
+    if app is None or app.config.get(key) or os.environ.get(key):
+        return ""
+    return f"{app.name} {app.root_path}"
 
 
 def state_of(app: flask.Flask | None) -> AppState:

@@ -39,12 +39,12 @@ WORKER = textwrap.dedent("""
         app.get("/")(lambda: "in")
         return app.test_client()
 
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 2:
         app = Flask("first", root_path="/")
         app.testing = True
         client_of(app).get("/")  # imports what the other user may not read
-        os.setgroups([]), os.setgid(int(sys.argv[1])), os.setuid(int(sys.argv[1]))
-    app = Flask("shop", root_path="/")
+        os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
+    app = Flask("shop", root_path=sys.argv[1])
     client = client_of(app)
     passed = [client.get("/").status_code for _ in range(30)].count(200)
     status = state_of(app).limiter.status()
@@ -65,7 +65,9 @@ def prefix() -> Iterator[str]:
         Path(_made.pop()).unlink(missing_ok=True)
 
 
-def run_worker(prefix: str, *, user: int | None = None, wrap: str = "", **more: str) -> Any:
+def run_worker(
+    prefix: str, *, user: int | None = None, root: str = "/", wrap: str = "", **more: str
+) -> Any:
     """Run an app in a process of its own; what it printed."""
     environment = os.environ | {
         "FLASK_ENV": "development",
@@ -74,7 +76,7 @@ def run_worker(prefix: str, *, user: int | None = None, wrap: str = "", **more: 
         "RATELIMIT_DEFAULT": "50 per hour",
         "RATELIMIT_KEY_PREFIX": prefix,
     }
-    command = [sys.executable, "-c", WORKER, *([str(user)] if user is not None else [])]
+    command = [sys.executable, "-c", WORKER, root, *([str(user)] if user is not None else [])]
     if wrap:
         command = ["unshare", "-m", "sh", "-c", f'{wrap}; exec "$@"', "sh", *command]
         if os.geteuid() != 0:
@@ -91,7 +93,7 @@ def run_worker(prefix: str, *, user: int | None = None, wrap: str = "", **more: 
 
 def stem_of(prefix: str) -> str:
     """What a file of the counters is called, as anybody can find out: ``fta-<purpose>``."""
-    limiter = Limiter(prefix=prefix, app="shop /", shm_bytes=2**16)
+    limiter = Limiter(prefix=prefix, shm_bytes=2**16)
     path = Path(limiter.status()["path"])
     limiter.close()
     assert not path.exists()
@@ -187,12 +189,12 @@ def test_a_file_of_ours_that_others_could_use_stops_the_app(
         os.mkfifo(path, 0o600)
     try:
         with pytest.raises(PermissionError, match="not this user's alone"):
-            Limiter(prefix=prefix, app="shop /", shm_bytes=2**16)
+            Limiter(prefix=prefix, shm_bytes=2**16)
         assert not (tmp_path / "nowhere").exists()
     finally:
         path.rmdir() if change == "directory" else path.unlink()
         second.unlink(missing_ok=True)
-    Limiter(prefix=prefix, app="shop /", shm_bytes=2**16).close()
+    Limiter(prefix=prefix, shm_bytes=2**16).close()
 
 
 # --- Little room --------------------------------------------------------------------------------
@@ -244,3 +246,22 @@ def test_a_new_size_waits_for_the_counters_that_are_there(prefix: str) -> None:
     again = run_worker(prefix, RATELIMIT_SHM_BYTES=str(2**20))
     assert (again["passed"], again["log"]) == (30, [])
     assert again["status"]["shm_bytes"] > 2**20 - 2**13
+
+
+# --- Which counters are whose -------------------------------------------------------------------
+
+
+def test_a_release_in_a_new_directory_goes_on_with_the_counters_of_its_prefix(prefix: str) -> None:
+    """A deploy that unpacks each release beside the last one gives nobody a new quota."""
+    assert run_worker(prefix, root="/tmp")["passed"] == 30
+    assert run_worker(prefix, root="/")["passed"] == 20
+
+
+def test_two_apps_of_one_name_in_two_directories_are_apart_without_a_prefix(
+    prefix: str, tmp_path: Path
+) -> None:
+    places = [tmp_path / "one", tmp_path / "two"]
+    for place in places:
+        place.mkdir()
+    workers = [run_worker("", root=str(place)) for place in [*places, *places]]
+    assert [worker["passed"] for worker in workers] == [30, 30, 20, 20]

@@ -23,7 +23,27 @@ struct fta_redis_store {
     _Atomic uint32_t first_failures;
 };
 
-/* Remembers how a call or a probe went. */
+/* Whether the failure is one of the store, and not of this request alone. */
+static bool
+is_of_the_store(fta_status status)
+{
+    switch (status) {
+    case FTA_NO_MEMORY:
+    case FTA_BAD_ARGUMENT:
+    case FTA_CRYPTO:
+    case FTA_REDIS_POOL_EMPTY:
+    case FTA_REDIS_REFUSED:
+    case FTA_REDIS_TRY_AGAIN:
+    case FTA_REDIS_ASK:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Remembers how a call or a probe went. Of failures that are not the store's,
+ * one that Redis has given as its answer is remembered as well: when it is the
+ * answer to every call, nothing is ever counted there. */
 static void
 note_result(fta_redis_store *store, fta_status status)
 {
@@ -33,7 +53,8 @@ note_result(fta_redis_store *store, fta_status status)
         }
         return;
     }
-    if (atomic_load(&store->has_counted)) {
+    if (atomic_load(&store->has_counted) ||
+        !(is_of_the_store(status) || status == FTA_REDIS_REFUSED)) {
         return;
     }
     uint64_t bit = UINT64_C(1) << (unsigned)status % 64;
@@ -167,24 +188,6 @@ fta_redis_store_look(fta_redis_store *store, fta_action action,
     /* A reset is an operator's: it finds out for itself, and says so. */
     return fta_breaker_is_open(*view) && action != FTA_RESET ? FTA_COURSE_AWAY
                                                              : FTA_COURSE_ASK;
-}
-
-/* Whether the failure is one of the store, and not of this request alone. */
-static bool
-is_of_the_store(fta_status status)
-{
-    switch (status) {
-    case FTA_NO_MEMORY:
-    case FTA_BAD_ARGUMENT:
-    case FTA_CRYPTO:
-    case FTA_REDIS_POOL_EMPTY:
-    case FTA_REDIS_REFUSED:
-    case FTA_REDIS_TRY_AGAIN:
-    case FTA_REDIS_ASK:
-        return false;
-    default:
-        return true;
-    }
 }
 
 fta_status
