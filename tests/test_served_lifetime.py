@@ -6,12 +6,14 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from apps import bearer
 from redis_server import until
 from test_served import Gunicorn
 
+ROOT = Path(__file__).parent.parent
 LIMIT = 50
 TRIES = 150
 
@@ -114,6 +117,13 @@ def test_nothing_that_happens_to_a_server_gives_a_new_quota(workers: int) -> Non
         assert statuses == Counter({200: LIMIT, 429: TRIES - LIMIT})
         assert len(server.pids_seen) > workers
         assert server.ask(someone()) == 200
+
+
+@pytest.mark.soak
+def test_all_processes_use_one_segment_in_sixty_thousand_histories() -> None:
+    program = "build/plain/test_segment_protocol"
+    subprocess.run(["make", "-s", program], cwd=ROOT, check=True)
+    subprocess.run([ROOT / program, "20"], check=True)
 
 
 @pytest.mark.soak

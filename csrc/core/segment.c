@@ -41,8 +41,9 @@ typedef struct preamble {
 #define PREAMBLE_BYTES ((size_t)4096)
 
 /* How long to wait for somebody who is making or removing the segment, which
- * takes a few milliseconds unless the process is stopped in the middle. */
-#define PATIENCE_MS 2000
+ * takes a few milliseconds unless the process is stopped in the middle or the
+ * machine is very busy. Who gives up counts alone, so that is not done soon. */
+#define PATIENCE_MS 10000
 
 /* Two who make a segment at once both give way for a random time up to this,
  * in milliseconds. */

@@ -490,6 +490,31 @@ test_a_rule_that_is_not_kept_is_noticed(void)
     control.no_name_check = false;
 }
 
+/* A process that is stopped while it makes the segment holds the others up, but
+ * not for ever; and none of them makes a second one. */
+static void
+test_nobody_waits_for_ever(void)
+{
+    violations = failed = 0;
+    kept = 0;
+    actor_count = 0;
+    actor *maker = add_actor(false, false), *other = add_actor(false, false);
+    while (maker->mappings[0].at == NULL) {
+        resume(maker);
+    }
+    long steps = 0;
+    while (!other->done && steps++ < 40L * PATIENCE_MS) {
+        resume(other);
+    }
+    CHECK(other->done && failed == 1);
+    CHECK(count_files(false) == 1);
+    while (!maker->done) {
+        resume(maker);
+    }
+    CHECK(failed == 1 && violations == 0);
+    CHECK(count_files(true) == 0);
+}
+
 /* With a number: so many times the histories. */
 int
 main(int argc, char **argv)
@@ -506,6 +531,7 @@ main(int argc, char **argv)
     }
     test_all_processes_use_one_segment(more);
     test_a_rule_that_is_not_kept_is_noticed();
+    test_nobody_waits_for_ever();
 
     (void)count_files(true);
     CHECK(rmdir(directory) == 0);
