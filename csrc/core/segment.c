@@ -251,7 +251,7 @@ leads_to(const char *path, int fd)
     struct stat there, here;
     FTA_BETWEEN_CALLS();
     return lstat(path, &there) == 0 && fstat(fd, &here) == 0 &&
-           is_same_inode(&there, &here);
+           is_same_inode(&there, &here) && here.st_nlink > 0;
 }
 
 /* For who holds the exclusive lock on fd. Nobody else removes the file
@@ -321,7 +321,32 @@ typedef struct sight {
     char foreign[NAME_MAX + 1]; /* One of another user, or empty. */
 } sight;
 
-/* 0, or an errno. except may be NULL. */
+/* Notes one entry of the directory; 0, or an errno. */
+static int
+look_at(DIR *dir, const char *name, sight *out)
+{
+    struct stat st;
+    if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        return errno == ENOENT ? 0 : errno;
+    }
+    if (st.st_nlink == 0) {
+        return 0; /* Removed in this very moment. */
+    }
+    if (st.st_uid != geteuid()) {
+        (void)snprintf(out->foreign, sizeof out->foreign, "%s", name);
+    } else if (!is_ours(&st)) {
+        out->spoilt = true;
+    } else if (is_segment_name(name)) {
+        out->count++;
+        if (out->noted < SEEN_MAX) {
+            memcpy(out->names[out->noted++], name, NAME_LENGTH + 1);
+        }
+    }
+    return 0;
+}
+
+/* 0, or an errno: who has not seen everything has seen nothing. except may be
+ * NULL. */
 static int
 look_around(const char *directory, const char *stem, const char *except,
             sight *out)
@@ -333,28 +358,21 @@ look_around(const char *directory, const char *stem, const char *except,
         return errno;
     }
     size_t stem_length = strlen(stem);
-    struct dirent *entry;
-    while ((entry = readdir(dir)) != NULL) {
-        struct stat st;
-        const char *name = entry->d_name;
-        if (strncmp(name, stem, stem_length) != 0 ||
-            (except != NULL && strcmp(name, except) == 0) ||
-            fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-            continue;
+    int error = 0;
+    while (error == 0) {
+        errno = 0;
+        struct dirent *entry = readdir(dir);
+        if (entry == NULL) {
+            error = errno;
+            break;
         }
-        if (st.st_uid != geteuid()) {
-            (void)snprintf(out->foreign, sizeof out->foreign, "%s", name);
-        } else if (!is_ours(&st)) {
-            out->spoilt = true;
-        } else if (is_segment_name(name)) {
-            out->count++;
-            if (out->noted < SEEN_MAX) {
-                memcpy(out->names[out->noted++], name, NAME_LENGTH + 1);
-            }
+        if (strncmp(entry->d_name, stem, stem_length) == 0 &&
+            (except == NULL || strcmp(entry->d_name, except) != 0)) {
+            error = look_at(dir, entry->d_name, out);
         }
     }
     closedir(dir);
-    return 0;
+    return error;
 }
 
 /* Whether a file can go, whatever its purpose. Alone with it. */
@@ -453,29 +471,32 @@ has_holes(const struct stat *st)
 #endif
 }
 
-/* Maps what is in the file; true if it is a complete segment of our purpose. */
-static bool
-map_complete(fta_segment *segment, int fd, const attempt *a)
+/* Maps what is in the file. MET if it is a complete segment of our purpose,
+ * AGAIN if it is not. What cannot be looked at is neither. */
+static outcome
+map_complete(fta_segment *segment, int fd, attempt *a)
 {
     struct stat st;
-    if (fstat(fd, &st) != 0 || st.st_size < (off_t)(2 * PREAMBLE_BYTES) ||
-        has_holes(&st)) {
-        return false;
+    if (fstat(fd, &st) != 0) {
+        return fail(a, FTA_SYSTEM, errno);
+    }
+    if (st.st_size < (off_t)(2 * PREAMBLE_BYTES) || has_holes(&st)) {
+        return AGAIN;
     }
     segment->bytes = (size_t)st.st_size;
     FTA_BETWEEN_CALLS();
     segment->mapping = map(fd, segment->bytes);
     if (segment->mapping == NULL) {
-        return false;
+        return fail(a, FTA_SYSTEM, errno);
     }
     /* With the mark comes all that was written before it. */
     const preamble *p = segment->mapping;
     if (atomic_load(&p->mark) == COMPLETE && p->bytes == segment->bytes &&
         memcmp(p->purpose, a->purpose, sizeof p->purpose) == 0) {
-        return true;
+        return MET;
     }
     unmap(segment);
-    return false;
+    return AGAIN;
 }
 
 /* Rule 3, last part: alone with an empty file, and no other is there. */
@@ -508,8 +529,8 @@ make(fta_segment *segment, int fd, attempt *a)
 }
 
 /* Rule 2, for who holds the exclusive lock on a mapped segment. The lock does
- * not change in one step: somebody may come in between, as far as to remove
- * the file. He is done when the shared lock is ours, and the name tells. */
+ * not change in one step: another process may take it in between, and even
+ * remove the file. It is done when the shared lock is ours; the name tells. */
 static outcome
 share(fta_segment *segment, int fd)
 {
@@ -522,15 +543,19 @@ share(fta_segment *segment, int fd)
 }
 
 /* Alone with a file that somebody left: goes on with what is in it if that is
- * what we want, else removes it. Never shortens one: somebody whose lock was
- * closed under him may still have it mapped. */
+ * what we want, else removes it. Never shortens one: a process whose
+ * descriptor was closed by others may still have it mapped. */
 static outcome
 take_up(fta_segment *segment, int fd, attempt *a)
 {
     if (!leads_to(segment->path, fd)) {
         return AGAIN;
     }
-    if (map_complete(segment, fd, a)) {
+    outcome found = map_complete(segment, fd, a);
+    if (found == FAILED) {
+        return FAILED;
+    }
+    if (found == MET) {
         if (segment->bytes == a->bytes || !has_ended(segment->mapping)) {
             return share(segment, fd);
         }
@@ -544,12 +569,11 @@ take_up(fta_segment *segment, int fd, attempt *a)
 
 /* Others are using the file, or making it. */
 static outcome
-join(fta_segment *segment, int fd, const attempt *a)
+join(fta_segment *segment, int fd, attempt *a)
 {
     FTA_BETWEEN_CALLS();
-    if (lock(fd, LOCK_SH) && leads_to(segment->path, fd) &&
-        map_complete(segment, fd, a)) {
-        return MET;
+    if (lock(fd, LOCK_SH) && leads_to(segment->path, fd)) {
+        return map_complete(segment, fd, a);
     }
     return AGAIN;
 }

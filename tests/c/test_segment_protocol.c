@@ -30,8 +30,10 @@ static int actor_munmap(void *at, size_t length);
 static int actor_nanosleep(const struct timespec *wanted,
                            struct timespec *left);
 static DIR *actor_opendir(const char *path);
+static struct dirent *actor_readdir(DIR *dir);
 static int actor_flock(int fd, int operation);
 static int actor_lstat(const char *path, struct stat *out);
+static int actor_fstat(int fd, struct stat *out);
 
 /* A second copy of the code under test, which lets the scheduler in. */
 #define FTA_BETWEEN_CALLS() stop_here()
@@ -41,8 +43,10 @@ static int actor_lstat(const char *path, struct stat *out);
 #define munmap actor_munmap
 #define nanosleep actor_nanosleep
 #define opendir actor_opendir
+#define readdir actor_readdir
 #define flock actor_flock
 #define lstat actor_lstat
+#define fstat actor_fstat
 #define fta_segment_private stepped_private
 #define fta_segment_shared stepped_shared
 #define fta_segment_room stepped_room
@@ -61,8 +65,10 @@ static int actor_lstat(const char *path, struct stat *out);
 #undef munmap
 #undef nanosleep
 #undef opendir
+#undef readdir
 #undef flock
 #undef lstat
+#undef fstat
 
 #include "check.h"
 
@@ -118,8 +124,10 @@ static bool promised;   /* Something was to be kept, counted or not. */
 static long violations; /* Of the invariant, since the last reset. */
 static long failed;     /* Opens that came to nothing. */
 
-/* What a control takes away from the protocol. */
+/* What the system refuses, and what a control takes away from the protocol. */
 static struct {
+    bool no_memory;      /* Nothing can be mapped. */
+    bool no_directory;   /* The directory cannot be read to its end. */
     bool no_second_look; /* The creator does not look for others. */
     bool no_lock;        /* An exclusive lock is always given. */
     bool no_name_check;  /* Nobody looks where the name leads. */
@@ -168,6 +176,10 @@ static void *
 actor_mmap(void *at, size_t length, int protection, int flags, int fd,
            off_t offset)
 {
+    if (control.no_memory) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
     void *memory = mmap(at, length, protection, flags, fd, offset);
     for (size_t i = 0; at == NULL && i < OWNED_MAX; i++) {
         if (running->mappings[i].at == NULL) {
@@ -211,6 +223,17 @@ actor_opendir(const char *path)
     return opendir(path);
 }
 
+static struct dirent *
+actor_readdir(DIR *dir)
+{
+    struct dirent *entry = readdir(dir);
+    if (control.no_directory && (entry == NULL || entry->d_name[0] == 'f')) {
+        errno = EIO;
+        return NULL;
+    }
+    return entry;
+}
+
 static int
 actor_flock(int fd, int operation)
 {
@@ -225,6 +248,16 @@ actor_lstat(const char *path, struct stat *out)
 {
     return control.no_name_check ? fstat(running->last_fd, out)
                                  : lstat(path, out);
+}
+
+static int
+actor_fstat(int fd, struct stat *out)
+{
+    int result = fstat(fd, out);
+    if (control.no_name_check) {
+        out->st_nlink = 1;
+    }
+    return result;
 }
 
 /* What the kernel does when a process dies. */
@@ -515,6 +548,39 @@ test_nobody_waits_for_ever(void)
     CHECK(count_files(true) == 0);
 }
 
+static void
+run_alone(bool counts)
+{
+    actor_count = 0;
+    actor *a = add_actor(counts, false);
+    for (int steps = 0; !a->done && steps < STEPS_MAX; steps++) {
+        resume(a);
+    }
+    CHECK(a->done);
+}
+
+/* A process that the system refuses something neither removes what others have
+ * counted nor begins anew beside it. */
+static void
+test_a_process_in_need_changes_nothing(void)
+{
+    violations = failed = 0;
+    kept = 0;
+    run_alone(true);
+    CHECK(kept == 2 && failed == 0 && count_files(false) == 1);
+    control.no_memory = true;
+    run_alone(true);
+    control.no_memory = false;
+    CHECK(failed == 1 && count_files(false) == 1);
+    control.no_directory = true;
+    run_alone(true);
+    control.no_directory = false;
+    CHECK(failed == 2 && count_files(false) == 1);
+    run_alone(true);
+    CHECK(kept == 4 && failed == 2 && violations == 0);
+    CHECK(count_files(true) == 1);
+}
+
 /* With a number: so many times the histories. */
 int
 main(int argc, char **argv)
@@ -531,6 +597,7 @@ main(int argc, char **argv)
     }
     test_all_processes_use_one_segment(more);
     test_a_rule_that_is_not_kept_is_noticed();
+    test_a_process_in_need_changes_nothing();
     test_nobody_waits_for_ever();
 
     (void)count_files(true);
