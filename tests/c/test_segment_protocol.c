@@ -21,7 +21,12 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "alloc.h"
+
 static void stop_here(void);
+static void *actor_calloc(size_t count, size_t size);
+static void actor_free(void *block);
+static int actor_closedir(DIR *dir);
 static int actor_open(const char *path, int flags, ...);
 static int actor_close(int fd);
 static void *actor_mmap(void *at, size_t length, int protection, int flags,
@@ -42,6 +47,9 @@ static int actor_fstat(int fd, struct stat *out);
 #define mmap actor_mmap
 #define munmap actor_munmap
 #define nanosleep actor_nanosleep
+#define fta_calloc actor_calloc
+#define fta_free actor_free
+#define closedir actor_closedir
 #define opendir actor_opendir
 #define readdir actor_readdir
 #define flock actor_flock
@@ -64,6 +72,9 @@ static int actor_fstat(int fd, struct stat *out);
 #undef mmap
 #undef munmap
 #undef nanosleep
+#undef fta_calloc
+#undef fta_free
+#undef closedir
 #undef opendir
 #undef readdir
 #undef flock
@@ -108,6 +119,8 @@ typedef struct actor {
         size_t length;
     } mappings[OWNED_MAX];
     int last_fd;
+    void *allocated;
+    DIR *dir;
 } actor;
 
 static actor actors[ACTORS_MAX];
@@ -215,12 +228,36 @@ actor_nanosleep(const struct timespec *wanted, struct timespec *left)
 static DIR *
 actor_opendir(const char *path)
 {
-    for (size_t i = 0; control.no_second_look && i < OWNED_MAX; i++) {
-        if (running->fds[i] >= 0) {
-            return opendir("/proc/self/task");
-        }
+    bool has_file = false;
+    for (size_t i = 0; i < OWNED_MAX; i++) {
+        has_file = has_file || running->fds[i] >= 0;
     }
-    return opendir(path);
+    if (control.no_second_look && has_file) {
+        path = "/proc/self/task";
+    }
+    running->dir = opendir(path);
+    return running->dir;
+}
+
+static int
+actor_closedir(DIR *dir)
+{
+    running->dir = NULL;
+    return closedir(dir);
+}
+
+static void *
+actor_calloc(size_t count, size_t size)
+{
+    running->allocated = fta_calloc(count, size);
+    return running->allocated;
+}
+
+static void
+actor_free(void *block)
+{
+    running->allocated = NULL;
+    fta_free(block);
 }
 
 static struct dirent *
@@ -274,8 +311,12 @@ release_all(actor *a)
             a->mappings[i].at = NULL;
         }
     }
-    /* The allocator does not know that its process has died. */
-    fta_free(a->segment);
+    if (a->dir != NULL) {
+        closedir(a->dir);
+        a->dir = NULL;
+    }
+    fta_free(a->allocated);
+    a->allocated = NULL;
     a->segment = NULL;
     a->counted = NULL;
 }
