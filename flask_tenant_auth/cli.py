@@ -274,11 +274,11 @@ def check(strict: bool) -> None:
     click.secho("Keys", bold=True)
     for line in _key_lines(state):
         click.echo(f"  {line}")
+    click.secho("Redis", bold=True)
+    of_redis = _redis_problems(state)
     click.secho("Counters", bold=True)
     for line in _store_lines(state):
         click.echo(f"  {line}")
-    click.secho("Redis", bold=True)
-    of_redis = _redis_problems(state)
     click.secho("Routes", bold=True)
     for route in routes_of(app):
         click.echo(f"  {route}")
