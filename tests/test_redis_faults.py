@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,8 +31,8 @@ def hit(counter: Limiter, limit: Limit = MANY) -> Decision:
 
 @contextmanager
 def limiter(url: str, **options: object) -> Iterator[Limiter]:
-    # What is counted while Redis is away outlives a test.
-    own = {"prefix": "faults", "app": str(uuid.uuid4()), "redis_url": url}
+    # What is counted in shared memory while Redis is away would outlive the test.
+    own = {"prefix": "faults", "shared": False, "redis_url": url}
     counter = Limiter(**own | options)  # type: ignore[arg-type]
     try:
         yield counter
