@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import secrets
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import click
-from flask import Blueprint, Flask, current_app
+from flask import Flask, current_app
 from flask.cli import AppGroup
 from werkzeug.routing import Rule
 
@@ -18,7 +17,8 @@ from ._core import ROLES, Identity, Limit, Rejection, is_valid_uuid, plain_addre
 from .config import ALGORITHMS, KEYS, SYMMETRIC, Network, Settings, option_lines, unknown_settings
 from .isolation_cli import isolation_lines, rls_check, rls_sql
 from .keys import NoSigningKeyError
-from .limits import Marks, marks_of, marks_of_view
+from .limits import Marks, is_static_view, marks_of, marks_of_view
+from .redis_check import check_redis
 from .state import AppState, state_of
 from .tokens import create_jwt_token
 
@@ -225,8 +225,7 @@ def routes_of(app: Flask) -> list[Route]:
     routes = []
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         view = app.view_functions.get(rule.endpoint)
-        static = rule.endpoint == "static" or rule.endpoint.endswith(".static")
-        static = static and _serves_static_files(view)
+        static = is_static_view(app, view)
         for method in sorted(_methods_of(rule)):
             marks = marks_of_view(view, method)
             for guard in _guards(app, rule.endpoint):
@@ -242,13 +241,6 @@ def _methods_of(rule: Rule) -> set[str]:
     """Return the methods of a rule, without HEAD where GET says the same, and without OPTIONS."""
     methods = set(ANY_METHOD if rule.methods is None else rule.methods) - {"OPTIONS"}
     return methods - {"HEAD"} if "GET" in methods else methods
-
-
-def _serves_static_files(view: object) -> bool:
-    """Whether a view is Flask's own, for the static folder of an app or of a blueprint."""
-    if getattr(view, "__func__", None) is Blueprint.send_static_file:
-        return True
-    return inspect.isfunction(view) and view.__module__ == Flask.__module__
 
 
 def _guards(app: Flask, endpoint: str) -> Iterator[Callable[..., object]]:
@@ -294,7 +286,7 @@ further_checks: list[Callable[[Flask], Iterable[str]]] = [isolation_lines]
 
 
 @auth_cli.command("check")
-@click.option("--strict", is_flag=True, help="Exit 1 on unprotected GET routes as well.")
+@click.option("--strict", is_flag=True, help="Exit 1 on unprotected GET routes, and on Redis, too.")
 def check(strict: bool) -> None:
     """Show the configuration and each route's protection, roles and limits.
 
@@ -308,6 +300,8 @@ def check(strict: bool) -> None:
     click.secho("Keys", bold=True)
     for line in _key_lines(state):
         click.echo(f"  {line}")
+    click.secho("Redis", bold=True)
+    of_redis = _redis_problems(state)
     click.secho("Counters", bold=True)
     for line in _store_lines(state):
         click.echo(f"  {line}")
@@ -320,9 +314,19 @@ def check(strict: bool) -> None:
     problems = problems_of(app, strict=strict)
     for problem in problems:
         click.secho(f"Problem: {problem}", fg="red", err=True)
-    if problems:
+    if problems or (strict and of_redis):
         raise click.exceptions.Exit(1)
-    click.secho("No problems found.", fg="green")
+    click.secho("No problems found." if not of_redis else "No other problems found.", fg="green")
+
+
+def _redis_problems(state: AppState) -> list[str]:
+    """Print what there is to know of Redis; return what is wrong with it."""
+    found = check_redis(state)
+    for line in found.lines:
+        click.echo(f"  {line}")
+    for problem in found.problems:
+        click.secho(f"Problem: {problem}", fg="red", err=True)
+    return found.problems
 
 
 def _key_lines(state: AppState) -> Iterator[str]:
@@ -413,6 +417,17 @@ def _counting_app() -> Flask:
     return _app()
 
 
+@limits_cli.command("status")
+def limits_status() -> None:
+    """Show where requests are counted, and why not in Redis; exit 1 if Redis does not count."""
+    state = state_of(_counting_app())
+    of_redis = _redis_problems(state)
+    for line in _store_lines(state):
+        click.echo(f"  {line}")
+    if of_redis:
+        raise click.exceptions.Exit(1)
+
+
 @limits_cli.command("show")
 @_client_options
 def show_limits(tenant: str | None, user: str | None, address: str | None) -> None:
@@ -424,6 +439,14 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
         click.echo(
             f"{limit.scope}: {limit.rate} per={limit.per} "
             f"remaining={decision.remaining} reset={decision.reset}"
+        )
+    failure = limiter.status().get("failure")
+    if failure:
+        detail = limiter.status()["failure_detail"]
+        click.secho(
+            f"Redis does not count ({failure}: {detail}): this is what this host has counted",
+            fg="red",
+            err=True,
         )
 
 

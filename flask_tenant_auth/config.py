@@ -371,7 +371,8 @@ class Settings:
     ratelimit_key_prefix: str = _key("", _text)
     ratelimit_store_timeout_ms: int = _key(50, _whole_between(1, 60_000))
     ratelimit_on_store_error: str = _key("memory", _one_of("memory", "allow", "deny"))
-    ratelimit_shm_bytes: int = _key(16 * 2**20, _whole_between(SHM_BYTES_MIN, SHM_BYTES_MAX))
+    # None: as much as suits the directory that shared memory is in.
+    ratelimit_shm_bytes: int | None = _key(None, _whole_between(SHM_BYTES_MIN, SHM_BYTES_MAX))
 
     auth_failure_limit: str = _key("30 per minute", _rates, blank=True)
     auth_trusted_gateways: tuple[Network, ...] = _key((), _networks)

@@ -12,7 +12,11 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from functools import cache
+from types import MethodType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+import flask
 
 from ._core import Decision, Identity, Limit, now, parse_rates
 from .errors import ConfigurationError
@@ -192,6 +196,37 @@ def marks_of_view(view: object, method: str) -> Marks:
     return marks | marks_of(handler)
 
 
+# Flask's own static views
+
+
+@cache
+def _static_view_of_flask() -> Callable[..., Any]:
+    """Return the static view that Flask makes for an app: a function that has no name of its own.
+
+    All of them have one code object, which no view of an application has.
+    """
+    app = flask.Flask(__name__, static_folder="static")
+    return cast("Callable[..., Any]", app.view_functions["static"])
+
+
+def is_static_view(app: Flask, view: object) -> bool:
+    """Whether a view is the one that Flask adds for a static folder, of the app or a blueprint.
+
+    What decides is the function, not the name: a view of the application whose endpoint is called
+    ``static`` is none, and neither is Flask's own inside a wrapper, or around a `send_static_file`
+    that the application has overridden.
+    """
+    if isinstance(view, MethodType):
+        own = (flask.Blueprint.send_static_file, flask.Flask.send_static_file)
+        return view.__func__ in own
+    code = getattr(view, "__code__", None)
+    return (
+        code is not None
+        and code is _static_view_of_flask().__code__
+        and type(app).send_static_file is flask.Flask.send_static_file
+    )
+
+
 # The plans of an app
 
 
@@ -275,9 +310,10 @@ class Plans:
 
     def _make(self, app: Flask, endpoint: str, method: str) -> Plan:
         """Let declared rules replace the defaults; never count OPTIONS and static files."""
-        if method == "OPTIONS" or endpoint == "static" or endpoint.endswith(".static"):
+        view = app.view_functions.get(endpoint)
+        if method == "OPTIONS" or is_static_view(app, view):
             return NO_PLAN
-        marks = marks_of_view(app.view_functions.get(endpoint), method)
+        marks = marks_of_view(view, method)
         declared = tuple(rule for rule in marks.rules if rule.applies_to(method))
         if declared:
             return Plan(endpoint, declared)

@@ -12,11 +12,11 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
@@ -48,12 +48,12 @@ class AppState:
         # Where the edge of this app, and of no other app that serves the same environ, leaves what
         # is known of a request.
         self.visit_key = f"flask_tenant_auth.visit.{id(self)}"
-        # Counters of a test belong to its app alone, not to every process of this host; those of
-        # two apps of one name to that in its own directory.
+        # Counters of a test belong to its app alone, not to every process of this host.
         self._shared = app is None or not app.testing
-        self._place = "" if app is None else f"{app.name} {app.root_path}"
+        self._place = _place_of(app)
         self.news = 0
         self._store_changes = 0
+        self._first_failures = 0
         self._evictions: float = 0
         self._telling = threading.Lock()
         self._own = own_keyring(settings)
@@ -110,14 +110,34 @@ class AppState:
         self.news = limiter.news
         # When the app goes, or at the latest when the process ends.
         weakref.finalize(self, limiter.close)
-        reason = limiter.status()["not_shared_because"]
-        if reason is not None:
+        self._log_memory(limiter.status())
+        return limiter
+
+    def _log_memory(self, status: Mapping[str, Any]) -> None:
+        """Log what an operator has to know of the shared memory that was found or made."""
+        if status["not_shared_because"] is not None:
             logger.warning(
                 "Counters cannot be shared with other processes of this host (%s): each worker "
-                "counts alone while there is no Redis",
-                reason,
+                "counts alone, and forgets when it ends, while there is no Redis. Give /dev/shm "
+                "more room, or set RATELIMIT_SHM_BYTES to less",
+                status["not_shared_because"],
             )
-        return limiter
+        if status["foreign_file"] is not None:
+            logger.warning(
+                "Another user has made %s in the directory of this host's shared memory, under "
+                "the name of this app's counters: it is not used. The counters are in %s",
+                status["foreign_file"],
+                status["path"],
+            )
+        if status["has_other_size"]:
+            logger.warning(
+                "RATELIMIT_SHM_BYTES is %d, but the counters of this host are in a table of %d "
+                "bytes, and some have not ended: the new size is taken at a start after that. To "
+                "have it now, and all clients start anew, stop all workers and remove %s",
+                self.settings.ratelimit_shm_bytes,
+                status["shm_bytes"],
+                status["path"],
+            )
 
     def _make_limiter(self) -> Limiter:
         settings = self.settings
@@ -126,7 +146,7 @@ class AppState:
                 prefix=settings.ratelimit_key_prefix,
                 app=self._place,
                 strategy=settings.ratelimit_strategy,
-                shm_bytes=settings.ratelimit_shm_bytes,
+                shm_bytes=settings.ratelimit_shm_bytes or 0,
                 shared=self._shared,
                 redis_url=settings.redis_url,
                 timeout_ms=settings.ratelimit_store_timeout_ms,
@@ -134,8 +154,9 @@ class AppState:
             )
         except PermissionError as error:
             raise ConfigurationError(
-                f"RATELIMIT_KEY_PREFIX {settings.ratelimit_key_prefix!r} cannot be used: {error}. "
-                "Remove that file, fta-* in /dev/shm, or set another prefix"
+                f"RATELIMIT_KEY_PREFIX {settings.ratelimit_key_prefix!r} cannot be used: {error}: "
+                "it is this user's, but others may use it, it has a second name, or it is no file. "
+                "Remove it (fta-* in /dev/shm), or set another prefix"
             ) from None
         except ValueError as error:
             # All else has been checked, and of the URL the scheme.
@@ -165,7 +186,7 @@ class AppState:
         """Log what has happened to the stores since the last time."""
         limiter = self.limiter
         self.news = limiter.news
-        if limiter.changes != self._store_changes:
+        if limiter.changes != self._store_changes or limiter.first_failures != self._first_failures:
             self._tell_store_change()
         if limiter.evictions > self._evictions:
             self._tell_evictions()
@@ -179,22 +200,41 @@ class AppState:
         logger.warning(
             "The counters' table is full: counters that end first are given up for fresh keys, "
             "and their clients start anew. Raise RATELIMIT_SHM_BYTES (now %d) if this is no attack",
-            self.settings.ratelimit_shm_bytes,
+            self.settings.ratelimit_shm_bytes or self.limiter.status()["shm_bytes"],
         )
 
     def _tell_store_change(self) -> None:
-        """Log, once in each process, that Redis went away or came back."""
+        """Log, once in each process, that Redis went away or came back, or has never counted.
+
+        While it has never counted, each new way of failing is logged once: waiting may help
+        against the first and not against the second.
+        """
+        limiter = self.limiter
         with self._telling:
-            changes = self.limiter.changes
-            if changes == self._store_changes:
+            changes, first_failures = limiter.changes, limiter.first_failures
+            changed = changes != self._store_changes
+            if not changed and first_failures == self._first_failures:
                 return
-            self._store_changes = changes
-        status = self.limiter.status()
-        if status["breaker"] == "closed":
+            never_before = first_failures != self._first_failures
+            self._store_changes, self._first_failures = changes, first_failures
+        status = limiter.status()
+        if changed and status["breaker"] == "closed":
             logger.warning("Redis at %s answers again and counts", status["redis_url"])
-            return
-        logger.warning(
-            "Redis at %s is away (%s: %s); until it is back, RATELIMIT_ON_STORE_ERROR=%s decides",
+        elif never_before and not status["redis_has_counted"]:
+            logger.warning(
+                "Redis at %s is away (%s: %s), and has never counted since this process started; "
+                "until it does, RATELIMIT_ON_STORE_ERROR=%s decides",
+                *self._failure(status),
+            )
+        elif changed:
+            logger.warning(
+                "Redis at %s is away (%s: %s); until it is back, RATELIMIT_ON_STORE_ERROR=%s "
+                "decides",
+                *self._failure(status),
+            )
+
+    def _failure(self, status: Mapping[str, Any]) -> tuple[str, str, str, str]:
+        return (
             status["redis_url"],
             status["failure"],
             status["failure_detail"],
@@ -240,6 +280,18 @@ class AppState:
             return False
         address = ip_address(plain)
         return any(address in network for network in self.settings.auth_trusted_gateways)
+
+
+def _place_of(app: flask.Flask | None) -> str:
+    """Return what tells an app from another one of its name on this host: the directory it is in.
+
+    Nothing where RATELIMIT_KEY_PREFIX is set: the counters are then those of the prefix, as they
+    are in Redis, and a release in a new directory goes on with them.
+    """
+    key = "RATELIMIT_KEY_PREFIX"
+    if app is None or app.config.get(key) or os.environ.get(key):
+        return ""
+    return f"{app.name} {app.root_path}"
 
 
 def state_of(app: flask.Flask | None) -> AppState:

@@ -24,6 +24,7 @@ from werkzeug.routing import BuildError, Rule
 from werkzeug.test import TestResponse
 
 from ._core import Identity, return_to_present, travel
+from .limits import is_static_view
 from .tokens import create_jwt_token
 
 # What is shorter says nothing about where it comes from: "imap", a port, a small number.
@@ -151,7 +152,8 @@ def client_of(app: Flask, identity: Identity) -> AuthClient:
 def calls_of(app: Flask, keys: list[Any]) -> Iterator[tuple[str, str]]:
     """Yield (URL, endpoint) for every GET route, with every key in every place of its path."""
     for rule in app.url_map.iter_rules():
-        if "GET" in (rule.methods or {"GET"}) and not rule.endpoint.endswith("static"):
+        view = app.view_functions.get(rule.endpoint)
+        if "GET" in (rule.methods or {"GET"}) and not is_static_view(app, view):
             for url in urls_of(app, rule, keys):
                 yield url, rule.endpoint
 

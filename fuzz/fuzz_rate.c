@@ -34,8 +34,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char written[FTA_RATE_TEXT];
         fta_rate again;
         size_t one;
-        if (rates[i].limit < 1 || rates[i].limit > FTA_RATE_LIMIT_MAX ||
-            rates[i].period < 1 || rates[i].period > FTA_RATE_PERIOD_MAX) {
+        if (rates[i].limit > FTA_RATE_LIMIT_MAX || rates[i].period < 1 ||
+            rates[i].period > FTA_RATE_PERIOD_MAX) {
             abort();
         }
         fta_rate_format(&rates[i], written);

@@ -88,7 +88,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Keyring.authenticate rejected": lambda: keyring.authenticate(f"Bearer {broken}"),
     "AuditLog": lambda: AuditLog("/dev/null").path,
     "Rate": lambda: (hash(Rate(5, 60)), str(rate), rate == Rate(10, 60)),
-    "Rate refused": refused(lambda: Rate(0, 60)),
+    "Rate refused": refused(lambda: Rate(-1, 60)),
     "parse_rates": lambda: _core.parse_rates("50 per minute; 5 per second"),
     "parse_rates refused": refused(lambda: _core.parse_rates("50 per minute; many")),
     "Limit": lambda: Limit(rate, scope="x", per="tenant", cost=2).share(0.5),
@@ -97,6 +97,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Limiter.hit refused": refused(lambda: limiter.hit([None], identity, "")),  # type: ignore[list-item]
     "Limiter.peek": lambda: limiter.peek([per_user], None, "127.0.0.1").headers,
     "Limiter.reset": lambda: limiter.reset([limit], identity, ""),
+    "Limiter.check_redis refused": refused(lambda: limiter.check_redis(100)),
+    "Limiter.ask_redis refused": refused(lambda: limiter.ask_redis(["PING"], 100)),
     "Decision read": lambda: (decision.rate, decision.store, decision.reset, decision.headers),
 }
 # These take long, one by one.

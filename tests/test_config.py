@@ -58,7 +58,7 @@ class TestSources:
         assert found.ratelimit_key_prefix == "plain"
         assert found.ratelimit_store_timeout_ms == 50
         assert found.ratelimit_on_store_error == "memory"
-        assert found.ratelimit_shm_bytes == 16 * 2**20
+        assert found.ratelimit_shm_bytes is None
         assert found.auth_failure_limit == "30 per minute"
         assert found.auth_trusted_gateways == ()
         assert set(found.cors_origins) == {"http://localhost:3000", "https://localhost:3000"}
@@ -238,7 +238,7 @@ class TestRefused:
             ("RATELIMIT_ENABLED", [], "true or false"),
             ("RATELIMIT_DEFAULT", "often", "often"),
             ("RATELIMIT_DEFAULT", 50, "must be text"),
-            ("RATELIMIT_TENANT_DEFAULT", "0 per minute", ""),
+            ("RATELIMIT_TENANT_DEFAULT", "0 minutes", ""),
             ("RATELIMIT_FAIR_SHARE", 0, "number from"),
             ("RATELIMIT_STRATEGY", "leaky", "one of fixed-window"),
             ("RATELIMIT_ON_STORE_ERROR", "panic", "one of memory"),

@@ -371,8 +371,16 @@ def test_separate_processes_count_as_one(workers: Workers) -> None:
         assert workers.passed(str(index)) == 0  # nobody got a new quota by that
     limits = [Limit(Rate(50, 3600), scope="7")]
     assert not limiter.hit(limits, None, "192.0.2.1").allowed
+    # Counters outlive the processes that count ...
     workers.close()
     limiter.close()
+    del limiter
+    again = Limiter(prefix=workers.prefix, app="tests", shm_bytes=2**20)
+    assert again.status()["path"] == path
+    assert not again.hit(limits, None, "192.0.2.1").allowed
+    # ... until they end. Then nothing is left.
+    _core.travel(0, 3602)
+    again.close()
     assert not Path(path).exists()
 
 
@@ -395,13 +403,55 @@ def test_what_is_not_the_same_is_not_shared() -> None:
     assert len(paths) == 3
     for limiter in (a, same, *others):
         limiter.close()
+    assert all(Path(path).exists() for path in paths)
+    assert not a.hit(limits, SOMEBODY, "").allowed
+    _core.travel(0, 62)
+    for limiter in (a, same, *others):
+        limiter.close()
         limiter.close()
     assert not any(Path(path).exists() for path in paths)
     assert a.hit(limits, SOMEBODY, "").allowed  # alone from here on
     assert not a.hit(limits, SOMEBODY, "").allowed
 
 
-def test_a_name_taken_by_somebody_else_is_an_error() -> None:
+def test_a_segment_of_an_app_that_never_starts_again_is_removed_by_another() -> None:
+    prefix = f"tests {uuid.uuid4()}"
+    gone = Limiter(prefix=prefix, app="gone", shm_bytes=2**16)
+    assert gone.hit([rule(1, 60)], SOMEBODY, "").allowed
+    path = Path(gone.status()["path"])
+    gone.close()
+    del gone
+    Limiter(prefix=prefix, app="other", shm_bytes=2**16).close()
+    assert path.exists()
+    _core.travel(0, 62)
+    Limiter(prefix=prefix, app="other", shm_bytes=2**16).close()
+    assert not path.exists()
+
+
+def test_the_name_of_the_counters_cannot_be_foreseen() -> None:
+    prefix = f"tests {uuid.uuid4()}"
+    names = []
+    for _ in range(2):
+        limiter = Limiter(prefix=prefix, shm_bytes=2**16)
+        names.append(Path(limiter.status()["path"]).name)
+        limiter.close()
+    assert names[0] != names[1]
+    assert names[0].rpartition("-")[0] == names[1].rpartition("-")[0]
+
+
+def test_a_rate_of_zero_denies_everybody() -> None:
+    limiter = alone()
+    limits = [rule(5, 60, "some"), rule(0, 60, "none")]
+    decision = limiter.hit(limits, SOMEBODY, "")
+    assert not decision.allowed
+    assert (decision.limit, decision.remaining, decision.retry_after) == (0, 0, 60)
+    assert abs(decision.reset - (_core.now() + 60)) <= 2
+    assert (decision.index, decision.rate, decision.store) == (1, Rate(0, 60), "none")
+    assert limiter.peek(limits[:1], SOMEBODY, "").remaining == 5
+    assert limiter.hit(limits[:1], SOMEBODY, "").allowed
+
+
+def test_a_file_of_ours_that_is_no_file_is_an_error() -> None:
     prefix = f"tests {uuid.uuid4()}"
     limiter = Limiter(prefix=prefix, shm_bytes=2**16)
     path = Path(limiter.status()["path"])
@@ -475,6 +525,8 @@ def test_status_tells_what_there_is() -> None:
         "strategy": "gcra",
         "shared": True,
         "not_shared_because": None,
+        "foreign_file": None,
+        "has_other_size": False,
         "slots_used": 1,
         "evictions": 0,
     }
@@ -513,6 +565,7 @@ def test_memory_stays_flat() -> None:
         ({"prefix": "x", "app": 5}, TypeError, "app must be str"),
         ({"prefix": "x", "strategy": "leaky"}, ValueError, "strategy must be one of"),
         ({"prefix": "x", "strategy": None}, TypeError, "strategy must be str"),
+        ({"prefix": "x", "shm_bytes": 1}, ValueError, "shm_bytes must be from 16 KiB to 4 GiB"),
         ({"prefix": "x", "shm_bytes": 100}, ValueError, "shm_bytes must be from 16 KiB to 4 GiB"),
         ({"prefix": "x", "shm_bytes": -1}, ValueError, "shm_bytes must be"),
         ({"prefix": "x", "shm_bytes": 2**33}, ValueError, "shm_bytes must be"),

@@ -15,9 +15,21 @@ SECONDS = {
     "minute": 60,
     "hour": 3600,
     "day": 86400,
+    "week": 7 * 86400,
     "month": 30 * 86400,
     "year": 365 * 86400,
 }
+WORDS = SECONDS | {f"{name}s": seconds for name, seconds in SECONDS.items()}
+WORDS |= dict.fromkeys(["s", "sec", "secs"], 1)
+WORDS |= dict.fromkeys(["min", "mins"], 60)
+WORDS |= dict.fromkeys(["h", "hr", "hrs"], 3600)
+WORDS |= {"d": 86400, "w": 7 * 86400}
+WORDS |= dict.fromkeys(["y", "yr", "yrs"], 365 * 86400)
+FORMS = (
+    "write a rate as '50 per minute', '100/hour', '5/s' or '10 per 2 hours', and several with "
+    "';', ',' or '|'; the units are second (s, sec), minute (min), hour (h, hr), day (d), "
+    "week (w), month and year (y, yr)"
+)
 LIMIT_MAX = 8_388_607
 PERIOD_MAX = 5 * 365 * 86400
 
@@ -25,27 +37,56 @@ PERIOD_MAX = 5 * 365 * 86400
 def reference(text: str) -> list[tuple[int, int]] | None:
     """Read rates in the simplest way there is; None where they make no sense."""
     rates = []
-    parts = re.split("[;,]", text)
+    parts = re.split("[;,|]", text)
     if len(parts) > 1 and not parts[-1].strip(" \t\n\r\f\v"):
         parts.pop()
     for part in parts:
         match = re.fullmatch(
-            r"[ \t-\r]*([0-9]+)[ \t-\r]*(?:per|/)[ \t-\r]*([0-9]*)[ \t-\r]*([a-z]+?)s?[ \t-\r]*",
+            r"[ \t-\r]*([0-9]+)[ \t-\r]*(?:per|/)[ \t-\r]*([0-9]*)[ \t-\r]*([a-z]+)[ \t-\r]*",
             part,
             re.IGNORECASE | re.ASCII,
         )
-        if match is None or match[3].lower() not in SECONDS:
+        if match is None or match[3].lower() not in WORDS:
             return None
-        limit, period = int(match[1]), int(match[2] or "1") * SECONDS[match[3].lower()]
-        if not (1 <= limit <= LIMIT_MAX and 1 <= period <= PERIOD_MAX):
+        limit, period = int(match[1]), int(match[2] or "1") * WORDS[match[3].lower()]
+        if not (0 <= limit <= LIMIT_MAX and 1 <= period <= PERIOD_MAX):
             return None
         rates.append((limit, period))
     return rates if len(rates) <= 16 else None
 
 
-PIECES = ["per", "/", ";", ",", " ", "\t", "s", "S", "PER", "1", "0", "60", "007", "8388607"]
+PIECES = [
+    "per",
+    "/",
+    ";",
+    ",",
+    "|",
+    "m",
+    "mo",
+    "ss",
+    " ",
+    "\t",
+    "s",
+    "S",
+    "PER",
+    "1",
+    "0",
+    "60",
+    "007",
+    "8388607",
+]
 PIECES += ["8388608", "99999999999999999999", "é", "\0", "-", "."]
-PIECES += [*SECONDS, "Minutes", "HOURS", "157680000", "157680001", "5 per second"]
+PIECES += [
+    *WORDS,
+    *WORDS,
+    "5/s",
+    "100/min",
+    "Minutes",
+    "HOURS",
+    "157680000",
+    "157680001",
+    "5 per second",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
@@ -58,7 +99,7 @@ def test_any_text_is_read_as_the_reference_reads_it(text: str) -> None:
         assert [(rate.limit, rate.period) for rate in parse_rates(text)] == expected
 
 
-@given(st.integers(1, LIMIT_MAX), st.integers(1, PERIOD_MAX))
+@given(st.integers(0, LIMIT_MAX), st.integers(1, PERIOD_MAX))
 def test_what_str_says_reads_the_same(limit: int, period: int) -> None:
     rate = Rate(limit, period)
     assert parse_rates(str(rate)) == (rate,)
@@ -73,6 +114,32 @@ def test_documented_texts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "limit", "period"),
+    [
+        ("100/min", 100, 60),
+        ("100 PER MIN", 100, 60),
+        ("5/s", 5, 1),
+        ("5 / sec", 5, 1),
+        ("10 per week", 10, 604_800),
+        ("10/2 weeks", 10, 1_209_600),
+        ("10/2 hours", 10, 7200),
+        ("1 per 5 minutes", 1, 300),
+        ("20/h", 20, 3600),
+        ("20/hr", 20, 3600),
+        ("20/d", 20, 86400),
+        ("0 per minute", 0, 60),
+    ],
+)
+def test_the_rates_that_people_write_are_read(text: str, limit: int, period: int) -> None:
+    assert parse_rates(text) == (Rate(limit, period),)
+
+
+@pytest.mark.parametrize("separator", [";", ",", "|", " ; ", "\t|\n"])
+def test_each_separator_parts_two_rates(separator: str) -> None:
+    assert parse_rates(f"5/s{separator}9/h") == (Rate(5, 1), Rate(9, 3600))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "rate limit '', at character 1: a number is expected"),
@@ -80,16 +147,17 @@ def test_documented_texts() -> None:
         ("50 minutes", 'rate limit \'50 minutes\', at character 4: "per" or "/" is expected'),
         (
             "50 per fortnight",
-            "rate limit '50 per fortnight', at character 8: second, minute, hour, day, month or "
-            "year is expected",
+            "rate limit '50 per fortnight', at character 8: a unit of time is expected",
         ),
         (
-            "0 per minute",
-            "rate limit '0 per minute', at character 1: a number has to be at least 1",
+            "5/m",
+            "rate limit '5/m', at character 3: m could be a minute or a month: min or month is "
+            "expected",
         ),
         (
             "50 per minute 5 per second",
-            'rate limit \'50 per minute 5 per second\', at character 15: ";" or "," is expected',
+            "rate limit '50 per minute 5 per second', at character 15: "
+            '";", "," or "|" is expected',
         ),
         ("1/hour;" * 17, f"rate limit '{'1/hour;' * 17}', at character 113: too many rates"),
     ],
@@ -97,7 +165,7 @@ def test_documented_texts() -> None:
 def test_an_error_shows_the_text_and_the_place(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_rates(text)
-    assert str(caught.value) == message
+    assert str(caught.value) == f"{message}; {FORMS}"
 
 
 def test_rates_are_values() -> None:
@@ -115,7 +183,6 @@ def test_rates_are_values() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ((0, 60), ValueError),
         ((-1, 60), ValueError),
         ((LIMIT_MAX + 1, 60), ValueError),
         ((5, 0), ValueError),
@@ -137,6 +204,8 @@ def test_limits_say_what_they_are() -> None:
     assert (limit.rate, limit.scope, limit.per, limit.cost) == (Rate(5, 60), "mail", "tenant", 2)
     assert repr(limit) == "Limit(Rate(5, 60), scope='mail', per='tenant', cost=2)"
     assert Limit(Rate(5, 60), scope="").per == "user"
+    assert Limit(Rate(0, 60), scope="", cost=9).cost == 9
+    assert Limit(Rate(0, 60), scope="", per="tenant").share(0.5).rate == Rate(0, 60)
 
 
 def test_a_share_of_a_limit() -> None:

@@ -9,6 +9,7 @@ What a block is, its language says:
   ``...`` standing for anything. ``make`` targets are only resolved (``make -n``): the run you are
   reading this in is one of them.
 - ``json``: parsed.
+- ``redis``: run against a server by test_redis_rights.py.
 - ``text``, ``sql``, ``ini``: not run: diagrams, tables, the output of other programs.
 """
 
@@ -31,7 +32,7 @@ from test_token_rules import RULES
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-NOT_RUN = {"text", "sql", "ini"}
+NOT_RUN = {"text", "sql", "ini", "redis"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # They need the network or change the environment that runs the tests; `make test` itself

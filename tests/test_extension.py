@@ -86,7 +86,11 @@ class TestRegistration:
             evictions = news = 0
 
             def status(self) -> dict[str, str]:
-                return {"not_shared_because": "Permission denied"}
+                return {
+                    "not_shared_because": "Permission denied",
+                    "foreign_file": None,
+                    "has_other_size": False,
+                }
 
             def close(self) -> None: ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from flask import Flask, request
+from flask import Blueprint, Flask, request
 from flask.views import MethodView
 from werkzeug.routing import Rule
 
@@ -98,6 +98,91 @@ class TestDefault:
         assert statuses(app, "/", 3, method="OPTIONS") == [200] * 3
         assert statuses(app, "/static/none.css", 3) == [404] * 3
         assert statuses(app, "/", 2) == [200, 429]
+
+    @pytest.mark.parametrize(
+        "register",
+        [
+            lambda app, blueprint: blueprint.add_url_rule("/x", "static", view),
+            lambda app, blueprint: app.add_url_rule("/b/x", "b.static", view),
+            lambda app, blueprint: app.add_url_rule("/b/x", "static", view),
+            lambda app, blueprint: blueprint.add_url_rule(
+                "/x", "static", type("V", (MethodView,), {"get": staticmethod(view)}).as_view("v")
+            ),
+            lambda app, blueprint: blueprint.add_url_rule("/x", "static", lambda **_: "in"),
+        ],
+        ids=["of a blueprint", "dotted", "of the app", "a class", "a lambda"],
+    )
+    def test_a_view_is_counted_whatever_its_endpoint_is_called(self, register: Any) -> None:
+        """The name `static` took the limit from a view of a blueprint."""
+        app = Flask(f"app_{uuid.uuid4().hex}", static_folder=None)
+        app.config |= bare_app(RATELIMIT_DEFAULT="1 per minute").config
+        TenantAuth(app)
+        blueprint = Blueprint("b", __name__, url_prefix="/b")
+        register(app, blueprint)
+        app.register_blueprint(blueprint)
+        assert statuses(app, "/b/x", 2) == [200, 429]
+
+    def test_the_static_views_that_flask_adds_are_not_counted(self, tmp_path: Path) -> None:
+        app = Flask(
+            f"app_{uuid.uuid4().hex}", static_folder=str(tmp_path), static_url_path="/static"
+        )
+        app.config |= bare_app(RATELIMIT_DEFAULT="1 per minute").config
+        TenantAuth(app)
+        outer = Blueprint("outer", __name__, url_prefix="/o", static_folder=str(tmp_path))
+        inner = Blueprint(
+            "inner",
+            __name__,
+            url_prefix="/i",
+            static_folder=str(tmp_path),
+            static_url_path="/files",
+        )
+        outer.register_blueprint(inner)
+        app.register_blueprint(outer)
+        app.get("/")(view)
+        for path in ("/static/a.css", f"/o/{tmp_path.name}/a.css", "/o/i/files/a.css"):
+            assert statuses(app, path, 3) == [404] * 3, path
+        assert statuses(app, "/", 2) == [200, 429]
+
+    def test_a_static_view_that_the_app_has_changed_is_counted(self, tmp_path: Path) -> None:
+        class Changed(Flask):
+            def send_static_file(self, filename: str) -> Any:
+                return super().send_static_file(filename)
+
+        def wrapped(app: Flask) -> None:
+            own = app.view_functions["static"]
+            app.view_functions["static"] = lambda **arguments: own(**arguments)
+
+        for kind, change in ((Changed, lambda app: None), (Flask, wrapped)):
+            app = kind(f"app_{uuid.uuid4().hex}", static_folder=str(tmp_path), static_url_path="/s")
+            app.config |= bare_app(RATELIMIT_DEFAULT="1 per minute").config
+            TenantAuth(app)
+            change(app)
+            assert statuses(app, "/s/a.css", 2) == [404, 429], kind
+
+    @pytest.mark.parametrize("text", ["100/min", "5/s", "10 per week", "10/2 hours", "9/h|1/s"])
+    def test_the_rates_that_people_write_are_taken(self, text: str) -> None:
+        app = make_app(RATELIMIT_DEFAULT=text)
+        app.get("/")(view)
+        assert statuses(app, "/", 1) == [200]
+
+    def test_zero_lets_nobody_in(self) -> None:
+        app = make_app(RATELIMIT_DEFAULT="0 per minute")
+        app.get("/")(view)
+        app.get("/open", endpoint="open")(rate_limit("1 per minute")(view))
+        for headers in ({}, bearer()):
+            answer = app.test_client().get("/", headers=headers)
+            assert error_of(answer) == (429, "0 per 1 minute")
+            assert answer.headers["Retry-After"] == "60"
+            assert answer.headers["X-RateLimit-Limit"] == "0"
+            assert answer.headers["X-RateLimit-Remaining"] == "0"
+            assert 58 <= int(answer.headers["X-RateLimit-Reset"]) - time.time() <= 62
+        assert statuses(app, "/open", 2) == [200, 429]
+
+    def test_a_rate_that_cannot_be_read_names_the_key_and_the_forms(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"RATELIMIT_DEFAULT .*'5/s'.*week \(w\)"):
+            make_app(RATELIMIT_DEFAULT="5/fortnight")
+        with pytest.raises(ValueError, match=r"min or month is expected; write a rate as"):
+            rate_limit("5/m")
 
     def test_head_is_counted_with_get(self) -> None:
         app = make_app()
@@ -361,7 +446,7 @@ class TestArguments:
         [
             ({"limit": "often"}, ValueError, "often"),
             ({"limit": ""}, ValueError, "rate"),
-            ({"limit": "0 per minute"}, ValueError, "0 per minute"),
+            ({"limit": "0 minutes"}, ValueError, "0 minutes"),
             ({"limit": 5}, TypeError, "limit"),
             ({"limit": None}, TypeError, "limit"),
             ({"limit": lambda a, b: "1 per minute"}, TypeError, "limit"),
@@ -637,7 +722,7 @@ def test_a_route_of_any_method_keeps_no_plan_for_invented_ones() -> None:
 
 
 def test_a_planted_file_is_neither_used_nor_followed(tmp_path: Path) -> None:
-    """The name of the counters can be guessed by whoever is on the host."""
+    """What has the name of our counters, is ours and is no file stops the app."""
     name = f"app_{uuid.uuid4().hex}"
 
     def path_of_counters(prefix: str) -> Path:
@@ -660,7 +745,7 @@ def test_a_planted_file_is_neither_used_nor_followed(tmp_path: Path) -> None:
         assert path_of_counters("b") != planted
     finally:
         planted.unlink()
-    assert path_of_counters("a") == planted
+    assert path_of_counters("a").name.rpartition("-")[0] == planted.name.rpartition("-")[0]
 
 
 BAD_TOKEN = {"Authorization": "Bearer a.b.c"}

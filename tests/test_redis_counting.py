@@ -44,7 +44,8 @@ def limit(text: str, *, per: str = "address", scope: str = "test", cost: int = 1
 
 def limiter(url: str, **options: object) -> Limiter:
     """One that waits longer than a request would, on machines that are busy with other tests."""
-    return Limiter(**{"prefix": "tests", "timeout_ms": 2000, "redis_url": url} | options)  # type: ignore[arg-type]
+    own = {"prefix": "tests", "timeout_ms": 2000, "redis_url": url, "shared": False}
+    return Limiter(**own | options)  # type: ignore[arg-type]
 
 
 @pytest.fixture

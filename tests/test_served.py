@@ -30,6 +30,7 @@ class Gunicorn(Server):
 
     def __init__(self, workers: int = 4, **environment: str) -> None:
         super().__init__()
+        self.counters: set[str] = set()
         self.workers = workers
         self.environment = {
             "FLASK_ENV": "production",
@@ -51,9 +52,18 @@ class Gunicorn(Server):
     def ready(self) -> bool:
         """It listens before its workers have imported the app."""
         try:
-            return self.get("/public/counters")[0] == 200
+            status, counters = self.get("/public/counters")
         except OSError:
             return False
+        if counters.get("path"):
+            self.counters.add(counters["path"])
+        return status == 200
+
+    def close(self) -> None:
+        """As in the base class; counters that have not ended would stay until they have."""
+        super().close()
+        for path in self.counters:
+            Path(path).unlink(missing_ok=True)
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """Ask on a connection of its own, so that any worker may answer."""

@@ -59,10 +59,13 @@ limit_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         int overflow; /* Then the cost is -1, which is as far out of range. */
         cost = PyLong_AsLongLongAndOverflow(cost_value, &overflow);
     }
-    if (cost < 1 || cost > limit.rate.limit) {
+    /* Of a limit of 0 nothing passes, whatever it costs. */
+    uint32_t most =
+        limit.rate.limit > 0 ? limit.rate.limit : FTA_RATE_LIMIT_MAX;
+    if (cost < 1 || cost > most) {
         return PyErr_Format(PyExc_ValueError,
                             "cost must be from 1 to the limit of the rate, %u",
-                            limit.rate.limit);
+                            most);
     }
     limit.cost = (uint32_t)cost;
     return limit_make(type, rate, scope, &limit);

@@ -1,5 +1,7 @@
 #include "type_limiter.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "convert.h"
@@ -69,7 +71,7 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "redis_url", "timeout_ms", "on_store_error", NULL};
     PyObject *prefix = NULL, *app = NULL, *strategy = NULL, *redis_url = NULL,
              *on_store_error = NULL;
-    Py_ssize_t shm_bytes = 16 * 1024 * 1024;
+    Py_ssize_t shm_bytes = 0;
     int shared = 1;
     fta_limiter_options options = {.timeout_ms = 50};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOnpOiO:Limiter",
@@ -94,7 +96,7 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "timeout_ms must be at least 1");
         return NULL;
     }
-    options.memory.bytes = shm_bytes < 0 ? 0 : (size_t)shm_bytes;
+    options.memory.bytes = shm_bytes < 0 ? SIZE_MAX : (size_t)shm_bytes;
     options.memory.shared = shared;
 
     limiter_object *self = PyObject_New(limiter_object, type);
@@ -349,10 +351,11 @@ add_redis(PyObject *status, fta_redis_store *redis)
     fta_redis_store_read(redis, &state);
     bool away = fta_breaker_is_open(state.changes);
     PyObject *redis_status = Py_BuildValue(
-        "{s:s,s:s,s:s,s:k,s:s,s:s}", "store",
+        "{s:s,s:s,s:O,s:s,s:k,s:s,s:s}", "store",
         away || state.stopped ? "memory" : "redis", "redis_url", state.url,
-        "breaker", away ? "open" : "closed", "changes",
-        (unsigned long)state.changes, "failure",
+        "redis_has_counted", state.has_counted ? Py_True : Py_False, "breaker",
+        away ? "open" : "closed", "changes", (unsigned long)state.changes,
+        "failure",
         state.failure == FTA_OK ? "" : fta_status_text(state.failure),
         "failure_detail", state.problem.text);
     bool added =
@@ -376,13 +379,14 @@ limiter_status(PyObject *object, PyObject *Py_UNUSED(ignored))
     fta_counter_shm_usage usage;
     fta_counter_shm_usage_read(fta_limiter_memory(limiter), &usage);
     PyObject *status = Py_BuildValue(
-        "{s:s,s:s,s:O,s:z,s:z,s:n,s:n,s:n,s:K}", "store", "memory", "strategy",
-        fta_strategy_name(fta_limiter_strategy(limiter)), "shared",
+        "{s:s,s:s,s:O,s:z,s:z,s:z,s:n,s:O,s:n,s:n,s:K}", "store", "memory",
+        "strategy", fta_strategy_name(fta_limiter_strategy(limiter)), "shared",
         usage.path != NULL ? Py_True : Py_False, "path", usage.path,
         "not_shared_because", unshared != 0 ? strerror(unshared) : NULL,
-        "shm_bytes", (Py_ssize_t)usage.bytes, "slots", (Py_ssize_t)usage.slots,
-        "slots_used", (Py_ssize_t)usage.slots_used, "evictions",
-        (unsigned long long)usage.evictions);
+        "foreign_file", usage.foreign, "shm_bytes", (Py_ssize_t)usage.bytes,
+        "has_other_size", usage.has_other_size ? Py_True : Py_False, "slots",
+        (Py_ssize_t)usage.slots, "slots_used", (Py_ssize_t)usage.slots_used,
+        "evictions", (unsigned long long)usage.evictions);
     if (status != NULL && redis != NULL && !add_redis(status, redis)) {
         Py_CLEAR(status);
     }
@@ -391,9 +395,164 @@ limiter_status(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 PyDoc_STRVAR(limiter_close_doc,
              "close($self, /)\n--\n\n"
-             "Give up Redis and what other processes use too; the last one to\n"
-             "do so removes it. To be called once, when the application ends:\n"
-             "what is counted from then on is counted by this process alone.");
+             "Leave Redis alone from now on, and remove the memory that is\n"
+             "shared on this host if no counter in it is left and no other\n"
+             "process uses it. To be called once, when the application ends.");
+
+/* -- what people ask of Redis ---------------------------------------------- */
+
+/* Deep enough for every answer to a question of ours. */
+#define REPLY_DEPTH 8
+
+static PyObject *
+value_of_reply(const fta_redis_reply *reply, int depth)
+{
+    switch (reply->type) {
+    case FTA_REDIS_INTEGER:
+        return PyLong_FromLongLong(reply->integer);
+    case FTA_REDIS_TEXT:
+    case FTA_REDIS_ERROR:
+        return PyUnicode_DecodeUTF8(reply->text, (Py_ssize_t)reply->length,
+                                    "replace");
+    case FTA_REDIS_ARRAY:
+        break;
+    default:
+        Py_RETURN_NONE;
+    }
+    if (depth == 0) {
+        Py_RETURN_NONE;
+    }
+    PyObject *list = PyList_New((Py_ssize_t)reply->length);
+    for (size_t i = 0; list != NULL && i < reply->length; i++) {
+        PyObject *value = value_of_reply(reply->elements[i], depth - 1);
+        if (value == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, value);
+        }
+    }
+    return list;
+}
+
+/* The Redis of a limiter, borrowed; NULL with an exception. */
+static fta_redis_store *
+redis_of(PyObject *self, int timeout_ms)
+{
+    fta_redis_store *redis =
+        fta_limiter_redis(((limiter_object *)self)->limiter);
+    if (redis == NULL) {
+        PyErr_SetString(PyExc_ValueError, "this limiter has no redis_url");
+    } else if (timeout_ms < 1) {
+        PyErr_SetString(PyExc_ValueError, "timeout_ms must be at least 1");
+        redis = NULL;
+    }
+    return redis;
+}
+
+static PyObject *
+raise_redis(fta_status status, const fta_redis_problem *problem)
+{
+    if (problem->text[0] == '\0') {
+        return fta_raise(status, NULL);
+    }
+    char text[sizeof problem->text + 128];
+    (void)snprintf(text, sizeof text, "%s: %s", fta_status_text(status),
+                   problem->text);
+    fta_raise(status, NULL);
+    PyObject *kind = PyErr_Occurred();
+    if (kind != NULL) {
+        Py_INCREF(kind);
+        PyErr_SetString(kind, text);
+        Py_DECREF(kind);
+    }
+    return NULL;
+}
+
+PyDoc_STRVAR(limiter_check_redis_doc,
+             "check_redis($self, timeout_ms, /)\n--\n\n"
+             "Have Redis count and forget a key of its own, as requests do.\n"
+             "ConnectionError says why it does not; it comes after timeout_ms\n"
+             "at the latest. For people: it asks also while Redis is away.");
+
+static PyObject *
+limiter_check_redis(PyObject *self, PyObject *value)
+{
+    long timeout_ms = PyLong_AsLong(value);
+    if (timeout_ms == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (timeout_ms > INT_MAX) {
+        timeout_ms = INT_MAX;
+    }
+    fta_redis_store *redis =
+        redis_of(self, timeout_ms < 1 ? 0 : (int)timeout_ms);
+    if (redis == NULL) {
+        return NULL;
+    }
+    fta_redis_problem problem = {""};
+    fta_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = fta_redis_store_check(redis, (int)timeout_ms, &problem);
+    Py_END_ALLOW_THREADS
+    if (status != FTA_OK) {
+        return raise_redis(status, &problem);
+    }
+    Py_RETURN_NONE;
+}
+
+#define WORDS_MAX 8
+
+PyDoc_STRVAR(limiter_ask_redis_doc,
+             "ask_redis($self, words, timeout_ms, /)\n--\n\n"
+             "The answer to one command, a list or tuple of up to 8 str: int,\n"
+             "str, list or None. For people, as check_redis.");
+
+static PyObject *
+limiter_ask_redis(PyObject *self, PyObject *args)
+{
+    PyObject *value, *result = NULL;
+    int timeout_ms;
+    if (!PyArg_ParseTuple(args, "Oi:ask_redis", &value, &timeout_ms)) {
+        return NULL;
+    }
+    fta_redis_store *redis = redis_of(self, timeout_ms);
+    PyObject *words = redis == NULL ? NULL : tuple_of(value, "words");
+    if (words == NULL) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(words);
+    const char *texts[WORDS_MAX];
+    size_t lengths[WORDS_MAX];
+    if (count < 1 || count > WORDS_MAX) {
+        PyErr_Format(PyExc_ValueError, "words must be 1 to %d", WORDS_MAX);
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        fta_text text;
+        if (!fta_utf8_from_str(PyTuple_GET_ITEM(words, i), "an item of words",
+                               &text)) {
+            goto done;
+        }
+        texts[i] = text.data;
+        lengths[i] = text.length;
+    }
+    fta_redis_problem problem = {""};
+    fta_redis_reply *reply = NULL;
+    fta_status status;
+    Py_BEGIN_ALLOW_THREADS /* The tuple holds the texts. */
+    status = fta_redis_store_call(redis, (int)count, texts, lengths, timeout_ms,
+                                  &reply, &problem);
+    Py_END_ALLOW_THREADS
+    if (status != FTA_OK) {
+        raise_redis(status, &problem);
+    } else {
+        result = value_of_reply(reply, REPLY_DEPTH);
+    }
+    fta_redis_reply_free(reply);
+done:
+    Py_DECREF(words);
+    return result;
+}
 
 static PyObject *
 limiter_close(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -428,19 +587,34 @@ get_news(PyObject *self, void *Py_UNUSED(closure))
 {
     const fta_limiter *limiter = ((limiter_object *)self)->limiter;
     fta_redis_store *redis = fta_limiter_redis(limiter);
+    unsigned long long of_redis =
+        redis == NULL ? 0
+                      : (unsigned long long)fta_redis_store_changes(redis) +
+                            fta_redis_store_first_failures(redis);
     return PyLong_FromUnsignedLongLong(
-        (redis == NULL ? 0 : fta_redis_store_changes(redis)) +
-        fta_counter_shm_evictions(fta_limiter_memory(limiter)));
+        of_redis + fta_counter_shm_evictions(fta_limiter_memory(limiter)));
+}
+
+static PyObject *
+get_first_failures(PyObject *self, void *Py_UNUSED(closure))
+{
+    fta_redis_store *redis =
+        fta_limiter_redis(((limiter_object *)self)->limiter);
+    return PyLong_FromUnsignedLong(
+        redis == NULL ? 0 : fta_redis_store_first_failures(redis));
 }
 
 static PyGetSetDef limiter_getset[] = {
     {"news", get_news, NULL,
-     "changes and evictions together: another number than before means that\n"
-     "one of them is.",
+     "changes, first_failures and evictions together: another number than\n"
+     "before means that one of them is.",
      NULL},
     {"changes", get_changes, NULL,
      "How often Redis went away or came back: odd while it is away. Cheap\n"
      "enough to compare after every request.",
+     NULL},
+    {"first_failures", get_first_failures, NULL,
+     "In how many ways calls of Redis have failed while none ever succeeded.",
      NULL},
     {"evictions", get_evictions, NULL,
      "How many live counters the full table of this host has given up for\n"
@@ -456,6 +630,8 @@ static PyMethodDef limiter_methods[] = {
     {"peek", FAST(limiter_peek), METH_FASTCALL, limiter_peek_doc},
     {"reset", FAST(limiter_reset), METH_FASTCALL, limiter_reset_doc},
     {"status", limiter_status, METH_NOARGS, limiter_status_doc},
+    {"check_redis", limiter_check_redis, METH_O, limiter_check_redis_doc},
+    {"ask_redis", limiter_ask_redis, METH_VARARGS, limiter_ask_redis_doc},
     {"close", limiter_close, METH_NOARGS, limiter_close_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -463,12 +639,13 @@ static PyMethodDef limiter_methods[] = {
 PyDoc_STRVAR(
     limiter_doc,
     "Limiter(*, prefix, app='', strategy='fixed-window',\n"
-    "        shm_bytes=16777216, shared=True, redis_url='', timeout_ms=50,\n"
+    "        shm_bytes=0, shared=True, redis_url='', timeout_ms=50,\n"
     "        on_store_error='memory')\n--\n\n"
     "Counts requests against limits: in Redis where redis_url names one, and\n"
     "else, or while Redis is away, in memory that this user's processes with\n"
     "the same app and prefix share on this host. Any number of threads and\n"
     "forked children may use one. No call waits longer than timeout_ms. With\n"
+    "shm_bytes=0 the memory is 16 MiB, or an eighth of what is free. With\n"
     "shared=False, or where status() says why it is not shared, only this\n"
     "process and its children share the memory.");
 

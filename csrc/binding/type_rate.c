@@ -21,8 +21,8 @@ rate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                                      &period)) {
         return NULL;
     }
-    if (limit < 1 || limit > FTA_RATE_LIMIT_MAX) {
-        return PyErr_Format(PyExc_ValueError, "limit must be from 1 to %u",
+    if (limit < 0 || limit > FTA_RATE_LIMIT_MAX) {
+        return PyErr_Format(PyExc_ValueError, "limit must be from 0 to %u",
                             FTA_RATE_LIMIT_MAX);
     }
     if (period < 1 || period > FTA_RATE_PERIOD_MAX) {
@@ -97,10 +97,11 @@ static PyGetSetDef rate_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(rate_doc,
-             "Rate(limit, period)\n--\n\n"
-             "So many in so many seconds. Immutable; str() gives\n"
-             "\"50 per 1 minute\". ValueError names what is out of range.");
+PyDoc_STRVAR(
+    rate_doc,
+    "Rate(limit, period)\n--\n\n"
+    "So many in so many seconds; with 0, nobody. Immutable; str() gives\n"
+    "\"50 per 1 minute\". ValueError names what is out of range.");
 
 static PyType_Slot rate_slots[] = {
     {Py_tp_doc, (void *)rate_doc},
@@ -124,10 +125,9 @@ static PyType_Spec rate_spec = {
 PyDoc_STRVAR(
     parse_rates_doc,
     "parse_rates(text, /)\n--\n\n"
-    "The rates of a text like \"50 per minute; 5 per second\", \"100/hour\" "
-    "or\n"
-    "\"10 per 2 minutes\", separated by \";\" or \",\". ValueError shows the "
-    "text\nand the place where it stops making sense.");
+    "The rates of a text like \"50 per minute; 5/s\", \"100/hour\" or\n"
+    "\"10 per 2 weeks\", separated by \";\", \",\" or \"|\". ValueError shows\n"
+    "the text, the place where it stops making sense, and the forms.");
 
 static PyObject *
 parse_rates(PyObject *module, PyObject *value)
@@ -144,8 +144,8 @@ parse_rates(PyObject *module, PyObject *value)
         /* Offsets in UTF-8 and in characters agree: all that comes before the
          * place was understood, and so was ASCII. */
         return PyErr_Format(PyExc_ValueError,
-                            "rate limit %R, at character %zu: %s", value,
-                            bad_at + 1, reason);
+                            "rate limit %R, at character %zu: %s; %s", value,
+                            bad_at + 1, reason, FTA_RATE_FORMS);
     }
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);
     for (size_t i = 0; i < count && tuple != NULL; i++) {

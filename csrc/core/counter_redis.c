@@ -409,9 +409,9 @@ fta_counter_redis_hit(fta_counter_redis *counter, fta_strategy strategy,
     return status;
 }
 
-fta_status
-fta_counter_redis_probe(fta_counter_redis *counter, int64_t deadline,
-                        fta_redis_problem *problem)
+static fta_status
+hit_probe(fta_counter_redis *counter, fta_action action, int64_t deadline,
+          fta_redis_problem *problem)
 {
     static const uint8_t key[] = "probe";
     const fta_hit hit = {.key = key,
@@ -420,6 +420,30 @@ fta_counter_redis_probe(fta_counter_redis *counter, int64_t deadline,
                          .cost = 1,
                          .period_us = 1000000};
     fta_verdict verdict;
-    return fta_counter_redis_hit(counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
+    return fta_counter_redis_hit(counter, FTA_FIXED_WINDOW, action, &hit, 1,
                                  deadline, &verdict, problem);
+}
+
+fta_status
+fta_counter_redis_probe(fta_counter_redis *counter, int64_t deadline,
+                        fta_redis_problem *problem)
+{
+    return hit_probe(counter, FTA_COUNT, deadline, problem);
+}
+
+fta_status
+fta_counter_redis_probe_reset(fta_counter_redis *counter, int64_t deadline,
+                              fta_redis_problem *problem)
+{
+    return hit_probe(counter, FTA_RESET, deadline, problem);
+}
+
+fta_status
+fta_counter_redis_call(fta_counter_redis *counter, int argc,
+                       const char *const *argv, const size_t *lengths,
+                       int64_t deadline, fta_redis_reply **out,
+                       fta_redis_problem *problem)
+{
+    return fta_redis_link_call(counter->link, argc, argv, lengths,
+                               counter->slot, deadline, out, problem);
 }

@@ -44,6 +44,19 @@ fta_status fta_counter_redis_hit(fta_counter_redis *counter,
 fta_status fta_counter_redis_probe(fta_counter_redis *counter, int64_t deadline,
                                    fta_redis_problem *problem);
 
+/* Whether Redis forgets on request: removes that key. */
+fta_status fta_counter_redis_probe_reset(fta_counter_redis *counter,
+                                         int64_t deadline,
+                                         fta_redis_problem *problem);
+
+/* Sends another command to the node that has the counters, for people who ask
+ * what Redis this is: see fta_redis_link_call. */
+fta_status fta_counter_redis_call(fta_counter_redis *counter, int argc,
+                                  const char *const *argv,
+                                  const size_t *lengths, int64_t deadline,
+                                  fta_redis_reply **out,
+                                  fta_redis_problem *problem);
+
 /* The script's text, for tests. */
 const char *fta_counter_redis_script(void);
 

@@ -133,8 +133,9 @@ _Static_assert(sizeof(header) <= HEADER_BYTES, "the header is one page");
 
 struct fta_counter_shm {
     fta_segment *segment; /* Owned. */
-    header *header;       /* Borrowed: inside the segment. */
-    bucket *buckets;      /* Borrowed: inside the segment. */
+    size_t bytes_wanted;
+    header *header;  /* Borrowed: inside the segment. */
+    bucket *buckets; /* Borrowed: inside the segment. */
     size_t bucket_count;
 };
 
@@ -561,10 +562,14 @@ count_in_one_slot(fta_counter_shm *counter, step_function *step,
         if (!settled_word(counter, place->bucket, entry, &word)) {
             continue;
         }
-        step(word, hit, fta_clock_monotonic_us(), verdict, &next);
+        int64_t now_us = fta_clock_monotonic_us();
+        step(word, hit, now_us, verdict, &next);
         if (!verdict->allowed) {
             return false;
         }
+        /* Before it counts: whoever is killed in between leaves a segment
+         * that is kept too long, and never one that is removed too early. */
+        fta_segment_keep_until(counter->segment, word_end_us(next, now_us));
         if (swap(&slot_of(place->bucket, entry)->word, word, next)) {
             *receipt = (count_receipt){entry, next};
             return true;
@@ -645,9 +650,11 @@ count_sliding(fta_counter_shm *counter, const key_place *place,
             return false;
         }
         fta_sliding_take(&sliding, hit);
-        uint64_t next = make_word(
-            entry_generation(entry), start_us + 2 * hit->period_us,
-            guard(verdict->remaining - hit->cost, hit), sliding.current);
+        int64_t end_us = start_us + 2 * hit->period_us;
+        uint64_t next = make_word(entry_generation(entry), end_us,
+                                  guard(verdict->remaining - hit->cost, hit),
+                                  sliding.current);
+        fta_segment_keep_until(counter->segment, end_us);
         if (swap(&slot_of(b, entry)->word, word, next)) {
             fta_verdict after;
             fta_sliding_look(&sliding, hit, now_us, &after);
@@ -843,13 +850,29 @@ fill(void *memory, size_t bytes)
                : FTA_CRYPTO;
 }
 
+/* What a table takes that nobody has given a size: never more than an eighth
+ * of what is free, so that several applications fit into a container's 64 MiB
+ * and leave room for others. */
+static size_t
+default_bytes(const fta_counter_shm_options *options)
+{
+    uint64_t room = options->shared ? fta_segment_room(options->directory) : 0;
+    uint64_t bytes = room / 8 / FTA_COUNTER_SHM_MIN * FTA_COUNTER_SHM_MIN;
+    if (room == 0 || bytes > FTA_COUNTER_SHM_DEFAULT) {
+        return FTA_COUNTER_SHM_DEFAULT;
+    }
+    return bytes < FTA_COUNTER_SHM_MIN ? FTA_COUNTER_SHM_MIN : (size_t)bytes;
+}
+
 fta_status
 fta_counter_shm_open(const fta_counter_shm_options *options,
                      fta_counter_shm **out, int *error)
 {
     *error = 0;
-    if (options->bytes < FTA_COUNTER_SHM_MIN ||
-        options->bytes > FTA_COUNTER_SHM_MAX) {
+    size_t bytes = options->bytes;
+    if (bytes == 0) {
+        bytes = default_bytes(options);
+    } else if (bytes < FTA_COUNTER_SHM_MIN || bytes > FTA_COUNTER_SHM_MAX) {
         return FTA_SHM_BYTES_INVALID;
     }
     fta_counter_shm *counter = fta_calloc(1, sizeof *counter);
@@ -859,13 +882,14 @@ fta_counter_shm_open(const fta_counter_shm_options *options,
     fta_segment_purpose purpose = {LAYOUT, options->app, options->prefix};
     fta_status status =
         options->shared
-            ? fta_segment_shared(options->directory, &purpose, options->bytes,
-                                 fill, &counter->segment, error)
-            : fta_segment_private(options->bytes, fill, &counter->segment);
+            ? fta_segment_shared(options->directory, &purpose, bytes, fill,
+                                 &counter->segment, error)
+            : fta_segment_private(bytes, fill, &counter->segment);
     if (status != FTA_OK) {
         fta_free(counter);
         return status;
     }
+    counter->bytes_wanted = options->bytes;
     char *memory = fta_segment_memory(counter->segment);
     counter->header = (header *)(void *)memory;
     counter->buckets = (bucket *)(void *)(memory + HEADER_BYTES);
@@ -902,9 +926,13 @@ fta_counter_shm_usage_read(const fta_counter_shm *counter,
                            fta_counter_shm_usage *out)
 {
     int64_t now_us = fta_clock_monotonic_us();
+    size_t bytes = fta_segment_whole_bytes(counter->segment);
     *out = (fta_counter_shm_usage){
         .bytes = HEADER_BYTES + counter->bucket_count * sizeof(bucket),
+        .has_other_size =
+            counter->bytes_wanted != 0 && counter->bytes_wanted != bytes,
         .path = fta_segment_path(counter->segment),
+        .foreign = fta_segment_foreign(counter->segment),
         .slots = counter->bucket_count * SLOTS_PER_BUCKET,
         .evictions = fta_counter_shm_evictions(counter),
     };

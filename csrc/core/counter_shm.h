@@ -13,11 +13,15 @@
 
 #define FTA_COUNTER_SHM_MIN ((size_t)16 << 10)
 #define FTA_COUNTER_SHM_MAX ((size_t)4 << 30)
+#define FTA_COUNTER_SHM_DEFAULT ((size_t)16 << 20)
 
 typedef struct fta_counter_shm fta_counter_shm;
 
 typedef struct fta_counter_shm_options {
-    size_t bytes; /* At most: FTA_COUNTER_SHM_MIN .. FTA_COUNTER_SHM_MAX. */
+    /* FTA_COUNTER_SHM_MIN .. FTA_COUNTER_SHM_MAX. 0: FTA_COUNTER_SHM_DEFAULT,
+     * or an eighth of what is free where they meet, if that is less. A table
+     * with counters that have not ended keeps the size it has. */
+    size_t bytes;
     bool shared;  /* With processes that are not children, too. */
     fta_text app; /* Those that give the same app and prefix meet. */
     fta_text prefix;
@@ -29,8 +33,9 @@ typedef struct fta_counter_shm_options {
 fta_status fta_counter_shm_open(const fta_counter_shm_options *options,
                                 fta_counter_shm **out, int *error);
 
-/* Gives up what other processes use too. What is counted from here on is
- * counted in a blank table of this process. */
+/* To be called when the application ends. Removes the table if all counters
+ * have ended and no other process uses it; what other threads still count is
+ * then counted in a blank table of this process. Otherwise changes nothing. */
 void fta_counter_shm_leave(fta_counter_shm *counter);
 
 /* Leaves, then frees. NULL is allowed. No other thread may be inside. */
@@ -51,10 +56,12 @@ void fta_counter_shm_hit(fta_counter_shm *counter, fta_strategy strategy,
 
 typedef struct fta_counter_shm_usage {
     size_t bytes;
-    const char *path;   /* Borrowed; NULL for a table that is not shared. */
-    size_t slots;       /* Keys that fit. */
-    size_t slots_used;  /* Counting now. */
-    uint64_t evictions; /* Live counters lost to fresh keys, ever. */
+    bool has_other_size; /* Than was asked for: see the options. */
+    const char *path;    /* Borrowed; NULL for a table that is not shared. */
+    const char *foreign; /* Borrowed; see fta_segment_foreign. */
+    size_t slots;        /* Keys that fit. */
+    size_t slots_used;   /* Counting now. */
+    uint64_t evictions;  /* Live counters lost to fresh keys, ever. */
 } fta_counter_shm_usage;
 
 /* The same number alone, without a walk: to be compared after a request. */

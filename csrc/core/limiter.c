@@ -73,7 +73,9 @@ fta_limit_share(const fta_limit *limit, double fraction)
     /* 0.29 of 100 is 28.999999999999996, and meant as 29. */
     uint32_t whole = (uint32_t)(fraction * limit->rate.limit + 1e-6);
     share.per = FTA_PER_MEMBER;
-    share.rate.limit = whole > limit->cost ? whole : limit->cost;
+    if (limit->rate.limit > 0) {
+        share.rate.limit = whole > limit->cost ? whole : limit->cost;
+    }
     return share;
 }
 
@@ -301,6 +303,31 @@ answer_alone(fta_limiter *limiter, fta_action action, const fta_hit *hits,
     };
 }
 
+/* Whether a rate of 0 is among the limits; of several, the one with the longest
+ * period answers. */
+static bool
+is_denied_to_all(const fta_limit *const *limits, size_t n, fta_store *store,
+                 fta_verdict *verdict)
+{
+    bool found = false;
+    for (size_t i = 0; i < n; i++) {
+        if (limits[i]->rate.limit > 0) {
+            continue;
+        }
+        int64_t period_us = (int64_t)limits[i]->rate.period * US_PER_SECOND;
+        if (!found || period_us > verdict->retry_after_us) {
+            *verdict = (fta_verdict){.index = i,
+                                     .reset_after_us = period_us,
+                                     .retry_after_us = period_us};
+        }
+        found = true;
+    }
+    if (found) {
+        *store = FTA_STORE_NONE;
+    }
+    return found;
+}
+
 fta_status
 fta_limiter_hit(fta_limiter *limiter, fta_action action,
                 const fta_limit *const *limits, size_t n,
@@ -309,42 +336,49 @@ fta_limiter_hit(fta_limiter *limiter, fta_action action,
 {
     uint8_t keys[FTA_HITS_MAX][FTA_KEY_MAX];
     fta_hit hits[FTA_HITS_MAX];
-    size_t custom_at = 0;
+    size_t custom_at = 0, count = 0;
 
-    if (n == 0) {
-        *store = FTA_STORE_NONE;
-        *verdict = (fta_verdict){.allowed = true};
-        return FTA_OK;
-    }
     if (n > FTA_HITS_MAX) {
         return FTA_TOO_MANY_LIMITS;
+    }
+    if (is_denied_to_all(limits, n, store, verdict) && action != FTA_RESET) {
+        return FTA_OK;
     }
     for (size_t i = 0; i < n; i++) {
         subject who;
         if (!find_subject(limits[i], requester, &custom_at, &who)) {
             return FTA_CRYPTO;
         }
-        hits[i] = (fta_hit){
-            .key = keys[i],
+        if (limits[i]->rate.limit == 0) {
+            continue; /* A reset has nothing to forget of it. */
+        }
+        hits[count] = (fta_hit){
+            .key = keys[count],
             .key_length =
-                build_key(keys[i], limiter->strategy, limits[i], &who),
+                build_key(keys[count], limiter->strategy, limits[i], &who),
             .limit = limits[i]->rate.limit,
             .cost = limits[i]->cost,
             .period_us = (int64_t)limits[i]->rate.period * US_PER_SECOND,
         };
+        count++;
+    }
+    if (count == 0) {
+        *store = FTA_STORE_NONE;
+        *verdict = (fta_verdict){.allowed = true};
+        return FTA_OK;
     }
     if (limiter->redis == NULL) {
         *store = FTA_STORE_MEMORY;
-        fta_counter_shm_hit(limiter->memory, limiter->strategy, action, hits, n,
-                            verdict);
+        fta_counter_shm_hit(limiter->memory, limiter->strategy, action, hits,
+                            count, verdict);
         return FTA_OK;
     }
     fta_status status;
     bool answered =
-        ask_redis(limiter, action, hits, n, waiting, verdict, &status);
+        ask_redis(limiter, action, hits, count, waiting, verdict, &status);
     if (!answered || action == FTA_RESET) {
         /* What was counted here while Redis was away is forgotten as well. */
-        answer_alone(limiter, action, hits, n, store, verdict);
+        answer_alone(limiter, action, hits, count, store, verdict);
     }
     if (answered) {
         *store = FTA_STORE_REDIS;

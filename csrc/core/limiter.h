@@ -60,14 +60,14 @@ typedef enum fta_subject {
 /* One rule: how many, whose, counted under which name. */
 typedef struct fta_limit {
     fta_rate rate;
-    uint32_t cost; /* 1 .. rate.limit */
+    uint32_t cost; /* 1 .. rate.limit; any from 1 if that is 0 */
     fta_per per;
     fta_text scope; /* Borrowed; at most FTA_SCOPE_MAX bytes. */
 } fta_limit;
 
 /* The limit per member that keeps one user within this fraction (0 to 1) of a
  * limit per tenant: rounded down, so that what is left to the others is never
- * less than the rest, but enough for one request. */
+ * less than the rest, but enough for one request (of a limit of 0: 0). */
 fta_limit fta_limit_share(const fta_limit *limit, double fraction);
 
 /* Who asks. */
@@ -135,6 +135,9 @@ typedef struct fta_waiting {
 
 /* Holds a request against limits, at most FTA_HITS_MAX of them; none allow
  * everything, with a limit of 0. waiting may be NULL.
+ *
+ * A rate of 0 denies every request, for the length of its period, and no store
+ * is asked.
  *
  * Redis counts where there is one and it answers in time. Else this host's
  * table does, or the request is allowed or denied uncounted, as the options

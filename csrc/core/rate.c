@@ -10,11 +10,29 @@ typedef struct unit {
 
 /* From the largest down: fta_rate_format takes the first that divides. */
 static const unit units[] = {
-    {"year", 365 * 86400}, {"month", 30 * 86400}, {"day", 86400},
-    {"hour", 3600},        {"minute", 60},        {"second", 1},
+    {"year", 365 * 86400}, {"month", 30 * 86400}, {"week", 7 * 86400},
+    {"day", 86400},        {"hour", 3600},        {"minute", 60},
+    {"second", 1},
 };
 
-#define UNIT_COUNT (sizeof units / sizeof units[0])
+/* What else people write. */
+static const unit short_units[] = {
+    {"y", 365 * 86400},
+    {"yr", 365 * 86400},
+    {"yrs", 365 * 86400},
+    {"w", 7 * 86400},
+    {"d", 86400},
+    {"h", 3600},
+    {"hr", 3600},
+    {"hrs", 3600},
+    {"min", 60},
+    {"mins", 60},
+    {"s", 1},
+    {"sec", 1},
+    {"secs", 1},
+};
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 static const char *const strategy_names[] = {
     [FTA_FIXED_WINDOW] = "fixed-window",
@@ -105,9 +123,10 @@ accept_word(reader *r, const char *word)
     return true;
 }
 
-/* A decimal number of 1 .. maximum. */
+/* A decimal number of minimum .. maximum. */
 static bool
-read_number(reader *r, uint32_t maximum, const char *too_large, uint32_t *out)
+read_number(reader *r, uint32_t minimum, uint32_t maximum,
+            const char *too_large, uint32_t *out)
 {
     size_t start = r->at;
     uint64_t value = 0;
@@ -120,9 +139,9 @@ read_number(reader *r, uint32_t maximum, const char *too_large, uint32_t *out)
         }
         r->at++;
     }
-    if (value == 0) {
+    if (r->at == start || value < minimum) {
         r->reason = r->at == start ? "a number is expected"
-                                   : "a number has to be at least 1";
+                                   : "a period has to be at least 1";
         r->at = start;
         return false;
     }
@@ -131,17 +150,59 @@ read_number(reader *r, uint32_t maximum, const char *too_large, uint32_t *out)
 }
 
 static bool
-read_unit(reader *r, uint32_t *seconds)
+is_letter(char c)
 {
-    for (size_t i = 0; i < UNIT_COUNT; i++) {
-        if (accept_word(r, units[i].name)) {
-            (void)accept_any(r, "sS");
-            *seconds = units[i].seconds;
-            return true;
+    return lower(c) >= 'a' && lower(c) <= 'z';
+}
+
+/* Whether the word is this name, in any case, perhaps with a plural s. */
+static bool
+is_unit(const char *word, size_t length, const char *name, bool plural)
+{
+    size_t size = strlen(name);
+    if (plural && length == size + 1 && lower(word[size]) == 's') {
+        length = size;
+    }
+    if (length != size) {
+        return false;
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (lower(word[i]) != name[i]) {
+            return false;
         }
     }
-    r->reason = "second, minute, hour, day, month or year is expected";
-    return false;
+    return true;
+}
+
+/* The unit that a whole word names. */
+static bool
+read_unit(reader *r, uint32_t *seconds)
+{
+    const char *word = r->text + r->at;
+    size_t length = 0;
+    while (r->at + length < r->length && is_letter(word[length])) {
+        length++;
+    }
+    *seconds = 0;
+    for (size_t i = 0; i < COUNT_OF(units); i++) {
+        if (is_unit(word, length, units[i].name, true)) {
+            *seconds = units[i].seconds;
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(short_units); i++) {
+        if (is_unit(word, length, short_units[i].name, false)) {
+            *seconds = short_units[i].seconds;
+        }
+    }
+    if (*seconds == 0) {
+        r->reason =
+            is_unit(word, length, "m", false)
+                ? "m could be a minute or a month: min or month is expected"
+                : "a unit of time is expected";
+        return false;
+    }
+    r->at += length;
+    return true;
 }
 
 static bool
@@ -149,7 +210,7 @@ read_rate(reader *r, fta_rate *out)
 {
     static const char period_too_large[] = "a period is at most 5 years";
     uint32_t multiple = 1, seconds;
-    if (!read_number(r, FTA_RATE_LIMIT_MAX, "a limit is at most 8388607",
+    if (!read_number(r, 0, FTA_RATE_LIMIT_MAX, "a limit is at most 8388607",
                      &out->limit)) {
         return false;
     }
@@ -161,7 +222,7 @@ read_rate(reader *r, fta_rate *out)
     skip_space(r);
     size_t start = r->at;
     if (r->at < r->length && is_digit(r->text[r->at]) &&
-        !read_number(r, FTA_RATE_PERIOD_MAX, period_too_large, &multiple)) {
+        !read_number(r, 1, FTA_RATE_PERIOD_MAX, period_too_large, &multiple)) {
         return false;
     }
     skip_space(r);
@@ -197,8 +258,8 @@ fta_rates_parse(const char *text, size_t length, fta_rate *out, size_t capacity,
         if (r.at == r.length) {
             return FTA_OK;
         }
-        if (!accept_any(&r, ";,")) {
-            r.reason = "\";\" or \",\" is expected";
+        if (!accept_any(&r, ";,|")) {
+            r.reason = "\";\", \",\" or \"|\" is expected";
             break;
         }
         skip_space(&r);

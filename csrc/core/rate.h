@@ -23,7 +23,7 @@
 #define FTA_HITS_MAX 16
 
 typedef struct fta_rate {
-    uint32_t limit;
+    uint32_t limit;  /* 0 .. FTA_RATE_LIMIT_MAX; with 0 nobody passes. */
     uint32_t period; /* Seconds. */
 } fta_rate;
 
@@ -72,17 +72,28 @@ const char *fta_strategy_name(fta_strategy strategy);
  *
  *     rates   = rate *( separator rate ) [ separator ]
  *     rate    = count ( "per" / "/" ) [ count ] unit
- *     unit    = "second" / "minute" / "hour" / "day" / "month" / "year"
- *               (any case, with or without a plural s; a month is 30 days,
- *               a year 365)
- *     separator = ";" / ","
+ *     unit    = "second" / "minute" / "hour" / "day" / "week" / "month" /
+ *               "year", each also with a plural s, or one of the short forms
+ *               "s" / "sec" / "secs" / "min" / "mins" / "h" / "hr" / "hrs" /
+ *               "d" / "w" / "y" / "yr" / "yrs"
+ *               (any case; a month is 30 days, a year 365)
+ *     separator = ";" / "," / "|"
  *
- * with white space wherever two parts meet. Writes at most capacity rates and
- * their number. FTA_BAD_RATE leaves in *bad_at the offset where the text stops
- * making sense and in *reason an English phrase that says why. */
+ * with white space wherever two parts meet. The first count may be 0. "m"
+ * could be a minute or a month, and is neither. Writes at most capacity rates
+ * and their number. FTA_BAD_RATE leaves in *bad_at the offset where the text
+ * stops making sense and in *reason an English phrase that says why. */
 fta_status fta_rates_parse(const char *text, size_t length, fta_rate *out,
                            size_t capacity, size_t *count, size_t *bad_at,
                            const char **reason);
+
+/* What can be written, for people: ends a message that begins with the reason.
+ */
+#define FTA_RATE_FORMS                                                         \
+    "write a rate as '50 per minute', '100/hour', '5/s' or "                   \
+    "'10 per 2 hours', and several with ';', ',' or '|'; the units are "       \
+    "second (s, sec), minute (min), hour (h, hr), day (d), week (w), month "   \
+    "and year (y, yr)"
 
 /* Writes "50 per 1 minute", in the largest unit that divides the period; the
  * text is NUL-terminated. */

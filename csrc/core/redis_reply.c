@@ -288,6 +288,12 @@ fta_redis_reply_status(const fta_redis_reply *reply)
             return meanings[i].status;
         }
     }
+    /* What the script may not do is the user's fault and not the request's.
+     * Redis 6 and 7 say it in these words. */
+    if (strstr(reply->text, "The user executing the script") != NULL ||
+        strstr(reply->text, "ACL failure in script") != NULL) {
+        return FTA_REDIS_DENIED;
+    }
     /* A script that fails does so because of what it was given. */
     return strstr(reply->text, "user_script") != NULL ? FTA_REDIS_REFUSED
                                                       : FTA_REDIS_FAILED;

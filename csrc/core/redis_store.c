@@ -17,7 +17,51 @@ struct fta_redis_store {
     fta_breaker *breaker;       /* Owned */
     int64_t timeout_us;
     atomic_bool stopped;
+    /* Of this process and of those that it was forked from. */
+    atomic_bool has_counted;
+    _Atomic uint64_t failures_seen; /* one bit a status, before it counted */
+    _Atomic uint32_t first_failures;
 };
+
+/* Whether the failure is one of the store, and not of this request alone. */
+static bool
+is_of_the_store(fta_status status)
+{
+    switch (status) {
+    case FTA_NO_MEMORY:
+    case FTA_BAD_ARGUMENT:
+    case FTA_CRYPTO:
+    case FTA_REDIS_POOL_EMPTY:
+    case FTA_REDIS_REFUSED:
+    case FTA_REDIS_TRY_AGAIN:
+    case FTA_REDIS_ASK:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Remembers how a call or a probe went. Of failures that are not the store's,
+ * one that Redis has given as its answer is remembered as well: when it is the
+ * answer to every call, nothing is ever counted there. */
+static void
+note_result(fta_redis_store *store, fta_status status)
+{
+    if (status == FTA_OK) {
+        if (!atomic_load(&store->has_counted)) {
+            atomic_store(&store->has_counted, true);
+        }
+        return;
+    }
+    if (atomic_load(&store->has_counted) ||
+        !(is_of_the_store(status) || status == FTA_REDIS_REFUSED)) {
+        return;
+    }
+    uint64_t bit = UINT64_C(1) << (unsigned)status % 64;
+    if ((atomic_fetch_or(&store->failures_seen, bit) & bit) == 0) {
+        atomic_fetch_add(&store->first_failures, 1);
+    }
+}
 
 static fta_status
 probe(void *context, fta_redis_problem *problem)
@@ -25,8 +69,10 @@ probe(void *context, fta_redis_problem *problem)
     fta_redis_store *store = context;
     int64_t allowed_us =
         store->timeout_us > PROBE_US ? store->timeout_us : PROBE_US;
-    return fta_counter_redis_probe(
+    fta_status status = fta_counter_redis_probe(
         store->counter, fta_clock_monotonic_us() + allowed_us, problem);
+    note_result(store, status);
+    return status;
 }
 
 static fta_status
@@ -144,24 +190,6 @@ fta_redis_store_look(fta_redis_store *store, fta_action action,
                                                              : FTA_COURSE_ASK;
 }
 
-/* Whether the failure is one of the store, and not of this request alone. */
-static bool
-is_of_the_store(fta_status status)
-{
-    switch (status) {
-    case FTA_NO_MEMORY:
-    case FTA_BAD_ARGUMENT:
-    case FTA_CRYPTO:
-    case FTA_REDIS_POOL_EMPTY:
-    case FTA_REDIS_REFUSED:
-    case FTA_REDIS_TRY_AGAIN:
-    case FTA_REDIS_ASK:
-        return false;
-    default:
-        return true;
-    }
-}
-
 fta_status
 fta_redis_store_ask(fta_redis_store *store, fta_strategy strategy,
                     fta_action action, const fta_hit *hits, size_t n,
@@ -173,14 +201,17 @@ fta_redis_store_ask(fta_redis_store *store, fta_strategy strategy,
         fta_counter_redis_hit(store->counter, strategy, action, hits, n,
                               asked + store->timeout_us, verdict, &problem);
     if (status == FTA_OK) {
+        note_result(store, status);
         if (action == FTA_COUNT && !verdict->allowed) {
             fta_refusals_add(store->refusals, &hits[verdict->index], verdict,
                              asked);
         }
     } else if (is_of_the_store(status)) {
         fta_breaker_trip(store->breaker, view, status, &problem);
+        note_result(store, status);
     } else {
         fta_breaker_note(store->breaker, status, &problem);
+        note_result(store, status);
     }
     for (size_t i = 0; action == FTA_RESET && i < n; i++) {
         fta_refusals_remove(store->refusals, &hits[i]);
@@ -195,6 +226,7 @@ fta_redis_store_read(fta_redis_store *store, fta_redis_state *out)
                            sizeof(out->url));
     out->changes = fta_redis_store_changes(store);
     out->stopped = atomic_load(&store->stopped);
+    out->has_counted = atomic_load(&store->has_counted);
     fta_breaker_last_failure(store->breaker, &out->failure, &out->problem);
 }
 
@@ -202,4 +234,38 @@ fta_breaker_view
 fta_redis_store_changes(fta_redis_store *store)
 {
     return fta_breaker_look(store->breaker);
+}
+
+uint32_t
+fta_redis_store_first_failures(fta_redis_store *store)
+{
+    return atomic_load(&store->first_failures);
+}
+
+fta_status
+fta_redis_store_check(fta_redis_store *store, int timeout_ms,
+                      fta_redis_problem *problem)
+{
+    int64_t deadline = fta_clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    fta_status status =
+        fta_counter_redis_probe(store->counter, deadline, problem);
+    if (status == FTA_OK) {
+        status =
+            fta_counter_redis_probe_reset(store->counter, deadline, problem);
+    }
+    note_result(store, status);
+    if (status != FTA_OK) {
+        fta_breaker_note(store->breaker, status, problem);
+    }
+    return status;
+}
+
+fta_status
+fta_redis_store_call(fta_redis_store *store, int argc, const char *const *argv,
+                     const size_t *lengths, int timeout_ms,
+                     fta_redis_reply **out, fta_redis_problem *problem)
+{
+    int64_t deadline = fta_clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    return fta_counter_redis_call(store->counter, argc, argv, lengths, deadline,
+                                  out, problem);
 }

@@ -52,11 +52,27 @@ typedef struct fta_redis_state {
     fta_status failure;       /* the last one, FTA_OK: none yet */
     fta_redis_problem problem;
     bool stopped;
+    bool has_counted; /* in this process, a call or a probe succeeded */
 } fta_redis_state;
 
 void fta_redis_store_read(fta_redis_store *store, fta_redis_state *out);
 
 /* How often Redis went away or came back; odd while it is away. */
 fta_breaker_view fta_redis_store_changes(fta_redis_store *store);
+
+/* In how many ways calls have failed, as long as none ever succeeded: grows
+ * with each status that was not seen before. */
+uint32_t fta_redis_store_first_failures(fta_redis_store *store);
+
+/* Has Redis count and forget a key of its own, as requests do, whatever the
+ * breaker says; for people who ask. Waits until timeout_ms at most. */
+fta_status fta_redis_store_check(fta_redis_store *store, int timeout_ms,
+                                 fta_redis_problem *problem);
+
+/* Sends another command; see fta_counter_redis_call. */
+fta_status fta_redis_store_call(fta_redis_store *store, int argc,
+                                const char *const *argv, const size_t *lengths,
+                                int timeout_ms, fta_redis_reply **out,
+                                fta_redis_problem *problem);
 
 #endif

@@ -1,20 +1,39 @@
 /* Memory in which the processes of one host meet.
  *
- * A shared segment is a file in a directory that lives in memory, under a name
- * that follows from user, boot, layout and what the caller says it is for. So
- * processes that have nothing in common but their configuration find the same
- * segment, and a child finds its parent's by having inherited it.
+ * A shared segment is a file in a directory that lives in memory:
  *
- * Life. Every process that uses a segment holds a shared lock (flock) on its
- * file, a child the one of its parent; the kernel drops it with the last of
- * them, whatever they die of. Whoever leaves last, by that lock, removes the
- * file. After a kill -9 of all of them it stays, and whoever comes next goes
- * on with what is in it: a crash gives nobody a fresh quota. A reboot removes
- * it, or, where the directory survives one, the boot in the name does.
+ *     fta-<32 hex digits: the purpose>-<16 hex digits: random>
  *
- * Making one is not one step, so it is done under an exclusive lock, and the
- * mark that says "complete" is written last. A creator that is killed leaves a
- * file without the mark and without a lock: the next one starts over. */
+ * The purpose is a digest of user, boot, layout and what the caller says the
+ * segment is for. So processes that have nothing in common but their
+ * configuration find the same segment, and a child finds its parent's by
+ * having inherited it. The random part cannot be foreseen, so nobody can make
+ * the file before we do. It needs no record elsewhere: a process looks through
+ * the directory, and among the files with its purpose those of its own user
+ * are the only ones that count. Nobody can make a file that belongs to us.
+ *
+ * Life. A segment outlives the processes that use it for as long as it is
+ * asked to (fta_segment_keep_until). Every process that uses a segment holds a
+ * shared lock (flock) on its file, a child the one of its parent; the kernel
+ * drops the lock with the last of them, whatever they die of. A file that
+ * nobody holds stays while it is to be kept. After that it is removed: by the
+ * last process that leaves, or else by any process of this user that opens any
+ * segment in that directory.
+ *
+ * The invariant: of the segments of one purpose, all processes use the same
+ * one. Three rules keep it, and each holds at any instant at which a process
+ * can be killed:
+ *   1. A file is removed only by who holds the exclusive lock on it.
+ *   2. A file is used only by who holds the shared lock on it, has seen its
+ *      name lead to it after that, and has read the mark "complete" in it.
+ *   3. The mark is written by the creator alone, who holds the exclusive lock
+ *      since before it looked through the directory and saw no other file of
+ *      the purpose. Of two creators, the one that made its file later sees the
+ *      file of the other.
+ * A creator that is killed leaves a file without the mark and without a lock.
+ * Whoever comes next removes it. tests/c/test_segment_protocol.c stops
+ * processes between any two of their calls to the system, in random order and
+ * some of them for ever. */
 #ifndef FTA_SEGMENT_H
 #define FTA_SEGMENT_H
 
@@ -42,22 +61,31 @@ typedef fta_status fta_segment_fill(void *memory, size_t bytes);
 fta_status fta_segment_private(size_t bytes, fta_segment_fill *fill,
                                fta_segment **out);
 
-/* The segment of that purpose in the directory, which is made if nobody uses
- * it yet. If somebody does, it may have another size than asked for. NULL as
- * directory: the usual one of this system.
+/* The segment of that purpose in the directory, which is made if there is
+ * none. One that is in use or still to be kept may have another size than
+ * asked for. NULL as directory: the usual one of this system.
  *
- * FTA_SEGMENT_FOREIGN: there is a file of that name which another user owns,
- * or others may write to, or which is no file. FTA_SYSTEM: the system refused;
- * *error is the errno. */
+ * FTA_SEGMENT_FOREIGN: there is a file of this user and this purpose that
+ * others may read or write, that has a second name, or that is no file.
+ * FTA_SYSTEM: the system refused; *error is the errno. */
 fta_status fta_segment_shared(const char *directory,
                               const fta_segment_purpose *purpose, size_t bytes,
                               fta_segment_fill *fill, fta_segment **out,
                               int *error);
 
-/* Gives the shared memory up, and removes the file if nobody else uses it.
- * Where it was, blank memory of this process takes its place, so this may be
- * called while other threads use it, and more than once. Private memory stays
- * as it is. */
+/* How many bytes are free in the directory (NULL: the usual one); 0 where the
+ * system does not say. */
+uint64_t fta_segment_room(const char *directory);
+
+/* Keeps the file at least until then (fta_clock_monotonic_us), whoever leaves
+ * or dies. To be called before something is written that is to be kept. */
+void fta_segment_keep_until(fta_segment *segment, int64_t us);
+
+/* If nothing in the shared memory is to be kept any longer, gives it up, and
+ * removes the file if nobody else uses it. Where the memory was, blank memory
+ * of this process takes its place, so this may be called while other threads
+ * use it, and more than once. Otherwise, and for private memory, changes
+ * nothing: the file stays, and the lock goes with the process. */
 void fta_segment_leave(fta_segment *segment);
 
 /* Leaves, then unmaps. NULL is allowed. */
@@ -66,7 +94,14 @@ void fta_segment_close(fta_segment *segment);
 void *fta_segment_memory(const fta_segment *segment);
 size_t fta_segment_bytes(const fta_segment *segment);
 
-/* The path of the file; NULL for private memory, also once left. */
+/* The size of the file, which is what was asked for when it was made. */
+size_t fta_segment_whole_bytes(const fta_segment *segment);
+
+/* The path of the file; NULL for private memory, also once given up. */
 const char *fta_segment_path(const fta_segment *segment);
+
+/* The name of a file of another user that claims this purpose, or NULL. It was
+ * passed over when the segment was opened. */
+const char *fta_segment_foreign(const fta_segment *segment);
 
 #endif

@@ -586,6 +586,80 @@ test_kills(int kills)
     fta_clock_return();
 }
 
+/* -- processes that come and go -------------------------------------------- */
+
+/* Each process lets a few requests in, and goes: it closes the table, or ends
+ * without a word. However many there are, as many requests pass as there is
+ * room. */
+static void
+test_counters_outlive_processes(fta_strategy strategy, bool ends_suddenly)
+{
+    enum { WORKERS = 40, TRIES = 4, ROOM = 50 };
+    char directory[] = "/tmp/fta-test-XXXXXX";
+    CHECK(mkdtemp(directory) != NULL);
+    fta_counter_shm_options options = {.bytes = 1 << 16,
+                                       .shared = true,
+                                       .app = {"app", 3},
+                                       .prefix = {"prefix", 6},
+                                       .directory = directory};
+    fta_hit hit = text_hit("somebody", ROOM, 1000 * SECOND_US);
+    start_of_window(&hit);
+    int passed = 0;
+    fflush(NULL);
+    for (int i = 0; i < WORKERS; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            fta_counter_shm *counter;
+            int error, let_in = 0;
+            if (fta_counter_shm_open(&options, &counter, &error) != FTA_OK) {
+                _exit(100);
+            }
+            for (int k = 0; k < TRIES; k++) {
+                let_in += passes(counter, strategy, &hit);
+            }
+            if (!ends_suddenly || i % 2 == 0) {
+                fta_counter_shm_close(counter);
+            }
+            _exit(let_in);
+        }
+        int how;
+        CHECK(waitpid(child, &how, 0) == child && WIFEXITED(how));
+        passed += WEXITSTATUS(how);
+    }
+    CHECK(passed == ROOM);
+
+    fta_counter_shm *counter;
+    int error;
+    CHECK(fta_counter_shm_open(&options, &counter, &error) == FTA_OK);
+    CHECK(!passes(counter, strategy, &hit));
+    /* The wall clock has no say in it; the time that passes has. */
+    fta_clock_travel(-400 * 86400 * SECOND_US, 0);
+    CHECK(!passes(counter, strategy, &hit));
+    fta_clock_travel(0, 2000 * SECOND_US);
+    CHECK(passes(counter, strategy, &hit));
+    fta_counter_shm_close(counter);
+    fta_clock_travel(0, 2010 * SECOND_US);
+    CHECK(fta_counter_shm_open(&options, &counter, &error) == FTA_OK);
+    CHECK(ask(counter, strategy, FTA_PEEK, &hit).remaining == ROOM);
+    fta_counter_shm_close(counter);
+    CHECK(rmdir(directory) == 0); /* Nothing is left behind. */
+    fta_clock_return();
+}
+
+static void
+test_default_size(void)
+{
+    fta_counter_shm_options options = {.shared = false};
+    fta_counter_shm *counter;
+    fta_counter_shm_usage usage;
+    int error;
+    CHECK(fta_counter_shm_open(&options, &counter, &error) == FTA_OK);
+    fta_counter_shm_usage_read(counter, &usage);
+    CHECK(usage.bytes > FTA_COUNTER_SHM_DEFAULT - 8192);
+    CHECK(usage.bytes <= FTA_COUNTER_SHM_DEFAULT && !usage.has_other_size);
+    fta_counter_shm_close(counter);
+}
+
 /* With an argument: how many processes to kill, for a longer run. */
 int
 main(int argc, char **argv)
@@ -598,7 +672,10 @@ main(int argc, char **argv)
         test_each_strategy(strategies[i]);
         test_flood(strategies[i]);
         test_threads(strategies[i]);
+        test_counters_outlive_processes(strategies[i], false);
+        test_counters_outlive_processes(strategies[i], true);
     }
+    test_default_size();
     test_windows();
     test_stepped_clocks();
     test_several_limits();

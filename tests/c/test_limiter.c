@@ -11,6 +11,7 @@
 #include <openssl/sha.h>
 
 #include "check.h"
+#include "clock.h"
 #include "failing_alloc.h"
 
 static const fta_uuid tenant = {{1, 2, 3}}, other_tenant = {{9, 2, 3}};
@@ -353,6 +354,39 @@ test_a_share_leaves_the_rest_to_the_others(void)
     CHECK(fta_limit_share(&most, 0.5).rate.limit == FTA_RATE_LIMIT_MAX / 2);
 }
 
+/* "0 per minute" is for nobody, and no store has to count it. */
+static void
+test_a_rate_of_zero_denies_everybody(void)
+{
+    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter *limiter = open_limiter(&options);
+    fta_limit none = limit_of(FTA_PER_TENANT, 0, "s");
+    fta_limit longer = none, some = limit_of(FTA_PER_USER, 5, "s");
+    longer.rate.period = 3600;
+    const fta_limit *limits[] = {&some, &none, &longer};
+    static const fta_action actions[] = {FTA_COUNT, FTA_PEEK};
+    fta_store store;
+    fta_verdict verdict;
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(fta_limiter_hit(limiter, actions[i], limits, 3, &somebody, NULL,
+                              &store, &verdict) == FTA_OK);
+        CHECK(!verdict.allowed && store == FTA_STORE_NONE);
+        CHECK(verdict.limit == 0 && verdict.remaining == 0);
+        CHECK(verdict.index == 2);
+        CHECK(verdict.retry_after_us == INT64_C(3600000000));
+        CHECK(verdict.reset_after_us == verdict.retry_after_us);
+    }
+    CHECK(left(limiter, &some, &somebody) == 5); /* Nothing was counted. */
+    CHECK(hit(limiter, &some, &somebody));
+    CHECK(fta_limiter_hit(limiter, FTA_RESET, limits, 3, &somebody, NULL,
+                          &store, &verdict) == FTA_OK);
+    CHECK(left(limiter, &some, &somebody) == 5); /* The others are reset. */
+    CHECK(fta_limiter_hit(limiter, FTA_RESET, &limits[1], 2, &somebody, NULL,
+                          &store, &verdict) == FTA_OK);
+    CHECK(fta_limit_share(&none, 0.5).rate.limit == 0);
+    fta_limiter_close(limiter);
+}
+
 static void
 test_shared_memory_that_cannot_be_had(void)
 {
@@ -387,14 +421,19 @@ test_shared_memory(void)
     char path[128];
     snprintf(path, sizeof path, "%s", usage.path);
     fta_limiter_leave(a);
-    CHECK(hit(a, &limit, &somebody)); /* On its own now. */
+    CHECK(!hit(a, &limit, &somebody)); /* What is counted stays so. */
     CHECK(!hit(b, &limit, &somebody));
     fta_limiter_close(a);
-    CHECK(access(path, F_OK) == 0);
     fta_limiter_close(b);
+    CHECK(access(path, F_OK) == 0);
+    a = open_limiter(&options);
+    CHECK(!hit(a, &limit, &somebody));
+    fta_clock_travel(0, INT64_C(1002) * 1000000);
+    fta_limiter_close(a);
     CHECK(access(path, F_OK) != 0);
+    fta_clock_return();
 
-    /* Somebody else was there first: that is told, not passed over. */
+    /* Others may write to our file: that is told, not passed over. */
     int fd = open(path, O_CREAT | O_RDWR, 0666);
     CHECK(fchmod(fd, 0666) == 0);
     close(fd);
@@ -461,6 +500,7 @@ main(void)
     test_numbers_of_limits();
     test_fair_share();
     test_a_share_leaves_the_rest_to_the_others();
+    test_a_rate_of_zero_denies_everybody();
     test_shared_memory_that_cannot_be_had();
     test_shared_memory();
     test_names();

@@ -43,6 +43,23 @@ test_good_texts(void)
         {"8388607 per second", 1, {8388607, 1}, {8388607, 1}},
         {"1 per 5 years", 1, {1, 157680000}, {1, 157680000}},
         {"0001 per 0060 seconds", 1, {1, 60}, {1, 60}},
+        {"100/min", 1, {100, 60}, {100, 60}},
+        {"100 per mins", 1, {100, 60}, {100, 60}},
+        {"5/s", 1, {5, 1}, {5, 1}},
+        {"5/S", 1, {5, 1}, {5, 1}},
+        {"5/30s", 1, {5, 30}, {5, 30}},
+        {"5 per sec; 6 per 2 secs", 2, {5, 1}, {6, 2}},
+        {"10 per week", 1, {10, 604800}, {10, 604800}},
+        {"10 per 2 Weeks", 1, {10, 1209600}, {10, 1209600}},
+        {"10/w", 1, {10, 604800}, {10, 604800}},
+        {"10/d", 1, {10, 86400}, {10, 86400}},
+        {"10/h", 1, {10, 3600}, {10, 3600}},
+        {"10/hr|9/2hrs", 2, {10, 3600}, {9, 7200}},
+        {"10/y", 1, {10, 31536000}, {10, 31536000}},
+        {"10/yr,9/2yrs", 2, {10, 31536000}, {9, 63072000}},
+        {"1/day|2/hour|", 2, {1, 86400}, {2, 3600}},
+        {"0 per minute", 1, {0, 60}, {0, 60}},
+        {"000/hour", 1, {0, 3600}, {0, 3600}},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         fta_rate rates[4];
@@ -68,8 +85,24 @@ test_bad_texts(void)
         {";", 0},
         {"per minute", 0},
         {"-1 per minute", 0},
-        {"0 per minute", 0},
-        {"000 per minute", 0},
+        {"5/m", 2},
+        {"5/M", 2},
+        {"5/ms", 2},
+        {"5/mo", 2},
+        {"5/ss", 2},
+        {"5/minutess", 2},
+        {"5/mi", 2},
+        {"5/weekly", 2},
+        {"5/0s", 2},
+        {"5/minute1", 8},
+        {"1,000 per hour", 1},
+        {"1 000 per hour", 2},
+        {"1k/hour", 1},
+        {"5\xEF\xBC\x8Fs", 1},
+        {"5 requests per minute", 2},
+        {"5 a minute", 2},
+        {"5 per minute per user", 13},
+        {"unlimited", 0},
         {"1.5 per minute", 1},
         {"8388608 per minute", 0},
         {"99999999999999999999999999 per minute", 0},
@@ -86,6 +119,8 @@ test_bad_texts(void)
         {"50 per minute;;5 per second", 14},
         {"50 per minute; x", 15},
         {"50 per minutes s", 15},
+        {"50 per minute||5 per second", 14},
+        {"50 per minute & 5 per second", 14},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         fta_rate rates[4];
@@ -107,7 +142,7 @@ test_capacity(void)
 {
     fta_rate rates[3];
     size_t count, bad_at;
-    const char *text = "1/s";
+    const char *text = "1/m";
     CHECK(parse(text, rates, 3, &count, &bad_at) == FTA_BAD_RATE);
     text = "1/second;2/second;3/second";
     CHECK(parse(text, rates, 3, &count, &bad_at) == FTA_OK && count == 3);
@@ -128,6 +163,8 @@ test_format(void)
         {{5, 90}, "5 per 90 seconds"},
         {{7, 3600}, "7 per 1 hour"},
         {{7, 86400}, "7 per 1 day"},
+        {{7, 604800}, "7 per 1 week"},
+        {{0, 1209600}, "0 per 2 weeks"},
         {{7, 2592000}, "7 per 1 month"},
         {{7, 31536000}, "7 per 1 year"},
         {{FTA_RATE_LIMIT_MAX, FTA_RATE_PERIOD_MAX}, "8388607 per 5 years"},

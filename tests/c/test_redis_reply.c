@@ -243,6 +243,14 @@ test_errors_by_their_first_word(void)
         {"-\r\n", FTA_REDIS_FAILED},
         {"-WRONGTYPE Operation against a key\r\n", FTA_REDIS_REFUSED},
         {"-ERR bad script: abc, on @user_script:1.\r\n", FTA_REDIS_REFUSED},
+        /* What Redis 6 and 7 say when the user may not do what the script
+         * does: every request meets it. */
+        {"-ERR The user executing the script can't run this command or "
+         "subcommand script: abc, on @user_script:2.\r\n",
+         FTA_REDIS_DENIED},
+        {"-ERR ACL failure in script: User app has no permissions to run the "
+         "'time' command script: abc, on @user_script:2.\r\n",
+         FTA_REDIS_DENIED},
         {"+READONLY is only text here\r\n", FTA_OK},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -129,6 +129,55 @@ test_what_is_an_outage_and_what_is_not(void)
     }
 }
 
+/* Each way of failing is new once, until something succeeds. */
+static void
+test_what_has_never_counted(void)
+{
+    static const struct {
+        const char *answer;
+        uint32_t ways; /* of failing, seen after this answer */
+    } steps[] = {
+        {"-WRONGTYPE x\r\n", 1}, {"-WRONGTYPE x\r\n", 1},
+        {"-TRYAGAIN x\r\n", 1}, /* Says nothing about Redis. */
+        {"-NOPERM x\r\n", 2},    {"-WRONGTYPE x\r\n", 2},
+    };
+    const char *_Atomic said = "";
+    fake_redis server;
+    fake_redis_start(&server, answers, (void *)&said);
+    fta_redis_store *store = new_store(server.port, 300);
+    fta_redis_state state;
+    fta_redis_problem problem;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+        said = steps[i].answer;
+        CHECK(fta_redis_store_check(store, 300, &problem) != FTA_OK);
+        CHECK(fta_redis_store_first_failures(store) == steps[i].ways);
+        fta_redis_store_read(store, &state);
+        CHECK(!state.has_counted && state.failure != FTA_OK);
+    }
+    said = "*4\r\n:1\r\n:8388606\r\n:1000000\r\n:0\r\n";
+    CHECK(fta_redis_store_check(store, 300, &problem) == FTA_OK);
+    said = "-LOADING x\r\n";
+    CHECK(fta_redis_store_check(store, 300, &problem) == FTA_REDIS_LOADING);
+    CHECK(fta_redis_store_first_failures(store) == 2);
+    fta_redis_store_read(store, &state);
+    CHECK(state.has_counted);
+
+    static const char *const words[] = {"PING"};
+    static const size_t lengths[] = {4};
+    fta_redis_reply *reply;
+    said = "+PONG\r\n";
+    CHECK(fta_redis_store_call(store, 1, words, lengths, 300, &reply,
+                               &problem) == FTA_OK);
+    CHECK(reply != NULL && strcmp(reply->text, "PONG") == 0);
+    fta_redis_reply_free(reply);
+    said = ""; /* It hangs. */
+    CHECK(fta_redis_store_call(store, 1, words, lengths, 50, &reply,
+                               &problem) == FTA_REDIS_TIMEOUT);
+    CHECK(reply == NULL);
+    fta_redis_store_free(store);
+    fake_redis_stop(&server);
+}
+
 static void
 test_comes_back_by_itself(void)
 {
@@ -190,6 +239,7 @@ main(void)
 {
     test_whom_redis_refused_is_known();
     test_what_is_an_outage_and_what_is_not();
+    test_what_has_never_counted();
     test_comes_back_by_itself();
     test_opening();
     return check_report("test_redis_store");

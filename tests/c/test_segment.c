@@ -15,6 +15,7 @@
 #include <openssl/rand.h>
 
 #include "check.h"
+#include "clock.h"
 #include "failing_alloc.h"
 
 #define BYTES ((size_t)64 << 10)
@@ -65,6 +66,18 @@ file_count(void)
     return count;
 }
 
+static void
+remove_all(void)
+{
+    DIR *dir = opendir(directory);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] != '.') {
+            CHECK(unlinkat(dirfd(dir), entry->d_name, 0) == 0);
+        }
+    }
+    closedir(dir);
+}
+
 static bool
 is_same(fta_segment *a, fta_segment *b)
 {
@@ -113,7 +126,7 @@ test_meeting(void)
         fta_segment_close(other);
     }
 
-    /* Whoever leaves last removes the file. */
+    /* Nothing is to be kept: whoever leaves last removes the file. */
     fta_segment_leave(a);
     CHECK(fta_segment_path(a) == NULL);
     CHECK(file_count() == 1);
@@ -172,6 +185,111 @@ test_family(void)
     CHECK(WIFEXITED(how) && WEXITSTATUS(how) == 0);
 }
 
+#define FAR_US (fta_clock_monotonic_us() + INT64_C(3600000000))
+
+static void
+test_keeping(void)
+{
+    fta_segment *a = open_it();
+    ((char *)fta_segment_memory(a))[100] = 42;
+    fta_segment_keep_until(a, FAR_US);
+    fta_segment_leave(a); /* Changes nothing: */
+    CHECK(((char *)fta_segment_memory(a))[100] == 42);
+    CHECK(fta_segment_path(a) != NULL);
+    fta_segment_close(a);
+    CHECK(file_count() == 1);
+
+    /* Who comes later goes on with it, whatever the real clock says. */
+    fta_clock_travel(-INT64_C(400) * 86400 * 1000000, 0);
+    a = open_it();
+    CHECK(((char *)fta_segment_memory(a))[100] == 42);
+    fta_segment_close(a);
+    fta_clock_travel(INT64_C(900) * 86400 * 1000000, 0);
+    a = open_it();
+    CHECK(((char *)fta_segment_memory(a))[100] == 42);
+    CHECK(file_count() == 1);
+
+    /* An earlier time does not shorten it. */
+    fta_segment_keep_until(a, 1);
+    fta_segment_close(a);
+    CHECK(file_count() == 1);
+
+    /* When it is over, the next who comes finds nothing of it. */
+    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    a = open_it();
+    CHECK(((char *)fta_segment_memory(a))[100] == 0);
+    CHECK(file_count() == 1);
+    fta_segment_close(a);
+    CHECK(file_count() == 0);
+    fta_clock_return();
+}
+
+/* An application that is never started again leaves nothing for ever. */
+static void
+test_sweeping(void)
+{
+    fta_segment_purpose gone = purpose;
+    fta_segment *other, *a;
+    char corpse[128], stranger[128], used[128];
+    gone.app = (fta_text){"gone", 4};
+    CHECK(open_of(&gone, BYTES, &other) == FTA_OK);
+    snprintf(used, sizeof used, "%s", fta_segment_path(other));
+    fta_segment_keep_until(other, FAR_US);
+    fta_segment_close(other);
+    snprintf(corpse, sizeof corpse, "%s/fta-%032x-%016x", directory, 1, 1);
+    close(open(corpse, O_CREAT | O_RDWR, 0600));
+    snprintf(stranger, sizeof stranger, "%s/fta-notes", directory);
+    close(open(stranger, O_CREAT | O_RDWR, 0600));
+
+    a = open_it();
+    CHECK(access(corpse, F_OK) != 0);
+    CHECK(access(stranger, F_OK) == 0); /* Has not a name of ours. */
+    CHECK(access(used, F_OK) == 0);     /* Is to be kept. */
+    fta_segment_close(a);
+    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    CHECK(open_of(&gone, BYTES, &other) == FTA_OK);
+    snprintf(used, sizeof used, "%s", fta_segment_path(other));
+    fta_segment_close(open_it());
+    CHECK(access(used, F_OK) == 0); /* Is in use. */
+    fta_segment_close(other);
+    unlink(stranger);
+    CHECK(file_count() == 0);
+
+    /* Of another boot: its times mean nothing. */
+    fta_clock_return();
+    CHECK(open_of(&gone, BYTES, &other) == FTA_OK);
+    fta_segment_keep_until(other, FAR_US);
+    snprintf(used, sizeof used, "%s", fta_segment_path(other));
+    fta_segment_close(other);
+    int fd = open(used, O_RDWR);
+    char byte;
+    CHECK(pread(fd, &byte, 1, 30) == 1);
+    byte ^= 1;
+    CHECK(pwrite(fd, &byte, 1, 30) == 1);
+    close(fd);
+    fta_segment_close(open_it());
+    CHECK(file_count() == 0);
+}
+
+/* The directory is full of files of somebody else's purposes. */
+static void
+test_many_files(void)
+{
+    enum { FILES = 300 };
+    char path[128];
+    for (int i = 0; i < FILES; i++) {
+        snprintf(path, sizeof path, "%s/fta-%032x-%016x", directory, i, 1);
+        close(open(path, O_CREAT | O_RDWR, 0600));
+    }
+    fta_segment *a = open_it();
+    CHECK(file_count() < FILES); /* Some are gone, */
+    fta_segment_close(a);
+    for (int i = 0; i < 10; i++) {
+        fta_segment_close(open_it());
+    }
+    CHECK(file_count() == 0); /* and the others later. */
+}
+
 /* A daemon closes what it does not know; the number is then somebody else's. */
 static void
 test_descriptor_closed_by_others(void)
@@ -191,7 +309,7 @@ test_descriptor_closed_by_others(void)
         close(fd);
     }
     fta_segment_close(segment);
-    /* The file stayed; the next user has it and removes it. */
+    /* The file stayed; the next user removes it. */
     CHECK(file_count() == 1);
     fta_segment_close(open_it());
     CHECK(file_count() == 0);
@@ -202,6 +320,7 @@ die_in_the_open(void)
 {
     fta_segment *segment = open_it();
     ((char *)fta_segment_memory(segment))[300] = 3;
+    fta_segment_keep_until(segment, FAR_US);
     raise(SIGKILL);
 }
 
@@ -231,6 +350,7 @@ test_killed(void)
     fta_segment *segment = open_it();
     CHECK(((char *)fta_segment_memory(segment))[300] == 3);
     fta_segment_close(segment);
+    remove_all();
     /* but half a segment is never used. */
     CHECK(!in_child(die_while_making));
     CHECK(file_count() == 1);
@@ -257,6 +377,18 @@ write_file(const char *path, const void *data, size_t length, mode_t mode)
     close(fd);
 }
 
+/* Whether what is opened has the byte of test_misread in it. */
+static bool
+holds_copy(void)
+{
+    fta_segment *segment = open_it();
+    bool holds = ((char *)fta_segment_memory(segment))[5000 - 4096] == 1;
+    CHECK(file_count() == 1);
+    fta_segment_close(segment);
+    remove_all();
+    return holds;
+}
+
 static void
 test_misread(void)
 {
@@ -273,26 +405,31 @@ test_misread(void)
         CHECK(file_count() == 0);
     }
 
-    /* A good segment, cut short or with another name inside. */
+    /* A good segment, cut short, with a hole or with another name inside. */
     fta_segment *good = open_it();
-    int fd = open(path, O_RDONLY);
+    fta_segment_keep_until(good, FAR_US);
+    int fd = open(fta_segment_path(good), O_RDONLY);
     CHECK(read(fd, garbage, sizeof garbage) == (ssize_t)sizeof garbage);
     close(fd);
     fta_segment_close(good);
+    remove_all();
     garbage[5000] = 1;
     write_file(path, garbage, BYTES, 0600);
-    good = open_it(); /* A positive control: the copy would do. */
-    CHECK(((char *)fta_segment_memory(good))[5000 - 4096] == 1);
-    fta_segment_close(good);
+    CHECK(holds_copy()); /* A positive control: the copy would do. */
     write_file(path, garbage, BYTES - 4096, 0600);
-    good = open_it();
-    CHECK(((char *)fta_segment_memory(good))[5000 - 4096] == 0);
-    fta_segment_close(good);
-    garbage[16] ^= 1;
+    CHECK(!holds_copy());
+#ifdef __linux__
+    write_file(path, garbage, 8192, 0600);
+    CHECK(truncate(path, BYTES) == 0);
+    CHECK(!holds_copy());
+#endif
+    garbage[60] ^= 1;
     write_file(path, garbage, BYTES, 0600);
-    good = open_it();
-    CHECK(((char *)fta_segment_memory(good))[5000 - 4096] == 0);
-    fta_segment_close(good);
+    CHECK(!holds_copy());
+    garbage[60] ^= 1;
+    garbage[7] ^= 1;
+    write_file(path, garbage, BYTES, 0600);
+    CHECK(!holds_copy());
     CHECK(file_count() == 0);
 }
 
@@ -323,10 +460,27 @@ test_foreign(void)
     CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
     unlink(path);
 
+    /* A second name. */
+    segment = open_it();
+    fta_segment_keep_until(segment, FAR_US);
+    CHECK(link(fta_segment_path(segment), target) == 0);
+    fta_segment_close(segment);
+    CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
+    unlink(target);
+    CHECK(open_of(&purpose, BYTES, &segment) == FTA_OK);
+    fta_segment_close(segment);
+    remove_all();
+
     if (geteuid() == 0) { /* Only root can make a file of another user. */
+        CHECK(open_of(&purpose, BYTES, &segment) == FTA_OK);
+        CHECK(fta_segment_foreign(segment) == NULL);
+        fta_segment_close(segment);
         write_file(path, "", 0, 0600);
         CHECK(chown(path, 12345, 12345) == 0);
-        CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
+        CHECK(open_of(&purpose, BYTES, &segment) == FTA_OK);
+        CHECK(fta_segment_foreign(segment) != NULL);
+        CHECK(strcmp(fta_segment_path(segment), path) != 0);
+        fta_segment_close(segment);
         unlink(path);
     }
     CHECK(file_count() == 0);
@@ -370,13 +524,28 @@ test_another_size(void)
     fta_segment *a = open_it(), *b;
     CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
     CHECK(is_same(a, b) && fta_segment_bytes(a) == fta_segment_bytes(b));
+    CHECK(fta_segment_whole_bytes(b) == BYTES);
     fta_segment_close(a);
     fta_segment_close(b);
+    /* What is to be kept is worth more than the size. */
     CHECK(!in_child(die_in_the_open));
     CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
-    CHECK(fta_segment_bytes(b) == 2 * BYTES - 4096);
+    CHECK(((char *)fta_segment_memory(b))[300] == 3);
+    CHECK(fta_segment_whole_bytes(b) == BYTES);
+    fta_segment_close(b);
+    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
+    CHECK(fta_segment_whole_bytes(b) == 2 * BYTES);
     fta_segment_close(b);
     CHECK(file_count() == 0);
+    fta_clock_return();
+}
+
+static void
+test_room(void)
+{
+    CHECK(fta_segment_room(directory) > 0);
+    CHECK(fta_segment_room("/nowhere") == 0);
 }
 
 /* Many arrive, meet and leave at once, and some are killed on the way. */
@@ -478,12 +647,16 @@ main(void)
     }
     test_meeting();
     test_family();
+    test_keeping();
+    test_sweeping();
+    test_many_files();
     test_descriptor_closed_by_others();
     test_killed();
     test_misread();
     test_foreign();
     test_refused();
     test_another_size();
+    test_room();
     test_race();
     test_private();
     test_failures();
