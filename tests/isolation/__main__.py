@@ -3,72 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import multiprocessing
 import secrets
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-
-from servers import PostgreSQL as Server
 
 from .compare import Report
-from .databases import PostgreSQL, SQLite, World
-from .features import FEATURES, POSTGRESQL_FEATURES
-from .run import Runner, summary
+from .long_run import missing_features, run_part
+from .run import summary
 
 PART = 1000
-# From this many statements on, each feature has to occur so often, and once with rows at least.
-LONG, OFTEN = 20_000, 5
-WITHOUT_ROWS = ("attack: ", "text: ", "get: of others", "bulk update of others' rows")
-
-
-@contextmanager
-def world_of(dialect: str) -> Iterator[World]:
-    if dialect == "sqlite":
-        world: World = SQLite()
-        yield world
-        world.close()
-    else:
-        with Server() as server:
-            world = PostgreSQL(server.url)
-            yield world
-            world.close()
-
-
-def run_part(
-    dialect: str, seed: int, parts: list[tuple[int, int]], control: bool, smaller: bool
-) -> tuple[Report, dict[str, tuple[int, str]]]:
-    """Run some of the statements; return what was seen, and one failure of each kind."""
-    logging.getLogger("flask_tenant_auth").setLevel(logging.ERROR)
-    found: dict[str, tuple[int, str]] = {}
-    with world_of(dialect) as world:
-        runner = Runner(world, seed, control)
-        for first, count in parts:
-            runner.run(count, first)
-        for finding in runner.findings:
-            kind = f"{finding.difference.kind} by {finding.difference.case.name}"
-            if kind not in found and not control:
-                text = str(finding)
-                if smaller:
-                    text += f"\n\nmade smaller:\n{runner.smaller(finding)}"
-                found[kind] = (finding.number, text)
-    return runner.report, found
-
-
-def missing_features(dialect: str, report: Report) -> list[str]:
-    """Return what a long run has not shown."""
-    if report.cases < LONG:
-        return []
-    expected = FEATURES | (POSTGRESQL_FEATURES if dialect == "postgresql" else set())
-    return sorted(
-        name
-        for name in expected
-        if report.features[name] < OFTEN
-        or (not report.nonempty[name] and not name.startswith(WITHOUT_ROWS))
-    )
 
 
 def main() -> int:

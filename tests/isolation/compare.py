@@ -500,7 +500,7 @@ def collide(
         found = other_user if "user" in name else other_tenant
         return str(found) if text else found
 
-    for text in (False, True):
+    for text in (len(case.features) % 2 == 0,):  # one form of the values for a case
         parameters = {name: value(name, text != ("text" in name)) for name in names}
         report.collisions += 1
         got = on_isolated(world, case, who, partial(run_with, parameters=parameters))
