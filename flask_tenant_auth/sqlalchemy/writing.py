@@ -151,6 +151,11 @@ class BoundedWriting(BoundedReading):
         values: dict[str, Any] = dict(zip(names, source.c, strict=True))
         for key, value in own.items():
             given = values.get(key)
+            if given is not None and target.c[key].nullable:
+                raise UnscopedStatement(
+                    f"{target.c[key]} may be NULL, so what a SELECT gives for it cannot be "
+                    f"checked: leave it out, and it is filled in"
+                )
             values[key] = value if given is None else case((given == value, given))
         for link in owned.links:
             keys = [_own_column(target, column).key for column in link.columns]
