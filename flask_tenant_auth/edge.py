@@ -147,6 +147,7 @@ class _LateBody:
             part = next(self._parts)
         except StopIteration:
             if self._start_response.replacement is None:
+                self._start_response.leave()
                 raise
             part = b""
         if self._start_response.replacement is None:
@@ -156,6 +157,7 @@ class _LateBody:
         return next(self._parts)
 
     def close(self) -> None:
+        self._start_response.leave()
         close = getattr(self._body, "close", None)
         if close is not None:
             close()

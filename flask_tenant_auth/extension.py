@@ -118,7 +118,7 @@ def _is_of_a_library(function: Any, app: Flask) -> bool:
     return "site-packages" in path or "dist-packages" in path
 
 
-def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:
+def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  # noqa: C901 - each request runs it
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
     counting = state.settings.ratelimit_enabled

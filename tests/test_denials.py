@@ -328,19 +328,19 @@ class TestTheErrors:
         assert type(AuthError("x", 402)).__name__ == "AuthError"
 
     def test_a_subclass_with_arguments_of_its_own(self) -> None:
-        class Suspended(AuthError):
+        class SuspendedError(AuthError):
             def __init__(self) -> None:
                 super().__init__("Suspended", 403, reason="suspended")
 
-        error = Suspended()
-        assert isinstance(error, Suspended)
+        error = SuspendedError()
+        assert isinstance(error, SuspendedError)
         assert (type(error).code, error.reason) == (403, "suspended")
         app = make_app()
-        app.register_error_handler(Suspended, lambda error: ("own", 403))
+        app.register_error_handler(SuspendedError, lambda error: ("own", 403))
 
         @app.get("/")
         def view() -> None:
-            raise Suspended
+            raise SuspendedError
 
         assert app.test_client().get("/").text == "own"
 

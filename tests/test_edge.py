@@ -310,13 +310,16 @@ class TestTheCoresTypes:
         assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
         assert tied == [True, False, False]
 
-    def test_a_response_that_has_begun_is_not_taken(self) -> None:
+    def test_a_response_that_a_middleware_has_begun_is_taken_once_too(self) -> None:
         app = make_app()
         state = state_of(app)
 
         def inner(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
             kept = dict(environ)
             start("200 OK", [])
+            start.record.failure_counted = True
+            taken = open_record(state, environ, state.visit_key)
+            assert (taken.dispatched, taken.failure_counted) == (True, True)
             assert not open_record(state, kept, state.visit_key).dispatched
             return []
 

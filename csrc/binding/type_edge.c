@@ -105,6 +105,10 @@ edge_call(PyObject *object, PyObject *const *args, size_t nargsf,
     PyObject *body = PyObject_Vectorcall(self->inner, inner_args, 2, NULL);
     if (body == NULL) {
         leave_after_error((fta_start_response *)(void *)start);
+    } else if (((fta_start_response *)(void *)start)->begun &&
+               fta_start_response_leave((fta_start_response *)(void *)start) <
+                   0) {
+        Py_CLEAR(body);
     } else {
         body = body_of(self, (fta_start_response *)(void *)start, body);
     }

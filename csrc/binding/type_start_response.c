@@ -67,6 +67,20 @@ fta_start_response_leave(fta_start_response *self)
     return left;
 }
 
+/* A middleware may have begun an answer of its own, with a record for it. */
+static void
+tie(const fta_state *state, fta_start_response *start, PyObject *record,
+    PyObject *environ)
+{
+    fta_request_record *taken = fta_request_record_of(state, record);
+    const fta_request_record *before =
+        fta_request_record_of(state, start->record);
+    taken->dispatched = 1;
+    taken->failure_counted = before == NULL ? 0 : before->failure_counted;
+    Py_XSETREF(start->record, Py_NewRef(record));
+    start->environ = Py_NewRef(environ);
+}
+
 PyDoc_STRVAR(
     open_record_doc,
     "open_record(state, environ, key, /)\n--\n\n"
@@ -90,10 +104,8 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
         fta_start_response *start = (fta_start_response *)(void *)there;
         if (PyDict_DelItem(environ, key) < 0) {
             Py_CLEAR(record);
-        } else if (start->record == NULL && !start->begun) {
-            start->record = Py_NewRef(record);
-            start->environ = Py_NewRef(environ);
-            ((fta_request_record *)(void *)record)->dispatched = 1;
+        } else if (start->environ == NULL) {
+            tie(state, start, record, environ);
         }
     } else if (there == NULL && PyErr_Occurred()) {
         Py_CLEAR(record);
@@ -295,9 +307,6 @@ start_response_call(PyObject *object, PyObject *const *args, size_t nargsf,
         return NULL;
     }
     fta_state *state = PyType_GetModuleState(Py_TYPE(object));
-    if (!self->begun && fta_start_response_leave(self) < 0) {
-        return NULL;
-    }
     self->begun = 1;
     Py_CLEAR(self->replacement);
     if (count == 2 && PyList_CheckExact(args[1]) &&
@@ -330,6 +339,20 @@ start_response_send(PyObject *object, PyObject *const *args, Py_ssize_t count)
     }
     return send_answer(PyType_GetModuleState(Py_TYPE(object)),
                        (fta_start_response *)object, args, count);
+}
+
+PyDoc_STRVAR(leave_doc,
+             "leave($self, /)\n--\n\n"
+             "Leave environ, when the answer is over: the two would keep each\n"
+             "other alive.");
+
+static PyObject *
+start_response_leave(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    if (fta_start_response_leave((fta_start_response *)object) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 /* --- The object -----------------------------------------------------------
@@ -444,6 +467,7 @@ static PyMemberDef start_response_members[] = {
 static PyMethodDef start_response_methods[] = {
     {"send", (PyCFunction)(void (*)(void))start_response_send, METH_FASTCALL,
      send_doc},
+    {"leave", start_response_leave, METH_NOARGS, leave_doc},
     {NULL, NULL, 0, NULL},
 };
 
