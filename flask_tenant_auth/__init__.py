@@ -17,7 +17,7 @@ from .decorators import (
     verify_role,
     verify_tenant_context,
 )
-from .errors import AuthError, ConfigurationError, create_auth_response
+from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
 from .extension import TenantAuth
 from .keys import NoSigningKeyError
 from .passwords import hash_password, password_needs_rehash, verify_password
@@ -30,6 +30,7 @@ __all__ = [
     "Identity",
     "Key",
     "NoSigningKeyError",
+    "RateLimitExceeded",
     "TenantAuth",
     "UserRole",
     "acting_as",

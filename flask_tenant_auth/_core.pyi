@@ -245,32 +245,56 @@ class Decision:
     def store(self) -> str: ...
 
 @final
-class Visit:
-    def __new__(cls, state: AppState) -> Visit: ...
+class RequestRecord:
+    """What is known of one request so far. It belongs to the Request object that was judged."""
+
+    def __new__(cls, state: AppState) -> RequestRecord: ...
     @property
     def state(self) -> AppState: ...
-    @property
-    def environ(self) -> dict[str, Any]: ...
     @property
     def judged(self) -> Rejection | None: ...
     outcome: Identity | Denial | None
     identity: Identity | None
+    subject: Identity | None
     counted: tuple[Rule, ...]
     limits: tuple[Limit, ...]
     decision: Decision | None
     reason: str | None
-    instead: Response | None
+    dispatched: bool
     failure_counted: bool
+
+@final
+class StartResponse:
+    """What an Edge gives the application inside as start_response, for one request."""
+
+    @property
+    def environ(self) -> dict[str, Any]: ...
+    @property
+    def record(self) -> RequestRecord: ...
+    @property
+    def begun(self) -> bool: ...
+    @property
+    def sent(self) -> bool: ...
+    replacement: Response | None
+    replaced: bool
+    def leave(self) -> None: ...
     def __call__(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
     ) -> Callable[[bytes], object]: ...
-    def count(
-        self, keyring: Keyring, limiter: Limiter, limits: tuple[Limit, ...], address: str, /
-    ) -> Decision | None: ...
     def send(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
     ) -> Callable[[bytes], object]: ...
 
+def open_record(state: AppState, environ: dict[str, Any], key: str, /) -> RequestRecord: ...
+def judge_and_count(
+    record: RequestRecord,
+    environ: dict[str, Any],
+    keyring: Keyring,
+    limiter: Limiter,
+    limits: tuple[Limit, ...],
+    address: str,
+    /,
+) -> Decision | None: ...
 @final
 class Edge:
     def __new__(
@@ -280,7 +304,8 @@ class Edge:
         state: AppState,
         key: str,
         answer: Callable[..., Any],
-        exchange: Callable[..., Any],
+        replace: Callable[..., Any],
+        late_body: Callable[..., Any],
         subtrees: tuple[str, ...],
         paths: frozenset[str],
         to_origin: dict[str, list[tuple[str, str]]] | None,

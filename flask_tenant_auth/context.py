@@ -10,6 +10,7 @@ block is not that identity's.
 from __future__ import annotations
 
 import re
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,16 +20,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import flask
 
 from . import errors
-from ._core import ROLES, Identity, Rejection, Visit, is_valid_uuid
+from ._core import ROLES, Identity, Rejection, RequestRecord, is_valid_uuid, open_record
 from .audit import log_refused, logger
 from .errors import AuthError
 from .signals import request_denied
 from .state import AppState, current_app, state_of
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from flask import Request
 
-_VISIT = "_tenant_auth_visit"
+# Where a Request object keeps its record: among its own attributes, so that no other request finds
+# it, whatever environ that one is made from.
+RECORD = "_tenant_auth_record"
 # What Flask's proxies look into. Asked directly, because every request asks several times and the
 # proxy takes as long as all else here.
 _flask_context = cast("ContextVar[Any]", flask.request.__wrapped__)  # type: ignore[attr-defined]
@@ -49,6 +54,12 @@ class Denial(NamedTuple):
 
 NO_CREDENTIALS = Denial(401, errors.CREDENTIALS_REQUIRED, "no_credentials")
 STRAY_BEARER = Denial(401, errors.TOKEN_INVALID, "bearer_without_token")
+UNTRUSTED_HEADERS = Denial(
+    401,
+    errors.CREDENTIALS_REQUIRED,
+    "identity_headers_not_trusted",
+    "X-Tenant-ID, X-User-ID or X-User-Role from an address that is not in AUTH_TRUSTED_GATEWAYS",
+)
 BAD_TENANT_ID = Denial(400, errors.TENANT_ID_INVALID, "tenant_id_invalid")
 BAD_USER_ID = Denial(400, errors.USER_ID_INVALID, "user_id_invalid")
 BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
@@ -65,50 +76,103 @@ def current_request() -> Request | None:
         return None
 
 
-def visit_of(request: Request) -> Visit:
+def record_of(request: Request) -> RequestRecord:
     """Return what is known of a request, which is the current one."""
-    try:
-        return cast("Visit", request.__dict__[_VISIT])
-    except KeyError:
-        return begin_visit(request, state_of(current_app._get_current_object()))
+    record = request.__dict__.get(RECORD)
+    return new_record(request) if record is None else cast("RequestRecord", record)
 
 
-def begin_visit(request: Request, state: AppState) -> Visit:
-    """Return what the edge of the app knows of a request, or nothing, for more to be added."""
-    visit = request.environ.get(state.visit_key) or Visit(state)
-    request.__dict__[_VISIT] = visit
-    return cast("Visit", visit)
+def new_record(request: Request) -> RequestRecord:
+    """Begin the record of the current request, which has none yet.
+
+    Only a request that Flask dispatches takes the response that the app's WSGI layer waits for.
+    Every other one is judged by itself: one that is pushed by hand, on a copy of an environ or on
+    the same, or by Flask-SocketIO for an event.
+    """
+    state = state_of(_flask_context.get().app)
+    if is_dispatched_by_flask(request):
+        record = open_record(state, request.environ, state.visit_key)
+        record.dispatched = True
+    else:
+        record = RequestRecord(state)
+    request.__dict__[RECORD] = record
+    return record
 
 
-def note_refusal(request: Request | None, reason: str) -> None:
-    """Keep the reason of a refusal, for the audit log."""
+def is_dispatched(record: RequestRecord, request: Request) -> bool:
+    """Whether Flask dispatches this request, so that an exception becomes its answer."""
+    if not record.dispatched and is_dispatched_by_flask(request):
+        record.dispatched = True
+    return record.dispatched
+
+
+def is_dispatched_by_flask(request: Request) -> bool:
+    """Whether the running code was called by Flask for this request, looking at its callers."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if _is_method_of_app(frame, "full_dispatch_request"):
+            dispatched = _request_dispatched_in(frame)
+            return dispatched is None or dispatched is request
+        frame = frame.f_back
+    return False
+
+
+def _is_method_of_app(frame: FrameType, name: str) -> bool:
+    return frame.f_code.co_name == name and isinstance(frame.f_locals.get("self"), flask.Flask)
+
+
+def _request_dispatched_in(dispatch: FrameType) -> Request | None:
+    """Return the request of a call of `full_dispatch_request`; None where a test has called it."""
+    context = dispatch.f_locals.get("ctx")
+    frame = dispatch.f_back
+    while context is None and frame is not None:
+        if _is_method_of_app(frame, "full_dispatch_request"):
+            break
+        if _is_method_of_app(frame, "wsgi_app"):
+            context = frame.f_locals.get("ctx")
+            break
+        frame = frame.f_back
+    return None if context is None else cast("Request", context.request)
+
+
+def note_reason(request: Request | None, reason: str) -> None:
+    """Keep the reason of a denial, for the audit log."""
     if request is not None:
-        visit_of(request).reason = reason
+        record_of(request).reason = str(reason)
+
+
+def note_error(error: AuthError) -> None:
+    """Keep the reason of an `AuthError` that leaves as the answer, unless there is one."""
+    request = current_request()
+    if request is not None:
+        record = record_of(request)
+        if record.reason is None:
+            record.reason = error.reason
 
 
 # Credentials
 
 
-def outcome_of(visit: Visit, request: Request) -> Identity | Denial:
+def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
     """Judge the credentials of a request, once. Nothing is raised and nothing is bound."""
-    outcome = visit.outcome
+    outcome = record.outcome
     if outcome is None:
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
-            judged = visit.judged or visit.state.keyring.authenticate(authorization)
+            judged = record.judged or record.state.keyring.authenticate(authorization)
             if isinstance(judged, Identity):
                 outcome = judged
             else:
-                outcome = _without_token(visit.state, request, authorization, judged)
+                outcome = _without_token(record.state, request, authorization, judged)
         except Exception as error:  # noqa: BLE001 - a fault of ours is a 500 that says nothing
             outcome = _failure(error)
-        visit.outcome = outcome
+        record.outcome = outcome
     return outcome
 
 
-def identity_of(visit: Visit, request: Request) -> Identity | None:
+def identity_of(record: RequestRecord, request: Request) -> Identity | None:
     """Return the identity that a request's credentials prove, bound or not."""
-    outcome = outcome_of(visit, request)
+    outcome = outcome_of(record, request)
     return outcome if isinstance(outcome, Identity) else None
 
 
@@ -123,7 +187,12 @@ def _without_token(
         return STRAY_BEARER
     if state.believes(_peer(request)):
         return _identity_from_headers(state, request)
+    if any(name in request.environ for name in _IDENTITY_HEADERS):
+        return UNTRUSTED_HEADERS
     return NO_CREDENTIALS
+
+
+_IDENTITY_HEADERS = ("HTTP_X_TENANT_ID", "HTTP_X_USER_ID", "HTTP_X_USER_ROLE")
 
 
 def _peer(request: Request) -> str:
@@ -207,15 +276,35 @@ def identity_in(request: Request | None) -> Identity | None:
         return lent.identity
     if request is None:
         return None
-    visit = request.__dict__.get(_VISIT)
-    return None if visit is None else cast("Visit", visit).identity
+    record = request.__dict__.get(RECORD)
+    return None if record is None else cast("RequestRecord", record).identity
 
 
-def _required_identity() -> Identity:
+def _required_identity(asked_by: str) -> Identity:
     identity = current_identity()
     if identity is None:
-        raise AuthError(errors.CREDENTIALS_REQUIRED)
+        raise _nobody(asked_by)
     return identity
+
+
+def _nobody(asked_by: str) -> AuthError:
+    """Return the 401 of code that needs an identity where none is bound, and log why."""
+    error = AuthError(errors.CREDENTIALS_REQUIRED, reason="decorator_missing")
+    request = current_request()
+    if request is None:
+        return error
+    record = record_of(request)
+    if record.reason is None:
+        record.reason = error.reason
+        log_refused(
+            request,
+            error.status_code,
+            error.message,
+            error.reason,
+            f"{asked_by}() in a request that no @verify_tenant_context has let in: the decorator "
+            "is missing on the view",
+        )
+    return error
 
 
 def get_tenant_context() -> tuple[str, str]:
@@ -223,7 +312,7 @@ def get_tenant_context() -> tuple[str, str]:
 
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     """
-    identity = _required_identity()
+    identity = _required_identity("get_tenant_context")
     return identity.tenant_id, identity.user_id
 
 
@@ -232,7 +321,7 @@ def get_user_role() -> str:
 
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     """
-    return _required_identity().role
+    return _required_identity("get_user_role").role
 
 
 def extract_tenant_context() -> tuple[str | None, str | None, str | None]:
@@ -244,7 +333,7 @@ def extract_tenant_context() -> tuple[str | None, str | None, str | None]:
     identity = current_identity()
     request = current_request()
     if identity is None and request is not None:
-        identity = identity_of(visit_of(request), request)
+        identity = identity_of(record_of(request), request)
     if identity is None:
         return None, None, None
     return identity.tenant_id, identity.user_id, identity.role
@@ -273,7 +362,7 @@ def verify_resource_access(
         owner = getattr(resource, "user_id", None)
     tenant_id = uuid_text("resource_tenant_id", resource_tenant_id)
     user_id = None if anybodys else uuid_text("resource_user_id", owner)
-    identity = _required_identity()
+    identity = _required_identity("verify_resource_access")
     if identity.tenant_id != tenant_id:
         raise _forbidden(identity, "other_tenant")
     if not anybodys and identity.user_id != user_id and identity.role != "admin":
@@ -282,9 +371,9 @@ def verify_resource_access(
 
 
 def _forbidden(identity: Identity, reason: str) -> AuthError:
-    error = AuthError("Access to this resource is denied", 403)
+    error = AuthError("Access to this resource is denied", 403, reason=reason)
     request = current_request()
-    note_refusal(request, reason)
+    note_reason(request, reason)
     log_refused(request, error.status_code, error.message, reason, identity=identity)
     if current_app:
         request_denied.send(

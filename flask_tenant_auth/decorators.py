@@ -1,8 +1,11 @@
 """The decorators of views: who may enter, in what role, how often.
 
-A refusal is returned, as the documented pair ``({"error": ..., "message": ...}, status)``, so it is
-an answer wherever a view may return one. Each works alone and in any order, and closes when in
-doubt: ``@verify_role`` authenticates when nothing has yet. None of them needs `TenantAuth`.
+While Flask dispatches a request, a denial is raised as `AuthError`: no wrapper, schema or
+serializer between the decorator and Flask can make another answer of it, and error handlers are
+asked. Where a view is called directly, by a test or by other code, the denial is returned as the
+documented pair ``({"error": ..., "message": ...}, status)``. Each decorator works alone and in any
+order, and closes when in doubt: ``@verify_role`` authenticates when nothing has yet. None of them
+needs `TenantAuth`.
 """
 
 from __future__ import annotations
@@ -15,32 +18,47 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import flask
 from flask import Request, Response, after_this_request
+from werkzeug.exceptions import HTTPException
 
 from . import limits
-from ._core import ROLES, Decision, Identity, Limit, Visit, parse_rates
+from ._core import ROLES, Decision, Identity, Limit, RequestRecord, parse_rates
 from .audit import log_authenticated, log_refused, logger
 from .context import (
+    NO_CREDENTIALS,
     Denial,
     current_request,
     identity_in,
     identity_of,
-    note_refusal,
+    is_dispatched,
+    note_error,
     outcome_of,
+    record_of,
     role_text,
-    visit_of,
 )
-from .errors import challenge, create_auth_response
+from .errors import AuthError, RateLimitExceeded, create_auth_response
 from .limits import PER, Rule, mark, marks_of, with_identity
+from .registration import bare_views, check_order
 from .signals import rate_limit_exceeded, request_authenticated, request_denied
 from .state import current_app
+
+__all__ = [
+    "bare_views",
+    "public_route",
+    "rate_limit",
+    "rate_limit_exempt",
+    "verify_role",
+    "verify_tenant_context",
+]
 
 _GUARD = "_tenant_auth_guard"
 
 F = TypeVar("F", bound=Callable[..., Any])
-Refusal = tuple[dict[str, str], int]
+# What a view that is called directly answers instead: the documented pair, the answer to OPTIONS,
+# or the False that Flask-SocketIO takes for "connection refused".
+Answer = tuple[dict[str, str], int] | Response | bool
 # What stands between a request and a view. It is given the identity that a gate before it has let
-# in, if any; an Identity or None opens it, anything else is the refusal.
-Gate = Callable[["Identity | None"], "Identity | Refusal | Response | None"]
+# in, if any; an Identity or None opens it, anything else is the answer in place of the view's.
+Gate = Callable[["Identity | None"], "Identity | Answer | None"]
 
 
 class _Guard(NamedTuple):
@@ -60,35 +78,43 @@ def _joined(view: Callable[..., Any], gate: Gate) -> tuple[tuple[Gate, ...], Cal
     return (gate,), view
 
 
-def _guarded(view: F, gate: Gate) -> F:
+def _guarded(view: F, gate: Gate) -> F:  # noqa: C901 - twice the same loop, which runs in each request
     """Put a gate before a view. An async view is awaited as Flask does it."""
     gates, inner = _joined(view, gate)
     if inspect.iscoroutinefunction(inner):
 
         @wraps(view)
         def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            admitted = None
-            for each in gates:
-                passed = each(admitted)
-                if passed is not None:
-                    if not isinstance(passed, Identity):
-                        return passed
-                    admitted = passed
-            return flask.current_app.ensure_sync(inner)(*args, **kwargs)
+            try:
+                admitted = None
+                for each in gates:
+                    passed = each(admitted)
+                    if passed is not None:
+                        if not isinstance(passed, Identity):
+                            return passed
+                        admitted = passed
+                return flask.current_app.ensure_sync(inner)(*args, **kwargs)
+            except AuthError as error:
+                note_error(error)
+                raise
 
         guarded: Callable[..., Any] = guarded_async
     else:
 
         @wraps(view)
         def guarded_plain(*args: Any, **kwargs: Any) -> Any:
-            admitted = None
-            for each in gates:
-                passed = each(admitted)
-                if passed is not None:
-                    if not isinstance(passed, Identity):
-                        return passed
-                    admitted = passed
-            return inner(*args, **kwargs)
+            try:
+                admitted = None
+                for each in gates:
+                    passed = each(admitted)
+                    if passed is not None:
+                        if not isinstance(passed, Identity):
+                            return passed
+                        admitted = passed
+                return inner(*args, **kwargs)
+            except AuthError as error:
+                note_error(error)
+                raise
 
         guarded = guarded_plain
     setattr(guarded, _GUARD, _Guard(guarded, gates, inner))
@@ -103,6 +129,7 @@ def _require_function(decorator: str, view: object) -> None:
         )
     if not callable(view):
         raise TypeError(f"{decorator} takes a view function, not {type(view).__name__}")
+    check_order(decorator, view)
 
 
 # Who may enter
@@ -142,11 +169,11 @@ def verify_role(*roles: str) -> Callable[[F], F]:
         403, f"Insufficient permissions. Required role: {', '.join(wanted)}", "role_insufficient"
     )
 
-    def gate(admitted: Identity | None) -> Identity | Refusal | Response:
+    def gate(admitted: Identity | None) -> Identity | Answer:
         identity = admit() if admitted is None else admitted
         if not isinstance(identity, Identity) or identity.role in wanted:
             return identity
-        return _refuse(denial, identity)
+        return deny(denial, identity)
 
     def decorate(view: F) -> F:
         _require_function("verify_role", view)
@@ -192,8 +219,8 @@ def _let_in(_admitted: Identity | None) -> None:
     """Keep nobody out: the gate of decorators that only declare, and leave the view unmarked."""
 
 
-def admit(admitted: Identity | None = None) -> Identity | Refusal | Response:
-    """Return the identity of the running code, binding it to its request, or a refusal."""
+def admit(admitted: Identity | None = None) -> Identity | Answer:
+    """Return the identity of the running code, binding it to its request; or deny it."""
     if admitted is not None:
         return admitted
     request = current_request()
@@ -202,28 +229,64 @@ def admit(admitted: Identity | None = None) -> Identity | Refusal | Response:
         return identity
     if request is None:
         raise RuntimeError("a protected view was called outside a request and outside acting_as()")
-    visit = visit_of(request)
-    outcome = visit.outcome or outcome_of(visit, request)
+    record = record_of(request)
+    outcome = record.outcome or outcome_of(record, request)
     if isinstance(outcome, Identity):
-        visit.identity = outcome
+        record.identity = outcome
+        if request_authenticated.receivers:
+            _ask_receivers(record, request, outcome)
         if logger.isEnabledFor(logging.INFO):
             log_authenticated(request, outcome)
-        if request_authenticated.receivers:
-            request_authenticated.send(current_app._get_current_object(), identity=outcome)
         return outcome
+    decision = count_failure(record, outcome, request)
+    if decision is not None:
+        return deny_limited(decision, None)
     if request.method == "OPTIONS":
-        refusal = refuse_repeated_options_failure(visit, request)
-        if refusal is not None:
-            return refusal
-        return flask.current_app.make_default_options_response()
-    if outcome.status == 401 and (refusal := refuse_repeated_failure(visit)) is not None:
-        return refusal
-    return _refuse(outcome, None)
+        return _only_methods(record, request)
+    return deny(outcome, None)
 
 
-def _refuse(denial: Denial, identity: Identity | None) -> Refusal:
+def _ask_receivers(record: RequestRecord, request: Request, identity: Identity) -> None:
+    """Tell that an identity was bound. A receiver that raises takes it away again."""
+    try:
+        request_authenticated.send(current_app._get_current_object(), identity=identity)
+    except BaseException as error:
+        record.identity, record.subject = None, identity
+        if isinstance(error, HTTPException):
+            _note_denial_of_receiver(record, request, error)
+        raise
+
+
+def _note_denial_of_receiver(record: RequestRecord, request: Request, error: HTTPException) -> None:
+    """Let the denial of a receiver stand for the rest of the request, and tell of it."""
+    denial = Denial(
+        error.code if error.code is not None and error.code >= 400 else 403,
+        error.message if isinstance(error, AuthError) else error.name,
+        error.reason if isinstance(error, AuthError) else "denied_by_receiver",
+        "a receiver of request_authenticated has denied it",
+    )
+    record.outcome, record.reason = denial, denial.reason
+    _tell_of_denial(request, denial, record.subject)
+
+
+def _only_methods(record: RequestRecord, request: Request) -> Response:
+    """Answer an OPTIONS request without an identity: with the methods, and without the view."""
+    response = flask.current_app.make_default_options_response()
+    if is_dispatched(record, request):
+        flask.abort(response)
+    return response
+
+
+def deny(denial: Denial, identity: Identity | None) -> Answer:
+    """Deny the current request: raise the denial, or return it where nobody dispatches."""
     request = current_request()
-    note_refusal(request, denial.reason)
+    if request is not None:
+        record_of(request).reason = denial.reason
+    _tell_of_denial(request, denial, identity)
+    return raised_or_returned(AuthError(denial.message, denial.status, reason=denial.reason))
+
+
+def _tell_of_denial(request: Request | None, denial: Denial, identity: Identity | None) -> None:
     log_refused(request, denial.status, denial.message, denial.reason, denial.detail, identity)
     if request_denied.receivers:
         request_denied.send(
@@ -232,18 +295,37 @@ def _refuse(denial: Denial, identity: Identity | None) -> Refusal:
             message=denial.message,
             reason=denial.reason,
         )
-    if denial.status == 401:
-        _answer_with([("WWW-Authenticate", challenge(denial.message))], 401)
-    return create_auth_response(denial.message, denial.status)
+
+
+def raised_or_returned(error: AuthError) -> Answer:
+    """Raise a denial while Flask dispatches the request; return it to whoever else has called.
+
+    Flask-SocketIO calls its handlers itself, and takes every answer to "connect" but False for
+    consent.
+    """
+    request = current_request()
+    if request is not None:
+        headers = error.required_headers()
+        if headers:
+            _answer_with(headers, error.status_code)
+        if is_dispatched(record_of(request), request):
+            raise error
+        event = getattr(request, "event", None)
+        if isinstance(event, dict) and event.get("message") == "connect":
+            return False
+    return create_auth_response(error.message, error.status_code)
 
 
 def _answer_with(headers: list[tuple[str, str]], status: int) -> None:
-    """Add headers to the answer of this request, if it leaves with the status they belong to."""
+    """Add headers to the answer of this request, if it leaves with the status they belong to.
+
+    An error handler that writes another body need not think of them.
+    """
 
     def add_headers(response: Response) -> Response:
         if response.status_code == status:
             for name, value in headers:
-                response.headers[name] = value
+                response.headers.setdefault(name, value)
         return response
 
     after_this_request(add_headers)
@@ -252,44 +334,47 @@ def _answer_with(headers: list[tuple[str, str]], status: int) -> None:
 # How often
 
 
-def refuse_repeated_failure(visit: Visit) -> Refusal | None:
-    """Count a 401 against the client's address; return its 429 beyond AUTH_FAILURE_LIMIT."""
-    request = current_request()
-    state = visit.state
-    if visit.failure_counted or not state.failure_limits or request is None:
+def count_failure(record: RequestRecord, outcome: Denial, request: Request) -> Decision | None:
+    """Count credentials that are none, if they cost the client a 401; see `count_401`.
+
+    OPTIONS without credentials is what browsers send before a request, and is no failure.
+    """
+    if outcome.status != 401 or (request.method == "OPTIONS" and outcome is NO_CREDENTIALS):
         return None
-    visit.failure_counted = True
-    decision = state.hit(state.failure_limits, None, request.remote_addr or "")
+    return count_401(record, request.remote_addr or "")
+
+
+def count_401(record: RequestRecord, address: str) -> Decision | None:
+    """Count a 401 of a request, once, against an address; return what is over the limit."""
+    state = record.state
+    if record.failure_counted or not state.failure_limits:
+        return None
+    record.failure_counted = True
+    decision = state.hit(state.failure_limits, None, address)
     if decision.allowed:
         return None
-    visit.decision, visit.limits = decision, state.failure_limits
-    return refuse_excess(decision, None)
+    record.decision, record.limits = decision, state.failure_limits
+    return decision
 
 
-def refuse_repeated_options_failure(visit: Visit, request: Request) -> Refusal | None:
-    """Count an OPTIONS request with a bad token as a failure, though its answer is no 401.
-
-    Else tokens could be tried by OPTIONS, without limit. A preflight has no Authorization.
-    """
-    if not visit.state.failure_limits or "HTTP_AUTHORIZATION" not in request.environ:
-        return None
-    outcome = outcome_of(visit, request)
-    if isinstance(outcome, Identity) or outcome.status != 401:
-        return None
-    return refuse_repeated_failure(visit)
-
-
-def refuse_excess(decision: Decision, identity: Identity | None) -> Refusal:
-    """Return the 429 of a request that a limit refused."""
-    message = str(decision.rate)
+def deny_limited(decision: Decision, identity: Identity | None) -> Answer:
+    """Deny the current request with the 429 of a limit."""
     request = current_request()
-    note_refusal(request, "rate_limit_exceeded")
+    if request is not None:
+        record_of(request).reason = "rate_limit_exceeded"
+    app = current_app._get_current_object()
+    return raised_or_returned(exceeded(app, request, decision, identity))
+
+
+def exceeded(
+    app: flask.Flask, request: Request | None, decision: Decision, identity: Identity | None
+) -> RateLimitExceeded:
+    """Tell that a limit denies a request; return the error that says so."""
+    message = str(decision.rate)
     log_refused(request, 429, message, "rate_limit_exceeded", identity=identity)
     if rate_limit_exceeded.receivers:
-        app = current_app._get_current_object()
         rate_limit_exceeded.send(app, decision=decision, identity=identity)
-    _answer_with([("Retry-After", str(decision.retry_after))], 429)
-    return create_auth_response(message, 429)
+    return RateLimitExceeded(message, decision)
 
 
 def rate_limit(
@@ -356,42 +441,42 @@ def rate_limit_exempt(view: F) -> F:
     return mark(_guarded(view, _let_in), exempt=True)
 
 
-def _count(rule: Rule) -> Refusal | None:
+def _count(rule: Rule) -> Answer | None:
     """Count a rule that the hook has not counted: there is none, or it could not see the rule."""
     request = current_request()
     if request is None or request.method == "OPTIONS":
         return None
-    visit = visit_of(request)
-    if rule in visit.counted:
-        decision = visit.decision
+    record = record_of(request)
+    if rule in record.counted:
+        decision = record.decision
         if decision is None or decision.allowed:
             return None
-        return refuse_excess(decision, visit.identity)
-    if not visit.state.settings.ratelimit_enabled:
+        return deny_limited(decision, record.identity)
+    if not record.state.settings.ratelimit_enabled:
         return None
-    visit.counted += (rule,)
+    record.counted += (rule,)
     if not rule.applies_to(request.method):
         return None
-    identity = identity_of(visit, request)
+    identity = identity_of(record, request)
     plan = limits.Plan(request.endpoint or "", (rule,))
-    return count(visit, plan, identity, request.remote_addr or "")
+    return count(record, plan, identity, request.remote_addr or "")
 
 
 def count(
-    visit: Visit, plan: limits.Plan, identity: Identity | None, address: str
-) -> Refusal | None:
-    """Count a request against all limits of a plan in one step; return its 429, if refused."""
+    record: RequestRecord, plan: limits.Plan, identity: Identity | None, address: str
+) -> Answer | None:
+    """Count a request against all limits of a plan in one step, and deny it beyond them."""
     counted = plan.limits
     custom: tuple[str, ...] = ()
     if counted is None:  # a rule asks something of the request
         counted, custom = plan.resolve(identity)
     if not counted:
         return None
-    decision = visit.state.hit(counted, identity, address, custom)
-    before = visit.decision
+    decision = record.state.hit(counted, identity, address, custom)
+    before = record.decision
     if before is None or not decision.allowed or decision.remaining < before.remaining:
-        visit.decision, visit.limits = decision, counted
-    return None if decision.allowed else refuse_excess(decision, identity)
+        record.decision, record.limits = decision, counted
+    return None if decision.allowed else deny_limited(decision, identity)
 
 
 # Arguments of rate_limit
@@ -456,3 +541,8 @@ def _checked_scope(scope: Any) -> str | None:
     if blank or len(name.encode()) > limits.LONGEST_SCOPE:
         raise ValueError(f"scope must be a name of at most {limits.LONGEST_SCOPE} bytes, or None")
     return name
+
+
+@public_route
+def _fresh() -> None:
+    """Let `check_order` see a function that nobody else knows."""

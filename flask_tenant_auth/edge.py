@@ -5,23 +5,24 @@ passes here, also one that no hook sees. And a header costs a tenth of what it c
 which checks and copies each of them several times.
 
 The core's `Edge` completes ordinary answers by itself, from what `Cors` has prepared. What is here
-says the same for all others: refusals, preflights, and answers that have such headers already.
+says the same for all others: denials, preflights, and answers that have such headers already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ._core import AuditLog, Decision, Edge, Visit, fields_overlap
+from ._core import AuditLog, Decision, Edge, RequestRecord, StartResponse, fields_overlap
 from .audit import logger
+from .context import RECORD, current_request
 from .cors import Cors, HeaderList
-from .decorators import refuse_repeated_failure
-from .errors import ConfigurationError
+from .decorators import count_401, exceeded
+from .errors import ConfigurationError, RateLimitExceeded
 from .limits import ietf_headers
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Flask, Response
 
     from .state import AppState
 
@@ -39,7 +40,8 @@ def edge_of(app: Flask, state: AppState, cors: Cors) -> Edge:
         state=state,
         key=state.visit_key,
         answer=unusual.answer,
-        exchange=unusual.exchange,
+        replace=unusual.replace,
+        late_body=lambda body, start_response: _LateBody(body, start_response, unusual.replace),
         subtrees=cors.subtrees,
         paths=cors.paths,
         to_origin=cors.to_origin if prepared else None,  # None: `answer` is asked each time
@@ -67,36 +69,98 @@ class _Unusual:
         self._ietf = state.settings.ratelimit_ietf_headers_enabled
 
     def answer(
-        self, visit: Visit, status: str, headers: HeaderList, exc_info: Any
+        self, start_response: StartResponse, status: str, headers: HeaderList, exc_info: Any
     ) -> Callable[[bytes], object]:
         """Complete an answer and send it: what start_response does (PEP 3333)."""
-        if status.startswith("401"):
-            refusal = refuse_repeated_failure(visit)
-            if refusal is not None:
-                visit.instead = self._app.make_response(refusal)
+        record, environ = start_response.record, start_response.environ
+        if status.startswith("401") and not start_response.sent and not start_response.replaced:
+            # Of a decorator it is counted already; this one is of a view or of a middleware.
+            decision = count_401(record, environ.get("REMOTE_ADDR") or "")
+            if decision is not None:
+                start_response.replacement = self._too_many_failures(record, environ, decision)
                 return _discard
-        added = self._cors.headers(visit.environ, headers) if self._cors.enabled else []
-        if visit.decision is not None:
-            added = added + self._limit_headers(visit, visit.decision)
-        return visit.send(status, merged(headers, added), exc_info)
+        added = self._cors.headers(environ, headers) if self._cors.enabled else []
+        if record.decision is not None:
+            added = added + self._limit_headers(record, record.decision)
+        return start_response.send(status, merged(headers, added), exc_info)
 
-    def exchange(
-        self, parts: Iterable[bytes], visit: Visit, environ: dict[str, Any]
-    ) -> Iterable[bytes]:
+    def replace(self, body: Iterable[bytes], start_response: StartResponse) -> Iterable[bytes]:
         """Send another answer than the app's, of which nothing was sent."""
-        close = getattr(parts, "close", None)
+        close = getattr(body, "close", None)
         if close is not None:
             close()
-        instead, visit.instead = visit.instead, None
-        return parts if instead is None else instead(environ, visit)
+        instead, start_response.replacement = start_response.replacement, None
+        start_response.replaced = True
+        return body if instead is None else instead(start_response.environ, start_response)
 
-    def _limit_headers(self, visit: Visit, decision: Decision) -> HeaderList:
+    def _too_many_failures(
+        self, record: RequestRecord, environ: dict[str, Any], decision: Decision
+    ) -> Response:
+        """Return the 429 in place of a 401; an error handler of the app may write it."""
+        app = self._app
+        record.reason = "rate_limit_exceeded"
+        request = current_request()
+        if request is None or request.__dict__.get(RECORD) is not record:
+            # A middleware answers by itself, or later than the request: no handler can be asked.
+            request = app.request_class(environ, populate_request=False)
+            return _rendered(exceeded(app, request, decision, None))
+        error = exceeded(app, request, decision, None)
+        return app.make_response(app.handle_user_exception(error))
+
+    def _limit_headers(self, record: RequestRecord, decision: Decision) -> HeaderList:
         headers = decision.headers if self._legacy else []
         if self._ietf:
-            headers += ietf_headers(decision, visit.limits)
+            headers += ietf_headers(decision, record.limits)
         if not decision.allowed:
             headers.append(("Retry-After", str(decision.retry_after)))
         return headers
+
+
+def _rendered(error: RateLimitExceeded) -> Response:
+    return error.get_response()  # type: ignore[return-value]
+
+
+class _LateBody:
+    """A body whose application calls start_response only while it is read: a generator.
+
+    What has to be sent in its place is known with its first part or its end.
+    """
+
+    def __init__(
+        self,
+        body: Iterable[bytes],
+        start_response: StartResponse,
+        replace: Callable[[Iterable[bytes], StartResponse], Iterable[bytes]],
+    ) -> None:
+        self._body = body
+        self._parts: Iterator[bytes] | None = None
+        self._start_response = start_response
+        self._replace = replace
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._parts is None:
+            self._parts = iter(self._body)
+        try:
+            part = next(self._parts)
+        except StopIteration:
+            if self._start_response.replacement is None:
+                self._start_response.leave()
+                raise
+            part = b""
+        if self._start_response.replacement is None:
+            return part
+        self._body = self._replace(self._body, self._start_response)
+        self._parts = iter(self._body)
+        return next(self._parts)
+
+    def close(self) -> None:
+        self._start_response.leave()
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
 
 
 def _discard(_body: bytes) -> None:

@@ -1,7 +1,7 @@
-"""What a refusal looks like: one JSON form for every status, as a pair or as an exception.
+"""What a denial looks like: one JSON form for every status, as an exception or as a pair.
 
-Views and decorators return the pair ``({"error": ..., "message": ...}, status)``. Where there is
-nobody to return to, the same is raised as `AuthError`, which renders itself.
+While Flask dispatches a request, a denial is raised as `AuthError`, which renders itself. A view
+that is called directly returns the pair ``({"error": ..., "message": ...}, status)``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, TooManyRequests, default_exceptions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+    from ._core import Decision
 
 TITLES = {
     400: "Invalid request",
@@ -48,7 +50,7 @@ def challenge(message: str) -> str:
 
 
 def create_auth_response(message: str, status_code: int = 401) -> tuple[dict[str, str], int]:
-    """Return the documented answer of a refusal, ready to be returned by a view.
+    """Return the documented answer of a denial, ready to be returned by a view.
 
     :param message: what the client is told.
     :param status_code: an HTTP error status, 400 to 599.
@@ -77,21 +79,35 @@ def _title(status_code: int) -> str:
 
 
 class AuthError(HTTPException):
-    """A refusal, raised. It renders itself as the documented JSON, so it needs no error handler.
+    """A denial, raised. It renders itself as the documented JSON, so it needs no error handler.
+
+    It is an instance of werkzeug's exception of its status as well (`Unauthorized`, `Forbidden`),
+    so that error handlers of the status are asked, as for any other HTTP exception.
 
     :param message: what the client is told.
     :param status_code: an HTTP error status; 401 also sends ``WWW-Authenticate`` (RFC 6750).
+    :param reason: why, as one stable word for the audit log.
     :raises TypeError, ValueError: as `create_auth_response`.
     """
 
-    def __init__(self, message: str, status_code: int = 401) -> None:
+    # The class as it was written, on the classes that `_class_of` makes.
+    _written: type[AuthError] | None = None
+
+    def __init__(
+        self, message: str, status_code: int = 401, *, reason: str = "denied_by_app"
+    ) -> None:
         body, code = create_auth_response(message, status_code)
+        if not isinstance(reason, str):
+            raise TypeError(f"reason must be a str, not {type(reason).__name__}")
+        # Flask looks for handlers by the `code` and the bases of the class, not of the object.
+        self.__class__ = _class_of(type(self), code)
         super().__init__(description=message)
         self.code: int = code
+        self.reason = str(reason)
         self._body = body
 
-    def __reduce__(self) -> tuple[type[AuthError], tuple[str, int]]:
-        return type(self), (self.message, self.code)
+    def __reduce__(self) -> tuple[type[AuthError], tuple[Any, ...], dict[str, str]]:
+        return self._written or type(self), (self.message, self.code), {"reason": self.reason}
 
     @property
     def message(self) -> str:
@@ -117,11 +133,54 @@ class AuthError(HTTPException):
     def get_headers(
         self, environ: WSGIEnvironment | None = None, scope: dict[str, Any] | None = None
     ) -> list[tuple[str, str]]:
-        """Return the content type and, for a 401, the challenge."""
-        headers = [("Content-Type", "application/json")]
+        """Return the content type and what the status requires beside it."""
+        return [("Content-Type", "application/json"), *self.required_headers()]
+
+    def required_headers(self) -> list[tuple[str, str]]:
+        """Return what an answer with this status carries, whoever writes its body."""
         if self.code == HTTPStatus.UNAUTHORIZED:
-            headers.append(("WWW-Authenticate", challenge(self.message)))
-        return headers
+            return [("WWW-Authenticate", challenge(self.message))]
+        return []
 
     def __str__(self) -> str:
         return self.message
+
+
+def _class_of(written: type[AuthError], status: int) -> type[AuthError]:
+    """Return a class of errors with the code and the werkzeug class of a status as its base."""
+    written = written._written or written
+    if getattr(written, "code", None) == status:
+        return written
+    made: dict[int, type[AuthError]] | None = vars(written).get("_made")
+    if made is None:
+        made = written._made = {}  # type: ignore[attr-defined]
+    if status not in made:
+        base = default_exceptions.get(status, AuthError)
+        bases = (written,) if issubclass(written, base) else (written, base)
+        names = ("__module__", "__qualname__", "__doc__")
+        kept = {name: getattr(written, name) for name in names}
+        made[status] = type(
+            written.__name__, bases, {**kept, "code": status, "_written": written, "_made": None}
+        )
+    return made[status]
+
+
+class RateLimitExceeded(AuthError, TooManyRequests):  # noqa: N818 - as Flask-Limiter names it
+    """The 429 of a request that a limit denied.
+
+    :param message: what the client is told: the limit.
+    :param decision: what the limiter said; None where it is not known.
+    """
+
+    def __init__(self, message: str, decision: Decision | None = None) -> None:
+        super().__init__(message, 429, reason="rate_limit_exceeded")
+        self.decision = decision
+
+    def __reduce__(self) -> tuple[type[AuthError], tuple[Any, ...], dict[str, str]]:
+        return type(self), (self.message,), {}
+
+    def required_headers(self) -> list[tuple[str, str]]:
+        """Return ``Retry-After`` (RFC 6585, section 4)."""
+        if self.decision is None:
+            return []
+        return [("Retry-After", str(self.decision.retry_after))]

@@ -8,25 +8,39 @@ public. One layer around the app: the headers (`edge_of`). What is made of one a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import flask
 from flask import Flask, Request, Response
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
 
-from ._core import Keyring, Visit
+from ._core import Keyring, RequestRecord, judge_and_count, open_record
 from .cli import auth_cli
-from .context import begin_visit, current_request, identity_of
+from .context import (
+    RECORD,
+    Denial,
+    current_request,
+    identity_of,
+    is_dispatched,
+    note_error,
+    outcome_of,
+)
 from .cors import Cors
 from .decorators import (
-    Refusal,
+    Answer,
     count,
+    count_failure,
+    deny_limited,
     public_route,
     rate_limit_exempt,
-    refuse_excess,
-    refuse_repeated_options_failure,
 )
 from .edge import edge_of
 from .errors import AuthError, ConfigurationError
+from .limits import Plan
+from .registration import known_apps, refuse_bare
 from .state import EXTENSION, AppState, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
@@ -50,7 +64,8 @@ class TenantAuth:
         """Set up an app: hooks, error handler, CLI.
 
         :raises TypeError: for what is no Flask app.
-        :raises RuntimeError: when the app has been set up before.
+        :raises RuntimeError: when the app has been set up before, or has views whose decorators
+            stand above the route decorator, where they protect nothing.
         :raises ConfigurationError: when its configuration cannot work; the message names the key
             and what to write instead.
         """
@@ -61,6 +76,7 @@ class TenantAuth:
             raise RuntimeError(
                 "A TenantAuth is already registered on this app. Import and use that instead."
             )
+        refuse_bare(app)
         state = AppState(app, hooked=True)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before any worker forks, so that all share it
@@ -68,56 +84,105 @@ class TenantAuth:
         app.before_request(_count_hook(app, state, cors))
         app.wsgi_app = edge_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
-        # Closer to AuthError than an app's handler of Exception or HTTPException.
-        app.register_error_handler(AuthError, AuthError.get_response)
+        # Closer to AuthError than an app's handler of Exception; unless the app has one already.
+        app.error_handler_spec[None][None].setdefault(AuthError, _error_handler(app))
         app.cli.add_command(auth_cli)
         app.extensions[EXTENSION] = state
+        known_apps.add(app)
 
 
-def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Refusal | Response | None]:
+def _error_handler(app: Flask) -> Callable[[Any], Any]:
+    """Return the handler of denials, for an app that has none: the documented JSON.
+
+    An app's own handler of HTTPException is asked first. That of a library is not: Flask-Smorest
+    and APIFlask install one that keeps the status only.
+    """
+    handlers = app.error_handler_spec[None][None]
+
+    def answer(error: AuthError) -> Any:
+        note_error(error)
+        handler = handlers.get(HTTPException)
+        if handler is None or _is_of_a_library(handler, app):
+            return error.get_response()
+        return app.ensure_sync(handler)(error)
+
+    return answer
+
+
+def _is_of_a_library(function: Any, app: Flask) -> bool:
+    """Whether a function was installed with a package that is not the app's own."""
+    module = getattr(function, "__module__", None) or ""
+    if module.partition(".")[0] == app.import_name.partition(".")[0]:
+        return False
+    path = getattr(sys.modules.get(module), "__file__", None) or ""
+    return "site-packages" in path or "dist-packages" in path
+
+
+def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  # noqa: C901 - each request runs it
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
     counting = state.settings.ratelimit_enabled
+    key = state.visit_key
 
-    def count_request() -> Refusal | Response | None:
+    def count_request() -> Answer | None:
         request = current_request()
         assert request is not None  # noqa: S101 - Flask calls hooks inside a request
-        visit = begin_visit(request, state)
+        attributes = request.__dict__
+        record = attributes.get(RECORD)
+        if record is None:
+            # Flask dispatches it: of all requests, it takes the response that is waited for.
+            record = attributes[RECORD] = open_record(state, request.environ, key)
+        if not record.dispatched:
+            is_dispatched(record, request)
         method = request.method
-        if method == "OPTIONS":
-            return _answer_options(visit, request, cors)
-        if not counting:
-            return None
         rule = request.url_rule
-        if rule is None:
-            plan = plans.unrouted
-        else:
-            plan = plans.made.get((rule.endpoint, method)) or plans.plan(app, rule.endpoint, method)
-        if not plan.rules:
+        plan = plans.unrouted if rule is None else plans.made.get((rule.endpoint, method))
+        if plan is None:
+            plan = _new_plan(app, state, rule, method)
+        if method == "OPTIONS":
+            return _answer_options(cors, record, request)
+        if not counting or not plan.rules:
             return None
-        visit.counted = plan.rules
+        record.counted = plan.rules
         address = request.remote_addr or ""
         keyring = state.keyring
         if plan.limits and isinstance(keyring, Keyring):
             # A good token and fixed limits: one step of the core. Python sees to all the others.
             limiter = state.limiter
-            decision = visit.count(keyring, limiter, plan.limits, address)
+            decision = judge_and_count(
+                record, request.environ, keyring, limiter, plan.limits, address
+            )
             if decision is not None:
                 if limiter.news != state.news:
                     state.tell_news()
                 if decision.allowed:
                     return None
-                return refuse_excess(decision, identity_of(visit, request))
-        return count(visit, plan, identity_of(visit, request), address)
+                return deny_limited(decision, identity_of(record, request))
+        return count(record, plan, identity_of(record, request), address)
 
     return count_request
 
 
-def _answer_options(visit: Visit, request: Request, cors: Cors) -> Refusal | Response | None:
-    refusal = refuse_repeated_options_failure(visit, request)
-    if refusal is not None or not cors.enabled:
-        return refusal
-    return cors.preflight(request)
+def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Plan:
+    """Make the plan of a route at its first request, unless its view is not protected as written.
+
+    :raises RuntimeError: it names the endpoint.
+    """
+    if rule is None:
+        return state.plans.unrouted
+    refuse_bare(app, rule.endpoint)
+    return state.plans.plan(app, rule.endpoint, method)
+
+
+def _answer_options(cors: Cors, record: RequestRecord, request: Request) -> Answer | None:
+    """Answer a preflight. Bad credentials count as they do with any other method."""
+    if "HTTP_AUTHORIZATION" in request.environ:
+        outcome = outcome_of(record, request)
+        if isinstance(outcome, Denial):
+            decision = count_failure(record, outcome, request)
+            if decision is not None:
+                return deny_limited(decision, None)
+    return cors.preflight(request) if cors.enabled else None
 
 
 def _add_jwks_route(app: Flask, state: AppState) -> None:

@@ -26,6 +26,7 @@ from .config import Settings, is_testing, says_testing
 from .errors import ConfigurationError
 from .keys import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
 from .limits import Plans, default_rules
+from .registration import known_apps
 
 if TYPE_CHECKING:
     from werkzeug.local import LocalProxy
@@ -304,6 +305,7 @@ def state_of(app: flask.Flask | None) -> AppState:
     state = app.extensions.get(EXTENSION)
     if state is None:
         state = app.extensions.setdefault(EXTENSION, AppState(app))
+        known_apps.add(app)
     return cast("AppState", state)
 
 

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from flask_tenant_auth import _core
-from flask_tenant_auth._core import AuditLog, Identity, Key, Keyring, Limit, Limiter, Rate
+from flask_tenant_auth._core import (
+    AuditLog,
+    Identity,
+    Key,
+    Keyring,
+    Limit,
+    Limiter,
+    Rate,
+    RequestRecord,
+)
 
 TENANT, USER = "550e8400-e29b-41d4-a716-446655440000", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 SECRET = b"a secret of the tests, 32 bytes or more"
@@ -44,6 +53,8 @@ limiter = Limiter(prefix="leaks", shared=False, shm_bytes=2**17)
 decision = limiter.hit([limit, per_user], identity, "127.0.0.1")
 hashed = _core.hash_password(b"password", 1000)
 audit_log = AuditLog("/dev/null")
+record = RequestRecord(None)  # type: ignore[arg-type]
+environ = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
 
 
 def refused(call: Callable[[], Any]) -> Callable[[], None]:
@@ -99,6 +110,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Limiter.reset": lambda: limiter.reset([limit], identity, ""),
     "Limiter.check_redis refused": refused(lambda: limiter.check_redis(100)),
     "Limiter.ask_redis refused": refused(lambda: limiter.ask_redis(["PING"], 100)),
+    "RequestRecord": lambda: setattr(RequestRecord(None), "identity", identity),  # type: ignore[arg-type]
+    "RequestRecord refused": refused(lambda: setattr(record, "decision", 7)),
+    "open_record": lambda: _core.open_record(None, environ, "key"),  # type: ignore[arg-type]
+    "judge_and_count": lambda: _core.judge_and_count(
+        record, environ, keyring, limiter, (limit,), "127.0.0.1"
+    ),
     "Decision read": lambda: (decision.rate, decision.store, decision.reset, decision.headers),
 }
 # These take long, one by one.

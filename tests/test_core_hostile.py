@@ -135,7 +135,8 @@ def test_the_calls_below_are_all_that_the_core_has(core: Core) -> None:
         for name, value in vars(_core).items()
         if callable(value) and not isinstance(value, type) and not name.startswith("__")
     }
-    assert functions - set(NAMES) <= {"now", "return_to_present"}  # they take no argument
+    of_requests = {"judge_and_count", "open_record"}  # test_hostile_environ.py
+    assert functions - set(NAMES) - of_requests <= {"now", "return_to_present"}  # no argument
     for kind in (Key, Keyring, AuditLog, Limit, Limiter):
         methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         known = {name.rpartition(".")[2] for name in NAMES}

@@ -13,7 +13,15 @@ from werkzeug.test import Client, EnvironBuilder
 
 from apps import bare_app, bearer, make_app
 from flask_tenant_auth import TenantAuth, verify_tenant_context
-from flask_tenant_auth._core import Edge, Limit, Visit, parse_rates
+from flask_tenant_auth._core import (
+    Edge,
+    Limit,
+    RequestRecord,
+    StartResponse,
+    judge_and_count,
+    open_record,
+    parse_rates,
+)
 from flask_tenant_auth.edge import merged
 from flask_tenant_auth.state import AppState, state_of
 
@@ -33,8 +41,9 @@ def edge_arguments(inner: Any, state: AppState) -> dict[str, Any]:
         "inner": inner,
         "state": state,
         "key": state.visit_key,
-        "answer": lambda visit, *answer: visit.send(*answer),
-        "exchange": lambda parts, _visit, _environ: parts,
+        "answer": lambda start_response, *answer: start_response.send(*answer),
+        "replace": lambda body, _start_response: body,
+        "late_body": lambda body, _start_response: body,
         "subtrees": (),
         "paths": frozenset(),
         "to_origin": {},
@@ -199,51 +208,122 @@ class TestInsteadOf401:
 
 
 class TestTheCoresTypes:
-    def test_a_visit_of_no_edge_answers_nobody(self) -> None:
-        visit = Visit(state_of(make_app()))
-        assert (visit.identity, visit.outcome, visit.decision, visit.reason) == (None,) * 4
-        assert (visit.counted, visit.limits, visit.failure_counted) == ((), (), False)
-        for call in (visit, visit.send):
-            with pytest.raises(TypeError):
-                call("200 OK", [])
+    def test_a_new_record_knows_nothing(self) -> None:
+        record = RequestRecord(state_of(make_app()))
+        assert (record.identity, record.subject, record.outcome) == (None,) * 3
+        assert (record.decision, record.reason, record.judged) == (None,) * 3
+        assert (record.counted, record.limits, record.failure_counted) == ((), (), False)
         with pytest.raises(AttributeError):
-            visit.state = None  # type: ignore[misc,assignment]
+            record.state = None  # type: ignore[misc,assignment]
+
+    @pytest.mark.parametrize("name", ["identity", "subject", "decision", "reason"])
+    def test_what_the_core_reads_has_its_type_or_is_none(self, name: str) -> None:
+        record = RequestRecord(state_of(make_app()))
+        setattr(record, name, None)
+        for wrong in (7, object(), b"x", type("Text", (str,), {})("x")):
+            with pytest.raises(TypeError, match=f"^{name} must be"):
+                setattr(record, name, wrong)
+        with pytest.raises(TypeError, match=f"^{name} must be"):
+            delattr(record, name)
+        assert getattr(record, name) is None
+
+    @pytest.mark.parametrize("name", ["counted", "limits"])
+    def test_what_was_counted_is_a_tuple(self, name: str) -> None:
+        record = RequestRecord(state_of(make_app()))
+        setattr(record, name, (1,))
+        for wrong in (None, [], "x"):
+            with pytest.raises(TypeError, match=f"^{name} must be a tuple"):
+                setattr(record, name, wrong)
+        assert getattr(record, name) == (1,)
+
+    def test_only_an_edge_makes_a_start_response(self) -> None:
+        with pytest.raises(TypeError):
+            StartResponse()
 
     @pytest.mark.parametrize("arguments", [(), ({},), ([], print), ({}, print, 1)])
     def test_an_edge_is_called_as_wsgi_says(self, arguments: tuple[Any, ...]) -> None:
         with pytest.raises(TypeError):
             make_app().wsgi_app(*arguments)
 
+    @pytest.mark.parametrize("arguments", [(), ("200 OK",), ("200 OK", [], None, 1)])
+    def test_start_response_is_called_as_wsgi_says(self, arguments: tuple[Any, ...]) -> None:
+        app = make_app()
+
+        def inner(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            with pytest.raises(TypeError):
+                start(*arguments)
+            with pytest.raises(TypeError):
+                start.send(*arguments)
+            start("200 OK", [])
+            return []
+
+        edge = Edge(**edge_arguments(inner, state_of(app)))
+        assert Client(edge).get("/").status_code == 200
+
     @pytest.mark.parametrize(
-        "arguments", [(), (None, None, None, None), ("k", "l", (), "a"), (1, 2, 3)]
+        "arguments", [(), (None,) * 6, ("r", {}, "k", "l", (), "a"), (1, 2, 3), ({}, {}, {})]
     )
-    def test_counting_takes_a_keyring_a_limiter_limits_and_an_address(
+    def test_counting_takes_a_record_environ_a_keyring_a_limiter_limits_and_an_address(
         self, arguments: tuple[Any, ...]
     ) -> None:
         with pytest.raises(TypeError):
-            Visit(state_of(make_app())).count(*arguments)
+            judge_and_count(*arguments)
+        with pytest.raises(TypeError):
+            open_record(*arguments)
 
     def test_nothing_is_counted_where_there_is_no_good_token(self) -> None:
         app = make_app()
         state = state_of(app)
-        seen: list[Any] = []
+
+        def counted(headers: dict[str, str]) -> tuple[Any, Any]:
+            environ = EnvironBuilder("/", headers=headers).get_environ()
+            record = RequestRecord(state)
+            decision = judge_and_count(
+                record, environ, state.keyring, state.limiter, LIMIT, "192.0.2.1"
+            )
+            return decision, record.judged
+
+        assert counted({}) == (None, None)
+        decision, rejection = counted({"Authorization": "Bearer a.b.c"})
+        assert decision is None
+        assert rejection.reason == "base64url_invalid"
+        decision, rejection = counted(bearer())
+        assert (decision.allowed, decision.remaining, rejection) == (True, 4, None)
+
+    def test_a_response_is_taken_once(self) -> None:
+        app = make_app()
+        state = state_of(app)
+        tied: list[bool] = []
 
         def inner(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-            visit = environ[state.visit_key]
-            seen.append(visit.count(state.keyring, state.limiter, LIMIT, "192.0.2.1"))
-            seen.append(visit.judged)
+            copies = [dict(environ), dict(environ)]
+            records = [open_record(state, each, state.visit_key) for each in (*copies, environ)]
+            tied.extend(record.dispatched for record in records)
+            assert start.record is records[0]
+            assert start.environ is copies[0]
+            assert not [
+                key for each in (*copies, environ) for key in each if key == state.visit_key
+            ]
             start("200 OK", [])
             return []
 
-        app.wsgi_app = Edge(**edge_arguments(inner, state))  # type: ignore[method-assign,assignment]
-        client = Client(app)
-        client.get("/")
-        client.get("/", headers={"Authorization": "Bearer a.b.c"})
-        client.get("/", headers=bearer())
-        nothing, no_rejection, still_nothing, rejection, decision, none = seen
-        assert (nothing, no_rejection, still_nothing, none) == (None,) * 4
-        assert rejection.reason == "base64url_invalid"
-        assert (decision.allowed, decision.remaining) == (True, 4)
+        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
+        assert tied == [True, False, False]
+
+    def test_a_response_that_a_middleware_has_begun_is_taken_once_too(self) -> None:
+        app = make_app()
+        state = state_of(app)
+
+        def inner(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            kept = dict(environ)
+            start("200 OK", [])
+            start.record.failure_counted = True
+            taken = open_record(state, environ, state.visit_key)
+            assert (taken.dispatched, taken.failure_counted) == (True, True)
+            assert not open_record(state, kept, state.visit_key).dispatched
+            return []
+
+        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
 
     def test_a_bad_token_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         app = make_app()
@@ -261,7 +341,7 @@ class TestTheCoresTypes:
         assert ask(app, Authorization="Bearer a.b.c").status_code == 401
         assert len(parsed) == 1
 
-    def test_environ_and_visit_do_not_keep_each_other_alive(self) -> None:
+    def test_environ_and_response_do_not_keep_each_other_alive(self) -> None:
         app = make_app()
         app.get("/api/x")(lambda: "in")
         environ = EnvironBuilder("/api/x").get_environ()

@@ -68,6 +68,7 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
             NEITHER,
         ),
         ("create_auth_response", f.create_auth_response, "message", no_str),
+        ("RateLimitExceeded", f.RateLimitExceeded, "message", no_str),
         (
             "create_auth_response",
             lambda x: f.create_auth_response("m", x),

@@ -33,7 +33,7 @@ def test_every_callable_is_among_them() -> None:
         "Rejection",
         "SHM_BYTES_MAX",
         "SHM_BYTES_MIN",
-        "Visit",
+        "StartResponse",
         "return_to_present",
         "travel",
     ]

@@ -15,11 +15,19 @@ static PyObject *
 hash_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"password", "iterations", NULL};
-    PyObject *password;
-    Py_ssize_t iterations;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Sn:hash_password", keywords,
-                                     &password, &iterations)) {
+    PyObject *password, *number;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "SO:hash_password", keywords,
+                                     &password, &number)) {
         return NULL;
+    }
+    /* kwargs may be a dict that others can change, as that of a
+     * functools.partial, while __index__ or other threads run. */
+    Py_INCREF(password);
+    Py_INCREF(number);
+    PyObject *result = NULL;
+    Py_ssize_t iterations = PyNumber_AsSsize_t(number, PyExc_OverflowError);
+    if (iterations == -1 && PyErr_Occurred()) {
+        goto done;
     }
     fta_text text = {PyBytes_AS_STRING(password),
                      (size_t)PyBytes_GET_SIZE(password)};
@@ -31,11 +39,15 @@ hash_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
         status = fta_password_hash(text, (uint32_t)iterations, stored, &length);
         Py_END_ALLOW_THREADS
     }
-    if (status != FTA_OK) {
-        return fta_raise(status, status == FTA_ITERATIONS_INVALID ? "iterations"
-                                                                  : "password");
-    }
-    return PyUnicode_FromStringAndSize(stored, (Py_ssize_t)length);
+    result =
+        status == FTA_OK
+            ? PyUnicode_FromStringAndSize(stored, (Py_ssize_t)length)
+            : fta_raise(status, status == FTA_ITERATIONS_INVALID ? "iterations"
+                                                                 : "password");
+done:
+    Py_DECREF(number);
+    Py_DECREF(password);
+    return result;
 }
 
 PyDoc_STRVAR(verify_password_doc,
@@ -59,9 +71,13 @@ verify_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
                      (size_t)PyBytes_GET_SIZE(password)};
     bool matches;
     fta_status status;
+    Py_INCREF(password);
+    Py_INCREF(stored);
     Py_BEGIN_ALLOW_THREADS
     status = fta_password_verify(text, kept, &matches);
     Py_END_ALLOW_THREADS
+    Py_DECREF(stored);
+    Py_DECREF(password);
     if (status != FTA_OK) {
         return fta_raise(status, "stored");
     }

@@ -51,23 +51,17 @@ fta_fields_overlap(PyObject *headers, PyObject *others)
     return 0;
 }
 
+/* No length is kept: making an object may run the garbage collector, and so
+ * code that changes the lists. What PyList_SetSlice copies it counts itself. */
 PyObject *
 fta_fields_joined(PyObject *a, PyObject *b, PyObject *c)
 {
     PyObject *const parts[] = {a, b, c};
-    Py_ssize_t count = 0;
-    for (int part = 0; part < 3; part++) {
-        count += PyList_GET_SIZE(parts[part]);
-    }
-    PyObject *joined = PyList_New(count);
-    if (joined == NULL) {
-        return NULL;
-    }
-    Py_ssize_t at = 0;
-    for (int part = 0; part < 3; part++) {
-        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(parts[part]); i++) {
-            PyList_SET_ITEM(joined, at++,
-                            Py_NewRef(PyList_GET_ITEM(parts[part], i)));
+    PyObject *joined = PyList_New(0);
+    for (int part = 0; part < 3 && joined != NULL; part++) {
+        if (PyList_SetSlice(joined, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX,
+                            parts[part]) < 0) {
+            Py_CLEAR(joined);
         }
     }
     return joined;

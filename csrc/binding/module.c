@@ -4,6 +4,7 @@
 #include "credentials.h"
 #include "fields.h"
 #include "functions.h"
+#include "judge.h"
 #include "type_audit_log.h"
 #include "type_decision.h"
 #include "type_edge.h"
@@ -14,15 +15,27 @@
 #include "type_limiter.h"
 #include "type_rate.h"
 #include "type_rejection.h"
-#include "type_visit.h"
+#include "type_request_record.h"
+#include "type_start_response.h"
 
 /* Each adds its part to the module. */
 static int (*const parts[])(PyObject *module) = {
-    fta_add_functions, fta_add_credentials, fta_add_identity,
-    fta_add_rejection, fta_add_key,         fta_add_keyring,
-    fta_add_audit_log, fta_add_rate,        fta_add_limit,
-    fta_add_limiter,   fta_add_decision,    fta_add_fields,
-    fta_add_visit,     fta_add_edge,
+    fta_add_functions,
+    fta_add_credentials,
+    fta_add_identity,
+    fta_add_rejection,
+    fta_add_key,
+    fta_add_keyring,
+    fta_add_audit_log,
+    fta_add_rate,
+    fta_add_limit,
+    fta_add_limiter,
+    fta_add_decision,
+    fta_add_fields,
+    fta_add_request_record,
+    fta_add_start_response,
+    fta_add_edge,
+    fta_add_judge,
 };
 
 static int

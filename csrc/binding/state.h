@@ -18,8 +18,9 @@
     X(PyTypeObject, rate_type)                                                 \
     X(PyTypeObject, rejection_type)                                            \
     X(PyTypeObject, edge_type)                                                 \
-    X(PyTypeObject, visit_type)                                                \
-    X(PyObject, environ_names) /* a tuple of str, see type_visit.h */          \
+    X(PyTypeObject, request_record_type)                                       \
+    X(PyTypeObject, start_response_type)                                       \
+    X(PyObject, environ_names) /* a tuple of str, see type_start_response.h */ \
     X(PyObject, authenticate_name)                                             \
     X(PyObject, hit_name)                                                      \
     X(PyObject, no_fields)         /* an empty list, never changed */          \

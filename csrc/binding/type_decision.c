@@ -120,17 +120,16 @@ get_headers(PyObject *self, void *Py_UNUSED(closure))
 bool
 fta_decision_is_plain(const fta_state *state, PyObject *object)
 {
-    return object == NULL || Py_IsNone(object) ||
-           (Py_IS_TYPE(object, state->decision_type) &&
-            ((const decision *)object)->allowed);
+    return Py_IsNone(object) || (Py_IS_TYPE(object, state->decision_type) &&
+                                 ((const decision *)object)->allowed);
 }
 
 PyObject *
 fta_decision_fields(const fta_state *state, PyObject *object)
 {
-    return object == NULL || Py_IsNone(object)
-               ? Py_NewRef(state->no_fields)
-               : make_fields(state, (const decision *)object);
+    return Py_IS_TYPE(object, state->decision_type)
+               ? make_fields(state, (const decision *)object)
+               : Py_NewRef(state->no_fields);
 }
 
 static PyObject *

@@ -14,11 +14,11 @@ int fta_add_decision(PyObject *module);
 PyObject *fta_decision_new(fta_state *state, fta_store store,
                            const fta_verdict *verdict, PyObject *rate);
 
-/* Whether it is a Decision that lets the request pass, or none. */
+/* Whether it is a Decision that lets the request pass, or None. */
 bool fta_decision_is_plain(const fta_state *state, PyObject *object);
 
-/* A list of the X-RateLimit fields of a plain one; a new reference, not to be
- * changed. */
+/* A list of the X-RateLimit fields of a Decision, none of any other object; a
+ * new reference, not to be changed. */
 PyObject *fta_decision_fields(const fta_state *state, PyObject *object);
 
 #endif

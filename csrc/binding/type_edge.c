@@ -4,7 +4,7 @@
 #include <structmember.h>
 
 #include "type_audit_log.h"
-#include "type_visit.h"
+#include "type_start_response.h"
 
 /* Every owned reference of an edge, once. */
 #define EDGE_LIST(X)                                                           \
@@ -12,7 +12,8 @@
     X(state)                                                                   \
     X(key)                                                                     \
     X(answer)                                                                  \
-    X(exchange)                                                                \
+    X(replace)                                                                 \
+    X(late_body)                                                               \
     X(subtrees)                                                                \
     X(paths)                                                                   \
     X(to_origin)                                                               \
@@ -51,16 +52,37 @@ edge_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* Takes the visit out of environ, if it is still there: the two would keep
- * each other alive. */
-static int
-leave(fta_edge *self, PyObject *environ, PyObject *visit)
+/* What the server is given of what the application inside has returned, which
+ * is taken over. An application that has not called start_response yet, a
+ * generator, will do so when its body is read. */
+static PyObject *
+body_of(fta_edge *self, fta_start_response *start, PyObject *body)
 {
-    PyObject *there = PyDict_GetItemWithError(environ, self->key);
-    if (there == visit) {
-        return PyDict_DelItem(environ, self->key);
+    PyObject *callable = NULL;
+    if (!start->begun) {
+        callable = self->late_body;
+    } else if (start->replacement != NULL && !Py_IsNone(start->replacement)) {
+        callable = self->replace;
     }
-    return there == NULL && PyErr_Occurred() ? -1 : 0;
+    if (callable == NULL) {
+        return body;
+    }
+    PyObject *other =
+        PyObject_CallFunctionObjArgs(callable, body, (PyObject *)start, NULL);
+    Py_DECREF(body);
+    return other;
+}
+
+/* Leaves environ as it was, and the exception that is set. */
+static void
+leave_after_error(fta_start_response *start)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (fta_start_response_leave(start) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, value, traceback);
 }
 
 static PyObject *
@@ -68,56 +90,48 @@ edge_call(PyObject *object, PyObject *const *args, size_t nargsf,
           PyObject *keywords)
 {
     fta_edge *self = (fta_edge *)object;
-    PyObject *parts = NULL;
     if (PyVectorcall_NARGS(nargsf) != 2 || keywords != NULL ||
         !PyDict_Check(args[0])) {
         PyErr_SetString(PyExc_TypeError, "a WSGI application takes environ, a "
                                          "dict, and start_response");
         return NULL;
     }
-    PyObject *environ = args[0];
-    PyObject *visit = fta_visit_begin(PyType_GetModuleState(Py_TYPE(object)),
-                                      self, environ, args[1]);
-    if (visit == NULL || PyDict_SetItem(environ, self->key, visit) < 0) {
-        goto done;
+    PyObject *start = fta_start_response_new(
+        PyType_GetModuleState(Py_TYPE(object)), self, args[0], args[1]);
+    if (start == NULL) {
+        return NULL;
     }
-    PyObject *inner_args[] = {environ, visit};
-    parts = PyObject_Vectorcall(self->inner, inner_args, 2, NULL);
-    if (parts == NULL) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        if (leave(self, environ, visit) < 0) {
-            PyErr_Clear();
-        }
-        PyErr_Restore(type, value, traceback);
-    } else if (leave(self, environ, visit) < 0) {
-        Py_CLEAR(parts);
-    } else if (((fta_visit *)visit)->instead != NULL &&
-               !Py_IsNone(((fta_visit *)visit)->instead)) {
-        Py_SETREF(parts, PyObject_CallFunctionObjArgs(self->exchange, parts,
-                                                      visit, environ, NULL));
+    PyObject *inner_args[] = {args[0], start};
+    PyObject *body = PyObject_Vectorcall(self->inner, inner_args, 2, NULL);
+    if (body == NULL) {
+        leave_after_error((fta_start_response *)(void *)start);
+    } else if (((fta_start_response *)(void *)start)->begun &&
+               fta_start_response_leave((fta_start_response *)(void *)start) <
+                   0) {
+        Py_CLEAR(body);
+    } else {
+        body = body_of(self, (fta_start_response *)(void *)start, body);
     }
-done:
-    Py_XDECREF(visit);
-    return parts;
+    Py_DECREF(start);
+    return body;
 }
 
 static PyObject *
 edge_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {
-        "inner",    "state",        "key",       "answer",    "exchange",
-        "subtrees", "paths",        "to_origin", "to_others", "audit_log",
-        "tell",     "limit_fields", NULL};
+        "inner",     "state",    "key",          "answer",    "replace",
+        "late_body", "subtrees", "paths",        "to_origin", "to_others",
+        "audit_log", "tell",     "limit_fields", NULL};
     fta_state *state = PyType_GetModuleState(type);
     fta_edge found = {0};
     int limit_fields = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "$OOUOOO!O!OO!OOp:Edge", keywords, &found.inner,
-            &found.state, &found.key, &found.answer, &found.exchange,
-            &PyTuple_Type, &found.subtrees, &PyFrozenSet_Type, &found.paths,
-            &found.to_origin, &PyList_Type, &found.to_others, &found.audit_log,
-            &found.tell, &limit_fields)) {
+            args, kwargs, "$OOUOOOO!O!OO!OOp:Edge", keywords, &found.inner,
+            &found.state, &found.key, &found.answer, &found.replace,
+            &found.late_body, &PyTuple_Type, &found.subtrees, &PyFrozenSet_Type,
+            &found.paths, &found.to_origin, &PyList_Type, &found.to_others,
+            &found.audit_log, &found.tell, &limit_fields)) {
         return NULL;
     }
     if ((!Py_IsNone(found.to_origin) && !PyDict_CheckExact(found.to_origin)) ||
@@ -144,13 +158,15 @@ static PyMemberDef edge_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-PyDoc_STRVAR(edge_doc,
-             "Edge(*, inner, state, key, answer, exchange, subtrees, paths,\n"
-             "     to_origin, to_others, audit_log, tell, limit_fields)\n"
-             "--\n\n"
-             "A WSGI application around another: it adds fields to answers\n"
-             "and writes the audit log. See edge.py for what each argument\n"
-             "is.");
+PyDoc_STRVAR(
+    edge_doc,
+    "Edge(*, inner, state, key, answer, replace, late_body, subtrees,\n"
+    "     paths, to_origin, to_others, audit_log, tell,\n"
+    "     limit_fields)\n"
+    "--\n\n"
+    "A WSGI application around another: it adds fields to answers\n"
+    "and writes the audit log. See edge.py for what each argument\n"
+    "is.");
 
 static PyType_Slot edge_slots[] = {
     {Py_tp_doc, (void *)edge_doc},

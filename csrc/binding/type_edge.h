@@ -1,10 +1,8 @@
-/* Edge and Visit: where answers leave an app.
+/* Edge: a WSGI application around another, where answers leave an app.
  *
- * An Edge is a WSGI application around another. For each request it makes a
- * Visit, which is the start_response that the inner application is given, and
- * on which Python keeps what it knows of the request. An ordinary answer is
- * completed here, with fields that Python has prepared; every other one is
- * handed to Python. */
+ * For each request it makes a StartResponse, which the inner application is
+ * given. An ordinary answer is completed in C, with fields that Python has
+ * prepared; every other one is handed to Python. */
 #ifndef FTA_TYPE_EDGE_H
 #define FTA_TYPE_EDGE_H
 
@@ -14,10 +12,11 @@ typedef struct fta_edge {
     PyObject_HEAD
     vectorcallfunc call;
     PyObject *inner;     /* Owned: the WSGI application inside */
-    PyObject *state;     /* Owned: what every Visit's state is */
-    PyObject *key;       /* Owned: where a Visit stands in environ */
+    PyObject *state;     /* Owned: what every record's state is */
+    PyObject *key;       /* Owned: the StartResponse's key in environ */
     PyObject *answer;    /* Owned: completes what is out of the ordinary */
-    PyObject *exchange;  /* Owned: sends another answer than the inner one */
+    PyObject *replace;   /* Owned: sends another answer than the inner one */
+    PyObject *late_body; /* Owned: around a body without start_response yet */
     PyObject *subtrees;  /* Owned: a tuple of str, what CORS covers */
     PyObject *paths;     /* Owned: a frozenset of str, likewise */
     PyObject *to_origin; /* Owned: a dict, origin to list of fields; or None */

@@ -1,0 +1,22 @@
+/* References that stay good while foreign code runs. */
+#ifndef FTA_BINDING_HOLD_H
+#define FTA_BINDING_HOLD_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* The value of a key of a dict, a new reference; NULL where there is none, or
+ * with an exception set. A key that is a str subclass runs its own code when
+ * it is compared, and so may take any other value out of the dict. */
+static inline PyObject *
+fta_held_item(PyObject *dict, PyObject *key)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *value;
+    return PyDict_GetItemRef(dict, key, &value) < 0 ? NULL : value;
+#else
+    return Py_XNewRef(PyDict_GetItemWithError(dict, key));
+#endif
+}
+
+#endif

@@ -1,0 +1,94 @@
+#include "judge.h"
+
+#include "hold.h"
+#include "type_identity.h"
+#include "type_request_record.h"
+#include "type_start_response.h"
+
+/* The identity of a good token, a new reference; else NULL, with no exception
+ * set. What is the matter then is for Python to find out. */
+static PyObject *
+good_token(const fta_state *state, fta_request_record *record,
+           PyObject *environ, PyObject *keyring)
+{
+    if (!Py_IsNone(record->outcome)) {
+        PyObject *known = Py_NewRef(record->outcome);
+        if (fta_identity_of(state, known) == NULL) {
+            Py_CLEAR(known);
+        }
+        return known;
+    }
+    PyObject *header =
+        fta_held_item(environ, PyTuple_GET_ITEM(state->environ_names,
+                                                FTA_ENVIRON_AUTHORIZATION));
+    PyObject *judged = NULL;
+    if (header != NULL) {
+        PyObject *const args[] = {keyring, header};
+        judged =
+            PyObject_VectorcallMethod(state->authenticate_name, args, 2, NULL);
+        Py_DECREF(header);
+    }
+    if (judged == NULL) {
+        PyErr_Clear();
+    } else if (fta_identity_of(state, judged) == NULL) {
+        Py_SETREF(record->judged, judged);
+        judged = NULL;
+    }
+    return judged;
+}
+
+PyDoc_STRVAR(
+    judge_and_count_doc,
+    "judge_and_count(record, environ, keyring, limiter, limits, address, /)\n"
+    "--\n\n"
+    "Judge the credentials of a request and count it against all limits, in\n"
+    "one step, when they are a good token. None, and nothing counted, for\n"
+    "all others.");
+
+static PyObject *
+judge_and_count(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const fta_state *state = fta_state_of_module(module);
+    fta_request_record *record =
+        count == 6 ? fta_request_record_of(state, args[0]) : NULL;
+    if (record == NULL || !PyDict_Check(args[1]) ||
+        !Py_IS_TYPE(args[2], state->keyring_type) ||
+        !Py_IS_TYPE(args[3], state->limiter_type) ||
+        !PyTuple_CheckExact(args[4])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "judge_and_count takes a RequestRecord, environ, a "
+                        "Keyring, a Limiter, a tuple of Limit and an address");
+        return NULL;
+    }
+    PyObject *identity = good_token(state, record, args[1], args[2]);
+    if (identity == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *const hit[] = {args[3], args[4], identity, args[5]};
+    PyObject *decision =
+        PyObject_VectorcallMethod(state->hit_name, hit, 4, NULL);
+    Py_SETREF(record->outcome, identity);
+    if (decision != NULL) {
+        Py_SETREF(record->decision, Py_NewRef(decision));
+        Py_SETREF(record->limits, Py_NewRef(args[4]));
+    }
+    return decision;
+}
+
+static PyMethodDef functions[] = {
+    {"judge_and_count", (PyCFunction)(void (*)(void))judge_and_count,
+     METH_FASTCALL, judge_and_count_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+fta_add_judge(PyObject *module)
+{
+    fta_state *state = fta_state_of_module(module);
+    state->authenticate_name = PyUnicode_InternFromString("authenticate");
+    state->hit_name = PyUnicode_InternFromString("hit");
+    if (state->authenticate_name == NULL || state->hit_name == NULL) {
+        return -1;
+    }
+    return PyModule_AddFunctions(module, functions);
+}

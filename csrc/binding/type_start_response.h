@@ -1,0 +1,53 @@
+/* StartResponse: what an Edge gives the application inside as start_response,
+ * for one request (PEP 3333). */
+#ifndef FTA_TYPE_START_RESPONSE_H
+#define FTA_TYPE_START_RESPONSE_H
+
+#include <stdbool.h>
+
+#include "type_edge.h"
+
+/* The keys of environ that are read here, in the order of
+ * fta_state.environ_names. */
+enum {
+    FTA_ENVIRON_METHOD,
+    FTA_ENVIRON_PATH,
+    FTA_ENVIRON_ORIGIN,
+    FTA_ENVIRON_ADDRESS,
+    FTA_ENVIRON_USER_AGENT,
+    FTA_ENVIRON_AUTHORIZATION,
+    FTA_ENVIRON_COUNT
+};
+
+/* Every PyObject of it, once: X(name). All are Owned; NULL reads as None. */
+#define FTA_START_RESPONSE_LIST(X)                                             \
+    X(edge)     /* that made it */                                             \
+    X(start)    /* the server's start_response */                              \
+    X(outer)    /* the environ that the edge was called with */                \
+    X(environ)  /* that of the Request that took it; until then NULL */        \
+    X(previous) /* what stood in its place in outer, or NULL */                \
+    X(record)   /* a RequestRecord, of that Request or made here; or NULL */   \
+    X(replacement) /* the response that goes out in place of the app's */
+
+typedef struct fta_start_response {
+    PyObject_HEAD
+    vectorcallfunc call;
+#define X(name) PyObject *name;
+    FTA_START_RESPONSE_LIST(X)
+#undef X
+    char begun;    /* whether the application has called it */
+    char sent;     /* whether the server's start_response was called */
+    char replaced; /* whether a replacement is being sent */
+} fta_start_response;
+
+int fta_add_start_response(PyObject *module);
+
+/* A new one, which stands in environ under the edge's key from now on. */
+PyObject *fta_start_response_new(fta_state *state, fta_edge *edge,
+                                 PyObject *environ, PyObject *start);
+
+/* Takes it out of environ again, if it is still there: the two would keep each
+ * other alive. -1 with an exception set. */
+int fta_start_response_leave(fta_start_response *self);
+
+#endif

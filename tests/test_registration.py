@@ -1,0 +1,181 @@
+"""Decorators above the route decorator: an error, early or at the first request, never silence."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask
+
+from apps import bare_app, bearer, make_app
+from flask_tenant_auth import (
+    TenantAuth,
+    public_route,
+    rate_limit,
+    rate_limit_exempt,
+    verify_role,
+    verify_tenant_context,
+)
+from flask_tenant_auth.decorators import bare_views
+from flask_tenant_auth.registration import known_apps
+
+DECORATORS = [
+    verify_tenant_context,
+    verify_role("user"),
+    rate_limit("9 per minute"),
+    rate_limit_exempt,
+    public_route,
+]
+ERROR = "does nothing above the route decorator"
+
+
+def own(view: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(view)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
+    return wrapped
+
+
+@pytest.fixture(params=["app", "app without TenantAuth", "blueprint"])
+def target(request: pytest.FixtureRequest) -> Any:
+    if request.param == "blueprint":
+        return Blueprint("inner", __name__)
+    return make_app() if request.param == "app" else bare_app()
+
+
+class TestWhereTheDecoratorIsApplied:
+    @pytest.mark.parametrize("decorator", DECORATORS)
+    def test_above_the_route_is_an_error(self, target: Any, decorator: Any) -> None:
+        with pytest.raises(RuntimeError, match=ERROR) as caught:
+
+            @decorator
+            @target.get("/")
+            def secret() -> str:
+                return "secret"
+
+        assert "secret" in str(caught.value)
+        assert target.name in str(caught.value)
+
+    @pytest.mark.parametrize("decorator", DECORATORS)
+    def test_below_it_is_right(self, target: Any, decorator: Any) -> None:
+        @target.get("/")
+        @decorator
+        def secret() -> str:
+            return "secret"
+
+    def test_with_others_between(self, target: Any) -> None:
+        with pytest.raises(RuntimeError, match=ERROR):
+
+            @verify_tenant_context
+            @own
+            @target.get("/")
+            def secret() -> str:
+                return "secret"
+
+    def test_with_the_route_between_two_of_ours(self, target: Any) -> None:
+        with pytest.raises(RuntimeError, match=ERROR):
+
+            @verify_tenant_context
+            @target.get("/")
+            @rate_limit("9 per minute")
+            def secret() -> str:
+                return "secret"
+
+    def test_through_an_attribute(self, target: Any) -> None:
+        holder = SimpleNamespace(inner=SimpleNamespace(target=target))
+        del target
+        with pytest.raises(RuntimeError, match=ERROR):
+
+            @verify_tenant_context
+            @holder.inner.target.get("/")
+            def secret() -> str:
+                return "secret"
+
+    def test_of_an_async_view(self, target: Any) -> None:
+        with pytest.raises(RuntimeError, match=ERROR):
+
+            @verify_tenant_context
+            @target.get("/")
+            async def secret() -> str:
+                return "secret"
+
+    def test_as_a_call(self, target: Any) -> None:
+        with pytest.raises(RuntimeError, match=ERROR):
+            verify_tenant_context(target.get("/")(lambda: "secret"))
+
+
+class TestWhatIsRight:
+    def test_one_view_with_and_without(self) -> None:
+        app = make_app()
+
+        def view() -> str:
+            return "in"
+
+        app.get("/open")(view)
+        app.get("/closed", endpoint="closed")(verify_tenant_context(view))
+        client = app.test_client()
+        assert [client.get(path).status_code for path in ("/open", "/closed")] == [200, 401]
+
+    def test_a_decorator_around_a_view_that_takes_its_place(self) -> None:
+        app = make_app()
+        app.add_url_rule("/", "view", lambda: "in")
+        app.view_functions["view"] = verify_tenant_context(app.view_functions["view"])
+        assert app.test_client().get("/").status_code == 401
+        assert app.test_client().get("/", headers=bearer()).status_code == 200
+
+    def test_routes_that_are_stacked(self) -> None:
+        app = make_app()
+
+        @app.get("/a")
+        @app.get("/b", endpoint="b")
+        @own
+        @verify_tenant_context
+        @own
+        def view() -> str:
+            return "in"
+
+        client = app.test_client()
+        assert [client.get(path).status_code for path in ("/a", "/b")] == [401, 401]
+        assert not bare_views(app)
+
+
+def hidden(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register a bare view where no check at its definition sees it."""
+    from flask_tenant_auth import registration
+
+    monkeypatch.setattr(registration, "_scaffolds", lambda frame, *, everywhere: [])
+
+    @verify_tenant_context
+    @app.get("/secret")
+    def secret() -> str:
+        return "secret"
+
+    monkeypatch.undo()
+    app.get("/other")(verify_tenant_context(lambda: "other"))
+
+
+class TestWhatWasOutOfReach:
+    def test_init_app_refuses_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        app = bare_app()
+        hidden(app, monkeypatch)
+        assert list(bare_views(app)) == ["secret"]
+        with pytest.raises(RuntimeError, match="secret: a decorator"):
+            TenantAuth(app)
+        assert app not in known_apps
+
+    @pytest.mark.parametrize("enabled", [True, False])
+    def test_its_requests_are_a_500_and_no_others(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, enabled: bool
+    ) -> None:
+        app = make_app(PROPAGATE_EXCEPTIONS=False, RATELIMIT_ENABLED=enabled)
+        hidden(app, monkeypatch)
+        client = app.test_client()
+        for _ in range(2):
+            answer = client.get("/secret", headers=bearer())
+            assert (answer.status_code, b"secret" in answer.data) == (500, False)
+        assert "the view is not protected" in caplog.text
+        assert client.get("/other", headers=bearer()).status_code == 200

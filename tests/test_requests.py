@@ -1,0 +1,388 @@
+"""One request, one record: what is known of a request belongs to its Request object alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response, abort, request
+from werkzeug.serving import make_server
+
+from apps import (
+    OTHER_TENANT,
+    OTHER_USER,
+    TENANT,
+    USER,
+    bare_app,
+    bearer,
+    identity_headers,
+    make_app,
+    production_app,
+    token,
+)
+from flask_tenant_auth import (
+    AuthError,
+    TenantAuth,
+    extract_tenant_context,
+    get_tenant_context,
+    rate_limit,
+    verify_tenant_context,
+)
+from flask_tenant_auth.signals import request_authenticated
+
+OTHER = f"Bearer {token(OTHER_TENANT, OTHER_USER)}"
+
+
+@verify_tenant_context
+def who() -> list[str]:
+    return list(get_tenant_context())
+
+
+def pushed(app: Flask, environ: dict[str, Any]) -> Any:
+    with app.request_context(environ):
+        return who()
+
+
+class TestASecondRequestContext:
+    """Inside a verified view, a context that is pushed by hand proves its own identity."""
+
+    @pytest.fixture(params=["with TenantAuth", "without"])
+    def app(self, request: pytest.FixtureRequest) -> Flask:
+        return make_app() if request.param == "with TenantAuth" else bare_app()
+
+    @pytest.mark.parametrize(
+        ("authorization", "expected"),
+        [
+            (OTHER, [OTHER_TENANT, OTHER_USER]),
+            ("Bearer a.b.c", 401),
+            (None, 401),
+            ("", [TENANT, USER]),
+        ],
+    )
+    def test_on_a_copy_of_environ(
+        self, app: Flask, authorization: str | None, expected: Any
+    ) -> None:
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> dict[str, Any]:
+            environ = dict(request.environ)
+            if authorization is None:
+                del environ["HTTP_AUTHORIZATION"]
+            elif authorization:
+                environ["HTTP_AUTHORIZATION"] = authorization
+            inner = pushed(app, environ)
+            return {"inner": inner if isinstance(inner, list) else inner[1], "outer": who()}
+
+        answer = app.test_client().get("/", headers=bearer()).get_json()
+        assert answer == {"inner": expected, "outer": [TENANT, USER]}
+
+    def test_on_the_same_environ(self, app: Flask) -> None:
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> dict[str, Any]:
+            environ = request.environ
+            mine = environ["HTTP_AUTHORIZATION"]
+            environ["HTTP_AUTHORIZATION"] = OTHER
+            inner = pushed(app, environ)
+            environ["HTTP_AUTHORIZATION"] = mine
+            return {"inner": inner, "outer": who()}
+
+        answer = app.test_client().get("/", headers=bearer()).get_json()
+        assert answer == {"inner": [OTHER_TENANT, OTHER_USER], "outer": [TENANT, USER]}
+
+    def test_is_counted_by_itself(self, app: Flask) -> None:
+        limited = rate_limit("2 per minute", per="tenant")(lambda: "in")
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> dict[str, Any]:
+            answers = []
+            for _ in range(3):
+                with app.request_context(dict(request.environ)):
+                    answers.append(limited())
+            return {"inner": [each if each == "in" else each[1] for each in answers]}
+
+        answer = app.test_client().get("/", headers=bearer())
+        assert answer.get_json() == {"inner": ["in", "in", 429]}
+        assert answer.status_code == 200
+
+    def test_looking_at_it_proves_nothing_for_the_outer_one(self, app: Flask) -> None:
+        @app.get("/")
+        def view() -> dict[str, Any]:
+            with app.request_context(request.environ | {"HTTP_AUTHORIZATION": OTHER}):
+                inner = extract_tenant_context()[0]
+            return {"inner": inner, "outer": extract_tenant_context()[0]}
+
+        assert app.test_client().get("/").get_json() == {"inner": OTHER_TENANT, "outer": None}
+
+    def test_the_outer_answer_keeps_its_headers_and_its_audit_line(self, tmp_path: Path) -> None:
+        log = tmp_path / "audit"
+        app = make_app(AUDIT_LOG=str(log), RATELIMIT_DEFAULT="9 per minute")
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> str:
+            pushed(app, request.environ | {"HTTP_AUTHORIZATION": OTHER})
+            environ = request.environ | {"HTTP_AUTHORIZATION": OTHER, "PATH_INFO": "/other"}
+            with app.request_context(environ):
+                assert app.full_dispatch_request().get_json() == [OTHER_TENANT, OTHER_USER]
+            return "in"
+
+        app.get("/other", endpoint="other")(who)
+        answer = app.test_client().get("/", headers=bearer())
+        assert answer.headers.getlist("X-RateLimit-Remaining") == ["8"]
+        (line,) = map(json.loads, log.read_text().splitlines())
+        assert (line["tenant_id"], line["status"]) == (TENANT, 200)
+
+    def test_the_same_app_served_on_the_environ_of_a_request(self, tmp_path: Path) -> None:
+        log = tmp_path / "audit"
+        app = make_app(AUDIT_LOG=str(log))
+
+        @app.get("/outer")
+        @verify_tenant_context
+        def outer() -> Response:
+            environ = request.environ
+            environ["PATH_INFO"], environ["HTTP_AUTHORIZATION"] = "/inner", OTHER
+            return Response.from_app(app, environ)
+
+        app.get("/inner")(who)
+        assert app.test_client().get("/outer", headers=bearer()).get_json() == [
+            OTHER_TENANT,
+            OTHER_USER,
+        ]
+        tenants = [json.loads(line)["tenant_id"] for line in log.read_text().splitlines()]
+        assert tenants == [OTHER_TENANT, TENANT]
+
+
+# --- Events of a WebSocket ------------------------------------------------------
+
+
+class Events:
+    """A Flask-SocketIO server on a free port."""
+
+    def __init__(self, order: str, **config: Any) -> None:
+        from flask_socketio import SocketIO
+
+        self.app = bare_app(**config)
+        if order == "SocketIO first":
+            socketio = SocketIO(self.app, async_mode="threading")
+            TenantAuth(self.app)
+        else:
+            TenantAuth(self.app)
+            socketio = SocketIO(self.app, async_mode="threading")
+        socketio.on("who")(verify_tenant_context(lambda *_: list(get_tenant_context())))
+        socketio.on("limited")(rate_limit("3 per minute")(lambda *_: "in"))
+        socketio.on("connect", namespace="/closed")(verify_tenant_context(lambda *_: None))
+        self.app.get("/http")(who)
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        server = make_server("127.0.0.1", 0, self.app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.port}"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    @contextmanager
+    def connected(self, url: str, transport: str, **claims: Any) -> Iterator[Any]:
+        import socketio
+
+        client = socketio.Client(reconnection=False)
+        client.connect(url, headers=bearer(**claims), transports=[transport])
+        try:
+            yield client
+        finally:
+            client.disconnect()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+@pytest.mark.parametrize("order", ["SocketIO first", "TenantAuth first"])
+class TestEventsOfAWebSocket:
+    def test_each_is_counted_as_one(self, order: str, transport: str) -> None:
+        events = Events(order)
+        with events.served() as url, events.connected(url, transport) as client:
+            answers = [client.call("limited", timeout=20) for _ in range(5)]
+        assert answers[:3] == ["in"] * 3
+        assert [status for _, status in answers[3:]] == [429, 429]
+
+    def test_each_is_judged_so_none_outlives_the_token(self, order: str, transport: str) -> None:
+        events = Events(order)
+        expires = int(time.time()) + 4
+        with events.served() as url, events.connected(url, transport, exp=expires) as client:
+            assert client.call("who", timeout=20) == [TENANT, USER]
+            time.sleep(max(0, expires + 1.1 - time.time()))
+            body, status = client.call("who", timeout=20)
+        assert (status, body["message"]) == (401, "Token expired")
+
+    def test_a_connection_is_refused_to_nobody(self, order: str, transport: str) -> None:
+        import socketio
+
+        events = Events(order)
+        with events.served() as url:
+            for claims, refused in (({"exp": 1}, True), ({}, False)):
+                client = socketio.Client(reconnection=False)
+                options = {"headers": bearer(**claims), "transports": [transport]}
+                if refused:
+                    with pytest.raises(socketio.exceptions.ConnectionError):
+                        client.connect(url, namespaces=["/closed"], **options)
+                else:
+                    client.connect(url, namespaces=["/closed"], **options)
+                client.disconnect()
+
+    def test_http_beside_it_is_as_ever(self, order: str, transport: str) -> None:
+        client = Events(order).app.test_client()
+        answer = client.get("/http", headers=bearer())
+        assert answer.get_json() == [TENANT, USER]
+        assert answer.headers["X-RateLimit-Remaining"] == "49"
+        assert client.get("/http").status_code == 401
+
+
+# --- Reasons ---------------------------------------------------------------------
+
+
+def reasons(log: Path) -> list[tuple[int, str | None, str | None]]:
+    lines = map(json.loads, log.read_text().splitlines())
+    return [(line["status"], line["reason"], line["tenant_id"]) for line in lines]
+
+
+class TestReasons:
+    def test_a_receiver_that_denies_gives_its_reason_to_audit(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = tmp_path / "audit"
+        app = make_app(AUDIT_LOG=str(log))
+        called = []
+        app.get("/")(verify_tenant_context(lambda: called.append(1) or "in"))
+
+        def suspended(sender: Flask, identity: Any) -> None:
+            assert get_tenant_context()[0] == identity.tenant_id
+            if identity.tenant_id == TENANT:
+                raise AuthError("Suspended", 403, reason="tenant_suspended")
+            if request.args.get("abort"):
+                abort(404)
+
+        client = app.test_client()
+        with request_authenticated.connected_to(suspended, app):
+            assert client.get("/", headers=bearer()).get_json()["message"] == "Suspended"
+            other = {"Authorization": OTHER}
+            assert client.get("/?abort=1", headers=other).status_code == 404
+            assert called == []
+            assert client.get("/", headers=other).text == "in"
+        assert reasons(log) == [
+            (403, "tenant_suspended", TENANT),
+            (404, "denied_by_receiver", OTHER_TENANT),
+            (200, None, OTHER_TENANT),
+        ]
+        assert "reason=tenant_suspended" in caplog.text
+
+    def test_the_denial_of_a_receiver_stands_for_the_whole_request(self) -> None:
+        app = make_app()
+        asked = []
+
+        @app.get("/")
+        def view() -> list[Any]:
+            outcomes: list[Any] = []
+            for _ in range(2):
+                try:
+                    outcomes.append(who())
+                except AuthError as error:  # noqa: PERF203
+                    outcomes.append([error.code, error.reason])
+            return [*outcomes, extract_tenant_context()[0]]
+
+        def deny(sender: Flask, identity: Any) -> None:
+            asked.append(identity)
+            raise AuthError("No", 403, reason="mine")
+
+        with request_authenticated.connected_to(deny, app):
+            answer = app.test_client().get("/", headers=bearer())
+        assert answer.get_json() == [[403, "mine"], [403, "mine"], None]
+        assert len(asked) == 1
+
+    @pytest.mark.parametrize("where", ["gate", "view", "hook", "callable limit"])
+    def test_an_error_with_a_reason_gives_it_to_audit(self, tmp_path: Path, where: str) -> None:
+        log = tmp_path / "audit"
+        app = make_app(AUDIT_LOG=str(log))
+
+        def deny(*_: Any) -> Any:
+            raise AuthError("Only on Sundays", 403, reason="weekday")
+
+        if where == "gate":
+            app.before_request(verify_tenant_context(deny))
+        if where == "hook":
+            app.before_request(deny)
+        view = deny if where == "view" else lambda: "in"
+        if where == "callable limit":
+            view = rate_limit("5 per minute", exempt_when=deny)(view)
+        app.get("/")(verify_tenant_context(view))
+        assert app.test_client().get("/", headers=bearer()).status_code == 403
+        ((status, reason, _),) = reasons(log)
+        assert (status, reason) == (403, "weekday")
+
+    def test_a_missing_decorator_is_logged(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = tmp_path / "audit"
+        app = make_app(AUDIT_LOG=str(log))
+        app.get("/")(lambda: list(get_tenant_context()))
+        app.get("/right", endpoint="right")(who)
+        client = app.test_client()
+        assert client.get("/right", headers=bearer()).status_code == 200
+        assert "decorator" not in caplog.text
+        assert client.get("/", headers=bearer()).status_code == 401
+        assert "reason=decorator_missing" in caplog.text
+        assert "get_tenant_context() in a request that no @verify_tenant_context" in caplog.text
+        assert [each[1] for each in reasons(log)] == [None, "decorator_missing"]
+
+    @pytest.mark.parametrize("name", ["X-Tenant-ID", "X-User-ID", "X-User-Role"])
+    def test_headers_that_production_does_not_believe_have_their_own(
+        self, caplog: pytest.LogCaptureFixture, name: str
+    ) -> None:
+        app = production_app()
+        app.get("/")(who)
+        client = app.test_client()
+        client.get("/")
+        client.get("/", headers={name: identity_headers().get(name, "admin")})
+        found = re.findall(r"reason=(\w+)", caplog.text)
+        assert found == ["no_credentials", "identity_headers_not_trusted"]
+
+    def test_development_believes_them(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        app = make_app()
+        app.get("/")(who)
+        assert app.test_client().get("/", headers=identity_headers()).status_code == 200
+        assert "not_trusted" not in caplog.text
+
+
+class TestOptions:
+    def test_with_bad_tokens_counts_as_a_failure(self) -> None:
+        app = make_app(AUTH_FAILURE_LIMIT="2 per minute")
+        app.get("/auto")(who)
+        app.route("/own", methods=["OPTIONS", "GET"], endpoint="own")(who)
+        bad = {"Authorization": "Bearer a.b.c"}
+        client = app.test_client()
+        assert [client.options("/auto", headers=bad).status_code for _ in range(3)] == [
+            200,
+            200,
+            429,
+        ]
+        assert client.options("/own", headers=bad).status_code == 429
+        assert client.options("/own", headers=bearer()).status_code == 200
+
+    def test_without_any_is_no_failure(self) -> None:
+        app = make_app(AUTH_FAILURE_LIMIT="1 per minute")
+        app.route("/", methods=["OPTIONS", "GET"])(who)
+        client = app.test_client()
+        assert [client.options("/").status_code for _ in range(3)] == [200] * 3
