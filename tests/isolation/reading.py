@@ -11,8 +11,8 @@ from sqlalchemy.orm import Bundle, aliased
 from sqlalchemy.sql.elements import quoted_name
 
 from . import schema
-from .compare import Case, Side, describe
-from .generate import OUR_NAME, Generator
+from .compare import OUR_NAME, Case, Side, describe
+from .generate import Generator
 
 
 def answer_of(result: Any) -> list[Any]:

@@ -34,6 +34,8 @@ from .writing import (
     inserting_case,
     linking_case,
     owner_attack_case,
+    owner_upsert_case,
+    relinking_case,
     upsert_case,
 )
 
@@ -46,8 +48,10 @@ KINDS: list[tuple[int, Callable[[Generator], Case]]] = [
     (12, changing_case),
     (5, inserting_case),
     (3, from_select_case),
-    (3, linking_case),
-    (4, upsert_case),
+    (4, linking_case),
+    (2, relinking_case),
+    (3, upsert_case),
+    (2, owner_upsert_case),
     (4, owner_attack_case),
     (2, bulk_update_case),
     (2, bulk_insert_case),

@@ -51,10 +51,6 @@ def runner(world: World) -> Runner:
     return runner
 
 
-NOT_YET = pytest.mark.xfail(strict=True, reason="isolation does not hold by construction yet")
-
-
-@NOT_YET
 def test_random_statements_answer_as_if_there_were_only_own_rows(runner: Runner) -> None:
     """And no row of anybody else changes."""
     if runner.findings:
@@ -65,7 +61,6 @@ def test_random_statements_answer_as_if_there_were_only_own_rows(runner: Runner)
         )
 
 
-@NOT_YET
 def test_hardly_a_random_statement_is_refused(runner: Runner) -> None:
     """Attacks and SQL written as text aside, plain SQLAlchemy's statements are answered."""
     assert sum(runner.report.refused_needlessly.values()) < 0.02 * runner.report.executions
