@@ -117,6 +117,7 @@ def elsewhere(make: Cases) -> Iterator[dict[str, Elsewhere]]:
     """Give the calls that a function makes, each to be made in one process of its own."""
     there, here = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(make, here))
+    process.daemon = True  # it ends with this one, whatever happens
     process.start()
     here.close()
     yield {name: Elsewhere(there, name) for name in there.recv()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 from sqlalchemy import Engine, ForeignKey, Row, Uuid, create_engine, func, select, update
@@ -28,6 +29,7 @@ from .result import Row as ResultRow
 
 TENANT, USER = uuid.UUID(apps.TENANT), uuid.UUID(apps.USER)
 ROWS = 100
+KEPT = ExitStack()  # for as long as the process runs
 FLUSH = "insert, flush, rollback"
 
 
@@ -153,7 +155,7 @@ def found(answer: Any) -> Any:
 def isolated() -> dict[str, Callable[[], Any]]:
     """The statements in a process that isolates its sessions."""
     sessions = isolate(sessionmaker(filled_engine()))
-    acting_as(TENANT, USER).__enter__()  # for as long as the process runs
+    KEPT.enter_context(acting_as(TENANT, USER))
     return statements(sessions(), Isolated)
 
 
