@@ -23,7 +23,7 @@ endif
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Set-up -------------------------------------------------------------------
 
@@ -243,8 +243,21 @@ format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation clean
-test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short ## Set up what is missing, then check and test everything
+test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy ## Set up what is missing, then check and test everything
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The newest SQLAlchemy is in .venv; this one stands before it on the path.
+SQLALCHEMY_20 := $(BUILD)/sqlalchemy20
+$(SQLALCHEMY_20)/.installed: | $(BIN)/python
+	@echo "Installing SQLAlchemy 2.0 beside the newest"
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --target $(SQLALCHEMY_20) \
+		'SQLAlchemy>=2.0.20,<2.1'
+	@touch $@
+
+.PHONY: test-sqlalchemy
+test-sqlalchemy: packages-test $(VENV)/.built $(VENV)/.group-test $(SQLALCHEMY_20)/.installed ## Run the tests of data isolation on SQLAlchemy 2.0
+	@echo "Data isolation on SQLAlchemy 2.0"
+	@PYTHONPATH=$(SQLALCHEMY_20) $(BIN)/python -m pytest -q $(wildcard tests/test_sqlalchemy_*.py)
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)

@@ -10,13 +10,18 @@ call waits for another process (Redis), it is the time that passes.
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
+from multiprocessing.connection import Connection
 
 Call = Callable[[], object]
+Cases = Callable[[], Mapping[str, Call]]
 Clock = Callable[[], float]
 ON_CPU, PASSED = time.thread_time, time.perf_counter
 
@@ -79,7 +84,50 @@ class Samples:
         return Samples(tuple(mine / theirs for mine, theirs in pairs))
 
 
+class Elsewhere:
+    """A call that is made in another process, where nothing of its competitors is loaded."""
+
+    def __init__(self, there: Connection, name: str) -> None:
+        self._there = there
+        self._name = name
+
+    def seconds_for(self, calls: int) -> float:
+        self._there.send((self._name, calls))
+        seconds: float = self._there.recv()
+        return seconds
+
+    def __call__(self) -> object:
+        """Return what the call finds, in a form that can be compared."""
+        self._there.send((self._name, 0))
+        return self._there.recv()
+
+
+def serve(make: Cases, here: Connection) -> None:
+    """Make the calls that are asked for, until nobody asks any more."""
+    cases = make()
+    found = getattr(sys.modules[make.__module__], "found", lambda answer: answer)
+    here.send(list(cases))
+    while (asked := here.recv()) is not None:
+        name, calls = asked
+        here.send(seconds_for(cases[name], calls, ON_CPU) if calls else found(cases[name]()))
+
+
+@contextmanager
+def elsewhere(make: Cases) -> Iterator[dict[str, Elsewhere]]:
+    """Give the calls that a function makes, each to be made in one process of its own."""
+    there, here = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(make, here))
+    process.daemon = True  # it ends with this one, whatever happens
+    process.start()
+    here.close()
+    yield {name: Elsewhere(there, name) for name in there.recv()}
+    there.send(None)
+    process.join()
+
+
 def seconds_for(call: Call, calls: int, clock: Clock) -> float:
+    if isinstance(call, Elsewhere):
+        return call.seconds_for(calls)
     start = clock()
     for _ in repeat(None, calls):
         call()

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     Engine,
     ForeignKey,
+    ForeignKeyConstraint,
     Integer,
     MetaData,
     String,
@@ -450,6 +451,23 @@ reply = Table(
 )
 
 
+# Named by two columns together.
+line = Table(
+    "line",
+    Linked.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("mail_id", Integer),
+    Column("place", Integer),
+    ForeignKeyConstraint(["mail_id", "place"], ["place.mail_id", "place.number"]),
+)
+
+
+class Place(UserScoped, Linked):
+    __tablename__ = "place"
+    mail_id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+
+
 class Draft(Linked):
     """Declared by nobody, and linked to a scoped class."""
 
@@ -480,6 +498,10 @@ def linked(engine: Engine, session: Session) -> Session:
             session.execute(insert(reply).values(id=number, mail_id=number, other_id=None))
             session.execute(insert(reply).values(id=10 + number, mail_id=1, other_id=number))
             session.add_all([Draft(id=number, mail_id=number), Statistic(mail_id=number)])
+            session.add(Place(mail_id=number, number=1, tenant_id=who.tenant, user_id=who.user))
+            session.flush()
+            session.execute(insert(line).values(id=number, mail_id=number, place=1))
+            session.execute(insert(line).values(id=10 + number, mail_id=number))
         session.execute(insert(reply).values(id=99))
         session.commit()
     return session
@@ -489,6 +511,7 @@ LINKED: dict[str, tuple[Any, list[int]]] = {
     "a table without a class": (select(attachment.c.id), [1]),
     "a table that is linked to it": (select(page.c.id), [1]),
     "ends that may be absent": (select(reply.c.id), [1, 11]),
+    "a key of two columns, of which one may be absent": (select(line.c.id), [1]),
     "a class that nobody declared": (select(Draft.id), [1]),
     "its table under another MetaData": (
         select(Table("draft", MetaData(), Column("id", Integer)).c.id),
@@ -528,6 +551,21 @@ def test_an_object_that_links_to_a_row_of_others_is_not_written(linked: Session)
         assert linked.get(Draft, 9) is None
         assert linked.execute(delete(attachment)).rowcount == 1
         assert linked.execute(update(page).values(attachment_id=page.c.attachment_id)).rowcount == 0
+
+
+def test_an_update_through_a_lightweight_table_is_bounded(linked: Session) -> None:
+    light = table("mail", column("id"), column("tenant_id", Uuid), column("user_id", Uuid))
+    with BOB_RED.acting():
+        assert linked.execute(update(light).values(id=light.c.id + 100)).rowcount == 1
+        assert linked.execute(insert(light).values(id=9)).rowcount == 1
+        linked.execute(
+            insert(light).from_select(
+                ["id", "tenant_id", "user_id"],
+                select(light.c.id + 50, light.c.tenant_id, light.c.user_id),
+            )
+        )
+        assert sorted(linked.scalars(select(Mail.id))) == [9, 59, 102, 152]
+    linked.rollback()
 
 
 def test_one_table_under_two_bases_is_one_table(engine: Engine, session: Session) -> None:

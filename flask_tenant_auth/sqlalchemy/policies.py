@@ -75,9 +75,11 @@ def follows(owned: OwnedTable, name: str) -> Iterator[str]:
         absent = " OR ".join(f"{column} IS NULL" for column in ours)
         yield f"({absent} OR {seen})" if link.optional else seen
     if optional and len(optional) == len(owned.links) and not owned.owners:
-        columns = [column for link in optional for column in link.columns]
-        some = (f"{name}.{_quote.quote(column.name)} IS NOT NULL" for column in columns)
-        yield f"({' OR '.join(some)})"
+        named = (
+            " AND ".join(f"{name}.{_quote.quote(each.name)} IS NOT NULL" for each in link.columns)
+            for link in optional
+        )
+        yield f"({' OR '.join(named)})"
 
 
 def tables(metadata: MetaData | None = None) -> list[OwnedTable]:

@@ -185,9 +185,12 @@ class BoundedReading(TextCompiler):
         ]
         parts += [self._link_condition(link, prefix, options) for link in owned.links]
         optional = [link for link in owned.links if link.optional]
-        if len(optional) == len(parts):  # it names a row somewhere, or it is nobody's
-            some = (f"{prefix}{quote(column.name)}" for link in optional for column in link.columns)
-            parts.append(f"({' OR '.join(f'{column} IS NOT NULL' for column in some)})")
+        if len(optional) == len(parts):  # it names a row somewhere, and in full, or it is nobody's
+            named = (
+                " AND ".join(f"{prefix}{quote(column.name)} IS NOT NULL" for column in link.columns)
+                for link in optional
+            )
+            parts.append(f"({' OR '.join(named)})")
         return " AND ".join(parts)
 
     def _link_condition(self, link: Link, prefix: str, options: Mapping[str, Any]) -> str:

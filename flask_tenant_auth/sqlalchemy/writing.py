@@ -132,6 +132,7 @@ class BoundedWriting(BoundedReading):
             return statement
         target = _compat.dml_target(statement)
         names = _compat.selected_names(statement)
+        declared = {_own_column(target, column).key: column for _, column in owned.owners}
         own = {
             _own_column(target, column).key: OwnValue.make(owner, column)
             for owner, column in owned.owners
@@ -151,9 +152,9 @@ class BoundedWriting(BoundedReading):
         values: dict[str, Any] = dict(zip(names, source.c, strict=True))
         for key, value in own.items():
             given = values.get(key)
-            if given is not None and target.c[key].nullable:
+            if given is not None and declared[key].nullable:
                 raise UnscopedStatement(
-                    f"{target.c[key]} may be NULL, so what a SELECT gives for it cannot be "
+                    f"{declared[key]} may be NULL, so what a SELECT gives for it cannot be "
                     f"checked: leave it out, and it is filled in"
                 )
             values[key] = value if given is None else case((given == value, given))
@@ -242,8 +243,8 @@ class _RowBounder:
         meaning = WrittenOwner(owner, declared.table.name, form_of(declared), stamps=self.inserts)
         key, value = self._given(column)
         if key is None and not self.inserts:
-            if column.onupdate is not None or column.server_onupdate is not None:
-                raise UnscopedStatement(f"{column} says whose a row is: it cannot have onupdate")
+            if declared.onupdate is not None or declared.server_onupdate is not None:
+                raise UnscopedStatement(f"{declared} says whose a row is: it cannot have onupdate")
             return
         if isinstance(value, Null) and self.inserts:
             value = None
@@ -265,7 +266,7 @@ class _RowBounder:
         given = [self._given(column) for column in columns]
         if all(key is None for key, _ in given):
             if self.inserts:
-                self._check_left_out(link, columns)
+                self._check_left_out(link)
             return
         if any(key is None for key, _ in given):
             raise UnscopedStatement(
@@ -291,8 +292,9 @@ class _RowBounder:
             plain = None if isinstance(value, Null) else value
             self.row[key] = self._bind(column, plain).also(written, position)
 
-    def _check_left_out(self, link: Link, columns: list[Any]) -> None:
+    def _check_left_out(self, link: Link) -> None:
         """Raise UnscopedStatement where the database would choose which row is linked to."""
+        columns = link.columns
         chosen = [c for c in columns if c.default is not None or c.server_default is not None]
         if not link.optional or chosen:
             raise UnscopedStatement(
