@@ -201,7 +201,8 @@ def summary(report: Report) -> str:
             f"{report.nonempty_cases} of {report.compared} answers hold or change rows; "
             f"{report.invalid} fail on plain SQLAlchemy too",
             f"{report.collisions} executions with colliding parameters, "
-            f"{report.clean_errors} errors instead of an answer where one is allowed",
+            f"{report.clean_errors} errors instead of an answer where one is allowed, "
+            f"{report.loaded_otherwise} answers with other columns loaded of the same objects",
             "Features, in statements and in answers that hold or change rows:",
             *features,
             "Refused:",

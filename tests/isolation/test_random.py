@@ -85,7 +85,7 @@ def test_few_random_statements_are_wrong_on_plain_sqlalchemy(runner: Runner) -> 
 def test_without_isolation_the_answers_differ(world: World) -> None:
     """Positive control: the comparison finds what isolation is there to prevent."""
     runner = Runner(world, SEED, control=True)
-    runner.run(100)
+    runner.run(60)
     assert len(runner.findings) > 0.4 * runner.report.cases
 
 

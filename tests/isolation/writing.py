@@ -459,13 +459,11 @@ def from_select_case(generator: Generator) -> Case:
     execution = choices.weighted([(75, "session"), (25, "connection")])
 
     def run(side: Side) -> Any:
-        owned = {
-            name: target.stored(name, value) for name, value in side.own(table, explicit).items()
-        }
+        owned = side.own(table, explicit)
         names = [*columns, *owned]
         expressions = [
             *columns.values(),
-            *(literal(value, type_in(target, name)) for name, value in owned.items()),
+            *(literal(value, table.c[name].type) for name, value in owned.items()),
         ]
         statement = insert(target.element).from_select(
             names, select(*expressions).select_from(source.element).where(condition)
@@ -987,11 +985,6 @@ def type_of(target: Target, key: str) -> Any:
     if target.cls is not None:
         return inspect(target.cls).column_attrs[key].columns[0].type
     return target.table.c[key].type
-
-
-def type_in(target: Target, name: str) -> Any:
-    """Return the type of a column as this form of the table has it."""
-    return target.element.c[name].type if target.cls is None else target.table.c[name].type
 
 
 def second_key(target: Target, row: dict[str, Any]) -> dict[str, Any]:
