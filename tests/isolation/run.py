@@ -177,6 +177,7 @@ class Runner:
                 self.case(number)
         finally:
             gc.set_threshold(*thresholds)
+            gc.collect()
 
 
 def names_of_isolation(world: World) -> list[str]:
