@@ -568,6 +568,33 @@ def test_an_update_through_a_lightweight_table_is_bounded(linked: Session) -> No
     linked.rollback()
 
 
+def test_a_name_in_another_case_does_not_hide_the_owner(linked: Session) -> None:
+    twice = table("mail", *map(column, ("id", "tenant_id", "user_id", "TENANT_ID")))
+    with ANN_RED.acting():
+        for statement in (
+            update(twice).values(TENANT_ID=BLUE.hex),
+            insert(twice).values(id=9, TENANT_ID=BLUE.hex),
+        ):
+            with pytest.raises(UnscopedStatement, match="2 times"):
+                linked.execute(statement)
+
+
+def test_translated_schemas_hide_no_scoped_table(linked: Session) -> None:
+    class Elsewhere(DeclarativeBase):
+        pass
+
+    @global_table
+    class Copy(Elsewhere):
+        __tablename__ = "mail"
+        __table_args__: ClassVar = {"schema": "elsewhere"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    options = {"schema_translate_map": {"elsewhere": None}}
+    with ANN_RED.acting():
+        assert linked.scalars(select(Copy.id), execution_options=options).all() == [1]
+        assert linked.scalars(select(Mail.id), execution_options=options).all() == [1]
+
+
 def test_one_table_under_two_bases_is_one_table(engine: Engine, session: Session) -> None:
     """A second class for the same table, declared global, shows no more of it."""
 

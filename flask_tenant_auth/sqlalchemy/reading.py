@@ -164,7 +164,8 @@ class BoundedReading(TextCompiler):
         """
         if not self.treatment.allows_text and SAMPLES.fullmatch(str(table.name)):
             raise refusal(f"{table.name}, which holds values of all rows,")
-        owned = catalogue.find(table)
+        # Where schemas are translated at the execution, any may become that of a scoped table.
+        owned = catalogue.find(table, in_any_schema=bool(self.schema_translate_map))
         if owned is None:
             return None
         if owned.fault is not None:

@@ -26,6 +26,8 @@ OPERATORS = frozenset(
     ("and", "or", "xor", "is", "is not", "is distinct from", "like", "ilike", "similar to")
 ) | {"glob", "match", "regexp", "rlike", "overlaps", "div", "mod", "collate", "at time zone"}
 WORD = re.compile(r"\w+")
+# A plain name, or the place of a schema that SQLAlchemy fills in with a quoted one.
+NAME = re.compile(r"\w+|__\[SCHEMA_[^\[\]]+\]")
 # A type is words, numbers in parentheses, brackets and quoted names; and no word of a query.
 TYPE = re.compile(r"""(?:[\w\s.,()\[\]]|"[^"]*"|'(?:[^'\\]|'')*')*""")
 QUERY = re.compile(r"\b(?:select|table|values|from|union|intersect|except)\b", re.IGNORECASE)
@@ -81,7 +83,7 @@ class StrictNames(IdentifierPreparer):
 
         :raises UnscopedStatement: for `quoted_name(..., quote=False)` of what needs quotes.
         """
-        if isinstance(ident, quoted_name) and ident.quote is False and not WORD.fullmatch(ident):
+        if isinstance(ident, quoted_name) and ident.quote is False and not NAME.fullmatch(ident):
             raise refusal(f"The name {str(ident)!r}, written without quotes,")
         return super().quote(ident)
 

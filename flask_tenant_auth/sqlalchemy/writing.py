@@ -352,14 +352,16 @@ def _unaliased(table: Any) -> Any:
 def _own_column(target: Any, column: Column[Any]) -> Any:
     """Return the column of a statement's own table object that is this one.
 
-    :raises UnscopedStatement: when the table object does not have it.
+    :raises UnscopedStatement: when the table object does not have it, or has it twice: to SQLite,
+        names that differ by case are one.
     """
-    for each in target.c:
-        if each.name.casefold() == column.name.casefold():
-            return each
+    name = column.name.casefold()
+    found = [each for each in target.c if each.name.casefold() == name]
+    if len(found) == 1:
+        return found[0]
     raise UnscopedStatement(
-        f"{target.name} is written through a table object without {column.name}, which says whose "
-        f"a row is: use the mapped class, or its table"
+        f"{target.name} is written through a table object that has {column.name}, which says whose "
+        f"a row is, {len(found)} times: use the mapped class, or its table"
     )
 
 
