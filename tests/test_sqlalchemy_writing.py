@@ -355,18 +355,17 @@ FOREIGN_ROWS: dict[str, Callable[[Session], object]] = {
             ["message_id", "label_id"], select(Message.id, literal(302)).limit(1)
         )
     ),
-    "a link by the unit of work": lambda s: (
-        (message := s.get(Message, 1010)).labels.append(label_of_others(s)),
-        message in s,
-        s.flush(),
-    ),
+    "a link by the unit of work": lambda s: link_by_unit_of_work(s),
 }
 
 
-def label_of_others(session: Session) -> Label:
-    """A label that the session knows from a moment when everything was shown."""
+def link_by_unit_of_work(session: Session) -> None:
+    """With a label that the session knows from a moment when everything was shown."""
     with unscoped("the test's"):
-        return session.get(Label, 302)
+        label = session.get(Label, 302)
+    message = session.get(Message, 1010)
+    message.labels.append(label)
+    session.flush()
 
 
 @pytest.mark.parametrize("way", FOREIGN_ROWS)

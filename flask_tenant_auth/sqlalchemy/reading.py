@@ -98,7 +98,7 @@ class BoundedReading(TextCompiler):
         if owned is None:
             return super().visit_tablesample(tablesample, asfrom=asfrom, **options)
         plain = super().visit_table(table, asfrom=True, enclosing_alias=_Around(table))
-        plain += f" TABLESAMPLE {self.process(tablesample._get_method(), **options)}"
+        plain += f" TABLESAMPLE {self.process(_compat.sampling_method(tablesample), **options)}"
         if tablesample.seed is not None:
             plain += f" REPEATABLE ({self.process(tablesample.seed, **options)})"
         name = self.preparer.quote(_compat.alias_name(self, tablesample))
