@@ -371,7 +371,7 @@ def link_by_unit_of_work(session: Session) -> None:
 @pytest.mark.parametrize("way", FOREIGN_ROWS)
 @pytest.mark.usefixtures("untouched")
 def test_no_statement_makes_rows_of_others(session: Session, way: str) -> None:
-    refusals = ForeignRow, UnscopedStatement, IntegrityError
+    refusals = ForeignRow, UnscopedStatement, IntegrityError, ObjectDeletedError
     for _ in range(2):  # what was refused once is not let through from a cache
         with ANN_RED.acting(), pytest.raises(refusals):
             committed(session, FOREIGN_ROWS[way])
