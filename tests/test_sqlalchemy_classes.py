@@ -451,6 +451,13 @@ reply = Table(
 )
 
 
+# The database has a row in mind where nobody says one.
+chosen = Table(
+    "chosen",
+    Linked.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("mail_id", ForeignKey("mail.id"), server_default="2"),
+)
 # Named by two columns together.
 line = Table(
     "line",
@@ -566,6 +573,59 @@ def test_an_update_through_a_lightweight_table_is_bounded(linked: Session) -> No
         )
         assert sorted(linked.scalars(select(Mail.id))) == [9, 59, 102, 152]
     linked.rollback()
+
+
+def test_an_expression_does_not_cut_a_link_that_may_be_absent(linked: Session) -> None:
+    """NULL would stand for the row of somebody else, and the row would be nobody's."""
+    with ANN_RED.acting():
+        for statement in (
+            update(reply).values(mail_id=reply.c.mail_id + 1),
+            insert(reply).values(id=50, mail_id=select(Mail.id + 1).scalar_subquery()),
+            insert(reply).from_select(["id", "mail_id"], select(Mail.id + 50, Mail.id + 1)),
+        ):
+            with pytest.raises(UnscopedStatement, match="may be NULL"):
+                linked.execute(statement)
+        with pytest.raises(ForeignRow):
+            linked.execute(update(reply).values(mail_id=2))
+        assert linked.execute(update(reply).values(mail_id=1)).rowcount == 2
+
+
+def test_a_default_of_the_database_does_not_choose_the_row_that_is_linked_to(
+    linked: Session,
+) -> None:
+    light = table("chosen", column("id"))
+    with ANN_RED.acting():
+        for target in (chosen, light):
+            with pytest.raises(UnscopedStatement, match="mail"):
+                linked.execute(insert(target).values(id=1))
+        linked.execute(insert(chosen).values(id=1, mail_id=1))
+
+
+def test_a_name_in_another_case_does_not_hide_the_owner(linked: Session) -> None:
+    twice = table("mail", *map(column, ("id", "tenant_id", "user_id", "TENANT_ID")))
+    with ANN_RED.acting():
+        for statement in (
+            update(twice).values(TENANT_ID=BLUE.hex),
+            insert(twice).values(id=9, TENANT_ID=BLUE.hex),
+        ):
+            with pytest.raises(UnscopedStatement, match="2 times"):
+                linked.execute(statement)
+
+
+def test_translated_schemas_hide_no_scoped_table(linked: Session) -> None:
+    class Elsewhere(DeclarativeBase):
+        pass
+
+    @global_table
+    class Copy(Elsewhere):
+        __tablename__ = "mail"
+        __table_args__: ClassVar = {"schema": "elsewhere"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    options = {"schema_translate_map": {"elsewhere": None}}
+    with ANN_RED.acting():
+        assert linked.scalars(select(Copy.id), execution_options=options).all() == [1]
+        assert linked.scalars(select(Mail.id), execution_options=options).all() == [1]
 
 
 def test_one_table_under_two_bases_is_one_table(engine: Engine, session: Session) -> None:

@@ -47,7 +47,7 @@ from sqlalchemy.orm import (
     with_polymorphic,
 )
 
-from flask_tenant_auth.sqlalchemy import TenantContextMissing, UnscopedStatement
+from flask_tenant_auth.sqlalchemy import TenantContextMissing, UnscopedStatement, unscoped
 from mail import (
     ADMIN_RED,
     ANN_BLUE,
@@ -711,6 +711,15 @@ class TestIdentityMap:
                 assert all(who.sees_user(a) for a in provider.accounts)
         assert all(seen.values())
 
+    def test_unscoped_shows_no_collection_that_somebody_has_loaded(self, session: Session) -> None:
+        with ANN_RED.acting():
+            provider = session.get(Provider, 1)
+            mine = {a.id for a in provider.accounts}
+            with unscoped("everybody's"):
+                everybodys = {a.id for a in session.get(Provider, 1).accounts}
+            assert mine < everybodys
+            assert {a.id for a in session.get(Provider, 1).accounts} == mine
+
     def test_a_collection_loaded_by_a_session_with_changes(self, session: Session) -> None:
         with ANN_RED.acting():
             provider = session.get(Provider, 1)
@@ -807,6 +816,9 @@ REFUSED: dict[str, Callable[[Session], object]] = {
     ),
     "a function that executes SQL": lambda s: s.execute(
         select(func.query_to_xml("SELECT * FROM account", True, False, ""))
+    ),
+    "another function that executes SQL": lambda s: s.execute(
+        select(func.crosstab2("SELECT email FROM account"))
     ),
     "values of everybody that the database keeps": lambda s: s.execute(
         select(table("pg_stats", column("most_common_vals"), schema="pg_catalog"))

@@ -1,8 +1,8 @@
 """The private names of SQLAlchemy that isolation uses, each with its reason.
 
-Nothing else in this package reads an attribute of SQLAlchemy that begins with an underscore. Each
-name ends as soon as SQLAlchemy has a public one for the same; the tests run on the oldest and the
-newest SQLAlchemy that are supported.
+No other module of isolation reads an attribute of SQLAlchemy that begins with an underscore, but
+for overriding a compiler's methods. Each name ends as soon as SQLAlchemy has a public one for the
+same; the tests run on SQLAlchemy 2.0 and 2.1.
 """
 
 from __future__ import annotations
@@ -79,16 +79,31 @@ def with_dml_state(statement: Any, change: Callable[[Any], None]) -> Any:
     return watched
 
 
+def has_value_rows(state: Any) -> bool:
+    """Whether an INSERT has several rows of VALUES."""
+    return bool(state.isinsert and state._has_multi_parameters)
+
+
+def tables_in(target: Any) -> Iterator[Any]:
+    """Return the tables that a join is made of."""
+    return iter(target._from_objects)
+
+
+def sampling_method(tablesample: Any) -> Any:
+    """Return the function of a TABLESAMPLE, which may be given as a number."""
+    return tablesample._get_method()
+
+
 def value_rows(state: Any) -> list[Mapping[Any, Any]]:
     """Return the values that a statement itself sets: one mapping, or one for each row."""
-    if state.isinsert and state._has_multi_parameters:
+    if has_value_rows(state):
         return list(state._multi_parameters)
     return [state._dict_parameters or {}]
 
 
 def set_value_rows(state: Any, rows: Sequence[MutableMapping[Any, Any]]) -> None:
     """Replace the values that a statement itself sets."""
-    if state.isinsert and state._has_multi_parameters:
+    if has_value_rows(state):
         state._multi_parameters = list(rows)
     state._dict_parameters = rows[0]
     if getattr(state, "_ordered_values", None):  # SQLAlchemy 2.0 keeps these apart

@@ -88,12 +88,12 @@ class Catalogue:
         self._refresh()
         return self._names
 
-    def find(self, table: Any) -> OwnedTable | None:
+    def find(self, table: Any, *, in_any_schema: bool = False) -> OwnedTable | None:
         """Return what is known about a table; a table of the same name counts as the same one.
 
         `table("account")` and a Table of another MetaData read the same rows. Only the table of a
         class that is declared global stands for itself, if its schema or its database (the
-        `bind_key` of its MetaData) is another one.
+        `bind_key` of its MetaData) is another one; with `in_any_schema`, not even that.
 
         :raises UnscopedStatement: when the name alone does not say which table it is.
         """
@@ -104,7 +104,7 @@ class Catalogue:
         named = self._names.get(str(table.name).casefold())
         if not named:
             return None
-        if table in self._global:
+        if table in self._global and not in_any_schema:
             named = [each for each in named if _place(each.table) == _place(table)]
             return named[0] if named else None
         if len(named) > 1:

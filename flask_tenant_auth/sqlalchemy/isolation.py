@@ -191,7 +191,7 @@ def enter(session: Session, scope: Scope) -> None:
     if scope is previous or scope is None:
         return
     session.info[SCOPE_KEY] = scope
-    if previous is None or scope is UNSCOPED or scope == previous:
+    if previous is None or scope == previous:
         return
     for instance in session.identity_map.values():
         state = inspect(instance)

@@ -98,7 +98,7 @@ class BoundedReading(TextCompiler):
         if owned is None:
             return super().visit_tablesample(tablesample, asfrom=asfrom, **options)
         plain = super().visit_table(table, asfrom=True, enclosing_alias=_Around(table))
-        plain += f" TABLESAMPLE {self.process(tablesample._get_method(), **options)}"
+        plain += f" TABLESAMPLE {self.process(_compat.sampling_method(tablesample), **options)}"
         if tablesample.seed is not None:
             plain += f" REPEATABLE ({self.process(tablesample.seed, **options)})"
         name = self.preparer.quote(_compat.alias_name(self, tablesample))
@@ -164,7 +164,8 @@ class BoundedReading(TextCompiler):
         """
         if not self.treatment.allows_text and SAMPLES.fullmatch(str(table.name)):
             raise refusal(f"{table.name}, which holds values of all rows,")
-        owned = catalogue.find(table)
+        # Where schemas are translated at the execution, any may become that of a scoped table.
+        owned = catalogue.find(table, in_any_schema=bool(self.schema_translate_map))
         if owned is None:
             return None
         if owned.fault is not None:

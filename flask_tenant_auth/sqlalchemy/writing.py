@@ -7,7 +7,7 @@ application wrote an expression, an expression that is NULL unless it is the ide
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -73,7 +73,7 @@ class BoundedWriting(BoundedReading):
         target = _unaliased(_compat.dml_target(statement))
         if isinstance(target, TableClause):
             return self._owned(target)
-        for part in target._from_objects:
+        for part in _compat.tables_in(target):
             if isinstance(part, TableClause) and self._owned(part) is not None:
                 raise UnscopedStatement(
                     f"a statement that writes a join cannot be bounded: write {part.name} alone"
@@ -112,7 +112,7 @@ class BoundedWriting(BoundedReading):
     def _bound_values(self, state: Any, owned: OwnedTable, target: Any) -> None:
         """Make every value for a column that says whose a row is one that is checked."""
         rows = [dict(row) for row in _compat.value_rows(state)]
-        in_values = len(rows) > 1 or (state.isinsert and state._has_multi_parameters)
+        in_values = _compat.has_value_rows(state)
         for number, row in enumerate(rows):
             bounder = _RowBounder(self, state, row, number if in_values else None)
             for owner, column in owned.owners:
@@ -152,16 +152,14 @@ class BoundedWriting(BoundedReading):
         values: dict[str, Any] = dict(zip(names, source.c, strict=True))
         for key, value in own.items():
             given = values.get(key)
-            if given is not None and declared[key].nullable:
-                raise UnscopedStatement(
-                    f"{declared[key]} may be NULL, so what a SELECT gives for it cannot be "
-                    f"checked: leave it out, and it is filled in"
-                )
+            if given is not None:
+                refuse_nullable([declared[key]])
             values[key] = value if given is None else case((given == value, given))
         for link in owned.links:
             keys = [_own_column(target, column).key for column in link.columns]
             said = [key for key in keys if key in values]
             if said and len(said) == len(keys):
+                refuse_nullable(link.columns)
                 seen = _names_seen_row(link, [values[key] for key in keys])
                 values.update({key: case((seen, values[key])) for key in keys})
             elif said or not link.optional:
@@ -278,6 +276,7 @@ class _RowBounder:
             if isinstance(value, ClauseElement) and not isinstance(value, BindParameter | Null)
         ]
         if expressions:
+            refuse_nullable(link.columns)
             values = [
                 value if isinstance(value, ClauseElement) else self._bind(column, value)
                 for column, (_, value) in zip(columns, given, strict=True)
@@ -327,10 +326,7 @@ class _RowBounder:
 
     def _checked_owner(self, owner: str, column: Any, value: Any) -> Any:
         """Return an expression that is NULL unless it says that the row is the identity's."""
-        if column.nullable:
-            raise UnscopedStatement(
-                f"{column} may be NULL, so an expression for it cannot be checked: pass a value"
-            )
+        refuse_nullable([column])
         if owner == "user_id" and self.compiler.treatment.whole_tenant:
             return value
         return case((value == OwnValue.make(owner, column), value))
@@ -343,6 +339,15 @@ class _Passed:
 _PASSED = _Passed()  # a value that comes with the execution
 
 
+def refuse_nullable(columns: Iterable[Column[Any]]) -> None:
+    """Raise UnscopedStatement where NULL, which stands for what is not the identity's, is taken."""
+    for column in columns:
+        if column.nullable:
+            raise UnscopedStatement(
+                f"{column} may be NULL, so an expression for it cannot be checked: pass a value"
+            )
+
+
 def _unaliased(table: Any) -> Any:
     while isinstance(table, Alias):
         table = table.element
@@ -352,14 +357,16 @@ def _unaliased(table: Any) -> Any:
 def _own_column(target: Any, column: Column[Any]) -> Any:
     """Return the column of a statement's own table object that is this one.
 
-    :raises UnscopedStatement: when the table object does not have it.
+    :raises UnscopedStatement: when the table object does not have it, or has it twice: to SQLite,
+        names that differ by case are one.
     """
-    for each in target.c:
-        if each.name.casefold() == column.name.casefold():
-            return each
+    name = column.name.casefold()
+    found = [each for each in target.c if each.name.casefold() == name]
+    if len(found) == 1:
+        return found[0]
     raise UnscopedStatement(
-        f"{target.name} is written through a table object without {column.name}, which says whose "
-        f"a row is: use the mapped class, or its table"
+        f"{target.name} is written through a table object that has {column.name}, which says whose "
+        f"a row is, {len(found)} times: use the mapped class, or its table"
     )
 
 
