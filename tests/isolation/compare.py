@@ -95,7 +95,7 @@ class Case:
     writes: bool = False
     # Tries to get at rows of others: must be refused, or touch none of them.
     attack: bool = False
-    # SQL written as text: may be refused.
+    # SQL written as text, or another way to say something unchecked: may be refused.
     is_text: bool = False
     # May meet a unique key of a row that the reference does not hold.
     may_conflict: bool = False

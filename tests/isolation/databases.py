@@ -34,6 +34,7 @@ class World:
     """The databases of one dialect."""
 
     dialect = ""
+    default_schema = ""
 
     def __init__(self) -> None:
         self.people = [*PEOPLE, NOBODY, EVERYTHING]
@@ -144,7 +145,7 @@ class World:
         self.executed_by_reference.clear()
         session = Session(self.connections[who])
         if qualified:
-            schemas = {None: "main" if self.dialect == "sqlite" else "public"}
+            schemas = {None: self.default_schema}
             session.connection(execution_options={"schema_translate_map": schemas})
         try:
             yield session
@@ -164,6 +165,7 @@ class World:
 
 class SQLite(World):
     dialect = "sqlite"
+    default_schema = "main"
 
     def make_engine(self, pool: Any, creator: Any, **options: Any) -> Engine:
         for table in TABLES:
@@ -206,6 +208,7 @@ class SQLite(World):
 
 class PostgreSQL(World):
     dialect = "postgresql"
+    default_schema = "public"
 
     def __init__(self, url: str) -> None:
         self.url: URL = make_url(url)

@@ -24,7 +24,7 @@ from .objects import (
     object_attack_case,
     query_case,
 )
-from .reading import columns_case, reflecting_case, text_case
+from .reading import columns_case, reflecting_case, text_case, translating_case
 from .schema import EVERYTHING, NOBODY, PEOPLE, PLAIN, Mailbox, Order, Who
 from .writing import (
     bulk_update_case,
@@ -60,6 +60,7 @@ KINDS: list[tuple[int, Callable[[Generator], Case]]] = [
     (5, object_attack_case),
     (5, text_case),
     (1, reflecting_case),
+    (1, translating_case),
 ]
 
 

@@ -259,14 +259,19 @@ def changing_case(generator: Generator) -> Case:
     if gives and not (uses_from and any(not hasattr(each, "type") for each in gives)):
         statement = statement.returning(*gives)
     way = choices.weighted([(70, "session"), (30, "connection")])
-    options = {}
+    options: dict[str, Any] = {}
     if target.cls is not None and way == "session":
         options["synchronize_session"] = choices.pick(SYNCHRONIZE)
         generator.feature(f"synchronize_session={options['synchronize_session']}")
+    translated = way == "session" and choices.chance(8)
+    if translated:
+        generator.feature("executed: translated schemas")
     preload = way == "session" and target.cls is not None and choices.chance(25)
 
     def run_with(side: Side, parameters: Mapping[str, Any] | None) -> Any:
         loaded = list(side.session.scalars(select(target.cls))) if preload else []
+        if translated:
+            options["schema_translate_map"] = {None: side.world.default_schema}
         found = execute(side, statement, way, parameters, options)
         return [*found, *states_of(side, loaded)]
 
