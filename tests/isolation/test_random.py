@@ -25,7 +25,7 @@ from .run import Runner
 
 ROOT = Path(__file__).parents[2]
 SEED = int(os.environ.get("SEED") or 9)
-STATEMENTS = {"sqlite": 650, "postgresql": 350}
+STATEMENTS = {"sqlite": 700, "postgresql": 300}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -363,6 +363,8 @@ def inserting_case(generator: Generator) -> Case:
     if way != "values" or count > 1:
         rows = alike(target, rows)
     explicit = choices.chance(50) and not OWNERS[target.table].is_global
+    # Without any parameter an INSERT is no INSERT of many rows, and answers otherwise.
+    explicit = explicit or not all(rows)
     if explicit:
         generator.feature("insert: owners given")
     base = insert_of(generator, target.element)
@@ -452,7 +454,8 @@ def from_select_case(generator: Generator) -> Case:
                 continue
             field = generator.field([source], value_kind)
             columns[column.name] = (
-                field.expression
+                # SQLAlchemy itself loses the name of a hybrid's subquery in a subquery of INSERT.
+                (field.expression.label("best") if field.key == "heaviest" else field.expression)
                 if field is not None
                 else literal(generator.value(value_kind, None), TYPES[value_kind])
             )
