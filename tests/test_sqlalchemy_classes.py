@@ -17,15 +17,22 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    TypeDecorator,
     Uuid,
+    bindparam,
     column,
     create_engine,
     delete,
+    event,
     insert,
+    literal,
     select,
     table,
+    tuple_,
+    type_coerce,
     update,
 )
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.declarative import DeferredReflection
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -575,6 +582,155 @@ def test_an_update_through_a_lightweight_table_is_bounded(linked: Session) -> No
     linked.rollback()
 
 
+def test_a_table_of_another_metadata_follows_the_rows_it_links_to(linked: Session) -> None:
+    """By the names in its foreign keys: the objects that they point to may be others."""
+    apart = MetaData()
+    by_column = Table(
+        "attachment", MetaData(), Column("id", Integer), Column("mail_id", ForeignKey(Mail.id))
+    )
+    beside = Table(
+        "scan", MetaData(), Column("id", Integer), Column("mail_id", ForeignKey("main.mail.id"))
+    )
+    connection = linked.connection()
+    with unscoped("the rows of the test"):
+        connection.exec_driver_sql("CREATE TABLE scan (id integer, mail_id integer)")
+        connection.exec_driver_sql("INSERT INTO scan VALUES (1, 1), (2, 2), (3, 3)")
+        apart.reflect(linked.connection(), only=["attachment", "mail"])
+    for each in (by_column, beside, apart.tables["attachment"]):
+        with ANN_RED.acting():
+            assert linked.scalars(select(each.c.id)).all() == [1], each.name
+        with unscoped("positive control"):
+            assert len(linked.scalars(select(each.c.id)).all()) == 3
+
+
+def test_a_bare_name_that_nobody_has_mapped_is_refused(linked: Session) -> None:
+    """It could be a partition, or another table in which the database keeps the rows."""
+    with ANN_RED.acting():
+        for name in ("mail_2025", "nfts_content", "sqlite_master", "x" * 10_000):
+            with pytest.raises(UnscopedStatement):
+                linked.execute(select(table(name, column("id"))))
+        assert linked.scalars(select(table("statistic", column("id")).c.id)).all() == [1, 2, 3]
+
+
+class Other(TypeDecorator[Any]):
+    """A type that makes another tenant's of every value."""
+
+    impl = Uuid
+    cache_ok = True
+
+    def process_bind_param(self, value: object, dialect: object) -> uuid.UUID:
+        return BLUE
+
+
+class Own(TypeDecorator[uuid.UUID]):
+    """A type of the application's own for the owners' columns."""
+
+    impl = Uuid
+    cache_ok = True
+
+    def __init__(self, label: str = "") -> None:
+        super().__init__()
+        self.label = label
+
+
+def test_a_type_of_the_application_does_not_change_the_value_that_is_checked(
+    linked: Session,
+) -> None:
+    mail = Mail.__table__
+    with ANN_RED.acting():
+        linked.execute(
+            insert(mail).values(id=50, tenant_id=bindparam("t", RED, type_=Other())), {"t": RED}
+        )
+        linked.execute(update(mail).values(tenant_id=bindparam("t", RED, type_=Other())))
+        linked.execute(
+            update(attachment).values(mail_id=bindparam("m", 1, type_=Doubled())), {"m": 1}
+        )
+    with ANN_BLUE.acting():
+        assert linked.scalars(select(Mail.id)).all() == [3]
+    with ANN_RED.acting():
+        assert linked.scalars(select(Mail.id)).all() == [1, 50]
+        assert linked.scalars(select(attachment.c.mail_id)).all() == [1]
+
+
+class Doubled(TypeDecorator[int]):
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: object) -> int:
+        return value * 2
+
+
+def test_owners_of_types_that_print_alike(engine: Engine, session: Session) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class One(TenantScoped, Base):
+        __tablename__ = "one"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        tenant_id: Mapped[uuid.UUID] = mapped_column(Own("one"))
+
+    class Two(TenantScoped, Base):
+        __tablename__ = "two"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        tenant_id: Mapped[uuid.UUID] = mapped_column(Own("two"))
+
+    Base.metadata.create_all(engine)
+    with ANN_RED.acting():
+        session.add_all([One(id=1), Two(id=1)])
+        session.commit()
+        assert session.execute(select(One.id, Two.id).join(Two, Two.id == One.id)).all() == [(1, 1)]
+    with ANN_BLUE.acting():
+        assert session.execute(select(One.id, Two.id).join(Two, Two.id == One.id)).all() == []
+
+
+PARTS: dict[str, Callable[[], Any]] = {
+    "a tuple": lambda: update(Mail).values(
+        {tuple_(Mail.tenant_id, Mail.id): tuple_(literal(BLUE, Uuid()), 1)}
+    ),
+    "a tuple, Core": lambda: update(Mail.__table__).values(
+        {
+            tuple_(Mail.__table__.c.tenant_id, Mail.__table__.c.id): select(
+                literal(BLUE, Uuid()), literal(1)
+            ).scalar_subquery()
+        }
+    ),
+    "a coerced column": lambda: update(Mail.__table__).values(
+        {type_coerce(Mail.__table__.c.tenant_id, Uuid()): BLUE}
+    ),
+    "a coerced column of a new row": lambda: insert(Mail.__table__).values(
+        {type_coerce(Mail.__table__.c.tenant_id, Uuid()): BLUE, "id": 50}
+    ),
+    "a label in an upsert": lambda: sqlite_insert(Mail.__table__)
+    .values(id=1)
+    .on_conflict_do_update(
+        index_elements=["id"], set_={column("tenant_id").label("x"): literal(BLUE, Uuid())}
+    ),
+    "a tuple with a link": lambda: update(attachment).values(
+        {tuple_(attachment.c.mail_id, attachment.c.id): tuple_(2, 1)}
+    ),
+}
+
+
+@pytest.mark.parametrize("way", PARTS)
+def test_an_owner_is_not_set_as_a_part_of_something(linked: Session, way: str) -> None:
+    with ANN_RED.acting(), pytest.raises(UnscopedStatement):
+        linked.execute(PARTS[way](), execution_options={"synchronize_session": False})
+    linked.rollback()
+    with unscoped("what is there"):
+        assert linked.get(Mail, 1).tenant_id == RED
+        assert linked.scalars(select(attachment.c.mail_id)).all() == [1, 2, 3]
+
+
+def test_listeners_of_the_engine_s_dialect_are_asked(engine: Engine) -> None:
+    Linked.metadata.create_all(engine)
+    seen: list[str] = []
+    with isolate(sessionmaker(engine))() as session, ANN_RED.acting():
+        session.scalars(select(Mail.id)).all()
+        event.listen(engine, "do_execute", lambda cursor, sql, *_: seen.append(sql) or False)
+        session.scalars(select(Mail.id)).all()
+    assert len(seen) == 1
+
+
 def test_an_expression_does_not_cut_a_link_that_may_be_absent(linked: Session) -> None:
     """NULL would stand for the row of somebody else, and the row would be nobody's."""
     with ANN_RED.acting():
@@ -628,8 +784,9 @@ def test_translated_schemas_hide_no_scoped_table(linked: Session) -> None:
         assert linked.scalars(select(Mail.id), execution_options=options).all() == [1]
 
 
-def test_one_table_under_two_bases_is_one_table(engine: Engine, session: Session) -> None:
+def test_one_table_under_two_bases_is_one_table(engine: Engine) -> None:
     """A second class for the same table, declared global, shows no more of it."""
+    other = create_engine("sqlite://", poolclass=StaticPool)
 
     class First(DeclarativeBase):
         pass
@@ -650,15 +807,30 @@ def test_one_table_under_two_bases_is_one_table(engine: Engine, session: Session
         id: Mapped[int] = mapped_column(primary_key=True)
 
     @global_table
+    class InDefaultSchema(Apart):
+        __tablename__ = "twice"
+        __table_args__: ClassVar = {"schema": "main"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    @global_table
     class Elsewhere(Apart):
         __tablename__ = "twice"
         id: Mapped[int] = mapped_column(primary_key=True)
 
     First.metadata.create_all(engine)
-    with unscoped("the rows of the test"):
-        session.add_all([Owned(id=1, tenant_id=RED), Owned(id=2, tenant_id=BLUE)])
-        session.commit()
-    with ANN_RED.acting():
-        assert session.scalars(select(Again.id)).all() == [1]
-        # It stands for a table of another database; here that database is the same one.
-        assert sorted(session.scalars(select(Elsewhere.id))) == [1, 2]
+    Elsewhere.__table__.create(other)
+    binds = {First: engine, Second: engine, InDefaultSchema: engine, Elsewhere: other}
+    with isolate(sessionmaker(binds=binds))() as session:
+        with unscoped("the rows of the test"):
+            session.add_all([Owned(id=1, tenant_id=RED), Owned(id=2, tenant_id=BLUE)])
+            session.add_all([Elsewhere(id=8), Elsewhere(id=9)])
+            session.commit()
+        with ANN_RED.acting():
+            assert session.scalars(select(Again.id)).all() == [1]
+            assert session.scalars(select(InDefaultSchema.id)).all() == [1]
+            # It is another table where it is, and the scoped one where that is.
+            assert sorted(session.scalars(select(Elsewhere.id))) == [8, 9]
+            here = {"bind": engine}
+            found = session.scalars(select(Elsewhere.id), bind_arguments=here)
+            assert found.all() == [1]
+    other.dispose()

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import (
     DDL,
+    BinaryExpression,
     Engine,
     MetaData,
     Numeric,
     Table,
+    bindparam,
     case,
     cast,
     column,
@@ -46,12 +48,15 @@ from sqlalchemy.orm import (
     with_parent,
     with_polymorphic,
 )
+from sqlalchemy.sql import operators
+from sqlalchemy.types import UserDefinedType
 
 from flask_tenant_auth.sqlalchemy import TenantContextMissing, UnscopedStatement, unscoped
 from mail import (
     ADMIN_RED,
     ANN_BLUE,
     ANN_RED,
+    BLUE,
     BOB_RED,
     EVERYBODY,
     Account,
@@ -116,6 +121,16 @@ TABLE = Account.__table__
 INVOICE = Invoice.__table__
 ALIAS = TABLE.alias()
 LINKS = Message.labels.property.secondary
+
+
+class Raw(UserDefinedType[str]):
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "VARCHAR"
+
+    def literal_processor(self, dialect: object) -> Callable[[str], str]:
+        return lambda value: "(SELECT max(email) FROM account)"
 
 
 def lightweight() -> object:
@@ -653,7 +668,19 @@ class TestIdentityMap:
             kept = session.get(Account, 101)
         with pytest.raises(TenantContextMissing):
             session.get(Account, 101)
-        assert kept.id == 101
+        with pytest.raises(TenantContextMissing):
+            _ = kept.email  # forgotten, with all that was loaded
+
+    @pytest.mark.parametrize("before", [ANN_RED, None], ids=["an identity", "unscoped"])
+    def test_what_somebody_loaded_is_forgotten_when_nobody_asks(
+        self, session: Session, before: Who | None
+    ) -> None:
+        """A collection is answered from memory, without a statement that could be refused."""
+        with unscoped("the test's") if before is None else before.acting():
+            assert session.get(Provider, 1).accounts
+        provider = session.get(Provider, 1)
+        with pytest.raises(TenantContextMissing):
+            _ = provider.accounts
 
     def test_get_one_and_get_of_a_subclass(self, session: Session) -> None:
         with ANN_RED.acting():
@@ -816,6 +843,42 @@ REFUSED: dict[str, Callable[[Session], object]] = {
     ),
     "a function that executes SQL": lambda s: s.execute(
         select(func.query_to_xml("SELECT * FROM account", True, False, ""))
+    ),
+    "a constant that SQLAlchemy fills in": lambda s: s.execute(
+        select(
+            literal_column("'__[POSTCOMPILE_x]'"),
+            bindparam("x", " || (SELECT max(email) FROM account) || ", literal_execute=True),
+        )
+    ),
+    "a label that SQLAlchemy fills in": lambda s: s.execute(
+        select(literal("v").label("z__[POSTCOMPILE_x]"), bindparam("x", "x", literal_execute=True))
+    ),
+    "a name that moves the parameters": lambda s: s.execute(
+        select(bindparam("x", BLUE.hex).label("%(x)s"), TABLE.c.email)
+    ),
+    "a constant that moves the parameters": lambda s: s.execute(
+        select(TABLE.c.email, bindparam("x", BLUE.hex)).where(literal_column("'%(x)s'") != "q")
+    ),
+    "an operator that moves the parameters": lambda s: s.execute(
+        select(TABLE.c.email).where(literal(1).op("||?||")(literal(1)).is_not(None))
+    ),
+    "a function's name that its arguments fill": lambda s: s.execute(
+        select(getattr(func, "a%(expr)s")(column("x")))
+    ),
+    "a function in a FROM that is a table": lambda s: s.execute(
+        select(column("email")).select_from(func.only(column("account")).alias("n"))
+    ),
+    "a function in a FROM that reads one": lambda s: s.execute(
+        select(func.account("x").table_valued("email"))
+    ),
+    "a table as the right side of IN": lambda s: s.execute(
+        select(BinaryExpression(tuple_(1, "x"), column("account"), operators.in_op))
+    ),
+    "a type that holds a join": lambda s: s.execute(
+        select(cast(literal(1), Numeric("1)) IN (1) JOIN account ON ((1")))
+    ),
+    "a type that writes SQL for a value": lambda s: s.execute(
+        select(bindparam("x", "v", type_=Raw(), literal_execute=True))
     ),
     "another function that executes SQL": lambda s: s.execute(
         select(func.crosstab2("SELECT email FROM account"))

@@ -165,6 +165,18 @@ def conjunction(compiler: SQLCompiler, criteria: Sequence[Any], **options: Any) 
     return written
 
 
+def generic_binary(compiler: SQLCompiler, binary: Any, operator: str, **options: Any) -> str:
+    """Write two operands and an operator, as the compiler itself does."""
+    written: str = compiler._generate_generic_binary(binary, operator, **options)
+    return written
+
+
+def type_key(type_: Any) -> object:
+    """Return what is equal for types that treat values alike."""
+    key = type_._static_cache_key
+    return key if isinstance(key, tuple) else id(type_)
+
+
 def dialect_copy(
     dialect: Dialect,
     compiler: Callable[[type[Any]], type[Any]],
@@ -175,7 +187,14 @@ def dialect_copy(
 
     A statement cache tells dialects apart, so that each copy's statements are cached apart.
     """
+    own = type(dialect)
+    listened_to = property(lambda _self: dialect._has_events)
+    # The listeners of the engine's dialect are the copy's, also those that come later.
+    members = {"_has_events": listened_to, "supports_statement_cache": own.supports_statement_cache}
+    dialect.dispatch  # noqa: B018 - made when it is first asked for
     changed: Any = copy.copy(dialect)
+    changed.__dict__.pop("_has_events", None)
+    changed.__class__ = type(own.__name__, (own,), members)
     changed.statement_compiler = compiler(dialect.statement_compiler)
     for name, make in (
         ("identifier_preparer", preparer),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, ColumnElement
+from sqlalchemy import BindParameter, Column, ColumnElement, Table
 
 from .catalogue import Link, OwnedTable
 from .values import Form, form_of
@@ -21,6 +21,8 @@ class Treatment:
     whole_tenant: bool = False
     # Text passes: the database bounds it (row-level security), or no session is isolated.
     allows_text: bool = False
+    # Global tables with the name of a scoped one, which are in another database than that.
+    elsewhere: frozenset[Table] = frozenset()
     # Every use of a scoped table is refused: a connection that no isolated session uses.
     refuses: bool = False
 

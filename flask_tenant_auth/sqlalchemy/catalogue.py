@@ -55,6 +55,19 @@ class OwnedTable:
         return [(owner, column) for owner, column in named if column is not None]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a statement is executed, as far as that tells tables of one name apart."""
+
+    default_schema: str | None
+    # Global tables that are in another database than the scoped tables of their names.
+    elsewhere: frozenset[Table] = frozenset()
+    # Whether the execution replaces schemas: any may become that of a scoped table.
+    translates_schemas: bool = False
+    # Whether a bare name that nobody has mapped is refused.
+    refuses_unknown: bool = True
+
+
 class Catalogue:
     """All owned tables; built anew when classes or tables have been defined since."""
 
@@ -66,6 +79,11 @@ class Catalogue:
         self._names: dict[str, list[OwnedTable]] = {}
         # Tables of classes that are declared global.
         self._global: set[Table] = set()
+        self._doubtful: frozenset[Table] = frozenset()
+        # Of all tables that are mapped, or stand beside those in a MetaData.
+        self._known_names: set[str] = set()
+        # The class that each table is of.
+        self.mappers: dict[Table, Mapper[Any]] = {}
         # Changes when one of the owned tables does: statements compiled before are out of date.
         self.generation: object = object()
 
@@ -88,12 +106,12 @@ class Catalogue:
         self._refresh()
         return self._names
 
-    def find(self, table: Any, *, in_any_schema: bool = False) -> OwnedTable | None:
+    def find(self, table: Any, place: Place) -> OwnedTable | None:
         """Return what is known about a table; a table of the same name counts as the same one.
 
         `table("account")` and a Table of another MetaData read the same rows. Only the table of a
-        class that is declared global stands for itself, if its schema or its database (the
-        `bind_key` of its MetaData) is another one; with `in_any_schema`, not even that.
+        class that is declared global stands for itself, if its schema is another one, or if it is
+        one of those that are in another database.
 
         :raises UnscopedStatement: when the name alone does not say which table it is.
         """
@@ -101,11 +119,17 @@ class Catalogue:
         owned = self._tables.get(table)
         if owned is not None:
             return owned
-        named = self._names.get(str(table.name).casefold())
+        name = str(table.name).casefold()
+        named = self._names.get(name)
         if not named:
-            return None
-        if table in self._global and not in_any_schema:
-            named = [each for each in named if _place(each.table) == _place(table)]
+            return self._find_unknown(table, name, place)
+        if table in self._global:
+            if table in place.elsewhere:
+                return None
+            own = place.default_schema
+            schema = table.schema or own
+            if not place.translates_schemas:
+                named = [each for each in named if (each.table.schema or own) == schema]
             return named[0] if named else None
         if len(named) > 1:
             named = [each for each in named if each.table.schema == table.schema]
@@ -114,6 +138,43 @@ class Catalogue:
                 f"several scoped tables are called {table.name}: use the mapped class, or its table"
             )
         return named[0]
+
+    def _find_unknown(self, table: Any, name: str, place: Place) -> OwnedTable | None:
+        """Return the rule for a table that no scoped class and no link of one has named.
+
+        :raises UnscopedStatement: for a bare name that is the name of no table that is mapped.
+        """
+        if not isinstance(table, Table):
+            if name in self._known_names or not place.refuses_unknown:
+                return None
+            raise UnscopedStatement(
+                f"nobody has said whose the rows of {table.name} are: map it to a class, scoped or "
+                f"@global_table, or use a Table of the models' MetaData"
+            )
+        if table in self._global or not table.foreign_keys:
+            return None
+        links = tuple(self._links_by_name(table))
+        return OwnedTable(table, links=links) if links else None
+
+    def _links_by_name(self, table: Table) -> Iterator[Link]:
+        """Return the foreign keys that name rows of owned tables, of whatever MetaData."""
+        for key in table.foreign_key_constraints:
+            targets = [element.target_fullname.split(".") for element in key.elements]
+            named = self._names.get(targets[0][-2].casefold(), [])
+            columns = [
+                next((c for c in named[0].table.c if c.name == target[-1]), None)
+                for target in targets
+                if named
+            ]
+            if columns and all(column is not None for column in columns):
+                own = tuple(element.parent for element in key.elements)
+                optional = any(column.nullable for column in own)
+                yield Link(own, named[0], tuple(c for c in columns if c is not None), optional)
+
+    def doubtful(self) -> frozenset[Table]:
+        """Return the global tables that have the name of a scoped one."""
+        self._refresh()
+        return self._doubtful
 
     def _refresh(self) -> None:
         while self._built != self._defined:
@@ -133,11 +194,21 @@ class Catalogue:
                     for table in mapper.tables
                     if isinstance(table, Table)
                 }
+                self._doubtful = frozenset(
+                    table for table in self._global if str(table.name).casefold() in self._names
+                )
+                self.mappers = {
+                    table: mapper
+                    for mapper in all_mappers()
+                    for table in mapper.tables
+                    if isinstance(table, Table)
+                }
+                self._known_names = {
+                    str(table.name).casefold()
+                    for metadata in {table.metadata for table in self.mappers}
+                    for table in metadata.tables.values()
+                }
                 self._built = defined
-
-
-def _place(table: Table) -> tuple[object, object]:
-    return table.schema, table.metadata.info.get("bind_key")
 
 
 def _same(left: dict[Table, OwnedTable], right: dict[Table, OwnedTable]) -> bool:

@@ -15,13 +15,15 @@ import re
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from flask import has_request_context
-from sqlalchemy import Connection, Engine, event, inspect, select, tuple_
+from sqlalchemy import Connection, Engine, Table, event, inspect, select, tuple_
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Mapper, Session, SessionTransaction, scoped_session, sessionmaker
 
 from .._core import Identity
 from . import _compat
@@ -74,12 +76,6 @@ secured: weakref.WeakSet[Engine] = weakref.WeakSet()
 # What isolate() was given.
 targets: weakref.WeakSet[Any] = weakref.WeakSet()
 
-# By whether the identity reaches its whole tenant, and whether row-level security bounds text.
-BOUNDED = {
-    (whole_tenant, allows_text): Treatment(whole_tenant, allows_text)
-    for whole_tenant in (False, True)
-    for allows_text in (False, True)
-}
 REFUSED = Treatment(allows_text=True, refuses=True)
 
 
@@ -187,11 +183,12 @@ def enter(session: Session, scope: Scope) -> None:
 
     A loaded relationship is answered without any statement, so nothing could bound it later.
     """
+    known = SCOPE_KEY in session.info
     previous = session.info.get(SCOPE_KEY)
-    if scope is previous or scope is None:
+    if known and scope is previous:
         return
     session.info[SCOPE_KEY] = scope
-    if previous is None or scope == previous:
+    if not known or scope == previous:
         return
     for instance in session.identity_map.values():
         state = inspect(instance)
@@ -222,11 +219,19 @@ def guarded_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
             known = self.identity_map.get(key)
             if known is not None and (scope is None or not is_visible(known, scope)):
                 return None  # not from memory, then: the database is asked, and bounded
+        elif not isinstance(scope, Unscoped) and is_linked(mapper.mapper):
+            return None  # whose it is only the database knows
         return original(
             self, mapper, primary_key_identity, identity_token=identity_token, **options
         )
 
     return _identity_lookup
+
+
+def is_linked(mapper: Mapper[Any]) -> bool:
+    """Whether the rows of a class that is not scoped follow rows of scoped classes."""
+    owned = catalogue.all()
+    return any(isinstance(table, Table) and table in owned for table in mapper.tables)
 
 
 def transient_to_pending(session: Session, instance: object) -> None:
@@ -280,12 +285,46 @@ def after_transaction_end(session: Session, transaction: SessionTransaction) -> 
             connection.__dict__[GUARD] = left
 
 
+@lru_cache(maxsize=64)
+def bounded(whole_tenant: bool, allows_text: bool, elsewhere: frozenset[Table]) -> Treatment:
+    """Return the treatment of statements of an isolated session."""
+    return Treatment(whole_tenant, allows_text, elsewhere)
+
+
+def tables_elsewhere(connection: Connection, guard: Guard) -> frozenset[Table]:
+    """Return the global tables that have the name of a scoped one, which is in another database.
+
+    It is, when the session sends statements on the global table to the connection's engine, and
+    those on the scoped ones of its name to others.
+    """
+    session = guard.session()
+    if session is None:
+        return frozenset()
+    scoped: dict[str, list[Table]] = {}
+    for table in catalogue.all():
+        scoped.setdefault(str(table.name).casefold(), []).append(table)
+
+    def is_here(table: Table) -> bool:
+        try:
+            bind = session.get_bind(catalogue.mappers.get(table), clause=table)
+        except UnboundExecutionError:
+            return True  # nothing is known: the same place
+        return bind.engine is connection.engine
+
+    return frozenset(
+        table
+        for table in catalogue.doubtful()
+        if is_here(table) and not any(map(is_here, scoped[str(table.name).casefold()]))
+    )
+
+
 def treatment_of(connection: Connection, guard: Guard | None, scope: Scope) -> Treatment | None:
     """Return how statements on a connection are compiled; None: as SQLAlchemy does it."""
     if scope is UNSCOPED:
         return None
     if guard is not None:
-        return BOUNDED[reaches_tenant(scope), guard.settings is not None]
+        elsewhere = tables_elsewhere(connection, guard) if catalogue.doubtful() else frozenset()
+        return bounded(reaches_tenant(scope), guard.settings is not None, elsewhere)
     in_use = scope is not None or has_request_context()
     return REFUSED if in_use and connection.engine not in secured else None
 

@@ -19,11 +19,11 @@ from sqlalchemy.sql.dml import UpdateBase
 from .._core import Identity
 from . import _compat
 from .bounds import OwnValue, WrittenValue
-from .catalogue import Link, OwnedTable, catalogue
+from .catalogue import Link, OwnedTable, Place, catalogue
 from .errors import IsolationError, TenantContextMissing, UnscopedStatement
 from .scope import current_scope
 from .text import SAMPLES, TextCompiler, refusal
-from .values import own_value
+from .values import own_value, written_value
 
 
 class _Around(NamedTuple):
@@ -36,7 +36,7 @@ class BoundedReading(TextCompiler):
     """Writes statements so that they read rows of the current identity alone."""
 
     def __init__(self, dialect: Dialect, *args: Any, **options: Any) -> None:
-        self._own_values: dict[tuple[str, str], OwnValue] = {}
+        self._own_values: dict[tuple[str, object], OwnValue] = {}
         # The table that is being written as the target of a statement, until it is written.
         self._target: Any = None
         super().__init__(dialect, *args, **options)
@@ -164,8 +164,16 @@ class BoundedReading(TextCompiler):
         """
         if not self.treatment.allows_text and SAMPLES.fullmatch(str(table.name)):
             raise refusal(f"{table.name}, which holds values of all rows,")
-        # Where schemas are translated at the execution, any may become that of a scoped table.
-        owned = catalogue.find(table, in_any_schema=bool(self.schema_translate_map))
+        strict = not self.treatment.allows_text
+        if strict and len(str(table.name).encode()) > self.dialect.max_identifier_length:
+            raise refusal(f"{table.name}, which the database cuts to another name,")
+        place = Place(
+            self.dialect.default_schema_name,
+            self.treatment.elsewhere,
+            translates_schemas=bool(self.schema_translate_map),
+            refuses_unknown=strict,
+        )
+        owned = catalogue.find(table, place)
         if owned is None:
             return None
         if owned.fault is not None:
@@ -209,7 +217,7 @@ class BoundedReading(TextCompiler):
 
     def _own(self, owner: str, column: Column[Any], options: Mapping[str, Any]) -> str:
         """Write the value that a column of the identity's rows holds, as a bind parameter."""
-        key = owner, repr(column.type)
+        key = owner, _compat.type_key(column.type)
         if key not in self._own_values:
             self._own_values[key] = OwnValue.make(owner, column)
         # What counts the binds of VALUES counts these as well.
@@ -249,8 +257,14 @@ class BoundedReading(TextCompiler):
                 values[name] = identity and own_value(owner, identity, form)
             for written in bounds.owners:
                 name = str(written.names[0])
-                if written.stamps and identity is not None and values[name] is None:
-                    values[name] = own_value(written.owner, identity, written.form)
+                if identity is None:
+                    continue
+                value = values[name]
+                values[name] = (
+                    own_value(written.owner, identity, written.form)
+                    if value is None and written.stamps
+                    else written_value(written.owner, value, identity, written.form)
+                )
         return values
 
 

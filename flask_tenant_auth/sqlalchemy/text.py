@@ -13,29 +13,45 @@ from typing import Any
 from sqlalchemy import ColumnClause, Dialect, quoted_name
 from sqlalchemy.sql.compiler import IdentifierPreparer, SQLCompiler, TypeCompiler
 
+from . import _compat
 from .bounds import Bounds, Treatment
 from .errors import UnscopedStatement
 
 # What SQLAlchemy itself writes as text: the star and the 1 of COUNT and EXISTS, the names of
-# classes in a polymorphic union.
-CONSTANT = re.compile(r"\*|[0-9]+|NULL|TRUE|FALSE|'(?:[^'\\]|'')*'", re.IGNORECASE)
+# classes in a polymorphic union. Without what SQLAlchemy looks for in the finished SQL.
+STRING = r"'(?:[^'\\%\[]|''|%(?!\())*'"
+CONSTANT = re.compile(rf"\*|[0-9]+|NULL|TRUE|FALSE|{STRING}", re.IGNORECASE)
+# A value that a type of the application's own writes into the SQL.
+LITERAL = re.compile(rf"-?[0-9]+(?:\.[0-9]+)?|NULL|TRUE|FALSE|{STRING}", re.IGNORECASE)
 HEALTH_CHECK = re.compile(r"\s*select\s+1\s*;?\s*", re.IGNORECASE)
 # As PostgreSQL defines operators: of these signs alone, without the beginning of a comment.
 SIGNS = re.compile(r"(?!.*(?:--|/\*))[-+*/<>=~!@#%^&|`?:]+")
 OPERATORS = frozenset(
     ("and", "or", "xor", "is", "is not", "is distinct from", "like", "ilike", "similar to")
 ) | {"glob", "match", "regexp", "rlike", "overlaps", "div", "mod", "collate", "at time zone"}
+# The sign of a bind parameter, by the driver's style: no operator may hold it.
+PLACEHOLDERS = {"qmark": "?", "named": ":", "numeric": ":"}
 WORD = re.compile(r"\w+")
 # A plain name, or the place of a schema that SQLAlchemy fills in with a quoted one.
 NAME = re.compile(r"\w+|__\[SCHEMA_[^\[\]]+\]")
-# A type is words, numbers in parentheses, brackets and quoted names; and no word of a query.
-TYPE = re.compile(r"""(?:[\w\s.,()\[\]]|"[^"]*"|'(?:[^'\\]|'')*')*""")
+# The places that SQLAlchemy fills in when the SQL is finished: a name that holds one is no name.
+FILLED_IN = re.compile(r"__\[(?!SCHEMA_[^\[\]]+\]\Z)|%\(")
+# A type is words, numbers or texts in parentheses, words, and brackets; and no word of a query.
+_WORDS = r'(?:"[^"]+"|\w+)(?:[ .](?:"[^"]+"|\w+))*'
+_ARGUMENT = rf"(?:[0-9]+|max|{STRING})"
+TYPE = re.compile(
+    rf"{_WORDS}(?: ?\( ?{_ARGUMENT}(?:, ?{_ARGUMENT})* ?(?:char|byte)?\))?(?: {_WORDS})?"
+    rf"(?:\([0-9]+\))?(?:\[[0-9]*\])*",
+    re.IGNORECASE,
+)
 QUERY = re.compile(r"\b(?:select|table|values|from|union|intersect|except)\b", re.IGNORECASE)
-QUOTED = re.compile(r""""[^"]*"|'(?:[^'\\]|'')*'""")
+QUOTED = re.compile(rf'"[^"]*"|{STRING}')
 # What SQLAlchemy sends to steer a transaction. The whole text has to be one of these.
 TRANSACTION_CONTROL = re.compile(
     r"BEGIN|COMMIT|ROLLBACK|(?:PREPARE TRANSACTION|(?:COMMIT|ROLLBACK) PREPARED) '\w+'"
     r"|(?:SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) \w+"
+    # and to ask a sequence for its next number
+    r"|select nextval\('[\w.\"]+'\)"
 )
 # Functions that execute the SQL in an argument, or read files and pages past the statement. This is
 # a list of what is known, as is the next one: a function of the database may read what it likes.
@@ -45,6 +61,18 @@ RUNS_SQL = re.compile(
     r"|loread|get_raw_page|heap_page_items|bt_page_items|load_extension|readfile|writefile|eval|edit"
     r"|fts3_tokenizer|load_file",
     re.IGNORECASE,
+)
+# Functions whose rows may stand in a FROM. Any other name there may be a table to the database, as
+# in PostgreSQL's ONLY (note), or read one.
+TABLE_FUNCTIONS = frozenset(
+    (
+        *("unnest", "generate_series", "generate_subscripts", "string_to_table"),
+        *("json_each", "json_tree", "json_each_text", "jsonb_each", "jsonb_each_text"),
+        *("json_array_elements", "json_array_elements_text", "json_object_keys"),
+        *("jsonb_array_elements", "jsonb_array_elements_text", "jsonb_object_keys"),
+        *("json_to_record", "json_to_recordset", "jsonb_to_record", "jsonb_to_recordset"),
+        *("jsonb_path_query", "regexp_matches", "regexp_split_to_table"),
+    )
 )
 # Tables of the database itself that hold values of everybody's rows, or everybody's statements.
 SAMPLES = re.compile(r"pg_stat\w*|pg_largeobject|sqlite_stat\d|sqlite_dbpage|dbstat", re.IGNORECASE)
@@ -58,9 +86,11 @@ def refusal(what: str) -> UnscopedStatement:
     )
 
 
-def is_operator(text: str) -> bool:
+def is_operator(text: str, paramstyle: str) -> bool:
     """Whether text is one operator, and nothing beside it."""
     words = " ".join(text.split())
+    if PLACEHOLDERS.get(paramstyle, "\0") in words:
+        return False
     return bool(SIGNS.fullmatch(words)) or words.lower() in OPERATORS
 
 
@@ -75,8 +105,11 @@ class StrictNames(IdentifierPreparer):
     def quote(self, ident: str) -> str:
         """Return the name as it stands in SQL.
 
-        :raises UnscopedStatement: for `quoted_name(..., quote=False)` of what needs quotes.
+        :raises UnscopedStatement: for `quoted_name(..., quote=False)` of what needs quotes, and for
+            a name in which SQLAlchemy would fill something in.
         """
+        if FILLED_IN.search(ident):
+            raise refusal(f"The name {str(ident)!r}")
         if isinstance(ident, quoted_name) and ident.quote is False and not NAME.fullmatch(ident):
             raise refusal(f"The name {str(ident)!r}, written without quotes,")
         return super().quote(ident)
@@ -130,19 +163,22 @@ class TextCompiler(SQLCompiler):
         self._require(None, str(tstring))
         return super().visit_tstring(tstring, *args, **options)
 
+    def _is_operator(self, operator: Any) -> bool:
+        return is_operator(operator.opstring, str(self.dialect.paramstyle))
+
     def visit_custom_op_binary(self, element: Any, operator: Any, **options: Any) -> str:
         """Write an operator that is given as text, between two operands."""
-        self._require(is_operator(operator.opstring), operator.opstring)
+        self._require(self._is_operator(operator), operator.opstring)
         return super().visit_custom_op_binary(element, operator, **options)
 
     def visit_custom_op_unary_operator(self, element: Any, operator: Any, **options: Any) -> str:
         """Write an operator that is given as text, before its operand."""
-        self._require(is_operator(operator.opstring), operator.opstring)
+        self._require(self._is_operator(operator), operator.opstring)
         return super().visit_custom_op_unary_operator(element, operator, **options)
 
     def visit_custom_op_unary_modifier(self, element: Any, operator: Any, **options: Any) -> str:
         """Write an operator that is given as text, behind its operand."""
-        self._require(is_operator(operator.opstring), operator.opstring)
+        self._require(self._is_operator(operator), operator.opstring)
         return super().visit_custom_op_unary_modifier(element, operator, **options)
 
     def visit_extract(self, extract: Any, **options: Any) -> str:
@@ -152,6 +188,9 @@ class TextCompiler(SQLCompiler):
 
     def visit_function(self, func: Any, *args: Any, **options: Any) -> str:
         """Write a function, unless it executes SQL that it is given."""
+        rows = options.get("asfrom") and func.name.casefold() not in TABLE_FUNCTIONS
+        if rows and not self.treatment.allows_text:
+            raise refusal(f"The function {func.name} in a FROM, which may be or read any table,")
         if RUNS_SQL.fullmatch(func.name) and not self.treatment.allows_text:
             raise refusal(f"The function {func.name}, which reads past the statement,")
         return super().visit_function(func, *args, **options)
@@ -178,3 +217,21 @@ class TextCompiler(SQLCompiler):
         if column.is_literal:
             self._require(CONSTANT.fullmatch(column.name), column.name)
         return super().visit_column(column, *args, **options)
+
+    def render_literal_value(self, value: Any, type_: Any) -> str:
+        """Write a value into the SQL, as a type does it."""
+        written = super().render_literal_value(value, type_)
+        builtin = type(type_).__module__.startswith("sqlalchemy.")
+        harmless = not FILLED_IN.search(written) and (builtin or LITERAL.fullmatch(written))
+        self._require(harmless, written)
+        return written
+
+    def visit_in_op_binary(self, binary: Any, operator: Any, **options: Any) -> str:
+        """Write IN, whose right side may be the name of a table to SQLite."""
+        self._require(not isinstance(binary.right, ColumnClause), str(binary.right))
+        return _compat.generic_binary(self, binary, " IN ", **options)
+
+    def visit_not_in_op_binary(self, binary: Any, operator: Any, **options: Any) -> str:
+        """Write NOT IN, likewise."""
+        self._require(not isinstance(binary.right, ColumnClause), str(binary.right))
+        return super().visit_not_in_op_binary(binary, operator, **options)

@@ -6,7 +6,7 @@ import uuid
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Column, Uuid
+from sqlalchemy import Column, TypeDecorator, Uuid
 
 from .._core import Identity
 from .errors import ForeignRow
@@ -53,17 +53,32 @@ class Form(Enum):
 
 def form_of(column: Column[Any]) -> Form:
     """Return what the column's Python values are."""
-    if isinstance(column.type, Uuid):
-        return Form.OBJECT if column.type.as_uuid else Form.TEXT
-    return Form.HEX if getattr(column.type, "length", None) == 32 else Form.TEXT
+    type_: Any = column.type
+    while isinstance(type_, TypeDecorator):
+        type_ = type_.impl
+    if isinstance(type_, Uuid):
+        return Form.OBJECT if type_.as_uuid else Form.TEXT
+    return Form.HEX if getattr(type_, "length", None) == 32 else Form.TEXT
+
+
+def in_form(value: uuid.UUID, form: Form) -> uuid.UUID | str:
+    """Return a UUID as a column holds it."""
+    if form is Form.OBJECT:
+        return value
+    return str(value) if form is Form.TEXT else value.hex
 
 
 def own_value(owner: str, identity: Identity, form: Form) -> uuid.UUID | str:
     """Return what a row of the identity holds in its tenant_id or user_id."""
     value: str = getattr(identity, owner)
-    if form is Form.TEXT:
-        return value
-    return as_uuid(value) if form is Form.OBJECT else as_uuid(value).hex
+    return value if form is Form.TEXT else in_form(as_uuid(value), form)
+
+
+def written_value(owner: str, value: object, identity: Identity, form: Form) -> Any:
+    """Return a value as its column holds it, if the identity may write it; else the value."""
+    if isinstance(value, uuid.UUID | str) and may_own(owner, value, identity):
+        return in_form(value if isinstance(value, uuid.UUID) else uuid.UUID(value), form)
+    return value
 
 
 def foreign(what: str, owner: str) -> ForeignRow:

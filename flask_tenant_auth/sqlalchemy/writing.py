@@ -21,6 +21,7 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement, Null
 
 from . import _compat
@@ -112,6 +113,10 @@ class BoundedWriting(BoundedReading):
     def _bound_values(self, state: Any, owned: OwnedTable, target: Any) -> None:
         """Make every value for a column that says whose a row is one that is checked."""
         rows = [dict(row) for row in _compat.value_rows(state)]
+        guarded = [column for _, column in owned.owners]
+        guarded += [column for link in owned.links for column in link.columns]
+        for row in rows:
+            refuse_expressions_of(guarded, row)
         in_values = _compat.has_value_rows(state)
         for number, row in enumerate(rows):
             bounder = _RowBounder(self, state, row, number if in_values else None)
@@ -162,11 +167,12 @@ class BoundedWriting(BoundedReading):
                 refuse_nullable(link.columns)
                 seen = _names_seen_row(link, [values[key] for key in keys])
                 values.update({key: case((seen, values[key])) for key in keys})
-            elif said or not link.optional:
+            elif said:
                 raise UnscopedStatement(
-                    f"INSERT into {target.name} from a SELECT has to say which row of "
-                    f"{link.target.table.name} it links to: {', '.join(keys)}"
+                    f"INSERT into {target.name} from a SELECT has to say all of {', '.join(keys)}"
                 )
+            else:
+                refuse_left_out(link, inserts=True)
         return _compat.with_select(statement, list(values), select(*values.values()))
 
     # --- ON CONFLICT ------------------------------------------------------------
@@ -179,6 +185,9 @@ class BoundedWriting(BoundedReading):
         if owned is None:
             return visit(on_conflict, **options)
         clause = _compat.copy_of(on_conflict)
+        columns = [column for _, column in owned.owners]
+        columns += [column for link in owned.links for column in link.columns]
+        refuse_expressions_of(columns, dict(on_conflict.update_values_to_set))
         guarded = {_own_column(target, column): owner for owner, column in owned.owners}
         guarded |= {_own_column(target, each): None for one in owned.links for each in one.columns}
         clause.update_values_to_set = [
@@ -206,12 +215,18 @@ class BoundedWriting(BoundedReading):
                         f"ON CONFLICT DO UPDATE must not set {column} to an expression"
                     )
                 value = BindParameter(None, value, type_=column.type, unique=True)
+            declared = next(each for named, each in self._owners_of(target) if named == owner)
             checked: WrittenValue = _compat.bind_copy(value, WrittenValue)
-            form = form_of(column)
+            checked.type = declared.type
+            form = form_of(declared)
             meaning = WrittenOwner(owner, target.name, form, stamps=False)
             self.bounds.owners.append(meaning)
             return checked.also(meaning)
         return value
+
+    def _owners_of(self, target: Any) -> list[tuple[str, Column[Any]]]:
+        owned = self._owned(target)
+        return [] if owned is None else owned.owners
 
     def visit_on_duplicate_key_update(self, on_duplicate: Any, **options: Any) -> str:
         """Refuse MySQL's upsert of a scoped table: it has no WHERE."""
@@ -254,17 +269,14 @@ class _RowBounder:
             self.row[key] = self._checked_owner(owner, declared, value)
         else:
             self.compiler.bounds.owners.append(meaning)
-            bind = self._bind(column, value)
-            if key is None:
-                bind.type = declared.type
+            bind = self._bind(column, value, declared.type)
             self.row[column if key is None else key] = bind.also(meaning)
 
     def link(self, link: Link, columns: list[Any]) -> None:
         """Check values that name a row elsewhere: it has to be one that the identity sees."""
         given = [self._given(column) for column in columns]
         if all(key is None for key, _ in given):
-            if self.inserts:
-                self._check_left_out(link)
+            refuse_left_out(link, inserts=self.inserts)
             return
         if any(key is None for key, _ in given):
             raise UnscopedStatement(
@@ -278,8 +290,8 @@ class _RowBounder:
         if expressions:
             refuse_nullable(link.columns)
             values = [
-                value if isinstance(value, ClauseElement) else self._bind(column, value)
-                for column, (_, value) in zip(columns, given, strict=True)
+                value if isinstance(value, ClauseElement) else self._bind(column, value, own.type)
+                for column, own, (_, value) in zip(columns, link.columns, given, strict=True)
             ]
             seen = _names_seen_row(link, values)
             for (key, _), value in zip(given, values, strict=True):
@@ -289,17 +301,8 @@ class _RowBounder:
         self.compiler.bounds.links.append(written)
         for position, (column, (key, value)) in enumerate(zip(columns, given, strict=True)):
             plain = None if isinstance(value, Null) else value
-            self.row[key] = self._bind(column, plain).also(written, position)
-
-    def _check_left_out(self, link: Link) -> None:
-        """Raise UnscopedStatement where the database would choose which row is linked to."""
-        columns = link.columns
-        chosen = [c for c in columns if c.default is not None or c.server_default is not None]
-        if not link.optional or chosen:
-            raise UnscopedStatement(
-                f"a row of {columns[0].table.name} has to say which row of "
-                f"{link.target.table.name} it belongs to: {', '.join(map(str, columns))}"
-            )
+            bind = self._bind(column, plain, link.columns[position].type)
+            self.row[key] = bind.also(written, position)
 
     def _given(self, column: Any) -> tuple[Any, Any]:
         """Return (the key, the value) for a column; (None, None) where there is none."""
@@ -311,16 +314,20 @@ class _RowBounder:
             return column, _PASSED
         return None, None
 
-    def _bind(self, column: Any, value: Any) -> WrittenValue:
-        """Return the bind parameter for a value, of whatever form."""
+    def _bind(self, column: Any, value: Any, type_: Any) -> WrittenValue:
+        """Return the bind parameter for a value, of whatever form; it is of the column's type.
+
+        A type of the application's own could make another value of the one that is checked.
+        """
         if isinstance(value, WrittenValue):
             return value
         if isinstance(value, BindParameter):
             bind: WrittenValue = _compat.bind_copy(value, WrittenValue)
+            bind.type = type_
             return bind
         if value is not _PASSED:
-            return WrittenValue(column.key, value, type_=column.type, unique=True)
-        bind = WrittenValue(column.key, None, type_=column.type)
+            return WrittenValue(column.key, value, type_=type_, unique=True)
+        bind = WrittenValue(column.key, None, type_=type_)
         _compat.reserve_name(bind)
         return bind
 
@@ -337,6 +344,33 @@ class _Passed:
 
 
 _PASSED = _Passed()  # a value that comes with the execution
+
+
+def refuse_expressions_of(columns: Iterable[Column[Any]], values: Mapping[Any, Any]) -> None:
+    """Raise UnscopedStatement where a column is set as a part of something, as of a tuple."""
+    names = {column.name.casefold() for column in columns}
+    for key in values:
+        if isinstance(key, str) or (isinstance(key, ColumnClause) and not key.is_literal):
+            continue
+        for part in visitors.iterate(key):
+            name = getattr(part, "name", None) or getattr(part, "key", None)
+            if isinstance(name, str) and name.casefold() in names:
+                raise UnscopedStatement(f"{name} says whose a row is: set it by its name alone")
+
+
+def refuse_left_out(link: Link, *, inserts: bool) -> None:
+    """Raise UnscopedStatement where the database, or a default, chooses which row is linked to."""
+    columns = link.columns
+    if inserts:
+        defaults = [each.default or each.server_default for each in columns]
+    else:
+        defaults = [each.onupdate or each.server_onupdate for each in columns]
+    chosen = any(default is not None for default in defaults)
+    if chosen or (inserts and not link.optional):
+        raise UnscopedStatement(
+            f"a row of {columns[0].table.name} has to say which row of {link.target.table.name} it "
+            f"belongs to: {', '.join(map(str, columns))}"
+        )
 
 
 def refuse_nullable(columns: Iterable[Column[Any]]) -> None:
