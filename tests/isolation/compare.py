@@ -565,7 +565,9 @@ def is_collision(case: Case, error: Exception) -> bool:
 # Of tables in several schemas: SQLAlchemy gives one of two in a FROM a name that it makes up.
 SHARED_NAMES = {t.name for t in TABLES if sum(t.name == each.name for each in TABLES) > 1}
 LOST_NAME = re.compile(
-    r"no such column: (\w+)\.|FROM-clause entry for table \"(\w+)\""  # SQLite, PostgreSQL
+    r"(?:no such column|ambiguous column name): (\w+)\.\w+$|"  # SQLite
+    r"FROM-clause entry for table \"(\w+)\"",  # PostgreSQL
+    re.MULTILINE,
 )
 
 
