@@ -121,8 +121,8 @@ class Catalogue:
         named = self._names.get(name)
         if place.translates_schemas and len(set(map(_by_name, named or ()))) > 1:
             raise UnscopedStatement(
-                f"scoped tables called {table.name} have different owners, and schema_translate_map "
-                f"can make one of the other"
+                f"scoped tables called {table.name} have different owners, and "
+                f"schema_translate_map can make one of the other"
             )
         if owned is not None:
             return owned
