@@ -757,6 +757,34 @@ def test_a_default_of_the_database_does_not_choose_the_row_that_is_linked_to(
         linked.execute(insert(chosen).values(id=1, mail_id=1))
 
 
+def test_translated_schemas_make_no_scoped_table_of_one_with_other_owners(
+    engine: Engine, session: Session
+) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Shared(TenantScoped, Base):
+        __tablename__ = "memo"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Private(UserScoped, Base):
+        __tablename__ = "memo"
+        __table_args__: ClassVar = {"schema": "archive"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    Base.metadata.create_all(engine)
+    with ANN_RED.acting():
+        session.add_all([Shared(id=1), Private(id=7)])
+        session.commit()
+    with BOB_RED.acting():
+        assert session.scalars(select(Shared.id)).all() == [1]
+        for statement in (select(Shared.id), delete(Shared.__table__)):
+            with pytest.raises(UnscopedStatement, match="different owners"):
+                session.execute(
+                    statement, execution_options={"schema_translate_map": {None: "archive"}}
+                )
+
+
 def test_a_name_in_another_case_does_not_hide_the_owner(linked: Session) -> None:
     twice = table("mail", *map(column, ("id", "tenant_id", "user_id", "TENANT_ID")))
     with ANN_RED.acting():

@@ -117,10 +117,15 @@ class Catalogue:
         """
         self._refresh()
         owned = self._tables.get(table)
-        if owned is not None:
-            return owned
         name = str(table.name).casefold()
         named = self._names.get(name)
+        if place.translates_schemas and len(set(map(_by_name, named or ()))) > 1:
+            raise UnscopedStatement(
+                f"scoped tables called {table.name} have different owners, and "
+                f"schema_translate_map can make one of the other"
+            )
+        if owned is not None:
+            return owned
         if not named:
             return self._find_unknown(table, name, place)
         if table in self._global:
@@ -218,6 +223,19 @@ def _same(left: dict[Table, OwnedTable], right: dict[Table, OwnedTable]) -> bool
 def _rule(owned: OwnedTable) -> tuple[object, ...]:
     links = tuple((link.columns, _rule(link.target), link.target_columns) for link in owned.links)
     return owned.table, owned.tenant, owned.user, links, owned.fault
+
+
+def _by_name(owned: OwnedTable) -> tuple[object, ...]:
+    """Return the rule of a table, whatever its schema."""
+    links = tuple(
+        (
+            tuple(column.name for column in link.columns),
+            link.target.table.name,
+            tuple(column.name for column in link.target_columns),
+        )
+        for link in owned.links
+    )
+    return tuple((owner, column.name) for owner, column in owned.owners), links
 
 
 # --- Building it --------------------------------------------------------------

@@ -206,6 +206,7 @@ class BoundedReading(TextCompiler):
         quote = self.preparer.quote
         columns = [f"{prefix}{quote(column.name)}" for column in link.columns]
         theirs = ", ".join(quote(column.name) for column in link.target_columns)
+        self._owned(link.target.table)  # it has to be one table, also where schemas are translated
         table = self.preparer.format_table(link.target.table)
         rows = f"SELECT {theirs} FROM {table} WHERE {self._condition(link.target, '', options)}"
         row = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
