@@ -34,6 +34,7 @@ class World:
     """The databases of one dialect."""
 
     dialect = ""
+    default_schema = ""
 
     def __init__(self) -> None:
         self.people = [*PEOPLE, NOBODY, EVERYTHING]
@@ -97,15 +98,22 @@ class World:
 
     def prepare(self, bind: Any, rows: Rows) -> None:
         connection = bind.connect() if isinstance(bind, Engine) else bind
+        self.create_tables(connection)
         for table in TABLES:
-            # The rows refer to rows that a reference does not hold.
-            connection.execute(CreateTable(table, include_foreign_key_constraints=[]))
             if rows[table]:
                 connection.execute(insert(table), rows[table])
         self.after_rows(connection)
         connection.commit()
         if connection is not bind:
             connection.close()
+
+    def create_tables(self, connection: Any) -> None:
+        # The rows refer to rows that a reference does not hold.
+        for table in TABLES:
+            made = CreateTable(table, include_foreign_key_constraints=[])
+            connection.connection.driver_connection.execute(
+                str(made.compile(dialect=connection.dialect))
+            )
 
     def after_rows(self, connection: Any) -> None:
         pass
@@ -137,7 +145,7 @@ class World:
         self.executed_by_reference.clear()
         session = Session(self.connections[who])
         if qualified:
-            schemas = {None: "main" if self.dialect == "sqlite" else "public"}
+            schemas = {None: self.default_schema}
             session.connection(execution_options={"schema_translate_map": schemas})
         try:
             yield session
@@ -157,6 +165,7 @@ class World:
 
 class SQLite(World):
     dialect = "sqlite"
+    default_schema = "main"
 
     def make_engine(self, pool: Any, creator: Any, **options: Any) -> Engine:
         for table in TABLES:
@@ -199,6 +208,7 @@ class SQLite(World):
 
 class PostgreSQL(World):
     dialect = "postgresql"
+    default_schema = "public"
 
     def __init__(self, url: str) -> None:
         self.url: URL = make_url(url)
@@ -247,6 +257,12 @@ class PostgreSQL(World):
         raw.execute("CREATE SCHEMA aux")
         raw.commit()
         return raw
+
+    def create_tables(self, connection: Any) -> None:
+        """As in the base class, in one round trip."""
+        made = (CreateTable(table, include_foreign_key_constraints=[]) for table in TABLES)
+        sql = ";".join(str(each.compile(dialect=connection.dialect)) for each in made)
+        connection.connection.driver_connection.execute(sql)
 
     def reset_keys(self, raw: Any) -> None:
         raw.execute(self.reset)

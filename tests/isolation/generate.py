@@ -45,7 +45,7 @@ from sqlalchemy.orm import aliased, join, with_polymorphic
 
 from . import schema
 from .choices import Choices
-from .compare import CAPTURES
+from .compare import CAPTURES, OUR_NAME
 from .schema import CLASSES, LINKS, OTHER_TABLES, TABLES, lightweight
 
 # Names that mean something else elsewhere: tables, columns, reserved words.
@@ -75,7 +75,6 @@ NAMES = [
     "invoice",
     "mailbox_tag",
 ]
-OUR_NAME = "parameter with a name of isolation's"
 INTEGER, TEXT, UUID, OTHER = "integer", "text", "uuid", "other"
 
 
@@ -258,7 +257,8 @@ class Generator:
             (20, self.alias_of_class),
             (14, self.core_table),
             (8, self.core_alias),
-            (5, self.other_table),
+            (6, self.other_table),
+            (2, self.class_beside_its_tables),
         ]
         if depth > 0 and self.budget > 0:
             simple += [
@@ -301,9 +301,13 @@ class Generator:
             self.feature("owners as text")
         elif cls in (schema.Country, schema.Currency):
             self.feature("global class")
+        elif cls in schema.UNDECLARED:
+            self.feature("undeclared class")
 
-    def plain_class(self, depth: int, taken: Iterable[Source]) -> Source:
-        cls = self.near(taken)
+    def plain_class(
+        self, depth: int, taken: Iterable[Source], cls: type[Any] | None = None
+    ) -> Source:
+        cls = cls or self.near(taken)
         tables = {
             table
             for source in taken
@@ -336,6 +340,8 @@ class Generator:
             self.feature("link table")
         if found.name in ("invoice", "paid_invoice", "contract"):
             self.feature("table of a joined subclass")
+        if found in schema.UNMAPPED:
+            self.feature("table with a foreign key alone")
         return found
 
     def core_table(self, depth: int, taken: Iterable[Source]) -> Source:
@@ -354,11 +360,13 @@ class Generator:
 
     def other_table(self, depth: int, taken: Iterable[Source]) -> Source:
         table = self.any_table(taken)
-        way = self.choices.pick(["metadata", "table()", "reflected", "schema", "case"])
+        way = self.choices.pick(["metadata", "table()", "untyped", "reflected", "schema", "case"])
         if way == "reflected" and table in self.reflected:
             element = self.reflected[table]
         elif way == "table()":
             element = lightweight(table)
+        elif way == "untyped":
+            element = lightweight(table, typed=False)
         elif way == "schema" and table.schema is None:
             element = lightweight(table, schema="public" if self.on_postgresql else "main")
         elif way == "case" and not self.on_postgresql:
@@ -368,7 +376,20 @@ class Generator:
         self.feature(f"other table: {way}")
         if way == "case" or any(table.name in names_of(source) for source in taken):
             element = element.alias(self.name())
-        return self.table_source(element, table)
+        source = self.table_source(element, table)
+        if way == "untyped":  # plain SQLAlchemy cannot bind a UUID to a column without a type
+            source.fields = [field for field in source.fields if field.kind != UUID]
+        return source
+
+    def class_beside_its_tables(self, depth: int, taken: Iterable[Source]) -> Source:
+        """A joined subclass, with the columns of its tables, as Core has them, beside it."""
+        cls = self.choices.pick([schema.Invoice, schema.PaidInvoice, schema.Contract])
+        source = self.plain_class(depth, taken, cls)
+        if source.entity is not cls:
+            return source
+        for table in inspect(cls).tables:
+            source.fields += self.table_source(table).fields
+        return source
 
     def subquery(self, depth: int, taken: Iterable[Source]) -> Source:
         inner = self.query(depth - 1)

@@ -27,13 +27,11 @@ from sqlalchemy.orm import (
     with_parent,
 )
 
-from flask_tenant_auth.sqlalchemy import TenantScoped
-
 from . import schema
-from .compare import Case, Side, acting, list_of
-from .generate import INTEGER, OUR_NAME, Generator, Source, kind_of
-from .schema import CLASSES, OWNERS, PEOPLE
-from .writing import WRITABLE, execute, owner_names, random_value
+from .compare import OUR_NAME, Case, Side, acting, list_of
+from .generate import INTEGER, Generator, Source, kind_of
+from .schema import CLASSES, OWNERS, PEOPLE, UNDECLARED
+from .writing import WRITABLE, execute, link_names, owner_names, random_value
 
 LOADERS: dict[str, Callable[..., Any]] = {
     "joinedload": joinedload,
@@ -466,6 +464,8 @@ def new_values(generator: Generator, cls: type[Any]) -> dict[str, Any]:
             continue
         if column.name in owner_names(inspect(cls).base_mapper.local_table):
             continue
+        if column.name in link_names(table):
+            continue
         if not column.nullable or generator.choices.chance(60):
             values[attribute.key] = random_value(generator, column)
     return values
@@ -504,7 +504,12 @@ def flush_case(generator: Generator) -> Case:
         made = []
         for index, (kind, cls, values, number, other, flag) in enumerate(steps):
             if kind == "add":
-                new = cls(**values, **keys_of(cls, index, flag), **owners_of(side, cls, flag))
+                new = cls(
+                    **values,
+                    **keys_of(cls, index, flag),
+                    **owners_of(side, cls, flag),
+                    **links_of(side, cls, number),
+                )
                 made.append(new)
                 if not bulk:
                     session.add(new)
@@ -548,6 +553,15 @@ def owners_of(side: Side, cls: type[Any], explicit: bool) -> dict[str, Any]:
     table = mapper.local_table if mapper.concrete else mapper.base_mapper.local_table
     owned = side.own(table, explicit)
     return {mapper.get_property_by_column(table.c[name]).key: v for name, v in owned.items()}
+
+
+def links_of(side: Side, cls: type[Any], number: int) -> dict[str, Any]:
+    """Return what a row of a class that nobody has declared has to name: rows that one sees."""
+    found: dict[str, Any] = {}
+    if cls in UNDECLARED:
+        for own, target, _ in OWNERS[inspect(cls).local_table].ends:
+            found.update(zip(own, side.key(target, number), strict=True))
+    return found
 
 
 def change(
@@ -612,7 +626,12 @@ def bulk_insert_case(generator: Generator) -> Case:
 
     def run(side: Side) -> Any:
         complete = [
-            {**row, **keys_of(cls, index, False), **owners_of(side, cls, explicit)}
+            {
+                **row,
+                **keys_of(cls, index, False),
+                **owners_of(side, cls, explicit),
+                **links_of(side, cls, index),
+            }
             for index, row in enumerate(rows)
         ]
         if way == "mappings":
@@ -745,12 +764,19 @@ def object_attack_case(generator: Generator) -> Case:
         if found is None:
             return []
         if way == "nobody lazy loads":
-            return Context().run(lambda: going_on(session, found, schema.NOBODY))
+            return Context().run(lambda: going_on(side, found, schema.NOBODY))
         with acting(other):
-            return going_on(session, found, other)
+            return going_on(side, found, other)
 
-    def going_on(session: Any, found: Any, who: schema.Who) -> list[Any]:
+    def going_on(side: Side, found: Any, who: schema.Who) -> list[Any]:
+        session = side.session
         seen: list[Any] = []
+
+        def keys_seen(row: Any) -> list[Any]:
+            return Side(side.world, session, who, isolated=False).keys(
+                inspect(row).mapper.local_table
+            )
+
         if way == "other identity modifies":
             for name in data[:2]:
                 setattr(found, name, values[name])
@@ -767,9 +793,7 @@ def object_attack_case(generator: Generator) -> Case:
         elif relationship is not None:
             session.expire(found, [relationship.key])
             there = list_of(getattr(found, relationship.key))
-            seen.extend(
-                each for each in there if isinstance(each, TenantScoped) and not of(each, who)
-            )
+            seen.extend(each for each in there if inspect(each).identity not in keys_seen(each))
         return seen
 
     return Case(
@@ -780,10 +804,4 @@ def object_attack_case(generator: Generator) -> Case:
         attack=True,
         shows_nothing=True,
         detail=f"{cls.__name__} {number} {values} {relationship}",
-    )
-
-
-def of(row: Any, who: schema.Who) -> bool:
-    return schema.same(row.tenant_id, who.tenant) and (
-        who.role == "admin" or not hasattr(row, "user_id") or schema.same(row.user_id, who.user)
     )

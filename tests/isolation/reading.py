@@ -11,8 +11,8 @@ from sqlalchemy.orm import Bundle, aliased
 from sqlalchemy.sql.elements import quoted_name
 
 from . import schema
-from .compare import Case, Side, describe
-from .generate import OUR_NAME, Generator
+from .compare import OUR_NAME, Case, Side, describe
+from .generate import Generator
 
 
 def answer_of(result: Any) -> list[Any]:
@@ -68,6 +68,11 @@ WAYS: dict[str, Way] = {
     ),
     "stream_results": lambda side, statement, parameters: side.session.execute(
         statement, parameters, execution_options={"stream_results": True}
+    ),
+    "translated schemas": lambda side, statement, parameters: side.session.execute(
+        statement,
+        parameters,
+        execution_options={"schema_translate_map": {None: side.world.default_schema}},
     ),
     "params()": lambda side, statement, parameters: side.session.execute(
         statement.params(parameters or {})
@@ -211,6 +216,42 @@ def case_of_text(
 
 def lightweight_of(name: str) -> Any:
     return sqlalchemy.table(name, column("id"))
+
+
+def translating_case(generator: Generator) -> Case:
+    """A table that an execution translates into one of the same name, with other owners."""
+    generator.feature("schemas translated to one another")
+    choices = generator.choices
+    tag, private = schema.Tag.__table__, schema.AuxTag.__table__
+    element: Any = choices.pick([tag, private, schema.OTHER_TABLES[tag], schema.lightweight(tag)])
+    back = "main" if not generator.on_postgresql else "public"
+    # SQLAlchemy wants None in all of an application's mappings, or in none.
+    mapping: Any = {None: choices.pick([back, "aux"]), "aux": choices.pick(["aux", back])}
+    deletes = choices.chance(40)
+    column = choices.pick([element.c.id, element.c.tenant_id])
+    condition = element.c.id > choices.below(60)
+    statement: Any = (
+        sqlalchemy.delete(element).where(condition)
+        if deletes
+        else select(element.c.id, column.label("c")).where(condition)
+    )
+
+    def run(side: Side) -> Any:
+        result = side.session.execute(
+            statement, execution_options={"schema_translate_map": mapping}
+        )
+        return [("rows", result.rowcount)] if deletes else answer_of(result)
+
+    return Case(
+        "translated schemas",
+        run,
+        generator.features,
+        statement,
+        writes=deletes,
+        is_text=True,
+        may_fail=True,  # the table may lack the columns of the other's owners
+        detail=f"{mapping}",
+    )
 
 
 def reflecting_case(generator: Generator) -> Case:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -86,6 +87,34 @@ node_node = Table(  # both ends in one table
     Base.metadata,
     Column("left_id", ForeignKey("node.id"), primary_key=True),
     Column("right_id", ForeignKey("node.id"), primary_key=True),
+)
+
+
+# --- Tables without a class, with foreign keys to scoped classes ----------------
+
+memo = Table(  # one foreign key that a row needs, one that it may leave out
+    "memo",
+    Base.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("body", String(20)),
+    Column("document_id", ForeignKey("document.id"), nullable=False),
+    Column("mailbox_id", ForeignKey("mailbox.id")),
+)
+receipt = Table(  # of two columns, of which one or both may be NULL
+    "receipt",
+    Base.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("total", Integer),
+    Column("order_number", Integer),
+    Column("order_line", Integer),
+    ForeignKeyConstraint(["order_number", "order_line"], ["order.number", "order.line"]),
+)
+scan = Table(  # to a table that has no owner either
+    "scan",
+    Base.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("pages", Integer),
+    Column("attachment_id", ForeignKey("attachment.id"), nullable=False),
 )
 
 
@@ -192,6 +221,43 @@ class Email(TenantOnly if SABOTAGE == "email" else UserScoped, Base):
     tag_id: Mapped[int | None] = mapped_column(ForeignKey("tag.id"))
     mailbox: Mapped[Mailbox | None] = relationship(back_populates="emails")
     tag: Mapped[Tag | None] = relationship(back_populates="emails")
+    attachments: Mapped[list[Attachment]] = relationship(back_populates="email")
+
+
+# --- Classes that nobody has declared -------------------------------------------
+
+
+class Attachment(Base):
+    """Of whoever its e-mail is of."""
+
+    __tablename__ = "attachment"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str | None] = mapped_column(String(20))
+    size: Mapped[int | None]
+    email_id: Mapped[int] = mapped_column(ForeignKey("email.id"))
+    email: Mapped[Email] = relationship(back_populates="attachments")
+
+
+class Remark(Base):
+    """Of whoever all the rows are of that it names; of nobody, if it names none."""
+
+    __tablename__ = "remark"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[str | None] = mapped_column(String(20))
+    rank: Mapped[int | None]
+    mailbox_id: Mapped[int | None] = mapped_column(ForeignKey("mailbox.id"))
+    tag_id: Mapped[int | None] = mapped_column(ForeignKey("tag.id"))
+    mailbox: Mapped[Mailbox | None] = relationship()
+    tag: Mapped[Tag | None] = relationship(lazy="joined")
+
+
+class Hint(Base):
+    """Names no row of anybody: everybody's."""
+
+    __tablename__ = "hint"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[str | None] = mapped_column(String(20))
+    rank: Mapped[int | None]
 
 
 # Counts everybody's, unless something bounds it.
@@ -398,7 +464,12 @@ CLASSES: list[type[Any]] = [
     AuxTag,
     Log,
     AuditLog,
+    Attachment,
+    Remark,
+    Hint,
 ]
+UNDECLARED: list[type[Any]] = [Attachment, Remark, Hint]
+UNMAPPED = [memo, receipt, scan]
 LINKS = [mailbox_tag, mailbox_country, document_tag, node_node]
 TABLES: list[Table] = list(Base.metadata.tables.values())
 
@@ -407,9 +478,11 @@ OTHER_METADATA = MetaData()
 OTHER_TABLES = {each: each.to_metadata(OTHER_METADATA) for each in TABLES}
 
 
-def lightweight(each: Table, name: str | None = None, schema: str | None = None) -> Any:
+def lightweight(
+    each: Table, name: str | None = None, schema: str | None = None, typed: bool = True
+) -> Any:
     """Return table("name", column(...), ...)."""
-    columns = [column(c.name, c.type) for c in each.columns]
+    columns = [column(c.name, c.type if typed else None) for c in each.columns]
     return table(name or each.name, *columns, schema=schema or each.schema)
 
 
@@ -422,7 +495,8 @@ class Owners:
 
     tenant: Column[Any] | None = None
     user: Column[Any] | None = None
-    # (own columns, their table, its columns): the rows that must be visible too.
+    # (own columns, their table, its columns): the rows that must be visible too, of those that
+    # a row names at all; it has to name one.
     ends: tuple[tuple[tuple[str, ...], Table, tuple[str, ...]], ...] = ()
 
     @property
@@ -442,7 +516,7 @@ def owners_by_hand() -> dict[Table, Owners]:
             ends=tuple(((key,), t[target], ("id",)) for key, target in targets.items())
         )
 
-    found: dict[Table, Owners] = {t["Currency"]: Owners(), t["country"]: Owners()}
+    found: dict[Table, Owners] = {t[name]: Owners() for name in ("Currency", "country", "hint")}
     for name in ("mailbox", "email", "task", "node", "log", "audit_log", "counter"):
         by(name)
     for name in ("aux.setting", "aux.tag"):
@@ -458,6 +532,12 @@ def owners_by_hand() -> dict[Table, Owners]:
     ends("mailbox_country", mailbox_id="mailbox")
     ends("document_tag", document_id="document", tag_id="tag")
     ends("node_node", left_id="node", right_id="node")
+    ends("attachment", email_id="email")
+    ends("remark", mailbox_id="mailbox", tag_id="tag")
+    ends("memo", document_id="document", mailbox_id="mailbox")
+    ends("scan", attachment_id="attachment")
+    number, line = ("order_number", "order_line"), ("number", "line")
+    found[t["receipt"]] = Owners(ends=((number, t["order"], line),))
     return found
 
 
@@ -499,6 +579,12 @@ def same(value: Any, owner: uuid.UUID | None) -> bool:
     return (value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))) == owner
 
 
+def named_rows(owners: Owners, row: Mapping[str, Any]) -> Iterator[bool]:
+    """Say for each end whether a row names a row there; SQL's MATCH SIMPLE: by all its columns."""
+    for own, _, _ in owners.ends:
+        yield all(row[key] is not None for key in own)
+
+
 def visible(who: Who, rows: Rows) -> Rows:
     """Return the rows that somebody may see."""
     if who.role == "unscoped":
@@ -516,9 +602,15 @@ def visible(who: Who, rows: Rows) -> Rows:
         if owners.user is not None and who.role != "admin":
             name = owners.user.name
             kept = [row for row in kept if same(row[name], who.user)]
+        if owners.ends:
+            kept = [row for row in kept if any(named_rows(owners, row))]
         for own, target, keys in owners.ends:
             there = {tuple(row[key] for key in keys) for row in resolve(target)}
-            kept = [row for row in kept if tuple(row[key] for key in own) in there]
+            kept = [
+                row
+                for row in kept
+                if None in (values := tuple(row[key] for key in own)) or values in there
+            ]
         found[each] = list(kept)
         return found[each]
 
@@ -535,7 +627,7 @@ def make_rows() -> Rows:
     rng = random.Random(7)
     t = Base.metadata.tables
     rows: Rows = {each: [] for each in TABLES}
-    numbers = {each: rng.sample(range(1, 100), 60) for each in TABLES}
+    numbers = {each: rng.sample(range(1, 100), 70) for each in TABLES}
 
     def add(into: str, /, **values: Any) -> dict[str, Any]:
         each = t[into]
@@ -652,4 +744,22 @@ def make_rows() -> Rows:
             extra = {"status": maybe(f"s{b % 3}"), "rank": maybe(a % 4)}
             own_extra = extra if name == "document_tag" else {}
             add(name, **dict(zip(names, (a, b), strict=True)), **own_extra)
+    for n in range(3):
+        add("hint", body=maybe(f"hint{n}"), rank=n)
+    for row in rows[t["email"]]:
+        add("attachment", name=maybe(f"file{row['id']}"), size=maybe(rng.randrange(6)),
+            email_id=row["id"])  # fmt: skip
+    for row in rows[t["attachment"]][::2]:
+        add("scan", pages=maybe(rng.randrange(9)), attachment_id=row["id"])
+    for row in rows[t["mailbox"]]:
+        tags = ids("tag", row["tenant_id"]) if rng.random() < 0.8 else ids("tag")
+        add("remark", body=maybe(f"remark{row['id']}"), rank=maybe(rng.randrange(6)),
+            mailbox_id=maybe(row["id"]), tag_id=maybe(rng.choice(tags)))  # fmt: skip
+    for row in rows[t["document"]]:
+        mailboxes = ids("mailbox", row["tenant_id"]) if rng.random() < 0.8 else ids("mailbox")
+        add("memo", body=maybe(f"memo{row['id']}"), document_id=row["id"],
+            mailbox_id=maybe(rng.choice(mailboxes)))  # fmt: skip
+    for row in rows[t["order"]]:
+        add("receipt", total=maybe(rng.randrange(9)), order_number=maybe(row["number"]),
+            order_line=maybe(row["line"]))  # fmt: skip
     return rows

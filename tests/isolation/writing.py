@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     Column,
+    Integer,
     String,
     Table,
     Uuid,
@@ -27,18 +29,29 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ResourceClosedError
 
 from . import schema
-from .compare import Case, NothingThereError, Side, describe
+from .compare import OUR_NAME, Case, NothingThereError, Side, describe
 from .generate import (
     INTEGER,
-    OUR_NAME,
     TEXT,
     TYPES,
+    UUID,
     Field,
     Generator,
     domain_of,
     kind_of,
 )
-from .schema import CLASSES, LINKS, OTHER_TABLES, OWNERS, TABLES, TENANTS, USERS, lightweight
+from .schema import (
+    CLASSES,
+    EVERYTHING,
+    LINKS,
+    OTHER_TABLES,
+    OWNERS,
+    PEOPLE,
+    TABLES,
+    TENANTS,
+    USERS,
+    lightweight,
+)
 
 FIRST_OWN_KEY = 500
 SYNCHRONIZE = ["auto", "fetch", False, "evaluate"]
@@ -50,6 +63,11 @@ def owner_names(table: Table) -> set[str]:
     return {column.name for column in (owners.tenant, owners.user) if column is not None}
 
 
+def link_names(table: Table) -> set[str]:
+    """Return the columns that say which rows a row is linked to, and so whose it is."""
+    return {name for own, _, _ in OWNERS[table].ends for name in own}
+
+
 def data_columns(table: Table) -> list[Column[Any]]:
     """Return columns that say neither which row it is nor whose."""
     return [
@@ -57,6 +75,7 @@ def data_columns(table: Table) -> list[Column[Any]]:
         for column in table.columns
         if not column.primary_key
         and column.name not in owner_names(table)
+        and column.name not in link_names(table)
         and column.name not in ("kind", "type")
     ]
 
@@ -83,16 +102,23 @@ class Target:
             generator.feature("writes a table")
         if self.table.name in ("invoice", "paid_invoice", "contract"):
             generator.feature("writes the table of a joined subclass")
-        form = choices.weighted([(70, "own"), (10, "metadata"), (10, "table()"), (10, "reflected")])
+        form = choices.weighted(
+            [(65, "own"), (10, "metadata"), (8, "table()"), (7, "untyped"), (10, "reflected")]
+        )
         self.element = {
             "own": lambda: self.table,
             "metadata": lambda: OTHER_TABLES[self.table],
             "table()": lambda: lightweight(self.table),
+            "untyped": lambda: lightweight(self.table, typed=False),
             "reflected": lambda: generator.reflected.get(self.table, self.table),
         }[form]()
         if form != "own":
             generator.feature(f"writes another table: {form}")
         self.source = generator.table_source(self.element, self.table)
+        if form == "untyped":  # plain SQLAlchemy cannot bind a UUID to a column without a type
+            self.source.fields = [f for f in self.source.fields if f.kind != UUID]
+        if self.table in schema.UNMAPPED:
+            generator.feature("writes a table with a foreign key alone")
 
     def key_of(self, column: Column[Any]) -> str:
         """Return the name by which values() knows a column."""
@@ -233,14 +259,19 @@ def changing_case(generator: Generator) -> Case:
     if gives and not (uses_from and any(not hasattr(each, "type") for each in gives)):
         statement = statement.returning(*gives)
     way = choices.weighted([(70, "session"), (30, "connection")])
-    options = {}
+    options: dict[str, Any] = {}
     if target.cls is not None and way == "session":
         options["synchronize_session"] = choices.pick(SYNCHRONIZE)
         generator.feature(f"synchronize_session={options['synchronize_session']}")
+    translated = way == "session" and choices.chance(8)
+    if translated:
+        generator.feature("executed: translated schemas")
     preload = way == "session" and target.cls is not None and choices.chance(25)
 
     def run_with(side: Side, parameters: Mapping[str, Any] | None) -> Any:
         loaded = list(side.session.scalars(select(target.cls))) if preload else []
+        if translated:
+            options["schema_translate_map"] = {None: side.world.default_schema}
         found = execute(side, statement, way, parameters, options)
         return [*found, *states_of(side, loaded)]
 
@@ -332,6 +363,8 @@ def inserting_case(generator: Generator) -> Case:
     if way != "values" or count > 1:
         rows = alike(target, rows)
     explicit = choices.chance(50) and not OWNERS[target.table].is_global
+    # Without any parameter an INSERT is no INSERT of many rows, and answers otherwise.
+    explicit = explicit or not all(rows)
     if explicit:
         generator.feature("insert: owners given")
     base = insert_of(generator, target.element)
@@ -348,6 +381,9 @@ def inserting_case(generator: Generator) -> Case:
 
     def statement_for(side: Side) -> tuple[Any, Any]:
         complete = [{**row, **owner_values(side, target, explicit)} for row in rows]
+        if execution == "connection" and way in ("parameters", "many parameters"):
+            # A connection takes the names of columns, and ignores those of attributes.
+            complete = [{name_of(target, k): v for k, v in row.items()} for row in complete]
         statement = base.returning(*gives) if gives else base
         if way == "values":
             return statement.values(complete[0]), None
@@ -418,7 +454,8 @@ def from_select_case(generator: Generator) -> Case:
                 continue
             field = generator.field([source], value_kind)
             columns[column.name] = (
-                field.expression
+                # SQLAlchemy itself loses the name of a hybrid's subquery in a subquery of INSERT.
+                (field.expression.label("best") if field.key == "heaviest" else field.expression)
                 if field is not None
                 else literal(generator.value(value_kind, None), TYPES[value_kind])
             )
@@ -430,9 +467,7 @@ def from_select_case(generator: Generator) -> Case:
     execution = choices.weighted([(75, "session"), (25, "connection")])
 
     def run(side: Side) -> Any:
-        owned = {
-            name: target.stored(name, value) for name, value in side.own(table, explicit).items()
-        }
+        owned = side.own(table, explicit)
         names = [*columns, *owned]
         expressions = [
             *columns.values(),
@@ -455,72 +490,216 @@ def from_select_case(generator: Generator) -> Case:
     )
 
 
+@dataclass
+class Ends:
+    """Which rows the rows of a statement on a table without owners name."""
+
+    # (own columns, their table) of each foreign key.
+    keys: list[tuple[tuple[str, ...], Table]]
+    numbers: list[int]
+    # Foreign keys that stay empty, and the one that names a row of others.
+    left_out: set[int]
+    foreign: int | None
+
+    def values(self, side: Side, step: int) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for index, (own, target) in enumerate(self.keys):
+            if index in self.left_out:
+                row.update(dict.fromkeys(own))
+                continue
+            key = side.key(target, self.numbers[index] + step, theirs=index == self.foreign)
+            row.update(zip(own, key, strict=True))
+        return row
+
+
+def choose_ends(generator: Generator, table: Table) -> Ends:
+    choices = generator.choices
+    keys = [(own, target) for own, target, _ in OWNERS[table].ends]
+    scoped = len(keys)
+    if table.name == "mailbox_country":
+        keys.append((("country_id",), TABLES_BY_NAME["country"]))
+    left_out = {
+        index
+        for index, (own, _) in enumerate(keys)
+        if table.c[own[0]].nullable and choices.chance(25)
+    }
+    if left_out:
+        generator.feature("an optional foreign key left out")
+    foreign = choices.below(scoped) if choices.chance(30) else None
+    if foreign in left_out:
+        foreign = None
+    if foreign is not None:
+        generator.feature("attack: a link to a row of others")
+    return Ends(keys, [choices.below(50) for _ in keys], left_out, foreign)
+
+
+def form_of_linked(generator: Generator, table: Table) -> Any:
+    """Return the table, the same by another name, or its class where nobody has declared it."""
+    forms: list[Any] = [table, OTHER_TABLES[table], lightweight(table)]
+    forms.append(lightweight(table, typed=False))
+    forms += [cls for cls in schema.UNDECLARED if cls.__table__ is table]
+    form = generator.choices.pick(forms)
+    if form in schema.UNDECLARED:
+        generator.feature("writes an undeclared class")
+    return form
+
+
+def columns_of(form: Any) -> Any:
+    return inspect(form).columns if isinstance(form, type) else form.c
+
+
 def linking_case(generator: Generator) -> Case:
-    """INSERT into a link table or the table of a joined subclass, of rows one may see."""
+    """INSERT into a table without owners, of rows that link to rows one may see."""
     choices = generator.choices
     table = choices.pick([table for table in TABLES if OWNERS[table].ends])
-    generator.feature(
-        "insert into a link table" if table in LINKS else "insert of a subclass's row"
-    )
-    form = choices.pick([table, OTHER_TABLES[table], lightweight(table)])
-    owners = OWNERS[table]
-    ends = {own[0]: target for own, target, _ in owners.ends}
-    numbers = [choices.below(50) for _ in table.columns]
-    if table.name == "mailbox_country":
-        ends["country_id"] = TABLES_BY_NAME["country"]
+    if table in LINKS:
+        name = "insert into a link table"
+    elif table in schema.UNMAPPED or "id" not in link_names(table):
+        name = "insert of a row with a foreign key"
+    else:
+        name = "insert of a subclass's row"
+    generator.feature(name)
+    form = form_of_linked(generator, table)
+    ends = choose_ends(generator, table)
     data = {c.name: random_value(generator, c) for c in data_columns(table)}
-    from_select = choices.chance(25) and table in LINKS
+    from_select = choices.chance(25) and table.name not in ("invoice", "paid_invoice", "contract")
     many = choices.chance(30)
-    execution = choices.pick(["session", "connection"])
-    foreign = choices.chance(30) and len(owners.ends) > 0
-    if foreign:
-        generator.feature("attack: a link to a row of others")
+    executions = ["session", "connection"]
+    if isinstance(form, type):
+        executions.append("flush")
+    execution = choices.pick(executions)
     give = choices.chance(40)
 
+    def row_of(side: Side, step: int) -> dict[str, Any]:
+        row = {**data, **ends.values(side, step)}
+        if "id" in table.c and "id" not in row:
+            row["id"] = FIRST_OWN_KEY + step
+        return row
+
     def run(side: Side) -> Any:
-        rows = []
-        for step in range(2 if many else 1):
-            row = dict(data)
-            for number, (name, target) in zip(numbers, ends.items(), strict=False):
-                theirs = foreign and name == list(ends)[-1] and not OWNERS[target].is_global
-                theirs = theirs or (
-                    foreign and len(owners.ends) == 1 and name in (owners.ends[0][0])
-                )
-                row[name] = side.key(target, number + step, theirs)[0]
-            rows.append(row)
+        rows = [row_of(side, step) for step in range(2 if many else 1)]
+        if execution == "flush":
+            side.session.add_all([form(**row) for row in rows])
+            side.session.flush()
+            return []
         if from_select:
-            names = list(rows[0])
-            left, right = ends.values()
-            a, b = left.alias(), right.alias()
-            inner = select(
-                *(
-                    (a if name == next(iter(ends)) else b).c.id
-                    if name in ends
-                    else literal(rows[0][name], table.c[name].type)
-                    for name in names
-                )
-            )
-            keys = [column.name for column in table.primary_key]
-            inner = inner.where(
-                a.c.id == rows[0][next(iter(ends))],
-                tuple_(a.c.id, b.c.id).not_in(select(*(table.c[key] for key in keys))),
-            )
-            return execute(side, insert(form).from_select(names, inner), execution)
+            return execute(side, selecting(rows[0]), execution)
         statement = insert(form)
         if give and not many:
-            statement = statement.returning(*(form.c[name] for name in ends))
+            given = [name for own, _ in ends.keys for name in own]
+            statement = statement.returning(*(columns_of(form)[name] for name in given))
         return execute(side, statement, execution, rows if many else rows[0])
 
+    def selecting(row: dict[str, Any]) -> Any:
+        """INSERT ... SELECT of keys from the tables that the row links to."""
+        taken: dict[str, Any] = {}
+        conditions = []
+        for index, (own, target) in enumerate(ends.keys):
+            there = target.alias()
+            if index not in ends.left_out:
+                taken.update(zip(own, there.primary_key, strict=True))
+                conditions += [taken[name] == row[name] for name in own]
+        expressions = {
+            name: taken.get(name, literal(value, table.c[name].type)) for name, value in row.items()
+        }
+        inner = select(*expressions.values()).where(*conditions)
+        keys = [column.name for column in table.primary_key]
+        if table in LINKS:
+            known = select(*(table.c[key] for key in keys))
+            inner = inner.where(tuple_(*(taken[key] for key in keys)).not_in(known))
+        return insert(form).from_select(list(expressions), inner)
+
+    attack = ends.foreign is not None and (not from_select or execution == "flush")
     return Case(
-        f"insert into a link table, {execution}"
-        if table in LINKS
-        else "insert of a subclass's row",
+        f"{name}, {execution}",
         run,
         generator.features,
         insert(form),
         writes=True,
-        attack=foreign and not from_select,
-        detail=f"{table} {data} {numbers}",
+        attack=attack,
+        detail=f"{table} {data} {ends}",
+    )
+
+
+RELINKED = [
+    table for table in TABLES if any(not table.c[name].primary_key for name in link_names(table))
+]
+
+
+def relinking_case(generator: Generator) -> Case:
+    """UPDATE of the columns that say which rows a row is linked to."""
+    choices = generator.choices
+    generator.feature("update of a foreign key")
+    table = choices.pick(RELINKED)
+    form = form_of_linked(generator, table)
+    ends = choose_ends(generator, table)
+    chosen = choices.below(len(ends.keys))
+    ends = Ends([ends.keys[chosen]], [ends.numbers[chosen]], ends.left_out & {-1}, None)
+    theirs = choices.chance(35)
+    if theirs:
+        ends.foreign = 0
+        generator.feature("attack: an update of a foreign key to a row of others")
+    elif all(table.c[name].nullable for name in ends.keys[0][0]) and choices.chance(20):
+        ends.left_out = {0}
+    half = len(ends.keys[0][0]) > 1 and choices.chance(25)
+    if half:
+        generator.feature("attack: an update of half a foreign key")
+    executions = ["session", "connection"]
+    if isinstance(form, type):
+        executions.append("flush")
+    execution = choices.pick(executions)
+    way = choices.pick(["values", "parameters", "bindparam", "expression", "subquery"])
+    number = choices.below(50)
+    source = (
+        generator.class_source(form)
+        if isinstance(form, type)
+        else generator.table_source(form, table)
+    )
+    source.fields = [field for field in source.fields if field.kind != UUID]
+    condition = generator.condition([source], choices.below(2))
+
+    def run(side: Side) -> Any:
+        values = ends.values(side, 0)
+        if half:
+            values = dict(list(values.items())[1:])
+        if execution == "flush":
+            found = side.session.get(form, side.key(table, number))
+            for name, value in values.items():
+                setattr(found, name, value)
+            side.session.flush()
+            return []
+        statement = update(form).where(condition)
+        options = {"synchronize_session": False} if isinstance(form, type) else {}
+        parameters = None
+        if way == "values":
+            statement = statement.values(values)
+        elif way == "parameters":
+            parameters = values
+        elif way == "bindparam":
+            statement = statement.values(
+                {name: bindparam(f"b_{name}", type_=table.c[name].type) for name in values}
+            )
+            parameters = {f"b_{name}": value for name, value in values.items()}
+        elif way == "expression":
+            given = {name: literal(value, Integer) for name, value in values.items()}
+            statement = statement.values({n: func.coalesce(v, v) for n, v in given.items()})
+        else:
+            there = ends.keys[0][1].alias()
+            keys = dict(zip(ends.keys[0][0], there.primary_key, strict=True))
+            row = [keys[name] == value for name, value in values.items()]
+            statement = statement.values(
+                {n: select(keys[n]).where(*row).distinct().scalar_subquery() for n in values}
+            )
+        return execute(side, statement, execution, parameters, options)
+
+    return Case(
+        f"update of a foreign key by {way}, {execution}",
+        run,
+        generator.features,
+        update(table).where(condition) if form is table else None,
+        writes=True,
+        attack=theirs or half,
+        detail=f"{table} {ends} half={half}",
     )
 
 
@@ -614,6 +793,85 @@ def upsert_case(generator: Generator) -> Case:
         attack=moves,
         may_conflict=which == "theirs" and key != "name",
         detail=f"{which} {key} {set_way} {hits} where={with_where}",
+    )
+
+
+def owner_upsert_case(generator: Generator) -> Case:
+    """ON CONFLICT DO UPDATE that sets an owner, in columns that are called otherwise."""
+    choices = generator.choices
+    generator.feature("upsert")
+    generator.feature("upsert: a renamed owner")
+    cls = choices.pick([schema.Payment, schema.Order])
+    table: Table = cls.__table__
+    dialect = postgresql if generator.on_postgresql else sqlite
+    target = counter_target(generator)
+    target.table = table
+    target.cls = cls if choices.chance(40) else None
+    target.element = target.cls or choices.pick([table, OTHER_TABLES[table], lightweight(table)])
+    which = choices.pick(["own", "new", "theirs"])
+    generator.feature(f"upsert: {which}")
+    number, data = choices.below(50), choices.below(9)
+    changed = "amount" if cls is schema.Payment else "price"
+    owners = OWNERS[table]
+    column = choices.pick([each for each in (owners.tenant, owners.user) if each is not None])
+    way = choices.pick(["own", "excluded", "other", "bindparam", "expression", "another column"])
+    attack = way not in ("own", "excluded")
+    if attack:
+        generator.feature("attack: an upsert that sets a renamed owner")
+    by_name = choices.chance(60)
+    explicit = choices.chance(50)
+    execution = choices.weighted([(70, "session"), (30, "connection")])
+
+    def run(side: Side) -> Any:
+        statement: Any = dialect.insert(target.element)
+        who = PEOPLE[0] if side.who is EVERYTHING else side.who
+        if column is owners.tenant:
+            own, others = who.tenant, [t for t in TENANTS if t != who.tenant]
+        else:
+            own, others = who.user, [u for u in USERS if u != who.user]
+            if who.role == "admin":
+                others = []  # may give a row to any user of the tenant
+        other = others[0] if others else "nobody"
+
+        def typed(value: Any) -> Any:
+            return value if isinstance(column.type, Uuid) else str(value)
+
+        if which == "new":
+            key: tuple[Any, ...] = (700,) if cls is schema.Payment else (700, 1)
+        else:
+            key = side.key(table, number, which == "theirs")
+        names = [c.name for c in table.primary_key]
+        row = {**dict(zip(names, key, strict=True)), changed: data}
+        row.update(side.own(table, explicit))
+        if target.cls is not None and execution == "session":
+            row = {target.key_of(table.c[name]): value for name, value in row.items()}
+        parameters: dict[str, Any] = {}
+        value = {
+            "own": lambda: typed(own),
+            "excluded": lambda: statement.excluded[column.name],
+            "other": lambda: typed(other),
+            "bindparam": lambda: bindparam("b_owner", typed(own), column.type),
+            "expression": lambda: func.coalesce(literal(typed(other), column.type), typed(own)),
+            "another column": lambda: cast(table.c[names[0]], String),
+        }[way]()
+        if way == "bindparam":
+            parameters["b_owner"] = typed(other)
+        set_ = {changed: statement.excluded[changed]}
+        set_[column.name if by_name else table.c[column.name]] = value
+        statement = statement.on_conflict_do_update(index_elements=names, set_=set_)
+        if parameters:
+            statement = statement.values(row)
+        return execute(side, statement, execution, parameters or row)
+
+    return Case(
+        f"upsert of an owner, {way}, {execution}",
+        run,
+        generator.features,
+        dialect.insert(table),
+        writes=True,
+        attack=attack,
+        may_conflict=which == "theirs",
+        detail=f"{table}.{column.name} {which} by_name={by_name}",
     )
 
 
