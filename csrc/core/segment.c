@@ -414,8 +414,8 @@ remove_left_over(DIR *dir, const char *directory, const char *name,
     if (fd < 0) {
         return false;
     }
-    bool removed = lock(fd, LOCK_EX) && is_left_over(fd, boot) &&
-                   remove_locked(path, fd);
+    bool removed =
+        lock(fd, LOCK_EX) && is_left_over(fd, boot) && remove_locked(path, fd);
     close_unlocked(fd);
     return removed;
 }
