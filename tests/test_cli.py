@@ -407,9 +407,9 @@ class TestCheck:
     def test_a_url_of_redis_that_cannot_be_read_stops_the_app_and_is_not_quoted(
         self, url: str, enabled: bool
     ) -> None:
-        with pytest.raises(ConfigurationError, match="^REDIS_URL cannot be used: ") as raised:
+        with pytest.raises(ConfigurationError, match=r"^REDIS_URL cannot be used: ") as raised:
             make_app(REDIS_URL=url, RATELIMIT_ENABLED=enabled)
-        assert not {"hun", "ter2"} & set(re.findall("hun|ter2", str(raised.value)))
+        assert re.search("hun|ter2", str(raised.value)) is None
 
     def test_without_tenant_auth(self) -> None:
         from flask_tenant_auth.cli import auth_cli
