@@ -16,7 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from ._core import SHM_BYTES_MAX, SHM_BYTES_MIN, parse_rates
+from ._core import SHM_BYTES_MAX, SHM_BYTES_MIN, describe_redis_url, parse_rates
 from .audit import logger
 from .errors import ConfigurationError
 from .key_sources import (
@@ -44,7 +44,6 @@ ALGORITHMS = (
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
 STRATEGIES = ("fixed-window", "sliding-window-counter", "gcra")
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 ANY = "*"
 ANY_SUBDOMAIN = "*."
@@ -209,11 +208,13 @@ def _networks(raw: Any) -> tuple[Network, ...]:
 
 
 def _redis_url(raw: Any) -> str:
-    """Take a URL as it is: look at its scheme only, and repeat nothing of it in an error."""
+    """Take a URL that the core can read; an error repeats nothing of it."""
     url = _text(raw)
-    if url and url.partition("://")[0].lower() not in REDIS_SCHEMES:
-        schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
-        raise ValueError(f"must begin with one of {schemes}, or be empty for no Redis")
+    if url:
+        try:
+            describe_redis_url(url)
+        except ValueError as error:
+            raise ValueError(f"cannot be used: {error} (empty is for no Redis)") from None
     return url
 
 
@@ -573,18 +574,12 @@ def _check_cors(settings: Settings) -> None:
         )
 
 
-def redacted_url(url: str) -> str:
-    """Return a store's URL without its password and parameters, fit to be shown."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
-
-
 def option_lines(settings: Settings) -> Iterable[str]:
     """KEY=value for every key that may be shown, for `flask auth check`."""
     for each in fields(settings):
         if each.name == "redis_url":
-            shown: object = redacted_url(settings.redis_url) if settings.redis_url else "(none)"
+            url = settings.redis_url
+            shown: object = describe_redis_url(url) if url else "(none)"
         elif each.repr:
             shown = _shown(getattr(settings, each.name))
         else:

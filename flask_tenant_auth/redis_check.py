@@ -1,8 +1,8 @@
 """What `flask auth check` finds out about Redis: whether it counts, and what may keep it from that.
 
-Each question has a deadline of its own, and one that is not answered in time ends the questions, so
-a Redis that hangs costs a few seconds. What the user of the app may not ask is reported as unknown:
-the rights that counting needs (docs/redis.md) do not include it.
+Each question has a deadline of its own, and one that is not answered ends the questions, so a Redis
+that hangs costs a few seconds. What is not known is reported with the reason. Often the user of the
+app may not ask for it: the rights that counting needs (docs/redis.md) do not include it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from ._core import Limiter
@@ -27,6 +26,14 @@ LATENCY_CALLS = 3
 OLDEST_VERSION = 5
 
 _NO_EVICTION = "noeviction"
+
+# What a call of the core raises when Redis does not do what it was asked. Its `code` says why.
+_NOT_ANSWERED = (ConnectionError, RuntimeError)
+_DENIED = "redis_denied"
+# An answer too, to this one command: the user may not call it, or this Redis does not know it.
+_REFUSED_COMMAND = (_DENIED, "redis_failed", "redis_refused")
+# What Redis says to a user or password that it does not know: 6 and later, and 5.
+_UNKNOWN_USER = ("WRONGPASS", "NOAUTH", "invalid password")
 
 
 @dataclass
@@ -45,11 +52,13 @@ def check_redis(state: AppState) -> RedisFindings:
         found.lines.append("not used: this host's memory counts alone")
         return found
     limiter = state.limiter
-    url = str(limiter.status()["redis_url"])
+    status = limiter.status()
+    url = str(status["redis_url"])
     found.lines.append(f"url={url}")
     if _ask_to_count(limiter, settings, url, found):
-        _ask_about_server(limiter, settings, found)
-        _ask_about_eviction(limiter, found)
+        questions = _Questions(limiter)
+        _ask_about_server(questions, status["cluster"], found)
+        _ask_about_eviction(questions, found)
     return found
 
 
@@ -62,10 +71,10 @@ def _ask_to_count(limiter: Limiter, settings: Settings, url: str, found: RedisFi
             start = time.monotonic()
             limiter.check_redis(longest)
             fastest = min(fastest, (time.monotonic() - start) * 1000)
-    except (ConnectionError, RuntimeError) as error:
+    except _NOT_ANSWERED as error:
         found.lines.append(f"counts=no ({error})")
-        found.problems.append(f"Redis at {url} does not count: {error}{_advice(str(error))}")
-        return "refused the user" in str(error)
+        found.problems.append(f"Redis at {url} does not count: {error}{_advice(error)}")
+        return _code(error) == _DENIED
     fastest /= 2  # one call that counts, one that forgets
     found.lines.append("counts=yes")
     found.lines.append(f"latency={fastest:.1f} ms")
@@ -77,48 +86,73 @@ def _ask_to_count(limiter: Limiter, settings: Settings, url: str, found: RedisFi
     return True
 
 
-def _advice(error: str) -> str:
-    if "WRONGPASS" in error or "NOAUTH" in error or "invalid password" in error:
+def _code(error: Exception) -> str:
+    """Return the reason of the core's in one word."""
+    return str(getattr(error, "code", ""))
+
+
+def _advice(error: Exception) -> str:
+    code, said = _code(error), str(getattr(error, "detail", ""))
+    if code == _DENIED and any(word in said for word in _UNKNOWN_USER):
         return ". Set the user and password in REDIS_URL"
-    if "refused the user" in error:
+    if code == _DENIED:
         return ". Give the user what docs/redis.md lists"
-    if "cannot be reached" in error or "in time" in error:
+    if code in ("redis_unreachable", "redis_timeout"):
         return ". Start it, or set REDIS_URL (empty for none)"
     return ""
 
 
-def _ask(limiter: Limiter, *words: str) -> Any:
-    """Return the answer to one command, or None when there is none."""
-    try:
-        return limiter.ask_redis(words, QUESTION_MS)
-    except (ConnectionError, RuntimeError):
-        return None
+class _Questions:
+    """Questions to one Redis. The first one that it does not answer is the last."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._ended = ""
+
+    def ask(self, *words: str) -> tuple[Any, str]:
+        """Return the answer to one command, or None and the reason why there is none."""
+        if self._ended:
+            return None, self._ended
+        try:
+            return self._limiter.ask_redis(words, QUESTION_MS), ""
+        except _NOT_ANSWERED as error:
+            if _code(error) not in _REFUSED_COMMAND:
+                self._ended = str(error)
+            return None, str(error)
 
 
-def _ask_about_server(limiter: Limiter, settings: Settings, found: RedisFindings) -> None:
+def _ask_about_server(questions: _Questions, is_cluster: bool, found: RedisFindings) -> None:
     # Every user may say HELLO; Redis 5 does not know it.
-    server = dict(_pairs(_ask(limiter, "HELLO"))) or _info(_ask(limiter, "INFO", "server"))
+    answer, why = questions.ask("HELLO")
+    server = dict(_pairs(answer))
+    if not server:
+        answer, why = questions.ask("INFO", "server")
+        server = _info(answer)
     version = server.get("version") or server.get("redis_version")
     mode = server.get("mode") or server.get("redis_mode")
-    found.lines.append(f"version={version or 'not known: the user may not call HELLO or INFO'}")
+    found.lines.append(f"version={version or _not_known(why)}")
     if mode is not None:
         found.lines.append(f"mode={mode}")
     major = str(version or OLDEST_VERSION).partition(".")[0]
     if major.isdigit() and int(major) < OLDEST_VERSION:
         found.problems.append(f"Redis {version} is too old: {OLDEST_VERSION}.0 or later is needed")
-    options = parse_qs(urlsplit(settings.redis_url).query)
-    if mode == "cluster" and options.get("cluster", ["false"])[0].lower() != "true":
+    if mode == "cluster" and not is_cluster:
         found.problems.append(
             "Redis is a node of a cluster, and may not have the counters: add cluster=true to "
             "REDIS_URL"
         )
 
 
-def _ask_about_eviction(limiter: Limiter, found: RedisFindings) -> None:
-    memory = _info(_ask(limiter, "INFO", "memory"))
+def _not_known(why: str) -> str:
+    return f"not known ({why or 'the answer does not say'})"
+
+
+def _ask_about_eviction(questions: _Questions, found: RedisFindings) -> None:
+    answer, why = questions.ask("INFO", "memory")
+    memory = _info(answer)
     policy, most = memory.get("maxmemory_policy"), memory.get("maxmemory", "0")
     if policy is None:
-        found.lines.append("eviction=not known: the user may not call INFO")
+        found.lines.append(f"eviction={_not_known(why)}")
         return
     found.lines.append(f"eviction={policy} maxmemory={most}")
     if most != "0" and policy != _NO_EVICTION:

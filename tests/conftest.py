@@ -17,7 +17,7 @@ def refuse_skip(report: Report) -> Report:
     """Turn a skip into a failure: nobody sees what a skipped test would have found.
 
     Debian and Ubuntu can have everything that the tests need, and `make test` installs it; another
-    platform may lack something.
+    platform may lack something. A test that has run and failed as expected is no skip.
     """
     if report.skipped and not hasattr(report, "wasxfail") and sys.platform == "linux":
         report.outcome = "failed"
@@ -27,8 +27,14 @@ def refuse_skip(report: Report) -> Report:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    return refuse_skip((yield))
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, pytest.xfail.Exception):
+        # A call of pytest.xfail, or run=False: the test did not run to its end.
+        report.longrepr = report.__dict__.pop("wasxfail", report.longrepr)
+    return refuse_skip(report)
 
 
 @pytest.hookimpl(wrapper=True)

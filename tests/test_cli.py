@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth.config import Settings
+from flask_tenant_auth.errors import ConfigurationError
 
 
 def run(app: Flask, *arguments: str, **kwargs: Any) -> Result:
@@ -374,11 +376,40 @@ class TestCheck:
         ]
         assert "off (RATELIMIT_ENABLED)" in output
 
-    def test_the_password_of_redis_is_not_shown(self) -> None:
-        from flask_tenant_auth.config import redacted_url
+    @pytest.mark.parametrize("enabled", [True, False])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://user:hunter%2F2@localhost:1/3",
+            "redis://user:hunter@2@localhost:1/3",
+            "redis://localhost:1/3?username=user&password=hunter2",
+        ],
+    )
+    def test_the_password_of_redis_is_not_shown(self, url: str, enabled: bool) -> None:
+        output = run(make_app(REDIS_URL=url, RATELIMIT_ENABLED=enabled), "check").output
+        assert values(output)["REDIS_URL"] == "redis://localhost:1/3"
+        assert "hunter" not in output
+        assert "user" not in output.split("REDIS_URL", 1)[1].splitlines()[0]
 
-        url = "rediss://user:hunter2@redis.example:6380/3?ca=x"
-        assert redacted_url(url) == "rediss://redis.example:6380/3"
+    @pytest.mark.parametrize("enabled", [True, False])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://user:hun/ter2@localhost/0",
+            "redis://user:6379/hunter2@localhost/0",
+            "redis+sentinel://:26379/hunter2@localhost/service",
+            "redis://user:hun?ter2@localhost/0",
+            "redis://user:hun#ter2@localhost/0",
+            "hunter2://localhost/0",
+            "redis://user:hunter2@localhost:port/0",
+        ],
+    )
+    def test_a_url_of_redis_that_cannot_be_read_stops_the_app_and_is_not_quoted(
+        self, url: str, enabled: bool
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=r"^REDIS_URL cannot be used: ") as raised:
+            make_app(REDIS_URL=url, RATELIMIT_ENABLED=enabled)
+        assert re.search("hun|ter2", str(raised.value)) is None
 
     def test_without_tenant_auth(self) -> None:
         from flask_tenant_auth.cli import auth_cli

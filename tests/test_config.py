@@ -232,7 +232,7 @@ class TestRefused:
             ("JWT_MAX_TOKEN_BYTES", 200.5, "whole number"),
             ("JWT_JWKS_ROUTE", "jwks.json", "begin with a slash"),
             ("JWT_TENANT_KEYS", {}, "callable"),
-            ("REDIS_URL", "http://localhost", "redis://"),
+            ("REDIS_URL", "http://localhost", "the scheme must be redis, rediss"),
             ("RATELIMIT_ENABLED", "maybe", "true or false"),
             ("RATELIMIT_ENABLED", 2, "true or false"),
             ("RATELIMIT_ENABLED", [], "true or false"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -361,3 +364,143 @@ class TestTheCoresTypes:
         with pytest.raises(LookupError, match="no such app"):
             edge(environ, print)
         assert environ == before
+
+    @pytest.mark.parametrize("closes", [True, False])
+    def test_a_body_that_is_not_sent_is_closed(self, closes: bool) -> None:
+        """Whatever a key of environ does when it is compared (PEP 3333: the body is closed)."""
+        state = state_of(make_app())
+        raising = [False]
+        closed: list[str] = []
+
+        class Key(str):
+            __slots__ = ()
+            __hash__ = str.__hash__
+
+            def __eq__(self, other: object) -> bool:
+                if raising[0]:
+                    raise LookupError("compared")
+                return str.__eq__(self, other)
+
+        class Body(list[bytes]):
+            if closes:
+
+                def close(self) -> None:
+                    closed.append("closed")
+
+        def inner(_environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            start("200 OK", [])
+            raising[0] = fails
+            return Body([b"in"])
+
+        edge = Edge(**edge_arguments(inner, state))
+        for fails in (False, True):
+            raising[0] = False
+            environ: dict[Any, Any] = {Key(state.visit_key): None}
+            if fails:
+                with pytest.raises(LookupError, match="compared"):
+                    edge(environ, lambda *_: lambda _body: None)
+            else:  # a positive control: closing is up to the server
+                assert edge(environ, lambda *_: lambda _body: None) == [b"in"]
+                assert closed == []
+        assert closed == (["closed"] if closes else [])
+
+    def test_a_body_that_cannot_be_wrapped_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = state_of(make_app())
+        closed: list[str] = []
+
+        class Late:
+            def __iter__(self) -> Iterator[bytes]:
+                return iter(())
+
+            def close(self) -> None:
+                closed.append("closed")
+                raise ArithmeticError("is not seen")
+
+        def fail(body: object, _start: object) -> Iterable[bytes]:
+            raise LookupError("no wrapper")
+
+        arguments = edge_arguments(lambda _environ, _start: Late(), state) | {"late_body": fail}
+        unraisable: list[object] = []
+        monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_type))
+        with pytest.raises(LookupError, match="no wrapper"):
+            Edge(**arguments)({}, print)
+        assert (closed, unraisable) == (["closed"], [ArithmeticError])
+
+    @pytest.mark.parametrize(
+        ("name", "wrong"),
+        [
+            ("key", type("Key", (str,), {})("key")),
+            ("subtrees", type("Tuple", (tuple,), {})()),
+            ("subtrees", (7,)),
+            ("subtrees", (type("Path", (str,), {})("/"),)),
+            ("paths", frozenset([b"/"])),
+            ("paths", type("Paths", (frozenset,), {})()),
+        ],
+    )
+    def test_what_outlives_the_collector_holds_plain_text_alone(
+        self, name: str, wrong: object
+    ) -> None:
+        arguments = edge_arguments(print, state_of(make_app()))
+        Edge(**arguments)
+        with pytest.raises(TypeError):
+            Edge(**(arguments | {name: wrong}))
+
+    def test_an_edge_that_the_collector_has_cleared_can_be_called(self) -> None:
+        """By a finalizer that finds it among the objects of the collector."""
+        done = subprocess.run(
+            [sys.executable, "-c", CLEARED], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        *called, before = done.stdout.splitlines()
+        assert before == "200 OK"  # a positive control: before that, it answers
+        assert called == ["edge: TypeError", "call: TypeError", "sent 204", "record: None"]
+
+
+CLEARED = textwrap.dedent("""
+    import gc
+    from flask_tenant_auth._core import AuditLog, Edge, StartResponse
+
+    gc.disable()
+
+    class Last(str):
+        # Held by what the collector does not look into, so that it is not finalized with the rest.
+        def __del__(self):
+            found = gc.get_objects()
+            for edge in (one for one in found if type(one) is Edge):
+                attempt("edge", lambda: edge({}, print))
+            for start in (one for one in found if type(one) is StartResponse):
+                attempt("call", lambda: start("200 OK", []))
+                start.send("204 No Content", [])
+                print("record:", start.record.state)
+
+    def attempt(name, function):
+        try:
+            print(name, function())
+        except TypeError as error:
+            print(f"{name}: TypeError")
+
+    def server(status, headers):
+        print("sent", status[:3]) if status.startswith("204") else answers.append(status)
+
+    answers = []
+    kept = []
+
+    def inner(environ, start):
+        kept.append(start)
+        start("200 OK", [])
+        return []
+
+    others = []
+    edge = Edge(
+        inner=inner, state=others, key="key", answer=lambda start, *answer: start.send(*answer),
+        replace=print, late_body=print, subtrees=("/",), paths=frozenset(), to_origin={},
+        to_others=others, audit_log=None, tell=print, limit_fields=False,
+    )
+    edge({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, server)
+    later = [edge, kept.pop(), AuditLog(Last("/dev/null"))]
+    later.insert(0, later)
+    others.append(later)
+    del edge, later, others
+    gc.collect()
+    print(*answers)
+""")

@@ -40,6 +40,9 @@ def run(
         "import pytest\npytest.skip('why', allow_module_level=True)\n",
         "import pytest\npytest.importorskip('no_such_module_why')\n",
         "import pytest\n@pytest.fixture\ndef f():\n    pytest.skip('why')\ndef test_it(f): pass\n",
+        "import pytest\ndef test_it():\n    pytest.xfail('why')\n",
+        "import pytest\n@pytest.mark.xfail(run=False, reason='why')\ndef test_it(): pass\n",
+        "import pytest\n@pytest.fixture\ndef f():\n    pytest.xfail('why')\ndef test_it(f): pass\n",
     ],
 )
 def test_a_skip_fails_the_run_and_tells_its_reason(
@@ -56,9 +59,10 @@ def test_passing_and_expected_failures_stay_what_they_are(
 ) -> None:
     result = run(
         "import pytest\ndef test_good(): pass\n@pytest.mark.xfail\ndef test_bad(): assert False\n"
+        "@pytest.mark.xfail(reason='known')\ndef test_worse(): assert False\n"
     )
     assert result.ret == 0
-    result.assert_outcomes(passed=1, xfailed=1)
+    result.assert_outcomes(passed=1, xfailed=2)
 
 
 def test_redis_answers_and_is_gone_when_closed() -> None:

@@ -257,3 +257,30 @@ def test_collection_of_garbage_that_changes_the_headers() -> None:
     assert len(sent) == 200
     for headers in sent:
         assert {name for name, _ in headers} <= {"X-A", "X-More"}
+
+
+@pytest.mark.parametrize(
+    "raised", [KeyboardInterrupt, SystemExit, MemoryError, ValueError, LookupError]
+)
+def test_only_an_exception_about_the_token_means_that_it_is_no_good_one(
+    raised: type[BaseException],
+) -> None:
+    state = state_of(make_app())
+    acting = [False]
+
+    def act() -> None:
+        if acting[0]:
+            raise raised
+
+    def judged() -> object:
+        record = RequestRecord(state)
+        return judge_and_count(record, environ, state.keyring, state.limiter, (), "192.0.2.1")  # type: ignore[arg-type]
+
+    environ = {Text("HTTP_AUTHORIZATION", act): bearer()["Authorization"]}
+    assert judged() is not None  # a positive control
+    acting[0] = True
+    if issubclass(raised, MemoryError) or not issubclass(raised, Exception):
+        with pytest.raises(raised):
+            judged()
+    else:
+        assert judged() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -231,7 +232,7 @@ def test_check_works_with_no_more_than_the_documented_rights(redis: Redis) -> No
         give_rights(client, SINGLE)
     result = run(app_at(f"redis://app:password@127.0.0.1:{redis.port}/0"), "check", "--strict")
     assert result.exit_code == 0, result.output
-    assert "eviction=not known" in result.output
+    assert re.search(r"eviction=not known \(.*NOPERM", result.output)
 
 
 @pytest.mark.parametrize("words", [("check", "--strict"), ("limits", "status")])
@@ -247,6 +248,69 @@ def test_check_does_not_wait_for_a_redis_that_hangs() -> None:
         result = run(app, "check", "--strict")
     assert result.exit_code == 1
     assert "did not answer in time" in result.output
+
+
+@contextmanager
+def redis_that_swallows(redis: Redis, word: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of a peer that hands all to a Redis, but what holds this word; and what it got."""
+    got: list[bytes] = []
+
+    def hand_over(peer: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", redis.port)) as server:
+            while asked := peer.recv(65536):
+                got.append(asked)
+                if word not in asked:
+                    server.sendall(asked)
+                    peer.sendall(server.recv(65536))
+
+    with false_redis(hand_over) as url:
+        yield url, got
+
+
+@pytest.mark.parametrize(("word", "asked"), [(b"HELLO", 1), (b"memory", 2), (b"no such word", 2)])
+def test_a_question_that_is_not_answered_in_time_ends_the_questions(
+    redis: Redis, word: bytes, asked: int
+) -> None:
+    with redis_that_swallows(redis, word) as (url, got):
+        result = run(app_at(url, RATELIMIT_STORE_TIMEOUT_MS=2000), "check")
+    assert "counts=yes" in result.output
+    assert sum(b"HELLO" in each or b"INFO" in each for each in got) == asked
+    answered = word == b"no such word"
+    assert ("eviction=noeviction" in result.output) == answered
+    assert ("eviction=not known (Redis did not answer in time" in result.output) != answered
+    assert ("version=not known (Redis did not answer in time" in result.output) == (
+        word == b"HELLO"
+    )
+    assert "NOPERM" not in result.output  # the user may call what it likes
+
+
+def test_the_error_of_a_question_says_its_reason_in_one_word(redis: Redis) -> None:
+    with Client(port=redis.port) as client:
+        give_rights(client, SINGLE)
+    url = f"127.0.0.1:{redis.port}/0"
+    for user, words, code, detail in (
+        ("app:password", ("CONFIG", "GET", "*"), "redis_denied", "NOPERM"),
+        ("app:wrong", ("PING",), "redis_denied", "WRONGPASS"),
+        ("default:", ("NONSENSE",), "redis_failed", "unknown command"),
+    ):
+        with limiter_at(f"redis://{user}@{url}" if user[-1] != ":" else redis.url) as limiter:
+            with pytest.raises(ConnectionError) as raised:
+                limiter.ask_redis(words, 1000)
+            assert raised.value.code == code  # type: ignore[attr-defined]
+            assert detail in raised.value.detail  # type: ignore[attr-defined]
+            assert str(raised.value).endswith(raised.value.detail)  # type: ignore[attr-defined]
+    with limiter_at(f"redis://127.0.0.1:{free_port()}/0") as limiter:
+        with pytest.raises(ConnectionError) as raised:
+            limiter.check_redis(1000)
+        assert raised.value.code == "redis_unreachable"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("query", "cluster"), [("", False), ("?cluster=true", True), ("?cluster=YES", True)]
+)
+def test_status_says_whether_the_url_is_of_a_cluster(query: str, cluster: bool) -> None:
+    with limiter_at(f"redis://127.0.0.1:1/0{query}") as limiter:
+        assert limiter.status()["cluster"] is cluster
 
 
 def test_check_warns_of_eviction_and_of_a_cluster() -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from types import SimpleNamespace
 
+import asyncpg
 import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, event, func, select, text
@@ -20,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from flask_tenant_auth.sqlalchemy import (
     TenantContextMissing,
     UnscopedStatement,
+    driver_hooks,
     isolate,
     policies,
     row_level_security,
@@ -698,6 +703,157 @@ def test_asyncpg_runs_for_whom_is_in_force(database: Database, way: Callable[...
         await engine.dispose()
 
     asyncio.run(work())
+
+
+def test_asyncpg_is_asked_for_nothing_that_is_not_known(database: Database) -> None:
+    """A method of a version to come might execute something that nobody watches."""
+
+    async def work() -> None:
+        engine = async_engine(database, "asyncpg")
+        async with SecuredAsyncSession(engine) as session:
+            with ANN_RED.acting():
+                await session.execute(text("SELECT 1"))
+                raw = await (await session.connection()).get_raw_connection()
+                connection = raw.driver_connection
+                protocol = connection._protocol
+                assert hasattr(protocol._inner, "data_received")  # it has more than is forwarded
+                for name in ("data_received", "run_query", "_request_cancel"):
+                    with pytest.raises(AttributeError, match=f"asked for {name}, of which"):
+                        getattr(protocol, name)
+                assert protocol.is_connected()  # positive controls
+                assert await asyncpg_fetch(connection) == VISIBLE[ANN_RED]
+        await engine.dispose()
+
+    asyncio.run(work())
+
+
+def test_all_that_asyncpg_asks_of_its_protocol_is_known() -> None:
+    called = {
+        name
+        for file in Path(asyncpg.__file__).parent.glob("*.py")
+        for name in re.findall(r"\b_?protocol\.(\w+)", file.read_text())
+        if name != name.upper() and not name[0].isupper()  # constants and classes of the module
+    }
+    assert {"query", "bind_execute", "get_settings"} <= called  # a positive control
+    known = driver_hooks.FORWARDED | set(driver_hooks.WATCHED)
+    assert called - known == {"protocol"}  # a module
+    assert set(driver_hooks.WATCHED) <= vars(driver_hooks.WatchedProtocol).keys()
+    assert not driver_hooks.FORWARDED & vars(driver_hooks.WatchedProtocol).keys()
+
+
+# --- A driver of a version to come ----------------------------------------------
+
+
+def told_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if "Row-level security does not know" in record.getMessage()
+    ]
+
+
+@pytest.fixture
+def nothing_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_hooks, "logged", set())
+
+
+@pytest.mark.parametrize("name", ["_scroll_gen", None])
+def test_a_driver_that_lacks_a_name_is_told_before_each_statement(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    nothing_logged: None,
+    name: str | None,
+) -> None:
+    """Its own cursors see nothing, of whatever kind; None: a positive control."""
+    if name is not None:
+        base = next(each for each in psycopg.ServerCursor.__mro__ if name in vars(each))
+        monkeypatch.setattr(base, f"{name}_renamed", getattr(base, name), raising=False)
+        monkeypatch.delattr(base, name)
+    for engine in (database.engine("app"), database.engine("app")):
+        with SecuredSession(engine) as session, ANN_RED.acting():
+            assert session.scalars(text(IDS)).all() == VISIBLE[ANN_RED]
+            expected = VISIBLE[ANN_RED] if name is None else []
+            for way in (named, named_otherwise, copied, in_a_driver_transaction):
+                assert way(session) == expected, way.__name__
+            if name is not None:
+                with pytest.raises(UnscopedStatement, match="yield_per need psycopg or asyncpg"):
+                    session.execute(text(IDS), execution_options={"yield_per": 2})
+    if name is None:
+        assert told_of(caplog) == []
+    else:
+        (told,) = told_of(caplog)  # once
+        assert f"psycopg {psycopg.__version__}, which lacks ServerCursor._scroll_gen" in told
+
+
+def known_driver(library: str) -> SimpleNamespace:
+    """A connection of psycopg or asyncpg with every name that is needed."""
+
+    class Cursor:
+        _start_query = _declare_gen = _fetch_gen = _scroll_gen = None
+
+    class Connection(SimpleNamespace):
+        pass
+
+    class Protocol(SimpleNamespace):
+        pass
+
+    Connection.__module__ = f"{library}.connection"
+    if library == "psycopg":
+        return Connection(
+            **dict.fromkeys(driver_hooks.PsycopgHook.NEEDS)
+            | {"cursor_factory": Cursor, "server_cursor_factory": Cursor}
+        )
+    protocol = Protocol(**dict.fromkeys(driver_hooks.WATCHED))
+    return Connection(_protocol=protocol, is_in_transaction=None)
+
+
+def hook_of(driver: object) -> type:
+    connection = SimpleNamespace(connection=SimpleNamespace(driver_connection=driver))
+    return type(driver_hooks.hook_for(None, connection))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("library", "holder", "name"),
+    [
+        *(("psycopg", "", name) for name in driver_hooks.PsycopgHook.NEEDS),
+        *(("psycopg", "cursor_factory", n) for n in driver_hooks.PsycopgHook.CURSOR_NEEDS),
+        *(
+            ("psycopg", "server_cursor_factory", name)
+            for name in driver_hooks.PsycopgHook.SERVER_CURSOR_NEEDS
+        ),
+        ("asyncpg", "", "_protocol"),
+        ("asyncpg", "", "is_in_transaction"),
+        *(("asyncpg", "_protocol", name) for name in driver_hooks.WATCHED),
+    ],
+)
+def test_each_name_that_a_hook_overrides_is_looked_for(
+    caplog: pytest.LogCaptureFixture, nothing_logged: None, library: str, holder: str, name: str
+) -> None:
+    driver = known_driver(library)
+    assert hook_of(driver) is driver_hooks.HOOKS[library]  # a positive control
+    assert told_of(caplog) == []
+    delattr(getattr(driver, holder) if holder else driver, name)
+    for _ in range(3):
+        assert hook_of(driver) is driver_hooks.StatementHook
+    (told,) = told_of(caplog)
+    assert name in told
+
+
+def test_a_driver_of_another_name_is_told_before_each_statement_without_a_warning(
+    caplog: pytest.LogCaptureFixture, nothing_logged: None
+) -> None:
+    assert hook_of(SimpleNamespace()) is driver_hooks.StatementHook
+    assert told_of(caplog) == []
+
+
+def test_cursors_that_a_function_makes_cannot_be_watched(
+    caplog: pytest.LogCaptureFixture, nothing_logged: None
+) -> None:
+    driver = known_driver("psycopg")
+    driver.cursor_factory = lambda connection: None
+    assert hook_of(driver) is driver_hooks.StatementHook
+    assert "a class in Connection.cursor_factory" in told_of(caplog)[0]
 
 
 @pytest.mark.parametrize("name", ASYNC_DRIVERS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,9 +79,7 @@ def run_worker(
     }
     command = [sys.executable, "-c", WORKER, root, *([str(user)] if user is not None else [])]
     if wrap:
-        command = ["unshare", "-m", "sh", "-c", f'{wrap}; exec "$@"', "sh", *command]
-        if os.geteuid() != 0:
-            command[1:1] = ["-Ur"]
+        command = [*mounting(), "sh", "-c", f'{wrap}; exec "$@"', "sh", *command]
     done = subprocess.run(
         command, env=environment | more, capture_output=True, text=True, timeout=60
     )
@@ -98,6 +97,61 @@ def stem_of(prefix: str) -> str:
     limiter.close()
     assert not path.exists()
     return path.name.rpartition("-")[0]
+
+
+# --- What an ordinary user may not do -----------------------------------------------------------
+
+SUDO = ("sudo", "-n", "--preserve-env")
+# Each the first words of a command that runs the others as root: of all users, or of a range.
+ROOTS = (SUDO, ("unshare", "--user", "--map-root-user", "--map-auto"))
+# Each the first words of a command that runs the others where they may mount something.
+MOUNTS = (("unshare", "-m"), ("unshare", "-Ur", "-m"), (*SUDO, "unshare", "-m"))
+
+
+def first_that_works(prefixes: tuple[tuple[str, ...], ...], *command: str) -> tuple[str, ...]:
+    """The prefix with which this system runs a command; a skip, which fails on Linux, if none."""
+    for prefix in prefixes:
+        if shutil.which(prefix[0]) is not None:
+            done = subprocess.run([*prefix, *command], check=False, capture_output=True)
+            if done.returncode == 0:
+                return prefix
+    tried = ", ".join(" ".join(prefix) for prefix in prefixes)
+    pytest.skip(
+        f"this user may not do what the test needs, with none of: {tried}. Run it as root, or set "
+        "up sudo without a password, or the package uidmap with a range in /etc/subuid"
+    )
+
+
+def mounting() -> tuple[str, ...]:
+    return first_that_works(MOUNTS, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/dev/shm")
+
+
+@pytest.fixture
+def two_users(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the test run as root, in a process of its own if this one is not."""
+    if os.geteuid() != 0:
+        run_as_root(request.node)
+    return
+
+
+def run_as_root(item: pytest.Item) -> None:
+    become = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
+    prefix = first_that_works(ROOTS, sys.executable, "-c", become)
+    pytest_there = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", item.nodeid]
+
+    def run_there() -> None:
+        done = subprocess.run(
+            [*prefix, *pytest_there],
+            cwd=item.config.rootpath,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout
+        assert re.search(r"\b1 passed", done.stdout)
+
+    item.obj = lambda **_fixtures: run_there()  # type: ignore[attr-defined]
 
 
 # --- Another user -------------------------------------------------------------------------------
@@ -120,7 +174,7 @@ def plant(name: str, kind: str, precious: Path) -> Path:
     return path
 
 
-@pytest.mark.xfail(os.geteuid() != 0, reason="only root can be two users", run=False)
+@pytest.mark.usefixtures("two_users")
 @pytest.mark.parametrize(
     ("kind", "suffix"),
     [
@@ -154,7 +208,7 @@ def test_another_user_who_makes_our_file_first_stops_nothing(
     assert not any("is not used" in line for line in third["log"])
 
 
-@pytest.mark.xfail(os.geteuid() != 0, reason="only root can be two users", run=False)
+@pytest.mark.usefixtures("two_users")
 def test_two_users_do_not_count_together(prefix: str) -> None:
     ours = run_worker(prefix)
     theirs = run_worker(prefix, user=NOBODY)
@@ -200,16 +254,7 @@ def test_a_file_of_ours_that_others_could_use_stops_the_app(
 # --- Little room --------------------------------------------------------------------------------
 
 
-def can_mount() -> bool:
-    command = ["unshare", *(["-Ur"] if os.geteuid() else []), "-m", "true"]
-    return (
-        shutil.which("unshare") is not None and subprocess.run(command, check=False).returncode == 0
-    )
-
-
 def mounted(size: str) -> str:
-    if not can_mount():
-        pytest.xfail("this system lets us mount nothing: tests/c/test_counter_shm.c has the sizes")
     return f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
 
 

@@ -1,5 +1,9 @@
 #include "errors.h"
 
+#include <assert.h>
+#include <ctype.h>
+#include <string.h>
+
 /* Every status that is not here is a ValueError. */
 static const struct {
     fta_status status;
@@ -41,4 +45,17 @@ fta_raise(fta_status status, const char *subject)
         PyErr_Format(exception, "%s %s", subject, fta_status_text(status));
     }
     return NULL;
+}
+
+PyObject *
+fta_code_of(fta_status status)
+{
+    char code[64];
+    const char *name = fta_status_name(status);
+    size_t length = strlen(name);
+    assert(length < sizeof code);
+    for (size_t i = 0; i <= length; i++) {
+        code[i] = (char)tolower((unsigned char)name[i]);
+    }
+    return PyUnicode_InternFromString(code);
 }

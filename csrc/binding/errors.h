@@ -12,4 +12,8 @@
  * alone. */
 PyObject *fta_raise(fta_status status, const char *subject);
 
+/* The name of a status in snake_case, for code that has to tell one from
+ * another: a str, which never changes between versions. */
+PyObject *fta_code_of(fta_status status);
+
 #endif

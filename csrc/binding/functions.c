@@ -1,11 +1,14 @@
 #include "functions.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "convert.h"
+#include "errors.h"
 
 #include "../core/address.h"
 #include "../core/clock.h"
+#include "../core/redis_url.h"
 #include "../core/uuid.h"
 
 PyDoc_STRVAR(is_valid_uuid_doc,
@@ -54,6 +57,37 @@ plain_address(PyObject *Py_UNUSED(module), PyObject *value)
     return PyUnicode_FromStringAndSize(plain, (Py_ssize_t)length);
 }
 
+PyDoc_STRVAR(
+    describe_redis_url_doc,
+    "describe_redis_url(url, /)\n--\n\n"
+    "The URL of a Redis without user, password and parameters, fit to\n"
+    "be shown. ValueError, which quotes nothing of it, for what cannot\n"
+    "be one.");
+
+static PyObject *
+describe_redis_url(PyObject *Py_UNUSED(module), PyObject *value)
+{
+    fta_text text;
+    fta_redis_url *url;
+    const char *problem;
+    char shown[512];
+    if (!fta_utf8_from_str(value, "url", &text)) {
+        return NULL;
+    }
+    fta_status status =
+        fta_redis_url_parse(text.data, text.length, &url, &problem);
+    if (status != FTA_OK) {
+        if (problem == NULL) {
+            return fta_raise(status, NULL);
+        }
+        PyErr_SetString(PyExc_ValueError, problem);
+        return NULL;
+    }
+    fta_redis_url_describe(url, shown, sizeof shown);
+    fta_redis_url_free(url);
+    return PyUnicode_DecodeUTF8(shown, (Py_ssize_t)strlen(shown), "replace");
+}
+
 PyDoc_STRVAR(now_doc, "now()\n--\n\n"
                       "The real time in seconds since 1970 as the core sees "
                       "it: the system's,\nmoved by travel().");
@@ -100,6 +134,7 @@ return_to_present(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 static PyMethodDef functions[] = {
     {"is_valid_uuid", is_valid_uuid, METH_O, is_valid_uuid_doc},
     {"plain_address", plain_address, METH_O, plain_address_doc},
+    {"describe_redis_url", describe_redis_url, METH_O, describe_redis_url_doc},
     {"now", now, METH_NOARGS, now_doc},
     {"travel", (PyCFunction)(void (*)(void))travel,
      METH_VARARGS | METH_KEYWORDS, travel_doc},

@@ -1,12 +1,24 @@
 #include "judge.h"
 
+#include <stdbool.h>
+
 #include "hold.h"
 #include "type_identity.h"
 #include "type_request_record.h"
 #include "type_start_response.h"
 
-/* The identity of a good token, a new reference; else NULL, with no exception
- * set. What is the matter then is for Python to find out. */
+/* Whether an exception says that a token is no good, in whatever way. Others,
+ * such as KeyboardInterrupt, are none of a token's, and no reason to go on. */
+static bool
+is_of_the_token(void)
+{
+    return PyErr_ExceptionMatches(PyExc_Exception) &&
+           !PyErr_ExceptionMatches(PyExc_MemoryError);
+}
+
+/* The identity of a good token, a new reference; else NULL. What is the matter
+ * with the token then is for Python to find out; an exception that is set has
+ * nothing to do with it. */
 static PyObject *
 good_token(const fta_state *state, fta_request_record *record,
            PyObject *environ, PyObject *keyring)
@@ -29,7 +41,9 @@ good_token(const fta_state *state, fta_request_record *record,
         Py_DECREF(header);
     }
     if (judged == NULL) {
-        PyErr_Clear();
+        if (PyErr_Occurred() && is_of_the_token()) {
+            PyErr_Clear();
+        }
     } else if (fta_identity_of(state, judged) == NULL) {
         Py_SETREF(record->judged, judged);
         judged = NULL;
@@ -62,7 +76,7 @@ judge_and_count(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     PyObject *identity = good_token(state, record, args[1], args[2]);
     if (identity == NULL) {
-        Py_RETURN_NONE;
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
     PyObject *const hit[] = {args[3], args[4], identity, args[5]};
     PyObject *decision =

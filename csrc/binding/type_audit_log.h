@@ -7,8 +7,8 @@
 int fta_add_audit_log(PyObject *module);
 
 /* What a line is about. All are Borrowed; NULL or None: not known. The caller
- * must hold each of them until fta_audit_log_tell begins, which holds what it
- * reads from then on. */
+ * need not hold them any longer than until fta_audit_log_tell begins: that
+ * holds them, and the log, while it runs. */
 typedef struct fta_audit_request {
     PyObject *method;
     PyObject *endpoint;

@@ -1,25 +1,32 @@
 #include "type_edge.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <structmember.h>
 
 #include "type_audit_log.h"
 #include "type_start_response.h"
 
-/* Every owned reference of an edge, once. */
-#define EDGE_LIST(X)                                                           \
+/* The references of an edge that may lead back to it: None once the garbage
+ * collector has cleared it. */
+#define CLEARED_LIST(X)                                                        \
     X(inner)                                                                   \
     X(state)                                                                   \
-    X(key)                                                                     \
     X(answer)                                                                  \
     X(replace)                                                                 \
     X(late_body)                                                               \
-    X(subtrees)                                                                \
-    X(paths)                                                                   \
     X(to_origin)                                                               \
     X(to_others)                                                               \
     X(audit_log)                                                               \
     X(tell)
+
+/* Every owned reference of an edge, once. What is only here holds exact str
+ * and nothing else (see edge_new), so that it can lead nowhere. */
+#define EDGE_LIST(X)                                                           \
+    CLEARED_LIST(X)                                                            \
+    X(key)                                                                     \
+    X(subtrees)                                                                \
+    X(paths)
 
 static int
 edge_traverse(PyObject *object, visitproc visit, void *arg)
@@ -32,24 +39,48 @@ edge_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
+/* None in place of NULL, so that no reader meets a NULL afterwards: a finalizer
+ * may call the edge, or a StartResponse of it, while things end. */
 static int
 edge_clear(PyObject *object)
 {
     fta_edge *self = (fta_edge *)object;
-#define X(name) Py_CLEAR(self->name);
-    EDGE_LIST(X)
+#define X(name) Py_XSETREF(self->name, Py_NewRef(Py_None));
+    CLEARED_LIST(X)
 #undef X
     return 0;
 }
 
 static void
-edge_dealloc(PyObject *self)
+edge_dealloc(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    (void)edge_clear(self);
-    type->tp_free(self);
+    fta_edge *self = (fta_edge *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+#define X(name) Py_CLEAR(self->name);
+    EDGE_LIST(X)
+#undef X
+    type->tp_free(object);
     Py_DECREF(type);
+}
+
+/* Closes a body that no server will see, as a server would (PEP 3333). Leaves
+ * the exception that is set. */
+static void
+close_body(PyObject *body)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *close = PyObject_GetAttrString(body, "close");
+    PyObject *closed = close == NULL ? NULL : PyObject_CallNoArgs(close);
+    if (closed == NULL && close != NULL) {
+        PyErr_WriteUnraisable(close);
+    } else if (closed == NULL) {
+        PyErr_Clear(); /* It has none. */
+    }
+    Py_XDECREF(closed);
+    Py_XDECREF(close);
+    PyErr_Restore(type, value, traceback);
 }
 
 /* What the server is given of what the application inside has returned, which
@@ -67,8 +98,12 @@ body_of(fta_edge *self, fta_start_response *start, PyObject *body)
     if (callable == NULL) {
         return body;
     }
+    bool closes = callable == self->replace; /* whatever comes of it */
     PyObject *other =
         PyObject_CallFunctionObjArgs(callable, body, (PyObject *)start, NULL);
+    if (other == NULL && !closes) {
+        close_body(body);
+    }
     Py_DECREF(body);
     return other;
 }
@@ -108,12 +143,26 @@ edge_call(PyObject *object, PyObject *const *args, size_t nargsf,
     } else if (((fta_start_response *)(void *)start)->begun &&
                fta_start_response_leave((fta_start_response *)(void *)start) <
                    0) {
+        close_body(body);
         Py_CLEAR(body);
     } else {
         body = body_of(self, (fta_start_response *)(void *)start, body);
     }
     Py_DECREF(start);
     return body;
+}
+
+static bool
+is_text_alone(PyObject *iterable)
+{
+    PyObject *iterator = PyObject_GetIter(iterable), *item;
+    bool is_text = iterator != NULL;
+    while (is_text && (item = PyIter_Next(iterator)) != NULL) {
+        is_text = PyUnicode_CheckExact(item);
+        Py_DECREF(item);
+    }
+    Py_XDECREF(iterator);
+    return is_text && !PyErr_Occurred();
 }
 
 static PyObject *
@@ -139,6 +188,17 @@ edge_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
          !Py_IS_TYPE(found.audit_log, state->audit_log_type))) {
         PyErr_SetString(PyExc_TypeError, "to_origin must be dict or None, and "
                                          "audit_log AuditLog or None");
+        return NULL;
+    }
+    if (!PyUnicode_CheckExact(found.key) ||
+        !PyTuple_CheckExact(found.subtrees) ||
+        !PyFrozenSet_CheckExact(found.paths) ||
+        !is_text_alone(found.subtrees) || !is_text_alone(found.paths)) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError,
+                            "key must be str, subtrees a tuple and paths a "
+                            "frozenset of str, and of no subclass");
+        }
         return NULL;
     }
     fta_edge *self = (fta_edge *)type->tp_alloc(type, 0);

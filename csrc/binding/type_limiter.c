@@ -351,9 +351,10 @@ add_redis(PyObject *status, fta_redis_store *redis)
     fta_redis_store_read(redis, &state);
     bool away = fta_breaker_is_open(state.changes);
     PyObject *redis_status = Py_BuildValue(
-        "{s:s,s:s,s:O,s:s,s:k,s:s,s:s}", "store",
+        "{s:s,s:s,s:O,s:O,s:s,s:k,s:s,s:s}", "store",
         away || state.stopped ? "memory" : "redis", "redis_url", state.url,
-        "redis_has_counted", state.has_counted ? Py_True : Py_False, "breaker",
+        "cluster", state.cluster ? Py_True : Py_False, "redis_has_counted",
+        state.has_counted ? Py_True : Py_False, "breaker",
         away ? "open" : "closed", "changes", (unsigned long)state.changes,
         "failure",
         state.failure == FTA_OK ? "" : fta_status_text(state.failure),
@@ -449,22 +450,35 @@ redis_of(PyObject *self, int timeout_ms)
     return redis;
 }
 
+/* Sets an exception whose attribute code says which status it is, and detail
+ * what Redis or the system said, as far as that is known. */
 static PyObject *
 raise_redis(fta_status status, const fta_redis_problem *problem)
 {
-    if (problem->text[0] == '\0') {
-        return fta_raise(status, NULL);
-    }
     char text[sizeof problem->text + 128];
-    (void)snprintf(text, sizeof text, "%s: %s", fta_status_text(status),
-                   problem->text);
+    (void)snprintf(text, sizeof text, "%s%s%s", fta_status_text(status),
+                   problem->text[0] == '\0' ? "" : ": ", problem->text);
     fta_raise(status, NULL);
-    PyObject *kind = PyErr_Occurred();
-    if (kind != NULL) {
-        Py_INCREF(kind);
-        PyErr_SetString(kind, text);
-        Py_DECREF(kind);
+    PyObject *kind = Py_XNewRef(PyErr_Occurred());
+    PyErr_Clear();
+    PyObject *code = fta_code_of(status);
+    PyObject *detail = PyUnicode_DecodeUTF8(
+        problem->text, (Py_ssize_t)strlen(problem->text), "replace");
+    PyObject *message =
+        PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+    PyObject *error = NULL;
+    if (kind != NULL && code != NULL && detail != NULL && message != NULL) {
+        error = PyObject_CallOneArg(kind, message);
     }
+    if (error != NULL && PyObject_SetAttrString(error, "code", code) == 0 &&
+        PyObject_SetAttrString(error, "detail", detail) == 0) {
+        PyErr_SetObject(kind, error);
+    }
+    Py_XDECREF(error);
+    Py_XDECREF(message);
+    Py_XDECREF(detail);
+    Py_XDECREF(code);
+    Py_XDECREF(kind);
     return NULL;
 }
 
@@ -472,7 +486,9 @@ PyDoc_STRVAR(limiter_check_redis_doc,
              "check_redis($self, timeout_ms, /)\n--\n\n"
              "Have Redis count and forget a key of its own, as requests do.\n"
              "ConnectionError says why it does not; it comes after timeout_ms\n"
-             "at the latest. For people: it asks also while Redis is away.");
+             "at the latest. Its code is the reason in snake_case, such as\n"
+             "redis_timeout, its detail what Redis said. For people: it asks\n"
+             "also while Redis is away.");
 
 static PyObject *
 limiter_check_redis(PyObject *self, PyObject *value)

@@ -1,8 +1,9 @@
 #include "type_rejection.h"
 
-#include <ctype.h>
 #include <stddef.h>
 #include <structmember.h>
+
+#include "errors.h"
 
 typedef struct rejection {
     PyObject_HEAD
@@ -77,18 +78,11 @@ static PyType_Spec rejection_spec = {
 static PyObject *
 make_rejection(PyTypeObject *type, fta_status status)
 {
-    char reason[64];
-    const char *name = fta_status_name(status);
-    size_t length = strlen(name);
-    assert(length < sizeof reason);
-    for (size_t i = 0; i <= length; i++) {
-        reason[i] = (char)tolower((unsigned char)name[i]);
-    }
     rejection *self = (rejection *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
-    self->reason = PyUnicode_InternFromString(reason);
+    self->reason = fta_code_of(status);
     self->detail = PyUnicode_FromString(fta_status_text(status));
     self->expired = status == FTA_EXPIRED;
     if (self->reason == NULL || self->detail == NULL) {

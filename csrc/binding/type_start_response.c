@@ -117,8 +117,9 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
 /* --- Sending --------------------------------------------------------------
  */
 
-/* Everything that the line is about is held: while it is written, other threads
- * run and may put other values into environ and into the record. */
+/* The values of environ are held from here on: looking one up may take away the
+ * others. What is read last, with nothing in between, fta_audit_log_tell holds
+ * while it lets other threads run. */
 static int
 write_audit_line(const fta_state *state, const fta_start_response *self,
                  int number)
@@ -129,8 +130,6 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
     static const int names[] = {FTA_ENVIRON_METHOD, FTA_ENVIRON_PATH,
                                 FTA_ENVIRON_ADDRESS, FTA_ENVIRON_USER_AGENT};
     enum { COUNT = sizeof names / sizeof *names };
-    const fta_request_record *record =
-        fta_request_record_of(state, self->record);
     PyObject *identity = NULL, *reason = NULL, *news = NULL, *told = NULL;
     int written = -1;
 
@@ -140,10 +139,16 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
             goto done;
         }
     }
+    if (Py_IsNone(edge->audit_log)) {
+        written = 0; /* The edge was cleared meanwhile. */
+        goto done;
+    }
+    const fta_request_record *record =
+        fta_request_record_of(state, self->record);
     if (record != NULL) {
-        identity = Py_NewRef(Py_IsNone(record->identity) ? record->subject
-                                                         : record->identity);
-        reason = Py_NewRef(number >= 400 ? record->reason : Py_None);
+        identity =
+            Py_IsNone(record->identity) ? record->subject : record->identity;
+        reason = number >= 400 ? record->reason : Py_None;
     }
     const fta_audit_request request = {
         .method = held[0],
@@ -164,8 +169,6 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
 done:
     Py_XDECREF(told);
     Py_XDECREF(news);
-    Py_XDECREF(reason);
-    Py_XDECREF(identity);
     for (int i = 0; i < COUNT; i++) {
         Py_XDECREF(held[i]);
     }

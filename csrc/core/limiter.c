@@ -336,6 +336,7 @@ fta_limiter_hit(fta_limiter *limiter, fta_action action,
 {
     uint8_t keys[FTA_HITS_MAX][FTA_KEY_MAX];
     fta_hit hits[FTA_HITS_MAX];
+    size_t places[FTA_HITS_MAX]; /* of each hit's limit among limits */
     size_t custom_at = 0, count = 0;
 
     if (n > FTA_HITS_MAX) {
@@ -352,6 +353,7 @@ fta_limiter_hit(fta_limiter *limiter, fta_action action,
         if (limits[i]->rate.limit == 0) {
             continue; /* A reset has nothing to forget of it. */
         }
+        places[count] = i;
         hits[count] = (fta_hit){
             .key = keys[count],
             .key_length =
@@ -371,6 +373,7 @@ fta_limiter_hit(fta_limiter *limiter, fta_action action,
         *store = FTA_STORE_MEMORY;
         fta_counter_shm_hit(limiter->memory, limiter->strategy, action, hits,
                             count, verdict);
+        verdict->index = places[verdict->index];
         return FTA_OK;
     }
     fta_status status;
@@ -383,6 +386,7 @@ fta_limiter_hit(fta_limiter *limiter, fta_action action,
     if (answered) {
         *store = FTA_STORE_REDIS;
     }
+    verdict->index = places[verdict->index];
     return action == FTA_RESET ? status : FTA_OK;
 }
 

@@ -19,7 +19,7 @@ struct fta_redis_store {
     atomic_bool stopped;
     /* Of this process and of those that it was forked from. */
     atomic_bool has_counted;
-    _Atomic uint64_t failures_seen; /* one bit a status, before it counted */
+    atomic_bool failures_seen[FTA_STATUS_COUNT]; /* before it counted */
     _Atomic uint32_t first_failures;
 };
 
@@ -57,8 +57,7 @@ note_result(fta_redis_store *store, fta_status status)
         !(is_of_the_store(status) || status == FTA_REDIS_REFUSED)) {
         return;
     }
-    uint64_t bit = UINT64_C(1) << (unsigned)status % 64;
-    if ((atomic_fetch_or(&store->failures_seen, bit) & bit) == 0) {
+    if (!atomic_exchange(&store->failures_seen[status], true)) {
         atomic_fetch_add(&store->first_failures, 1);
     }
 }
@@ -224,6 +223,7 @@ fta_redis_store_read(fta_redis_store *store, fta_redis_state *out)
 {
     fta_redis_url_describe(fta_counter_redis_url(store->counter), out->url,
                            sizeof(out->url));
+    out->cluster = fta_counter_redis_url(store->counter)->cluster;
     out->changes = fta_redis_store_changes(store);
     out->stopped = atomic_load(&store->stopped);
     out->has_counted = atomic_load(&store->has_counted);

@@ -48,6 +48,7 @@ fta_status fta_redis_store_ask(fta_redis_store *store, fta_strategy strategy,
 
 typedef struct fta_redis_state {
     char url[256];            /* without secrets */
+    bool cluster;             /* the URL says that it is one */
     fta_breaker_view changes; /* odd: away */
     fta_status failure;       /* the last one, FTA_OK: none yet */
     fta_redis_problem problem;

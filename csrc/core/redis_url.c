@@ -379,6 +379,13 @@ read_url(reader *r, span s)
     span path = cut(&query, '?', &found);
     span whole = path;
     span authority = cut(&path, '/', &found);
+    /* Else a part of the password would be taken for what comes after it, and
+     * be shown with it. */
+    if (scheme->kind != FTA_REDIS_UNIX && path.length > 0 &&
+        memchr(path.at, '@', path.length) != NULL) {
+        return refuse(r, "a / comes before an @; write %2F where a password "
+                         "has one, and %40 for an @ in the path");
+    }
     /* The last @: an unencoded one in a password is common enough. */
     span place = authority;
     for (size_t i = authority.length; i > 0; i--) {

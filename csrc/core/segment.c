@@ -393,39 +393,73 @@ is_left_over(int fd, const uint8_t boot[SHA256_DIGEST_LENGTH])
     return memcmp(p.boot, boot, sizeof p.boot) != 0 || has_ended(&p);
 }
 
-/* A start does not wait for the clearing up of more than so many files. */
+/* A start removes at most so many files, and spends at most this time on
+ * looking: what is left over is removed by the next ones. */
 #define SWEEP_MAX 64
+#define SWEEP_US INT64_C(100000)
+
+/* Whether the file was left over, and is gone. */
+static bool
+remove_left_over(DIR *dir, const char *directory, const char *name,
+                 const uint8_t boot[SHA256_DIGEST_LENGTH])
+{
+    struct stat st;
+    char path[PATH_SIZE];
+    if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !is_ours(&st) || !write_path(path, directory, name)) {
+        return false;
+    }
+    FTA_BETWEEN_CALLS();
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return false;
+    }
+    bool removed =
+        lock(fd, LOCK_EX) && is_left_over(fd, boot) && remove_locked(path, fd);
+    close_unlocked(fd);
+    return removed;
+}
+
+/* The place of a segment, chosen at random; 0 where there is none. */
+static size_t
+random_place(DIR *dir)
+{
+    size_t count = 0, random = 0;
+    struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        count += is_segment_name(entry->d_name);
+    }
+    rewinddir(dir);
+    (void)RAND_bytes((unsigned char *)&random, sizeof random);
+    return count > 0 ? random % count : 0;
+}
 
 /* Removes what nobody uses and nothing keeps. Others may do the same, or start
- * to use it, at the same time. */
+ * to use it, at the same time. It begins at a random file and goes round, so
+ * that none is out of reach behind files that stay. */
 static void
 sweep(const char *directory, const uint8_t boot[SHA256_DIGEST_LENGTH])
 {
+    int64_t end = fta_clock_monotonic_us() + SWEEP_US;
     FTA_BETWEEN_CALLS();
     DIR *dir = opendir(directory);
     if (dir == NULL) {
         return;
     }
-    struct dirent *entry;
-    for (int looked = 0;
-         looked < SWEEP_MAX && (entry = readdir(dir)) != NULL;) {
-        struct stat st;
-        char path[PATH_SIZE];
-        if (!is_segment_name(entry->d_name) ||
-            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-            !is_ours(&st) || !write_path(path, directory, entry->d_name)) {
-            continue;
+    size_t first = random_place(dir);
+    int removed = 0;
+    for (int round = 0; round < 2; round++) {
+        struct dirent *entry;
+        size_t place = 0;
+        while (removed < SWEEP_MAX && fta_clock_monotonic_us() < end &&
+               (entry = readdir(dir)) != NULL) {
+            if (is_segment_name(entry->d_name) &&
+                (place++ >= first) == (round == 0)) {
+                removed +=
+                    remove_left_over(dir, directory, entry->d_name, boot);
+            }
         }
-        looked++;
-        FTA_BETWEEN_CALLS();
-        int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        if (fd < 0) {
-            continue;
-        }
-        if (lock(fd, LOCK_EX) && is_left_over(fd, boot)) {
-            (void)remove_locked(path, fd);
-        }
-        close_unlocked(fd);
+        rewinddir(dir);
     }
     closedir(dir);
 }
@@ -708,15 +742,14 @@ meet_once(fta_segment *segment, attempt *a)
     return result;
 }
 
-/* Waits before the next attempt; returns the milliseconds. */
-static int
+/* Waits before the next attempt. */
+static void
 wait_a_moment(const attempt *a)
 {
     uint8_t random = 0;
     (void)RAND_bytes(&random, 1);
     int ms = 1 + (a->back_off_ms > 0 ? random % a->back_off_ms : 0);
     (void)nanosleep(&(struct timespec){0, ms * 1000000L}, NULL);
-    return ms;
 }
 
 fta_status
@@ -752,16 +785,13 @@ fta_segment_shared(const char *directory, const fta_segment_purpose *purpose,
     atomic_init(&segment->fd, -1);
     sweep(directory, a.boot);
     outcome result;
-    for (int waited_ms = 0;;) {
-        result = meet_once(segment, &a);
-        if (result != AGAIN) {
-            break;
-        }
-        if (waited_ms >= PATIENCE_MS) {
+    int64_t end = fta_clock_monotonic_us() + PATIENCE_MS * INT64_C(1000);
+    while ((result = meet_once(segment, &a)) == AGAIN) {
+        if (fta_clock_monotonic_us() >= end) {
             result = fail(&a, FTA_SYSTEM, EBUSY);
             break;
         }
-        waited_ms += wait_a_moment(&a);
+        wait_a_moment(&a);
     }
     if (result == FAILED) {
         unmap(segment);

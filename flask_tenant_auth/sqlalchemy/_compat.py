@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from typing import Any
 
 from sqlalchemy import BindParameter, Dialect
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session, registry
 from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -209,6 +210,17 @@ def dialect_copy(
 def dml_target(statement: UpdateBase) -> Any:
     """Return what an INSERT, UPDATE or DELETE writes: a table, or an alias of one."""
     return statement.table
+
+
+# Executions
+
+
+def is_server_side(context: DefaultExecutionContext | None) -> bool:
+    """Whether a statement is read through a cursor of the server: stream_results, yield_per.
+
+    What the option asks for is public; whether the dialect does it is not.
+    """
+    return context is not None and bool(context._is_server_side)
 
 
 # Sessions

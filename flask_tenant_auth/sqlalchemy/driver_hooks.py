@@ -3,25 +3,40 @@
 Each class here stands between a driver and its connection to the server. Nothing that the driver
 sends passes by it, whoever made the cursor: SQLAlchemy, or code that took the driver's connection.
 
-These names are private to their libraries. What the public interfaces offer is above the cursors
-that code can make for itself:
+This is the one file with private names of the drivers. Their public interfaces are above the
+cursors that code can make for itself, so a hook there would be passed by. The names of psycopg:
 
-- psycopg: Connection._start_query (a generator that every cursor runs before it sends a query),
-  Connection._exec_command (what the connection sends by itself), the generators of a ServerCursor;
-- asyncpg: Connection._protocol (the object that sends).
+- Connection._start_query: every cursor runs it before it sends a query, and it begins the
+  transaction, in which the settings have to be;
+- Connection._exec_command: what the connection sends by itself, such as SAVEPOINT, and FETCH for
+  server-side cursors;
+- Connection._pipeline: in a pipeline the settings must be told without a result;
+- Cursor._start_query: the text of the query is known there, and the connection is not given it;
+- ServerCursor._declare_gen, _fetch_gen and _scroll_gen: where a server-side cursor is opened and
+  read, which only the identity that opened it may do.
 
-A driver that lacks them, in a version to come, or that is not known here, is told before each
-statement of SQLAlchemy's and made to forget after it: its raw cursors see nothing.
+And of asyncpg:
+
+- Connection._protocol: the object that sends, for cursors and prepared statements as well. Of its
+  methods, those that execute something are in `WatchedProtocol`, and those that read and write no
+  rows in `FORWARDED`; no other can be called through it.
+
+A driver that lacks one of them, in a version to come, or that is not known here, is told before
+each statement of SQLAlchemy's and made to forget after it: its raw cursors see nothing. The log
+says so once.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Generator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
+
+from ..audit import logger
 
 if TYPE_CHECKING:
     from .row_level_security import Settings
@@ -38,6 +53,9 @@ KEEPS_SETTINGS = re.compile(r"\s*(?:fetch|move|close|release|deallocate)\b", re.
 # psycopg's TransactionStatus; InFailedSqlTransaction.
 IDLE, INERROR = 0, 3
 FAILED_TRANSACTION = "25P02"
+WAY_OUT = (
+    "Use a version of the driver that flask_tenant_auth is tested with, or a newer release of it"
+)
 
 
 def text_of(query: object) -> str:
@@ -52,8 +70,16 @@ def text_of(query: object) -> str:
 class Hook:
     """Between a driver and the server, while a connection is used by isolated sessions."""
 
+    # Names that an instance or a class of the driver must have; see `lacks`.
+    NEEDS: tuple[str, ...] = ()
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+
+    @classmethod
+    def lacks(cls, driver: Any) -> list[str]:
+        """Return the names that this hook needs and that a driver's connection does not have."""
+        return [f"Connection.{need}" for need in cls.NEEDS if not hasattr(driver, need)]
 
     def attach(self) -> None:
         """Take the place."""
@@ -114,6 +140,9 @@ class PsycopgHook(Hook):
         "pgconn",
         "_pipeline",
     )
+    # Of the classes of its cursors.
+    CURSOR_NEEDS = ("_start_query",)
+    SERVER_CURSOR_NEEDS = ("_start_query", "_declare_gen", "_fetch_gen", "_scroll_gen")
 
     def __init__(self, settings: Settings, driver: Any) -> None:
         super().__init__(settings)
@@ -123,6 +152,21 @@ class PsycopgHook(Hook):
         self.factories = (driver.cursor_factory, driver.server_cursor_factory)
         # What the next query says; None: a cursor that this connection did not make.
         self.coming: str | None = None
+
+    @classmethod
+    def lacks(cls, driver: Any) -> list[str]:
+        """Look at the classes of the cursors too: a method that is not called watches nothing."""
+        lacking = super().lacks(driver)
+        for factory, needs in (
+            ("cursor_factory", cls.CURSOR_NEEDS),
+            ("server_cursor_factory", cls.SERVER_CURSOR_NEEDS),
+        ):
+            kind = getattr(driver, factory, None)
+            if not isinstance(kind, type):
+                lacking.append(f"a class in Connection.{factory}")
+                continue
+            lacking += [f"{kind.__name__}.{need}" for need in needs if not hasattr(kind, need)]
+        return lacking
 
     def attach(self) -> None:
         """Put ourselves before the connection's methods."""
@@ -242,6 +286,15 @@ class AsyncpgHook(Hook):
         super().__init__(settings)
         self.driver = driver
 
+    @classmethod
+    def lacks(cls, driver: Any) -> list[str]:
+        """Look at the protocol too: a method that is not called watches nothing."""
+        lacking = super().lacks(driver)
+        protocol = getattr(driver, "_protocol", None)
+        return lacking + [
+            f"Connection._protocol.{need}" for need in WATCHED if not hasattr(protocol, need)
+        ]
+
     def attach(self) -> None:
         """Put ourselves before what sends."""
         self.driver._protocol = WatchedProtocol(self.settings, self.driver._protocol)
@@ -262,6 +315,34 @@ class AsyncpgHook(Hook):
         return super().is_alone(connection) and not self.driver.is_in_transaction()
 
 
+# What asyncpg asks of its protocol that reads and writes no rows: what it knows already, what ends
+# something, and PREPARE, which executes nothing.
+FORWARDED = frozenset(
+    [
+        "_get_timeout",
+        "_is_cancelling",
+        "_wait_for_cancellation",
+        "abort",
+        "backend_pid",
+        "backend_secret",
+        "close",
+        "close_portal",
+        "close_statement",
+        "get_record_class",
+        "get_server_pid",
+        "get_settings",
+        "is_closed",
+        "is_connected",
+        "is_in_transaction",
+        "is_ssl",
+        "prepare",
+        "queries_count",
+    ]
+)
+# What executes something, which `WatchedProtocol` has a method for.
+WATCHED = ("query", "bind_execute", "bind_execute_many", "bind", "execute", "copy_out", "copy_in")
+
+
 class WatchedProtocol:
     """asyncpg's protocol, with the transaction told who is asking before it executes."""
 
@@ -270,6 +351,11 @@ class WatchedProtocol:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
+        if name not in FORWARDED:
+            raise AttributeError(
+                f"asyncpg's protocol was asked for {name}, of which row-level security does not "
+                f"know whether it reads rows. {WAY_OUT}"
+            )
         return getattr(self._inner, name)
 
     async def _before(self, query: Any) -> None:
@@ -330,11 +416,38 @@ class WatchedProtocol:
         return await self._inner.copy_in(statement, *args, **options)
 
 
+HOOKS: dict[str, type[PsycopgHook] | type[AsyncpgHook]] = {
+    "psycopg": PsycopgHook,
+    "asyncpg": AsyncpgHook,
+}
+# What has been logged.
+logged: set[str] = set()
+
+
 def hook_for(settings: Settings, connection: Connection) -> Hook:
     """Return what fits the driver of a connection."""
     driver = connection.connection.driver_connection
     libraries = {base.__module__.partition(".")[0] for base in type(driver).__mro__}
-    for name, hook in (("psycopg", PsycopgHook), ("asyncpg", AsyncpgHook)):
-        if name in libraries and all(hasattr(driver, need) for need in hook.NEEDS):
-            return hook(settings, driver)
+    for name, hook in HOOKS.items():
+        if name in libraries:
+            lacking = hook.lacks(driver)
+            if not lacking:
+                return hook(settings, driver)
+            log_unknown_version(name, lacking)
     return StatementHook(settings)
+
+
+def log_unknown_version(library: str, lacking: list[str]) -> None:
+    """Log, once in each process, that the driver is used as one that is not known."""
+    if library in logged:
+        return
+    logged.add(library)
+    logger.warning(
+        "Row-level security does not know %s %s, which lacks %s: each statement takes two more "
+        "round trips, cursors of the driver see no rows, and stream_results and yield_per are "
+        "refused. %s",
+        library,
+        getattr(sys.modules.get(library), "__version__", "of this version"),
+        ", ".join(lacking),
+        WAY_OUT,
+    )

@@ -27,6 +27,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session, SessionTransaction
 
 from .._core import Identity
+from ._compat import is_server_side
 from .driver_hooks import CONTROL, Hook, StatementHook, hook_for
 from .errors import UnscopedStatement
 from .scope import Unscoped, current_scope
@@ -292,7 +293,7 @@ class Settings:
         self.runs_before = self.runs
         if self.opened:
             self.give_up(connection)
-        if isinstance(self.hook, StatementHook) and context is not None and context._is_server_side:
+        if isinstance(self.hook, StatementHook) and is_server_side(context):
             raise UnscopedStatement(
                 "stream_results and yield_per need psycopg or asyncpg with row-level security: "
                 f"with {connection.dialect.driver} the identity ends with the statement"

@@ -381,6 +381,13 @@ test_a_rate_of_zero_denies_everybody(void)
     CHECK(fta_limiter_hit(limiter, FTA_RESET, limits, 3, &somebody, NULL,
                           &store, &verdict) == FTA_OK);
     CHECK(left(limiter, &some, &somebody) == 5); /* The others are reset. */
+    CHECK(verdict.index == 0);
+    /* The limit that the answer is about keeps its place behind one of 0. */
+    const fta_limit *behind[] = {&none, &some};
+    verdict.index = 9;
+    CHECK(fta_limiter_hit(limiter, FTA_RESET, behind, 2, &somebody, NULL,
+                          &store, &verdict) == FTA_OK);
+    CHECK(verdict.index == 1);
     CHECK(fta_limiter_hit(limiter, FTA_RESET, &limits[1], 2, &somebody, NULL,
                           &store, &verdict) == FTA_OK);
     CHECK(fta_limit_share(&none, 0.5).rate.limit == 0);

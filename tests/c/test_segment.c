@@ -290,6 +290,34 @@ test_many_files(void)
     CHECK(file_count() == 0); /* and the others later. */
 }
 
+/* What is left over is found behind any number of files that stay. */
+static void
+test_sweeping_behind_files_that_stay(void)
+{
+    enum { STAY = 200, GONE = 8 };
+    char path[128], app[16];
+    for (int i = 0; i < STAY; i++) {
+        fta_segment *stays;
+        fta_segment_purpose which = purpose;
+        snprintf(app, sizeof app, "stays %d", i);
+        which.app = (fta_text){app, strlen(app)};
+        CHECK(open_of(&which, BYTES, &stays) == FTA_OK);
+        fta_segment_keep_until(stays, FAR_US);
+        fta_segment_close(stays);
+    }
+    for (int i = 0; i < GONE; i++) {
+        snprintf(path, sizeof path, "%s/fta-%032x-%016x", directory, i, 1);
+        close(open(path, O_CREAT | O_RDWR, 0600));
+    }
+    CHECK(file_count() == STAY + GONE);
+    fta_segment *a = open_it();
+    CHECK(file_count() == STAY + 1);
+    fta_segment_keep_until(a, FAR_US);
+    fta_segment_close(a);
+    CHECK(file_count() == STAY + 1);
+    remove_all();
+}
+
 /* A daemon closes what it does not know; the number is then somebody else's. */
 static void
 test_descriptor_closed_by_others(void)
@@ -650,6 +678,7 @@ main(void)
     test_keeping();
     test_sweeping();
     test_many_files();
+    test_sweeping_behind_files_that_stay();
     test_descriptor_closed_by_others();
     test_killed();
     test_misread();

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "clock.h"
 
 static void stop_here(void);
 static void *actor_calloc(size_t count, size_t size);
@@ -144,6 +145,7 @@ static struct {
     bool no_second_look; /* The creator does not look for others. */
     bool no_lock;        /* An exclusive lock is always given. */
     bool no_name_check;  /* Nobody looks where the name leads. */
+    int64_t step_us;     /* How long each step takes. */
 } control;
 
 static void
@@ -151,6 +153,7 @@ stop_here(void)
 {
     if (running != NULL) {
         actor *self = running;
+        fta_clock_travel(0, control.step_us);
 #ifdef __SANITIZE_THREAD__
         __tsan_switch_to_fiber(scheduler_fiber, 0);
 #endif
@@ -218,7 +221,8 @@ actor_munmap(void *at, size_t length)
 static int
 actor_nanosleep(const struct timespec *wanted, struct timespec *left)
 {
-    (void)wanted, (void)left;
+    (void)left;
+    fta_clock_travel(0, wanted->tv_nsec / 1000);
     stop_here();
     return 0;
 }
@@ -589,6 +593,36 @@ test_nobody_waits_for_ever(void)
     CHECK(count_files(true) == 0);
 }
 
+/* The time that the attempts themselves take counts too, not only the sleep
+ * between them. */
+static void
+test_patience_is_a_time_and_not_a_number_of_attempts(void)
+{
+    violations = failed = 0;
+    kept = 0;
+    actor_count = 0;
+    actor *maker = add_actor(false, false), *other = add_actor(false, false);
+    while (maker->mappings[0].at == NULL) {
+        resume(maker);
+    }
+    control.step_us = 100000;
+    int64_t start = fta_clock_monotonic_us();
+    while (!other->done &&
+           fta_clock_monotonic_us() - start < INT64_C(3000) * PATIENCE_MS) {
+        resume(other);
+    }
+    int64_t took = fta_clock_monotonic_us() - start;
+    control.step_us = 0;
+    CHECK(other->done && failed == 1);
+    CHECK(took >= INT64_C(1000) * PATIENCE_MS);
+    CHECK(took < INT64_C(1200) * PATIENCE_MS);
+    while (!maker->done) {
+        resume(maker);
+    }
+    CHECK(failed == 1 && violations == 0);
+    CHECK(count_files(true) == 0);
+}
+
 static void
 run_alone(bool counts)
 {
@@ -640,6 +674,7 @@ main(int argc, char **argv)
     test_a_rule_that_is_not_kept_is_noticed();
     test_a_process_in_need_changes_nothing();
     test_nobody_waits_for_ever();
+    test_patience_is_a_time_and_not_a_number_of_attempts();
 
     (void)count_files(true);
     CHECK(rmdir(directory) == 0);
