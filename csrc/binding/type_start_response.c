@@ -106,8 +106,8 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     PyObject *environ = args[1], *key = args[2];
-    PyObject *record = is_new ? fta_request_record_new(state, args[0])
-                              : Py_NewRef(args[3]);
+    PyObject *record =
+        is_new ? fta_request_record_new(state, args[0]) : Py_NewRef(args[3]);
     PyObject *there = record == NULL ? NULL : fta_held_item(environ, key);
     if (there != NULL && Py_IS_TYPE(there, state->start_response_type)) {
         fta_start_response *start = (fta_start_response *)(void *)there;
