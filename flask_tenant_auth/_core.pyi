@@ -3,7 +3,7 @@ from typing import Any, final
 
 from flask import Response
 
-from .context import Denial
+from .denials import Denial
 from .limits import Rule
 from .state import AppState
 
@@ -291,7 +291,13 @@ class StartResponse:
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
     ) -> Callable[[bytes], object]: ...
 
-def open_record(state: AppState, environ: dict[str, Any], key: str, /) -> RequestRecord: ...
+def open_record(
+    state: AppState,
+    environ: dict[str, Any],
+    key: str,
+    record: RequestRecord | None = None,
+    /,
+) -> RequestRecord: ...
 def judge_and_count(
     record: RequestRecord,
     environ: dict[str, Any],

@@ -17,8 +17,9 @@ from ._core import ROLES, Identity, Limit, Rejection, is_valid_uuid, plain_addre
 from .config import ALGORITHMS, KEYS, SYMMETRIC, Network, Settings, option_lines, unknown_settings
 from .isolation_cli import isolation_lines, rls_check, rls_sql
 from .keys import NoSigningKeyError
-from .limits import Marks, is_static_view, marks_of, marks_of_view
+from .limits import Marks, is_static_view
 from .redis_check import check_redis
+from .registration import ANY_METHOD, bare_views, marks_of_route
 from .state import AppState, state_of
 from .tokens import create_jwt_token
 
@@ -26,8 +27,6 @@ from .tokens import create_jwt_token
 SAFE = frozenset(
     {"GET", "HEAD", "OPTIONS", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH", "TRACE"}
 )
-# What stands for a route that takes any method.
-ANY_METHOD = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 # How to make a key pair, where the algorithm wants one.
 _KEY_PAIRS = {
@@ -227,9 +226,7 @@ def routes_of(app: Flask) -> list[Route]:
         view = app.view_functions.get(rule.endpoint)
         static = is_static_view(app, view)
         for method in sorted(_methods_of(rule)):
-            marks = marks_of_view(view, method)
-            for guard in _guards(app, rule.endpoint):
-                marks |= marks_of(guard)
+            marks = marks_of_route(app, rule.endpoint, method)
             plan = state.plans.plan(app, rule.endpoint, method)
             counted = plan.rules if state.settings.ratelimit_enabled else ()
             described = tuple(each.describe() for each in counted)
@@ -241,15 +238,6 @@ def _methods_of(rule: Rule) -> set[str]:
     """Return the methods of a rule, without HEAD where GET says the same, and without OPTIONS."""
     methods = set(ANY_METHOD if rule.methods is None else rule.methods) - {"OPTIONS"}
     return methods - {"HEAD"} if "GET" in methods else methods
-
-
-def _guards(app: Flask, endpoint: str) -> Iterator[Callable[..., object]]:
-    """Yield the before_request functions of the app and of the endpoint's blueprints."""
-    yield from app.before_request_funcs.get(None, ())
-    blueprint = endpoint.rpartition(".")[0]
-    while blueprint:
-        yield from app.before_request_funcs.get(blueprint, ())
-        blueprint = blueprint.rpartition(".")[0]
 
 
 def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
@@ -265,6 +253,11 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
         "user: list the gateways themselves"
         for network in settings.auth_trusted_gateways
         if _believes_strangers(network)
+    ]
+    problems += [
+        f"{endpoint}: a decorator stands above the route decorator and does nothing there: write "
+        "it below; or @public_route there, if that is meant"
+        for endpoint in bare_views(app)
     ]
     problems += [
         f"{route.method} {route.path} ({route.endpoint}) "

@@ -21,10 +21,22 @@ import flask
 
 from . import errors
 from ._core import ROLES, Identity, Rejection, RequestRecord, is_valid_uuid, open_record
-from .audit import log_refused, logger
+from .audit import logger
+from .denials import (
+    BAD_ROLE,
+    BAD_TENANT_ID,
+    BAD_USER_ID,
+    NO_CREDENTIALS,
+    OTHER_TENANT,
+    OTHER_USER,
+    STRAY_BEARER,
+    UNTRUSTED_HEADERS,
+    Denial,
+    error_of,
+    tell_of_denial,
+)
 from .errors import AuthError
-from .signals import request_denied
-from .state import AppState, current_app, state_of
+from .state import AppState, state_of
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -43,28 +55,6 @@ _flask_context = cast("ContextVar[Any]", flask.request.__wrapped__)  # type: ign
 _STRAY_BEARER = re.compile(r"(^|,)\s*bearer(\s|$)", re.IGNORECASE)
 
 
-class Denial(NamedTuple):
-    """Why a request is nobody's: what the client is told, and what the log is."""
-
-    status: int
-    message: str
-    reason: str
-    detail: str = ""
-
-
-NO_CREDENTIALS = Denial(401, errors.CREDENTIALS_REQUIRED, "no_credentials")
-STRAY_BEARER = Denial(401, errors.TOKEN_INVALID, "bearer_without_token")
-UNTRUSTED_HEADERS = Denial(
-    401,
-    errors.CREDENTIALS_REQUIRED,
-    "identity_headers_not_trusted",
-    "X-Tenant-ID, X-User-ID or X-User-Role from an address that is not in AUTH_TRUSTED_GATEWAYS",
-)
-BAD_TENANT_ID = Denial(400, errors.TENANT_ID_INVALID, "tenant_id_invalid")
-BAD_USER_ID = Denial(400, errors.USER_ID_INVALID, "user_id_invalid")
-BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
-
-
 def current_request() -> Request | None:
     """Return the request being served, itself and not its proxy."""
     context = _flask_context.get(None)
@@ -77,33 +67,33 @@ def current_request() -> Request | None:
 
 
 def record_of(request: Request) -> RequestRecord:
-    """Return what is known of a request, which is the current one."""
-    record = request.__dict__.get(RECORD)
-    return new_record(request) if record is None else cast("RequestRecord", record)
+    """Return what is known of a request, which is the current one.
 
-
-def new_record(request: Request) -> RequestRecord:
-    """Begin the record of the current request, which has none yet.
-
-    Only a request that Flask dispatches takes the response that the app's WSGI layer waits for.
-    Every other one is judged by itself: one that is pushed by hand, on a copy of an environ or on
-    the same, or by Flask-SocketIO for an event.
+    Its `dispatched` says whether Flask dispatches the request now, so that an exception becomes the
+    answer.
     """
-    state = state_of(_flask_context.get().app)
-    if is_dispatched_by_flask(request):
-        record = open_record(state, request.environ, state.visit_key)
-        record.dispatched = True
-    else:
-        record = RequestRecord(state)
-    request.__dict__[RECORD] = record
+    record: RequestRecord | None = request.__dict__.get(RECORD)
+    if record is None or not record.dispatched:
+        return _record_by_callers(record, request)
     return record
 
 
-def is_dispatched(record: RequestRecord, request: Request) -> bool:
-    """Whether Flask dispatches this request, so that an exception becomes its answer."""
-    if not record.dispatched and is_dispatched_by_flask(request):
+def _record_by_callers(record: RequestRecord | None, request: Request) -> RequestRecord:
+    """Return the record of a request that was not seen in dispatch so far, if it has one.
+
+    Only a request that Flask dispatches takes the response that the app's WSGI layer waits for, at
+    the first use of its record in dispatch: code that runs earlier, such as a session interface,
+    may have begun the record. Every other request is judged by itself: one that is pushed by hand,
+    on a copy of an environ or on the same, or by Flask-SocketIO for an event.
+    """
+    if is_dispatched_by_flask(request):
+        state = state_of(_flask_context.get().app) if record is None else record.state
+        record = open_record(state, request.environ, state.start_response_key, record)
         record.dispatched = True
-    return record.dispatched
+    elif record is None:
+        record = RequestRecord(state_of(_flask_context.get().app))
+    request.__dict__[RECORD] = record
+    return record
 
 
 def is_dispatched_by_flask(request: Request) -> bool:
@@ -133,12 +123,6 @@ def _request_dispatched_in(dispatch: FrameType) -> Request | None:
             break
         frame = frame.f_back
     return None if context is None else cast("Request", context.request)
-
-
-def note_reason(request: Request | None, reason: str) -> None:
-    """Keep the reason of a denial, for the audit log."""
-    if request is not None:
-        record_of(request).reason = str(reason)
 
 
 def note_error(error: AuthError) -> None:
@@ -288,23 +272,26 @@ def _required_identity(asked_by: str) -> Identity:
 
 
 def _nobody(asked_by: str) -> AuthError:
-    """Return the 401 of code that needs an identity where none is bound, and log why."""
-    error = AuthError(errors.CREDENTIALS_REQUIRED, reason="decorator_missing")
+    """Return the 401 of code that needs an identity where none is bound; tell of it once."""
+    denial = Denial(
+        401,
+        errors.CREDENTIALS_REQUIRED,
+        "decorator_missing",
+        f"{asked_by}() in a request that no @verify_tenant_context has let in: the decorator is "
+        "missing on the view",
+    )
     request = current_request()
-    if request is None:
-        return error
-    record = record_of(request)
-    if record.reason is None:
-        record.reason = error.reason
-        log_refused(
-            request,
-            error.status_code,
-            error.message,
-            error.reason,
-            f"{asked_by}() in a request that no @verify_tenant_context has let in: the decorator "
-            "is missing on the view",
-        )
-    return error
+    if request is not None:
+        record = record_of(request)
+        if record.reason is None:
+            tell_of_denial(denial, request, record)
+    return error_of(denial)
+
+
+def _forbidden(denial: Denial, identity: Identity) -> AuthError:
+    request = current_request()
+    tell_of_denial(denial, request, None if request is None else record_of(request), identity)
+    return error_of(denial)
 
 
 def get_tenant_context() -> tuple[str, str]:
@@ -364,25 +351,10 @@ def verify_resource_access(
     user_id = None if anybodys else uuid_text("resource_user_id", owner)
     identity = _required_identity("verify_resource_access")
     if identity.tenant_id != tenant_id:
-        raise _forbidden(identity, "other_tenant")
+        raise _forbidden(OTHER_TENANT, identity)
     if not anybodys and identity.user_id != user_id and identity.role != "admin":
-        raise _forbidden(identity, "other_user")
+        raise _forbidden(OTHER_USER, identity)
     return True
-
-
-def _forbidden(identity: Identity, reason: str) -> AuthError:
-    error = AuthError("Access to this resource is denied", 403, reason=reason)
-    request = current_request()
-    note_reason(request, reason)
-    log_refused(request, error.status_code, error.message, reason, identity=identity)
-    if current_app:
-        request_denied.send(
-            current_app._get_current_object(),
-            status=error.status_code,
-            message=error.message,
-            reason=reason,
-        )
-    return error
 
 
 def uuid_text(name: str, value: object) -> str:

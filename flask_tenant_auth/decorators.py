@@ -10,6 +10,7 @@ needs `TenantAuth`.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable
@@ -22,27 +23,25 @@ from werkzeug.exceptions import HTTPException
 
 from . import limits
 from ._core import ROLES, Decision, Identity, Limit, RequestRecord, parse_rates
-from .audit import log_authenticated, log_refused, logger
+from .audit import log_authenticated, logger
 from .context import (
-    NO_CREDENTIALS,
-    Denial,
     current_request,
     identity_in,
     identity_of,
-    is_dispatched,
     note_error,
     outcome_of,
     record_of,
     role_text,
 )
-from .errors import AuthError, RateLimitExceeded, create_auth_response
+from .denials import NO_CREDENTIALS, Denial, error_of, exceeded, tell_of_denial
+from .errors import AuthError, create_auth_response
 from .limits import PER, Rule, mark, marks_of, with_identity
-from .registration import bare_views, check_order
-from .signals import rate_limit_exceeded, request_authenticated, request_denied
+from .registration import check_order
+from .signals import request_authenticated
 from .state import current_app
 
 __all__ = [
-    "bare_views",
+    "protected_elsewhere",
     "public_route",
     "rate_limit",
     "rate_limit_exempt",
@@ -71,54 +70,63 @@ class _Guard(NamedTuple):
 
 def _joined(view: Callable[..., Any], gate: Gate) -> tuple[tuple[Gate, ...], Callable[..., Any]]:
     """Return all gates before a view, outermost first, and the view behind them."""
+    guard = _guard_of(view)
+    return ((gate,), view) if guard is None else ((gate, *guard.gates), guard.view)
+
+
+def _guard_of(view: object) -> _Guard | None:
+    """Return what a function of `_guarded` does; None for any other function."""
     guard = getattr(view, _GUARD, None)
     # functools.wraps copies the attribute to what stands around the function it is of.
-    if isinstance(guard, _Guard) and guard.function is view:
-        return (gate, *guard.gates), guard.view
-    return (gate,), view
+    return guard if isinstance(guard, _Guard) and guard.function is view else None
 
 
-def _guarded(view: F, gate: Gate) -> F:  # noqa: C901 - twice the same loop, which runs in each request
-    """Put a gate before a view. An async view is awaited as Flask does it."""
+def _guarded(view: F, gate: Gate) -> F:
+    """Put a gate before a view."""
     gates, inner = _joined(view, gate)
-    if inspect.iscoroutinefunction(inner):
+    answer = _awaited(inner) if inspect.iscoroutinefunction(inner) else inner
 
-        @wraps(view)
-        def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            try:
-                admitted = None
-                for each in gates:
-                    passed = each(admitted)
-                    if passed is not None:
-                        if not isinstance(passed, Identity):
-                            return passed
-                        admitted = passed
-                return flask.current_app.ensure_sync(inner)(*args, **kwargs)
-            except AuthError as error:
-                note_error(error)
-                raise
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            admitted = None
+            for each in gates:
+                passed = each(admitted)
+                if passed is not None:
+                    if not isinstance(passed, Identity):
+                        return passed
+                    admitted = passed
+            return answer(*args, **kwargs)
+        except AuthError as error:
+            note_error(error)
+            raise
 
-        guarded: Callable[..., Any] = guarded_async
-    else:
-
-        @wraps(view)
-        def guarded_plain(*args: Any, **kwargs: Any) -> Any:
-            try:
-                admitted = None
-                for each in gates:
-                    passed = each(admitted)
-                    if passed is not None:
-                        if not isinstance(passed, Identity):
-                            return passed
-                        admitted = passed
-                return inner(*args, **kwargs)
-            except AuthError as error:
-                note_error(error)
-                raise
-
-        guarded = guarded_plain
     setattr(guarded, _GUARD, _Guard(guarded, gates, inner))
     return cast("F", guarded)
+
+
+def _awaited(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an async view as Flask calls it.
+
+    Where an event loop runs already, as in a decorator of another library that is async itself,
+    that code awaits what it is given.
+    """
+
+    async def noted(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await view(*args, **kwargs)
+        except AuthError as error:
+            note_error(error)
+            raise
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return flask.current_app.ensure_sync(view)(*args, **kwargs)
+        return noted(*args, **kwargs)
+
+    return answer
 
 
 def _require_function(decorator: str, view: object) -> None:
@@ -129,7 +137,7 @@ def _require_function(decorator: str, view: object) -> None:
         )
     if not callable(view):
         raise TypeError(f"{decorator} takes a view function, not {type(view).__name__}")
-    check_order(decorator, view)
+    check_order(decorator, view, is_guard=_guard_of(view) is not None)
 
 
 # Who may enter
@@ -242,7 +250,7 @@ def admit(admitted: Identity | None = None) -> Identity | Answer:
     if decision is not None:
         return deny_limited(decision, None)
     if request.method == "OPTIONS":
-        return _only_methods(record, request)
+        return _only_methods(record)
     return deny(outcome, None)
 
 
@@ -259,20 +267,22 @@ def _ask_receivers(record: RequestRecord, request: Request, identity: Identity) 
 
 def _note_denial_of_receiver(record: RequestRecord, request: Request, error: HTTPException) -> None:
     """Let the denial of a receiver stand for the rest of the request, and tell of it."""
+    status = error.get_response(request.environ).status_code
     denial = Denial(
-        error.code if error.code is not None and error.code >= 400 else 403,
+        status,
         error.message if isinstance(error, AuthError) else error.name,
         error.reason if isinstance(error, AuthError) else "denied_by_receiver",
         "a receiver of request_authenticated has denied it",
     )
-    record.outcome, record.reason = denial, denial.reason
-    _tell_of_denial(request, denial, record.subject)
+    # A receiver that sends the client elsewhere has let nobody in: whoever asks again gets a 403.
+    record.outcome = denial if status >= 400 else denial._replace(status=403)
+    tell_of_denial(denial, request, record, record.subject)
 
 
-def _only_methods(record: RequestRecord, request: Request) -> Response:
+def _only_methods(record: RequestRecord) -> Response:
     """Answer an OPTIONS request without an identity: with the methods, and without the view."""
     response = flask.current_app.make_default_options_response()
-    if is_dispatched(record, request):
+    if record.dispatched:
         flask.abort(response)
     return response
 
@@ -280,21 +290,8 @@ def _only_methods(record: RequestRecord, request: Request) -> Response:
 def deny(denial: Denial, identity: Identity | None) -> Answer:
     """Deny the current request: raise the denial, or return it where nobody dispatches."""
     request = current_request()
-    if request is not None:
-        record_of(request).reason = denial.reason
-    _tell_of_denial(request, denial, identity)
-    return raised_or_returned(AuthError(denial.message, denial.status, reason=denial.reason))
-
-
-def _tell_of_denial(request: Request | None, denial: Denial, identity: Identity | None) -> None:
-    log_refused(request, denial.status, denial.message, denial.reason, denial.detail, identity)
-    if request_denied.receivers:
-        request_denied.send(
-            current_app._get_current_object(),
-            status=denial.status,
-            message=denial.message,
-            reason=denial.reason,
-        )
+    tell_of_denial(denial, request, None if request is None else record_of(request), identity)
+    return raised_or_returned(error_of(denial))
 
 
 def raised_or_returned(error: AuthError) -> Answer:
@@ -308,7 +305,7 @@ def raised_or_returned(error: AuthError) -> Answer:
         headers = error.required_headers()
         if headers:
             _answer_with(headers, error.status_code)
-        if is_dispatched(record_of(request), request):
+        if record_of(request).dispatched:
             raise error
         event = getattr(request, "event", None)
         if isinstance(event, dict) and event.get("message") == "connect":
@@ -337,7 +334,8 @@ def _answer_with(headers: list[tuple[str, str]], status: int) -> None:
 def count_failure(record: RequestRecord, outcome: Denial, request: Request) -> Decision | None:
     """Count credentials that are none, if they cost the client a 401; see `count_401`.
 
-    OPTIONS without credentials is what browsers send before a request, and is no failure.
+    OPTIONS without credentials is what browsers send before a request, and is no failure. Nor is
+    it one with bad credentials where the view asks for none: nobody calls this then.
     """
     if outcome.status != 401 or (request.method == "OPTIONS" and outcome is NO_CREDENTIALS):
         return None
@@ -360,21 +358,9 @@ def count_401(record: RequestRecord, address: str) -> Decision | None:
 def deny_limited(decision: Decision, identity: Identity | None) -> Answer:
     """Deny the current request with the 429 of a limit."""
     request = current_request()
-    if request is not None:
-        record_of(request).reason = "rate_limit_exceeded"
+    record = None if request is None else record_of(request)
     app = current_app._get_current_object()
-    return raised_or_returned(exceeded(app, request, decision, identity))
-
-
-def exceeded(
-    app: flask.Flask, request: Request | None, decision: Decision, identity: Identity | None
-) -> RateLimitExceeded:
-    """Tell that a limit denies a request; return the error that says so."""
-    message = str(decision.rate)
-    log_refused(request, 429, message, "rate_limit_exceeded", identity=identity)
-    if rate_limit_exceeded.receivers:
-        rate_limit_exceeded.send(app, decision=decision, identity=identity)
-    return RateLimitExceeded(message, decision)
+    return raised_or_returned(exceeded(app, request, record, decision, identity))
 
 
 def rate_limit(
@@ -541,8 +527,3 @@ def _checked_scope(scope: Any) -> str | None:
     if blank or len(name.encode()) > limits.LONGEST_SCOPE:
         raise ValueError(f"scope must be a name of at most {limits.LONGEST_SCOPE} bytes, or None")
     return name
-
-
-@public_route
-def _fresh() -> None:
-    """Let `check_order` see a function that nobody else knows."""

@@ -17,8 +17,9 @@ from ._core import AuditLog, Decision, Edge, RequestRecord, StartResponse, field
 from .audit import logger
 from .context import RECORD, current_request
 from .cors import Cors, HeaderList
-from .decorators import count_401, exceeded
-from .errors import ConfigurationError, RateLimitExceeded
+from .decorators import count_401
+from .denials import exceeded
+from .errors import ConfigurationError
 from .limits import ietf_headers
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def edge_of(app: Flask, state: AppState, cors: Cors) -> Edge:
     return Edge(
         inner=app.wsgi_app,
         state=state,
-        key=state.visit_key,
+        key=state.start_response_key,
         answer=unusual.answer,
         replace=unusual.replace,
         late_body=lambda body, start_response: _LateBody(body, start_response, unusual.replace),
@@ -98,14 +99,15 @@ class _Unusual:
     ) -> Response:
         """Return the 429 in place of a 401; an error handler of the app may write it."""
         app = self._app
-        record.reason = "rate_limit_exceeded"
         request = current_request()
-        if request is None or request.__dict__.get(RECORD) is not record:
-            # A middleware answers by itself, or later than the request: no handler can be asked.
+        # A middleware answers by itself, or later than the request: no handler can be asked.
+        handled = request is not None and request.__dict__.get(RECORD) is record
+        if not handled:
             request = app.request_class(environ, populate_request=False)
-            return _rendered(exceeded(app, request, decision, None))
-        error = exceeded(app, request, decision, None)
-        return app.make_response(app.handle_user_exception(error))
+        error = exceeded(app, request, record, decision, None)
+        if handled:
+            return app.make_response(app.handle_user_exception(error))
+        return error.get_response()  # type: ignore[return-value]
 
     def _limit_headers(self, record: RequestRecord, decision: Decision) -> HeaderList:
         headers = decision.headers if self._legacy else []
@@ -114,10 +116,6 @@ class _Unusual:
         if not decision.allowed:
             headers.append(("Retry-After", str(decision.retry_after)))
         return headers
-
-
-def _rendered(error: RateLimitExceeded) -> Response:
-    return error.get_response()  # type: ignore[return-value]
 
 
 class _LateBody:

@@ -106,8 +106,12 @@ class AuthError(HTTPException):
         self.reason = str(reason)
         self._body = body
 
-    def __reduce__(self) -> tuple[type[AuthError], tuple[Any, ...], dict[str, str]]:
-        return self._written or type(self), (self.message, self.code), {"reason": self.reason}
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made again without __init__, whose arguments are those of the class as it was written.
+        return _made_again, (self._written or type(self), self.code, self.args), self.__getstate__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__)
 
     @property
     def message(self) -> str:
@@ -146,6 +150,12 @@ class AuthError(HTTPException):
         return self.message
 
 
+def _made_again(written: type[AuthError], status: int, args: tuple[Any, ...]) -> AuthError:
+    """Return an error as pickle and copy make it; what it holds they add themselves."""
+    made = _class_of(written, status)
+    return made.__new__(made, *args)
+
+
 def _class_of(written: type[AuthError], status: int) -> type[AuthError]:
     """Return a class of errors with the code and the werkzeug class of a status as its base."""
     written = written._written or written
@@ -176,8 +186,8 @@ class RateLimitExceeded(AuthError, TooManyRequests):  # noqa: N818 - as Flask-Li
         super().__init__(message, 429, reason="rate_limit_exceeded")
         self.decision = decision
 
-    def __reduce__(self) -> tuple[type[AuthError], tuple[Any, ...], dict[str, str]]:
-        return type(self), (self.message,), {}
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"decision": None}  # it does not leave its process
 
     def required_headers(self) -> list[tuple[str, str]]:
         """Return ``Retry-After`` (RFC 6585, section 4)."""

@@ -8,7 +8,6 @@ public. One layer around the app: the headers (`edge_of`). What is made of one a
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +20,11 @@ from ._core import Keyring, RequestRecord, judge_and_count, open_record
 from .cli import auth_cli
 from .context import (
     RECORD,
-    Denial,
     current_request,
     identity_of,
-    is_dispatched,
     note_error,
     outcome_of,
+    record_of,
 )
 from .cors import Cors
 from .decorators import (
@@ -37,10 +35,11 @@ from .decorators import (
     public_route,
     rate_limit_exempt,
 )
+from .denials import Denial
 from .edge import edge_of
 from .errors import AuthError, ConfigurationError
 from .limits import Plan
-from .registration import known_apps, refuse_bare
+from .registration import asks_for_identity, known_apps, refuse_bare
 from .state import EXTENSION, AppState, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
@@ -94,53 +93,53 @@ class TenantAuth:
 def _error_handler(app: Flask) -> Callable[[Any], Any]:
     """Return the handler of denials, for an app that has none: the documented JSON.
 
-    An app's own handler of HTTPException is asked first. That of a library is not: Flask-Smorest
-    and APIFlask install one that keeps the status only.
+    An app's own handler of HTTPException is asked first. That of some libraries is not: it keeps
+    the status only.
     """
     handlers = app.error_handler_spec[None][None]
 
     def answer(error: AuthError) -> Any:
         note_error(error)
         handler = handlers.get(HTTPException)
-        if handler is None or _is_of_a_library(handler, app):
+        if handler is None or _module_of(handler) in _LIBRARIES:
             return error.get_response()
         return app.ensure_sync(handler)(error)
 
     return answer
 
 
-def _is_of_a_library(function: Any, app: Flask) -> bool:
-    """Whether a function was installed with a package that is not the app's own."""
-    module = getattr(function, "__module__", None) or ""
-    if module.partition(".")[0] == app.import_name.partition(".")[0]:
-        return False
-    path = getattr(sys.modules.get(module), "__file__", None) or ""
-    return "site-packages" in path or "dist-packages" in path
+# Libraries that install a handler of HTTPException which makes a body of its own.
+_LIBRARIES = ("apiflask", "connexion", "flask_smorest")
+
+
+def _module_of(function: Any) -> str:
+    """Return the top-level package or module that a function is written in."""
+    return (getattr(function, "__module__", None) or "").partition(".")[0]
 
 
 def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  # noqa: C901 - each request runs it
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
     counting = state.settings.ratelimit_enabled
-    key = state.visit_key
+    key = state.start_response_key
 
     def count_request() -> Answer | None:
         request = current_request()
         assert request is not None  # noqa: S101 - Flask calls hooks inside a request
         attributes = request.__dict__
         record = attributes.get(RECORD)
-        if record is None:
+        if record is None or not record.dispatched:
             # Flask dispatches it: of all requests, it takes the response that is waited for.
-            record = attributes[RECORD] = open_record(state, request.environ, key)
-        if not record.dispatched:
-            is_dispatched(record, request)
+            record = attributes[RECORD] = open_record(state, request.environ, key, record)
+            if not record.dispatched:
+                record_of(request)
         method = request.method
         rule = request.url_rule
         plan = plans.unrouted if rule is None else plans.made.get((rule.endpoint, method))
         if plan is None:
             plan = _new_plan(app, state, rule, method)
         if method == "OPTIONS":
-            return _answer_options(cors, record, request)
+            return _answer_options(app, cors, record, request)
         if not counting or not plan.rules:
             return None
         record.counted = plan.rules
@@ -174,9 +173,17 @@ def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Pl
     return state.plans.plan(app, rule.endpoint, method)
 
 
-def _answer_options(cors: Cors, record: RequestRecord, request: Request) -> Answer | None:
-    """Answer a preflight. Bad credentials count as they do with any other method."""
-    if "HTTP_AUTHORIZATION" in request.environ:
+def _answer_options(
+    app: Flask, cors: Cors, record: RequestRecord, request: Request
+) -> Answer | None:
+    """Answer a preflight. Bad credentials count where another method would answer 401 to them.
+
+    They count where no route is as well: whoever asks for those with a token tries tokens.
+    """
+    rule = request.url_rule
+    if "HTTP_AUTHORIZATION" in request.environ and (
+        rule is None or asks_for_identity(app, rule.endpoint)
+    ):
         outcome = outcome_of(record, request)
         if isinstance(outcome, Denial):
             decision = count_failure(record, outcome, request)

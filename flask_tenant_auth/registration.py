@@ -8,7 +8,9 @@ app that has `TenantAuth`, at `init_app` or at the first request to the view, wh
 
 Only a function that is being defined can be in the wrong order. To put a decorator around a view
 of another place is right: ``app.view_functions["index"] = verify_tenant_context(index)``, or
-``app.get("/b")(verify_tenant_context(view))`` beside ``app.get("/a")(view)``.
+``app.get("/b")(verify_tenant_context(view))`` beside ``app.get("/a")(view)``. Where a decorator of
+the app itself applies ours, the first check says nothing: it may register the function with and
+without. The second asks that such a view is declared: ``app.get("/a")(public_route(view))``.
 """
 
 from __future__ import annotations
@@ -18,41 +20,51 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from inspect import CO_OPTIMIZED
-from itertools import islice
+from itertools import chain, islice
 from types import CodeType, FrameType
 from typing import Any
 
 import flask
 from flask.sansio.scaffold import Scaffold
 
+from .limits import Marks, marks_of, marks_of_view
+
 _DEFINED_WITH = "_tenant_auth_defined_with"
 # How far up the code that applies a decorator is looked for.
 _CALLERS = 8
+# How many of the views that were registered last are looked at: a function that is being defined
+# was registered a moment ago.
+_LATEST = 32
+_OURS = (__name__, f"{__package__}.decorators")
+
+# What stands for a route that takes any method.
+ANY_METHOD = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 # Apps whose configuration was read: those with `TenantAuth`, and those whose views were called.
 known_apps: weakref.WeakSet[flask.Flask] = weakref.WeakSet()
-# References to a function that nobody but its decorators knows; measured by the first call.
-_references_of_fresh: list[int] = []
 
 
-def check_order(decorator: str, view: Any) -> None:
+def check_order(decorator: str, view: Any, *, is_guard: bool = False) -> None:
     """Raise where a function that is being defined is a registered view already.
 
+    It is called by what a decorator calls with the function, no deeper and no higher.
+
+    :param is_guard: whether the view is what another decorator of ours has made.
     :raises RuntimeError: it names the decorator, the view, and its app or blueprint.
     """
     references = sys.getrefcount(view)
-    if not _references_of_fresh:
-        _references_of_fresh.append(references)
-    chain = list(_chain(view))
-    frame = _defining_frame(chain[-1])
+    wrapped = list(_chain(view))
+    frame, is_direct = _defining_frame(wrapped[-1])
     if frame is None:
         return
-    for each in chain:
+    for each in wrapped:
         _remember(each)
-    if len(chain) == 1 and references <= _references_of_fresh[0]:
+    # Nobody else has it, so nobody has registered it. A guard is held by itself, and what is in it
+    # was looked for when it was made.
+    if not is_direct or (references <= _REFERENCES + is_guard and (is_guard or len(wrapped) == 1)):
         return
-    views = {id(each) for each in chain}
-    for scaffold in _scaffolds(frame, everywhere=len(chain) == 1):
+    views = {id(each) for each in wrapped}
+    for scaffold in _scaffolds(frame, everywhere=len(wrapped) == 1):
         if not views.isdisjoint(_registered(scaffold)):
             kind = "app" if isinstance(scaffold, flask.Flask) else "blueprint"
             raise RuntimeError(
@@ -60,6 +72,24 @@ def check_order(decorator: str, view: Any) -> None:
                 f"registered view of the {kind} {scaffold.name!r} already, without it. Write "
                 f"{decorator} below the route decorator, next to the function"
             )
+
+
+def _references_of_a_new_function() -> int:
+    """Count the references to a function that only a decorator knows, where `check_order` does."""
+
+    def check(view: Any) -> int:
+        return sys.getrefcount(view)
+
+    def require(view: Any) -> int:
+        return check(view)
+
+    def decorate(view: Any) -> int:
+        return require(view)
+
+    return decorate(lambda: None)
+
+
+_REFERENCES = _references_of_a_new_function()
 
 
 def _chain(view: Any) -> Iterator[Any]:
@@ -71,17 +101,22 @@ def _chain(view: Any) -> Iterator[Any]:
         view = getattr(view, "__wrapped__", None)
 
 
-def _defining_frame(function: Any) -> FrameType | None:
-    """Return the code that is at the definition of a function right now: at its decorators."""
+def _defining_frame(function: Any) -> tuple[FrameType | None, bool]:
+    """Return the code that is at the definition of a function right now: at its decorators.
+
+    With it comes whether it has called our decorator itself, and no code in between.
+    """
     code = getattr(function, "__code__", None)
     frame: FrameType | None = sys._getframe(1)
-    for _ in range(_CALLERS):
+    while frame is not None and frame.f_globals.get("__name__") in _OURS:
+        frame = frame.f_back
+    for callers in range(_CALLERS):
         if frame is None or code is None:
             break
         if code in frame.f_code.co_consts:
-            return frame if _is_at(frame, code) else None
+            return (frame, callers == 0) if _is_at(frame, code) else (None, False)
         frame = frame.f_back
-    return None
+    return None, False
 
 
 def _is_at(frame: FrameType, code: CodeType) -> bool:
@@ -94,32 +129,83 @@ def _is_at(frame: FrameType, code: CodeType) -> bool:
     return code.co_firstlineno <= last and first <= max(lines, default=code.co_firstlineno)
 
 
-def _scaffolds(frame: FrameType, *, everywhere: bool) -> Iterable[Scaffold]:
-    """Return apps and blueprints: those of a module, or all that there are.
+def _scaffolds(frame: FrameType, *, everywhere: bool) -> Iterator[Scaffold]:
+    """Yield apps and blueprints, those first that the code of a frame can name.
 
-    To look through all objects takes milliseconds. It is done for a function that somebody holds
-    already, and inside of functions, as app factories are, whose variables are theirs.
+    To look through all objects takes long where there are many. It is done last, and only for the
+    first decorator of a function, which somebody holds already.
     """
-    found: list[Any] = [*known_apps, *frame.f_globals.values()]
-    if everywhere or frame.f_code.co_flags & CO_OPTIMIZED:
-        found += gc.get_objects()
+    yield from filter(_is_scaffold, chain(known_apps, frame.f_globals.values()))
+    yield from filter(_is_scaffold, _named_in(frame))
+    if everywhere:
+        yield from filter(_is_scaffold, gc.get_objects())
+
+
+def _is_scaffold(each: Any) -> bool:
     # Not isinstance: a proxy answers for its object, or raises where there is none.
-    return [each for each in found if issubclass(type(each), Scaffold)]
+    return issubclass(type(each), Scaffold)
 
 
-def _registered(scaffold: Scaffold) -> set[int]:
-    """Return the ids of the views of an app, or of those that a blueprint will register."""
-    registered = set(map(id, scaffold.view_functions.values()))
+def _named_in(frame: FrameType) -> Iterator[Any]:
+    """Yield the variables of a function, what their attributes are, and its callers' variables."""
+    variables = list(frame.f_locals.values()) if frame.f_code.co_flags & CO_OPTIMIZED else []
+    yield from variables
+    caller = frame.f_back
+    for _ in range(_CALLERS):
+        if caller is None:
+            break
+        if caller.f_code.co_flags & CO_OPTIMIZED:
+            yield from list(caller.f_locals.values())
+        caller = caller.f_back
+    for each in variables:
+        if type(each).__flags__ & _WRITTEN_IN_PYTHON:
+            for held in gc.get_referents(each):  # runs no code of the object
+                yield from held.values() if type(held) is dict else (held,)
+
+
+# Py_TPFLAGS_HEAPTYPE: no list, dict or function, but an object with attributes.
+_WRITTEN_IN_PYTHON = 1 << 9
+
+
+def _registered(scaffold: Scaffold) -> Iterable[int]:
+    """Yield the ids of the latest views of an app, or of those that a blueprint will register."""
+    yield from map(id, islice(reversed(scaffold.view_functions.values()), _LATEST))
     # A blueprint keeps what it was told as functions for the app to call: they hold the views.
-    for deferred in getattr(scaffold, "deferred_functions", ()):
-        registered.update(
-            map(id, gc.get_referents(*(getattr(deferred, "__closure__", None) or ())))
-        )
-    return registered
+    for deferred in getattr(scaffold, "deferred_functions", ())[-_LATEST:]:
+        yield from map(id, gc.get_referents(*(getattr(deferred, "__closure__", None) or ())))
 
 
 def _name(view: Any) -> str:
     return getattr(view, "__qualname__", type(view).__name__)
+
+
+# What is declared on a route
+
+
+def marks_of_route(app: flask.Flask, endpoint: str, method: str) -> Marks:
+    """Return what is declared on a view and on the functions that its requests pass before it."""
+    marks = marks_of_view(app.view_functions.get(endpoint), method)
+    for guard in _guards(app, endpoint):
+        marks |= marks_of(guard)
+    return marks
+
+
+def _guards(app: flask.Flask, endpoint: str) -> Iterator[Callable[..., object]]:
+    """Yield the before_request functions of the app and of the endpoint's blueprints."""
+    yield from app.before_request_funcs.get(None, ())
+    blueprint = endpoint.rpartition(".")[0]
+    while blueprint:
+        yield from app.before_request_funcs.get(blueprint, ())
+        blueprint = blueprint.rpartition(".")[0]
+
+
+def asks_for_identity(app: flask.Flask, endpoint: str) -> bool:
+    """Whether a view asks for an identity with any of its methods."""
+    return any(
+        marks_of_route(app, endpoint, method).verified
+        for rule in app.url_map.iter_rules(endpoint)
+        for method in rule.methods or ANY_METHOD
+    )
 
 
 # What was not found then
@@ -158,5 +244,6 @@ def refuse_bare(app: flask.Flask, *endpoints: str) -> None:
         raise RuntimeError(
             f"{', '.join(bare)}: a decorator of flask_tenant_auth stands above the route decorator "
             "and does nothing there, so the view is not protected. Write it below the route "
-            "decorator, next to the function"
+            "decorator, next to the function; or, if the view is meant to be registered without "
+            "it too, register it there with public_route or protected_elsewhere around it"
         )

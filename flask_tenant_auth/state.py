@@ -46,9 +46,9 @@ class AppState:
         self._testing_counts = settings.flask_env == "testing" or (
             app is not None and says_testing(app)
         )
-        # Where the edge of this app, and of no other app that serves the same environ, leaves what
-        # is known of a request.
-        self.visit_key = f"flask_tenant_auth.visit.{id(self)}"
+        # Under this key of environ the WSGI layer of this app, and of no other that serves the same
+        # environ, leaves the `StartResponse` that waits for the record of a request.
+        self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
         # Counters of a test belong to its app alone, not to every process of this host.
         self._shared = app is None or not app.testing
         self._place = _place_of(app)

@@ -270,6 +270,29 @@ class TestCheck:
         assert result.exit_code == 1
         assert "GET /reports (named.static) shows something" in result.output
 
+    def test_a_view_whose_decorator_stands_above_the_route_is_a_problem(self) -> None:
+        app = production_app()
+        kept: list[Any] = []
+
+        def registrar(function: Any) -> Any:
+            app.get("/open", endpoint="open")(function)
+            app.get("/closed", endpoint="closed")(verify_tenant_context(function))
+            kept.append(function)
+            return function
+
+        @registrar
+        def view() -> str:
+            return "in"
+
+        result = run(app, "check")
+        assert result.exit_code == 1
+        problems = [line for line in result.output.splitlines() if line.startswith("Problem: ")]
+        assert len(problems) == 1
+        assert problems[0].startswith("Problem: open: a decorator stands above the route decorator")
+        app.view_functions["open"] = public_route(kept[0])
+        result = run(app, "check", "--strict")
+        assert result.exit_code == 0, result.output
+
     def test_a_view_that_another_library_protects_is_declared(self) -> None:
         """By a decorator of its own kind, which knows nothing of this library."""
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import sys
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -188,6 +191,33 @@ class TestErrorHandlers:
         app.register_blueprint(blueprint)
         assert [answers(app)[status].text for status in STATUSES[:1]] == ["blueprint's"]
 
+    @pytest.mark.parametrize(
+        ("module", "asked"),
+        [
+            ("flask_smorest.error_handler", False),
+            ("apiflask.app", False),
+            ("company_errors", True),
+            ("flask_smorest_of_ours", True),
+            (None, True),
+        ],
+    )
+    def test_of_an_app_is_asked_wherever_it_is_installed(
+        self, module: str | None, asked: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The libraries whose handlers are not are named; a company's package is not among them."""
+
+        def handler(error: HTTPException) -> tuple[str, int]:
+            return "own", error.code or 500
+
+        handler.__module__ = module  # type: ignore[assignment]
+        if module is not None:
+            installed = SimpleNamespace(__file__=f"/venv/site-packages/{module}.py")
+            monkeypatch.setitem(sys.modules, module, installed)  # type: ignore[arg-type]
+        app = make_app()
+        app.register_error_handler(HTTPException, handler)
+        add_views(app)
+        assert (answers(app)[401].text == "own") is asked
+
     def test_of_any_exception_is_not_asked_beside_tenantauth(self) -> None:
         app = make_app()
         app.register_error_handler(Exception, lambda error: ("general", 500))
@@ -234,6 +264,56 @@ class TestCalledByFlask:
 
         app.get("/")(view)
         self.check(app)
+
+    def test_inside_of_an_async_decorator_of_another_library(self) -> None:
+        """It awaits an async view; in the loop that runs then, ours does too."""
+
+        def other(function: Callable[..., Any]) -> Callable[..., Any]:
+            @functools.wraps(function)
+            async def wrapped(*args: Any, **kwargs: Any) -> Any:
+                await asyncio.sleep(0)
+                return {"got": await function(*args, **kwargs)}
+
+            return wrapped
+
+        @verify_tenant_context
+        async def view() -> str:
+            await asyncio.sleep(0)
+            return "in"
+
+        for around in (other, lambda function: other(other(function))):
+            app = make_app()
+            app.get("/")(around(view))
+            client = app.test_client()
+            assert error_of(client.get("/"))[0] == 401
+            assert "in" in client.get("/", headers=bearer()).text
+        # Alone it is awaited as Flask does it.
+        app = make_app()
+        app.get("/")(view)
+        assert app.test_client().get("/", headers=bearer()).text == "in"
+
+    @pytest.mark.parametrize("inside", [False, True])
+    def test_an_async_view_that_denies_gives_its_reason_to_audit(
+        self, inside: bool, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "audit"
+        app = make_app(AUDIT_LOG=str(log))
+
+        @verify_tenant_context
+        async def view() -> str:
+            raise AuthError("Only on Sundays", 403, reason="weekday")
+
+        async def other() -> Any:
+            # Its handler sees to the error: nobody but the decorator can note the reason.
+            try:
+                return await view()
+            except AuthError as error:
+                return error.message, error.code
+
+        app.add_url_rule("/", "view", other if inside else view)
+        assert app.test_client().get("/", headers=bearer()).status_code == 403
+        (line,) = map(json.loads, log.read_text().splitlines())
+        assert line["reason"] == "weekday"
 
     def test_from_a_thread_with_the_request(self, guarded: Any) -> None:
         app = make_app()

@@ -43,7 +43,7 @@ def edge_arguments(inner: Any, state: AppState) -> dict[str, Any]:
     return {
         "inner": inner,
         "state": state,
-        "key": state.visit_key,
+        "key": state.start_response_key,
         "answer": lambda start_response, *answer: start_response.send(*answer),
         "replace": lambda body, _start_response: body,
         "late_body": lambda body, _start_response: body,
@@ -264,7 +264,8 @@ class TestTheCoresTypes:
         assert Client(edge).get("/").status_code == 200
 
     @pytest.mark.parametrize(
-        "arguments", [(), (None,) * 6, ("r", {}, "k", "l", (), "a"), (1, 2, 3), ({}, {}, {})]
+        "arguments",
+        [(), (None,) * 6, ("r", {}, "k", "l", (), "a"), (1, 2, 3), ({}, {}, {}), (1, {}, "k", 1)],
     )
     def test_counting_takes_a_record_environ_a_keyring_a_limiter_limits_and_an_address(
         self, arguments: tuple[Any, ...]
@@ -300,12 +301,17 @@ class TestTheCoresTypes:
 
         def inner(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
             copies = [dict(environ), dict(environ)]
-            records = [open_record(state, each, state.visit_key) for each in (*copies, environ)]
+            records = [
+                open_record(state, each, state.start_response_key) for each in (*copies, environ)
+            ]
             tied.extend(record.dispatched for record in records)
             assert start.record is records[0]
             assert start.environ is copies[0]
             assert not [
-                key for each in (*copies, environ) for key in each if key == state.visit_key
+                key
+                for each in (*copies, environ)
+                for key in each
+                if key == state.start_response_key
             ]
             start("200 OK", [])
             return []
@@ -321,9 +327,28 @@ class TestTheCoresTypes:
             kept = dict(environ)
             start("200 OK", [])
             start.record.failure_counted = True
-            taken = open_record(state, environ, state.visit_key)
+            taken = open_record(state, environ, state.start_response_key)
             assert (taken.dispatched, taken.failure_counted) == (True, True)
-            assert not open_record(state, kept, state.visit_key).dispatched
+            assert not open_record(state, kept, state.start_response_key).dispatched
+            return []
+
+        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
+
+    def test_a_record_that_was_made_before_takes_the_response(self) -> None:
+        app = make_app()
+        state = state_of(app)
+        key = state.start_response_key
+
+        def inner(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            kept = dict(environ)
+            earlier, late = RequestRecord(state), RequestRecord(state)
+            earlier.failure_counted = True
+            assert open_record(state, environ, key, earlier) is earlier is start.record
+            assert (earlier.dispatched, earlier.failure_counted) == (True, True)
+            assert open_record(state, kept, key, late) is late
+            assert not late.dispatched
+            assert open_record(state, kept, key, None) is not start.record
+            start("200 OK", [])
             return []
 
         assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from copy import copy, deepcopy
 from typing import Any
 
 import pytest
@@ -13,7 +14,29 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
 
 from apps import TENANT, USER, make_app, production_app, token
-from flask_tenant_auth import AuthError, create_auth_response, rate_limit, verify_tenant_context
+from flask_tenant_auth import (
+    AuthError,
+    RateLimitExceeded,
+    create_auth_response,
+    rate_limit,
+    verify_tenant_context,
+)
+from flask_tenant_auth._core import Decision, Limit, parse_rates
+from flask_tenant_auth.extension import state_of
+from flask_tenant_auth.sqlalchemy.errors import ForeignRow
+
+
+class SuspendedError(AuthError):
+    """One of an app, whose arguments are its own."""
+
+    def __init__(self, days: int) -> None:
+        super().__init__(f"Suspended for {days} days", 403, reason="suspended")
+        self.days = days
+
+
+def a_decision() -> Decision:
+    limits = [Limit(rate, scope="a", per="address") for rate in parse_rates("5 per minute")]
+    return state_of(make_app()).hit(limits, None, "192.0.2.1")
 
 
 class TestThePair:
@@ -69,9 +92,31 @@ class TestAuthError:
     def test_a_401_challenges(self, message: str, challenge: str) -> None:
         assert AuthError(message).get_response().headers["WWW-Authenticate"] == challenge
 
-    def test_travels_between_processes(self) -> None:
-        copied = pickle.loads(pickle.dumps(AuthError("Because", 403)))
-        assert (copied.message, copied.status_code) == ("Because", 403)
+    @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy, deepcopy])
+    @pytest.mark.parametrize(
+        "error",
+        [
+            AuthError("Because", 403, reason="mine"),
+            AuthError("Because", 402),
+            RateLimitExceeded("5 per 1 minute", a_decision()),
+            ForeignRow("a row of another tenant"),
+            SuspendedError(7),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_each_class_can_be_pickled_and_copied(self, error: AuthError, again: Any) -> None:
+        made = again(error)
+        assert type(made) is type(error)
+        assert vars(made) == vars(error) | ({"decision": None} if error.code == 429 else {})
+        assert str(made) == str(error)
+        assert made.get_response().get_data() == error.get_response().get_data()
+
+    def test_each_class_of_the_package_is_among_them(self) -> None:
+        def written(cls: type[AuthError]) -> set[str]:
+            found = {cls.__name__} if cls.__module__.startswith("flask_tenant_auth") else set()
+            return found.union(*map(written, cls.__subclasses__()))
+
+        assert written(AuthError) == {"AuthError", "RateLimitExceeded", "ForeignRow"}
 
     def test_each_body_is_its_own(self) -> None:
         error = AuthError("Because")

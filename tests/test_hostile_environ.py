@@ -180,9 +180,9 @@ def test_what_stands_in_environ_under_the_key_may_be_anything() -> None:
     app = make_app()
     state = state_of(app)
     for other in (None, 7, "text", object(), RequestRecord(state), app):
-        environ = {state.visit_key: other}
-        record = open_record(state, environ, state.visit_key)
-        assert (record.dispatched, environ) == (False, {state.visit_key: other})
+        environ = {state.start_response_key: other}
+        record = open_record(state, environ, state.start_response_key)
+        assert (record.dispatched, environ) == (False, {state.start_response_key: other})
 
 
 def test_an_authorization_that_is_replaced_while_it_is_judged() -> None:

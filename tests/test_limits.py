@@ -32,6 +32,7 @@ from flask_tenant_auth import (
     TenantAuth,
     _core,
     acting_as,
+    public_route,
     rate_limit,
     rate_limit_exempt,
     verify_tenant_context,
@@ -764,7 +765,7 @@ class TestFailuresByOptions:
         app.get("/api/public", endpoint="public")(view)
         return app
 
-    @pytest.mark.parametrize("path", ["/api/automatic", "/api/own", "/api/public", "/missing"])
+    @pytest.mark.parametrize("path", ["/api/automatic", "/api/own", "/missing"])
     def test_options_with_bad_tokens_count_as_failures(self, path: str) -> None:
         app = self.app()
         found = statuses(app, path, 3, "OPTIONS", headers=BAD_TOKEN)
@@ -778,6 +779,34 @@ class TestFailuresByOptions:
         assert other == [200]
         for method in ("GET", "OPTIONS"):
             assert statuses(app, "/api/own", 3, method, headers=bearer()) == [200] * 3
+
+    def test_what_asks_for_no_identity_counts_no_failure(self) -> None:
+        app = self.app()
+        for method in ("GET", "OPTIONS"):
+            assert statuses(app, "/api/public", 5, method, headers=BAD_TOKEN) == [200] * 5
+        assert statuses(app, "/api/own", 1, "OPTIONS", headers=BAD_TOKEN) == [200]
+
+    @pytest.mark.parametrize("guard", [verify_tenant_context, public_route])
+    def test_what_a_guard_or_a_method_of_a_class_asks_for_counts(self, guard: Any) -> None:
+        app = make_app(AUTH_FAILURE_LIMIT="2 per minute")
+
+        class Views(MethodView):
+            @guard  # type: ignore[untyped-decorator]
+            def post(self) -> str:
+                return "in"
+
+            def get(self) -> str:
+                return "in"
+
+        inner = Blueprint("inner", __name__)
+        inner.before_request(guard(lambda: None))
+        inner.get("/guarded")(view)
+        app.register_blueprint(inner)
+        app.add_url_rule("/class", view_func=Views.as_view("class"))
+        paths = ("/guarded", "/class")
+        found = [statuses(app, path, 2, "OPTIONS", headers=BAD_TOKEN) for path in paths]
+        limited = guard is verify_tenant_context
+        assert found == [[200] * 2, [429] * 2 if limited else [200] * 2]
 
     def test_each_counts_once(self) -> None:
         """In the hook and in the decorator alike."""

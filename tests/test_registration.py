@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,7 @@ from flask_tenant_auth import (
     verify_role,
     verify_tenant_context,
 )
-from flask_tenant_auth.decorators import bare_views
-from flask_tenant_auth.registration import known_apps
+from flask_tenant_auth.registration import bare_views, known_apps
 
 DECORATORS = [
     verify_tenant_context,
@@ -141,6 +141,105 @@ class TestWhatIsRight:
         client = app.test_client()
         assert [client.get(path).status_code for path in ("/a", "/b")] == [401, 401]
         assert not bare_views(app)
+
+    def test_one_definition_with_and_without(self, target: Any) -> None:
+        """A decorator of the app registers a function twice; ours is not above the definition's."""
+
+        def registrar(function: Callable[..., Any]) -> Callable[..., Any]:
+            target.add_url_rule("/open", "open", public_route(function))
+            target.add_url_rule("/closed", "closed", verify_tenant_context(function))
+            return function
+
+        @registrar
+        def view() -> str:
+            return "in"
+
+        app = target
+        if isinstance(target, Blueprint):
+            app = make_app()
+            app.register_blueprint(target)
+        client = app.test_client()
+        assert [client.get(path).status_code for path in ("/open", "/closed")] == [200, 401]
+        assert not bare_views(app)
+
+    def test_the_same_without_a_declaration_is_told_at_the_first_request(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = make_app(PROPAGATE_EXCEPTIONS=False)
+
+        def registrar(function: Callable[..., Any]) -> Callable[..., Any]:
+            app.add_url_rule("/open", "open", function)
+            app.add_url_rule("/closed", "closed", verify_tenant_context(function))
+            return function
+
+        @registrar
+        def view() -> str:
+            return "in"
+
+        client = app.test_client()
+        assert [client.get(path).status_code for path in ("/open", "/closed")] == [500, 401]
+        assert "with public_route or protected_elsewhere around it" in caplog.text
+
+
+class TestWhatItCosts:
+    @pytest.fixture
+    def scans(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """What looked through all objects of the process."""
+        found: list[int] = []
+        original = gc.get_objects
+        monkeypatch.setattr(gc, "get_objects", lambda: found.append(1) or original())
+        return found
+
+    def test_no_decorator_of_a_factory_looks_through_all_objects(self, scans: list[int]) -> None:
+        app = make_app()
+
+        @app.get("/")
+        @verify_tenant_context
+        @own
+        @verify_role("user")
+        @own
+        @public_route
+        @rate_limit("9 per minute")
+        @rate_limit("8 per minute", per="tenant")
+        def view() -> str:
+            return "in"
+
+        app.get("/lambda", endpoint="lambda")(verify_tenant_context(rate_limit_exempt(lambda: "")))
+        assert scans == []
+
+    def test_the_first_one_does_where_somebody_holds_the_function(self, scans: list[int]) -> None:
+        kept = []
+
+        def keep(function: Callable[..., Any]) -> Callable[..., Any]:
+            kept.append(function)
+            return function
+
+        @rate_limit("9 per minute")
+        @verify_tenant_context
+        @keep
+        def view() -> str:
+            return "in"
+
+        assert scans == [1]
+
+    def test_nor_does_one_that_finds_its_app_among_variables(
+        self, target: Any, scans: list[int]
+    ) -> None:
+        class Holder:
+            def __init__(self, target: Any) -> None:
+                self.target = target
+
+        found = Holder(target)
+        del target
+        with pytest.raises(RuntimeError, match=ERROR):
+
+            @verify_tenant_context
+            @own
+            @found.target.get("/")
+            def secret() -> str:
+                return "secret"
+
+        assert scans == []
 
 
 def hidden(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, abort, redirect, request
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import UnicodeConverter
 from werkzeug.serving import make_server
 
 from apps import (
@@ -31,12 +34,14 @@ from apps import (
 from flask_tenant_auth import (
     AuthError,
     TenantAuth,
+    acting_as,
     extract_tenant_context,
     get_tenant_context,
     rate_limit,
+    verify_resource_access,
     verify_tenant_context,
 )
-from flask_tenant_auth.signals import request_authenticated
+from flask_tenant_auth.signals import request_authenticated, request_denied
 
 OTHER = f"Bearer {token(OTHER_TENANT, OTHER_USER)}"
 
@@ -162,6 +167,79 @@ class TestASecondRequestContext:
         assert tenants == [OTHER_TENANT, TENANT]
 
 
+# --- Before Flask dispatches ---------------------------------------------------------
+
+
+class Asking(SecureCookieSessionInterface):
+    """Sessions that ask who is there, before Flask dispatches the request."""
+
+    def open_session(self, app: Flask, request: Any) -> Any:
+        extract_tenant_context()
+        return super().open_session(app, request)
+
+
+class AskingConverter(UnicodeConverter):
+    def to_python(self, value: str) -> str:
+        extract_tenant_context()
+        return value
+
+
+class TestARecordThatIsMadeBeforeFlaskDispatches:
+    """It is the record of the answer as well: one request, one record."""
+
+    @pytest.fixture(params=["session", "converter", "nothing"])
+    def app(self, request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
+        """`nothing` is the control: no record before dispatch."""
+        app = make_app(AUDIT_LOG=str(tmp_path / "audit"), AUTH_FAILURE_LIMIT="3 per minute")
+        if request.param == "session":
+            app.session_interface = Asking()
+        if request.param == "converter":
+            app.url_map.converters["default"] = AskingConverter
+        app.get("/<name>")(verify_tenant_context(lambda name: "in"))
+        return app
+
+    def test_the_answer_has_its_headers_and_its_audit_line(
+        self, app: Flask, tmp_path: Path
+    ) -> None:
+        answer = app.test_client().get("/x", headers=bearer())
+        assert (answer.status_code, answer.headers["X-RateLimit-Remaining"]) == (200, "49")
+        (line,) = map(json.loads, (tmp_path / "audit").read_text().splitlines())
+        assert (line["user_id"], line["tenant_id"]) == (USER, TENANT)
+
+    def test_a_401_counts_once_and_gives_its_reason_to_audit(
+        self, app: Flask, tmp_path: Path
+    ) -> None:
+        client = app.test_client()
+        statuses = [client.get("/x").status_code for _ in range(4)]
+        assert statuses == [401, 401, 401, 429]
+        found = [reason for _, reason, _ in reasons(tmp_path / "audit")]
+        assert found == ["no_credentials"] * 3 + ["rate_limit_exceeded"]
+
+    @pytest.mark.parametrize("interface", [Asking, SecureCookieSessionInterface])
+    def test_a_hook_that_denies_before_that_of_tenantauth(
+        self, tmp_path: Path, interface: Any
+    ) -> None:
+        log = tmp_path / "audit"
+        app = bare_app(AUDIT_LOG=str(log), AUTH_FAILURE_LIMIT="3 per minute")
+        app.session_interface = interface()
+        app.before_request(verify_tenant_context(lambda: None))
+        TenantAuth(app)
+        app.get("/")(lambda: "in")
+        client = app.test_client()
+        assert [client.get("/").status_code for _ in range(4)] == [401, 401, 401, 429]
+        assert client.get("/", headers=bearer()).status_code == 200
+        assert reasons(log)[0] == (401, "no_credentials", None)
+        assert reasons(log)[-1] == (200, None, TENANT)
+
+    def test_without_tenantauth_a_denial_is_raised(self) -> None:
+        app = bare_app(AUTH_FAILURE_LIMIT="3 per minute")
+        app.session_interface = Asking()
+        app.get("/")(lambda: {"got": who()})
+        client = app.test_client()
+        assert [client.get("/").status_code for _ in range(4)] == [401, 401, 401, 429]
+        assert client.get("/", headers=bearer()).get_json() == {"got": [TENANT, USER]}
+
+
 # --- Events of a WebSocket ------------------------------------------------------
 
 
@@ -258,6 +336,10 @@ def reasons(log: Path) -> list[tuple[int, str | None, str | None]]:
     return [(line["status"], line["reason"], line["tenant_id"]) for line in lines]
 
 
+def owned_by(tenant_id: str, user_id: str) -> Any:
+    return verify_tenant_context(lambda: str(verify_resource_access(tenant_id, user_id)))
+
+
 class TestReasons:
     def test_a_receiver_that_denies_gives_its_reason_to_audit(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -287,6 +369,53 @@ class TestReasons:
             (200, None, OTHER_TENANT),
         ]
         assert "reason=tenant_suspended" in caplog.text
+
+    def test_a_receiver_that_redirects_is_logged_as_what_it_answers(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = tmp_path / "audit"
+        app = make_app(AUDIT_LOG=str(log))
+        app.get("/")(who)
+
+        def to_terms(sender: Flask, identity: Any) -> None:
+            abort(redirect("/terms"))
+
+        def forbid(sender: Flask, identity: Any) -> None:
+            abort(403)
+
+        client = app.test_client()
+        told: list[Any] = []
+
+        def remember(sender: Flask, **what: Any) -> None:
+            told.append((what["status"], what["reason"]))
+
+        with request_denied.connected_to(remember, app):
+            for receiver in (to_terms, forbid):
+                with request_authenticated.connected_to(receiver, app):
+                    client.get("/", headers=bearer())
+        assert told == [(302, "denied_by_receiver"), (403, "denied_by_receiver")]
+        assert re.findall(r"status=(\d+)", caplog.text) == ["302", "403"]
+        assert reasons(log) == [(302, None, TENANT), (403, "denied_by_receiver", TENANT)]
+
+    def test_a_receiver_that_redirects_lets_nobody_in_who_asks_again(self) -> None:
+        app = make_app()
+
+        @app.get("/")
+        def view() -> list[Any]:
+            outcomes: list[Any] = []
+            for _ in range(2):
+                try:
+                    outcomes.append(who())
+                except HTTPException as error:  # noqa: PERF203
+                    outcomes.append(error.get_response().status_code)
+            return outcomes
+
+        def to_terms(sender: Flask, identity: Any) -> None:
+            abort(redirect("/terms"))
+
+        with request_authenticated.connected_to(to_terms, app):
+            assert app.test_client().get("/", headers=bearer()).get_json() == [302, 403]
+        assert app.test_client().get("/", headers=bearer()).get_json() == [[TENANT, USER]] * 2
 
     def test_the_denial_of_a_receiver_stands_for_the_whole_request(self) -> None:
         app = make_app()
@@ -346,6 +475,49 @@ class TestReasons:
         assert "get_tenant_context() in a request that no @verify_tenant_context" in caplog.text
         assert [each[1] for each in reasons(log)] == [None, "decorator_missing"]
 
+    def test_each_denial_is_told_to_receivers_and_none_needs_them(self) -> None:
+        app = make_app()
+        app.get("/missing")(lambda: list(get_tenant_context()))
+        app.get("/tenant", endpoint="t")(owned_by(OTHER_TENANT, USER))
+        app.get("/user", endpoint="u")(owned_by(TENANT, OTHER_USER))
+        app.get("/who", endpoint="w")(who)
+        client = app.test_client()
+        asked = {"/missing": bearer(), "/tenant": bearer(), "/user": bearer(), "/who": {}}
+
+        def statuses() -> list[int]:
+            return [client.get(path, headers=each).status_code for path, each in asked.items()]
+
+        told: list[Any] = []
+
+        def remember(sender: Flask, **what: Any) -> None:
+            told.append((sender, what["status"], what["reason"]))
+
+        with request_denied.connected_to(remember, app):
+            assert statuses() == [401, 403, 403, 401]
+            assert client.get("/who", headers=bearer()).status_code == 200
+        assert told == [
+            (app, 401, "decorator_missing"),
+            (app, 403, "other_tenant"),
+            (app, 403, "other_user"),
+            (app, 401, "no_credentials"),
+        ]
+        assert statuses() == [401, 403, 403, 401]
+
+    def test_a_denial_outside_of_any_app_is_told_to_nobody(self) -> None:
+        told: list[Any] = []
+
+        def remember(sender: Any, **what: Any) -> None:
+            told.append(what["reason"])
+
+        with request_denied.connected_to(remember), acting_as(TENANT, USER):
+            assert verify_resource_access(TENANT, USER)
+            with pytest.raises(AuthError, match="denied"):
+                verify_resource_access(OTHER_TENANT, USER)
+            assert told == []
+            with make_app().app_context(), pytest.raises(AuthError, match="denied"):
+                verify_resource_access(OTHER_TENANT, USER)
+        assert told == ["other_tenant"]
+
     @pytest.mark.parametrize("name", ["X-Tenant-ID", "X-User-ID", "X-User-Role"])
     def test_headers_that_production_does_not_believe_have_their_own(
         self, caplog: pytest.LogCaptureFixture, name: str
@@ -370,9 +542,12 @@ class TestOptions:
     def test_with_bad_tokens_counts_as_a_failure(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="2 per minute")
         app.get("/auto")(who)
+        app.get("/public", endpoint="public")(lambda: "in")
         app.route("/own", methods=["OPTIONS", "GET"], endpoint="own")(who)
         bad = {"Authorization": "Bearer a.b.c"}
         client = app.test_client()
+        # A view that asks for no identity fails nobody: the control.
+        assert [client.options("/public", headers=bad).status_code for _ in range(3)] == [200] * 3
         assert [client.options("/auto", headers=bad).status_code for _ in range(3)] == [
             200,
             200,

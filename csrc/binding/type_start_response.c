@@ -67,7 +67,8 @@ fta_start_response_leave(fta_start_response *self)
     return left;
 }
 
-/* A middleware may have begun an answer of its own, with a record for it. */
+/* A middleware may have begun an answer of its own, with a record for it. A
+ * failure that either of the two has counted is counted. */
 static void
 tie(const fta_state *state, fta_start_response *start, PyObject *record,
     PyObject *environ)
@@ -76,29 +77,37 @@ tie(const fta_state *state, fta_start_response *start, PyObject *record,
     const fta_request_record *before =
         fta_request_record_of(state, start->record);
     taken->dispatched = 1;
-    taken->failure_counted = before == NULL ? 0 : before->failure_counted;
+    if (before != NULL && before->failure_counted) {
+        taken->failure_counted = 1;
+    }
     Py_XSETREF(start->record, Py_NewRef(record));
     start->environ = Py_NewRef(environ);
 }
 
 PyDoc_STRVAR(
     open_record_doc,
-    "open_record(state, environ, key, /)\n--\n\n"
-    "A new RequestRecord for a request that Flask dispatches. The\n"
-    "StartResponse that stands in environ under the key is taken out and\n"
-    "tied to it, once and for ever: no other request can take it then.");
+    "open_record(state, environ, key, record=None, /)\n--\n\n"
+    "The RequestRecord of a request that Flask dispatches: the one that was\n"
+    "made for it before, or a new one. The StartResponse that stands in\n"
+    "environ under the key is taken out and tied to it, once and for ever:\n"
+    "no other request can take it then.");
 
 static PyObject *
 open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const fta_state *state = fta_state_of_module(module);
-    if (count != 3 || !PyDict_Check(args[1]) || !PyUnicode_Check(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "open_record takes a state, environ, "
-                                         "a dict, and a key, a str");
+    bool is_new = count == 3 || (count == 4 && Py_IsNone(args[3]));
+    if (count < 3 || count > 4 || !PyDict_Check(args[1]) ||
+        !PyUnicode_Check(args[2]) ||
+        (!is_new && fta_request_record_of(state, args[3]) == NULL)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "open_record takes a state, environ, a dict, a key, a "
+                        "str, and perhaps a RequestRecord");
         return NULL;
     }
     PyObject *environ = args[1], *key = args[2];
-    PyObject *record = fta_request_record_new(state, args[0]);
+    PyObject *record =
+        is_new ? fta_request_record_new(state, args[0]) : Py_NewRef(args[3]);
     PyObject *there = record == NULL ? NULL : fta_held_item(environ, key);
     if (there != NULL && Py_IS_TYPE(there, state->start_response_type)) {
         fta_start_response *start = (fta_start_response *)(void *)there;

@@ -26,8 +26,5 @@ class ForeignRow(IsolationError, AuthError):  # noqa: N818
         AuthError.__init__(self, "Access to this resource is denied", 403)
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[ForeignRow], tuple[str]]:  # type: ignore[override]
-        return type(self), (self.reason,)
-
     def __str__(self) -> str:
         return self.reason
