@@ -11,7 +11,6 @@ from typing import NamedTuple
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
-from werkzeug.routing import Rule
 
 from ._core import ROLES, Identity, Limit, Rejection, is_valid_uuid, plain_address
 from .config import ALGORITHMS, KEYS, SYMMETRIC, Network, Settings, option_lines, unknown_settings
@@ -19,7 +18,8 @@ from .isolation_cli import isolation_lines, rls_check, rls_sql
 from .keys import NoSigningKeyError
 from .limits import Marks, is_static_view
 from .redis_check import check_redis
-from .registration import ANY_METHOD, bare_views, marks_of_route
+from .registration import bare_views
+from .route_protection import methods_of, protection_of
 from .state import AppState, state_of
 from .tokens import create_jwt_token
 
@@ -189,8 +189,8 @@ class Route(NamedTuple):
     endpoint: str
     marks: Marks
     limits: tuple[str, ...]
-
     static: bool
+    behind: tuple[str, ...]  # functions that answer before a decorator of ours is asked
 
     @property
     def unprotected(self) -> bool:
@@ -214,36 +214,32 @@ class Route(NamedTuple):
             protection = "static files"
         else:
             protection = "public" if self.marks.public else "open"
+        if self.behind:
+            protection += f", behind {', '.join(self.behind)}"
         counted = "; ".join(self.limits) or "no limit"
         return f"{self.method:<7} {self.path}  [{protection}]  {counted}"
 
 
 def routes_of(app: Flask) -> list[Route]:
-    """Return every method of every route of an app, but for HEAD and OPTIONS."""
+    """Return every method of every route of an app, as far as a view answers it in its own way."""
     state = state_of(app)
     routes = []
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        view = app.view_functions.get(rule.endpoint)
-        static = is_static_view(app, view)
-        for method in sorted(_methods_of(rule)):
-            marks = marks_of_route(app, rule.endpoint, method)
+        static = is_static_view(app, app.view_functions.get(rule.endpoint))
+        for method in sorted(methods_of(app, rule)):
+            marks, behind = protection_of(app, rule.endpoint, method)
             plan = state.plans.plan(app, rule.endpoint, method)
             counted = plan.rules if state.settings.ratelimit_enabled else ()
             described = tuple(each.describe() for each in counted)
-            routes.append(Route(method, rule.rule, rule.endpoint, marks, described, static))
+            routes.append(Route(method, rule.rule, rule.endpoint, marks, described, static, behind))
     return routes
-
-
-def _methods_of(rule: Rule) -> set[str]:
-    """Return the methods of a rule, without HEAD where GET says the same, and without OPTIONS."""
-    methods = set(ANY_METHOD if rule.methods is None else rule.methods) - {"OPTIONS"}
-    return methods - {"HEAD"} if "GET" in methods else methods
 
 
 def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
     """Return what should not go to production, one sentence each.
 
-    :param strict: also the routes that show something to everybody, and nobody said so.
+    :param strict: also the routes that show something to everybody, and nobody said so; and those
+        where something stands between the route and the decorator that protects it.
     """
     settings = state_of(app).settings
     problems = settings.weaknesses()
@@ -267,6 +263,14 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
         for route in routes_of(app)
         if route.unprotected and (strict or route.changes_something)
     ]
+    if strict:
+        problems += [
+            f"{route.method} {route.path} ({route.endpoint}) asks for an identity behind "
+            f"{', '.join(route.behind)}, which may answer anybody before that: put "
+            "our decorator above it, right below the route decorator"
+            for route in routes_of(app)
+            if route.behind and not route.static
+        ]
     return problems
 
 
@@ -279,12 +283,15 @@ further_checks: list[Callable[[Flask], Iterable[str]]] = [isolation_lines]
 
 
 @auth_cli.command("check")
-@click.option("--strict", is_flag=True, help="Exit 1 on unprotected GET routes, and on Redis, too.")
+@click.option(
+    "--strict", is_flag=True, help="Exit 1 on every unprotected route, and on Redis, too."
+)
 def check(strict: bool) -> None:
     """Show the configuration and each route's protection, roles and limits.
 
     Exit 1 on an unprotected mutating route, a weak key, a setting that is not known, or trust in
-    identity headers that strangers can send; with --strict, on an unprotected route of any method.
+    identity headers that strangers can send; with --strict, on an unprotected route of any method,
+    and on one where a function that may answer by itself, as a cache, stands above the decorator.
     """
     app, state = _app(), _state()
     click.secho("Configuration", bold=True)

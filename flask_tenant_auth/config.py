@@ -1,8 +1,9 @@
 """Every key, its default and its check, in one frozen `Settings`, read once per app.
 
 A value comes from ``app.config``, else from the environment, else it is the default. None, and an
-empty string where empty says nothing, count as not set. Whatever cannot work is refused here, with
-a `ConfigurationError` that names the key and what to write instead; no later code checks again.
+empty string where empty says nothing, count as not set; white space is no empty string. Whatever
+cannot work is refused here, with a `ConfigurationError` that names the key and what to write
+instead; no later code checks again.
 """
 
 from __future__ import annotations
@@ -131,6 +132,18 @@ def _one_of(*choices: str) -> Reader[str]:
 
 def _is_empty(raw: Any) -> bool:
     return isinstance(raw, str | bytes) and not raw
+
+
+def _is_blank(raw: Any) -> bool:
+    """Whether text holds something, and that is white space and commas only; a list likewise.
+
+    It is what a template leaves of a variable that is not set.
+    """
+    if isinstance(raw, list | tuple | set | frozenset):
+        return bool(raw) and all(_is_empty(item) or _is_blank(item) for item in raw)
+    if isinstance(raw, bytes):
+        return bool(raw) and not raw.replace(b",", b" ").strip()
+    return isinstance(raw, str) and bool(raw) and not raw.replace(",", " ").strip()
 
 
 def _items(raw: Any) -> list[Any]:
@@ -482,6 +495,11 @@ def _value(name: str, config: Mapping[str, Any]) -> Any:
     for raw in (config.get(name), os.environ.get(name)):
         if raw is None or (_is_empty(raw) and not key.metadata["blank"]):
             continue
+        if _is_blank(raw):
+            raise ConfigurationError(
+                f"{name} is set to white space or to empty items only: set it to what is meant, "
+                f"or remove it{', or make it empty' if key.metadata['blank'] else ''}"
+            )
         try:
             return key.metadata["read"](raw)
         except (TypeError, ValueError) as error:
@@ -520,7 +538,9 @@ def says_testing(app: Flask) -> bool:
 def unknown_settings(settings: Settings, app: Flask | None) -> list[Unknown]:
     """Return the names in an app's configuration that begin as ours do and are not ours."""
     known = {*KEYS, *settings.auth_ignore_config}
-    return unknown_names({} if app is None else app.config, os.environ, known)
+    if app is None:
+        return unknown_names({}, os.environ, known)
+    return unknown_names(app.config, os.environ, known, type(app).default_config)
 
 
 def _check_names(settings: Settings, app: Flask | None) -> None:

@@ -71,8 +71,10 @@ class Rule:
         return len(self._prepare("", self.limit))
 
     def applies_to(self, method: str) -> bool:
-        """Whether it counts requests of this HTTP method; HEAD is counted where GET is."""
-        return self.methods is None or ("GET" if method == "HEAD" else method) in self.methods
+        """Whether it counts requests of this HTTP method; HEAD is counted where GET is, too."""
+        if self.methods is None or method in self.methods:
+            return True
+        return method == "HEAD" and "GET" in self.methods
 
     def limits(self, endpoint: str, identity: Identity | None) -> tuple[Limit, ...]:
         """Return the core's limits for one request; none when it is exempt.
@@ -191,9 +193,7 @@ def marks_of_view(view: object, method: str) -> Marks:
     handler = getattr(view_class, method.lower(), None)
     if handler is None and method == "HEAD":
         handler = getattr(view_class, "get", None)
-    if handler is None:
-        handler = getattr(view_class, "dispatch_request", None)
-    return marks | marks_of(handler)
+    return marks | marks_of(getattr(view_class, "dispatch_request", None)) | marks_of(handler)
 
 
 # Flask's own static views
@@ -230,13 +230,28 @@ def is_static_view(app: Flask, view: object) -> bool:
 # The plans of an app
 
 
+def first_endpoint(endpoint: str) -> str:
+    """Return the first of all endpoints of the current app that call the view of this one.
+
+    A view that is registered twice (``/login`` and ``/v1/login``, or with its blueprint) is one
+    view, and has one budget.
+    """
+    if not flask.current_app:
+        return endpoint
+    views = flask.current_app.view_functions
+    view = views.get(endpoint)
+    if view is None:
+        return endpoint
+    return min(each for each, other in views.items() if other is view)
+
+
 class Plan:
     """All that counts one method of one endpoint."""
 
     __slots__ = ("_endpoint", "limits", "rules")
 
     def __init__(self, endpoint: str, rules: tuple[Rule, ...]) -> None:
-        self._endpoint = endpoint
+        self._endpoint = endpoint = first_endpoint(endpoint) if rules else endpoint
         self.rules = rules
         # Prepared here when no rule asks anything of the request; None: `resolve` must be asked.
         self.limits: tuple[Limit, ...] | None = None

@@ -38,7 +38,7 @@ _LATEST = 32
 _OURS = (__name__, f"{__package__}.decorators")
 
 # What stands for a route that takes any method.
-ANY_METHOD = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+ANY_METHOD = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 # Apps whose configuration was read: those with `TenantAuth`, and those whose views were called.
 known_apps: weakref.WeakSet[flask.Flask] = weakref.WeakSet()
@@ -185,12 +185,12 @@ def _name(view: Any) -> str:
 def marks_of_route(app: flask.Flask, endpoint: str, method: str) -> Marks:
     """Return what is declared on a view and on the functions that its requests pass before it."""
     marks = marks_of_view(app.view_functions.get(endpoint), method)
-    for guard in _guards(app, endpoint):
+    for guard in guards_of(app, endpoint):
         marks |= marks_of(guard)
     return marks
 
 
-def _guards(app: flask.Flask, endpoint: str) -> Iterator[Callable[..., object]]:
+def guards_of(app: flask.Flask, endpoint: str) -> Iterator[Callable[..., object]]:
     """Yield the before_request functions of the app and of the endpoint's blueprints."""
     yield from app.before_request_funcs.get(None, ())
     blueprint = endpoint.rpartition(".")[0]

@@ -144,6 +144,13 @@ COUNTERPARTS: dict[str, Counterpart] = {
     ),
 }
 
+# Settings of libraries that this one is used beside, whose names begin as ours do. They mean
+# nothing here, and are left alone wherever they stand: APIFlask puts them into every app.config.
+NEIGHBOURS: dict[str, str] = {
+    "AUTH_ERROR_DESCRIPTION": "APIFlask",
+    "AUTH_ERROR_STATUS_CODE": "APIFlask",
+}
+
 
 class Unknown(NamedTuple):
     """A name that begins as ours do and is none of ours."""
@@ -170,20 +177,39 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def unknown_names(
-    config: Mapping[str, object], environ: Mapping[str, str], known: Collection[str]
+    config: Mapping[str, object],
+    environ: Mapping[str, str],
+    known: Collection[str],
+    defaults: Mapping[str, object] | None = None,
 ) -> list[Unknown]:
     """Return what begins as our names do and is none of them, in alphabetical order.
 
     None in app.config is no setting, as everywhere. An empty environment variable is one: empty
-    would mean something if the name were right.
+    would mean something if the name were right. What stands in app.config as the class of the app
+    has it among its defaults, nobody has set.
     """
     found: dict[object, str] = dict.fromkeys(environ, "the environment")
-    found |= {name: "app.config" for name, value in config.items() if value is not None}
+    found |= {
+        name: "app.config"
+        for name, value in config.items()
+        if value is not None and not _is_default(name, value, defaults or {})
+    }
     return [
         Unknown(name, place)
         for name, place in sorted(found.items(), key=lambda item: str(item[0]))
-        if isinstance(name, str) and name.startswith(PREFIXES) and name not in known
+        if isinstance(name, str)
+        and name.startswith(PREFIXES)
+        and name not in known
+        and name not in NEIGHBOURS
     ]
+
+
+def _is_default(name: str, value: object, defaults: Mapping[str, object]) -> bool:
+    """Whether a value is the one that the class of the app gives all of its apps."""
+    if name not in defaults:
+        return False
+    default = defaults[name]
+    return value is default or (type(value) is type(default) and value == default)
 
 
 def way_out(unknown: Iterable[Unknown]) -> str:

@@ -244,6 +244,7 @@ class TestCheck:
         assert result.exit_code == 1
         problems = [line for line in result.output.splitlines() if line.startswith("Problem: ")]
         assert [line.split(" and asks")[0] for line in problems] == [
+            "Problem: OPTIONS / (dav) shows something",
             "Problem: PROPFIND / (dav) shows something",
             "Problem: HEAD /head (head) shows something",
             "Problem: GET /open (open) shows something",

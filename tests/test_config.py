@@ -321,6 +321,49 @@ class TestRefused:
             assert "hunter2" not in str(caught.value)
 
 
+class TestBlank:
+    """What a template leaves of variables that are not set is no setting: not even "off"."""
+
+    @pytest.mark.parametrize("blank", [" ", " , ", ",", "\t\n", "\u00a0", " ,,  ,"])
+    @pytest.mark.parametrize("key", KEYS)
+    def test_text_of_white_space_and_commas_is_an_error_that_names_the_setting(
+        self, key: str, blank: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=f"^{key} is set to white space"):
+            settings(**{key: blank})
+        monkeypatch.setenv(key, blank)
+        with pytest.raises(ConfigurationError, match=f"^{key} is set to white space"):
+            Settings.from_app(None)
+
+    @pytest.mark.parametrize("blank", [[""], [" ", ""], (",",), {""}, [b""], [[""]]])
+    @pytest.mark.parametrize(
+        "key", ["JWT_AUDIENCE", "CORS_ORIGINS", "AUTH_TRUSTED_GATEWAYS", "JWT_SECRET_KEY_FALLBACKS"]
+    )
+    def test_a_list_of_empty_items_is_an_error_too(self, key: str, blank: Any) -> None:
+        with pytest.raises(ConfigurationError, match=f"^{key} is set to white space"):
+            settings(**{key: blank})
+
+    def test_a_secret_of_white_space_is_an_error_in_bytes_too(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is set to white space"):
+            settings(JWT_SECRET_KEY=b" " * 64)
+
+    def test_an_empty_string_keeps_its_meaning_and_so_does_an_empty_list(self) -> None:
+        empty = settings(
+            RATELIMIT_DEFAULT="",
+            AUTH_FAILURE_LIMIT="",
+            REDIS_URL="",
+            JWT_AUDIENCE="",
+            JWT_ISSUER="",
+        )
+        assert (empty.ratelimit_default, empty.auth_failure_limit, empty.redis_url) == ("", "", "")
+        assert (empty.jwt_audience, empty.jwt_issuer) == ((), None)
+        assert settings(CORS_ORIGINS=[]).cors_origins == ()
+
+    def test_one_item_among_empty_ones_is_a_setting(self) -> None:
+        assert settings(JWT_AUDIENCE=" , web,").jwt_audience == ("web",)
+        assert settings(JWT_AUDIENCE=["", "web"]).jwt_audience == ("web",)
+
+
 class TestSecrets:
     @pytest.mark.parametrize("secret", [None, "", DEFAULT_SECRET_KEY, "short", b"s" * 31])
     def test_production_does_not_start_without_a_good_one(self, secret: Any) -> None:

@@ -282,6 +282,56 @@ class TestDecorator:
         assert statuses(app, "/", 3) == [200, 200, 429]
         assert statuses(app, "/", 3, method="POST") == [200, 200, 429]
 
+    @pytest.mark.parametrize(
+        ("methods", "counted"),
+        [
+            (["GET"], {"GET", "HEAD"}),
+            (["HEAD"], {"HEAD"}),
+            (["HEAD", "GET"], {"GET", "HEAD"}),
+            (["POST"], {"POST"}),
+        ],
+    )
+    @pytest.mark.parametrize("hooked", [True, False])
+    def test_head_is_counted_where_get_or_head_is_named(
+        self, methods: list[str], counted: set[str], *, hooked: bool
+    ) -> None:
+        app = make_app(RATELIMIT_DEFAULT="") if hooked else bare_app()
+        app.add_url_rule(
+            "/",
+            "index",
+            rate_limit("2 per hour", methods=methods)(view),
+            methods=["GET", "HEAD", "POST"],
+        )
+        limited = set()
+        for method in ("GET", "HEAD", "POST"):
+            with app.app_context():
+                limiter = state_of(app).limiter
+                (limit,) = _core.parse_rates("2 per hour")
+                counter = _core.Limit(limit, scope=f"index {view.__qualname__} 0", per="user")
+                limiter.reset([counter], None, "127.0.0.1")
+            if 429 in statuses(app, "/", 3, method):
+                limited.add(method)
+        assert limited == counted
+
+    @pytest.mark.parametrize("hooked", [True, False])
+    def test_a_view_that_is_registered_twice_has_one_budget(self, *, hooked: bool) -> None:
+        """Or each further route to /login would be further guesses."""
+        app = make_app() if hooked else bare_app()
+        login = rate_limit("3 per hour", per="address")(view)
+        app.add_url_rule("/v1/login", "z_login", login)
+        app.add_url_rule("/login", "login", login)
+        pages = Blueprint("pages", __name__)
+        pages.get("/search", endpoint="search")(rate_limit("3 per hour")(view))
+        app.register_blueprint(pages, url_prefix="/a")
+        app.register_blueprint(pages, url_prefix="/b", name="b")
+        # A positive control: another view, of the same function and limit.
+        app.get("/other", endpoint="other")(rate_limit("3 per hour", per="address")(view))
+        for first, second in (("/login", "/v1/login"), ("/a/search", "/b/search")):
+            assert statuses(app, first, 2) == [200, 200]
+            assert statuses(app, second, 2) == [200, 429]
+            assert statuses(app, first, 1) == [429]
+        assert statuses(app, "/other", 4) == [200, 200, 200, 429]
+
     def test_other_methods_have_the_default(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="3 per minute")
         app.route("/", methods=["GET", "POST"])(rate_limit("1 per minute", methods=["POST"])(view))
@@ -557,6 +607,20 @@ class TestFairShare:
         assert statuses(app, "/", 3, headers=bearer()) == [200, 200, 429]
         assert statuses(app, "/", 3, headers=bearer(user_id=OTHER_USER)) == [200, 200, 429]
         assert statuses(app, "/", 1, headers=bearer(OTHER_TENANT)) == [200]
+
+
+def test_a_right_guess_passes_a_view_that_checks_passwords_unless_it_has_a_limit() -> None:
+    """As docs/security.md says: the view runs before its 401 is counted."""
+    app = make_app(AUTH_FAILURE_LIMIT="2 per hour", RATELIMIT_DEFAULT="")
+
+    def login() -> Any:
+        return ("in", 200) if request.args["guess"] == "right" else ("wrong", 401)
+
+    app.post("/login", endpoint="login")(login)
+    app.post("/limited", endpoint="limited")(rate_limit("3 per hour", per="address")(login))
+    assert statuses(app, "/login?guess=wrong", 3, "POST") == [401, 401, 429]
+    assert statuses(app, "/login?guess=right", 1, "POST") == [200]
+    assert statuses(app, "/limited?guess=right", 4, "POST") == [200, 200, 200, 429]
 
 
 class TestFailures:

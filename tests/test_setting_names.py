@@ -7,13 +7,21 @@ import string
 from typing import Any
 
 import pytest
+from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps import bare_app, make_app, production_app
-from flask_tenant_auth import ConfigurationError, create_jwt_token
+from flask_tenant_auth import ConfigurationError, TenantAuth, create_jwt_token
 from flask_tenant_auth.config import KEYS
-from flask_tenant_auth.setting_names import COUNTERPARTS, PREFIXES, nearest, unknown_names
+from flask_tenant_auth.setting_names import (
+    COUNTERPARTS,
+    NEIGHBOURS,
+    PREFIXES,
+    nearest,
+    unknown_names,
+)
+from flask_tenant_auth.state import state_of
 
 # What the libraries read whose place this one takes: Flask-JWT-Extended 4.7.4 (the defaults that it
 # writes into app.config), Flask-Limiter 4.1.1 (constants.py) and Flask-Cors 6.0.5 (CONFIG_OPTIONS).
@@ -226,3 +234,76 @@ class TestNamesOfOtherLibraries:
             if "does the same" in counterpart.advice:
                 advised = counterpart.advice.split()[0].partition("=")[0]
                 assert advised in KEYS, name
+
+
+class TestLibrariesBesideThisOne:
+    """What they put into app.config is no setting that somebody misspelt."""
+
+    def test_the_table_has_all_names_of_apiflask_and_no_other(self) -> None:
+        import apiflask.settings
+
+        theirs = {name for name in vars(apiflask.settings) if name.startswith(PREFIXES)}
+        assert theirs == set(NEIGHBOURS)
+        assert not theirs & (set(KEYS) | set(COUNTERPARTS))
+
+    def test_an_apiflask_app_starts_and_a_misspelt_name_stops_it(self) -> None:
+        from apiflask import APIFlask
+
+        def start(**config: Any) -> None:
+            app = APIFlask("shop")
+            app.config.update(FLASK_ENV="production", JWT_SECRET_KEY="k" * 64, REDIS_URL="")
+            app.config.update(config)
+            TenantAuth(app)
+
+        start()
+        start(AUTH_ERROR_DESCRIPTION="who are you?", AUTH_ERROR_STATUS_CODE=403)
+        with pytest.raises(ConfigurationError, match="AUTH_ERROR_STATUS_CODES"):
+            start(AUTH_ERROR_STATUS_CODES=403)
+
+    def test_an_app_with_all_libraries_that_the_docs_name_starts(self) -> None:
+        """Each made as its own documentation does, before and after TenantAuth."""
+        import flask_restful
+        import flask_restx
+        import flask_smorest
+        import flask_socketio
+        import flask_sqlalchemy
+
+        for early in (True, False):
+            app = bare_app(
+                FLASK_ENV="production",
+                JWT_SECRET_KEY="k" * 64,
+                REDIS_URL="",
+                SQLALCHEMY_DATABASE_URI="sqlite://",
+                API_TITLE="shop",
+                API_VERSION="1",
+                OPENAPI_VERSION="3.0.3",
+            )
+            if not early:
+                TenantAuth(app)
+            flask_sqlalchemy.SQLAlchemy(app)
+            flask_smorest.Api(app)
+            flask_restful.Api(app, prefix="/restful")
+            flask_restx.Api(app, prefix="/restx", doc=False)
+            flask_socketio.SocketIO(app, async_mode="threading")
+            if early:
+                TenantAuth(app)
+            result = app.test_cli_runner().invoke(args=["auth", "check"])
+            assert "is no setting of this library" not in result.output
+
+    def test_a_default_of_the_app_s_class_is_not_set_by_anybody(self) -> None:
+        class Shop(Flask):
+            default_config = {**Flask.default_config, "AUTH_PAGES": ["a"], "JWT_ISSUER": "shop"}  # noqa: RUF012
+
+        def start(**config: Any) -> Flask:
+            app = Shop("shop")
+            app.config.update(FLASK_ENV="production", JWT_SECRET_KEY="k" * 64, REDIS_URL="")
+            app.config.update(config)
+            TenantAuth(app)
+            return app
+
+        app = start()
+        start(AUTH_PAGES=["a"])
+        assert state_of(app).settings.jwt_issuer == "shop"  # what is ours is read all the same
+        for value in (["b"], 1, "a"):
+            with pytest.raises(ConfigurationError, match=r"AUTH_PAGES \(in app.config\)"):
+                start(AUTH_PAGES=value)
