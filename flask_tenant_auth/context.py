@@ -9,6 +9,7 @@ block is not that identity's.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import uuid
@@ -345,8 +346,13 @@ def verify_resource_access(
     if resource_user_id is None and hasattr(resource_tenant_id, "tenant_id"):
         resource = resource_tenant_id
         resource_tenant_id = resource.tenant_id
-        anybodys = not hasattr(resource, "user_id")
-        owner = getattr(resource, "user_id", None)
+        try:
+            owner = resource.user_id  # type: ignore[attr-defined]
+        except AttributeError:
+            # A property that fails is no resource without a user.
+            if inspect.getattr_static(resource, "user_id", None) is not None:
+                raise
+            anybodys = True
     tenant_id = uuid_text("resource_tenant_id", resource_tenant_id)
     user_id = None if anybodys else uuid_text("resource_user_id", owner)
     identity = _required_identity("verify_resource_access")

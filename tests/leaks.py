@@ -100,6 +100,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "AuditLog": lambda: AuditLog("/dev/null").path,
     "Rate": lambda: (hash(Rate(5, 60)), str(rate), rate == Rate(10, 60)),
     "Rate refused": refused(lambda: Rate(-1, 60)),
+    "describe_redis_url": lambda: _core.describe_redis_url("redis://:pw@h/1"),
     "parse_rates": lambda: _core.parse_rates("50 per minute; 5 per second"),
     "parse_rates refused": refused(lambda: _core.parse_rates("50 per minute; many")),
     "Limit": lambda: Limit(rate, scope="x", per="tenant", cost=2).share(0.5),

@@ -161,3 +161,24 @@ class TestResources:
     def test_an_object_that_nobody_owns_is_refused(self) -> None:
         with acting_as(TENANT, USER, "admin"), pytest.raises(ValueError, match="resource_user_id"):
             verify_resource_access(SimpleNamespace(tenant_id=TENANT, user_id=None))
+
+
+class Broken:
+    """A resource whose user is found through something that is not there."""
+
+    tenant_id = TENANT
+
+    @property
+    def user_id(self) -> str:
+        return self.owner.user_id  # type: ignore[attr-defined]
+
+
+class Everybodys:
+    tenant_id = TENANT
+
+
+def test_a_user_that_cannot_be_found_out_is_not_everybody() -> None:
+    with acting_as(TENANT, USER):
+        with pytest.raises(AttributeError, match="owner"):
+            verify_resource_access(Broken())
+        assert verify_resource_access(Everybodys())

@@ -23,7 +23,13 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
 from apps import bare_app, bearer
-from flask_tenant_auth import TenantAuth, rate_limit, verify_role, verify_tenant_context
+from flask_tenant_auth import (
+    TenantAuth,
+    create_jwt_token,
+    rate_limit,
+    verify_role,
+    verify_tenant_context,
+)
 
 App = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -312,3 +318,57 @@ def test_a_middleware_that_asks_the_app_twice_gets_two_judgements() -> None:
     seen, lines = answers([again], [("/in", "good"), ("/in", "none")])
     assert [each[0][:3] for each in seen] == ["200", "401"]
     assert [line[2] for line in lines] == [200, 401]
+
+
+@pytest.mark.parametrize("token", [True, False], ids=["with a token", "without credentials"])
+@pytest.mark.parametrize("sub_request", ["none", "before", "after"])
+def test_a_request_on_a_copy_does_not_take_the_response_of_the_outer_one(
+    tmp_path: Path, sub_request: str, token: bool
+) -> None:
+    """A middleware that asks the app something of its own, on a copy of environ."""
+    log = tmp_path / "audit.log"
+    app = Flask("sub_requests")
+    app.config.update(
+        TESTING=True,
+        JWT_SECRET_KEY="0123456789abcdef0123456789abcdef",
+        REDIS_URL="",
+        AUDIT_LOG=str(log),
+        AUTH_FAILURE_LIMIT="5 per minute",
+    )
+    inner = app.wsgi_app
+    headers = bearer_of(app, "admin")
+
+    def ask(environ: dict[str, Any]) -> None:
+        copy = dict(environ, PATH_INFO="/inner", HTTP_AUTHORIZATION=headers["Authorization"])
+        list(inner(copy, lambda *_: lambda _body: None))
+
+    def middleware(environ: dict[str, Any], start_response: Any) -> Any:
+        if sub_request == "before":
+            ask(environ)
+        body = list(inner(environ, start_response))
+        if sub_request == "after":
+            ask(environ)
+        return body
+
+    app.wsgi_app = middleware  # type: ignore[method-assign]
+    TenantAuth(app)
+    app.get("/inner", endpoint="inner")(
+        verify_tenant_context(rate_limit("7 per minute")(lambda: "inner"))
+    )
+    app.get("/outer", endpoint="outer")(verify_tenant_context(lambda: "outer"))
+    client = app.test_client()
+    answers = [
+        client.get("/outer", headers=bearer_of(app, "user") if token else {}) for _ in range(7)
+    ]
+    assert [each.status_code for each in answers] == [200] * 7 if token else [401] * 5 + [429] * 2
+    assert answers[0].headers["X-RateLimit-Limit"] == "50"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["endpoint"] for line in lines} == {"/outer"}
+    assert {line["role"] for line in lines} == ({"user"} if token else {None})
+
+
+def bearer_of(app: Flask, role: str) -> dict[str, str]:
+    with app.app_context():
+        user = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+        token = create_jwt_token("550e8400-e29b-41d4-a716-446655440000", user, role)
+    return {"Authorization": f"Bearer {token}"}

@@ -81,7 +81,7 @@ tie(const fta_state *state, fta_start_response *start, PyObject *record,
         taken->failure_counted = 1;
     }
     Py_XSETREF(start->record, Py_NewRef(record));
-    start->environ = Py_NewRef(environ);
+    Py_XSETREF(start->environ, Py_NewRef(environ));
 }
 
 PyDoc_STRVAR(
@@ -89,8 +89,9 @@ PyDoc_STRVAR(
     "open_record(state, environ, key, record=None, /)\n--\n\n"
     "The RequestRecord of a request that Flask dispatches: the one that was\n"
     "made for it before, or a new one. The StartResponse that stands in\n"
-    "environ under the key is taken out and tied to it, once and for ever:\n"
-    "no other request can take it then.");
+    "environ under the key is taken out and tied to it. No other request can\n"
+    "take it then, but for one: that of the environ that the server gave,\n"
+    "where a request on a copy of it was dispatched first.");
 
 static PyObject *
 open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -113,7 +114,9 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
         fta_start_response *start = (fta_start_response *)(void *)there;
         if (PyDict_DelItem(environ, key) < 0) {
             Py_CLEAR(record);
-        } else if (start->environ == NULL) {
+        } else if (start->environ == NULL ||
+                   (!start->begun && environ == start->outer &&
+                    start->environ != start->outer)) {
             tie(state, start, record, environ);
         }
     } else if (there == NULL && PyErr_Occurred()) {
