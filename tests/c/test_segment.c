@@ -295,7 +295,7 @@ static void
 test_sweeping_behind_files_that_stay(void)
 {
     enum { STAY = 200, GONE = 8 };
-    char path[128], app[16];
+    char path[128], app[32];
     for (int i = 0; i < STAY; i++) {
         fta_segment *stays;
         fta_segment_purpose which = purpose;
