@@ -384,7 +384,7 @@ def rate_limit(
     :param per: whom it counts: "user", "tenant", "address", or a callable that returns a key.
         Requests without an identity, and an empty key, are counted by address.
     :param cost: how many calls one call counts for, 1 or more.
-    :param methods: the HTTP methods it counts; None: all. OPTIONS is never counted.
+    :param methods: the HTTP methods it counts; None: all. OPTIONS counts where the view answers it.
     :param scope: a name under which several views share one count; None: each its own.
     :param exempt_when: a callable; where it returns true the request is not counted.
     :param fair_share: with ``per="tenant"``: the part of the limit, over 0 up to 1, that one user
@@ -430,7 +430,7 @@ def rate_limit_exempt(view: F) -> F:
 def _count(rule: Rule) -> Answer | None:
     """Count a rule that the hook has not counted: there is none, or it could not see the rule."""
     request = current_request()
-    if request is None or request.method == "OPTIONS":
+    if request is None:
         return None
     record = record_of(request)
     if rule in record.counted:

@@ -123,7 +123,7 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
     counting = state.settings.ratelimit_enabled
     key = state.start_response_key
 
-    def count_request() -> Answer | None:
+    def count_request() -> Answer | None:  # noqa: C901 - likewise
         request = current_request()
         assert request is not None  # noqa: S101 - Flask calls hooks inside a request
         attributes = request.__dict__
@@ -139,7 +139,9 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
         if plan is None:
             plan = _new_plan(app, state, rule, method)
         if method == "OPTIONS":
-            return _answer_options(app, cors, record, request)
+            answer = _answer_options(app, cors, record, request)
+            if answer is not None or not _is_answered_by_view(app, record, request):
+                return answer
         if not counting or not plan.rules:
             return None
         record.counted = plan.rules
@@ -190,6 +192,17 @@ def _answer_options(
             if decision is not None:
                 return deny_limited(decision, None)
     return cors.preflight(request) if cors.enabled else None
+
+
+def _is_answered_by_view(app: Flask, record: RequestRecord, request: Request) -> bool:
+    """Whether an OPTIONS request counts: a view answers it, or it asks for a route that is not."""
+    rule = request.url_rule
+    if rule is None:
+        return True
+    if getattr(rule, "provide_automatic_options", False):
+        return False  # Flask answers with the methods
+    # So does @verify_tenant_context, to whom it does not know.
+    return identity_of(record, request) is not None or not asks_for_identity(app, rule.endpoint)
 
 
 def _add_jwks_route(app: Flask, state: AppState) -> None:

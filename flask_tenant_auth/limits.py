@@ -324,9 +324,9 @@ class Plans:
         return plan
 
     def _make(self, app: Flask, endpoint: str, method: str) -> Plan:
-        """Let declared rules replace the defaults; never count OPTIONS and static files."""
+        """Let declared rules replace the defaults; never count static files."""
         view = app.view_functions.get(endpoint)
-        if method == "OPTIONS" or is_static_view(app, view):
+        if is_static_view(app, view):
             return NO_PLAN
         marks = marks_of_view(view, method)
         declared = tuple(rule for rule in marks.rules if rule.applies_to(method))

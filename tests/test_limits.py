@@ -816,6 +816,33 @@ def test_a_planted_file_is_neither_used_nor_followed(tmp_path: Path) -> None:
 BAD_TOKEN = {"Authorization": "Bearer a.b.c"}
 
 
+def test_options_that_a_view_answers_is_counted() -> None:
+    """A view that takes OPTIONS could be called by it without limit, and passwords be guessed."""
+    app = make_app(RATELIMIT_DEFAULT="4 per minute", CORS_ORIGINS="app.example.com")
+    called: list[str] = []
+
+    def login() -> str:
+        called.append("login")
+        return "checked"
+
+    app.route("/api/login", methods=["POST", "OPTIONS"], endpoint="login")(
+        rate_limit("2 per hour", per="address")(login)
+    )
+    app.route("/api/own", methods=["GET", "OPTIONS"], endpoint="own")(
+        verify_tenant_context(rate_limit("3 per minute")(view))
+    )
+    app.get("/api/automatic", endpoint="automatic")(rate_limit("1 per hour")(view))
+    assert statuses(app, "/api/login", 3, "OPTIONS") == [200, 200, 429]
+    assert called == ["login"] * 2
+    assert statuses(app, "/api/own", 4, "OPTIONS", headers=bearer()) == [200] * 3 + [429]
+    assert statuses(app, "/api/own", 9, "OPTIONS") == [200] * 9  # told the methods, by no view
+    assert statuses(app, "/api/automatic", 9, "OPTIONS") == [200] * 9  # by Flask
+    preflight = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
+    assert statuses(app, "/api/login", 9, "OPTIONS", headers=preflight) == [200] * 9
+    assert called == ["login"] * 2
+    assert statuses(app, "/missing", 6, "OPTIONS") == [404] * 4 + [429] * 2
+
+
 class TestFailuresByOptions:
     """Tokens could be tried by OPTIONS without limit, where the view answers OPTIONS itself."""
 
