@@ -24,6 +24,10 @@ _PASSPHRASE_BYTES = 1023
 
 _PEM_BEGINS = b"-----BEGIN "
 _URL = re.compile(rb"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# A path that says from where it leads, with a directory in it.
+_ROOTED_PATH = re.compile(
+    rb"(\.{1,2}|~[a-z0-9_-]*|[A-Za-z]:)?([/\\][A-Za-z0-9._~@%+=, -]+){2,}[/\\]?"
+)
 # Whoever writes such a name means the file, be it there or not.
 _NAMES_OF_KEYS = (b".pem", b".der", b".crt", b".cer", b".p8", b".p12", b".pfx")
 
@@ -142,13 +146,15 @@ def read_jwks_text(source: str) -> bytes:
 def names_file(text: bytes) -> bool:
     """Whether text says where something is: the path of a file, also of one that is gone, or a URL.
 
-    A path may be in quotes, begin with ~ or be a URL. Of one that is gone, the directory is there.
+    A path may be in quotes, begin with ~ or be a URL. One that is gone is told by its directory,
+    by its suffix or, if it says from where it leads, by being no random base64.
     """
     return any(
         path.lower().endswith(_NAMES_OF_KEYS)
         or _URL.match(path) is not None
         or _exists(path)
         or _stands_in_directory(path)
+        or _is_rooted_path(path)
         for path in _paths(text)
     )
 
@@ -186,6 +192,14 @@ def _stands_in_directory(path: bytes) -> bool:
         return directory.strip(b"/") != b"" and os.path.isdir(directory)  # noqa: PTH112
     except ValueError:
         return False
+
+
+def _is_rooted_path(path: bytes) -> bool:
+    """Whether it is a path with a root; random base64 has no punctuation, but many capitals."""
+    capitals = sum(65 <= octet <= 90 for octet in path)
+    if re.fullmatch(rb"[A-Za-z0-9+/=]*", path) and capitals * 8 >= len(path):
+        return False
+    return _ROOTED_PATH.fullmatch(path) is not None
 
 
 def _read_file(path: bytes) -> PairText:

@@ -489,6 +489,9 @@ def test_the_path_of_a_file_is_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
     written = (str(path), f" {path}\n", f'"{path}"', f"file://{path}", path.name, f"~/{path.name}")
     written += ("/run/secrets/of/the/application/that/is/gone.pem", f"{path} that was mounted once")
     written += ("https://idp.example/realms/x/protocol/openid-connect/certs",)
+    # Of a volume that is not mounted yet:
+    written += ("/run/secrets-of-the-app/jwt_signing_key_2026", "/var/run/secrets/keys/of/app")
+    written += ("./volumes/secrets/production/signing-key", "C:\\ProgramData\\Service\\Keys\\own")
     for value in (*written, os.fsencode(path)):
         with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is the path of a file"):
             production_app(JWT_SECRET_KEY=value)
@@ -501,6 +504,9 @@ def test_the_path_of_a_file_is_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
         production_app(JWT_SECRET_KEY=path)
     for secret in (f"/{'s' * 40}", f"a/{'b' * 40}", f"//{'+' * 40}", f"{path.name}/{'s' * 40}"):
         production_app(JWT_SECRET_KEY=secret)
+    for number in range(2000):
+        random = base64.b64encode(hashlib.sha256(b"%d" % number).digest())
+        production_app(JWT_SECRET_KEY=b"/" + random[:20] + b"/" + random[20:])
 
 
 def test_the_parts_of_text_around_a_key_are_no_secrets() -> None:

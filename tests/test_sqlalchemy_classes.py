@@ -812,6 +812,36 @@ def test_translated_schemas_hide_no_scoped_table(linked: Session) -> None:
         assert linked.scalars(select(Mail.id), execution_options=options).all() == [1]
 
 
+def test_a_translated_schema_parts_tables_of_one_name(engine: Engine) -> None:
+    """Where a translation puts a schema in the place of none, SQLAlchemy gives no second name."""
+
+    class Placed(DeclarativeBase):
+        pass
+
+    class Note(TenantScoped, Placed):
+        __tablename__ = "parted_note"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class NoteOfMain(TenantScoped, Placed):
+        __tablename__ = "parted_note"
+        __table_args__: ClassVar = {"schema": "main"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    Note.__table__.create(engine)  # type: ignore[attr-defined]
+    session = isolate(sessionmaker(engine))()
+    statement = select(NoteOfMain.id).where(
+        select(Note.id).where(Note.id == NoteOfMain.id).correlate(NoteOfMain).exists()
+    )
+    with ANN_RED.acting():
+        session.add(Note(id=1))
+        session.commit()
+    with ANN_BLUE.acting():
+        session.add(Note(id=2))
+        session.commit()
+        for options in ({}, {"schema_translate_map": {None: "main"}}):
+            assert session.scalars(statement, execution_options=options).all() == [2]
+
+
 def test_one_table_under_two_bases_is_one_table(engine: Engine) -> None:
     """A second class for the same table, declared global, shows no more of it."""
     other = create_engine("sqlite://", poolclass=StaticPool)

@@ -78,7 +78,7 @@ class BoundedReading(TextCompiler):
         if enclosing_alias is not None and enclosing_alias.element is table:
             return rows  # the alias writes its own name behind it
         name = self._renamed(table)
-        if table.schema is None and table.name in (ambiguous_table_name_map or ()):
+        if not self._schema(table) and table.name in (ambiguous_table_name_map or ()):
             generated = ambiguous_table_name_map[table.name]  # type: ignore[index]
             name = self.preparer.quote(_compat.truncated_alias(self, generated))
         return rows + self.get_render_as_alias_suffix(name)
@@ -136,10 +136,7 @@ class BoundedReading(TextCompiler):
         """Whether a column's table is a subquery here that cannot bear the name of its schema."""
         if not isinstance(table, TableClause) or self.treatment.refuses:
             return False
-        schema = (
-            self.preparer.schema_for_object(table) if isinstance(table, Table) else table.schema
-        )
-        if not schema or self._owned(table) is None:
+        if not self._schema(table) or self._owned(table) is None:
             return False
         for frame in _compat.compiler_frames(self):
             statement = frame.get("selectable")
@@ -148,6 +145,10 @@ class BoundedReading(TextCompiler):
             if table in frame["asfrom_froms"]:
                 return True
         return True
+
+    def _schema(self, table: Any) -> Any:
+        """Return the schema of a table, also one that a translation puts in the place of none."""
+        return self.preparer.schema_for_object(table) if isinstance(table, Table) else table.schema
 
     def visit_cte(self, cte: Any, *args: Any, **options: Any) -> str | None:
         """Write a CTE, unless its name would stand for a scoped table inside our subqueries."""
