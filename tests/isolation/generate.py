@@ -197,6 +197,7 @@ class Generator:
         self.budget = 14  # sources in all
         self.labels = 0
         self.ctes: list[tuple[Any, list[Field]]] = []
+        self.written = ""  # the name of the table that the statement changes
 
     def feature(self, name: str) -> None:
         self.features.add(name)
@@ -374,7 +375,9 @@ class Generator:
         else:
             element = OTHER_TABLES[table]
         self.feature(f"other table: {way}")
-        if way == "case" or any(table.name in names_of(source) for source in taken):
+        # Two table objects of one name, one of them the target of the statement, are for SQL one.
+        taken_names = {name for source in taken for name in names_of(source)} | {self.written}
+        if way == "case" or table.name in taken_names:
             element = element.alias(self.name())
         source = self.table_source(element, table)
         if way == "untyped":  # plain SQLAlchemy cannot bind a UUID to a column without a type

@@ -160,6 +160,7 @@ class Tag(Unscoped if SABOTAGE == "tag" else TenantScoped, Base):
     mailboxes: Mapped[list[Mailbox]] = relationship(secondary=mailbox_tag, back_populates="tags")
     emails: Mapped[list[Email]] = relationship(back_populates="tag")
     documents: Mapped[list[Document]] = relationship(secondary=document_tag, back_populates="tags")
+    remarks: Mapped[list[Remark]] = relationship(back_populates="tag")
 
 
 if SABOTAGE == "tag":
@@ -184,6 +185,7 @@ class Mailbox(UserScoped, Base):
         secondary=mailbox_country, back_populates="visitors"
     )
     documents: Mapped[list[Document]] = relationship(back_populates="mailbox")
+    remarks: Mapped[list[Remark]] = relationship(back_populates="mailbox")
     heavy_emails: Mapped[list[Email]] = relationship(
         primaryjoin="and_(Mailbox.id == Email.mailbox_id, Email.size > 2)", viewonly=True
     )
@@ -247,8 +249,8 @@ class Remark(Base):
     rank: Mapped[int | None]
     mailbox_id: Mapped[int | None] = mapped_column(ForeignKey("mailbox.id"))
     tag_id: Mapped[int | None] = mapped_column(ForeignKey("tag.id"))
-    mailbox: Mapped[Mailbox | None] = relationship()
-    tag: Mapped[Tag | None] = relationship(lazy="joined")
+    mailbox: Mapped[Mailbox | None] = relationship(back_populates="remarks")
+    tag: Mapped[Tag | None] = relationship(lazy="joined", back_populates="remarks")
 
 
 class Hint(Base):
