@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,8 +12,10 @@ from sqlalchemy import (
     Column,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
+    TableClause,
     Uuid,
     and_,
     any_,
@@ -42,6 +44,7 @@ from sqlalchemy import (
     values,
 )
 from sqlalchemy.orm import aliased, join, with_polymorphic
+from sqlalchemy.sql import visitors
 
 from . import schema
 from .choices import Choices
@@ -1127,3 +1130,34 @@ def names_of(source: Source) -> set[str]:
 
 TYPES: dict[str, Any] = {INTEGER: Integer(), TEXT: String(), UUID: Uuid()}
 TABLE_NAMES = {table.name for table in TABLES}
+
+
+class NotComparableError(Exception):
+    """What a statement does depends on the plan of the database, or on one name for two tables."""
+
+
+def tables_read(statement: Any) -> Iterator[Any]:
+    """Return the tables, and what else has a name, in the FROMs of a statement's SELECTs."""
+    for part in visitors.iterate(statement):
+        if isinstance(part, Select):
+            for source in part.get_final_froms():
+                for each in visitors.iterate(source):
+                    yield from (each, getattr(each, "element", None))
+
+
+def names_read(statement: Any) -> set[Any]:
+    return {getattr(each, "name", None) for each in tables_read(statement)}
+
+
+def refuse_one_name_for_two(statement: Any) -> None:
+    """Leave out a table beside the same one with its schema, where schemas are translated.
+
+    SQLAlchemy then writes one name for both, and the inner one hides the outer; isolated, each is
+    a subquery with a name of its own, and an expression means the table that it was made of.
+    """
+    places: dict[str, set[str | None]] = {}
+    for each in tables_read(statement):
+        if isinstance(each, TableClause):
+            places.setdefault(each.name, set()).add(each.schema)
+    if any(None in schemas and len(schemas) > 1 for schemas in places.values()):
+        raise NotComparableError("two tables of one name")

@@ -20,6 +20,8 @@ WITHOUT_ROWS = ("attack: ", "text: ", "get: of others", "bulk update of others' 
 
 @contextmanager
 def world_of(dialect: str) -> Iterator[World]:
+    logging.getLogger("flask_tenant_auth").setLevel(logging.ERROR)  # each unscoped() is a warning
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # warns of each failed executemany()
     if dialect == "sqlite":
         world: World = SQLite()
         yield world
@@ -35,8 +37,6 @@ def run_part(
     dialect: str, seed: int, parts: list[tuple[int, int]], control: bool, smaller: bool
 ) -> tuple[Report, dict[str, tuple[int, str]]]:
     """Run some of the statements; return what was seen, and one failure of each kind."""
-    logging.getLogger("flask_tenant_auth").setLevel(logging.ERROR)
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # warns of each failed executemany()
     found: dict[str, tuple[int, str]] = {}
     with world_of(dialect) as world:
         runner = Runner(world, seed, control)

@@ -6,87 +6,110 @@
 
 from __future__ import annotations
 
-import logging
+import multiprocessing
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from servers import PostgreSQL as Server
-
 from .choices import shrink
-from .databases import PostgreSQL, SQLite, World
 from .features import FEATURES, POSTGRESQL_FEATURES
-from .run import Runner
 
 ROOT = Path(__file__).parents[2]
 SEED = int(os.environ.get("SEED") or 9)
 STATEMENTS = {"sqlite": 800, "postgresql": 200}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    # Each use of unscoped() is a warning.
-    logger = logging.getLogger("flask_tenant_auth")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    if request.param == "sqlite":
-        world: World = SQLite()
-    else:
-        server: Server = request.getfixturevalue("postgresql")
-        world = PostgreSQL(server.url)
-    yield world
-    world.close()
-    logger.setLevel(level)
+def observe(dialect: str) -> dict[str, Any]:
+    """Run random statements, and return what was seen.
+
+    In a process of its own: all models of a process are in one catalogue of scoped tables, and
+    those of other tests have names of tables that these have as well.
+    """
+    from .long_run import world_of
+    from .run import Runner
+
+    with world_of(dialect) as world:
+        runner = Runner(world, SEED)
+        runner.run(STATEMENTS[dialect])
+        failures = [runner.smaller(each, attempts=100) for each in runner.findings[:1]]
+        control = Runner(world, SEED, control=True)
+        control.run(40)
+        made = []
+        for seed in (3, 3, 4):
+            again = Runner(world, seed)
+            again.run(8)
+            made.append((again.report.executions, again.report.answered, again.report.features))
+    return {
+        "dialect": dialect,
+        "report": SimpleNamespace(**vars(runner.report)),
+        "failing": len(runner.findings),
+        "failures": [str(each) for each in failures],
+        "control": (len(control.findings), control.report.cases),
+        "made": made,
+    }
 
 
 @pytest.fixture(scope="module")
-def runner(world: World) -> Runner:
-    runner = Runner(world, SEED)
-    runner.run(STATEMENTS[world.dialect])
-    return runner
+def observing() -> Iterator[dict[str, Future[dict[str, Any]]]]:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield {dialect: pool.submit(observe, dialect) for dialect in STATEMENTS}
 
 
-def test_random_statements_answer_as_if_there_were_only_own_rows(runner: Runner) -> None:
+@pytest.fixture(scope="module", params=list(STATEMENTS))
+def seen(
+    request: pytest.FixtureRequest, observing: dict[str, Future[dict[str, Any]]]
+) -> SimpleNamespace:
+    return SimpleNamespace(**observing[request.param].result())
+
+
+def test_random_statements_answer_as_if_there_were_only_own_rows(seen: SimpleNamespace) -> None:
     """And no row of anybody else changes."""
-    if runner.findings:
+    if seen.failing:
         pytest.fail(
-            f"seed {SEED}, {runner.world.dialect}: {len(runner.findings)} statements fail; "
-            f"the first:\n{runner.smaller(runner.findings[0], attempts=100)}",
+            f"seed {SEED}, {seen.dialect}: {seen.failing} statements fail; "
+            f"the first:\n{seen.failures[0]}",
             pytrace=False,
         )
 
 
-def test_hardly_a_random_statement_is_refused(runner: Runner) -> None:
+def test_hardly_a_random_statement_is_refused(seen: SimpleNamespace) -> None:
     """Attacks and SQL written as text aside, plain SQLAlchemy's statements are answered."""
-    assert sum(runner.report.refused_needlessly.values()) < 0.02 * runner.report.executions
+    assert sum(seen.report.refused_needlessly.values()) < 0.02 * seen.report.executions
 
 
-def test_most_features_occur_in_a_short_run(runner: Runner) -> None:
-    expected = FEATURES | (POSTGRESQL_FEATURES if runner.world.dialect == "postgresql" else set())
-    missing = {name for name in expected if not runner.report.features[name]}
+def test_most_features_occur_in_a_short_run(seen: SimpleNamespace) -> None:
+    expected = FEATURES | (POSTGRESQL_FEATURES if seen.dialect == "postgresql" else set())
+    missing = {name for name in expected if not seen.report.features[name]}
     # A short run has most of them; `make isolation` fails unless it has all.
     assert len(missing) < 0.3 * len(expected), missing
 
 
-def test_most_random_statements_return_or_change_rows(runner: Runner) -> None:
+def test_most_random_statements_return_or_change_rows(seen: SimpleNamespace) -> None:
     """A statement that returns nothing proves nothing."""
-    assert runner.report.nonempty_cases > 0.5 * runner.report.compared
+    assert seen.report.nonempty_cases > 0.5 * seen.report.compared
 
 
-def test_few_random_statements_are_wrong_on_plain_sqlalchemy(runner: Runner) -> None:
-    assert runner.report.invalid < 0.15 * runner.report.executions
+def test_few_random_statements_are_wrong_on_plain_sqlalchemy(seen: SimpleNamespace) -> None:
+    assert seen.report.invalid < 0.15 * seen.report.executions
 
 
-def test_without_isolation_the_answers_differ(world: World) -> None:
+def test_without_isolation_the_answers_differ(seen: SimpleNamespace) -> None:
     """Positive control: the comparison finds what isolation is there to prevent."""
-    runner = Runner(world, SEED, control=True)
-    runner.run(40)
-    assert len(runner.findings) > 0.4 * runner.report.cases
+    findings, cases = seen.control
+    assert findings > 0.4 * cases
+
+
+def test_the_same_seed_makes_the_same_statements(seen: SimpleNamespace) -> None:
+    first, again, other = seen.made
+    assert first == again
+    assert first != other
 
 
 @pytest.mark.parametrize("left_out", ["tag", "email"])
@@ -104,16 +127,6 @@ def test_a_class_whose_scope_is_left_out_is_found(left_out: str) -> None:
     assert found.returncode == 1, found.stdout + found.stderr
     assert "leak" in found.stdout
     assert left_out in found.stdout
-
-
-def test_the_same_seed_makes_the_same_statements(world: World) -> None:
-    def statements(seed: int) -> tuple[int, int, Counter[str]]:
-        runner = Runner(world, seed)
-        runner.run(8)
-        return runner.report.executions, runner.report.answered, runner.report.features
-
-    assert statements(3) == statements(3)
-    assert statements(3) != statements(4)
 
 
 def test_a_failing_script_of_choices_is_made_small() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Integer,
-    Select,
     String,
     Table,
     Uuid,
@@ -28,7 +27,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ResourceClosedError
-from sqlalchemy.sql import visitors
 
 from . import schema
 from .compare import OUR_NAME, Case, NothingThereError, Side, describe
@@ -39,8 +37,11 @@ from .generate import (
     UUID,
     Field,
     Generator,
+    NotComparableError,
     domain_of,
     kind_of,
+    names_read,
+    refuse_one_name_for_two,
 )
 from .schema import (
     CLASSES,
@@ -258,7 +259,7 @@ def changing_case(generator: Generator) -> Case:
             )
         else:
             statement = statement.values(values)
-    if updates and not generator.on_postgresql and reads(statement, target.table.name):
+    if updates and not generator.on_postgresql and target.table.name in names_read(statement):
         # SQLite's UPDATE in one pass lets the subquery see rows that it has changed already.
         raise NotComparableError(f"an UPDATE of {target.table.name} that reads it")
     gives = returning(generator, target)
@@ -271,6 +272,7 @@ def changing_case(generator: Generator) -> Case:
         generator.feature(f"synchronize_session={options['synchronize_session']}")
     translated = way == "session" and choices.chance(8)
     if translated:
+        refuse_one_name_for_two(statement)
         generator.feature("executed: translated schemas")
     preload = way == "session" and target.cls is not None and choices.chance(25)
 
@@ -291,22 +293,6 @@ def changing_case(generator: Generator) -> Case:
         writes=True,
         may_fail=OUR_NAME in generator.features,
         run_with=run_with if choices.chance(20) else None,
-    )
-
-
-class NotComparableError(Exception):
-    """What a statement does depends on the plan of the database."""
-
-
-def reads(statement: Any, name: str) -> bool:
-    """Whether a subquery of a statement that changes a table reads it."""
-    return any(
-        getattr(element, "name", None) == name
-        for part in visitors.iterate(statement)
-        if isinstance(part, Select)
-        for source in part.get_final_froms()
-        for each in visitors.iterate(source)
-        for element in (each, getattr(each, "element", None))
     )
 
 
