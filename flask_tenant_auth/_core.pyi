@@ -81,7 +81,7 @@ class Key:
     ) -> Key:
         """Return a key for HS256, HS384 or HS512; as long as the hash, unless allow_weak.
 
-        ValueError for a secret that is a public or private key in any encoding.
+        ValueError for a secret that is a public or private key, in an encoding or not.
         """
 
     @classmethod

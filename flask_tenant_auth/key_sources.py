@@ -25,8 +25,10 @@ _PASSPHRASE_BYTES = 1023
 _PEM_BEGINS = b"-----BEGIN "
 _URL = re.compile(rb"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # A path that says from where it leads, with a directory in it.
+_PART = rb"[A-Za-z0-9._~@%+=, -]+"
 _ROOTED_PATH = re.compile(
-    rb"(\.{1,2}|~[a-z0-9_-]*|[A-Za-z]:)?([/\\][A-Za-z0-9._~@%+=, -]+){2,}[/\\]?"
+    rb"(\.{1,2}|~[a-z0-9_-]*)?(/" + _PART + rb"){2,}/?"
+    rb"|([A-Za-z]:|\\)([/\\]" + _PART + rb"){2,}[/\\]?"  # of Windows
 )
 # Whoever writes such a name means the file, be it there or not.
 _NAMES_OF_KEYS = (b".pem", b".der", b".crt", b".cer", b".p8", b".p12", b".pfx")
@@ -50,7 +52,7 @@ class PairText:
 
 
 def read_secret(raw: Any) -> bytes:
-    """Take a shared secret; refuse what is no secret: a key in any encoding, the path of a file."""
+    """Take a shared secret; refuse what is no secret: a key, in an encoding or not, or a path."""
     secret = _octets(raw)
     if names_file(secret):
         raise ValueError(

@@ -14,7 +14,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from flask_tenant_auth import (
 )
 from flask_tenant_auth._core import Keyring
 from flask_tenant_auth.config import Settings, option_lines
+from flask_tenant_auth.key_sources import names_file
 from flask_tenant_auth.keys import TenantKeyrings, own_keyring
 from key_materials import (
     DER_DRESSES,
@@ -492,6 +493,7 @@ def test_the_path_of_a_file_is_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
     # Of a volume that is not mounted yet:
     written += ("/run/secrets-of-the-app/jwt_signing_key_2026", "/var/run/secrets/keys/of/app")
     written += ("./volumes/secrets/production/signing-key", "C:\\ProgramData\\Service\\Keys\\own")
+    written += ("\\\\server\\share\\keys\\jwt-signing-of-the-app",)
     for value in (*written, os.fsencode(path)):
         with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is the path of a file"):
             production_app(JWT_SECRET_KEY=value)
@@ -504,9 +506,26 @@ def test_the_path_of_a_file_is_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
         production_app(JWT_SECRET_KEY=path)
     for secret in (f"/{'s' * 40}", f"a/{'b' * 40}", f"//{'+' * 40}", f"{path.name}/{'s' * 40}"):
         production_app(JWT_SECRET_KEY=secret)
+
+
+def test_random_text_is_no_path() -> None:
+    """In whatever encoding: two thousand secrets for each, also such as begin like a path."""
+    encodings: list[Callable[[bytes], bytes]] = [
+        lambda octets: b"/" + base64.b64encode(octets[:15]) + b"/" + base64.b64encode(octets[15:]),
+        base64.b64encode,
+        base64.urlsafe_b64encode,
+        base64.b32encode,
+        base64.b85encode,
+        lambda octets: octets.hex().encode(),
+        lambda octets: b"".join(b"\\%03o" % octet for octet in octets),
+        lambda octets: b"".join(b"\\x%02x" % octet for octet in octets),
+        lambda octets: bytes(33 + octet % 94 for octet in octets),
+    ]
     for number in range(2000):
-        random = base64.b64encode(hashlib.sha256(b"%d" % number).digest())
-        production_app(JWT_SECRET_KEY=b"/" + random[:20] + b"/" + random[20:])
+        octets = hashlib.sha256(b"%d" % number).digest()
+        for encode in encodings:
+            assert not names_file(encode(octets)), encode(octets)
+    assert names_file(b"/run/secrets-of-the-app/jwt")  # positive control
 
 
 def test_the_parts_of_text_around_a_key_are_no_secrets() -> None:

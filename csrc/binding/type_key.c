@@ -85,7 +85,7 @@ PyDoc_STRVAR(
     "secret($type, algorithm, secret, *, kid=None, allow_weak=False)\n--\n\n"
     "A key for HS256, HS384 or HS512. ValueError when the secret is\n"
     "shorter than the hash (32, 48, 64 bytes), unless allow_weak,\n"
-    "and when it is a public or private key in any encoding.");
+    "and when it is a public or private key, in an encoding or not.");
 
 static PyObject *
 key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
