@@ -62,9 +62,10 @@ def current_request() -> Request | None:
     if context is None:
         return None
     try:
-        return cast("Request", context.request)
+        request: Request = context.request
     except RuntimeError:  # an app context without a request, where Flask has one type for both
         return None
+    return request
 
 
 def record_of(request: Request) -> RequestRecord:
@@ -243,7 +244,7 @@ class _Lent(NamedTuple):
     request: Request | None
 
 
-_lent: ContextVar[_Lent | None] = ContextVar("flask_tenant_auth_lent", default=None)
+lent_identity: ContextVar[_Lent | None] = ContextVar("flask_tenant_auth_lent", default=None)
 
 
 def current_identity() -> Identity | None:
@@ -256,13 +257,13 @@ def current_identity() -> Identity | None:
 
 def identity_in(request: Request | None) -> Identity | None:
     """Return who the running code acts for, given the request it runs in, if any."""
-    lent = _lent.get()
+    lent = lent_identity.get()
     if lent is not None and lent.request is request:
         return lent.identity
     if request is None:
         return None
-    record = request.__dict__.get(RECORD)
-    return None if record is None else cast("RequestRecord", record).identity
+    record: RequestRecord | None = request.__dict__.get(RECORD)
+    return None if record is None else record.identity
 
 
 def _required_identity(asked_by: str) -> Identity:
@@ -403,8 +404,8 @@ def acting_as(
     identity = Identity(
         uuid_text("tenant_id", tenant_id), uuid_text("user_id", user_id), role_text("role", role)
     )
-    token = _lent.set(_Lent(identity, current_request()))
+    token = lent_identity.set(_Lent(identity, current_request()))
     try:
         yield identity
     finally:
-        _lent.reset(token)
+        lent_identity.reset(token)

@@ -28,6 +28,7 @@ from .context import (
     current_request,
     identity_in,
     identity_of,
+    lent_identity,
     note_error,
     outcome_of,
     record_of,
@@ -93,7 +94,7 @@ def _guarded(view: F, gate: Gate) -> F:
             for each in gates:
                 passed = each(admitted)
                 if passed is not None:
-                    if not isinstance(passed, Identity):
+                    if type(passed) is not Identity:
                         return passed
                     admitted = passed
             return answer(*args, **kwargs)
@@ -177,11 +178,13 @@ def verify_role(*roles: str) -> Callable[[F], F]:
         403, f"Insufficient permissions. Required role: {', '.join(wanted)}", "role_insufficient"
     )
 
-    def gate(admitted: Identity | None) -> Identity | Answer:
-        identity = admit() if admitted is None else admitted
-        if not isinstance(identity, Identity) or identity.role in wanted:
-            return identity
-        return deny(denial, identity)
+    def gate(admitted: Identity | None) -> Identity | Answer | None:
+        if admitted is not None and admitted.role in wanted:
+            return None
+        passed = admit(admitted)
+        if type(passed) is Identity and passed.role not in wanted:
+            return deny(denial, passed)
+        return passed
 
     def decorate(view: F) -> F:
         _require_function("verify_role", view)
@@ -232,20 +235,30 @@ def admit(admitted: Identity | None = None) -> Identity | Answer:
     if admitted is not None:
         return admitted
     request = current_request()
-    identity = identity_in(request)
-    if identity is not None:
-        return identity
-    if request is None:
-        raise RuntimeError("a protected view was called outside a request and outside acting_as()")
+    if request is None or lent_identity.get() is not None:
+        identity = identity_in(request)
+        if identity is not None:
+            return identity
+        if request is None:
+            raise RuntimeError(
+                "a protected view was called outside a request and outside acting_as()"
+            )
     record = record_of(request)
+    if record.identity is not None:
+        return record.identity
     outcome = record.outcome or outcome_of(record, request)
-    if isinstance(outcome, Identity):
+    if type(outcome) is Identity:
         record.identity = outcome
         if request_authenticated.receivers:
             _ask_receivers(record, request, outcome)
         if logger.isEnabledFor(logging.INFO):
             log_authenticated(request, outcome)
         return outcome
+    return _without_identity(record, request, outcome)
+
+
+def _without_identity(record: RequestRecord, request: Request, outcome: Denial) -> Answer:
+    """Answer a request that has none: it may be one too many, or ask for the methods only."""
     decision = count_failure(record, outcome, request)
     if decision is not None:
         return deny_limited(decision, None)

@@ -120,6 +120,7 @@ def _module_of(function: Any) -> str:
 def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  # noqa: C901 - each request runs it
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
+    made, unrouted = plans.made, plans.unrouted
     counting = state.settings.ratelimit_enabled
     key = state.start_response_key
 
@@ -135,7 +136,7 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
                 record_of(request)
         method = request.method
         rule = request.url_rule
-        plan = plans.unrouted if rule is None else plans.made.get((rule.endpoint, method))
+        plan = unrouted if rule is None else made.get((rule.endpoint, method))
         if plan is None:
             plan = _new_plan(app, state, rule, method)
         if method == "OPTIONS":
@@ -147,7 +148,7 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
         record.counted = plan.rules
         address = request.remote_addr or ""
         keyring = state.keyring
-        if plan.limits and isinstance(keyring, Keyring):
+        if plan.limits and type(keyring) is Keyring:
             # A good token and fixed limits: one step of the core. Python sees to all the others.
             limiter = state.limiter
             decision = judge_and_count(
