@@ -38,6 +38,9 @@ typedef struct preamble {
 } preamble;
 
 #define COMPLETE UINT64_C(0x4654412073656732) /* "FTA seg2" */
+/* Of versions whose segments ended with the last process that used them. They
+ * held the same lock on the file. */
+#define COMPLETE_EARLIER UINT64_C(0x4654412073656731) /* "FTA seg1" */
 #define PREAMBLE_BYTES ((size_t)4096)
 
 /* How long to wait for somebody who is making or removing the segment, which
@@ -131,7 +134,7 @@ digest_boot(uint8_t out[SHA256_DIGEST_LENGTH])
 }
 
 static bool
-digest_purpose(const fta_segment_purpose *purpose,
+digest_purpose(const fta_segment_purpose *purpose, uid_t user,
                const uint8_t boot[SHA256_DIGEST_LENGTH],
                uint8_t out[SHA256_DIGEST_LENGTH])
 {
@@ -139,7 +142,7 @@ digest_purpose(const fta_segment_purpose *purpose,
     memset(&who, 0, sizeof who);
     who.format = COMPLETE;
     who.layout = purpose->layout;
-    who.user = geteuid();
+    who.user = user;
     memcpy(who.boot, boot, sizeof who.boot);
     return digest(purpose->app.data, purpose->app.length, who.app) &&
            digest(purpose->prefix.data, purpose->prefix.length, who.prefix) &&
@@ -177,6 +180,14 @@ is_segment_name(const char *name)
            are_hex_digits(name + 4, PURPOSE_DIGITS) &&
            name[4 + PURPOSE_DIGITS] == '-' &&
            are_hex_digits(name + 4 + PURPOSE_DIGITS + 1, RANDOM_DIGITS);
+}
+
+/* As is_segment_name, of versions that gave their files no random part. */
+static bool
+is_earlier_segment_name(const char *name)
+{
+    return strlen(name) == 4 + PURPOSE_DIGITS && memcmp(name, "fta-", 4) == 0 &&
+           are_hex_digits(name + 4, PURPOSE_DIGITS);
 }
 
 static bool
@@ -387,8 +398,9 @@ is_left_over(int fd, const uint8_t boot[SHA256_DIGEST_LENGTH])
     if (!read_preamble(fd, &p)) {
         return st.st_size == 0; /* Its creator was killed. */
     }
-    if (atomic_load(&p.mark) != COMPLETE) {
-        return atomic_load(&p.mark) == 0; /* As well; else: not known here. */
+    uint64_t mark = atomic_load(&p.mark);
+    if (mark != COMPLETE) { /* As well; or what nobody uses. Else unknown. */
+        return mark == 0 || mark == COMPLETE_EARLIER;
     }
     return memcmp(p.boot, boot, sizeof p.boot) != 0 || has_ended(&p);
 }
@@ -411,7 +423,8 @@ sweep(const char *directory, const uint8_t boot[SHA256_DIGEST_LENGTH])
          looked < SWEEP_MAX && (entry = readdir(dir)) != NULL;) {
         struct stat st;
         char path[PATH_SIZE];
-        if (!is_segment_name(entry->d_name) ||
+        if ((!is_segment_name(entry->d_name) &&
+             !is_earlier_segment_name(entry->d_name)) ||
             fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
             !is_ours(&st) || !write_path(path, directory, entry->d_name)) {
             continue;
@@ -735,7 +748,8 @@ fta_segment_shared(const char *directory, const fta_segment_purpose *purpose,
         directory = usual;
     }
     a.directory = directory;
-    if (!digest_boot(a.boot) || !digest_purpose(purpose, a.boot, a.purpose)) {
+    if (!digest_boot(a.boot) ||
+        !digest_purpose(purpose, geteuid(), a.boot, a.purpose)) {
         return FTA_CRYPTO;
     }
     write_stem(a.stem, a.purpose);
@@ -771,6 +785,50 @@ fta_segment_shared(const char *directory, const fta_segment_purpose *purpose,
     }
     *out = segment;
     return FTA_OK;
+}
+
+fta_status
+fta_segment_of_others(const char *directory, const fta_segment_purpose *purpose,
+                      fta_segment_owner *out)
+{
+    char usual[PATH_SIZE];
+    uint8_t boot[SHA256_DIGEST_LENGTH], theirs[SHA256_DIGEST_LENGTH];
+    char stem[NAME_LENGTH + 1] = "";
+    struct dirent *entry;
+    memset(out, 0, sizeof *out);
+    if (directory == NULL) {
+        if (!usual_directory(usual)) {
+            return FTA_SYSTEM;
+        }
+        directory = usual;
+    }
+    if (!digest_boot(boot)) {
+        return FTA_CRYPTO;
+    }
+    DIR *dir = opendir(directory);
+    if (dir == NULL) {
+        return FTA_SYSTEM;
+    }
+    fta_status status = FTA_OK;
+    while (out->name[0] == '\0' && (entry = readdir(dir)) != NULL) {
+        struct stat st;
+        if (!is_segment_name(entry->d_name) ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(st.st_mode) || st.st_uid == geteuid()) {
+            continue;
+        }
+        if (!digest_purpose(purpose, st.st_uid, boot, theirs)) {
+            status = FTA_CRYPTO;
+            break;
+        }
+        write_stem(stem, theirs);
+        if (strncmp(entry->d_name, stem, strlen(stem)) == 0) {
+            out->user = st.st_uid;
+            memcpy(out->name, entry->d_name, NAME_LENGTH + 1);
+        }
+    }
+    closedir(dir);
+    return status;
 }
 
 uint64_t

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -254,6 +255,24 @@ test_sweeping(void)
     fta_segment_close(other);
     unlink(stranger);
     CHECK(file_count() == 0);
+
+    /* Of a version whose files have no random part: not while it is in use,
+     * and nothing else that has such a name. */
+    uint64_t marks[] = {UINT64_C(0x4654412073656731), 7};
+    for (int i = 0; i < 2; i++) {
+        char earlier[128], page[4096] = "";
+        snprintf(earlier, sizeof earlier, "%s/fta-%032x", directory, i);
+        memcpy(page, &marks[i], sizeof marks[i]);
+        int held = open(earlier, O_CREAT | O_RDWR, 0600);
+        CHECK(write(held, page, sizeof page) == (ssize_t)sizeof page);
+        CHECK(flock(held, LOCK_SH) == 0);
+        fta_segment_close(open_it());
+        CHECK(access(earlier, F_OK) == 0);
+        close(held);
+        fta_segment_close(open_it());
+        CHECK((access(earlier, F_OK) != 0) == (i == 0));
+        unlink(earlier);
+    }
 
     /* Of another boot: its times mean nothing. */
     fta_clock_return();
