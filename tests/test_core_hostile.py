@@ -91,6 +91,7 @@ class Core:
             "hit": (self.limiter.hit, hit, {}),
             "peek": (self.limiter.peek, hit, {}),
             "reset": (self.limiter.reset, hit, {}),
+            "table_of_another_user": (Limiter.table_of_another_user, ["hostile", "a"], {}),
         }
 
     def again(self) -> None:
@@ -119,6 +120,7 @@ NAMES = [
     *("parse_bearer", "fields_overlap", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "verify", "decode", "authenticate", "AuditLog", "write"),
     *("Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
+    "table_of_another_user",
 ]
 
 
