@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -417,14 +419,39 @@ def _counting_app() -> Flask:
     return _app()
 
 
+def _problem_of_the_user(state: AppState) -> str | None:
+    """Say that this command looks into a table that is not the one in which the app counts."""
+    if state.limiter.status()["store"] == "redis":
+        return None
+    found = state.table_of_another_user()
+    if found is None:
+        return None
+    user, file = found
+    return (
+        f"user {_name_of_user(user)} counts for this app, in {file}, which {_name_of_user()} "
+        f"cannot see: run this command as user {_name_of_user(user)}"
+    )
+
+
+def _name_of_user(user: int | None = None) -> str:
+    user = os.geteuid() if user is None else user
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
 @limits_cli.command("status")
 def limits_status() -> None:
-    """Show where requests are counted, and why not in Redis; exit 1 if Redis does not count."""
+    """Show where requests are counted; exit 1 if not in Redis, or not for this user to see."""
     state = state_of(_counting_app())
     of_redis = _redis_problems(state)
     for line in _store_lines(state):
         click.echo(f"  {line}")
-    if of_redis:
+    of_user = _problem_of_the_user(state)
+    if of_user is not None:
+        click.secho(f"Problem: {of_user}", fg="red", err=True)
+    if of_redis or of_user:
         raise click.exceptions.Exit(1)
 
 
@@ -448,6 +475,9 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
             fg="red",
             err=True,
         )
+    of_user = _problem_of_the_user(state_of(app))
+    if of_user is not None:
+        raise click.ClickException(f"these are not the counts of the app: {of_user}")
 
 
 @limits_cli.command("reset")
@@ -462,4 +492,7 @@ def reset_limits(tenant: str | None, user: str | None, address: str | None) -> N
             limiter.reset([limit], client.identity, client.address, custom)
     except ConnectionError as error:
         raise click.ClickException(f"not everything was reset: {error}") from None
+    of_user = _problem_of_the_user(state_of(app))
+    if of_user is not None:
+        raise click.ClickException(f"nothing of what the app has counted was reset: {of_user}")
     click.echo(f"reset {len(counted)} limit{'' if len(counted) == 1 else 's'}")

@@ -242,6 +242,12 @@ class AppState:
             self.settings.ratelimit_on_store_error,
         )
 
+    def table_of_another_user(self) -> tuple[int, str] | None:
+        """Return the user id and the file of a table in which another user counts for this app."""
+        if not self._shared:
+            return None
+        return Limiter.table_of_another_user(self.settings.ratelimit_key_prefix, self._place)
+
     def signing_keyring(self, tenant_id: str) -> Keyring:
         """Return the keys that sign for a tenant.
 

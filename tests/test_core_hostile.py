@@ -92,6 +92,7 @@ class Core:
             "hit": (self.limiter.hit, hit, {}),
             "peek": (self.limiter.peek, hit, {}),
             "reset": (self.limiter.reset, hit, {}),
+            "table_of_another_user": (Limiter.table_of_another_user, ["hostile", "a"], {}),
         }
 
     def again(self) -> None:
@@ -127,6 +128,7 @@ NAMES = [
     *("parse_bearer", "fields_overlap", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "verify", "decode", "authenticate", "AuditLog", "write"),
     *("Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
+    "table_of_another_user",
 ]
 
 

@@ -223,6 +223,51 @@ def test_two_users_do_not_count_together(prefix: str) -> None:
     assert path.exists()
 
 
+# The command as root runs it, beside the app of another user.
+COMMAND = textwrap.dedent("""
+    import sys
+    from flask import Flask
+    from flask_tenant_auth import TenantAuth
+    app = Flask("shop", root_path="/")
+    TenantAuth(app)
+    app.get("/")(lambda: "in")
+    result = app.test_cli_runner().invoke(args=["auth", "limits", *sys.argv[1:]])
+    print(result.output)
+    sys.exit(result.exit_code)
+""")
+
+
+@pytest.mark.xfail(os.geteuid() != 0, reason="only root can be two users", run=False)
+@pytest.mark.parametrize("command", ["show", "reset", "status"])
+def test_a_command_of_another_user_than_the_app_s_says_so(prefix: str, command: str) -> None:
+    address = [] if command == "status" else ["--address", "127.0.0.1"]
+
+    def run_command() -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {
+            "FLASK_ENV": "development",
+            "REDIS_URL": "",
+            "JWT_SECRET_KEY": SECRET,
+            "RATELIMIT_KEY_PREFIX": prefix,
+        }
+        return subprocess.run(
+            [sys.executable, "-c", COMMAND, command, *address],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert run_command().returncode == 0  # a positive control
+    theirs = run_worker(prefix, user=NOBODY)
+    done = run_command()
+    assert done.returncode == 1
+    file = Path(theirs["status"]["path"]).name
+    assert f"user nobody counts for this app, in {file}" in done.stdout, done.stderr
+    assert "run this command as user nobody" in done.stdout
+    assert "reset 2 limits" not in done.stdout
+
+
 @pytest.mark.parametrize("change", ["mode", "second name", "link", "directory", "pipe"])
 def test_a_file_of_ours_that_others_could_use_stops_the_app(
     prefix: str, change: str, tmp_path: Path

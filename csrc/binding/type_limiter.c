@@ -641,6 +641,32 @@ static PyGetSetDef limiter_getset[] = {
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function)
 
+PyDoc_STRVAR(limiter_table_of_another_user_doc,
+             "table_of_another_user(prefix, app, /)\n--\n\n"
+             "The user id and the file of the memory in which the processes\n"
+             "of another user count for this prefix and app, or None.");
+
+static PyObject *
+limiter_table_of_another_user(PyObject *Py_UNUSED(type), PyObject *args)
+{
+    PyObject *prefix, *app;
+    fta_counter_shm_options options = {.shared = true};
+    fta_segment_owner owner;
+    if (!PyArg_ParseTuple(args, "OO:table_of_another_user", &prefix, &app) ||
+        !read_text(prefix, "prefix", &options.prefix) ||
+        !read_text(app, "app", &options.app)) {
+        return NULL;
+    }
+    fta_status status = fta_counter_shm_of_others(&options, &owner);
+    if (status != FTA_OK) {
+        return fta_raise(status, NULL);
+    }
+    if (owner.name[0] == '\0') {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(ks)", (unsigned long)owner.user, owner.name);
+}
+
 static PyMethodDef limiter_methods[] = {
     {"hit", FAST(limiter_hit), METH_FASTCALL, limiter_hit_doc},
     {"peek", FAST(limiter_peek), METH_FASTCALL, limiter_peek_doc},
@@ -649,6 +675,8 @@ static PyMethodDef limiter_methods[] = {
     {"check_redis", limiter_check_redis, METH_O, limiter_check_redis_doc},
     {"ask_redis", limiter_ask_redis, METH_VARARGS, limiter_ask_redis_doc},
     {"close", limiter_close, METH_NOARGS, limiter_close_doc},
+    {"table_of_another_user", limiter_table_of_another_user,
+     METH_VARARGS | METH_STATIC, limiter_table_of_another_user_doc},
     {NULL, NULL, 0, NULL},
 };
 

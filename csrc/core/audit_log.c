@@ -444,8 +444,9 @@ write_line(fta_audit_log *log, const audit_line *line)
     if (written == (ssize_t)length) {
         return 0;
     }
-    /* A short write is a disk that has just become full. */
-    int error = written < 0 ? errno : ENOSPC;
+    /* A short write is a disk that has just become full, or a pipe that has
+     * no room for a line of more than PIPE_BUF octets. */
+    int error = written < 0 ? errno : S_ISFIFO(log->kind) ? EAGAIN : ENOSPC;
     if (written > 0 || skip == 0) {
         atomic_store(&log->torn, true);
     }

@@ -899,6 +899,14 @@ fta_counter_shm_open(const fta_counter_shm_options *options,
     return FTA_OK;
 }
 
+fta_status
+fta_counter_shm_of_others(const fta_counter_shm_options *options,
+                          fta_segment_owner *out)
+{
+    fta_segment_purpose purpose = {LAYOUT, options->app, options->prefix};
+    return fta_segment_of_others(options->directory, &purpose, out);
+}
+
 void
 fta_counter_shm_leave(fta_counter_shm *counter)
 {

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "rate.h"
+#include "segment.h"
 #include "status.h"
 #include "text.h"
 
@@ -32,6 +33,11 @@ typedef struct fta_counter_shm_options {
  * FTA_SYSTEM and FTA_SEGMENT_FOREIGN: see fta_segment_shared. */
 fta_status fta_counter_shm_open(const fta_counter_shm_options *options,
                                 fta_counter_shm **out, int *error);
+
+/* A table of the same app and prefix that another user of this host has: see
+ * fta_segment_of_others. */
+fta_status fta_counter_shm_of_others(const fta_counter_shm_options *options,
+                                     fta_segment_owner *out);
 
 /* To be called when the application ends. Removes the table if all counters
  * have ended and no other process uses it; what other threads still count is

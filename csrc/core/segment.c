@@ -131,7 +131,7 @@ digest_boot(uint8_t out[SHA256_DIGEST_LENGTH])
 }
 
 static bool
-digest_purpose(const fta_segment_purpose *purpose,
+digest_purpose(const fta_segment_purpose *purpose, uid_t user,
                const uint8_t boot[SHA256_DIGEST_LENGTH],
                uint8_t out[SHA256_DIGEST_LENGTH])
 {
@@ -139,7 +139,7 @@ digest_purpose(const fta_segment_purpose *purpose,
     memset(&who, 0, sizeof who);
     who.format = COMPLETE;
     who.layout = purpose->layout;
-    who.user = geteuid();
+    who.user = user;
     memcpy(who.boot, boot, sizeof who.boot);
     return digest(purpose->app.data, purpose->app.length, who.app) &&
            digest(purpose->prefix.data, purpose->prefix.length, who.prefix) &&
@@ -768,7 +768,8 @@ fta_segment_shared(const char *directory, const fta_segment_purpose *purpose,
         directory = usual;
     }
     a.directory = directory;
-    if (!digest_boot(a.boot) || !digest_purpose(purpose, a.boot, a.purpose)) {
+    if (!digest_boot(a.boot) ||
+        !digest_purpose(purpose, geteuid(), a.boot, a.purpose)) {
         return FTA_CRYPTO;
     }
     write_stem(a.stem, a.purpose);
@@ -801,6 +802,51 @@ fta_segment_shared(const char *directory, const fta_segment_purpose *purpose,
     }
     *out = segment;
     return FTA_OK;
+}
+
+fta_status
+fta_segment_of_others(const char *directory, const fta_segment_purpose *purpose,
+                      fta_segment_owner *out)
+{
+    char usual[PATH_SIZE];
+    uint8_t boot[SHA256_DIGEST_LENGTH], theirs[SHA256_DIGEST_LENGTH];
+    char stem[NAME_LENGTH + 1] = "";
+    struct dirent *entry;
+    _Static_assert(sizeof out->name > NAME_LENGTH, "a name fits");
+    memset(out, 0, sizeof *out);
+    if (directory == NULL) {
+        if (!usual_directory(usual)) {
+            return FTA_SYSTEM;
+        }
+        directory = usual;
+    }
+    if (!digest_boot(boot)) {
+        return FTA_CRYPTO;
+    }
+    DIR *dir = opendir(directory);
+    if (dir == NULL) {
+        return FTA_SYSTEM;
+    }
+    fta_status status = FTA_OK;
+    while (out->name[0] == '\0' && (entry = readdir(dir)) != NULL) {
+        struct stat st;
+        if (!is_segment_name(entry->d_name) ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(st.st_mode) || st.st_uid == geteuid()) {
+            continue;
+        }
+        if (!digest_purpose(purpose, st.st_uid, boot, theirs)) {
+            status = FTA_CRYPTO;
+            break;
+        }
+        write_stem(stem, theirs);
+        if (strncmp(entry->d_name, stem, strlen(stem)) == 0) {
+            out->user = st.st_uid;
+            memcpy(out->name, entry->d_name, NAME_LENGTH + 1);
+        }
+    }
+    closedir(dir);
+    return status;
 }
 
 uint64_t

@@ -73,6 +73,18 @@ fta_status fta_segment_shared(const char *directory,
                               fta_segment_fill *fill, fta_segment **out,
                               int *error);
 
+/* Whose counters a caller would have looked for as another user. */
+typedef struct fta_segment_owner {
+    uint32_t user;
+    char name[64]; /* Of the file; empty: there is none. */
+} fta_segment_owner;
+
+/* Looks for a segment of that purpose which another user of this host has in
+ * the directory, and which therefore is another one. It is not opened. */
+fta_status fta_segment_of_others(const char *directory,
+                                 const fta_segment_purpose *purpose,
+                                 fta_segment_owner *out);
+
 /* How many bytes are free in the directory (NULL: the usual one); 0 where the
  * system does not say. */
 uint64_t fta_segment_room(const char *directory);

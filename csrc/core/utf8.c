@@ -45,7 +45,7 @@ fta_utf8_is_deceptive(uint32_t code_point)
     static const struct {
         uint32_t first, last;
     } ranges[] = {
-        {0x0080, 0x009F}, /* controls of ISO 6429 */
+        {0x0080, 0x00A0}, /* controls of ISO 6429, no-break space */
         {0x00AD, 0x00AD}, /* soft hyphen */
         {0x034F, 0x034F}, /* combining grapheme joiner */
         {0x0600, 0x0605}, /* Arabic signs that enclose what follows */
@@ -53,10 +53,13 @@ fta_utf8_is_deceptive(uint32_t code_point)
         {0x06DD, 0x06DD},   {0x070F, 0x070F},
         {0x0890, 0x0891},   {0x08E2, 0x08E2},
         {0x115F, 0x1160},                     /* Hangul fillers */
+        {0x1680, 0x1680},                     /* Ogham space */
         {0x17B4, 0x17B5},   {0x180B, 0x180F}, /* Mongolian selectors */
-        {0x200B, 0x200F},                     /* zero width, direction marks */
-        {0x2028, 0x202E}, /* separators, embeddings, overrides */
-        {0x2060, 0x206F}, /* word joiner, invisible operators, isolates */
+        {0x2000, 0x200F}, /* spaces, zero width, direction marks */
+        {0x2028, 0x202F}, /* separators, embeddings, overrides, a space */
+        {0x205F, 0x206F}, /* a space, invisible operators, isolates */
+        {0x2800, 0x2800}, /* Braille pattern without a dot */
+        {0x3000, 0x3000}, /* ideographic space */
         {0x3164, 0x3164},   {0xFDD0, 0xFDEF}, /* noncharacters */
         {0xFE00, 0xFE0F},                     /* variation selectors */
         {0xFEFF, 0xFEFF},                     /* byte order mark */

@@ -244,8 +244,10 @@ test_escapes(void)
          "\"\\ufeff\\u200b\\uffff\""},
         {TEXT("\xf3\xa0\x80\xa1\xf4\x8f\xbf\xbf"),
          "\"\\udb40\\udc21\\udbff\\udfff\""},
-        {TEXT("\xe2\x80\xa7\xe2\x81\x9f\xf4\x8f\xbf\xbd"), /* beside them */
-         "\"\xe2\x80\xa7\xe2\x81\x9f\xf4\x8f\xbf\xbd\""},
+        {TEXT("\xe2\x80\xa7\xe2\x81\x9e\xf4\x8f\xbf\xbd"), /* beside them */
+         "\"\xe2\x80\xa7\xe2\x81\x9e\xf4\x8f\xbf\xbd\""},
+        {TEXT("\xc2\xa0\xe2\x80\x83\xe2\x81\x9f\xe2\xa0\x80\xe3\x80\x80"),
+         "\"\\u00a0\\u2003\\u205f\\u2800\\u3000\""},
         {TEXT("J\xf6rg"), "\"J\\ufffdrg\""},
         {TEXT("\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80"),
          "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\""},

@@ -58,6 +58,7 @@ static int actor_fstat(int fd, struct stat *out);
 #define fstat actor_fstat
 #define fta_segment_private stepped_private
 #define fta_segment_shared stepped_shared
+#define fta_segment_of_others stepped_of_others
 #define fta_segment_room stepped_room
 #define fta_segment_keep_until stepped_keep_until
 #define fta_segment_leave stepped_leave
