@@ -84,8 +84,9 @@ FLAGS_coverage := -O0 --coverage
 FLAGS_fuzz := $(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined
 LINK_fuzz := -fsanitize=fuzzer
 
-# $(call flavour,NAME,COMPILER): build/NAME/core/*.o, and build/NAME/test_* or
-# build/NAME/fuzz_* linked with all of them.
+# $(call flavour,NAME,COMPILER): build/NAME/core.a, and build/NAME/test_* or
+# build/NAME/fuzz_* linked with it. An archive, so that a test which holds its
+# own copy of a file of the core is linked with that copy alone.
 define flavour
 CORE_$(1) := $(CORE:csrc/core/%.c=$(BUILD)/$(1)/core/%.o)
 
@@ -93,11 +94,15 @@ $(BUILD)/$(1)/core/%.o: csrc/core/%.c Makefile
 	@mkdir -p $$(@D)
 	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 
-$(BUILD)/$(1)/%: tests/c/%.c $$(CORE_$(1)) Makefile
-	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $$(CORE_$(1)) $$(C_LIBS)
+$(BUILD)/$(1)/core.a: $$(CORE_$(1))
+	@rm -f $$@
+	ar rcs $$@ $$^
 
-$(BUILD)/$(1)/%: fuzz/%.c $$(CORE_$(1)) Makefile
-	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) $$(LINK_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $$(CORE_$(1)) $$(C_LIBS)
+$(BUILD)/$(1)/%: tests/c/%.c $(BUILD)/$(1)/core.a Makefile
+	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/core.a $$(C_LIBS)
+
+$(BUILD)/$(1)/%: fuzz/%.c $(BUILD)/$(1)/core.a Makefile
+	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) $$(LINK_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/core.a $$(C_LIBS)
 
 -include $$(wildcard $(BUILD)/$(1)/*.d $(BUILD)/$(1)/core/*.d)
 
@@ -179,8 +184,8 @@ timing: packages ## Test that the time of a wrong signature does not tell how mu
 	@$(MAKE) -s $(BUILD)/plain/timing_signature
 	@$(BUILD)/plain/timing_signature
 
-$(BUILD)/plain/timing_%: tests/timing/timing_%.c $(CORE_plain) Makefile
-	$(CC) $(C_FLAGS) $(FLAGS_plain) -MMD -MP -MF $@.d -o $@ $< $(CORE_plain) $(C_LIBS) -lm
+$(BUILD)/plain/timing_%: tests/timing/timing_%.c $(BUILD)/plain/core.a Makefile
+	$(CC) $(C_FLAGS) $(FLAGS_plain) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/plain/core.a $(C_LIBS) -lm
 
 # --- Fuzzing ------------------------------------------------------------------
 

@@ -10,14 +10,9 @@
 
 static void stop_here(void);
 
-/* A second copy of the code under test, which lets the scheduler in. */
+/* The code under test, in a copy that lets the scheduler in and is linked in
+ * place of the archive's. */
 #define FTA_BETWEEN_ACCESSES() stop_here()
-#define fta_counter_shm_open stepped_open
-#define fta_counter_shm_leave stepped_leave
-#define fta_counter_shm_close stepped_close
-#define fta_counter_shm_hit stepped_hit
-#define fta_counter_shm_usage_read stepped_usage_read
-#define fta_counter_shm_evictions stepped_evictions
 #include "../../csrc/core/counter_shm.c"
 
 #include <stdio.h>
@@ -232,15 +227,15 @@ hit_on(const char *key, uint32_t limit)
 static void
 act_hit(actor *self)
 {
-    stepped_hit(table, strategy, FTA_COUNT, self->hits, self->hit_count,
-                &self->verdict);
+    fta_counter_shm_hit(table, strategy, FTA_COUNT, self->hits, self->hit_count,
+                        &self->verdict);
 }
 
 static void
 act_reset(actor *self)
 {
-    stepped_hit(table, strategy, FTA_RESET, self->hits, self->hit_count,
-                &self->verdict);
+    fta_counter_shm_hit(table, strategy, FTA_RESET, self->hits, self->hit_count,
+                        &self->verdict);
 }
 
 static void
@@ -265,7 +260,7 @@ hit_now(const char *key, uint32_t limit)
 {
     fta_hit hit = hit_on(key, limit);
     fta_verdict verdict;
-    stepped_hit(table, strategy, FTA_COUNT, &hit, 1, &verdict);
+    fta_counter_shm_hit(table, strategy, FTA_COUNT, &hit, 1, &verdict);
     return verdict.allowed;
 }
 
@@ -487,7 +482,7 @@ check_two_limits(void)
     /* What was refused was not counted by the wide limit either. */
     fta_hit wide = hit_on("wide", 5);
     fta_verdict verdict;
-    stepped_hit(table, strategy, FTA_PEEK, &wide, 1, &verdict);
+    fta_counter_shm_hit(table, strategy, FTA_PEEK, &wide, 1, &verdict);
     CHECK(verdict.remaining <= 5 - passed);
     CHECK(verdict.remaining + passed + killed_count() >= 5);
 }
@@ -523,7 +518,7 @@ reset_in_between(void)
         snprintf(key, sizeof key, "old%d", i);
         fta_hit hit = hit_on(key, 2);
         fta_verdict verdict;
-        stepped_hit(table, strategy, FTA_RESET, &hit, 1, &verdict);
+        fta_counter_shm_hit(table, strategy, FTA_RESET, &hit, 1, &verdict);
     }
     add_hit("a", 1);
     add_hit(owner_of_first_slot("a"), 2);
@@ -644,7 +639,7 @@ main(void)
     alarm(300); /* Whoever spins outside of an actor is ended. */
     int error;
     fta_counter_shm_options options = {.bytes = FTA_COUNTER_SHM_MIN};
-    CHECK(stepped_open(&options, &table, &error) == FTA_OK);
+    CHECK(fta_counter_shm_open(&options, &table, &error) == FTA_OK);
 #ifdef __SANITIZE_THREAD__
     scheduler_fiber = __tsan_get_current_fiber();
 #endif
@@ -672,6 +667,6 @@ main(void)
         }
 #endif
     }
-    stepped_close(table);
+    fta_counter_shm_close(table);
     return check_report("test_counter_interleaving");
 }

@@ -41,7 +41,8 @@ static int actor_flock(int fd, int operation);
 static int actor_lstat(const char *path, struct stat *out);
 static int actor_fstat(int fd, struct stat *out);
 
-/* A second copy of the code under test, which lets the scheduler in. */
+/* The code under test, in a copy that lets the scheduler in and is linked in
+ * place of the archive's. */
 #define FTA_BETWEEN_CALLS() stop_here()
 #define open actor_open
 #define close(fd) actor_close(fd)
@@ -56,18 +57,6 @@ static int actor_fstat(int fd, struct stat *out);
 #define flock actor_flock
 #define lstat actor_lstat
 #define fstat actor_fstat
-#define fta_segment_private stepped_private
-#define fta_segment_shared stepped_shared
-#define fta_segment_of_others stepped_of_others
-#define fta_segment_room stepped_room
-#define fta_segment_keep_until stepped_keep_until
-#define fta_segment_leave stepped_leave
-#define fta_segment_close stepped_close
-#define fta_segment_memory stepped_memory
-#define fta_segment_bytes stepped_bytes
-#define fta_segment_whole_bytes stepped_whole_bytes
-#define fta_segment_path stepped_path
-#define fta_segment_foreign stepped_foreign
 #include "../../csrc/core/segment.c"
 #undef open
 #undef close
@@ -350,8 +339,8 @@ live(actor *self)
     struct stat st;
     int error;
     fta_segment *segment;
-    if (stepped_shared(directory, &purpose, BYTES * (1 + self->other_size),
-                       fill, &segment, &error) != FTA_OK) {
+    if (fta_segment_shared(directory, &purpose, BYTES * (1 + self->other_size),
+                           fill, &segment, &error) != FTA_OK) {
         failed++;
         return;
     }
@@ -359,12 +348,12 @@ live(actor *self)
     self->device = st.st_dev;
     self->inode = st.st_ino;
     self->segment = segment;
-    self->counted = stepped_memory(segment);
+    self->counted = fta_segment_memory(segment);
     /* Nothing that was to be kept is lost. */
     note(*self->counted == kept);
     for (int i = 0; i < 2 && self->counts; i++) {
         stop_here();
-        stepped_keep_until(segment, fta_clock_monotonic_us() + FAR_US);
+        fta_segment_keep_until(segment, fta_clock_monotonic_us() + FAR_US);
         promised = true;
         stop_here();
         ++*self->counted;
@@ -373,7 +362,7 @@ live(actor *self)
     stop_here();
     self->segment = NULL;
     self->counted = NULL;
-    stepped_close(segment);
+    fta_segment_close(segment);
 }
 
 static void
