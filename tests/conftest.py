@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 
+from flask_tenant_auth._core import return_to_present
 from servers import PostgreSQL, Redis
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -40,6 +41,13 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return refuse_skip((yield))
+
+
+@pytest.fixture(autouse=True)
+def _present() -> Iterator[None]:
+    """Each test begins in the present: the core has one clock, which tests move."""
+    yield
+    return_to_present()
 
 
 @pytest.fixture(scope="session")

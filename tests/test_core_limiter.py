@@ -27,12 +27,6 @@ STRATEGIES = ["fixed-window", "sliding-window-counter", "gcra"]
 SOMEBODY = Identity(str(uuid.UUID(int=1)), str(uuid.UUID(int=2)))
 
 
-@pytest.fixture(autouse=True)
-def _present() -> Iterator[None]:
-    yield
-    _core.return_to_present()
-
-
 def alone(strategy: str = "fixed-window", shm_bytes: int = 2**16) -> Limiter:
     """A limiter that shares nothing with other tests."""
     return Limiter(prefix="tests", strategy=strategy, shared=False, shm_bytes=shm_bytes)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ from flask_tenant_auth._core import (
     Rejection,
     now,
     parse_bearer,
-    return_to_present,
     travel,
 )
 from token_oracle import sign
@@ -121,9 +120,8 @@ def keyring() -> Keyring:
 
 
 @pytest.fixture
-def clock() -> Iterator[Callable[[float, float], None]]:
-    yield travel
-    return_to_present()
+def clock() -> Callable[[float, float], None]:
+    return travel
 
 
 class TestRoundTrips:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,13 +39,6 @@ from flask_tenant_auth import (
 )
 from flask_tenant_auth.extension import state_of
 from servers import Redis, free_port
-
-
-@pytest.fixture(autouse=True)
-def _present() -> Iterator[None]:
-    yield
-    _core.return_to_present()
-
 
 # A window begins with its first request, and a test may take a second.
 A_MINUTE = ("60", "59")
