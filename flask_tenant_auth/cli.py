@@ -419,22 +419,25 @@ def _counting_app() -> Flask:
     return _app()
 
 
-def _problem_of_the_user(state: AppState) -> str | None:
-    """Say that this command looks into a table that is not the one in which the app counts."""
+def _counters_of_another_user(state: AppState) -> str | None:
+    """Name another user's counters of this app, which this command can neither show nor reset.
+
+    Whether the app runs as that user is not known: anybody can make a file of that name.
+    """
     if state.limiter.status()["store"] == "redis":
         return None
     found = state.table_of_another_user()
     if found is None:
         return None
-    user, file = found
+    user, file = _name_of_user(found[0]), found[1]
     return (
-        f"user {_name_of_user(user)} counts for this app, in {file}, which {_name_of_user()} "
-        f"cannot see: run this command as user {_name_of_user(user)}"
+        f"user {user} has counters of this app as well, in {file}, which user "
+        f"{_name_of_user(os.geteuid())} cannot see. If the app runs as user {user}, run this "
+        "command as that user"
     )
 
 
-def _name_of_user(user: int | None = None) -> str:
-    user = os.geteuid() if user is None else user
+def _name_of_user(user: int) -> str:
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:
@@ -443,15 +446,18 @@ def _name_of_user(user: int | None = None) -> str:
 
 @limits_cli.command("status")
 def limits_status() -> None:
-    """Show where requests are counted; exit 1 if not in Redis, or not for this user to see."""
+    """Show where requests are counted; exit 1 if Redis should count and does not.
+
+    Exit 1, too, if another user of this host has counters of this app.
+    """
     state = state_of(_counting_app())
     of_redis = _redis_problems(state)
     for line in _store_lines(state):
         click.echo(f"  {line}")
-    of_user = _problem_of_the_user(state)
-    if of_user is not None:
-        click.secho(f"Problem: {of_user}", fg="red", err=True)
-    if of_redis or of_user:
+    of_others = _counters_of_another_user(state)
+    if of_others is not None:
+        click.secho(f"Problem: {of_others}", fg="red", err=True)
+    if of_redis or of_others:
         raise click.exceptions.Exit(1)
 
 
@@ -475,9 +481,9 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
             fg="red",
             err=True,
         )
-    of_user = _problem_of_the_user(state_of(app))
-    if of_user is not None:
-        raise click.ClickException(f"these are not the counts of the app: {of_user}")
+    of_others = _counters_of_another_user(state_of(app))
+    if of_others is not None:
+        raise click.ClickException(f"these may not be the counts of the app: {of_others}")
 
 
 @limits_cli.command("reset")
@@ -492,7 +498,7 @@ def reset_limits(tenant: str | None, user: str | None, address: str | None) -> N
             limiter.reset([limit], client.identity, client.address, custom)
     except ConnectionError as error:
         raise click.ClickException(f"not everything was reset: {error}") from None
-    of_user = _problem_of_the_user(state_of(app))
-    if of_user is not None:
-        raise click.ClickException(f"nothing of what the app has counted was reset: {of_user}")
     click.echo(f"reset {len(counted)} limit{'' if len(counted) == 1 else 's'}")
+    of_others = _counters_of_another_user(state_of(app))
+    if of_others is not None:
+        raise click.ClickException(f"this may not be all that the app has counted: {of_others}")

@@ -243,7 +243,7 @@ class AppState:
         )
 
     def table_of_another_user(self) -> tuple[int, str] | None:
-        """Return the user id and the file of a table in which another user counts for this app."""
+        """Return the user id and the name of the file of another user's counters of this app."""
         if not self._shared:
             return None
         return Limiter.table_of_another_user(self.settings.ratelimit_key_prefix, self._place)

@@ -105,8 +105,8 @@ class ClusterNode(Redis):
     """One node; its bus listens on another free port."""
 
     def __init__(self) -> None:
-        # With a short cluster-node-timeout, nodes that a busy machine stops for a moment call each
-        # other down: the default stays.
+        # cluster-node-timeout keeps its default. With a short one, a node that a busy machine stops
+        # for a moment counts as failed, and the cluster is down.
         bus = ("--cluster-port", str(free_port()))
         super().__init__("--cluster-enabled", "yes", *bus)
 

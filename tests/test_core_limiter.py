@@ -116,8 +116,8 @@ MODELS: dict[str, Callable[[int, int], Model]] = {
     "sliding-window-counter": SlidingWindowCounter,
     "gcra": Gcra,
 }
-# Each interval of gcra is a whole number of microseconds: what rounding adds is less than the time
-# that passes between two lines here, and the tests of rate.c look at it.
+# With these, the interval of gcra is a whole number of microseconds. Where it has to be rounded,
+# the core and a model of whole seconds differ for some microseconds; tests/c/test_rate.c has that.
 RATES = [(1, 1), (2, 10), (3, 60), (5, 60), (9, 3600), (8, 90)]
 STEPS = st.one_of(
     st.tuples(st.just("move"), st.sampled_from([0, 1, 2, 9, 10, 30, 59, 60, 61, 3600, 7300])),

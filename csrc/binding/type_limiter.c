@@ -641,10 +641,11 @@ static PyGetSetDef limiter_getset[] = {
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function)
 
-PyDoc_STRVAR(limiter_table_of_another_user_doc,
-             "table_of_another_user(prefix, app, /)\n--\n\n"
-             "The user id and the file of the memory in which the processes\n"
-             "of another user count for this prefix and app, or None.");
+PyDoc_STRVAR(
+    limiter_table_of_another_user_doc,
+    "table_of_another_user(prefix, app, /)\n--\n\n"
+    "Another user's counters of this prefix and app on this host: the\n"
+    "user id and the name of the file, or None.");
 
 static PyObject *
 limiter_table_of_another_user(PyObject *Py_UNUSED(type), PyObject *args)

@@ -73,14 +73,14 @@ fta_status fta_segment_shared(const char *directory,
                               fta_segment_fill *fill, fta_segment **out,
                               int *error);
 
-/* Whose counters a caller would have looked for as another user. */
+/* A segment that belongs to another user: whose it is, and its file. */
 typedef struct fta_segment_owner {
     uint32_t user;
-    char name[64]; /* Of the file; empty: there is none. */
+    char name[64]; /* Without the directory; empty: there is none. */
 } fta_segment_owner;
 
-/* Looks for a segment of that purpose which another user of this host has in
- * the directory, and which therefore is another one. It is not opened. */
+/* Looks in the directory for the segment that another user of this host would
+ * have for that purpose. It goes by names and owners; nothing is opened. */
 fta_status fta_segment_of_others(const char *directory,
                                  const fta_segment_purpose *purpose,
                                  fta_segment_owner *out);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -592,6 +593,53 @@ test_a_torn_line(void)
     fta_audit_log_close(log);
 }
 
+/* Reads all that is in a pipe now, after what *used octets hold already. */
+static void
+read_pipe(int reader, char *text, size_t size, size_t *used)
+{
+    ssize_t length;
+    while (*used < size &&
+           (length = read(reader, text + *used, size - *used)) > 0) {
+        *used += (size_t)length;
+    }
+}
+
+/* Lines of over PIPE_BUF octets, so that the pipe takes a part of one. */
+static void
+test_a_pipe_whose_reader_is_too_slow_loses_lines_and_says_so(void)
+{
+    enum { LONG = 3 * PIPE_BUF };
+    static char octets[LONG], text[1 << 22];
+    size_t used = 0;
+    long broken;
+    memset(octets, 'a', sizeof octets);
+    fta_audit_entry entry = entry_by((fta_text){octets, sizeof octets});
+    CHECK(mkfifo("pipe", 0600) == 0);
+    int reader = open("pipe", O_RDONLY | O_NONBLOCK);
+    CHECK(reader >= 0);
+    fta_audit_log *log = open_log("pipe");
+    fta_audit_outcome outcome = {.news = FTA_AUDIT_NOTHING_NEW};
+    long whole = -1;
+    for (; outcome.news == FTA_AUDIT_NOTHING_NEW && whole < 1000; whole++) {
+        outcome = fta_audit_log_write(log, &entry);
+    }
+    CHECK(outcome.news == FTA_AUDIT_LOSING && outcome.error == EAGAIN);
+    CHECK(fta_audit_log_write(log, &entry).news == FTA_AUDIT_NOTHING_NEW);
+    read_pipe(reader, text, sizeof text, &used);
+    CHECK(whole > 0 && used > (size_t)whole * LONG);
+    outcome = write_one(log);
+    CHECK(outcome.news == FTA_AUDIT_RESUMED && outcome.lost == 2);
+    (void)write_one(log);
+    read_pipe(reader, text, sizeof text, &used);
+    FILE *copy = fopen("copy", "wb");
+    CHECK(copy != NULL && fwrite(text, 1, used, copy) == used);
+    CHECK(fclose(copy) == 0);
+    /* The part stands alone; all others are whole. */
+    CHECK(good_lines("copy", &broken) == whole + 2 && broken == 1);
+    fta_audit_log_close(log);
+    CHECK(close(reader) == 0);
+}
+
 enum { THREADS = 8, LINES = 2000 };
 
 static void *
@@ -696,6 +744,7 @@ main(void)
         test_a_pipe_stands_in_for_no_file,
         test_the_output_of_the_process,
         test_a_torn_line,
+        test_a_pipe_whose_reader_is_too_slow_loses_lines_and_says_so,
         test_threads_and_rotation,
         test_fork,
         test_bad_paths,

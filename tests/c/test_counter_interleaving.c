@@ -10,8 +10,8 @@
 
 static void stop_here(void);
 
-/* The code under test, in a copy that lets the scheduler in and is linked in
- * place of the archive's. */
+/* The code under test, compiled here so that the scheduler gets in. The linker
+ * then takes nothing of this file from the archive of the core. */
 #define FTA_BETWEEN_ACCESSES() stop_here()
 #include "../../csrc/core/counter_shm.c"
 

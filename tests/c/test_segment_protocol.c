@@ -41,8 +41,8 @@ static int actor_flock(int fd, int operation);
 static int actor_lstat(const char *path, struct stat *out);
 static int actor_fstat(int fd, struct stat *out);
 
-/* The code under test, in a copy that lets the scheduler in and is linked in
- * place of the archive's. */
+/* The code under test, compiled here so that the scheduler gets in. The linker
+ * then takes nothing of this file from the archive of the core. */
 #define FTA_BETWEEN_CALLS() stop_here()
 #define open actor_open
 #define close(fd) actor_close(fd)
