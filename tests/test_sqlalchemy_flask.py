@@ -459,7 +459,12 @@ class TestReport:
             "with everybody(why()):\n"
             "    pass\n"
         )
-        (tmp_path / "broken.py").write_text("def (:\n")
+        # Python reads these letters of double width as plain ones.
+        (tmp_path / "wide.py").write_text("\uff55nscoped('in wide letters')\n", "utf-8")
+        (tmp_path / "other.py").write_text("scoped('not ours')\n")
+        (tmp_path / "broken.py").write_text("def (: unscoped('broken')\n")
+        (tmp_path / "octets.py").write_bytes(b"unscoped('\xff')\n")
+        (tmp_path / "nul.py").write_bytes(b"unscoped('\0')\n")
         for foreign in (".venv", "env", "node_modules"):
             (tmp_path / foreign).mkdir()
             (tmp_path / foreign / "theirs.py").write_text("unscoped('theirs')\n")
@@ -468,6 +473,7 @@ class TestReport:
             (3, "the nightly report"),
             (4, "a second"),
             (6, None),
+            (1, "in wide letters"),
         ]
 
     def test_check_lists_them(self, app: Flask, tmp_path: Path) -> None:
