@@ -48,7 +48,7 @@ $(VENV)/.group-%: pyproject.toml | $(BIN)/python
 	@$(BIN)/pip install -q --group $*
 	@touch $@
 
-C_FILES := $(wildcard csrc/*/*.[ch])
+C_FILES := $(wildcard csrc/*/*.[ch] csrc/*/*/*.[ch])
 
 build: $(VENV)/.built ## Build the C core and install the package, editable, into .venv
 $(VENV)/.built: $(C_FILES) setup.py pyproject.toml | $(BIN)/python
@@ -64,14 +64,15 @@ run: $(VENV)/.built $(VENV)/.group-example ## Set up what is missing and run the
 
 # --- The C tests, one build of core and tests per flavour ---------------------
 
-CORE := $(wildcard csrc/core/*.c)
+# Everything but the binding: plain C, which needs no Python.
+CORE := $(filter-out csrc/binding/%,$(filter %.c,$(C_FILES)))
 C_TESTS := $(wildcard tests/c/test_*.c)
 FUZZERS := $(wildcard fuzz/fuzz_*.c)
 LIBRARIES := libjwt openssl hiredis
 
 # Not :=, because pkg-config may be a moment from being installed.
 C_FLAGS = -std=c11 -D_GNU_SOURCE -g -Wall -Wextra -Wshadow -Wconversion $(WERROR) \
-	-Icsrc/core -Itests/c $(shell pkg-config --cflags $(LIBRARIES))
+	-Icsrc -Itests/c $(shell pkg-config --cflags $(LIBRARIES))
 C_LIBS = $(shell pkg-config --libs $(LIBRARIES)) -lpthread
 # ThreadSanitizer of before 2024 does not start on every kernel's layout.
 NO_ASLR = $(shell setarch -R true 2>/dev/null && echo setarch -R)
@@ -88,15 +89,15 @@ LINK_fuzz := -fsanitize=fuzzer
 # build/NAME/fuzz_* linked with it. An archive, so that a test which holds its
 # own copy of a file of the core is linked with that copy alone.
 define flavour
-CORE_$(1) := $(CORE:csrc/core/%.c=$(BUILD)/$(1)/core/%.o)
+CORE_$(1) := $(CORE:csrc/%.c=$(BUILD)/$(1)/core/%.o)
 
-$(BUILD)/$(1)/core/%.o: csrc/core/%.c Makefile
+$(BUILD)/$(1)/core/%.o: csrc/%.c Makefile
 	@mkdir -p $$(@D)
 	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 
 $(BUILD)/$(1)/core.a: $$(CORE_$(1))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	ar qcs $$@ $$^ # two folders may have a file of one name
 
 $(BUILD)/$(1)/%: tests/c/%.c $(BUILD)/$(1)/core.a Makefile
 	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/core.a $$(C_LIBS)
@@ -104,7 +105,7 @@ $(BUILD)/$(1)/%: tests/c/%.c $(BUILD)/$(1)/core.a Makefile
 $(BUILD)/$(1)/%: fuzz/%.c $(BUILD)/$(1)/core.a Makefile
 	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) $$(LINK_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/core.a $$(C_LIBS)
 
--include $$(wildcard $(BUILD)/$(1)/*.d $(BUILD)/$(1)/core/*.d)
+-include $$(wildcard $(BUILD)/$(1)/*.d) $$(CORE_$(1):.o=.d)
 
 .PHONY: programs-$(1)
 programs-$(1): $$(patsubst $(if $(LINK_$(1)),fuzz,tests/c)/%.c,$(BUILD)/$(1)/%,$(if $(LINK_$(1)),$(FUZZERS),$(C_TESTS)))
@@ -133,11 +134,11 @@ asan: packages ## Run the C tests under AddressSanitizer and UndefinedBehaviorSa
 # with it. Under a minute; FTA_THREAD_SECONDS is for each test with threads.
 SANITIZED := $(BUILD)/asan-python
 SANITIZED_CC ?= gcc
-SANITIZED_FLAGS := -std=c11 -D_GNU_SOURCE -g -fPIC $(SANITIZE) -fsanitize=address,undefined \
+SANITIZED_FLAGS := -std=c11 -D_GNU_SOURCE -Icsrc -g -fPIC $(SANITIZE) -fsanitize=address,undefined \
 	-fsanitize=float-cast-overflow
-SANITIZED_OBJECTS := $(patsubst csrc/%.c,$(SANITIZED)/objects/%.o,$(wildcard csrc/*/*.c))
-SANITIZED_TESTS := $(wildcard tests/test_core_*.py) tests/test_tokens.py tests/test_token_rules.py \
-	tests/test_audit_log.py tests/test_redis_hostile.py tests/test_sanitized.py
+SANITIZED_OBJECTS := $(patsubst csrc/%.c,$(SANITIZED)/objects/%.o,$(filter %.c,$(C_FILES)))
+SANITIZED_TESTS := $(wildcard tests/unit/test_core_*.py) tests/flask/test_tokens.py tests/unit/test_token_rules.py \
+	tests/flask/test_audit_log.py tests/redis/test_redis_hostile.py tests/project/test_sanitized.py
 # Not what measures memory or time, nor what is about processes, nor the hypothesis runs that
 # drive the readers of the core, which the fuzzers drive under the same sanitizers.
 SANITIZED_WITHOUT := stays_flat or take_no_memory or run_meanwhile or separate_processes or \
@@ -174,7 +175,7 @@ tsan: packages ## Run the C tests under ThreadSanitizer
 valgrind: packages-test ## Run the C tests under valgrind's memcheck
 	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full --child-silent-after-fork=yes)
 
-coverage: packages ## Measure what the C tests cover of csrc/core: lines, branches, and which are missed
+coverage: packages ## Measure what the C tests cover of the core: lines, branches, and which are missed
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
 	$(call run_tests,coverage)
 	@$(PYTHON) scripts/coverage_summary.py $(BUILD)/coverage/core
@@ -236,14 +237,14 @@ lint: $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ## Check style a
 	@echo "Lint"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/clang-format --dry-run -Werror $(wildcard csrc/*/*.[ch] tests/*/*.[ch] fuzz/*.[ch])
+	@$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(wildcard tests/*/*.[ch] fuzz/*.[ch])
 	@$(BIN)/mypy
 	@$(BIN)/stubtest flask_tenant_auth._core
 
 format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/clang-format -i $(wildcard csrc/*/*.[ch] tests/*/*.[ch] fuzz/*.[ch])
+	@$(BIN)/clang-format -i $(C_FILES) $(wildcard tests/*/*.[ch] fuzz/*.[ch])
 
 # --- All of it ----------------------------------------------------------------
 
@@ -262,7 +263,7 @@ $(SQLALCHEMY_20)/.installed: | $(BIN)/python
 .PHONY: test-sqlalchemy
 test-sqlalchemy: packages-test $(VENV)/.built $(VENV)/.group-test $(SQLALCHEMY_20)/.installed ## Run the tests of data isolation on SQLAlchemy 2.0
 	@echo "Data isolation on SQLAlchemy 2.0"
-	@PYTHONPATH=$(SQLALCHEMY_20) $(BIN)/python -m pytest -q $(wildcard tests/test_sqlalchemy_*.py)
+	@PYTHONPATH=$(SQLALCHEMY_20) $(BIN)/python -m pytest -q $(wildcard tests/sqlalchemy/test_sqlalchemy_*.py)
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)

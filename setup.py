@@ -78,8 +78,9 @@ def core_extension() -> Extension:
         warnings.append("-Werror")
     return Extension(
         "flask_tenant_auth._core",
-        sources=sorted(str(path) for path in Path("csrc").glob("*/*.c")),
-        depends=sorted(str(path) for path in Path("csrc").glob("*/*.h")),
+        sources=sorted(str(path) for path in Path("csrc").rglob("*.c")),
+        depends=sorted(str(path) for path in Path("csrc").rglob("*.h")),
+        include_dirs=["csrc"],
         define_macros=[("_GNU_SOURCE", "1")],
         extra_compile_args=[
             *["-std=c11", "-O2", "-fvisibility=hidden", *warnings],

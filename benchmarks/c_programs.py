@@ -13,7 +13,7 @@ from pathlib import Path
 from .harness import Plan, Samples
 from .servers import ROOT
 
-FLAGS = ("-std=c11", "-O2", "-D_GNU_SOURCE", f"-I{ROOT}/csrc/core")
+FLAGS = ("-std=c11", "-O2", "-D_GNU_SOURCE", f"-I{ROOT}/csrc")
 LIBRARIES = ("libjwt", "openssl", "hiredis")
 
 
@@ -23,7 +23,8 @@ def pkg_config(what: str) -> list[str]:
 
 
 def compile_program(name: str, target: Path) -> None:
-    core = sorted(str(path) for path in (ROOT / "csrc/core").glob("*.c"))
+    files = sorted((ROOT / "csrc").rglob("*.c"))
+    core = [str(path) for path in files if path.parent.name != "binding"]
     source = str(ROOT / f"benchmarks/c/{name}.c")
     command = ["cc", *FLAGS, *pkg_config("--cflags"), "-o", str(target), source, *core]
     subprocess.run([*command, *pkg_config("--libs"), "-lpthread", "-lm"], check=True)

@@ -41,7 +41,7 @@ def run(plan: Plan) -> Subject:
         plan,
     )
     limiter.close()
-    c = c_programs.run("counter_shm", plan)
+    c = c_programs.run("shm_table", plan)
     return Subject(
         "counters",
         "Counting in memory",

@@ -8,7 +8,7 @@ from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from flask_tenant_auth._core import Identity, Limit, Limiter, parse_rates
-from tests.servers import Redis
+from tests.support.servers import Redis
 
 from . import apps, c_programs
 from .harness import PASSED, Plan, interleave
@@ -46,7 +46,7 @@ def run(plan: Plan) -> Subject:
             limiter.hit(four, identity, "192.0.2.7")
         per_hit = (reads(client) - before - 1) / hits
         limiter.close()
-        c = c_programs.run("counter_redis", plan, "127.0.0.1", str(server.port))
+        c = c_programs.run("redis_counter", plan, "127.0.0.1", str(server.port))
     return Subject(
         "redis",
         "Counting in Redis",
@@ -57,7 +57,7 @@ def run(plan: Plan) -> Subject:
         figures=(
             Figure.at_most(
                 "our hit / a bare hiredis EVALSHA",
-                c["counter_redis"].median / c["bare hiredis EVALSHA"].median,
+                c["redis_counter"].median / c["bare hiredis EVALSHA"].median,
                 1.25,
                 "x",
             ),

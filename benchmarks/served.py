@@ -7,7 +7,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-from tests.servers import Redis
+from tests.support.servers import Redis
 
 from . import apps
 from .harness import Plan, Samples

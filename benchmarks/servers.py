@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.servers import Server
+from tests.support.servers import Server
 
 ROOT = Path(__file__).parent.parent
 

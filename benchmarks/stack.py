@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers import Redis
+from tests.support.servers import Redis
 
 from . import apps
 from .harness import ON_CPU, PASSED, Plan, Samples, interleave

@@ -1,6 +1,6 @@
 /* Any octets as the address of a client: what is read is an address that
  * inet_pton reads too, and it is the same however it is dressed. */
-#include "address.h"
+#include "limit/address.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Any text: what decodes is what encoding writes, and nothing else is. */
-#include "base64url.h"
+#include "base/base64url.h"
 
 #include <stdlib.h>
 #include <string.h>

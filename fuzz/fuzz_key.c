@@ -7,9 +7,9 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-#include "key.h"
-#include "key_search.h"
-#include "pair_reader.h"
+#include "token/key.h"
+#include "token/key_search.h"
+#include "token/pair_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* Any octets as a text of rates: read or refused, never misread. */
-#include "rate.h"
+#include "limit/rate.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -19,8 +19,8 @@
 
 #include <sanitizer/allocator_interface.h>
 
-#include "clock.h"
-#include "counter_redis.h"
+#include "base/clock.h"
+#include "limit/redis/counter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -550,7 +550,7 @@ static const fta_redis_transport transport = {
 /* --- Calls ---------------------------------------------------------------- */
 
 static void
-call(fta_counter_redis *counter)
+call(fta_redis_counter *counter)
 {
     static const uint8_t key[] = "key";
     const fta_hit hit = {.key = key,
@@ -561,7 +561,7 @@ call(fta_counter_redis *counter)
     fta_redis_problem problem;
     fta_verdict verdict = {.limit = 0};
     waited_us = 0;
-    fta_status status = fta_counter_redis_hit(
+    fta_status status = fta_redis_counter_hit(
         counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
         fta_clock_monotonic_us() + TIMEOUT_US, &verdict, &problem);
     /* The last answers of a call may be read a little after its deadline:
@@ -578,11 +578,11 @@ call(fta_counter_redis *counter)
 
 /* What happens between two calls to idle connections. */
 static void
-disturb(fta_counter_redis *counter)
+disturb(fta_redis_counter *counter)
 {
     switch (pick(8)) {
     case 5:
-        fta_counter_redis_hang_up(counter);
+        fta_redis_counter_hang_up(counter);
         break;
     case 6:
         for (size_t i = 0; i < PEERS_MAX; i++) {
@@ -601,18 +601,18 @@ disturb(fta_counter_redis *counter)
     }
 }
 
-static fta_counter_redis *
+static fta_redis_counter *
 new_counter(const char *text)
 {
     fta_redis_url *url = NULL;
-    fta_redis_link *link = NULL;
-    fta_counter_redis *counter = NULL;
+    fta_redis_client *link = NULL;
+    fta_redis_counter *counter = NULL;
     fta_redis_problem problem;
     const char *wrong;
     require(fta_redis_url_parse(text, strlen(text), &url, &wrong) == FTA_OK);
-    require(fta_redis_link_new(url, &link, &problem) == FTA_OK);
-    fta_redis_link_set_transport(link, &transport);
-    require(fta_counter_redis_new(link, "fuzz", 4, &counter) == FTA_OK);
+    require(fta_redis_client_new(url, &link, &problem) == FTA_OK);
+    fta_redis_client_set_transport(link, &transport);
+    require(fta_redis_counter_new(link, "fuzz", 4, &counter) == FTA_OK);
     return counter;
 }
 
@@ -639,7 +639,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input_end = data + size;
     operations = 0;
     memory_held = memory_most = 0;
-    fta_counter_redis *counter =
+    fta_redis_counter *counter =
         new_counter(urls[pick(sizeof(urls) / sizeof(*urls))]);
     unsigned pieces = next();
     piece_size = pieces == 0 ? ANSWER_MAX : pieces;
@@ -648,7 +648,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         call(counter);
         disturb(counter);
     }
-    fta_counter_redis_free(counter);
+    fta_redis_counter_free(counter);
     for (size_t i = 0; i < PEERS_MAX; i++) {
         require(!peers[i].open);
     }

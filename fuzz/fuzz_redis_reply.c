@@ -1,6 +1,6 @@
 /* Any bytes as an answer of Redis, in pieces of the size the first byte says,
  * and every reply read by everything that reads replies. */
-#include "redis_reply.h"
+#include "redis/reply.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Any bytes as a URL: what is accepted has texts that end, and can be shown. */
-#include "redis_url.h"
+#include "redis/url.h"
 
 #include <stdlib.h>
 #include <string.h>

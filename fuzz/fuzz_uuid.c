@@ -1,6 +1,6 @@
 /* Any text: what parses is 36 characters that formatting writes, but for
  * case. */
-#include "uuid.h"
+#include "base/uuid.h"
 
 #include <stdlib.h>
 

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base64url.h"
-#include "hmac.h"
-#include "json_digest.h"
-#include "keyring.h"
-#include "token_verify.h"
+#include "base/base64url.h"
+#include "token/hmac.h"
+#include "token/json_digest.h"
+#include "token/keyring.h"
+#include "token/verify.h"
 
 #define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
 #define WHO                                                                    \

@@ -29,7 +29,7 @@ class FileCoverage:
 
 def measured(directory: Path) -> Iterator[FileCoverage]:
     """Read the data of every .c file that was compiled into directory."""
-    notes = sorted(directory.glob("*.gcno"))
+    notes = sorted(directory.rglob("*.gcno"))
     if not notes:
         sys.exit(f"{directory} has no *.gcno file: nothing was compiled with --coverage")
     gcov = subprocess.run(
@@ -79,7 +79,7 @@ def runs(file: FileCoverage) -> Iterator[str]:
 def main(directory: Path) -> None:
     """Print the table, then the misses."""
     files = list(measured(directory))
-    print(f"{'csrc/core':<24}{'lines':>7}{'covered':>10}{'branches':>10}{'covered':>10}")
+    print(f"{'the core':<24}{'lines':>7}{'covered':>10}{'branches':>10}{'covered':>10}")
     for file in files:
         print(
             row(

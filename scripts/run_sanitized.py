@@ -40,7 +40,8 @@ def main() -> int:
         old.unlink()
     environment = os.environ | {
         "LD_PRELOAD": str(Path(libasan).resolve()),
-        # What Python never frees at its end is no leak of ours: tests/leaks.py looks for those.
+        # What Python never frees at its end is no leak of ours: tests/support/leaks.py looks
+        # for those.
         "ASAN_OPTIONS": f"detect_leaks=0:allocator_may_return_null=1:log_path={build}/report",
         "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={build}/report",
         # Each object in a block of its own, or what is freed stays readable.

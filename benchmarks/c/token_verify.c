@@ -5,10 +5,10 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "key.h"
-#include "keyring.h"
 #include "timing.h"
-#include "token_verify.h"
+#include "token/key.h"
+#include "token/keyring.h"
+#include "token/verify.h"
 
 enum { CALLS = 10000 };
 

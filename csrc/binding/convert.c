@@ -1,6 +1,6 @@
-#include "convert.h"
+#include "binding/convert.h"
 
-#include "errors.h"
+#include "binding/errors.h"
 
 bool
 fta_utf8_from_str(PyObject *value, const char *argument, fta_text *out)

@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-#include "../core/json.h"
-#include "../core/text.h"
+#include "base/json.h"
+#include "base/text.h"
 
 /* A str as UTF-8; the text lives as long as the str, which the caller must
  * hold. TypeError that names the

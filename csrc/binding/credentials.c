@@ -1,10 +1,10 @@
-#include "credentials.h"
+#include "binding/credentials.h"
 
-#include "convert.h"
-#include "errors.h"
+#include "binding/convert.h"
+#include "binding/errors.h"
 
-#include "../core/bearer.h"
-#include "../core/password.h"
+#include "password/password.h"
+#include "token/bearer.h"
 
 PyDoc_STRVAR(hash_password_doc,
              "hash_password(password, iterations)\n--\n\n"

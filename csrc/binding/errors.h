@@ -5,7 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "../core/status.h"
+#include "base/status.h"
 
 /* Raises what the status means and returns NULL. subject names the argument
  * or the thing that is wrong, and starts the message; NULL: the status's text

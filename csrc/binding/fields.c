@@ -1,4 +1,4 @@
-#include "fields.h"
+#include "binding/fields.h"
 
 #include <stdbool.h>
 

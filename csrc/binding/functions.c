@@ -1,15 +1,15 @@
-#include "functions.h"
+#include "binding/functions.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "convert.h"
-#include "errors.h"
+#include "binding/convert.h"
+#include "binding/errors.h"
 
-#include "../core/address.h"
-#include "../core/clock.h"
-#include "../core/redis_url.h"
-#include "../core/uuid.h"
+#include "base/clock.h"
+#include "base/uuid.h"
+#include "limit/address.h"
+#include "redis/url.h"
 
 PyDoc_STRVAR(is_valid_uuid_doc,
              "is_valid_uuid(value, /)\n--\n\n"

@@ -1,11 +1,11 @@
-#include "judge.h"
+#include "binding/judge.h"
 
 #include <stdbool.h>
 
-#include "hold.h"
-#include "type_identity.h"
-#include "type_request_record.h"
-#include "type_start_response.h"
+#include "binding/hold.h"
+#include "binding/type_identity.h"
+#include "binding/type_request_record.h"
+#include "binding/type_start_response.h"
 
 /* Whether an exception says that a token is no good, in whatever way. Others,
  * such as KeyboardInterrupt, are none of a token's, and no reason to go on. */

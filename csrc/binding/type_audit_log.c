@@ -1,14 +1,14 @@
-#include "type_audit_log.h"
+#include "binding/type_audit_log.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <structmember.h>
 
-#include "convert.h"
-#include "errors.h"
-#include "type_identity.h"
+#include "binding/convert.h"
+#include "binding/errors.h"
+#include "binding/type_identity.h"
 
-#include "../core/audit_log.h"
+#include "audit/audit_log.h"
 
 typedef struct audit_log {
     PyObject_HEAD

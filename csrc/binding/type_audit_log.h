@@ -1,8 +1,8 @@
 /* AuditLog: a JSON line a request, written by the core. */
-#ifndef FTA_TYPE_AUDIT_LOG_H
-#define FTA_TYPE_AUDIT_LOG_H
+#ifndef FTA_BINDING_TYPE_AUDIT_LOG_H
+#define FTA_BINDING_TYPE_AUDIT_LOG_H
 
-#include "state.h"
+#include "binding/state.h"
 
 int fta_add_audit_log(PyObject *module);
 

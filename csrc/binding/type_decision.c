@@ -1,9 +1,9 @@
-#include "type_decision.h"
+#include "binding/type_decision.h"
 
 #include <stddef.h>
 #include <structmember.h>
 
-#include "../core/clock.h"
+#include "base/clock.h"
 
 #define FIELDS 3
 

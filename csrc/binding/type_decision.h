@@ -1,12 +1,12 @@
 /* Decision: what the limiter says about one request. */
-#ifndef FTA_TYPE_DECISION_H
-#define FTA_TYPE_DECISION_H
+#ifndef FTA_BINDING_TYPE_DECISION_H
+#define FTA_BINDING_TYPE_DECISION_H
 
-#include "state.h"
+#include "binding/state.h"
 
 #include <stdbool.h>
 
-#include "../core/limiter.h"
+#include "limit/limiter.h"
 
 int fta_add_decision(PyObject *module);
 

@@ -1,11 +1,11 @@
-#include "type_edge.h"
+#include "binding/type_edge.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <structmember.h>
 
-#include "type_audit_log.h"
-#include "type_start_response.h"
+#include "binding/type_audit_log.h"
+#include "binding/type_start_response.h"
 
 /* The references of an edge that may lead back to it: None once the garbage
  * collector has cleared it. */

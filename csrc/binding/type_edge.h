@@ -3,10 +3,10 @@
  * For each request it makes a StartResponse, which the inner application is
  * given. An ordinary answer is completed in C, with fields that Python has
  * prepared; every other one is handed to Python. */
-#ifndef FTA_TYPE_EDGE_H
-#define FTA_TYPE_EDGE_H
+#ifndef FTA_BINDING_TYPE_EDGE_H
+#define FTA_BINDING_TYPE_EDGE_H
 
-#include "state.h"
+#include "binding/state.h"
 
 typedef struct fta_edge {
     PyObject_HEAD

@@ -1,8 +1,8 @@
-#include "type_identity.h"
+#include "binding/type_identity.h"
 
 #include <math.h>
 
-#include "convert.h"
+#include "binding/convert.h"
 
 static const fta_text source_texts[] = {
 #define X(name, text) {text, sizeof(text) - 1},

@@ -1,11 +1,11 @@
 /* Identity: who a request is. */
-#ifndef FTA_TYPE_IDENTITY_H
-#define FTA_TYPE_IDENTITY_H
+#ifndef FTA_BINDING_TYPE_IDENTITY_H
+#define FTA_BINDING_TYPE_IDENTITY_H
 
-#include "state.h"
+#include "binding/state.h"
 
-#include "../core/claims.h"
-#include "../core/uuid.h"
+#include "base/uuid.h"
+#include "token/claims.h"
 
 #define FTA_SOURCE_LIST(X)                                                     \
     X(TOKEN, "token")                                                          \

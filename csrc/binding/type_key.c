@@ -1,10 +1,10 @@
-#include "type_key.h"
+#include "binding/type_key.h"
 
-#include "convert.h"
-#include "errors.h"
+#include "binding/convert.h"
+#include "binding/errors.h"
 
-#include "../core/jwk.h"
-#include "../core/token_sign.h"
+#include "token/jwk.h"
+#include "token/sign.h"
 
 typedef struct key_object {
     PyObject_HEAD

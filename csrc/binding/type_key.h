@@ -1,10 +1,10 @@
 /* Key: one key bound to one algorithm. */
-#ifndef FTA_TYPE_KEY_H
-#define FTA_TYPE_KEY_H
+#ifndef FTA_BINDING_TYPE_KEY_H
+#define FTA_BINDING_TYPE_KEY_H
 
-#include "state.h"
+#include "binding/state.h"
 
-#include "../core/key.h"
+#include "token/key.h"
 
 int fta_add_key(PyObject *module);
 

@@ -1,18 +1,18 @@
-#include "type_keyring.h"
+#include "binding/type_keyring.h"
 
 #include <stddef.h>
 #include <structmember.h>
 
-#include "convert.h"
-#include "errors.h"
-#include "type_identity.h"
-#include "type_key.h"
-#include "type_rejection.h"
+#include "binding/convert.h"
+#include "binding/errors.h"
+#include "binding/type_identity.h"
+#include "binding/type_key.h"
+#include "binding/type_rejection.h"
 
-#include "../core/alloc.h"
-#include "../core/bearer.h"
-#include "../core/token_sign.h"
-#include "../core/token_verify.h"
+#include "base/alloc.h"
+#include "token/bearer.h"
+#include "token/sign.h"
+#include "token/verify.h"
 
 typedef struct keyring_object {
     PyObject_HEAD

@@ -1,8 +1,8 @@
 /* Keyring: the keys of an application and what its tokens must say. */
-#ifndef FTA_TYPE_KEYRING_H
-#define FTA_TYPE_KEYRING_H
+#ifndef FTA_BINDING_TYPE_KEYRING_H
+#define FTA_BINDING_TYPE_KEYRING_H
 
-#include "state.h"
+#include "binding/state.h"
 
 int fta_add_keyring(PyObject *module);
 

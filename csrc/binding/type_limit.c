@@ -1,7 +1,7 @@
-#include "type_limit.h"
+#include "binding/type_limit.h"
 
-#include "convert.h"
-#include "type_rate.h"
+#include "binding/convert.h"
+#include "binding/type_rate.h"
 
 static PyObject *
 limit_make(PyTypeObject *type, PyObject *rate, PyObject *scope,

@@ -1,10 +1,10 @@
 /* Limit: one rule of one route, prepared once. */
-#ifndef FTA_TYPE_LIMIT_H
-#define FTA_TYPE_LIMIT_H
+#ifndef FTA_BINDING_TYPE_LIMIT_H
+#define FTA_BINDING_TYPE_LIMIT_H
 
-#include "state.h"
+#include "binding/state.h"
 
-#include "../core/limiter.h"
+#include "limit/limiter.h"
 
 typedef struct fta_limit_object {
     PyObject_HEAD

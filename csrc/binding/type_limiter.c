@@ -1,16 +1,16 @@
-#include "type_limiter.h"
+#include "binding/type_limiter.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "convert.h"
-#include "errors.h"
-#include "type_decision.h"
-#include "type_identity.h"
-#include "type_limit.h"
+#include "binding/convert.h"
+#include "binding/errors.h"
+#include "binding/type_decision.h"
+#include "binding/type_identity.h"
+#include "binding/type_limit.h"
 
-#include "../core/limiter.h"
+#include "limit/limiter.h"
 
 typedef struct limiter_object {
     PyObject_HEAD
@@ -377,8 +377,8 @@ limiter_status(PyObject *object, PyObject *Py_UNUSED(ignored))
     const fta_limiter *limiter = ((limiter_object *)object)->limiter;
     fta_redis_store *redis = fta_limiter_redis(limiter);
     int unshared = fta_limiter_unshared(limiter);
-    fta_counter_shm_usage usage;
-    fta_counter_shm_usage_read(fta_limiter_memory(limiter), &usage);
+    fta_shm_table_usage usage;
+    fta_shm_table_usage_read(fta_limiter_memory(limiter), &usage);
     PyObject *status = Py_BuildValue(
         "{s:s,s:s,s:O,s:z,s:z,s:z,s:n,s:O,s:n,s:n,s:K}", "store", "memory",
         "strategy", fta_strategy_name(fta_limiter_strategy(limiter)), "shared",
@@ -594,7 +594,7 @@ get_changes(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 get_evictions(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLongLong(fta_counter_shm_evictions(
+    return PyLong_FromUnsignedLongLong(fta_shm_table_evictions(
         fta_limiter_memory(((limiter_object *)self)->limiter)));
 }
 
@@ -608,7 +608,7 @@ get_news(PyObject *self, void *Py_UNUSED(closure))
                       : (unsigned long long)fta_redis_store_changes(redis) +
                             fta_redis_store_first_failures(redis);
     return PyLong_FromUnsignedLongLong(
-        of_redis + fta_counter_shm_evictions(fta_limiter_memory(limiter)));
+        of_redis + fta_shm_table_evictions(fta_limiter_memory(limiter)));
 }
 
 static PyObject *
@@ -651,14 +651,14 @@ static PyObject *
 limiter_table_of_another_user(PyObject *Py_UNUSED(type), PyObject *args)
 {
     PyObject *prefix, *app;
-    fta_counter_shm_options options = {.shared = true};
+    fta_shm_table_options options = {.shared = true};
     fta_segment_owner owner;
     if (!PyArg_ParseTuple(args, "OO:table_of_another_user", &prefix, &app) ||
         !read_text(prefix, "prefix", &options.prefix) ||
         !read_text(app, "app", &options.app)) {
         return NULL;
     }
-    fta_status status = fta_counter_shm_of_others(&options, &owner);
+    fta_status status = fta_shm_table_of_others(&options, &owner);
     if (status != FTA_OK) {
         return fta_raise(status, NULL);
     }
@@ -719,9 +719,9 @@ fta_add_limiter(PyObject *module)
     /* What the settings are checked against, so that it stands here alone. */
     if (state->limiter_type == NULL ||
         PyModule_AddIntConstant(module, "SHM_BYTES_MIN",
-                                (long)FTA_COUNTER_SHM_MIN) < 0 ||
+                                (long)FTA_SHM_TABLE_MIN) < 0 ||
         PyModule_AddIntConstant(module, "SHM_BYTES_MAX",
-                                (long)FTA_COUNTER_SHM_MAX) < 0) {
+                                (long)FTA_SHM_TABLE_MAX) < 0) {
         return -1;
     }
     return PyModule_AddType(module, state->limiter_type);

@@ -1,8 +1,8 @@
 /* Limiter: counts requests against limits. */
-#ifndef FTA_TYPE_LIMITER_H
-#define FTA_TYPE_LIMITER_H
+#ifndef FTA_BINDING_TYPE_LIMITER_H
+#define FTA_BINDING_TYPE_LIMITER_H
 
-#include "state.h"
+#include "binding/state.h"
 
 int fta_add_limiter(PyObject *module);
 

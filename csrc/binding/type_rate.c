@@ -1,6 +1,6 @@
-#include "type_rate.h"
+#include "binding/type_rate.h"
 
-#include "convert.h"
+#include "binding/convert.h"
 
 PyObject *
 fta_rate_new(fta_state *state, const fta_rate *rate)

@@ -1,10 +1,10 @@
 /* Rate: "50 per 1 minute"; and parse_rates, which reads them. */
-#ifndef FTA_TYPE_RATE_H
-#define FTA_TYPE_RATE_H
+#ifndef FTA_BINDING_TYPE_RATE_H
+#define FTA_BINDING_TYPE_RATE_H
 
-#include "state.h"
+#include "binding/state.h"
 
-#include "../core/rate.h"
+#include "limit/rate.h"
 
 typedef struct fta_rate_object {
     PyObject_HEAD

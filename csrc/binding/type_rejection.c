@@ -1,9 +1,9 @@
-#include "type_rejection.h"
+#include "binding/type_rejection.h"
 
 #include <stddef.h>
 #include <structmember.h>
 
-#include "errors.h"
+#include "binding/errors.h"
 
 typedef struct rejection {
     PyObject_HEAD

@@ -1,11 +1,11 @@
 /* Rejection: why a token was refused. One immutable object per reason, made
  * when the module is, so that refusing takes no memory. */
-#ifndef FTA_TYPE_REJECTION_H
-#define FTA_TYPE_REJECTION_H
+#ifndef FTA_BINDING_TYPE_REJECTION_H
+#define FTA_BINDING_TYPE_REJECTION_H
 
-#include "state.h"
+#include "binding/state.h"
 
-#include "../core/status.h"
+#include "base/status.h"
 
 int fta_add_rejection(PyObject *module);
 

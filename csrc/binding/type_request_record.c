@@ -1,4 +1,4 @@
-#include "type_request_record.h"
+#include "binding/type_request_record.h"
 
 #include <stdbool.h>
 #include <stddef.h>

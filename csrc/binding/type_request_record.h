@@ -1,9 +1,9 @@
 /* RequestRecord: what is known of one request so far. It belongs to the Request
  * object that was judged, and to no other. */
-#ifndef FTA_TYPE_REQUEST_RECORD_H
-#define FTA_TYPE_REQUEST_RECORD_H
+#ifndef FTA_BINDING_TYPE_REQUEST_RECORD_H
+#define FTA_BINDING_TYPE_REQUEST_RECORD_H
 
-#include "state.h"
+#include "binding/state.h"
 
 /* Every PyObject of it, once: X(name). All are Owned and never NULL. */
 #define FTA_REQUEST_RECORD_LIST(X)                                             \

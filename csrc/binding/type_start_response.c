@@ -1,14 +1,14 @@
-#include "type_start_response.h"
+#include "binding/type_start_response.h"
 
 #include <stddef.h>
 #include <structmember.h>
 
-#include "fields.h"
-#include "hold.h"
-#include "type_audit_log.h"
-#include "type_decision.h"
-#include "type_identity.h"
-#include "type_request_record.h"
+#include "binding/fields.h"
+#include "binding/hold.h"
+#include "binding/type_audit_log.h"
+#include "binding/type_decision.h"
+#include "binding/type_identity.h"
+#include "binding/type_request_record.h"
 
 /* The environ that the application saw: that of its Request, where there is
  * one. Borrowed. */

@@ -1,11 +1,11 @@
 /* StartResponse: what an Edge gives the application inside as start_response,
  * for one request (PEP 3333). */
-#ifndef FTA_TYPE_START_RESPONSE_H
-#define FTA_TYPE_START_RESPONSE_H
+#ifndef FTA_BINDING_TYPE_START_RESPONSE_H
+#define FTA_BINDING_TYPE_START_RESPONSE_H
 
 #include <stdbool.h>
 
-#include "type_edge.h"
+#include "binding/type_edge.h"
 
 /* The keys of environ that are read here, in the order of
  * fta_state.environ_names. */

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 static long failing_alloc_left;
 static bool failing_alloc_failed;

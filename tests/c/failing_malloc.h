@@ -10,7 +10,7 @@
 
 #include <openssl/crypto.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 static _Thread_local long failing_malloc_left = -1;
 static _Thread_local bool failing_malloc_failed;

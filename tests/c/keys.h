@@ -11,8 +11,8 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
-#include "algorithm.h"
-#include "key_pair.h"
+#include "token/algorithm.h"
+#include "token/key_pair.h"
 
 static inline const fta_algorithm *
 algorithm_named(const char *name)

@@ -6,8 +6,8 @@
  *                               "key limit cost period" (microseconds, keys
  *                               0 to 99) prints n times
  *                               "fits remaining reset retry" */
-#include "counter_redis.h"
-#include "rate.h"
+#include "limit/rate.h"
+#include "limit/redis/counter.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -115,7 +115,7 @@ int
 main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "script") == 0) {
-        fputs(fta_counter_redis_script(), stdout);
+        fputs(fta_redis_counter_script(), stdout);
         return 0;
     }
     return argc == 2 && strlen(argv[1]) == 1 ? run(argv[1][0]) : 2;

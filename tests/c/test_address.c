@@ -1,4 +1,4 @@
-#include "address.h"
+#include "limit/address.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "audit_log.h"
+#include "audit/audit_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/json.h"
 #include "check.h"
-#include "clock.h"
 #include "failing_alloc.h"
-#include "json.h"
 
 #define TEXT(literal) ((fta_text){literal, sizeof(literal) - 1})
 

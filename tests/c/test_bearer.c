@@ -1,4 +1,4 @@
-#include "bearer.h"
+#include "token/bearer.h"
 
 #include "check.h"
 #include "guarded.h"

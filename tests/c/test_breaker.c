@@ -1,4 +1,4 @@
-#include "breaker.h"
+#include "limit/redis/breaker.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "check.h"
 #include "child.h"
-#include "clock.h"
 #include "failing_alloc.h"
 
 typedef struct store {

@@ -1,4 +1,4 @@
-#include "json.h"
+#include "base/json.h"
 
 #include <locale.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 #include "check.h"
 #include "failing_alloc.h"
 #include "guarded.h"
-#include "json_digest.h"
+#include "token/json_digest.h"
 
 static const fta_json_seed seed = {{0x0123456789abcdef, 0xfedcba9876543210}};
 

@@ -1,13 +1,13 @@
-#include "key.h"
+#include "token/key.h"
 
 #include <openssl/bn.h>
 #include <openssl/err.h>
 
+#include "base/base64url.h"
 #include "check.h"
-#include "base64url.h"
-#include "jwk.h"
 #include "keys.h"
-#include "token_sign.h"
+#include "token/jwk.h"
+#include "token/sign.h"
 
 static const fta_text no_kid = {NULL, 0};
 static const char message[] = "header.payload";

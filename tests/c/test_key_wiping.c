@@ -14,8 +14,8 @@
 #include "keys.h"
 #include "tokens.h"
 
-#include "alloc.h"
-#include "jwk.h"
+#include "base/alloc.h"
+#include "token/jwk.h"
 
 static uint8_t needle[32];
 static size_t blocks_seen, blocks_with_needle;

@@ -4,10 +4,10 @@
 #include <jwt.h>
 
 #include "check.h"
-#include "json_digest.h"
+#include "token/json_digest.h"
 #include "tokens.h"
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 static const fta_json_seed seed = {{5, 6}};
 

@@ -1,4 +1,4 @@
-#include "limiter.h"
+#include "limit/limiter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +10,8 @@
 
 #include <openssl/sha.h>
 
+#include "base/clock.h"
 #include "check.h"
-#include "clock.h"
 #include "failing_alloc.h"
 
 static const fta_uuid tenant = {{1, 2, 3}}, other_tenant = {{9, 2, 3}};
@@ -402,8 +402,8 @@ test_shared_memory_that_cannot_be_had(void)
     options.memory.directory = "/nowhere";
     fta_limiter *limiter = open_limiter(&options);
     CHECK(fta_limiter_unshared(limiter) == ENOENT);
-    fta_counter_shm_usage usage;
-    fta_counter_shm_usage_read(fta_limiter_memory(limiter), &usage);
+    fta_shm_table_usage usage;
+    fta_shm_table_usage_read(fta_limiter_memory(limiter), &usage);
     CHECK(usage.path == NULL);
     fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
     CHECK(hit(limiter, &limit, &somebody) && !hit(limiter, &limit, &somebody));
@@ -423,8 +423,8 @@ test_shared_memory(void)
     fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
     CHECK(hit(a, &limit, &somebody) && !hit(b, &limit, &somebody));
 
-    fta_counter_shm_usage usage;
-    fta_counter_shm_usage_read(fta_limiter_memory(a), &usage);
+    fta_shm_table_usage usage;
+    fta_shm_table_usage_read(fta_limiter_memory(a), &usage);
     char path[128];
     snprintf(path, sizeof path, "%s", usage.path);
     fta_limiter_leave(a);

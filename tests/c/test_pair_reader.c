@@ -1,16 +1,16 @@
 /* The forms that people have a key in, and what is none. */
-#include "pair_reader.h"
+#include "token/pair_reader.h"
 
 #include <openssl/err.h>
 #include <openssl/pkcs12.h>
 #include <openssl/ui.h>
 #include <openssl/x509.h>
 
+#include "base/alloc.h"
+#include "base/base64url.h"
 #include "check.h"
-#include "alloc.h"
-#include "base64url.h"
-#include "key.h"
 #include "keys.h"
+#include "token/key.h"
 
 #define ROOM 65536
 

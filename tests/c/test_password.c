@@ -1,4 +1,4 @@
-#include "password.h"
+#include "password/password.h"
 
 #include <string.h>
 

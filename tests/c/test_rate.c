@@ -1,4 +1,4 @@
-#include "rate.h"
+#include "limit/rate.h"
 
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* Every state of a connection, with every kind of reply that it may be sent. */
-#include "redis_dialogue.h"
+#include "redis/dialogue.h"
 
+#include "base/clock.h"
 #include "check.h"
-#include "clock.h"
 #include "fake_redis.h"
-#include "redis_link.h"
+#include "redis/client.h"
 
 #define SECOND ((int64_t)1000000)
 
@@ -82,19 +82,19 @@ status_of(const char *url_format, const char *request, const char *reply,
     int length = snprintf(text, sizeof(text), url_format, server.port);
 #pragma GCC diagnostic pop
     fta_redis_url *url;
-    fta_redis_link *link = NULL;
+    fta_redis_client *link = NULL;
     fta_redis_problem problem;
     const char *wrong;
     fake_redis_require(
         fta_redis_url_parse(text, (size_t)length, &url, &wrong) == FTA_OK &&
-        fta_redis_link_new(url, &link, &problem) == FTA_OK);
+        fta_redis_client_new(url, &link, &problem) == FTA_OK);
     fta_status statuses[2];
     long connections[2];
     for (int i = 0; i < 2; i++) {
         fta_redis_reply *got;
-        statuses[i] = fta_redis_link_call(link, 2, argv, lengths, 1,
-                                          fta_clock_monotonic_us() + SECOND,
-                                          &got, &problem);
+        statuses[i] = fta_redis_client_call(link, 2, argv, lengths, 1,
+                                            fta_clock_monotonic_us() + SECOND,
+                                            &got, &problem);
         CHECK((statuses[i] == FTA_OK) == (got != NULL));
         connections[i] = atomic_load(&server.connections);
         fta_redis_reply_free(got);
@@ -102,7 +102,7 @@ status_of(const char *url_format, const char *request, const char *reply,
     CHECK(statuses[0] == statuses[1]);
     CHECK(atomic_load(&s.said) > 0);
     *is_closed = connections[1] > connections[0];
-    fta_redis_link_free(link);
+    fta_redis_client_free(link);
     fake_redis_stop(&server);
     return statuses[0];
 }
@@ -331,21 +331,21 @@ test_bytes_without_end_do_not_keep_a_call_beyond_its_deadline(void)
     static const size_t lengths[] = {3};
     static const char text[] = "redis://h";
     fta_redis_url *url;
-    fta_redis_link *link = NULL;
+    fta_redis_client *link = NULL;
     fta_redis_problem problem;
     fta_redis_reply *reply;
     const char *wrong;
     fake_redis_require(
         fta_redis_url_parse(text, sizeof(text) - 1, &url, &wrong) == FTA_OK &&
-        fta_redis_link_new(url, &link, &problem) == FTA_OK);
-    fta_redis_link_set_transport(link, &endless);
+        fta_redis_client_new(url, &link, &problem) == FTA_OK);
+    fta_redis_client_set_transport(link, &endless);
     int64_t started = fta_clock_monotonic_us();
-    CHECK(fta_redis_link_call(link, 1, argv, lengths, 1, started + 50000,
-                              &reply, &problem) == FTA_REDIS_TIMEOUT);
+    CHECK(fta_redis_client_call(link, 1, argv, lengths, 1, started + 50000,
+                                &reply, &problem) == FTA_REDIS_TIMEOUT);
     /* 500 bytes until the deadline, and the few that may be late. */
     CHECK(bytes_received > 300 && bytes_received < 700);
     CHECK(fta_clock_monotonic_us() - started < 80000);
-    fta_redis_link_free(link);
+    fta_redis_client_free(link);
     fta_clock_return();
 }
 

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "check.h"
 #include "child.h"
-#include "clock.h"
-#include "redis_link.h"
+#include "redis/client.h"
 
 enum { CALLS = 40 };
 
@@ -45,27 +45,27 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
     return EAI_AGAIN;
 }
 
-static fta_redis_link *
+static fta_redis_client *
 new_link(const char *text)
 {
     fta_redis_url *url;
-    fta_redis_link *link = NULL;
+    fta_redis_client *link = NULL;
     fta_redis_problem problem;
     const char *wrong;
     CHECK(fta_redis_url_parse(text, strlen(text), &url, &wrong) == FTA_OK);
-    CHECK(fta_redis_link_new(url, &link, &problem) == FTA_OK);
+    CHECK(fta_redis_client_new(url, &link, &problem) == FTA_OK);
     return link;
 }
 
 static fta_status
-call(fta_redis_link *link, fta_redis_problem *problem)
+call(fta_redis_client *link, fta_redis_problem *problem)
 {
     static const char *const argv[] = {"GET"};
     static const size_t lengths[] = {3};
     fta_redis_reply *reply;
-    return fta_redis_link_call(link, 1, argv, lengths, 1,
-                               fta_clock_monotonic_us() + 5000, &reply,
-                               problem);
+    return fta_redis_client_call(link, 1, argv, lengths, 1,
+                                 fta_clock_monotonic_us() + 5000, &reply,
+                                 problem);
 }
 
 static void
@@ -85,7 +85,7 @@ static void
 test_lookups_are_bounded(const char *text)
 {
     fta_redis_problem problem;
-    fta_redis_link *link = new_link(text);
+    fta_redis_client *link = new_link(text);
     CHECK(call(link, &problem) == FTA_REDIS_TIMEOUT);
     for (int i = 0; i < CALLS; i++) {
         (void)call(link, &problem);
@@ -109,7 +109,7 @@ test_lookups_are_bounded(const char *text)
     CHECK(call(link, &problem) == FTA_REDIS_TIMEOUT);
     CHECK(atomic_load(&asked) > 0);
     /* One that is under way when the link is gone. */
-    fta_redis_link_free(link);
+    fta_redis_client_free(link);
     release();
 }
 

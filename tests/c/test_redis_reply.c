@@ -1,4 +1,4 @@
-#include "redis_reply.h"
+#include "redis/reply.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
-#include "redis_store.h"
+#include "limit/redis/store.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "check.h"
-#include "clock.h"
 #include "failing_alloc.h"
 #include "fake_redis.h"
 

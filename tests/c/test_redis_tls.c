@@ -1,6 +1,6 @@
 /* TLS without an interpreter, so that sanitizers see it: a server of OpenSSL
  * with a certificate made here. */
-#include "redis_link.h"
+#include "redis/client.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -17,9 +17,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "base/clock.h"
 #include "check.h"
 #include "child.h"
-#include "clock.h"
 #include "failing_alloc.h"
 
 #define SECOND ((int64_t)1000000)
@@ -157,7 +157,7 @@ finish(server *s)
 
 static fta_status
 open_link(const char *host, unsigned port, const char *parameters,
-          fta_redis_link **out, fta_redis_problem *problem)
+          fta_redis_client **out, fta_redis_problem *problem)
 {
     char text[200];
     int length = snprintf(text, sizeof(text), "rediss://%s:%u?%s", host, port,
@@ -167,7 +167,7 @@ open_link(const char *host, unsigned port, const char *parameters,
     *out = NULL;
     fta_status status = fta_redis_url_parse(text, (size_t)length, &url, &wrong);
     if (status == FTA_OK) {
-        status = fta_redis_link_new(url, out, problem);
+        status = fta_redis_client_new(url, out, problem);
         if (status != FTA_OK) {
             fta_redis_url_free(url);
         }
@@ -175,11 +175,11 @@ open_link(const char *host, unsigned port, const char *parameters,
     return status;
 }
 
-static fta_redis_link *
+static fta_redis_client *
 new_link(const char *host, unsigned port, const char *more)
 {
     char parameters[150];
-    fta_redis_link *link;
+    fta_redis_client *link;
     fta_redis_problem problem;
     (void)snprintf(parameters, sizeof(parameters), "ssl_ca_certs=%s%s", ca_file,
                    more);
@@ -188,12 +188,12 @@ new_link(const char *host, unsigned port, const char *more)
 }
 
 static fta_status
-ask(fta_redis_link *link, int64_t timeout_us, fta_redis_problem *problem)
+ask(fta_redis_client *link, int64_t timeout_us, fta_redis_problem *problem)
 {
     static const char *const argv[] = {"GET", "key"};
     static const size_t lengths[] = {3, 3};
     fta_redis_reply *reply;
-    fta_status status = fta_redis_link_call(
+    fta_status status = fta_redis_client_call(
         link, 2, argv, lengths, 0, fta_clock_monotonic_us() + timeout_us,
         &reply, problem);
     CHECK((status == FTA_OK) == (reply != NULL));
@@ -224,12 +224,12 @@ test_names_that_are_verified(void)
         server s;
         fta_redis_problem problem;
         start(&s, 1, false);
-        fta_redis_link *link = new_link(cases[i].host, s.port, cases[i].more);
+        fta_redis_client *link = new_link(cases[i].host, s.port, cases[i].more);
         for (int n = cases[i].status == FTA_OK ? 5 : 1; n > 0; n--) {
             CHECK(ask(link, 5 * SECOND, &problem) == cases[i].status);
             CHECK(strcmp(problem.text, cases[i].problem) == 0);
         }
-        fta_redis_link_free(link);
+        fta_redis_client_free(link);
         finish(&s);
     }
 }
@@ -238,13 +238,13 @@ static void
 test_an_authority_that_is_not_known(void)
 {
     server s;
-    fta_redis_link *link;
+    fta_redis_client *link;
     fta_redis_problem problem;
     start(&s, 1, false);
     CHECK(open_link("localhost", s.port, "db=0", &link, &problem) == FTA_OK);
     CHECK(ask(link, 5 * SECOND, &problem) == FTA_REDIS_TLS);
     CHECK(strstr(problem.text, "self-signed") != NULL);
-    fta_redis_link_free(link);
+    fta_redis_client_free(link);
     finish(&s);
 }
 
@@ -254,11 +254,11 @@ test_a_peer_that_accepts_and_says_nothing(void)
     server s;
     fta_redis_problem problem;
     start(&s, 1, true);
-    fta_redis_link *link = new_link("127.0.0.1", s.port, "");
+    fta_redis_client *link = new_link("127.0.0.1", s.port, "");
     int64_t started = fta_clock_monotonic_us();
     CHECK(ask(link, 50000, &problem) == FTA_REDIS_TIMEOUT);
     CHECK(fta_clock_monotonic_us() - started < 500000);
-    fta_redis_link_free(link);
+    fta_redis_client_free(link);
     finish(&s);
 }
 
@@ -281,12 +281,12 @@ test_records_without_end_do_not_keep_a_call_beyond_its_deadline(void)
     transport.receive = receive_when_it_comes;
     start(&s, 1, false);
     s.floods = true;
-    fta_redis_link *link = new_link("127.0.0.1", s.port, "");
-    fta_redis_link_set_transport(link, &transport);
+    fta_redis_client *link = new_link("127.0.0.1", s.port, "");
+    fta_redis_client_set_transport(link, &transport);
     int64_t started = fta_clock_monotonic_us();
     CHECK(ask(link, 200000, &problem) == FTA_REDIS_TIMEOUT);
     CHECK(fta_clock_monotonic_us() - started < SECOND);
-    fta_redis_link_free(link);
+    fta_redis_client_free(link);
     finish(&s);
 }
 
@@ -297,16 +297,16 @@ test_fork(void)
     server s;
     fta_redis_problem problem;
     start(&s, 1, false);
-    fta_redis_link *link = new_link("127.0.0.1", s.port, "");
+    fta_redis_client *link = new_link("127.0.0.1", s.port, "");
     CHECK(ask(link, 5 * SECOND, &problem) == FTA_OK);
     pid_t child = fork();
     if (child == 0) {
-        fta_redis_link_free(link);
+        fta_redis_client_free(link);
         child_leave(true);
     }
     CHECK(child_was_good(child));
     CHECK(ask(link, 5 * SECOND, &problem) == FTA_OK);
-    fta_redis_link_free(link);
+    fta_redis_client_free(link);
     finish(&s);
 }
 
@@ -317,7 +317,7 @@ test_every_allocation_failing(void)
     (void)snprintf(parameters, sizeof(parameters), "ssl_ca_certs=%s", ca_file);
     long n = 0;
     for (bool failed = true; failed; n++) {
-        fta_redis_link *link;
+        fta_redis_client *link;
         fta_redis_problem problem;
         failing_alloc_start(n);
         fta_status status =
@@ -325,7 +325,7 @@ test_every_allocation_failing(void)
         failed = failing_alloc_stop();
         CHECK(status == (failed ? FTA_NO_MEMORY : FTA_OK));
         CHECK((link == NULL) == failed);
-        fta_redis_link_free(link);
+        fta_redis_client_free(link);
     }
     CHECK(n == 4);
 }
@@ -338,13 +338,13 @@ test_files_that_are_not_there(void)
         {"ssl_certfile=/no/such&ssl_keyfile=/no/such", "ssl_certfile"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        fta_redis_link *link;
+        fta_redis_client *link;
         fta_redis_problem problem;
         CHECK(open_link("h", 1, cases[i][0], &link, &problem) == FTA_REDIS_TLS);
         CHECK(strstr(problem.text, cases[i][1]) != NULL);
     }
     char parameters[100];
-    fta_redis_link *link;
+    fta_redis_client *link;
     fta_redis_problem problem;
     (void)snprintf(parameters, sizeof(parameters),
                    "ssl_certfile=%s&ssl_keyfile=%s", ca_file, ca_file);

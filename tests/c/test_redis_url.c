@@ -1,4 +1,4 @@
-#include "redis_url.h"
+#include "redis/url.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "segment.h"
+#include "base/segment.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,8 +14,8 @@
 
 #include <openssl/rand.h>
 
+#include "base/clock.h"
 #include "check.h"
-#include "clock.h"
 #include "failing_alloc.h"
 
 #define BYTES ((size_t)64 << 10)

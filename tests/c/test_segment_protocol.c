@@ -21,8 +21,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "alloc.h"
-#include "clock.h"
+#include "base/alloc.h"
+#include "base/clock.h"
 
 static void stop_here(void);
 static void *actor_calloc(size_t count, size_t size);
@@ -57,7 +57,7 @@ static int actor_fstat(int fd, struct stat *out);
 #define flock actor_flock
 #define lstat actor_lstat
 #define fstat actor_fstat
-#include "../../csrc/core/segment.c"
+#include "base/segment.c"
 #undef open
 #undef close
 #undef mmap

@@ -6,9 +6,9 @@
 #include <openssl/err.h>
 
 #include "check.h"
-#include "jwk.h"
 #include "keys.h"
-#include "token_sign.h"
+#include "token/jwk.h"
+#include "token/sign.h"
 #include "tokens.h"
 
 static const fta_claim_rules rules = {.leeway = 0};

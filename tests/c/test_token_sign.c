@@ -1,10 +1,10 @@
-#include "token_sign.h"
+#include "token/sign.h"
 
 #include <pthread.h>
 
 #include <jwt.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 #include "check.h"
 #include "keys.h"
 #include "tokens.h"

@@ -4,10 +4,10 @@
 
 #include "check.h"
 #include "keys.h"
-#include "token_sign.h"
+#include "token/sign.h"
 #include "tokens.h"
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 #define THREADS 16
 #define ROUNDS 400

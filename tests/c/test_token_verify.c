@@ -1,9 +1,9 @@
-#include "token_verify.h"
+#include "token/verify.h"
 
 #include <math.h>
 
+#include "base/clock.h"
 #include "check.h"
-#include "clock.h"
 #include "guarded.h"
 #include "keys.h"
 #include "tokens.h"

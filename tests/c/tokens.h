@@ -11,9 +11,9 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "base64url.h"
-#include "keyring.h"
-#include "token_verify.h"
+#include "base/base64url.h"
+#include "token/keyring.h"
+#include "token/verify.h"
 
 #define TENANT "6f0b1c2e-3d4a-4b5c-8d6e-7f8091a2b3c4"
 #define USER "550e8400-e29b-41d4-a716-446655440000"

@@ -4,5 +4,6 @@ import sys
 from pathlib import Path
 
 # As a program, too, it finds what the tests share.
-if str(Path(__file__).parents[1]) not in sys.path:
-    sys.path.append(str(Path(__file__).parents[1]))
+SUPPORT = str(Path(__file__).parents[1] / "support")
+if SUPPORT not in sys.path:
+    sys.path.append(SUPPORT)

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "hmac.h"
-#include "key.h"
+#include "token/hmac.h"
+#include "token/key.h"
 
 #define SIZE 64 /* of a signature of HS512 */
 #define SAMPLES 400000

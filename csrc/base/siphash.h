@@ -1,0 +1,16 @@
+/* SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed hash of short inputs,
+ * so that nobody without the key can aim two of them at one place. */
+#ifndef FTA_BASE_SIPHASH_H
+#define FTA_BASE_SIPHASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct fta_siphash_key {
+    uint64_t k0, k1;
+} fta_siphash_key;
+
+uint64_t fta_siphash(const fta_siphash_key *key, const uint8_t *data,
+                     size_t length);
+
+#endif

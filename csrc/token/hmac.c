@@ -1,0 +1,154 @@
+#include "token/hmac.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include "base/alloc.h"
+#include "base/crypto_error.h"
+
+/* How many contexts are kept ready: about as many as threads compute at the
+ * same instant. One more costs a copy, nothing else. */
+#define POOL 8
+
+struct fta_hmac {
+    /* Never used itself, only copied, so that reading it needs no lock. */
+    EVP_MAC_CTX *prepared; /* Owned */
+    /* Copies of it that nobody uses now. Each is Owned by whoever took it out
+     * of its place by an atomic exchange, so that a thread that is suspended
+     * while it computes, or a child of fork, never shares one. */
+    _Atomic(EVP_MAC_CTX *) pool[POOL];
+    /* Whether a used context can be started again; the pool is empty where it
+     * cannot. */
+    bool restarts;
+};
+
+static fta_status
+prepare(EVP_MAC *algorithm, const char *digest, const uint8_t *secret,
+        size_t size, EVP_MAC_CTX **out)
+{
+    /* OSSL_PARAM has no const, though nothing is written. */
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(
+                               OSSL_MAC_PARAM_DIGEST, (char *)digest, 0),
+                           OSSL_PARAM_construct_end()};
+    *out = EVP_MAC_CTX_new(algorithm);
+    return *out != NULL && EVP_MAC_init(*out, secret, size, params)
+               ? FTA_OK
+               : fta_crypto_error(FTA_CRYPTO);
+}
+
+static bool
+compute(EVP_MAC_CTX *context, const void *message, size_t length,
+        uint8_t tag[FTA_HMAC_SIZE_MAX])
+{
+    size_t size;
+    /* Without a key, init starts again with the one it has. */
+    return EVP_MAC_init(context, NULL, 0, NULL) &&
+           EVP_MAC_update(context, message, length) &&
+           EVP_MAC_final(context, tag, &size, FTA_HMAC_SIZE_MAX);
+}
+
+/* Tries whether a used context starts again: in OpenSSL before 3.0.3, init
+ * without a key does nothing, and a second tag comes out wrong. */
+static fta_status
+try_restart(const EVP_MAC_CTX *prepared, bool *restarts)
+{
+    uint8_t first[FTA_HMAC_SIZE_MAX] = {0};
+    uint8_t second[FTA_HMAC_SIZE_MAX] = {0};
+    EVP_MAC_CTX *context = EVP_MAC_CTX_dup(prepared);
+    bool computed = context != NULL && compute(context, "", 0, first) &&
+                    compute(context, "", 0, second);
+    EVP_MAC_CTX_free(context);
+    *restarts = memcmp(first, second, sizeof first) == 0;
+    return computed ? FTA_OK : fta_crypto_error(FTA_CRYPTO);
+}
+
+fta_status
+fta_hmac_new(const char *digest, const uint8_t *secret, size_t size,
+             fta_hmac **out)
+{
+    fta_hmac *hmac = fta_calloc(1, sizeof *hmac);
+    if (hmac == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    fta_status status;
+    EVP_MAC *algorithm = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    if (algorithm == NULL) {
+        status = fta_crypto_error(FTA_CRYPTO);
+        goto done;
+    }
+    status = prepare(algorithm, digest, secret, size, &hmac->prepared);
+    if (status == FTA_OK) {
+        status = try_restart(hmac->prepared, &hmac->restarts);
+    }
+done:
+    EVP_MAC_free(algorithm);
+    if (status == FTA_OK) {
+        *out = hmac;
+    } else {
+        fta_hmac_free(hmac);
+    }
+    return status;
+}
+
+void
+fta_hmac_free(fta_hmac *hmac)
+{
+    if (hmac == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < POOL; i++) {
+        EVP_MAC_CTX_free(atomic_load(&hmac->pool[i]));
+    }
+    EVP_MAC_CTX_free(hmac->prepared);
+    fta_free(hmac);
+}
+
+/* A context that nobody else uses. Acquire here and release below hand over
+ * what the last user wrote into it. */
+static EVP_MAC_CTX *
+take_context(fta_hmac *hmac)
+{
+    for (size_t i = 0; i < POOL; i++) {
+        EVP_MAC_CTX *context = atomic_exchange_explicit(&hmac->pool[i], NULL,
+                                                        memory_order_acquire);
+        if (context != NULL) {
+            return context;
+        }
+    }
+    return EVP_MAC_CTX_dup(hmac->prepared);
+}
+
+static void
+give_back_context(fta_hmac *hmac, EVP_MAC_CTX *context)
+{
+    for (size_t i = 0; hmac->restarts && i < POOL; i++) {
+        EVP_MAC_CTX *nothing = NULL;
+        if (atomic_compare_exchange_strong_explicit(
+                &hmac->pool[i], &nothing, context, memory_order_release,
+                memory_order_relaxed)) {
+            return;
+        }
+    }
+    EVP_MAC_CTX_free(context);
+}
+
+fta_status
+fta_hmac_compute(fta_hmac *hmac, const void *message, size_t length,
+                 uint8_t tag[FTA_HMAC_SIZE_MAX])
+{
+    EVP_MAC_CTX *context = take_context(hmac);
+    if (context == NULL) {
+        return fta_crypto_error(FTA_CRYPTO);
+    }
+    if (!compute(context, message, length, tag)) {
+        EVP_MAC_CTX_free(context);
+        return fta_crypto_error(FTA_CRYPTO);
+    }
+    give_back_context(hmac, context);
+    return FTA_OK;
+}

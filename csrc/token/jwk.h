@@ -1,0 +1,49 @@
+/* JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037), member by member:
+ * reading and writing the JSON around them is the caller's business. */
+#ifndef FTA_TOKEN_JWK_H
+#define FTA_TOKEN_JWK_H
+
+#include "token/key.h"
+
+/* Every member that is read; all of them are strings. */
+#define FTA_JWK_MEMBERS(X)                                                     \
+    X(kty)                                                                     \
+    X(alg)                                                                     \
+    X(kid)                                                                     \
+    X(use)                                                                     \
+    X(crv)                                                                     \
+    X(k)                                                                       \
+    X(n)                                                                       \
+    X(e)                                                                       \
+    X(x)                                                                       \
+    X(y)                                                                       \
+    X(d)                                                                       \
+    X(p)                                                                       \
+    X(q)                                                                       \
+    X(dp)                                                                      \
+    X(dq)                                                                      \
+    X(qi)
+
+typedef struct fta_jwk {
+#define X(member) fta_text member; /* Borrowed; data NULL: absent */
+    FTA_JWK_MEMBERS(X)
+#undef X
+    bool for_other_ops; /* key_ops is there, without "sign" and "verify" */
+} fta_jwk;
+
+/* The key of a JWK. alg may be absent where the curve tells it. */
+fta_status fta_key_from_jwk(const fta_jwk *jwk, fta_key **out);
+
+/* Room for the texts of any public key. */
+#define FTA_JWK_TEXTS 4096
+
+/* The public members; their texts live in texts and in the key.
+ * FTA_KEY_IS_SECRET for an HMAC key. */
+fta_status fta_key_to_jwk(const fta_key *key, char texts[FTA_JWK_TEXTS],
+                          fta_jwk *out);
+
+/* RFC 7638, with SHA-256: 43 characters, no NUL. */
+fta_status fta_jwk_thumbprint(EVP_PKEY *pair, const fta_algorithm *algorithm,
+                              char *out, size_t *length);
+
+#endif

@@ -1,0 +1,64 @@
+/* One key, bound to one algorithm when it is made and for ever: the token
+ * never chooses (RFC 8725, section 3.1), and a public key can never serve as
+ * an HMAC secret. */
+#ifndef FTA_TOKEN_KEY_H
+#define FTA_TOKEN_KEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/types.h>
+
+#include "base/status.h"
+#include "base/text.h"
+#include "token/algorithm.h"
+
+#define FTA_KID_MAX 255
+#define FTA_SECRET_MAX 65536
+
+typedef struct fta_key fta_key;
+
+/* An HMAC key, and the only way to make one: from octets that whoever calls it
+ * says are a shared secret. FTA_SECRET_IS_KEY for those that hold a key in any
+ * form. kid.data NULL: one derived from the secret. allow_weak admits a secret
+ * shorter than the hash, for development. */
+fta_status fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
+                               const uint8_t *secret, size_t size,
+                               bool allow_weak, fta_key **out);
+
+/* A private key, which signs and verifies, or a public one, which verifies, in
+ * any form that fta_pair_read takes. Whatever else the octets are, they make no
+ * key. kid.data NULL: its thumbprint (RFC 7638). */
+fta_status fta_key_from_encoded(const fta_algorithm *algorithm, fta_text kid,
+                                fta_text encoded, fta_text passphrase,
+                                fta_key **out);
+
+/* As above, from OpenSSL's form of it, of which it takes a reference. */
+fta_status fta_key_from_pair(const fta_algorithm *algorithm, fta_text kid,
+                             EVP_PKEY *pair, fta_key **out);
+
+/* Wipes every secret and frees. NULL is allowed. */
+void fta_key_free(fta_key *key);
+
+const fta_algorithm *fta_key_algorithm(const fta_key *key);
+
+/* Ends with a NUL. */
+fta_text fta_key_id(const fta_key *key);
+
+/* Borrowed; NULL for an HMAC key. */
+EVP_PKEY *fta_key_pair(const fta_key *key);
+
+/* What libjwt signs with: the secret, or the private key as PEM text. data
+ * NULL: a public key. */
+fta_text fta_key_signing_text(const fta_key *key);
+
+/* Whether it is a private key of a pair. */
+bool fta_key_is_private(const fta_key *key);
+
+/* FTA_OK, FTA_SIGNATURE_MISMATCH, FTA_NO_MEMORY or FTA_CRYPTO. Any number of
+ * threads may use one key. The comparison takes constant time. */
+fta_status fta_key_verify(const fta_key *key, const void *message,
+                          size_t length, const uint8_t *signature, size_t size);
+
+#endif

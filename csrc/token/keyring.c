@@ -1,0 +1,229 @@
+#include "token/keyring.h"
+
+#include <openssl/rand.h>
+
+#include "base/alloc.h"
+#include "base/base64url.h"
+
+/* --- known headers ------------------------------------------------------ */
+
+/* Whether JSON writes the text as it is, whoever writes it. */
+static bool
+is_unescaped(fta_text text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.data[i];
+        if (c < 0x20 || c > 0x7E || c == '"' || c == '\\' || c == '/') {
+            return false;
+        }
+    }
+    return true;
+}
+
+#define HEADER_MAX (FTA_KID_MAX + 64)
+
+/* The forms that libjwt, PyJWT and their like write: A is replaced by the
+ * algorithm, K by the kid. */
+static const char *const forms_with_kid[] = {
+    "{\"alg\":\"A\",\"kid\":\"K\",\"typ\":\"JWT\"}",
+    "{\"alg\":\"A\",\"typ\":\"JWT\",\"kid\":\"K\"}",
+};
+static const char *const forms_without_kid[] = {
+    "{\"alg\":\"A\",\"typ\":\"JWT\"}",
+    "{\"typ\":\"JWT\",\"alg\":\"A\"}",
+    "{\"alg\":\"A\"}",
+};
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static size_t
+fill_form(const char *form, fta_text algorithm, fta_text kid,
+          char out[HEADER_MAX])
+{
+    size_t length = 0;
+    for (; *form != '\0'; form++) {
+        /* "JWT" has neither letter. */
+        fta_text part = *form == 'A'   ? algorithm
+                        : *form == 'K' ? kid
+                                       : (fta_text){form, 1};
+        memcpy(out + length, part.data, part.length);
+        length += part.length;
+    }
+    return length;
+}
+
+static fta_status
+add_known(fta_keyring *keyring, const char *form, const fta_key *key,
+          bool with_kid)
+{
+    const fta_algorithm *algorithm = fta_key_algorithm(key);
+    char header[HEADER_MAX];
+    size_t length = fill_form(form, algorithm->name, fta_key_id(key), header);
+    fta_known_header *known = &keyring->known[keyring->known_count];
+    known->text = fta_malloc(FTA_BASE64_LENGTH(length));
+    if (known->text == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    known->length =
+        fta_base64url_encode((const uint8_t *)header, length, known->text);
+    known->algorithm = algorithm;
+    known->key = with_kid ? key : NULL;
+    keyring->known_count++;
+    return FTA_OK;
+}
+
+static bool
+algorithm_seen_before(const fta_keyring *keyring, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (fta_key_algorithm(keyring->keys[i]) ==
+            fta_key_algorithm(keyring->keys[index])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Looking through many headers would take longer than parsing one. */
+#define KNOWN_KEYS 4
+
+static fta_status
+prepare_headers(fta_keyring *keyring)
+{
+    size_t keys =
+        keyring->key_count < KNOWN_KEYS ? keyring->key_count : KNOWN_KEYS;
+    keyring->known =
+        fta_calloc(keys * (COUNT(forms_with_kid) + COUNT(forms_without_kid)),
+                   sizeof *keyring->known);
+    if (keyring->known == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    fta_status status = FTA_OK;
+    for (size_t i = 0; i < keys && status == FTA_OK; i++) {
+        const fta_key *key = keyring->keys[i];
+        if (is_unescaped(fta_key_id(key))) {
+            for (size_t f = 0; f < COUNT(forms_with_kid) && status == FTA_OK;
+                 f++) {
+                status = add_known(keyring, forms_with_kid[f], key, true);
+            }
+        }
+        if (!algorithm_seen_before(keyring, i)) {
+            for (size_t f = 0; f < COUNT(forms_without_kid) && status == FTA_OK;
+                 f++) {
+                status = add_known(keyring, forms_without_kid[f], key, false);
+            }
+        }
+    }
+    return status;
+}
+
+/* --- rules -------------------------------------------------------------- */
+
+/* One block: the array of audiences, then all characters. */
+static fta_status
+copy_rules(fta_keyring *keyring, const fta_claim_rules *rules)
+{
+    size_t size =
+        rules->audience_count * sizeof(fta_text) + rules->issuer.length + 1;
+    for (size_t i = 0; i < rules->audience_count; i++) {
+        size += rules->audiences[i].length;
+    }
+    keyring->rule_texts = fta_malloc(size);
+    if (keyring->rule_texts == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    fta_text *audiences = (fta_text *)(void *)keyring->rule_texts;
+    char *next = keyring->rule_texts + rules->audience_count * sizeof(fta_text);
+    keyring->rules = *rules;
+    keyring->rules.audiences = audiences;
+    if (rules->issuer.data != NULL) {
+        memcpy(next, rules->issuer.data, rules->issuer.length);
+        keyring->rules.issuer.data = next;
+        next += rules->issuer.length;
+    }
+    for (size_t i = 0; i < rules->audience_count; i++) {
+        fta_text audience = rules->audiences[i];
+        if (audience.length != 0) {
+            memcpy(next, audience.data, audience.length);
+        }
+        audiences[i] = (fta_text){next, audience.length};
+        next += audience.length;
+    }
+    return FTA_OK;
+}
+
+static bool
+kid_is_repeated(const fta_key *const *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (fta_key_algorithm(keys[i]) == fta_key_algorithm(keys[j]) &&
+                fta_text_equal(fta_key_id(keys[i]), fta_key_id(keys[j]))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+fta_status
+fta_keyring_new(const fta_key *const *keys, size_t count,
+                const fta_claim_rules *rules, size_t max_token_bytes,
+                fta_keyring **out)
+{
+    if (count == 0) {
+        return FTA_KEYRING_EMPTY;
+    }
+    if (max_token_bytes == 0 || max_token_bytes > FTA_TOKEN_MAX ||
+        !(rules->leeway >= 0 && rules->leeway <= FTA_LEEWAY_MAX)) {
+        return FTA_BAD_ARGUMENT;
+    }
+    if (kid_is_repeated(keys, count)) {
+        return FTA_KID_REPEATED;
+    }
+    fta_keyring *keyring = fta_calloc(1, sizeof *keyring);
+    if (keyring == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    fta_status status = FTA_NO_MEMORY;
+    keyring->keys = fta_calloc(count, sizeof *keyring->keys);
+    if (keyring->keys == NULL) {
+        goto done;
+    }
+    memcpy(keyring->keys, keys, count * sizeof *keys);
+    keyring->key_count = count;
+    keyring->max_token_bytes = max_token_bytes;
+    status = copy_rules(keyring, rules);
+    if (status != FTA_OK) {
+        goto done;
+    }
+    status = prepare_headers(keyring);
+    if (status != FTA_OK) {
+        goto done;
+    }
+    if (RAND_bytes((unsigned char *)&keyring->seed, sizeof keyring->seed) !=
+        1) {
+        status = FTA_CRYPTO;
+    }
+done:
+    if (status == FTA_OK) {
+        *out = keyring;
+    } else {
+        fta_keyring_free(keyring);
+    }
+    return status;
+}
+
+void
+fta_keyring_free(fta_keyring *keyring)
+{
+    if (keyring == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < keyring->known_count; i++) {
+        fta_free(keyring->known[i].text);
+    }
+    fta_free(keyring->known);
+    fta_free(keyring->rule_texts);
+    fta_free(keyring->keys);
+    fta_free(keyring);
+}

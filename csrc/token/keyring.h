@@ -1,0 +1,39 @@
+/* The keys of one application, and what its tokens must say. Immutable once
+ * made, so that any number of threads may use it. */
+#ifndef FTA_TOKEN_KEYRING_H
+#define FTA_TOKEN_KEYRING_H
+
+#include "token/claims.h"
+#include "token/key.h"
+
+/* What max_token_bytes and leeway may be at most. */
+#define FTA_TOKEN_MAX ((size_t)1 << 28)
+#define FTA_LEEWAY_MAX 86400.0
+
+/* A header segment known in advance, so that the ordinary token's is compared
+ * and not parsed. */
+typedef struct fta_known_header {
+    char *text; /* Owned */
+    size_t length;
+    const fta_algorithm *algorithm;
+    const fta_key *key; /* Borrowed; NULL when the header has no kid */
+} fta_known_header;
+
+typedef struct fta_keyring {
+    const fta_key **keys; /* Owned array of Borrowed keys */
+    size_t key_count;
+    fta_known_header *known; /* Owned */
+    size_t known_count;
+    fta_claim_rules rules;
+    char *rule_texts; /* Owned: what rules points at */
+    size_t max_token_bytes;
+    fta_json_seed seed;
+} fta_keyring;
+
+/* keys are borrowed and must live as long as the keyring; rules are copied. */
+fta_status fta_keyring_new(const fta_key *const *keys, size_t count,
+                           const fta_claim_rules *rules, size_t max_token_bytes,
+                           fta_keyring **out);
+void fta_keyring_free(fta_keyring *keyring);
+
+#endif

@@ -1,0 +1,33 @@
+/* The one reader of key pairs: what somebody has configured as a private key,
+ * a public key or a certificate, in the forms that people have it in.
+ *
+ * It makes an EVP_PKEY or says what the octets are instead. It makes nothing
+ * else, so that octets which are no key can never become a shared secret. */
+#ifndef FTA_TOKEN_PAIR_READER_H
+#define FTA_TOKEN_PAIR_READER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/types.h>
+
+#include "base/status.h"
+#include "base/text.h"
+
+#define FTA_ENCODED_PAIR_MAX ((size_t)256 * 1024)
+#define FTA_PASSPHRASE_MAX 1023
+
+/* Reads a private key (PKCS #8, encrypted or not; PKCS #1; SEC 1), a public
+ * key (SubjectPublicKeyInfo; PKCS #1) or the public key of a certificate. They
+ * come as PEM text, with anything around it and its line ends in any form, as
+ * DER, or as the base64 of either. passphrase.data NULL: there is none;
+ * nobody is ever asked for one. The caller frees *out with EVP_PKEY_free.
+ *
+ * What comes of it has to pass fta_pair_check before it is used. */
+fta_status fta_pair_read(fta_text encoded, fta_text passphrase, EVP_PKEY **out);
+
+/* The same for one DER element that fills der. */
+fta_status fta_pair_read_der(const uint8_t *der, size_t size,
+                             fta_text passphrase, EVP_PKEY **out);
+
+#endif

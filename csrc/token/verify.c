@@ -1,0 +1,302 @@
+#include "token/verify.h"
+
+#include "base/alloc.h"
+#include "base/base64url.h"
+#include "base/clock.h"
+#include "token/key_pair.h"
+
+/* --- header ------------------------------------------------------------- */
+
+typedef struct header {
+    fta_text alg; /* data NULL: absent */
+    fta_text kid;
+    fta_text typ;
+} header;
+
+static fta_status
+read_string(const fta_json_event *event, fta_status invalid, fta_text *out)
+{
+    if (event->kind != FTA_JSON_STRING) {
+        return invalid;
+    }
+    *out = event->text;
+    return FTA_OK;
+}
+
+/* A parameter and its value, or the value's first event. Those that are not
+ * named here are ignored (RFC 7515, section 4), jwk, jku, x5u and x5c among
+ * them: a token does not bring its own key. */
+static fta_status
+read_parameter(header *found, fta_text name, const fta_json_event *event)
+{
+    if (fta_text_is(name, "alg")) {
+        return read_string(event, FTA_ALGORITHM_MISSING, &found->alg);
+    }
+    if (fta_text_is(name, "kid")) {
+        return read_string(event, FTA_KID_INVALID, &found->kid);
+    }
+    if (fta_text_is(name, "typ")) {
+        return read_string(event, FTA_TYP_INVALID, &found->typ);
+    }
+    if (fta_text_is(name, "crit")) {
+        return FTA_CRIT_REFUSED;
+    }
+    return fta_text_is(name, "b64") ? FTA_B64_REFUSED : FTA_OK;
+}
+
+/* The whole header, as strictly as claims are read. */
+static fta_status
+read_parameters(fta_json *reader, header *found)
+{
+    fta_status first_wrong = FTA_OK;
+    fta_json_event event;
+    fta_status status = fta_json_next(reader, &event);
+    if (status == FTA_OK && event.kind != FTA_JSON_OBJECT) {
+        return FTA_JSON_NOT_OBJECT;
+    }
+    while (status == FTA_OK) {
+        status = fta_json_next(reader, &event);
+        if (status != FTA_OK || event.kind == FTA_JSON_OBJECT_END) {
+            break;
+        }
+        fta_text name = event.text;
+        status = fta_json_next(reader, &event);
+        if (status != FTA_OK) {
+            break;
+        }
+        fta_status wrong = read_parameter(found, name, &event);
+        if (first_wrong == FTA_OK) {
+            first_wrong = wrong;
+        }
+        if (event.kind == FTA_JSON_OBJECT || event.kind == FTA_JSON_ARRAY) {
+            status = fta_json_leave(reader, NULL);
+        }
+    }
+    if (status == FTA_OK) {
+        status = fta_json_next(reader, &event); /* FTA_JSON_END, or too much */
+    }
+    return status == FTA_OK ? first_wrong : status;
+}
+
+/* ASCII only, whatever the locale; literal is in lower case. */
+static bool
+equal_ignoring_case(fta_text text, const char *literal, size_t length)
+{
+    if (text.length != length) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        char c = text.data[i];
+        if ((c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c) != literal[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* RFC 8725, section 3.11: other kinds of JWT must not pass for ours. RFC 7515,
+ * section 4.1.9: a media type, its "application/" left out or not. */
+static bool
+typ_is_accepted(fta_text typ)
+{
+    static const char prefix[] = "application/";
+    const size_t prefix_length = sizeof prefix - 1;
+    fta_text start = {typ.data, prefix_length};
+    if (typ.length > prefix_length &&
+        equal_ignoring_case(start, prefix, prefix_length)) {
+        typ.data += prefix_length;
+        typ.length -= prefix_length;
+    }
+    return equal_ignoring_case(typ, "jwt", 3) ||
+           equal_ignoring_case(typ, "at+jwt", 6);
+}
+
+/* Which keys the header admits. */
+static fta_status
+select_key(const fta_keyring *keyring, const header *found, fta_token *token)
+{
+    if (found->alg.data == NULL) {
+        return FTA_ALGORITHM_MISSING;
+    }
+    if (found->typ.data != NULL && !typ_is_accepted(found->typ)) {
+        return FTA_TYP_INVALID;
+    }
+    fta_status status =
+        found->kid.data != NULL ? FTA_KID_UNKNOWN : FTA_ALGORITHM_MISMATCH;
+    for (size_t i = 0; i < keyring->key_count; i++) {
+        const fta_key *key = keyring->keys[i];
+        if (found->kid.data != NULL) {
+            if (!fta_text_equal(found->kid, fta_key_id(key))) {
+                continue;
+            }
+            status = FTA_ALGORITHM_MISMATCH;
+        }
+        const fta_algorithm *algorithm = fta_key_algorithm(key);
+        if (fta_text_equal(found->alg, algorithm->name)) {
+            token->algorithm = algorithm;
+            token->key = found->kid.data != NULL ? key : NULL;
+            return FTA_OK;
+        }
+    }
+    return status;
+}
+
+/* --- the three steps ---------------------------------------------------- */
+
+/* Room for so many octets: the scratch, or memory if it is too small. */
+static char *
+make_room(fta_token *token, size_t size)
+{
+    if (size <= sizeof token->scratch) {
+        return token->scratch;
+    }
+    return fta_malloc(size);
+}
+
+static void
+free_room(fta_token *token, char *room)
+{
+    if (room != token->scratch) {
+        fta_free(room);
+    }
+}
+
+static fta_status
+read_header(const fta_keyring *keyring, fta_text segment, fta_token *token)
+{
+    for (size_t i = 0; i < keyring->known_count; i++) {
+        const fta_known_header *known = &keyring->known[i];
+        if (known->length == segment.length &&
+            memcmp(known->text, segment.data, segment.length) == 0) {
+            token->algorithm = known->algorithm;
+            token->key = known->key;
+            return FTA_OK;
+        }
+    }
+    size_t size = FTA_BASE64_SIZE(segment.length);
+    char *text = make_room(token, size);
+    if (text == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    fta_status status = FTA_BASE64URL_INVALID;
+    if (fta_base64url_decode(segment.data, segment.length, (uint8_t *)text)) {
+        header found = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+        fta_json reader;
+        fta_json_start(&reader, text, size, &keyring->seed);
+        status = read_parameters(&reader, &found);
+        if (status == FTA_OK) {
+            status = select_key(keyring, &found, token);
+        }
+        fta_json_finish(&reader);
+    }
+    free_room(token, text);
+    return status;
+}
+
+fta_status
+fta_token_open(const fta_keyring *keyring, fta_text text, fta_token *token)
+{
+    token->payload = NULL;
+    if (text.length > keyring->max_token_bytes) {
+        return FTA_TOO_LONG;
+    }
+    const char *end = text.data + text.length;
+    const char *first = memchr(text.data, '.', text.length);
+    if (first == NULL) {
+        return FTA_NOT_THREE_SEGMENTS;
+    }
+    fta_text head = {text.data, (size_t)(first - text.data)};
+    const char *body = first + 1;
+    const char *second = memchr(body, '.', (size_t)(end - body));
+    if (second == NULL) {
+        return FTA_NOT_THREE_SEGMENTS;
+    }
+    fta_text payload = {body, (size_t)(second - body)};
+    fta_text signature = {second + 1, (size_t)(end - second - 1)};
+    if (head.length == 0 || payload.length == 0 || signature.length == 0 ||
+        memchr(signature.data, '.', signature.length) != NULL) {
+        return FTA_NOT_THREE_SEGMENTS;
+    }
+    fta_status status = read_header(keyring, head, token);
+    if (status != FTA_OK) {
+        return status;
+    }
+    token->text = text.data;
+    token->signed_length = (size_t)(second - text.data);
+    token->signature = signature;
+    token->payload_size = FTA_BASE64_SIZE(payload.length);
+    token->payload = make_room(token, token->payload_size);
+    if (token->payload == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    return fta_base64url_decode(payload.data, payload.length,
+                                (uint8_t *)token->payload)
+               ? FTA_OK
+               : FTA_BASE64URL_INVALID;
+}
+
+bool
+fta_token_is_slow(const fta_token *token)
+{
+    return token->algorithm->family != FTA_HMAC;
+}
+
+fta_status
+fta_token_check(const fta_keyring *keyring, const fta_token *token)
+{
+    uint8_t signature[FTA_SIGNATURE_MAX];
+    size_t size = FTA_BASE64_SIZE(token->signature.length);
+    if (size > sizeof signature) {
+        return FTA_SIGNATURE_MISMATCH;
+    }
+    if (!fta_base64url_decode(token->signature.data, token->signature.length,
+                              signature)) {
+        return FTA_BASE64URL_INVALID;
+    }
+    if (token->key != NULL) {
+        return fta_key_verify(token->key, token->text, token->signed_length,
+                              signature, size);
+    }
+    fta_status status = FTA_SIGNATURE_MISMATCH;
+    for (size_t i = 0;
+         i < keyring->key_count && status == FTA_SIGNATURE_MISMATCH; i++) {
+        if (fta_key_algorithm(keyring->keys[i]) == token->algorithm) {
+            status = fta_key_verify(keyring->keys[i], token->text,
+                                    token->signed_length, signature, size);
+        }
+    }
+    return status;
+}
+
+fta_status
+fta_token_claims(const fta_keyring *keyring, fta_token *token,
+                 const fta_json_sink *sink, fta_claims *out)
+{
+    double now = (double)fta_clock_realtime_us() / 1e6;
+    return fta_claims_read(token->payload, token->payload_size, &keyring->rules,
+                           &keyring->seed, now, sink, out);
+}
+
+void
+fta_token_close(fta_token *token)
+{
+    if (token->payload != NULL) {
+        free_room(token, token->payload);
+    }
+}
+
+fta_status
+fta_token_verify(const fta_keyring *keyring, fta_text text,
+                 const fta_json_sink *sink, fta_claims *out)
+{
+    fta_token token;
+    fta_status status = fta_token_open(keyring, text, &token);
+    if (status == FTA_OK) {
+        status = fta_token_check(keyring, &token);
+    }
+    if (status == FTA_OK) {
+        status = fta_token_claims(keyring, &token, sink, out);
+    }
+    fta_token_close(&token);
+    return status;
+}

@@ -1,0 +1,43 @@
+/* From a token to claims that can be trusted, in three steps:
+ *
+ *   open    length, segments, header: which keys may have signed it
+ *   check   the signature, in constant time
+ *   claims  one strict pass over the payload
+ *
+ * Three and not one, because the binding lets other threads run during the
+ * second when it takes long. libjwt never sees a token from outside. */
+#ifndef FTA_TOKEN_VERIFY_H
+#define FTA_TOKEN_VERIFY_H
+
+#include "token/keyring.h"
+
+/* Payloads up to this size need no memory but the stack's. */
+#define FTA_TOKEN_SCRATCH 6144
+
+typedef struct fta_token {
+    const char *text;     /* Borrowed */
+    size_t signed_length; /* header, dot, payload */
+    fta_text signature;   /* Borrowed, still encoded */
+    const fta_algorithm *algorithm;
+    const fta_key *key; /* Borrowed; the one by kid, or NULL: all that fit */
+    char *payload;      /* scratch, or Owned */
+    size_t payload_size;
+    char scratch[FTA_TOKEN_SCRATCH];
+} fta_token;
+
+/* Whatever it returns, fta_token_close must follow. */
+fta_status fta_token_open(const fta_keyring *keyring, fta_text text,
+                          fta_token *token);
+fta_status fta_token_check(const fta_keyring *keyring, const fta_token *token);
+fta_status fta_token_claims(const fta_keyring *keyring, fta_token *token,
+                            const fta_json_sink *sink, fta_claims *out);
+void fta_token_close(fta_token *token);
+
+/* Whether the second step is worth letting other threads run. */
+bool fta_token_is_slow(const fta_token *token);
+
+/* All of it. */
+fta_status fta_token_verify(const fta_keyring *keyring, fta_text text,
+                            const fta_json_sink *sink, fta_claims *out);
+
+#endif

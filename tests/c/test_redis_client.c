@@ -1,0 +1,557 @@
+#include "redis/client.h"
+
+#include <stdarg.h>
+
+#include "base/clock.h"
+#include "check.h"
+#include "child.h"
+#include "failing_alloc.h"
+#include "fake_redis.h"
+
+#define SECOND ((int64_t)1000000)
+
+static fta_redis_client *new_link(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+static fta_redis_client *
+new_link(const char *format, ...)
+{
+    char text[300];
+    va_list values;
+    va_start(values, format);
+    int length = vsnprintf(text, sizeof(text), format, values);
+    va_end(values);
+    fta_redis_url *url;
+    fta_redis_client *link = NULL;
+    fta_redis_problem problem;
+    const char *wrong;
+    fake_redis_require(
+        fta_redis_url_parse(text, (size_t)length, &url, &wrong) == FTA_OK &&
+        fta_redis_client_new(url, &link, &problem) == FTA_OK);
+    return link;
+}
+
+static fta_status
+call(fta_redis_client *link, int64_t timeout_us, fta_redis_reply **reply,
+     fta_redis_problem *problem)
+{
+    static const char *const argv[] = {"GET", "key"};
+    static const size_t lengths[] = {3, 3};
+    return fta_redis_client_call(link, 2, argv, lengths, 100,
+                                 fta_clock_monotonic_us() + timeout_us, reply,
+                                 problem);
+}
+
+/* The integer that comes back, or minus the status. */
+static int64_t
+ask(fta_redis_client *link, int64_t timeout_us)
+{
+    fta_redis_reply *reply;
+    fta_redis_problem problem;
+    fta_status status = call(link, timeout_us, &reply, &problem);
+    int64_t number = -(int64_t)status;
+    CHECK((status == FTA_OK) == (reply != NULL));
+    if (reply != NULL) {
+        number = reply->type == FTA_REDIS_INTEGER ? reply->integer : -1000;
+        fta_redis_reply_free(reply);
+    }
+    return number;
+}
+
+static bool
+says_seven(fake_redis *self, const char *request, char *answer)
+{
+    (void)self;
+    CHECK(strcmp(request, "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n") == 0);
+    strcpy(answer, ":7\r\n");
+    return true;
+}
+
+static void
+test_one_connection_serves_one_caller_after_another(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, says_seven, NULL);
+    fta_redis_client *link = new_link("redis://127.0.0.1:%u", server.port);
+    for (int i = 0; i < 10; i++) {
+        CHECK(ask(link, SECOND) == 7);
+    }
+    CHECK(atomic_load(&server.connections) == 1);
+    fta_redis_client_hang_up(link);
+    CHECK(ask(link, SECOND) == 7);
+    CHECK(atomic_load(&server.connections) == 2);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+static void *
+ask_often(void *argument)
+{
+    for (int i = 0; i < 100; i++) {
+        CHECK(ask(argument, 5 * SECOND) == 7);
+    }
+    return NULL;
+}
+
+static void
+test_threads_share_few_connections(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, says_seven, NULL);
+    fta_redis_client *link =
+        new_link("redis://localhost:%u?max_connections=3", server.port);
+    pthread_t threads[8];
+    for (size_t i = 0; i < 8; i++) {
+        fake_redis_require(pthread_create(&threads[i], NULL, ask_often, link) ==
+                           0);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK(atomic_load(&server.requests) == 800);
+    CHECK(atomic_load(&server.connections) <= 3);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+static bool
+says_seven_and_leaves_every_second_time(fake_redis *self, const char *request,
+                                        char *answer)
+{
+    return atomic_load(&self->requests) % 2 == 0 &&
+           says_seven(self, request, answer);
+}
+
+/* A server that went away between two questions is asked again; one that
+ * hangs up on a fresh connection is not. */
+static void
+test_only_an_old_connection_is_tried_again(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, says_seven_and_leaves_every_second_time, NULL);
+    fta_redis_client *link = new_link("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_CLOSED); /* request 1 */
+    CHECK(ask(link, SECOND) == 7);                 /* 2 */
+    CHECK(ask(link, SECOND) == 7);                 /* 3: closed; 4 */
+    CHECK(atomic_load(&server.requests) == 4);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+static bool
+says_nothing(fake_redis *self, const char *request, char *answer)
+{
+    (void)self, (void)request, (void)answer;
+    return true;
+}
+
+static void
+test_deadlines(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, says_nothing, NULL);
+    fta_redis_client *link =
+        new_link("redis://127.0.0.1:%u?max_connections=1", server.port);
+    for (int i = 0; i < 3; i++) {
+        int64_t started = fta_clock_monotonic_us();
+        CHECK(ask(link, 30000) == -FTA_REDIS_TIMEOUT);
+        int64_t took = fta_clock_monotonic_us() - started;
+        CHECK(took >= 30000 && took < 300000);
+    }
+    CHECK(atomic_load(&server.connections) == 3);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+static bool
+greets(fake_redis *self, const char *request, char *answer)
+{
+    (void)self;
+    if (strstr(request, "AUTH") != NULL) {
+        CHECK(strstr(request, "$3\r\nann\r\n$3\r\np@w\r\n") != NULL);
+        CHECK(strstr(request, "SELECT\r\n$1\r\n5\r\n") != NULL);
+        strcpy(answer, "+OK\r\n+OK\r\n");
+    } else {
+        strcpy(answer, ":7\r\n");
+    }
+    return true;
+}
+
+static void
+test_greeting_is_one_round_trip(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, greets, NULL);
+    fta_redis_client *link =
+        new_link("redis://ann:p%%40w@127.0.0.1:%u/5", server.port);
+    CHECK(ask(link, SECOND) == 7);
+    CHECK(ask(link, SECOND) == 7);
+    CHECK(atomic_load(&server.requests) == 3);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+/* --- Topology ----------------------------------------------------------------
+ */
+
+typedef struct pair {
+    fake_redis first, second;
+    atomic_int phase;
+} pair;
+
+static bool
+answers_as_first_node(fake_redis *self, const char *request, char *answer)
+{
+    pair *nodes = self->context;
+    if (strstr(request, "SLOTS") != NULL) {
+        snprintf(answer, FAKE_REDIS_ANSWER,
+                 "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n"
+                 ":%u\r\n",
+                 nodes->first.port);
+        return true;
+    }
+    switch (atomic_load(&nodes->phase)) {
+    case 0:
+        snprintf(answer, FAKE_REDIS_ANSWER, "-ASK 100 127.0.0.1:%u\r\n",
+                 nodes->second.port);
+        return true;
+    case 1:
+        snprintf(answer, FAKE_REDIS_ANSWER, "-MOVED 100 :%u\r\n",
+                 nodes->second.port);
+        return true;
+    default:
+        return strcpy(answer, ":1\r\n") != NULL;
+    }
+}
+
+static bool
+answers_as_second_node(fake_redis *self, const char *request, char *answer)
+{
+    pair *nodes = self->context;
+    bool asking = strstr(request, "ASKING") != NULL;
+    CHECK(asking == (atomic_load(&nodes->phase) == 0));
+    strcpy(answer, asking ? "+OK\r\n:2\r\n" : ":2\r\n");
+    return atomic_load(&nodes->phase) != 2;
+}
+
+static void
+test_cluster_redirections(void)
+{
+    pair nodes = {.phase = 0};
+    fake_redis_start(&nodes.first, answers_as_first_node, &nodes);
+    fake_redis_start(&nodes.second, answers_as_second_node, &nodes);
+    nodes.first.context = nodes.second.context = &nodes;
+    fta_redis_client *link =
+        new_link("redis://127.0.0.1:%u?cluster=true", nodes.first.port);
+    /* ASK is followed and not remembered. */
+    CHECK(ask(link, SECOND) == 2);
+    CHECK(ask(link, SECOND) == 2);
+    CHECK(atomic_load(&nodes.first.requests) == 3);
+    /* MOVED is. */
+    atomic_store(&nodes.phase, 1);
+    CHECK(ask(link, SECOND) == 2);
+    CHECK(ask(link, SECOND) == 2);
+    CHECK(atomic_load(&nodes.first.requests) == 4);
+    /* The second node is gone: the slots are learnt anew. */
+    atomic_store(&nodes.phase, 2);
+    CHECK(ask(link, SECOND) == 1);
+    fta_redis_client_free(link);
+    fake_redis_stop(&nodes.first);
+    fake_redis_stop(&nodes.second);
+}
+
+static bool
+sends_round(fake_redis *self, const char *request, char *answer)
+{
+    if (strstr(request, "SLOTS") != NULL) {
+        snprintf(answer, FAKE_REDIS_ANSWER,
+                 "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:%u\r\n",
+                 self->port);
+    } else {
+        snprintf(answer, FAKE_REDIS_ANSWER, "-MOVED 100 127.0.0.1:%u\r\n",
+                 self->port);
+    }
+    return true;
+}
+
+static void
+test_redirections_end(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, sends_round, NULL);
+    fta_redis_client *link =
+        new_link("redis://127.0.0.1:%u?cluster=true", server.port);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_MOVED);
+    CHECK(atomic_load(&server.requests) == 1 + 16);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+static bool
+answers_as_sentinel(fake_redis *self, const char *request, char *answer)
+{
+    pair *nodes = self->context;
+    CHECK(strstr(request, "GET-MASTER-ADDR-BY-NAME\r\n$4\r\nmine") != NULL);
+    char port[8];
+    int length = snprintf(port, sizeof(port), "%u", nodes->second.port);
+    snprintf(answer, FAKE_REDIS_ANSWER,
+             "*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n", length, port);
+    return true;
+}
+
+static bool
+answers_as_node(fake_redis *self, const char *request, char *answer)
+{
+    pair *nodes = self->context;
+    if (strstr(request, "ROLE") != NULL) {
+        bool primary = atomic_load(&nodes->phase) != 0;
+        strcpy(answer,
+               primary ? "*1\r\n$6\r\nmaster\r\n" : "*1\r\n$5\r\nslave\r\n");
+        return true;
+    }
+    if (atomic_load(&nodes->phase) == 2) {
+        return strcpy(answer, "-READONLY You can't\r\n") != NULL;
+    }
+    return strcpy(answer, ":3\r\n") != NULL;
+}
+
+static void
+test_sentinel(void)
+{
+    pair nodes = {.phase = 0};
+    fake_redis_start(&nodes.first, answers_as_sentinel, &nodes);
+    fake_redis_start(&nodes.second, answers_as_node, &nodes);
+    fta_redis_client *link = new_link(
+        "redis+sentinel://127.0.0.1:1,127.0.0.1:%u/mine", nodes.first.port);
+    /* The one it was told about is a replica still. */
+    CHECK(ask(link, SECOND) == -FTA_REDIS_READ_ONLY);
+    atomic_store(&nodes.phase, 1);
+    CHECK(ask(link, SECOND) == 3);
+    CHECK(ask(link, SECOND) == 3);
+    CHECK(atomic_load(&nodes.first.requests) == 2);
+    /* It became one: asked again on a new connection, once. */
+    atomic_store(&nodes.phase, 2);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_READ_ONLY);
+    CHECK(atomic_load(&nodes.first.requests) == 3);
+    fta_redis_client_free(link);
+    fake_redis_stop(&nodes.first);
+    fake_redis_stop(&nodes.second);
+}
+
+typedef struct said {
+    const char *text;
+    int turns; /* after which the answer is a number */
+} said;
+
+static bool
+says_for_a_while(fake_redis *self, const char *request, char *answer)
+{
+    said *s = self->context;
+    (void)request;
+    strcpy(answer, s->turns-- > 0 ? s->text : ":4\r\n");
+    return true;
+}
+
+static void
+test_try_again(void)
+{
+    said s = {"-TRYAGAIN Multiple keys\r\n", 3};
+    fake_redis server;
+    fake_redis_start(&server, says_for_a_while, &s);
+    fta_redis_client *link = new_link("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(link, SECOND) == 4);
+    CHECK(atomic_load(&server.requests) == 4);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+    /* It has an end, and is no reason to give up the connection. */
+    s.turns = 1000000;
+    fake_redis_start(&server, says_for_a_while, &s);
+    link = new_link("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_TRY_AGAIN);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_TRY_AGAIN);
+    CHECK(atomic_load(&server.requests) == 32);
+    CHECK(atomic_load(&server.connections) == 1);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+static void
+test_greetings_that_fail(void)
+{
+    static const struct {
+        const char *url, *answer;
+        fta_status status;
+    } cases[] = {
+        {"redis://:p@127.0.0.1:%u", "-WRONGPASS x\r\n", FTA_REDIS_DENIED},
+        {"redis://127.0.0.1:%u/99", "-ERR DB index is out of range\r\n",
+         FTA_REDIS_FAILED},
+        {"redis+sentinel://127.0.0.1:%u/s?sentinel_username=u"
+         "&sentinel_password=p",
+         "-WRONGPASS x\r\n-NOAUTH x\r\n", FTA_REDIS_DENIED},
+        {"redis+sentinel://127.0.0.1:%u/s?sentinel_password=p",
+         "+OK\r\n*-1\r\n", FTA_REDIS_NO_PRIMARY},
+        {"redis://127.0.0.1:%u?cluster=true", "*0\r\n", FTA_REDIS_CLUSTER_DOWN},
+        {"redis://127.0.0.1:%u?cluster=true", "+OK\r\n", FTA_REDIS_MALFORMED},
+        {"redis://127.0.0.1:%u?cluster=true",
+         "-ERR This instance has cluster support disabled\r\n",
+         FTA_REDIS_FAILED},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        said s = {cases[i].answer, 1000000};
+        fake_redis server;
+        fake_redis_start(&server, says_for_a_while, &s);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        fta_redis_client *link = new_link(cases[i].url, server.port);
+#pragma GCC diagnostic pop
+        CHECK(ask(link, SECOND) == -(int64_t)cases[i].status);
+        fta_redis_client_free(link);
+        fake_redis_stop(&server);
+    }
+}
+
+static void *
+ask_once(void *argument)
+{
+    CHECK(ask(argument, 200000) == -FTA_REDIS_TIMEOUT);
+    return NULL;
+}
+
+static void
+test_a_place_in_the_pool_is_waited_for_until_the_deadline(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, says_nothing, NULL);
+    fta_redis_client *link =
+        new_link("redis://127.0.0.1:%u?max_connections=1", server.port);
+    pthread_t thread;
+    fake_redis_require(pthread_create(&thread, NULL, ask_once, link) == 0);
+    while (atomic_load(&server.requests) == 0) {
+        usleep(1000);
+    }
+    CHECK(ask(link, 20000) == -FTA_REDIS_POOL_EMPTY);
+    pthread_join(thread, NULL);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+static void
+test_places_that_are_not_there(void)
+{
+    static const char *const urls[] = {
+        "unix:///no/such/socket", "redis://127.0.0.1:1",
+        "redis+sentinel://127.0.0.1:1/s",
+        "redis://127.0.0.1:1,127.0.0.1:2?cluster=true"};
+    for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
+        fta_redis_client *link = new_link("%s", urls[i]);
+        CHECK(ask(link, SECOND) == -FTA_REDIS_UNREACHABLE);
+        fta_redis_client_free(link);
+    }
+    char path[200];
+    memset(path, 'x', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    fta_redis_client *link = new_link("unix:///%s", path);
+    CHECK(ask(link, SECOND) == -FTA_REDIS_UNREACHABLE);
+    fta_redis_client_free(link);
+}
+
+/* --- Memory and forks
+ * ---------------------------------------------------------- */
+
+/* Everything from the text of the URL to the reply, with each allocation of
+ * the core failing in turn. */
+static void
+test_every_allocation_failing(void)
+{
+    pair nodes = {.phase = 1};
+    fake_redis_start(&nodes.first, answers_as_first_node, &nodes);
+    fake_redis_start(&nodes.second, answers_as_second_node, &nodes);
+    char text[100];
+    int length =
+        snprintf(text, sizeof(text), "redis://127.0.0.1:%u?cluster=true",
+                 nodes.first.port);
+    long n = 0;
+    for (bool failed = true; failed; n++) {
+        fta_redis_url *url = NULL;
+        fta_redis_client *link = NULL;
+        fta_redis_reply *reply = NULL;
+        fta_redis_problem problem;
+        const char *wrong;
+        failing_alloc_start(n);
+        fta_status status =
+            fta_redis_url_parse(text, (size_t)length, &url, &wrong);
+        if (status == FTA_OK) {
+            status = fta_redis_client_new(url, &link, &problem);
+            if (status != FTA_OK) {
+                fta_redis_url_free(url);
+            }
+        }
+        if (status == FTA_OK) {
+            status = call(link, SECOND, &reply, &problem);
+        }
+        failed = failing_alloc_stop();
+        /* Where a slot goes is remembered if there is memory for it. */
+        CHECK(failed ? status == FTA_NO_MEMORY || status == FTA_OK
+                     : status == FTA_OK);
+        CHECK((status == FTA_OK) == (reply != NULL));
+        fta_redis_reply_free(reply);
+        if (link != NULL) {
+            /* Nothing was left half done. */
+            CHECK(ask(link, SECOND) == 2);
+        }
+        fta_redis_client_free(link);
+    }
+    CHECK(n > 20);
+    fake_redis_stop(&nodes.first);
+    fake_redis_stop(&nodes.second);
+}
+
+static void
+test_a_child_begins_anew(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, says_seven, NULL);
+    fta_redis_client *link = new_link("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(link, SECOND) == 7);
+    pid_t child = fork();
+    if (child == 0) {
+        bool good = ask(link, SECOND) == 7 && ask(link, SECOND) == 7;
+        fta_redis_client_free(link);
+        child_leave(good);
+    }
+    CHECK(child_was_good(child));
+    CHECK(ask(link, SECOND) == 7);
+    CHECK(atomic_load(&server.connections) == 2);
+    /* One that never asks ends its copy in silence. */
+    child = fork();
+    if (child == 0) {
+        fta_redis_client_free(link);
+        child_leave(true);
+    }
+    CHECK(child_was_good(child));
+    CHECK(ask(link, SECOND) == 7);
+    CHECK(atomic_load(&server.connections) == 2);
+    fta_redis_client_free(link);
+    fake_redis_stop(&server);
+}
+
+int
+main(void)
+{
+    /* First: no thread that looks up a name may be about to free memory. */
+    test_every_allocation_failing();
+    test_one_connection_serves_one_caller_after_another();
+    test_threads_share_few_connections();
+    test_only_an_old_connection_is_tried_again();
+    test_deadlines();
+    test_greeting_is_one_round_trip();
+    test_cluster_redirections();
+    test_redirections_end();
+    test_sentinel();
+    test_try_again();
+    test_greetings_that_fail();
+    test_a_place_in_the_pool_is_waited_for_until_the_deadline();
+    test_places_that_are_not_there();
+    test_a_child_begins_anew();
+    return check_report("test_redis_client");
+}

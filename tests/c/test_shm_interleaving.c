@@ -1,0 +1,672 @@
+/* The table's code, stopped between any two of its accesses to shared memory.
+ *
+ * Actors are coroutines that hit one table; a scheduler decides before each
+ * access who goes on. So races come about in every order there is, not in the
+ * few that a machine happens to produce, and an actor that is never resumed is
+ * a process killed between two instructions. */
+#define _XOPEN_SOURCE 700 /* ucontext on macOS */
+
+#include <stdbool.h>
+
+static void stop_here(void);
+
+/* The code under test, compiled here so that the scheduler gets in. The linker
+ * then takes nothing of this file from the archive of the core. */
+#define FTA_BETWEEN_ACCESSES() stop_here()
+#include "limit/shm/table.c"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define SCHEDULES(n) ((n) / 20)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SCHEDULES(n) ((n) / 4)
+#else
+#define SCHEDULES(n) (n)
+#endif
+
+/* -- actors and their scheduler -------------------------------------------- */
+
+#define ACTORS_MAX 4
+#define STACK_SIZE ((size_t)256 << 10)
+
+typedef struct actor {
+    ucontext_t context;
+    char *stack;
+    void *fiber;
+    void (*act)(struct actor *self);
+    fta_hit hits[2];
+    size_t hit_count;
+    fta_verdict verdict;
+    bool done;
+    bool killed;
+} actor;
+
+static actor actors[ACTORS_MAX];
+static size_t actor_count;
+static actor *running; /* NULL: the scheduler itself, which nobody stops. */
+static ucontext_t scheduler;
+#ifdef __SANITIZE_THREAD__
+static void *scheduler_fiber;
+#endif
+
+static fta_shm_table *table;
+static fta_strategy strategy;
+
+static void
+stop_here(void)
+{
+    if (running != NULL) {
+        actor *self = running;
+#ifdef __SANITIZE_THREAD__
+        __tsan_switch_to_fiber(scheduler_fiber, 0);
+#endif
+        swapcontext(&self->context, &scheduler);
+    }
+}
+
+static void
+enter(void)
+{
+    running->act(running);
+    running->done = true;
+    for (;;) {
+        stop_here();
+    }
+}
+
+static void
+resume(actor *a)
+{
+    running = a;
+#ifdef __SANITIZE_THREAD__
+    __tsan_switch_to_fiber(a->fiber, 0);
+#endif
+    swapcontext(&scheduler, &a->context);
+    running = NULL;
+}
+
+static actor *
+add_actor(void (*act)(actor *self))
+{
+    actor *a = &actors[actor_count++];
+    char *stack = a->stack != NULL ? a->stack : malloc(STACK_SIZE);
+    void *fiber = a->fiber;
+    if (stack == NULL) {
+        abort();
+    }
+    *a = (actor){.stack = stack, .fiber = fiber, .act = act};
+#ifdef __SANITIZE_THREAD__
+    if (fiber == NULL) {
+        a->fiber = __tsan_create_fiber(0);
+    }
+#endif
+    getcontext(&a->context);
+    a->context.uc_stack.ss_sp = stack;
+    a->context.uc_stack.ss_size = STACK_SIZE;
+    a->context.uc_link = NULL;
+    makecontext(&a->context, enter, 0);
+    return a;
+}
+
+/* Far more than any actor needs if nobody holds anything: one that takes more
+ * is spinning. */
+#define SOLO_STEPS 5000
+
+static void
+finish(actor *a)
+{
+    int steps = 0;
+    while (!a->done && !a->killed && steps++ < SOLO_STEPS) {
+        resume(a);
+    }
+    CHECK(a->done || a->killed);
+}
+
+static void
+run_steps(actor *a, int steps)
+{
+    while (steps-- > 0 && !a->done) {
+        resume(a);
+    }
+}
+
+static uint64_t
+next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* Lets them run in random turns. With kills, each may be stopped for good. */
+static void
+run_randomly(uint64_t seed, bool with_kills)
+{
+    uint64_t state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    (void)next_random(&state);
+    /* Long turns find other races than short ones. */
+    uint64_t turn = 1 + next_random(&state) % 8;
+    for (;;) {
+        actor *alive[ACTORS_MAX];
+        size_t count = 0;
+        for (size_t i = 0; i < actor_count; i++) {
+            if (!actors[i].done && !actors[i].killed) {
+                alive[count++] = &actors[i];
+            }
+        }
+        if (count == 0) {
+            return;
+        }
+        actor *next = alive[next_random(&state) % count];
+        if (with_kills && next_random(&state) % 60 == 0) {
+            next->killed = true;
+            continue;
+        }
+        run_steps(next, (int)(1 + next_random(&state) % turn));
+    }
+}
+
+/* Lets the one of highest priority run, and a few times, at random moments,
+ * puts whoever runs last. That finds what needs one actor to sleep for long,
+ * which turns at random hardly ever bring about. */
+static void
+run_by_priority(uint64_t seed)
+{
+    enum { CHANGES = 3, LENGTH = 160 };
+    uint64_t state = seed * UINT64_C(0xD1B54A32D192ED03) + 1;
+    (void)next_random(&state);
+    actor *order[ACTORS_MAX];
+    for (size_t i = 0; i < actor_count; i++) {
+        size_t at = next_random(&state) % (i + 1);
+        order[i] = order[at];
+        order[at] = &actors[i];
+    }
+    int change_at[CHANGES];
+    for (int i = 0; i < CHANGES; i++) {
+        change_at[i] = (int)(next_random(&state) % LENGTH);
+    }
+    size_t alive = actor_count;
+    for (int at = 0; alive > 0; at++) {
+        resume(order[0]);
+        bool last = order[0]->done;
+        for (int i = 0; i < CHANGES; i++) {
+            last = last || change_at[i] == at;
+        }
+        if (last) {
+            actor *a = order[0];
+            memmove(&order[0], &order[1], (alive - 1) * sizeof order[0]);
+            order[alive - 1] = a;
+            alive -= a->done;
+        }
+    }
+}
+
+/* -- what they do
+ * ---------------------------------------------------------------- */
+
+#define PERIOD_US (INT64_C(1000) * 1000000)
+
+static fta_hit
+hit_on(const char *key, uint32_t limit)
+{
+    return (fta_hit){.key = (const uint8_t *)key,
+                     .key_length = strlen(key),
+                     .limit = limit,
+                     .cost = 1,
+                     .period_us = PERIOD_US};
+}
+
+static void
+act_hit(actor *self)
+{
+    fta_shm_table_hit(table, strategy, FTA_COUNT, self->hits, self->hit_count,
+                      &self->verdict);
+}
+
+static void
+act_reset(actor *self)
+{
+    fta_shm_table_hit(table, strategy, FTA_RESET, self->hits, self->hit_count,
+                      &self->verdict);
+}
+
+static void
+act_pass_time(actor *self)
+{
+    (void)self;
+    stop_here();
+    fta_clock_travel(0, 2000000);
+}
+
+static void
+add_hit(const char *key, uint32_t limit)
+{
+    actor *a = add_actor(act_hit);
+    a->hits[0] = hit_on(key, limit);
+    a->hit_count = 1;
+}
+
+/* Counts without being scheduled; the survivor of a test. */
+static bool
+hit_now(const char *key, uint32_t limit)
+{
+    fta_hit hit = hit_on(key, limit);
+    fta_verdict verdict;
+    fta_shm_table_hit(table, strategy, FTA_COUNT, &hit, 1, &verdict);
+    return verdict.allowed;
+}
+
+/* The table's only bucket: everybody is in everybody's way. */
+static bucket *
+only_bucket(void)
+{
+    return &table->buckets[0];
+}
+
+static void
+start_over(fta_strategy which)
+{
+    strategy = which;
+    actor_count = 0;
+    table->bucket_count = 1;
+    memset((void *)only_bucket(), 0, sizeof(bucket));
+    atomic_store(&table->header->evictions, 0);
+    fta_clock_return();
+}
+
+static void
+fill_bucket(uint32_t limit, int hits_each)
+{
+    for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "old%d", i);
+        for (int k = 0; k < hits_each; k++) {
+            CHECK(hit_now(key, limit));
+        }
+    }
+}
+
+static size_t
+admitted(const char *key)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < actor_count; i++) {
+        if (actors[i].act == act_hit && actors[i].done &&
+            actors[i].verdict.allowed &&
+            strcmp((const char *)actors[i].hits[0].key, key) == 0) {
+            count++;
+        }
+    }
+    return count;
+}
+
+static size_t
+killed_count(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < actor_count; i++) {
+        count += actors[i].killed;
+    }
+    return count;
+}
+
+/* What must hold whatever happened: no key has two slots, no slot is lost and
+ * nobody is waited for. */
+static void
+check_bucket(void)
+{
+    for (size_t i = 0; i < SLOTS_PER_BUCKET; i++) {
+        uint64_t tag = entry_tag(only_bucket()->slots[i].entry);
+        for (size_t k = 0; k < i && tag != 0; k++) {
+            CHECK(entry_tag(only_bucket()->slots[k].entry) != tag);
+        }
+    }
+    /* The next insertion completes that of a killed actor, whose slot is kept
+     * for him for a second. */
+    strategy = FTA_FIXED_WINDOW;
+    fta_clock_travel(0, 3 * PERIOD_US);
+    CHECK(hit_now("next", 1));
+    fta_clock_travel(0, 3 * PERIOD_US);
+    uint64_t evictions = atomic_load(&table->header->evictions);
+    for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "new%d", i);
+        CHECK(hit_now(key, 1));
+        CHECK(!hit_now(key, 1));
+    }
+    CHECK(atomic_load(&table->header->evictions) == evictions);
+    fta_clock_travel(0, -6 * PERIOD_US);
+}
+
+/* Of what actors and the survivor tried, exactly limit passed; each killed one
+ * may have counted without having been able to say so. */
+static void
+check_exactly(const char *key, uint32_t limit)
+{
+    size_t passed = admitted(key);
+    for (uint32_t i = 0; i <= limit; i++) {
+        passed += hit_now(key, limit);
+    }
+    CHECK(passed <= limit);
+    CHECK(passed + killed_count() >= limit);
+}
+
+/* -- scenarios
+ * ------------------------------------------------------------------ */
+
+typedef void scenario(void);
+
+/* Three for one key that nobody knows, with room for two. */
+static void
+one_fresh_key(void)
+{
+    add_hit("a", 2);
+    add_hit("a", 2);
+    add_hit("a", 2);
+}
+
+static void
+check_one_fresh_key(void)
+{
+    check_exactly("a", 2);
+    CHECK(atomic_load(&table->header->evictions) == 0);
+}
+
+/* Whose slot is the first that a key tries. */
+static const char *
+owner_of_first_slot(const char *key)
+{
+    static char owner[16];
+    fta_hit hit = hit_on(key, 1);
+    size_t at = first_slot(place_of(table, &hit).tag);
+    uint64_t tag = entry_tag(only_bucket()->slots[at].entry);
+    for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
+        snprintf(owner, sizeof owner, "old%d", i);
+        hit = hit_on(owner, 2);
+        if (place_of(table, &hit).tag == tag) {
+            break;
+        }
+    }
+    return owner;
+}
+
+/* Every slot's time is over; two newcomers and the owner of a slot that comes
+ * back race for them. */
+static void
+expired_slots(void)
+{
+    fill_bucket(2, 1);
+    fta_clock_travel(0, 2 * PERIOD_US);
+    const char *owner = owner_of_first_slot("a");
+    add_hit("a", 1);
+    add_hit(owner, 2);
+    add_hit("a", 1);
+    add_hit(owner, 2);
+}
+
+static void
+check_expired_slots(void)
+{
+    CHECK(atomic_load(&table->header->evictions) == 0);
+    check_exactly("a", 1);
+    check_exactly((const char *)actors[1].hits[0].key, 2);
+    CHECK(atomic_load(&table->header->evictions) == 0);
+}
+
+/* Every slot is in use: newcomers push out, but never one another's count. */
+static void
+full_bucket(void)
+{
+    fill_bucket(8, 1);
+    add_hit("a", 1);
+    add_hit("b", 1);
+    add_hit("a", 1);
+}
+
+static void
+check_full_bucket(void)
+{
+    check_exactly("a", 1);
+    check_exactly("b", 1);
+}
+
+/* The window changes while they count: what has passed in the old one counts
+ * in the new one. */
+static void
+window_change(void)
+{
+    strategy = FTA_SLIDING_WINDOW_COUNTER;
+    int64_t now_us = fta_clock_monotonic_us();
+    fta_hit hit = hit_on("a", 2);
+    fta_clock_travel(0, fta_sliding_start(&hit, now_us) + PERIOD_US - now_us -
+                            1000000);
+    add_hit("a", 2);
+    add_hit("a", 2);
+    add_actor(act_pass_time);
+    add_hit("a", 2);
+}
+
+static void
+check_window_change(void)
+{
+    strategy = FTA_SLIDING_WINDOW_COUNTER;
+    check_exactly("a", 2);
+}
+
+/* Two limits each, all or nothing; the second has room for one. */
+static void
+two_limits(void)
+{
+    for (int i = 0; i < 3; i++) {
+        actor *a = add_actor(act_hit);
+        a->hits[0] = hit_on("wide", 5);
+        a->hits[1] = hit_on("tight", 1);
+        a->hit_count = 2;
+    }
+}
+
+static void
+check_two_limits(void)
+{
+    size_t passed = admitted("wide");
+    CHECK(passed <= 1);
+    CHECK(passed + killed_count() >= 1);
+    /* What was refused was not counted by the wide limit either. */
+    fta_hit wide = hit_on("wide", 5);
+    fta_verdict verdict;
+    fta_shm_table_hit(table, strategy, FTA_PEEK, &wide, 1, &verdict);
+    CHECK(verdict.remaining <= 5 - passed);
+    CHECK(verdict.remaining + passed + killed_count() >= 5);
+}
+
+/* What was counted for the first limit is given back when the second, which
+ * had as much left, has been used up by somebody else. */
+static void
+lost_race(void)
+{
+    actor *a = add_actor(act_hit);
+    a->hits[0] = hit_on("mine", 1);
+    a->hits[1] = hit_on("ours", 1);
+    a->hit_count = 2;
+    add_hit("ours", 1);
+}
+
+static void
+check_lost_race(void)
+{
+    size_t passed = admitted("mine");
+    CHECK(passed + admitted("ours") <= 1);
+    CHECK(passed + admitted("ours") + killed_count() >= 1);
+    CHECK(hit_now("mine", 1) == (passed == 0) || killed_count() > 0);
+}
+
+/* A reset brings an old word back, which a helper may still be waiting for. */
+static void
+reset_in_between(void)
+{
+    fill_bucket(2, 1);
+    for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "old%d", i);
+        fta_hit hit = hit_on(key, 2);
+        fta_verdict verdict;
+        fta_shm_table_hit(table, strategy, FTA_RESET, &hit, 1, &verdict);
+    }
+    add_hit("a", 1);
+    add_hit(owner_of_first_slot("a"), 2);
+    add_hit("a", 1);
+    add_hit((const char *)actors[1].hits[0].key, 2);
+    actors[3].act = act_reset;
+}
+
+static void
+check_reset_in_between(void)
+{
+    check_exactly("a", 1);
+    (void)hit_now((const char *)actors[1].hits[0].key, 2); /* Returns. */
+}
+
+static const struct {
+    const char *name;
+    fta_strategy strategy;
+    scenario *set_up;
+    scenario *check;
+} scenarios[] = {
+    {"one fresh key", FTA_FIXED_WINDOW, one_fresh_key, check_one_fresh_key},
+    {"one fresh key, sliding", FTA_SLIDING_WINDOW_COUNTER, one_fresh_key,
+     check_one_fresh_key},
+    {"one fresh key, gcra", FTA_GCRA, one_fresh_key, check_one_fresh_key},
+    {"expired slots", FTA_FIXED_WINDOW, expired_slots, check_expired_slots},
+    {"full bucket", FTA_FIXED_WINDOW, full_bucket, check_full_bucket},
+    {"window change", FTA_SLIDING_WINDOW_COUNTER, window_change,
+     check_window_change},
+    {"two limits", FTA_FIXED_WINDOW, two_limits, check_two_limits},
+    {"lost race", FTA_FIXED_WINDOW, lost_race, check_lost_race},
+    {"reset in between", FTA_FIXED_WINDOW, reset_in_between,
+     check_reset_in_between},
+};
+
+#define SCENARIO_COUNT (sizeof scenarios / sizeof *scenarios)
+#define RESET_IN_BETWEEN (SCENARIO_COUNT - 1)
+
+static void
+set_up(size_t i)
+{
+    start_over(scenarios[i].strategy);
+    scenarios[i].set_up();
+}
+
+static void
+verify(size_t i, const char *how, uint64_t which)
+{
+    long failed_before = atomic_load(&checks_failed);
+    scenarios[i].check();
+    check_bucket();
+    if (atomic_load(&checks_failed) != failed_before) {
+        fprintf(stderr, "    in \"%s\", %s %llu\n", scenarios[i].name, how,
+                (unsigned long long)which);
+    }
+}
+
+/* Every way to interrupt the first actor, run another for so many steps and
+ * return to the first, who takes one more step, or none, before all others come
+ * to their end. Then he goes on, or is killed. */
+static void
+run_systematically(size_t i, int depth)
+{
+    uint64_t which = 0;
+    for (int a = 0; a < depth; a++) {
+        for (int b = 0; b < depth; b++, which++) {
+            set_up(i);
+            run_steps(&actors[0], a);
+            run_steps(&actors[1], b);
+            run_steps(&actors[0], (int)(which % 2));
+            for (size_t k = 1; k < actor_count; k++) {
+                finish(&actors[k]);
+            }
+            if (which % 3 == 0) {
+                actors[0].killed = !actors[0].done;
+            }
+            finish(&actors[0]);
+            verify(i, "interruption", which);
+        }
+    }
+}
+
+/* One inserter sees the owner of his slot come back and is about to call the
+ * insertion off; meanwhile the slot is free again, and another one, who helps,
+ * is about to complete it. Whoever of them comes first: the key moves in once,
+ * and the owner, if he counts, loses nothing. */
+static void
+run_late_calling_off(void)
+{
+    uint64_t which = 0;
+    for (int a = 0; a < SCHEDULES(48); a++) {
+        for (int b = 0; b < 5; b++) {
+            for (int c = 0; c < 2 * SCHEDULES(48); c++, which++) {
+                start_over(FTA_FIXED_WINDOW);
+                reset_in_between();
+                run_steps(&actors[0], a);
+                finish(&actors[1]); /* The owner comes back, */
+                run_steps(&actors[0], b);
+                finish(&actors[3]); /* is reset, */
+                run_steps(&actors[2], c / 2);
+                finish(&actors[0]);
+                const char *owner = (const char *)actors[1].hits[0].key;
+                bool counted = c % 2 == 0;
+                CHECK(!counted || hit_now(owner, 1)); /* and comes again. */
+                finish(&actors[2]);
+                CHECK(!counted || !hit_now(owner, 1));
+                CHECK(admitted("a") == 1);
+                check_exactly("a", 1);
+                verify(RESET_IN_BETWEEN, "calling off", which);
+            }
+        }
+    }
+}
+
+int
+main(void)
+{
+    alarm(300); /* Whoever spins outside of an actor is ended. */
+    int error;
+    fta_shm_table_options options = {.bytes = FTA_SHM_TABLE_MIN};
+    CHECK(fta_shm_table_open(&options, &table, &error) == FTA_OK);
+#ifdef __SANITIZE_THREAD__
+    scheduler_fiber = __tsan_get_current_fiber();
+#endif
+    for (size_t i = 0; i < SCENARIO_COUNT; i++) {
+        for (uint64_t seed = 0; seed < SCHEDULES(1500); seed++) {
+            set_up(i);
+            run_randomly(seed, false);
+            verify(i, "schedule", seed);
+            set_up(i);
+            run_by_priority(seed);
+            verify(i, "priorities", seed);
+            set_up(i);
+            run_randomly(seed, true);
+            verify(i, "schedule with kills", seed);
+        }
+        run_systematically(i, SCHEDULES(60));
+    }
+    run_late_calling_off();
+    fta_clock_return();
+    for (size_t i = 0; i < ACTORS_MAX; i++) {
+        free(actors[i].stack);
+#ifdef __SANITIZE_THREAD__
+        if (actors[i].fiber != NULL) {
+            __tsan_destroy_fiber(actors[i].fiber);
+        }
+#endif
+    }
+    fta_shm_table_close(table);
+    return check_report("test_shm_interleaving");
+}

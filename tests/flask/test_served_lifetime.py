@@ -1,0 +1,147 @@
+"""Counters outlive the processes that count: recycled, reloaded, restarted and killed workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from test_served import Gunicorn
+
+from apps import bearer
+from paths import ROOT
+from redis_server import until
+
+LIMIT = 50
+TRIES = 150
+
+
+class Recycling(Gunicorn):
+    """gunicorn, not preloaded, that replaces each worker after a few requests."""
+
+    def __init__(self, workers: int, max_requests: int, **environment: str) -> None:
+        super().__init__(workers, RATELIMIT_DEFAULT=f"{LIMIT} per hour", **environment)
+        self.max_requests = max_requests
+        self.pids_seen: set[int] = set()
+
+    def command(self) -> list[str]:
+        """As in the base class; the ordinary worker answers one request after the other."""
+        command = super().command()
+        place = command.index("gthread")
+        command[place] = "sync"
+        return [*command, "--max-requests", str(self.max_requests)]
+
+    def ask(self, headers: dict[str, str]) -> int:
+        status, answer = self.get("/api/who", headers)
+        if status == 200:
+            self.pids_seen.add(answer["pid"])
+        return status
+
+    def reload(self) -> None:
+        """What a deploy does: HUP; until every worker is another one."""
+        assert self.process is not None
+        before = self.worker_pids()
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: not before & self.worker_pids() and self.ready(), 30, "a reload")
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def kill_worker(self) -> None:
+        workers = self.worker_pids()
+        if workers:
+            os.kill(min(workers), signal.SIGKILL)
+        until(self.ready, 30, "a new worker")
+
+    def kill_all(self) -> None:
+        """The power goes off, as far as this server is concerned."""
+        assert self.process is not None
+        workers = self.worker_pids()
+        self.process.kill()
+        self.process.wait()
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(_runs(pid) for pid in workers), 30, "the end of the workers")
+        self.start()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def someone() -> dict[str, str]:
+    return bearer(user_id=str(uuid.uuid4()))
+
+
+def test_one_recycled_worker_forgets_nothing() -> None:
+    """`gunicorn -w 1 --max-requests 20` once let 150 of 150 pass."""
+    headers = someone()
+    with Recycling(1, 20) as server:
+        statuses = Counter(server.ask(headers) for _ in range(TRIES))
+        assert statuses == Counter({200: LIMIT, 429: TRIES - LIMIT})
+        assert len(server.pids_seen) > 1  # a positive control: workers were replaced
+        assert server.ask(someone()) == 200  # and others are let in
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_nothing_that_happens_to_a_server_gives_a_new_quota(workers: int) -> None:
+    headers = someone()
+    with Recycling(workers, 9) as server:
+        statuses: Counter[int] = Counter()
+        for event in (
+            server.reload,
+            server.restart,
+            server.kill_worker,
+            server.kill_all,
+            lambda: None,
+        ):
+            with ThreadPoolExecutor(workers) as clients:
+                statuses += Counter(clients.map(lambda _: server.ask(headers), range(TRIES // 5)))
+            event()
+        assert statuses == Counter({200: LIMIT, 429: TRIES - LIMIT})
+        assert len(server.pids_seen) > workers
+        assert server.ask(someone()) == 200
+
+
+@pytest.mark.soak
+def test_all_processes_use_one_segment_in_sixty_thousand_histories() -> None:
+    program = "build/plain/test_segment_protocol"
+    subprocess.run(["make", "-s", program], cwd=ROOT, check=True)
+    subprocess.run([ROOT / program, "20"], check=True)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("workers", [1, 4])
+def test_nothing_that_happens_to_a_server_gives_a_new_quota_for_minutes(workers: int) -> None:
+    seed = int(os.environ.get("SOAK_SEED", time.time_ns()))
+    sys.stdout.write(f"SOAK_SEED={seed}\n")
+    chance = random.Random(seed)
+    with Recycling(workers, 7) as server, ThreadPoolExecutor(8) as clients:
+        events: list[Callable[[], None]] = [
+            server.reload,
+            server.restart,
+            server.kill_worker,
+            server.kill_all,
+        ]
+        for _ in range(25):
+            headers = someone()
+            statuses: Counter[int] = Counter()
+            for _ in range(3):
+                statuses += Counter(clients.map(lambda _, h=headers: server.ask(h), range(40)))
+                chance.choice(events)()
+            assert statuses == Counter({200: LIMIT, 429: 120 - LIMIT})

@@ -1,0 +1,163 @@
+"""What `make run` starts: real gunicorn workers, and the curl lines they print, run as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from paths import ROOT
+from servers import free_port, listens
+
+PATIENCE = 60
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A copy of the examples in which nothing has run yet."""
+    made = shutil.ignore_patterns("instance", "__pycache__")
+    return shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=made)
+
+
+def environment(port: int, **more: str) -> dict[str, str]:
+    ours = {"FLASK_HOST": "127.0.0.1", "FLASK_PORT": str(port), "PYTHONUNBUFFERED": "1"}
+    theirs = ("FLASK_ENV", "DATABASE_URL", "REDIS_URL", "JWT_SECRET_KEY", "MAIL_PASSWORD_KEY")
+    inherited = {name: value for name, value in os.environ.items() if name not in theirs}
+    return inherited | ours | more
+
+
+COMMAND = [sys.executable, "-m", "email_service"]
+
+
+def refused(directory: Path, port: int, **more: str) -> str:
+    """Start the service, which must end at once, and return what it says."""
+    ran = subprocess.run(
+        COMMAND,
+        cwd=directory,
+        env=environment(port, **more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    return ran.stderr
+
+
+@contextmanager
+def served(directory: Path, port: int, **more: str) -> Iterator[str]:
+    """Run the service; what it printed until it was ready. It must end well on Ctrl-C."""
+    with subprocess.Popen(
+        COMMAND,
+        cwd=directory,
+        env=environment(port, **more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        watchdog = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+        watchdog.start()
+        try:
+            assert process.stdout is not None
+            printed = ""
+            while "Ctrl-C" not in printed:
+                line = process.stdout.readline()
+                assert line, printed
+                printed += line
+            yield printed
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            assert process.wait(PATIENCE) == 0
+            assert not listens(port)
+        finally:
+            watchdog.cancel()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def shell(line: str) -> str:
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE, check=True
+    ).stdout
+
+
+def status_of(line: str) -> int:
+    match = re.match(r"HTTP/1\.1 (\d+) ", shell(line))
+    assert match is not None
+    return int(match[1])
+
+
+def stops(printed: str) -> list[tuple[int, str]]:
+    """The tour: which status each line promises, and the line."""
+    found = re.findall(r"^# (\d{3}), .*\n(.+)$", printed, flags=re.MULTILINE)
+    return [(int(status), line) for status, line in found]
+
+
+def test_the_printed_lines_give_what_they_promise_and_fifty_means_fifty(directory: Path) -> None:
+    port = free_port()
+    with served(directory, port) as printed:
+        *single, (last, loop) = stops(printed)
+        assert {status for status, _ in single} == {200, 201, 400, 401, 403}
+        for status, line in single:
+            assert status_of(line) == status, line
+        assert last == 429
+        # Each request of the loop is a connection of its own, so both workers take part.
+        assert shell(loop).split() == ["200"] * 50 + ["429"]
+
+
+def test_a_second_start_keeps_data_and_tokens(directory: Path) -> None:
+    with served(directory, free_port()) as printed:
+        (status, adds) = stops(printed)[1]
+        assert status_of(adds) == status == 201
+    port = free_port()
+    with served(directory, port):
+        lists = stops(printed)[0][1]
+        answer = shell(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", lists))
+        assert '"total":2' in answer
+    keys = list((directory / "email_service" / "instance").glob("*_key"))
+    assert {key.name for key in keys} == {"jwt_secret_key", "mail_password_key"}
+    assert all(key.stat().st_mode & 0o777 == 0o600 for key in keys)
+
+
+def test_a_taken_port_is_said_plainly(directory: Path) -> None:
+    port = free_port()
+    with served(directory, port):
+        said = refused(directory, port)
+    assert f"Cannot listen on 127.0.0.1, port {port}: Address already in use." in said
+    assert "FLASK_PORT=" in said
+
+
+def test_production_without_a_key_does_not_start(directory: Path) -> None:
+    said = refused(directory, free_port(), FLASK_ENV="production")
+    assert "JWT_SECRET_KEY" in said
+
+
+def test_production_prints_no_token_and_makes_none(directory: Path) -> None:
+    port = free_port()
+    secret = "a secret of the tests, long enough for HS256"
+    with served(directory, port, FLASK_ENV="production", JWT_SECRET_KEY=secret) as printed:
+        assert stops(printed) == []
+        assert "eyJ" not in printed
+        base = f"http://127.0.0.1:{port}"
+        person = "11111111-1111-4111-8111-111111111111"
+        headers = f"-H 'X-Tenant-ID: {person}' -H 'X-User-ID: {person}' -H 'X-User-Role: admin'"
+        assert status_of(f"curl -si {base}/health") == 200
+        assert status_of(f"curl -si -X POST {base}/api/v1/test/generate-token") == 404
+        assert status_of(f"curl -si {headers} {base}/api/v1/accounts") == 401
+
+
+def test_a_configuration_mistake_is_said_without_a_traceback(directory: Path) -> None:
+    assert "JWT_ALGORITHM" in refused(directory, free_port(), JWT_ALGORITHM="none")
+    assert "MAIL_PASSWORD_KEY" in refused(directory, free_port(), MAIL_PASSWORD_KEY="short")

@@ -1,0 +1,132 @@
+"""The script that runs in Redis counts as rate.c does: both are given the same random requests."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis as Client
+
+from paths import ROOT
+from servers import Redis
+
+SECOND = 1_000_000
+Hit = tuple[int, int, int, int]
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tests/c/rate_oracle.c, built with the core."""
+    program = tmp_path_factory.mktemp("oracle") / "rate_oracle"
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "libjwt", "openssl", "hiredis"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    files = sorted((ROOT / "csrc").rglob("*.c"))
+    core = [str(path) for path in files if path.parent.name != "binding"]
+    source = str(ROOT / "tests" / "c" / "rate_oracle.c")
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    options = ["-std=c11", "-D_GNU_SOURCE", "-O1", f"-I{ROOT / 'csrc'}", "-o", program]
+    subprocess.run([*compiler, *options, source, *core, *flags, "-lpthread"], check=True)
+    return program
+
+
+@pytest.fixture
+def client(redis: Redis) -> Iterator[Client]:
+    with Client.from_url(redis.url) as client:
+        client.flushall()
+        yield client
+
+
+def script_of(oracle: Path) -> str:
+    return subprocess.run([oracle, "script"], capture_output=True, text=True, check=True).stdout
+
+
+def random_requests(chance: random.Random, count: int) -> Iterator[tuple[int, str, list[Hit]]]:
+    """Requests in the order of time, of a few keys each of which has one rate."""
+    now = 1_790_000_000 * SECOND + chance.randrange(SECOND)
+    rates = []
+    for _ in range(30):
+        limit = chance.choice([1, 2, 3, 5, 7, 50, 999, 8_388_607])
+        period = chance.choice([10, 60, 61, 3600, 86400, 5 * 365 * 86400]) * SECOND
+        rates.append((limit, period))
+    for _ in range(count):
+        longest = chance.choice([1, 1000, SECOND, 20 * SECOND, 100 * SECOND, 90_000 * SECOND])
+        now += chance.randrange(longest)
+        hits = []
+        for _ in range(chance.choice([1, 1, 1, 2, 3, 5])):
+            key = chance.randrange(len(rates))
+            limit, period = rates[key]
+            cost = chance.choice([1, 1, 1, min(limit, 2), chance.randint(1, limit), limit])
+            hits.append((key, limit, cost, period))
+        yield now, chance.choice("cccccccppr"), hits
+
+
+@pytest.mark.parametrize("strategy", "fsg")
+def test_script_and_core_answer_alike(client: Client, oracle: Path, strategy: str) -> None:
+    text = script_of(oracle)
+    assert text.count("redis.call('TIME')") == 1
+    told = text.replace("redis.call('TIME')", "{0, ARGV[#ARGV]}")
+    script = client.register_script(told)
+    requests = list(random_requests(random.Random(f"seed {strategy}"), 4000))
+    lines = [
+        f"{now} {action} {len(hits)} " + " ".join(" ".join(map(str, hit)) for hit in hits)
+        for now, action, hits in requests
+    ]
+    expected = subprocess.run(
+        [oracle, strategy], input="\n".join(lines), capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert len(expected) == len(requests)
+    refused = 0
+    for (now, action, hits), line in zip(requests, expected, strict=True):
+        numbers = [number for _, *rest in hits for number in rest]
+        answer = script([f"k{key}" for key, *_ in hits], [strategy, action, *numbers, now])
+        assert answer == [int(number) for number in line.split()], (now, action, hits)
+        refused += 0 in answer[::4]
+    assert 500 < refused < 3500
+
+
+@pytest.mark.parametrize("strategy", "fsg")
+def test_every_key_has_a_time_to_live(client: Client, oracle: Path, strategy: str) -> None:
+    script = client.register_script(script_of(oracle))
+    for period in (1, 60, 86400):
+        script([f"a{period}", f"b{period}"], [strategy, "c", *[5, 1, period * SECOND] * 2])
+        for key in (f"a{period}", f"b{period}"):
+            assert 0 < client.pttl(key) <= 2 * period * 1000
+
+
+@pytest.mark.parametrize("strategy", "fsg")
+def test_states_from_a_clock_that_was_ahead(client: Client, oracle: Path, strategy: str) -> None:
+    """Neither a lock-out until that time comes, nor a division by what is not there."""
+    script = client.register_script(script_of(oracle))
+    seconds, microseconds = client.time()
+    for ahead in (3, 3600, 10**9):
+        future = (seconds + ahead) * SECOND + microseconds
+        state = {
+            "f": f"5 {future + SECOND}",
+            "s": f"{future // SECOND * 1000} 5 5",
+            "g": f"{future + SECOND}",
+        }[strategy]
+        client.set("k", state, px=100_000)
+        fits, _, reset, retry = script(["k"], [strategy, "c", 5, 1, SECOND])
+        assert fits == 1
+        assert 0 <= reset <= 2 * SECOND
+        assert retry == 0
+
+
+@pytest.mark.parametrize("strategy", "fsg")
+@pytest.mark.parametrize("value", ["", "x", "1", "-1 -1 -1", "1 2 3 4", "nan", "1e400", "5 5 5 "])
+def test_values_that_are_not_states(
+    client: Client, oracle: Path, strategy: str, value: str
+) -> None:
+    client.set("k", value)
+    script = client.register_script(script_of(oracle))
+    assert script(["k"], [strategy, "c", 5, 1, 60 * SECOND])[0] == 1
+    assert client.pttl("k") > 0

@@ -1,0 +1,1023 @@
+"""The token part of the core, through its Python binding."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import gc
+import json
+import os
+import pickle
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import token_oracle
+from flask_tenant_auth._core import (
+    Identity,
+    Key,
+    Keyring,
+    Rejection,
+    now,
+    parse_bearer,
+    travel,
+)
+from paths import SUPPORT
+from token_oracle import sign
+
+SECRET = b"an HMAC secret of well over sixty-four bytes, for every algorithm there is"
+TENANT = "6f0b1c2e-3d4a-4b5c-8d6e-7f8091a2b3c4"
+USER = "550e8400-e29b-41d4-a716-446655440000"
+HEADER = {"alg": "HS256", "typ": "JWT"}
+WHO = f'"tenant_id":"{TENANT}","user_id":"{USER}"'
+GOOD = f'{WHO},"exp":9000000000'
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+HMAC_ALGORITHMS = ["HS256", "HS384", "HS512"]
+PAIR_ALGORITHMS = [
+    *("RS256", "RS384", "RS512"),
+    *("PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512"),
+    "EdDSA",
+]
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """The claims of an ordinary token, with changes; None removes."""
+    moment = int(time.time())
+    ordinary = {
+        "tenant_id": TENANT,
+        "user_id": USER,
+        "role": "user",
+        "iat": moment,
+        "exp": moment + 3600,
+    }
+    return {name: value for name, value in (ordinary | changes).items() if value is not None}
+
+
+def filled(text: str) -> bytes:
+    """A payload of the tables below, its capital words replaced."""
+    for word, value in (("GOOD", GOOD), ("WHO", WHO), ("TENANT", TENANT), ("USER", USER)):
+        text = text.replace(word, value)
+    return text.encode()
+
+
+def signed(**changes: Any) -> str:
+    return jwt.encode(claims(**changes), SECRET, "HS256")
+
+
+def reason(result: object) -> str:
+    """Why a token was refused; "" when it was not."""
+    assert isinstance(result, Identity | Rejection | dict)
+    return result.reason if isinstance(result, Rejection) else ""
+
+
+def private_pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_pem(key: PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> dict[str, PrivateKey]:
+    """A key pair for each algorithm that takes one."""
+    rsa_key = rsa.generate_private_key(65537, 2048)
+    return {
+        **{name: rsa_key for name in PAIR_ALGORITHMS if name[:2] in {"RS", "PS"}},
+        "ES256": ec.generate_private_key(ec.SECP256R1()),
+        "ES384": ec.generate_private_key(ec.SECP384R1()),
+        "ES512": ec.generate_private_key(ec.SECP521R1()),
+        "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+    }
+
+
+@pytest.fixture(scope="module")
+def keyring() -> Keyring:
+    return Keyring([Key.secret("HS256", SECRET)])
+
+
+@pytest.fixture
+def clock() -> Callable[[float, float], None]:
+    return travel
+
+
+class TestRoundTrips:
+    @pytest.mark.parametrize("algorithm", HMAC_ALGORITHMS)
+    def test_what_we_sign_pyjwt_and_we_verify(self, algorithm: str) -> None:
+        keyring = Keyring([Key.secret(algorithm, SECRET)])
+        payload = claims(nested={"a": [1, 2.5, None, True, "é\u20ac\U0001f600"]})
+        token = keyring.sign(json.dumps(payload).encode())
+        assert jwt.decode(token, SECRET, [algorithm]) == payload
+        assert jwt.get_unverified_header(token) == {
+            "alg": algorithm,
+            "kid": keyring.keys[0].kid,
+            "typ": "JWT",
+        }
+        assert keyring.decode(token) == payload
+        assert keyring.verify(token) == Identity(TENANT, USER, "user", source="token")
+
+    @pytest.mark.parametrize("algorithm", HMAC_ALGORITHMS)
+    def test_what_pyjwt_signs_we_verify(self, algorithm: str) -> None:
+        keyring = Keyring([Key.secret(algorithm, SECRET)])
+        payload = claims(role="admin")
+        identity = keyring.verify(jwt.encode(payload, SECRET, algorithm))
+        assert isinstance(identity, Identity)
+        assert (identity.role, identity.source) == ("admin", "token")
+        assert identity.expires_at == payload["exp"]
+
+    @pytest.mark.parametrize("algorithm", PAIR_ALGORITHMS)
+    def test_key_pairs(self, algorithm: str, pairs: dict[str, PrivateKey]) -> None:
+        pair = pairs[algorithm]
+        private = Key.pem(algorithm, private_pem(pair))
+        public = Key.pem(algorithm, public_pem(pair))
+        token = jwt.encode(claims(), pair, algorithm)
+        for key in (private, public, Key.jwk(public.public_jwk())):
+            assert reason(Keyring([key]).verify(token)) == ""
+            assert reason(Keyring([key]).verify(token[:-8] + "AAAAAAAA")) != ""
+        assert not public.can_sign
+        if private.can_sign:
+            ours = Keyring([private]).sign(json.dumps(claims()).encode())
+            assert jwt.decode(ours, pair.public_key(), [algorithm]) == Keyring([public]).decode(
+                ours
+            )
+        else:
+            with pytest.raises(ValueError, match=f"^{algorithm} cannot be signed with"):
+                Keyring([private]).sign(b"{}")
+        with pytest.raises(ValueError, match="public key"):
+            Keyring([public]).sign(b"{}")
+
+    def test_bytes_and_str_are_the_same(self, keyring: Keyring) -> None:
+        token = signed()
+        assert keyring.verify(token) == keyring.verify(token.encode())
+
+    def test_upper_case_uuids_come_out_in_lower_case(self, keyring: Keyring) -> None:
+        token = signed(tenant_id=TENANT.upper(), user_id=USER.upper(), other=USER.upper())
+        identity = keyring.verify(token)
+        assert isinstance(identity, Identity)
+        assert (identity.tenant_id, identity.user_id) == (TENANT, USER)
+        decoded = keyring.decode(token)
+        assert isinstance(decoded, dict)
+        assert (decoded["tenant_id"], decoded["user_id"]) == (TENANT, USER)
+        assert decoded["other"] == USER.upper()
+
+    def test_time_is_the_cores(self, keyring: Keyring, clock: Callable[..., None]) -> None:
+        token = signed(exp=int(now()) + 100)
+        assert reason(keyring.verify(token)) == ""
+        clock(101, 0)
+        rejection = keyring.verify(token)
+        assert isinstance(rejection, Rejection)
+        assert rejection.expired
+
+
+# Everything in these is rightly signed. What is wrong is named, and beside each
+# group stands what is right.
+HOSTILE_HEADERS = {
+    "none": ({"alg": "none"}, "algorithm_mismatch"),
+    "None": ({"alg": "None"}, "algorithm_mismatch"),
+    "lower case": ({"alg": "hs256"}, "algorithm_mismatch"),
+    "another hash": ({"alg": "HS512"}, "algorithm_mismatch"),
+    "public key": ({"alg": "RS256"}, "algorithm_mismatch"),
+    "no alg": ({"typ": "JWT"}, "algorithm_missing"),
+    "alg is a list": ({"alg": ["HS256"]}, "algorithm_missing"),
+    "crit": ({"alg": "HS256", "crit": ["exp"]}, "crit_refused"),
+    "empty crit": ({"alg": "HS256", "crit": []}, "crit_refused"),
+    "b64": ({"alg": "HS256", "b64": False}, "b64_refused"),
+    "unknown kid": ({"alg": "HS256", "kid": "x"}, "kid_unknown"),
+    "kid is a number": ({"alg": "HS256", "kid": 1}, "kid_invalid"),
+    "kid is a path": ({"alg": "HS256", "kid": "/dev/null"}, "kid_unknown"),
+    "another kind of token": ({"alg": "HS256", "typ": "dpop+jwt"}, "typ_invalid"),
+    "typ is a number": ({"alg": "HS256", "typ": 1}, "typ_invalid"),
+    "an array": (b"[]", "json_not_object"),
+    "a repeated alg": (b'{"alg":"HS256","alg":"HS256"}', "json_name_repeated"),
+    "a hidden repeated alg": (b'{"alg":"HS256","\\u0061lg":"none"}', "json_name_repeated"),
+    "a byte order mark": (b'\xef\xbb\xbf{"alg":"HS256"}', "json_invalid"),
+    "UTF-16": ('{"alg":"HS256"}'.encode("utf-16"), "json_invalid"),
+    "not UTF-8": (b'{"alg":"HS256","x":"\xff"}', "json_not_utf8"),
+    "trailing text": (b'{"alg":"HS256"}x', "json_invalid"),
+    "a comment": (b'{"alg":"HS256"/**/}', "json_invalid"),
+}
+HOSTILE_CLAIMS = {
+    "no exp": ("{WHO}", "exp_missing"),
+    "exp is a string": ('{WHO,"exp":"9000000000"}', "exp_invalid"),
+    "exp is true": ('{WHO,"exp":true}', "exp_invalid"),
+    "exp is null": ('{WHO,"exp":null}', "exp_invalid"),
+    "exp is infinite": ('{WHO,"exp":1e999}', "exp_invalid"),
+    "exp is Infinity": ('{WHO,"exp":Infinity}', "json_invalid"),
+    "exp is NaN": ('{WHO,"exp":NaN}', "json_invalid"),
+    "exp is hexadecimal": ('{WHO,"exp":0xFFFFFFFFF}', "json_invalid"),
+    "exp has a leading zero": ('{WHO,"exp":09000000000}', "json_invalid"),
+    "exp is below any integer": ('{WHO,"exp":-1e300}', "expired"),
+    "exp twice": ('{GOOD,"exp":1}', "json_name_repeated"),
+    "exp twice, once escaped": ('{GOOD,"e\\u0078p":1}', "json_name_repeated"),
+    "an inner repeated name": ('{GOOD,"x":[{"y":1,"y":2}]}', "json_name_repeated"),
+    "expired": ('{WHO,"exp":1}', "expired"),
+    "nbf ahead": ('{GOOD,"nbf":8e9}', "not_yet_valid"),
+    "nbf is a string": ('{GOOD,"nbf":"1"}', "nbf_invalid"),
+    "iat is a list": ('{GOOD,"iat":[1]}', "iat_invalid"),
+    "iss is a number": ('{GOOD,"iss":1}', "iss_invalid"),
+    "sub is a number": ('{GOOD,"sub":1}', "sub_invalid"),
+    "jti is null": ('{GOOD,"jti":null}', "jti_invalid"),
+    "aud without ours": ('{GOOD,"aud":"x"}', "aud_unexpected"),
+    "aud is empty": ('{GOOD,"aud":[]}', "aud_unexpected"),
+    "aud has a number": ('{GOOD,"aud":[1]}', "aud_invalid"),
+    "role is unknown": ('{GOOD,"role":"root"}', "role_invalid"),
+    "role is a list": ('{GOOD,"role":["admin"]}', "role_invalid"),
+    "role is null": ('{GOOD,"role":null}', "role_invalid"),
+    "role in capitals": ('{GOOD,"role":"Admin"}', "role_invalid"),
+    "no tenant": ('{"user_id":"USER","exp":9e9}', "tenant_id_missing"),
+    "no user": ('{"tenant_id":"TENANT","exp":9e9}', "user_id_missing"),
+    "tenant is no UUID": (
+        '{"user_id":"USER","exp":9e9,"tenant_id":"1 OR 1=1"}',
+        "tenant_id_invalid",
+    ),
+    "user in braces": (
+        '{"tenant_id":"TENANT","exp":9e9,"user_id":"{USER}"}',
+        "user_id_invalid",
+    ),
+    "an array": ("[]", "json_not_object"),
+    "null": ("null", "json_not_object"),
+    "a string": ('"exp"', "json_not_object"),
+    "nothing but space": (" ", "json_invalid"),
+    "two objects": ("{GOOD}{}", "json_invalid"),
+    "a trailing comma": ("{GOOD,}", "json_invalid"),
+    "single quotes": ("{'exp':1}", "json_invalid"),
+    "a raw line feed": ('{GOOD,"x":"\n"}', "json_invalid"),
+    "a NUL behind": ("{GOOD}\0", "json_invalid"),
+    "a lone surrogate": ('{GOOD,"x":"\\ud800"}', "json_not_utf8"),
+    "surrogates the wrong way round": ('{GOOD,"x":"\\ude00\\ud83d"}', "json_not_utf8"),
+    "too deep": ('{GOOD,"x":' + "[" * 64 + "]" * 64 + "}", "json_too_deep"),
+    "much too deep": ('{"x":' + "[" * 4000, "json_too_deep"),
+    "a number of 641 digits": ('{GOOD,"x":' + "1" * 641 + "}", "json_number_too_long"),
+}
+UNUSUAL_CLAIMS = {
+    "space everywhere": ' \t\r\n{ "exp" :9e9 , WHO\n} ',
+    "exp is a fraction": '{WHO,"exp":9000000000.75}',
+    "exp has an exponent": '{WHO,"exp":9E+9}',
+    "exp is large": '{WHO,"exp":1e300}',
+    "exp is beyond 64 bits": '{WHO,"exp":99999999999999999999}',
+    "escaped names": r'{"\u0065xp":9e9,"t\u0065nant_id":"TENANT","user_id":"USER"}',
+    "escaped values": '{GOOD,"role":"\\u0061dmin"}',
+    "iat ahead": '{GOOD,"iat":8e9}',
+    "nbf below zero": '{GOOD,"nbf":-1.5}',
+    "iss, sub and jti": '{GOOD,"iss":"","sub":"x","jti":"y"}',
+    "a private claim beyond a double": '{GOOD,"x":1e999}',
+    "a number of 640 digits": '{GOOD,"x":' + "1" * 640 + "}",
+    "as deep as allowed": '{GOOD,"x":' + "[" * 63 + "]" * 63 + "}",
+    "the same name in other objects": '{GOOD,"x":{"exp":1,"x":{"exp":"a"}}}',
+    "an inner aud": '{GOOD,"x":{"aud":1}}',
+    "Unicode": '{GOOD,"é\u20ac\U0001f600":"\\ud83d\\ude00\x7f"}',
+    "NUL in a string": '{GOOD,"x":"\\u0000"}',
+    "an empty name": '{GOOD,"":""}',
+    "many members": "{GOOD," + ",".join(f'"x{i}":{i}' for i in range(400)) + "}",
+}
+
+
+class TestHostileTokens:
+    @pytest.mark.parametrize("name", HOSTILE_HEADERS)
+    def test_header(self, name: str, keyring: Keyring) -> None:
+        header, expected = HOSTILE_HEADERS[name]
+        token = sign(header, claims(), SECRET)
+        assert reason(keyring.verify(token)) == expected
+        assert reason(keyring.decode(token)) == expected
+        with pytest.raises(token_oracle.RefusedError):
+            token_oracle.read(token, SECRET, time.time())
+
+    @pytest.mark.parametrize("name", HOSTILE_CLAIMS)
+    def test_claims(self, name: str, keyring: Keyring) -> None:
+        payload, expected = HOSTILE_CLAIMS[name]
+        token = sign(HEADER, filled(payload), SECRET)
+        assert reason(keyring.verify(token)) == expected
+        assert reason(keyring.decode(token)) == expected
+        with pytest.raises(token_oracle.RefusedError):
+            token_oracle.read(token, SECRET, time.time())
+
+    @pytest.mark.parametrize("name", UNUSUAL_CLAIMS)
+    def test_unusual_but_right(self, name: str, keyring: Keyring) -> None:
+        token = sign(HEADER, filled(UNUSUAL_CLAIMS[name]), SECRET)
+        assert reason(keyring.verify(token)) == ""
+        assert keyring.decode(token) == token_oracle.read(token, SECRET, time.time())
+
+    @pytest.mark.parametrize(
+        "typ", ["JWT", "jwt", "at+jwt", "application/jwt", "Application/AT+JWT"]
+    )
+    def test_kinds_that_are_ours(self, typ: str, keyring: Keyring) -> None:
+        assert reason(keyring.verify(sign({"alg": "HS256", "typ": typ}, claims(), SECRET))) == ""
+
+    def test_a_token_does_not_bring_its_key(self, keyring: Keyring) -> None:
+        other = bytes(64)
+        jwk = {"kty": "oct", "k": base64.urlsafe_b64encode(other).rstrip(b"=").decode()}
+        header = {"alg": "HS256", "jwk": jwk, "jku": "https://evil.example/keys"}
+        assert reason(keyring.verify(sign(header, claims(), other))) == "signature_mismatch"
+        assert reason(keyring.verify(sign(header, claims(), SECRET))) == ""
+
+    def test_one_changed_character_anywhere(self, keyring: Keyring) -> None:
+        token = signed()
+        for place, character in enumerate(token):
+            for other in "Aa0-_.=+/ \n\0é":
+                if other != character:
+                    changed = token[:place] + other + token[place + 1 :]
+                    assert isinstance(keyring.verify(changed), Rejection)
+
+    def test_no_part_of_a_token_and_nothing_around_it(self, keyring: Keyring) -> None:
+        token = signed()
+        for length in range(len(token)):
+            assert isinstance(keyring.verify(token[:length]), Rejection)
+            assert isinstance(keyring.verify(token[length + 1 :]), Rejection)
+        for extra in (" ", "\n", "\t", "=", ".", "\0", "A", "é", "\u1234", "."):
+            assert isinstance(keyring.verify(token + extra), Rejection)
+            assert isinstance(keyring.verify(extra + token), Rejection)
+
+    def test_other_serializations(self, keyring: Keyring) -> None:
+        header, payload, signature = signed().split(".")
+        flat = json.dumps({"protected": header, "payload": payload, "signature": signature})
+        assert reason(keyring.verify(flat)) == "not_three_segments"
+        assert reason(keyring.verify(f"{header}.{payload}.{signature}.{payload}.x")) != ""
+        assert reason(keyring.verify(f"{header}..{signature}")) == "not_three_segments"
+        assert reason(keyring.verify(f"{header}.{payload}.")) == "not_three_segments"
+
+    def test_length(self) -> None:
+        token = signed()
+        key = Key.secret("HS256", SECRET)
+        assert reason(Keyring([key], max_token_bytes=len(token)).verify(token)) == ""
+        shorter = Keyring([key], max_token_bytes=len(token) - 1)
+        assert reason(shorter.verify(token)) == "too_long"
+        assert reason(shorter.verify("\U0001f600" * 10**6)) == "too_long"
+
+    def test_a_public_key_is_no_secret(self, pairs: dict[str, PrivateKey]) -> None:
+        for pair in pairs.values():
+            for pem in (public_pem(pair), private_pem(pair)):
+                with pytest.raises(ValueError, match="secret is the text of a key"):
+                    Key.secret("HS256", pem)
+        ssh = pairs["EdDSA"].public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        with pytest.raises(ValueError, match="secret is the text of a key"):
+            Key.secret("HS256", ssh)
+
+    def test_es256_signature_in_der(self, pairs: dict[str, PrivateKey]) -> None:
+        pair = pairs["ES256"]
+        assert isinstance(pair, ec.EllipticCurvePrivateKey)
+        token = jwt.encode(claims(), pair, "ES256")
+        head = token.rpartition(".")[0]
+        der = pair.sign(head.encode(), ec.ECDSA(SHA256()))
+        keyring = Keyring([Key.pem("ES256", public_pem(pair))])
+        assert reason(keyring.verify(token)) == ""
+        assert reason(keyring.verify(f"{head}.{token_oracle.encode(der)}")) == "signature_mismatch"
+
+    def test_rs_and_ps_of_one_key(self, pairs: dict[str, PrivateKey]) -> None:
+        pair = pairs["RS256"]
+        for ours, theirs in (("RS256", "PS256"), ("PS256", "RS256"), ("RS256", "RS512")):
+            keyring = Keyring([Key.pem(ours, public_pem(pair))])
+            token = jwt.encode(claims(), pair, theirs)
+            assert reason(keyring.verify(token)) == "algorithm_mismatch"
+            header, payload, signature = token.split(".")
+            header = token_oracle.encode(json.dumps({"alg": ours}).encode())
+            assert reason(keyring.verify(f"{header}.{payload}.{signature}")) == "signature_mismatch"
+
+
+JSON_TEXT = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=20,
+)
+
+
+def verdicts_agree(keyring: Keyring, token: str) -> None:
+    try:
+        expected = token_oracle.read(token, SECRET, time.time())
+    except token_oracle.RefusedError:
+        assert isinstance(keyring.decode(token), Rejection), token
+        assert isinstance(keyring.verify(token), Rejection), token
+    else:
+        assert keyring.decode(token) == expected, token
+        identity = keyring.verify(token)
+        assert isinstance(identity, Identity), token
+        assert identity.tenant_id == expected["tenant_id"]
+
+
+class TestAgainstTheOracle:
+    """The core and an independent reading of the rules say the same."""
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(extra=st.dictionaries(st.text(), JSON_TEXT))
+    @example(extra={"aud": []})
+    def test_claims_from_values(self, keyring: Keyring, extra: dict[str, Any]) -> None:
+        verdicts_agree(keyring, sign(HEADER, claims() | extra, SECRET))
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(extra=st.dictionaries(st.text(), JSON_TEXT))
+    @example(extra={"typ": "at+jwt"})
+    def test_headers_from_values(self, keyring: Keyring, extra: dict[str, Any]) -> None:
+        if "kid" not in extra:
+            verdicts_agree(keyring, sign(HEADER | extra, claims(), SECRET))
+
+    def test_mutated_texts(self, keyring: Keyring) -> None:
+        """Valid payloads and headers with octets changed, removed, doubled and spliced."""
+        chance = random.Random(20261123)
+        texts = [filled(text) for text in UNUSUAL_CLAIMS.values()]
+        pieces = [
+            *b'{}[]",:\\ \n\t0123456789eE+-.unft\xc3\xa9\xff\x00',
+            b'"exp":9e9',
+            b'"exp"',
+            b"\\u0065",
+            b"\\ud83d\\ude00",
+            b"\\ud800",
+            b"1e999",
+            b"null",
+            b"true",
+            b'"aud":"x"',
+            b'"role":"admin"',
+        ]
+        accepted = 0
+        for round_number in range(6000):
+            text = bytearray(chance.choice(texts[:-1]))
+            for _ in range(chance.choice((1, 1, 2, 5))):
+                place = chance.randrange(len(text) + 1)
+                piece = chance.choice(pieces)
+                piece = bytes([piece]) if isinstance(piece, int) else piece
+                text[place : place + chance.choice((0, 0, 1, 2))] = piece
+            if round_number % 3:
+                token = sign(HEADER, bytes(text), SECRET)
+            else:
+                text = text.replace(b'"exp":9', b'"alg":"HS256","x":9')
+                if b"kid" in text:
+                    continue
+                token = sign(bytes(text), claims(), SECRET)
+            verdicts_agree(keyring, token)
+            accepted += isinstance(keyring.verify(token), Identity)
+        assert accepted > 500
+
+    def test_mutated_tokens(self, keyring: Keyring) -> None:
+        chance = random.Random(4)
+        characters = "ABCDwxyz0189-_.=+/ é"
+        for _ in range(3000):
+            token = list(signed())
+            for _ in range(chance.choice((1, 2, 3))):
+                token[chance.randrange(len(token))] = chance.choice(characters)
+            verdicts_agree(keyring, "".join(token))
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(extra=st.dictionaries(st.text(), JSON_TEXT))
+    def test_what_we_sign_says_what_it_was_asked_to_say(
+        self, keyring: Keyring, extra: dict[str, Any]
+    ) -> None:
+        payload = extra | claims()
+        for removed in ("aud", "iss", "sub", "jti", "nbf"):
+            payload.pop(removed, None)
+        text = json.dumps(payload)
+        token = ""
+        with contextlib.suppress(ValueError):
+            token = keyring.sign(text.encode())
+        if token:
+            assert keyring.decode(token) == payload
+            assert jwt.decode(token, SECRET, ["HS256"]) == payload
+        else:
+            assert "\\u0000" in text or re.search("[0-9]{19}", text)
+
+
+class TestRules:
+    def test_issuer(self) -> None:
+        keyring = Keyring([Key.secret("HS256", SECRET)], issuer="us")
+        assert reason(keyring.verify(signed(iss="us"))) == ""
+        assert reason(keyring.verify(signed(iss="them"))) == "iss_mismatch"
+        assert reason(keyring.verify(signed())) == "iss_mismatch"
+
+    def test_audiences(self) -> None:
+        keyring = Keyring([Key.secret("HS256", SECRET)], audiences=["api", "é"])
+        assert reason(keyring.verify(signed(aud="api"))) == ""
+        assert reason(keyring.verify(signed(aud=["x", "é"]))) == ""
+        assert reason(keyring.verify(signed(aud="x"))) == "aud_mismatch"
+        assert reason(keyring.verify(signed(aud=[]))) == "aud_mismatch"
+        assert reason(keyring.verify(signed())) == "aud_mismatch"
+
+    def test_leeway(self) -> None:
+        strict = Keyring([Key.secret("HS256", SECRET)])
+        lenient = Keyring([Key.secret("HS256", SECRET)], leeway=30.5)
+        for token, expected in (
+            (signed(exp=int(time.time()) - 20), "expired"),
+            (signed(nbf=int(time.time()) + 20), "not_yet_valid"),
+        ):
+            assert reason(strict.verify(token)) == expected
+            assert reason(lenient.verify(token)) == ""
+
+    def test_decode_keeps_kinds(self, keyring: Keyring) -> None:
+        text = f'"i":1,"f":1.0,"b":{2**200},"e":1e2,"n":-0,"t":true,"z":null,"l":[{{}}]'
+        decoded = keyring.decode(sign(HEADER, filled("{GOOD," + text + "}"), SECRET))
+        assert isinstance(decoded, dict)
+        assert decoded["b"] == 2**200
+        kinds = {name: type(decoded[name]) for name in "ifbentzl"}
+        assert kinds == {
+            "i": int,
+            "f": float,
+            "b": int,
+            "e": float,
+            "n": int,
+            "t": bool,
+            "z": type(None),
+            "l": list,
+        }
+
+    @pytest.mark.parametrize(
+        ("payload", "message"),
+        [
+            (b"", "payload: the JSON is malformed"),
+            (b"[]", "payload: the JSON is not an object"),
+            (b'{"a":1,"a":2}', "payload: the JSON has a name twice"),
+            (b'{"a":NaN}', "payload: the JSON is malformed"),
+            (b'{"a":"\xff"}', "payload: the JSON is not valid Unicode"),
+            (b'{"a":"\\u0000"}', "payload cannot be signed unchanged"),
+            (b'{"a":9223372036854775808}', "payload cannot be signed unchanged"),
+            (b'{"a":1e400}', "payload cannot be signed unchanged"),
+            (b"{" + b" " * 20000 + b"}", "payload: the token is longer"),
+            (b'{"a":"' + b"x" * 7000 + b'"}', "payload: the token is longer"),
+        ],
+    )
+    def test_what_is_not_signed(self, payload: bytes, message: str, keyring: Keyring) -> None:
+        with pytest.raises(ValueError, match=message):
+            keyring.sign(payload)
+
+
+class TestSeveralKeys:
+    def test_rotation_logs_nobody_out(self) -> None:
+        old = Key.secret("HS256", b"o" * 32)
+        new = Key.secret("HS256", b"n" * 32)
+        payload = json.dumps(claims()).encode()
+        before, during, after = Keyring([old]), Keyring([new, old]), Keyring([new])
+        old_token, new_token = before.sign(payload), during.sign(payload)
+        assert reason(during.verify(old_token)) == ""
+        assert reason(during.verify(new_token)) == ""
+        assert reason(after.verify(new_token)) == ""
+        assert reason(after.verify(old_token)) == "kid_unknown"
+        assert reason(before.verify(new_token)) == "kid_unknown"
+
+    def test_without_a_kid_every_key_of_the_algorithm_is_tried(self) -> None:
+        keys = [Key.secret("HS256", bytes([fill]) * 32) for fill in range(1, 9)]
+        keyring = Keyring(keys)
+        for fill in range(1, 9):
+            assert reason(keyring.verify(sign(HEADER, claims(), bytes([fill]) * 32))) == ""
+        assert reason(keyring.verify(sign(HEADER, claims(), SECRET))) == "signature_mismatch"
+
+    def test_mixed_algorithms(self, pairs: dict[str, PrivateKey]) -> None:
+        keys = [Key.secret("HS256", SECRET)]
+        keys += [Key.pem(name, public_pem(pair)) for name, pair in pairs.items()]
+        keyring = Keyring(keys)
+        for name, pair in pairs.items():
+            assert reason(keyring.verify(jwt.encode(claims(), pair, name))) == ""
+        assert reason(keyring.verify(signed())) == ""
+
+    def test_two_keys_of_one_kid(self) -> None:
+        keys = [Key.secret("HS256", SECRET, kid="a"), Key.secret("HS256", b"x" * 32, kid="a")]
+        with pytest.raises(ValueError, match="two keys with one kid"):
+            Keyring(keys)
+        assert len(Keyring([keys[0], Key.secret("HS512", SECRET, kid="a")]).keys) == 2
+
+
+class TestKeys:
+    def test_attributes(self) -> None:
+        key = Key.secret("HS256", SECRET)
+        assert (key.algorithm, len(key.kid), key.can_sign) == ("HS256", 12, True)
+        assert Key.secret("HS256", SECRET).kid == key.kid
+        assert Key.secret("HS256", SECRET, kid="2026 é").kid == "2026 é"
+        assert SECRET.decode() not in repr(key) + repr(Keyring([key]))
+
+    def test_weak_secrets(self) -> None:
+        for algorithm, size in (("HS256", 32), ("HS384", 48), ("HS512", 64)):
+            with pytest.raises(ValueError, match="secret is shorter than the hash"):
+                Key.secret(algorithm, b"x" * (size - 1))
+            assert Key.secret(algorithm, b"x" * size).can_sign
+        assert Key.secret("HS256", b"x", allow_weak=True).can_sign
+
+    @pytest.mark.parametrize("algorithm", PAIR_ALGORITHMS)
+    def test_jwk_of_pyjwt(self, algorithm: str, pairs: dict[str, PrivateKey]) -> None:
+        pair = pairs[algorithm]
+        theirs = jwt.get_algorithm_by_name(algorithm)
+        private = json.loads(theirs.to_jwk(pair)) | {"alg": algorithm}  # type: ignore[attr-defined]
+        public = json.loads(theirs.to_jwk(pair.public_key()))  # type: ignore[attr-defined]
+        key = Key.jwk(private)
+        assert key.public_jwk() == Key.pem(algorithm, private_pem(pair)).public_jwk()
+        assert {name: key.public_jwk()[name] for name in ("kty", *public.keys() - {"key_ops"})} == {
+            name: value for name, value in public.items() if name != "key_ops"
+        }
+        assert jwt.PyJWK(key.public_jwk()).algorithm_name == algorithm
+        if key.can_sign:
+            token = Keyring([key]).sign(json.dumps(claims()).encode())
+            assert reason(Keyring([Key.jwk(key.public_jwk())]).verify(token)) == ""
+
+    @pytest.mark.parametrize(
+        ("jwk", "message"),
+        [
+            ({}, "lacks a member"),
+            ({"kty": "RSA"}, "has no alg"),
+            ({"kty": 1}, "kty must be a string"),
+            ({"kty": "EC", "crv": "P-256"}, "lacks a member"),
+            ({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}, "lacks a member"),
+            ({"kty": "oct", "alg": "HS256", "k": "AA"}, "shorter than the hash"),
+            ({"kty": "oct", "alg": "HS256", "k": "A" * 44 + "="}, "lacks a member"),
+            ({"kty": "oct", "alg": "HS256", "k": "A" * 43, "use": "enc"}, "not for signatures"),
+            ({"kty": "oct", "alg": "HS256", "k": "A" * 43, "key_ops": ["wrapKey"]}, "not for sig"),
+            ({"kty": "oct", "alg": "HS256", "k": "A" * 43, "key_ops": "sign"}, "key_ops must be"),
+            ({"kty": "oct", "alg": "RS256", "k": "A" * 43}, "another kind"),
+        ],
+    )
+    def test_jwk_that_is_refused(self, jwk: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            Key.jwk(jwk)
+
+    def test_pem_that_is_refused(self, pairs: dict[str, PrivateKey]) -> None:
+        small = rsa.generate_private_key(65537, 1024)
+        pem = private_pem(pairs["ES256"])
+        encrypted = pairs["ES256"].private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")
+        )
+        for algorithm, text, message in (
+            ("RS256", private_pem(small), "2,048"),
+            ("RS256", pem, "another kind"),
+            ("ES384", pem, "another kind"),
+            ("HS256", pem, "algorithm is for a secret"),
+            ("ES256", b"", "is empty"),
+            ("ES256", encrypted, "no passphrase"),
+            ("ES256", pem[:100], "cut off, damaged"),
+            ("ES256", b"a secret of the server, 32 octets", "neither PEM text nor DER"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                Key.pem(algorithm, text)
+        assert Key.pem("ES256", encrypted, passphrase=b"x").is_private
+        with pytest.raises(ValueError, match="passphrase is wrong"):
+            Key.pem("ES256", encrypted, passphrase=b"y")
+
+    def test_null_members_of_a_jwk_are_absent(self, pairs: dict[str, PrivateKey]) -> None:
+        jwk = Key.pem("ES256", public_pem(pairs["ES256"])).public_jwk()
+        nothing = dict.fromkeys(("alg", "kid", "use", "key_ops", "d", "k", "n"))
+        assert Key.jwk({**jwk, **nothing}).algorithm == "ES256"
+        with pytest.raises(ValueError, match="lacks a member"):
+            Key.jwk({**jwk, "x": None})
+
+    def test_a_secret_is_not_published(self) -> None:
+        with pytest.raises(ValueError, match="no public JWK"):
+            Key.secret("HS256", SECRET).public_jwk()
+
+
+class TestIdentity:
+    def test_attributes(self) -> None:
+        identity = Identity(TENANT.upper(), USER, "admin", source="headers")
+        assert (identity.tenant_id, identity.user_id) == (TENANT, USER)
+        assert (identity.role, identity.source) == ("admin", "headers")
+        assert identity.expires_at is None
+        assert eval(repr(identity)) == identity
+
+    def test_equality_and_hash(self) -> None:
+        identity = Identity(TENANT, USER)
+        assert identity == Identity(TENANT.upper(), USER, "user", source="headers")
+        assert hash(identity) == hash(Identity(TENANT.upper(), USER, source="headers"))
+        others = {Identity(USER, TENANT), Identity(TENANT, USER, "admin"), Identity(USER, USER)}
+        assert len(others | {identity}) == 4
+        assert identity != (TENANT, USER)
+        with pytest.raises(TypeError):
+            _ = identity < identity  # type: ignore[operator]
+
+    @pytest.mark.parametrize("name", ["tenant_id", "role", "expires_at", "anything"])
+    def test_immutable(self, name: str) -> None:
+        with pytest.raises(AttributeError):
+            setattr(Identity(TENANT, USER), name, "x")
+        with pytest.raises(TypeError):
+            setattr(Identity, name, "x")
+
+    @pytest.mark.parametrize(
+        ("arguments", "options", "message"),
+        [
+            (("x", USER), {}, "tenant_id must be a UUID"),
+            ((TENANT, "{" + USER + "}"), {}, "user_id must be a UUID"),
+            ((TENANT, USER, "root"), {}, "role must be one of user, admin"),
+            ((TENANT, USER), {"source": "x"}, "source must be one of"),
+            ((TENANT, "\ud800"), {}, "user_id has lone surrogates"),
+        ],
+    )
+    def test_bad_values(
+        self, arguments: tuple[str, ...], options: dict[str, str], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            Identity(*arguments, **options)
+
+
+class TestAuthenticate:
+    @pytest.mark.parametrize(
+        "value", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearerabc", "Token x", "é", "\u1234"]
+    )
+    def test_no_bearer_credentials(self, value: str | None, keyring: Keyring) -> None:
+        assert keyring.authenticate(value) is None
+        if value is not None:
+            assert parse_bearer(value) is None
+
+    @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER    ", "bEaReR "])
+    def test_the_scheme_has_no_case(self, scheme: str, keyring: Keyring) -> None:
+        token = signed()
+        assert keyring.authenticate(scheme + token) == keyring.verify(token)
+        assert parse_bearer(scheme + token) == token
+
+    @pytest.mark.parametrize("rest", ["x", "a b", "é", "\u1234.b.c", "\U0001f600", "a.b.c", "\0"])
+    def test_bearer_of_nonsense(self, rest: str, keyring: Keyring) -> None:
+        assert isinstance(keyring.authenticate("Bearer " + rest), Rejection)
+        assert parse_bearer("Bearer " + rest) == rest
+
+
+class TestRejection:
+    def test_one_object_per_reason(self, keyring: Keyring) -> None:
+        assert keyring.verify("a") is keyring.verify("b")
+        assert keyring.verify("a") is Keyring([Key.secret("HS512", SECRET)]).decode(b"a")
+
+    def test_it_shows_nothing_of_the_token(self, keyring: Keyring) -> None:
+        rejection = keyring.verify("eyJSECRET.SECRET.SECRET")
+        assert isinstance(rejection, Rejection)
+        assert "SECRET" not in f"{rejection!r}{rejection.reason}{rejection.detail}"
+        assert not rejection.expired
+
+    def test_it_cannot_be_made_or_changed(self, keyring: Keyring) -> None:
+        with pytest.raises(TypeError):
+            Rejection()
+        with pytest.raises(AttributeError):
+            keyring.verify("a").reason = "x"  # type: ignore[union-attr, misc]
+
+
+class TestArguments:
+    """Wrong types and counts of arguments, for every callable."""
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda: Key(), "cannot create"),
+            (lambda: Key.secret(), "algorithm"),
+            (lambda: Key.secret("HS256"), "secret"),
+            (lambda: Key.secret("HS256", "text"), "bytes"),
+            (lambda: Key.secret(b"HS256", SECRET), "algorithm must be str"),
+            (lambda: Key.secret("HS256", SECRET, "kid"), "positional"),
+            (lambda: Key.secret("HS256", SECRET, kid=1), "kid must be str"),
+            (lambda: Key.secret("HS256", SECRET, nonsense=1), "nonsense"),
+            (lambda: Key.pem("RS256", "text"), "bytes"),
+            (lambda: Key.pem(None, b""), "algorithm must be str"),
+            (lambda: Key.pem("RS256", b"", kid=b"x"), "kid must be str"),
+            (lambda: Key.pem("RS256", b"", passphrase="x"), "passphrase must be bytes or None"),
+            (lambda: Key.jwk(), "argument"),
+            (lambda: Key.jwk([]), "jwk must be a mapping"),
+            (lambda: Key.jwk("{}"), "jwk must be a mapping"),
+            (lambda: Key.jwk(None), "jwk must be a mapping"),
+            (lambda: Key.secret("HS256", SECRET).public_jwk(1), "argument"),
+            (lambda: Keyring(), "keys"),
+            (lambda: Keyring(None), "keys must be a sequence"),
+            (lambda: Keyring("abc"), "keys must be a sequence"),
+            (lambda: Keyring([1]), "keys must be a sequence of Key"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], "us"), "positional"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], issuer=b"x"), "issuer must be str"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], audiences="api"), "audiences must be"),
+            (
+                lambda: Keyring([Key.secret("HS256", SECRET)], audiences=[1]),
+                "audiences must be str",
+            ),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], leeway="1"), "real number"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], max_token_bytes=1.5), "integer"),
+            (lambda: Identity(), "tenant_id"),
+            (lambda: Identity(TENANT), "user_id"),
+            (lambda: Identity(None, USER), "tenant_id must be str"),
+            (lambda: Identity(TENANT, 5), "user_id must be str"),
+            (lambda: Identity(TENANT, USER, None), "role must be str"),
+            (lambda: Identity(TENANT, USER, "user", "local"), "positional"),
+            (lambda: parse_bearer(None), "str"),
+            (lambda: parse_bearer(b"Bearer x"), "str"),
+        ],
+    )
+    def test_type_errors(self, call: Callable[[], object], message: str) -> None:
+        with pytest.raises(TypeError, match=message):
+            call()
+
+    @pytest.mark.parametrize("value", [None, 1, 1.5, [], {}, object(), bytearray(b"x")])
+    def test_methods(self, value: Any, keyring: Keyring) -> None:
+        for method, name in (
+            (keyring.verify, "token"),
+            (keyring.decode, "token"),
+            (keyring.sign, "payload"),
+        ):
+            with pytest.raises(TypeError, match=f"{name} must be"):
+                method(value)
+        if value is not None:
+            with pytest.raises(TypeError, match="authorization must be"):
+                keyring.authenticate(value)
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda: Key.secret("hs256", SECRET), "algorithm must be one of"),
+            (lambda: Key.secret("none", SECRET), "algorithm must be one of"),
+            (lambda: Key.secret("\ud800", SECRET), "algorithm has lone surrogates"),
+            (lambda: Key.secret("RS256", SECRET), "algorithm is not for a secret"),
+            (lambda: Key.secret("HS256", b""), "secret is empty"),
+            (lambda: Key.secret("HS256", b"x" * 65537), "secret is longer"),
+            (lambda: Key.secret("HS256", SECRET, kid=""), "kid must be"),
+            (lambda: Key.secret("HS256", SECRET, kid="a\n"), "kid must be"),
+            (lambda: Key.secret("HS256", SECRET, kid="k" * 256), "kid must be"),
+            (lambda: Keyring([]), "keys must hold at least one"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], leeway=-1), "leeway must be"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], leeway=float("nan")), "leeway must be"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], leeway=float("inf")), "leeway must be"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], max_token_bytes=0), "max_token_bytes"),
+            (lambda: Keyring([Key.secret("HS256", SECRET)], max_token_bytes=2**40), "max_token_b"),
+        ],
+    )
+    def test_value_errors(self, call: Callable[[], object], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+    def test_a_mapping_that_raises(self) -> None:
+        class Broken(dict[str, str]):
+            def __getitem__(self, name: str) -> str:
+                raise RuntimeError(name)
+
+        with pytest.raises(RuntimeError, match="key_ops"):
+            Key.jwk(Broken())
+
+    def test_a_key_cannot_be_copied_out(self) -> None:
+        for value in (Key.secret("HS256", SECRET), Keyring([Key.secret("HS256", SECRET)])):
+            with pytest.raises(TypeError):
+                pickle.dumps(value)
+            with pytest.raises(TypeError):
+                copy.copy(value)
+
+
+class TestLife:
+    def test_the_keyring_keeps_its_keys(self) -> None:
+        keyring = Keyring([Key.secret("HS256", SECRET)])
+        gc.collect()
+        assert reason(keyring.verify(signed())) == ""
+        assert isinstance(keyring.keys, tuple)
+
+    def test_threads(self, keyring: Keyring, pairs: dict[str, PrivateKey]) -> None:
+        both = Keyring([*keyring.keys, Key.pem("ES256", private_pem(pairs["ES256"]))])
+        tokens = [signed(), jwt.encode(claims(), pairs["ES256"], "ES256")]
+        wrong: list[object] = []
+
+        def work() -> None:
+            for number in range(300):
+                token = tokens[number % 2]
+                if reason(both.verify(token)) or not reason(both.verify(token[:-9] + "A" * 9)):
+                    wrong.append(token)
+                both.sign(b'{"a":1}')
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+
+    def test_fork(self, keyring: Keyring) -> None:
+        token = signed()
+        assert reason(keyring.verify(token)) == ""
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if reason(keyring.verify(token)) == "" and keyring.sign(b"{}") else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+    def test_references_are_flat(self, keyring: Keyring) -> None:
+        """Every way out of every function leaves as many blocks as it found."""
+        good, bad, late = signed(), signed()[:-2], signed(exp=1)
+        wide = good + "\u1234"
+        deep = sign(HEADER, ('{"x":' + "[" * 80).encode(), SECRET)
+        aud = sign(HEADER, filled('{GOOD,"x":[1,{"y":2.5}],"aud":"x"}'), SECRET)
+        key = keyring.keys[0]
+        jwk = {"kty": "oct", "alg": "HS256", "k": "A" * 43}
+
+        def once() -> None:
+            for token in (good, bad, late, wide, deep, aud, "", good.encode()):
+                keyring.verify(token)
+                keyring.decode(token)
+                if isinstance(token, str):
+                    keyring.authenticate("Bearer " + token)
+            keyring.sign(b'{"a":[1,2]}')
+            str((key, Keyring([key], issuer="x", audiences=["a"]), Identity(TENANT, USER)))
+            Key.jwk(jwk)
+            for call in (
+                lambda: keyring.sign(b"["),
+                lambda: keyring.verify(None),  # type: ignore[arg-type]
+                lambda: Key.secret("HS256", b""),
+                lambda: Key.jwk({"kty": 1}),
+                lambda: Key.jwk(jwk | {"k": "!"}),
+                lambda: Keyring([key, None]),  # type: ignore[list-item]
+                lambda: Keyring([key], audiences=["a", 1]),  # type: ignore[list-item]
+                lambda: Identity(TENANT, "x"),
+            ):
+                with pytest.raises((TypeError, ValueError)):
+                    call()
+
+        def blocks_after(rounds: int) -> int:
+            for _ in range(rounds):
+                once()
+            gc.collect()
+            return sys.getallocatedblocks()
+
+        blocks_after(50)
+        counts = [blocks_after(100) for _ in range(4)]
+        assert min(counts[1:]) - counts[0] < 100
+
+
+def run(script: str, *arguments: str) -> str:
+    """The output of a script in an interpreter of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_million_verifications_take_no_memory() -> None:
+    """Half of them refused; the resident memory grows by less than 64 KiB."""
+    script = """
+import resource, sys
+from flask_tenant_auth._core import Key, Keyring, Rejection
+
+keyring = Keyring([Key.secret("HS256", sys.argv[1].encode())])
+good = sys.argv[2]
+bad = good[:-9] + "A" * 9
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+def verify(rounds):
+    for _ in range(rounds):
+        assert type(keyring.verify(good)) is not Rejection
+        assert type(keyring.verify(bad)) is Rejection
+
+verify(50_000)
+before = resident()
+verify(500_000)
+print(resident() - before)
+"""
+    assert int(run(script, SECRET.decode(), signed())) < 64 * 1024
+
+
+def test_huge_tokens_on_a_small_stack() -> None:
+    """In threads of 256 KiB, with the cap at 16 MB."""
+    script = """
+import sys, threading
+from flask_tenant_auth._core import Key, Keyring, Rejection
+import token_oracle
+
+secret = sys.argv[1].encode()
+keyring = Keyring([Key.secret("HS256", secret)], max_token_bytes=16_000_000)
+good = sys.argv[2]
+filler = ",".join(f'"{i}":{{"{i}":"{i}"}}' for i in range(100_000))
+tokens = [
+    "A" * 15_000_000,
+    "A" * 5_000_000 + "." + "A" * 5_000_000 + "." + "A" * 5_000_000,
+    "." * 1_000_000,
+    token_oracle.sign({"alg": "HS256"}, f"{{{good},{filler}}}".encode(), secret),
+    token_oracle.sign(f'{{"alg":"HS256",{filler}}}'.encode(), f"{{{good}}}".encode(), secret),
+    token_oracle.sign({"alg": "none"}, b"[" * 5_000_000, secret),
+    token_oracle.sign({"alg": "HS256"}, b"[" * 5_000_000, secret),
+    token_oracle.sign({"alg": "HS256"}, b'{"x":"' + b"y" * 5_000_000 + b'"}', secret),
+]
+results = []
+
+def work():
+    for token in tokens:
+        results.append(type(keyring.verify(token)).__name__)
+        results.append(type(keyring.decode(token)).__name__)
+    keyring.sign(b'{"x":"' + b"y" * 5_000_000 + b'"}')
+
+threading.stack_size(256 * 1024)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+right = ["Identity", "dict"]
+wrong = ["Rejection", "Rejection"]
+assert results == 3 * wrong + right + right + 3 * wrong, results
+"""
+    path = f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n"
+    run(path + script, SECRET.decode(), GOOD)
