@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
-from ._core import Identity, Key, Keyring, Rejection, is_valid_uuid, parse_bearer
+from ._core import Identity, InvalidToken, Key, Keyring, is_valid_uuid, parse_bearer
 from .audit import logger
-from .config import Settings
+from .config.key_sources import PairText, names_file, read_jwks_text
+from .config.settings import Settings
 from .errors import ConfigurationError
-from .key_sources import PairText, names_file, read_jwks_text
 
 KeyMaterial: TypeAlias = "str | bytes | Key"
 
@@ -24,10 +24,10 @@ _PREPARED_TENANTS = 1024
 class Verifier(Protocol):
     """What the request path asks of keys: one app's `Keyring`, or `TenantKeyrings`."""
 
-    def authenticate(self, authorization: str | None, /) -> Identity | Rejection | None:
+    def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Judge the value of an Authorization header; None: no bearer credentials in it."""
 
-    def decode(self, token: str | bytes, /) -> dict[str, Any] | Rejection:
+    def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified as strictly as `authenticate` does."""
 
 
@@ -292,7 +292,7 @@ class TenantKeyrings:
             raise TypeError(f"JWT_TENANT_KEYS must return str, bytes, a Key or None, not {kind}")
         return self._prepare(material)
 
-    def authenticate(self, authorization: str | None, /) -> Identity | Rejection | None:
+    def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Judge the value of an Authorization header; None: no bearer credentials in it."""
         token = None if authorization is None else parse_bearer(authorization)
         if token is None:
@@ -303,7 +303,7 @@ class TenantKeyrings:
             return _NOBODY.verify(token)
         return judged
 
-    def decode(self, token: str | bytes, /) -> dict[str, Any] | Rejection:
+    def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified with a key of its own tenant."""
         tenant_id, keyring = self._keyring_claimed_by(token)
         claims = keyring.decode(token)
@@ -318,7 +318,7 @@ class TenantKeyrings:
         return tenant_id, self.keyring(tenant_id, kid) or _NOBODY
 
 
-# Its one key nobody has: it answers with a Rejection, whatever token it is given.
+# Its one key nobody has: it answers with a InvalidToken, whatever token it is given.
 _NOBODY = Keyring([Key.secret("HS256", secrets.token_bytes(32))])
 
 

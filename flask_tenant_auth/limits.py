@@ -12,17 +12,10 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
-from types import MethodType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
-
-import flask
+from typing import Any, TypeAlias, TypeVar
 
 from ._core import Decision, Identity, Limit, now, parse_rates
 from .errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Asked with the identity of the request (None: no identity), or with nothing.
@@ -39,9 +32,7 @@ _PREPARED_TEXTS = 256
 # In bytes of UTF-8: what a key of the core can hold.
 LONGEST_SCOPE = 255
 _LONGEST_KEY = 240
-_MARKS = "_tenant_auth_marks"
-# A route may take any method there is, so what is kept for each has to end somewhere.
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+_MARKS = "_tenant_auth_declaration"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -141,17 +132,106 @@ def with_identity(function: Callable[..., Any], argument: str) -> Asked:
 
 def named(rule: Rule, view: object) -> Rule:
     """Return the rule as its view's own: two views, or two rules of one view, never share."""
-    place = len(marks_of(view).rules)
+    place = len(declaration_of(view).rules)
     name = f"{getattr(view, '__qualname__', type(view).__name__)} {place}"
     return replace(rule, name=name, _prepared={})
 
 
-# What decorators say about a view, for the plan and for `flask auth check`. The marks live on the
-# function; functools.wraps carries them outwards through other decorators.
+# The arguments of rate_limit
+
+
+def checked_rule(
+    limit: str | Callable[..., str | None],
+    *,
+    per: str | Callable[..., object],
+    cost: int,
+    methods: Iterable[str] | None,
+    scope: str | None,
+    exempt_when: Callable[..., bool] | None,
+    fair_share: float,
+) -> Rule:
+    """Return the rule of these arguments of ``@rate_limit``.
+
+    :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
+    """
+    return Rule(
+        limit=_checked_limit(limit, cost),
+        per=_checked_per(per, fair_share),
+        cost=cost,
+        methods=_checked_methods(methods),
+        scope=_checked_scope(scope),
+        exempt_when=None if exempt_when is None else _asked("exempt_when", exempt_when),
+        fair_share=fair_share,
+    )
+
+
+def _asked(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, not {type(value).__name__}")
+    return with_identity(value, name)
+
+
+def _checked_limit(limit: Any, cost: int) -> Any:
+    if not isinstance(cost, int) or isinstance(cost, bool):
+        raise TypeError(f"cost must be an int, not {type(cost).__name__}")
+    if cost < 1:
+        raise ValueError(f"cost must be 1 or more, not {cost}")
+    if callable(limit):
+        return with_identity(limit, "limit")
+    if not isinstance(limit, str):
+        raise TypeError(f"limit must be a str or a callable, not {type(limit).__name__}")
+    for rate in parse_rates(limit):
+        Limit(rate, scope="", cost=cost)  # refuses a cost that would never pass
+    return limit
+
+
+def _checked_per(per: Any, fair_share: float) -> Any:
+    if isinstance(fair_share, bool) or not isinstance(fair_share, int | float):
+        raise TypeError(f"fair_share must be a number, not {type(fair_share).__name__}")
+    if not 0 < fair_share <= 1:
+        raise ValueError(f"fair_share must be over 0 and at most 1, not {fair_share}")
+    if fair_share < 1 and per != "tenant":
+        raise ValueError('fair_share divides a tenant\'s limit: it needs per="tenant"')
+    if callable(per):
+        return with_identity(per, "per")
+    if not isinstance(per, str):
+        raise TypeError(f"per must be a str or a callable, not {type(per).__name__}")
+    if per not in PER:
+        raise ValueError(f"per must be one of {', '.join(PER)}, or a callable, not {per!r}")
+    return per
+
+
+def _checked_methods(methods: Any) -> frozenset[str] | None:
+    if methods is None:
+        return None
+    if isinstance(methods, str) or not isinstance(methods, Iterable):
+        raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
+    methods = list(methods)
+    if not all(isinstance(method, str) for method in methods):
+        raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
+    if not methods:
+        raise ValueError("methods must name at least one method, or be None for all")
+    return frozenset(method.upper() for method in methods)
+
+
+def _checked_scope(scope: Any) -> str | None:
+    if scope is not None and not isinstance(scope, str):
+        raise TypeError(f"scope must be a str, not {type(scope).__name__}")
+    if scope is None:
+        return None
+    name = f"shared {scope}"
+    blank = not scope.strip() or not scope.isprintable()
+    if blank or len(name.encode()) > LONGEST_SCOPE:
+        raise ValueError(f"scope must be a name of at most {LONGEST_SCOPE} bytes, or None")
+    return name
+
+
+# What decorators declare about a view, for the plan and for `flask auth check`. It is kept on the
+# function; functools.wraps carries it outwards through other decorators.
 
 
 @dataclass(frozen=True)
-class Marks:
+class Declaration:
     """What the decorators of a view declare. Telling, not enforcing: the wrappers do that."""
 
     verified: bool = False
@@ -161,8 +241,8 @@ class Marks:
     public: bool = False
     elsewhere: str = ""  # what protects it, where that is none of ours
 
-    def __or__(self, other: Marks) -> Marks:
-        return Marks(
+    def __or__(self, other: Declaration) -> Declaration:
+        return Declaration(
             verified=self.verified or other.verified,
             roles=self.roles + other.roles,
             rules=self.rules + tuple(rule for rule in other.rules if rule not in self.rules),
@@ -172,77 +252,35 @@ class Marks:
         )
 
 
-def marks_of(view: object) -> Marks:
+def declaration_of(view: object) -> Declaration:
     """Return what is declared on one callable."""
-    marks = getattr(view, _MARKS, None)
-    return marks if isinstance(marks, Marks) else Marks()
+    declaration = getattr(view, _MARKS, None)
+    return declaration if isinstance(declaration, Declaration) else Declaration()
 
 
-def mark(view: F, **changes: Any) -> F:
+def declare(view: F, **changes: Any) -> F:
     """Declare something more on a view."""
-    setattr(view, _MARKS, replace(marks_of(view), **changes))
+    setattr(view, _MARKS, replace(declaration_of(view), **changes))
     return view
 
 
-def marks_of_view(view: object, method: str) -> Marks:
+def declaration_of_view(view: object, method: str) -> Declaration:
     """Return what is declared on a view function and, behind it, on its class and its method."""
-    marks = marks_of(view)
+    declaration = declaration_of(view)
     view_class = getattr(view, "view_class", None)
     if view_class is None:
-        return marks
+        return declaration
     handler = getattr(view_class, method.lower(), None)
     if handler is None and method == "HEAD":
         handler = getattr(view_class, "get", None)
-    return marks | marks_of(getattr(view_class, "dispatch_request", None)) | marks_of(handler)
-
-
-# Flask's own static views
-
-
-@cache
-def _static_view_of_flask() -> Callable[..., Any]:
-    """Return the static view that Flask makes for an app: a function that has no name of its own.
-
-    All of them have one code object, which no view of an application has.
-    """
-    app = flask.Flask(__name__, static_folder="static")
-    return cast("Callable[..., Any]", app.view_functions["static"])
-
-
-def is_static_view(app: Flask, view: object) -> bool:
-    """Whether a view is the one that Flask adds for a static folder, of the app or a blueprint.
-
-    What decides is the function, not the name: a view of the application whose endpoint is called
-    ``static`` is none, and neither is Flask's own inside a wrapper, or around a `send_static_file`
-    that the application has overridden.
-    """
-    if isinstance(view, MethodType):
-        own = (flask.Blueprint.send_static_file, flask.Flask.send_static_file)
-        return view.__func__ in own
-    code = getattr(view, "__code__", None)
     return (
-        code is not None
-        and code is _static_view_of_flask().__code__
-        and type(app).send_static_file is flask.Flask.send_static_file
+        declaration
+        | declaration_of(getattr(view_class, "dispatch_request", None))
+        | declaration_of(handler)
     )
 
 
 # The plans of an app
-
-
-def first_endpoint(endpoint: str) -> str:
-    """Return the first of all endpoints of the current app that call the view of this one.
-
-    A view that is registered twice (``/login`` and ``/v1/login``, or with its blueprint) is one
-    view, and has one budget.
-    """
-    if not flask.current_app:
-        return endpoint
-    views = flask.current_app.view_functions
-    view = views.get(endpoint)
-    if view is None:
-        return endpoint
-    return min(each for each, other in views.items() if other is view)
 
 
 class Plan:
@@ -251,7 +289,7 @@ class Plan:
     __slots__ = ("_endpoint", "limits", "rules")
 
     def __init__(self, endpoint: str, rules: tuple[Rule, ...]) -> None:
-        self._endpoint = endpoint = first_endpoint(endpoint) if rules else endpoint
+        self._endpoint = endpoint
         self.rules = rules
         # Prepared here when no rule asks anything of the request; None: `resolve` must be asked.
         self.limits: tuple[Limit, ...] | None = None
@@ -299,40 +337,6 @@ def _custom_key(key: object) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-NO_PLAN = Plan("", ())
-
-
-class Plans:
-    """The plans of one app by endpoint and method, made when first needed."""
-
-    def __init__(self, defaults: tuple[Rule, ...]) -> None:
-        self._defaults = defaults
-        # A request that no route answers is counted too, or scanning for routes would be free.
-        self.unrouted = Plan("", defaults)
-        # By endpoint and method.
-        self.made: dict[tuple[str, str], Plan] = {}
-
-    def plan(self, app: Flask, endpoint: str, method: str) -> Plan:
-        """Return the plan of a request that reached this endpoint with this method."""
-        plan = self.made.get((endpoint, method))
-        if plan is None:
-            plan = self._make(app, endpoint, method)
-            if method in _METHODS:
-                self.made[endpoint, method] = plan
-        return plan
-
-    def _make(self, app: Flask, endpoint: str, method: str) -> Plan:
-        """Let declared rules replace the defaults; never count static files."""
-        view = app.view_functions.get(endpoint)
-        if is_static_view(app, view):
-            return NO_PLAN
-        marks = marks_of_view(view, method)
-        declared = tuple(rule for rule in marks.rules if rule.applies_to(method))
-        if declared:
-            return Plan(endpoint, declared)
-        return NO_PLAN if marks.exempt else Plan(endpoint, self._defaults)
 
 
 def default_rules(

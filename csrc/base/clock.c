@@ -32,7 +32,7 @@ fta_clock_monotonic_us(void)
 }
 
 void
-fta_clock_travel(int64_t realtime_us, int64_t monotonic_us)
+fta_clock_shift(int64_t realtime_us, int64_t monotonic_us)
 {
     atomic_fetch_add_explicit(&realtime_shift, realtime_us,
                               memory_order_relaxed);

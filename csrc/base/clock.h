@@ -13,7 +13,7 @@ int64_t fta_clock_monotonic_us(void);
 
 /* For tests: moves the clocks of this process by so much, on top of earlier
  * moves. Moving only one of them is how a stepped clock is played. */
-void fta_clock_travel(int64_t realtime_us, int64_t monotonic_us);
+void fta_clock_shift(int64_t realtime_us, int64_t monotonic_us);
 
 /* Back to the true time. */
 void fta_clock_return(void);

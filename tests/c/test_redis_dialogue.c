@@ -291,7 +291,7 @@ receive_endless(fta_redis_socket *s, char *bytes, size_t size)
     (void)s, (void)size;
     long n = bytes_received++;
     *bytes = n < (long)sizeof(start) - 1 ? start[n] : 'x';
-    fta_clock_travel(0, 100);
+    fta_clock_shift(0, 100);
     return 1;
 }
 

@@ -200,11 +200,11 @@ test_keeping(void)
     CHECK(file_count() == 1);
 
     /* Who comes later goes on with it, whatever the real clock says. */
-    fta_clock_travel(-INT64_C(400) * 86400 * 1000000, 0);
+    fta_clock_shift(-INT64_C(400) * 86400 * 1000000, 0);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 42);
     fta_segment_close(a);
-    fta_clock_travel(INT64_C(900) * 86400 * 1000000, 0);
+    fta_clock_shift(INT64_C(900) * 86400 * 1000000, 0);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 42);
     CHECK(file_count() == 1);
@@ -215,7 +215,7 @@ test_keeping(void)
     CHECK(file_count() == 1);
 
     /* When it is over, the next who comes finds nothing of it. */
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 0);
     CHECK(file_count() == 1);
@@ -246,7 +246,7 @@ test_sweeping(void)
     CHECK(access(stranger, F_OK) == 0); /* Has not a name of ours. */
     CHECK(access(used, F_OK) == 0);     /* Is to be kept. */
     fta_segment_close(a);
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     CHECK(open_of(&gone, BYTES, &other) == FTA_OK);
     snprintf(used, sizeof used, "%s", fta_segment_path(other));
     fta_segment_close(open_it());
@@ -561,7 +561,7 @@ test_another_size(void)
     CHECK(((char *)fta_segment_memory(b))[300] == 3);
     CHECK(fta_segment_whole_bytes(b) == BYTES);
     fta_segment_close(b);
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
     CHECK(fta_segment_whole_bytes(b) == 2 * BYTES);
     fta_segment_close(b);

@@ -243,7 +243,7 @@ class TestAlgorithms:
 
 
 def bare_app_state(**config: Any) -> Any:
-    from flask_tenant_auth.extension import state_of
+    from flask_tenant_auth.flask.extension import state_of
 
     return state_of(bare_app(**config))
 

@@ -1,8 +1,10 @@
-"""Which folder may include which: the tables of csrc/README.md hold."""
+"""Which folder may include or import which: the tables in the READMEs of both layers hold."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -52,3 +54,68 @@ def test_only_the_binding_knows_python() -> None:
         if included.search(path.read_text("utf-8"))
     }
     assert knowing == {"binding"}
+
+
+PACKAGE = ROOT / "flask_tenant_auth"
+FOR_APPS = ("__init__.py", "testing.py", "pytest_plugin.py")
+
+
+def allowed_imports() -> dict[str, tuple[set[str], bool]]:
+    """The table of flask_tenant_auth/README.md: what a folder may import, and whether Flask."""
+    table = (PACKAGE / "README.md").read_text("utf-8").partition("| folder | may import |")[2]
+    folders = {str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.glob("**/*.py")}
+    allowed = {}
+    for row in table.partition("\n\n")[0].splitlines()[2:]:
+        name, imported, knows_flask = row.strip("| ").split(" | ")
+        listed = set(re.findall("`([^`]+)`", imported))
+        everything = imported == "everything"
+        allowed[name.strip("`")] = (folders if everything else listed, knows_flask == "yes")
+    assert allowed.keys() == folders
+    return allowed
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield what a module imports when it is imported itself: dotted names, ours from the root."""
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    tree = ast.parse(path.read_text("utf-8"))
+    for statement in tree.body:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            base = package.rsplit(".", statement.level - 1)[0] if statement.level else ""
+            module = ".".join(filter(None, (base, statement.module)))
+            for alias in statement.names:
+                file = ROOT / f"{module}.{alias.name}".replace(".", "/")
+                is_module = file.with_suffix(".py").is_file() or (file / "__init__.py").is_file()
+                yield f"{module}.{alias.name}" if is_module else module
+
+
+def file_of(module: str) -> Path:
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def test_a_module_imports_what_its_folder_may() -> None:
+    allowed = allowed_imports()
+    for path in PACKAGE.glob("**/*.py"):
+        if path.parent == PACKAGE and path.name in FOR_APPS:
+            continue
+        folders, knows_flask = allowed[str(path.parent.relative_to(PACKAGE))]
+        for module in imports_of(path):
+            top = module.partition(".")[0]
+            assert knows_flask or top != "flask", f"{path} imports {module}"
+            if top == "flask_tenant_auth":
+                folder = file_of(module).parent.relative_to(PACKAGE)
+                assert str(folder) in folders, f"{path} imports {module}"
+
+
+def test_no_modules_import_each_other() -> None:
+    modules = {
+        path: [
+            file_of(module)
+            for module in imports_of(path)
+            if module.startswith("flask_tenant_auth.") and file_of(module).is_file()
+        ]
+        for path in PACKAGE.glob("**/*.py")
+    }
+    TopologicalSorter(modules).prepare()  # raises CycleError

@@ -8,11 +8,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ._core import Rejection, now, parse_bearer
-from .audit import log_refused
-from .config import MAX_HOURS, Settings
-from .context import current_request, role_text, uuid_text
-from .errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
+from .._core import InvalidToken, now, parse_bearer
+from ..arguments import role_text, uuid_text
+from ..audit import log_denied
+from ..config.settings import MAX_HOURS, Settings
+from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
+from .context import current_request
 from .state import current_state, signing_state
 
 # What verification reads, the caller of create_jwt_token may not write.
@@ -110,10 +111,10 @@ def decode_jwt_token(token: str | bytes) -> dict[str, Any]:
     if not isinstance(token, str | bytes):
         raise TypeError(f"token must be a str, not {type(token).__name__}")
     claims = current_state().keyring.decode(token)
-    if not isinstance(claims, Rejection):
+    if not isinstance(claims, InvalidToken):
         return claims
     error = AuthError(TOKEN_EXPIRED if claims.expired else TOKEN_INVALID)
-    log_refused(current_request(), 401, error.message, claims.reason, claims.detail)
+    log_denied(current_request(), 401, error.message, claims.reason, claims.detail)
     raise error
 
 

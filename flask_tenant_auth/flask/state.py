@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
-from ._core import Decision, Identity, Key, Keyring, Limit, Limiter, parse_rates, plain_address
-from .audit import logger
-from .config import Settings, is_testing, says_testing
-from .errors import ConfigurationError
-from .keys import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
-from .limits import Plans, default_rules
+from .._core import Decision, Identity, Key, Keyring, Limit, Limiter, parse_rates, plain_address
+from ..audit import logger
+from ..config.settings import Settings, is_testing, says_testing
+from ..errors import ConfigurationError
+from ..keys import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
+from ..limits import default_rules
+from .plans import Plans
 from .registration import known_apps
 
 if TYPE_CHECKING:
@@ -52,11 +53,11 @@ class AppState:
         # Counters of a test belong to its app alone, not to every process of this host.
         self._shared = app is None or not app.testing
         self._place = _place_of(app)
-        self.news = 0
+        self.store_events = 0
         self._store_changes = 0
         self._first_failures = 0
         self._evictions: float = 0
-        self._telling = threading.Lock()
+        self._logging = threading.Lock()
         self._own = own_keyring(settings)
         self.keyring: Verifier = self._verifier()
         self.plans = Plans(
@@ -108,7 +109,7 @@ class AppState:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
         limiter = self._make_limiter()
         self._evictions = limiter.evictions
-        self.news = limiter.news
+        self.store_events = limiter.store_events
         # When the app goes, or at the latest when the process ends.
         weakref.finalize(self, limiter.close)
         self._log_memory(limiter.status())
@@ -179,22 +180,22 @@ class AppState:
         """Count a request against all limits or, where one refuses, against none."""
         limiter = self.limiter
         decision = limiter.hit(limits, identity, address, custom)
-        if limiter.news != self.news:
-            self.tell_news()
+        if limiter.store_events != self.store_events:
+            self.log_store_events()
         return decision
 
-    def tell_news(self) -> None:
+    def log_store_events(self) -> None:
         """Log what has happened to the stores since the last time."""
         limiter = self.limiter
-        self.news = limiter.news
+        self.store_events = limiter.store_events
         if limiter.changes != self._store_changes or limiter.first_failures != self._first_failures:
-            self._tell_store_change()
+            self._log_store_change()
         if limiter.evictions > self._evictions:
-            self._tell_evictions()
+            self._log_evictions()
 
-    def _tell_evictions(self) -> None:
+    def _log_evictions(self) -> None:
         """Log, once in each process, that the table is full."""
-        with self._telling:
+        with self._logging:
             if self._evictions == math.inf:
                 return
             self._evictions = math.inf
@@ -204,14 +205,14 @@ class AppState:
             self.settings.ratelimit_shm_bytes or self.limiter.status()["shm_bytes"],
         )
 
-    def _tell_store_change(self) -> None:
+    def _log_store_change(self) -> None:
         """Log, once in each process, that Redis went away or came back, or has never counted.
 
         While it has never counted, each new way of failing is logged once: waiting may help
         against the first and not against the second.
         """
         limiter = self.limiter
-        with self._telling:
+        with self._logging:
             changes, first_failures = limiter.changes, limiter.first_failures
             changed = changes != self._store_changes
             if not changed and first_failures == self._first_failures:
@@ -274,7 +275,7 @@ class AppState:
         """Return the app's verification keys as JWKs; shared secrets are never among them."""
         return [key.public_jwk() for key in self.own_keys if not key.algorithm.startswith("HS")]
 
-    def believes(self, peer: str) -> bool:
+    def trusts_identity_headers(self, peer: str) -> bool:
         """Whether identity headers from this peer count: in development, or from a gateway."""
         return self.development or self._is_gateway(peer)
 

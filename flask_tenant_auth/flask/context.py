@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import flask
 
-from . import errors
-from ._core import ROLES, Identity, Rejection, RequestRecord, is_valid_uuid, open_record
-from .audit import logger
+from .. import errors
+from .._core import ROLES, Identity, InvalidToken, RequestRecord, is_valid_uuid, open_record
+from ..arguments import role_text, uuid_text
+from ..audit import logger
+from ..errors import AuthError
 from .denials import (
     BAD_ROLE,
     BAD_TENANT_ID,
@@ -34,9 +36,8 @@ from .denials import (
     UNTRUSTED_HEADERS,
     Denial,
     error_of,
-    tell_of_denial,
+    report_denial,
 )
-from .errors import AuthError
 from .state import AppState, state_of
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
     if outcome is None:
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
-            judged = record.judged or record.state.keyring.authenticate(authorization)
+            judged = record.invalid_token or record.state.keyring.authenticate(authorization)
             if isinstance(judged, Identity):
                 outcome = judged
             else:
@@ -163,15 +164,15 @@ def identity_of(record: RequestRecord, request: Request) -> Identity | None:
 
 
 def _without_token(
-    state: AppState, request: Request, authorization: str | None, judged: Rejection | None
+    state: AppState, request: Request, authorization: str | None, judged: InvalidToken | None
 ) -> Identity | Denial:
     """Judge a request that has no good token: what is wrong with it, or with its headers."""
-    if isinstance(judged, Rejection):
+    if isinstance(judged, InvalidToken):
         message = errors.TOKEN_EXPIRED if judged.expired else errors.TOKEN_INVALID
         return Denial(401, message, judged.reason, judged.detail)
     if authorization is not None and _STRAY_BEARER.search(authorization):
         return STRAY_BEARER
-    if state.believes(_peer(request)):
+    if state.trusts_identity_headers(_peer(request)):
         return _identity_from_headers(state, request)
     if any(name in request.environ for name in _IDENTITY_HEADERS):
         return UNTRUSTED_HEADERS
@@ -286,13 +287,13 @@ def _nobody(asked_by: str) -> AuthError:
     if request is not None:
         record = record_of(request)
         if record.reason is None:
-            tell_of_denial(denial, request, record)
+            report_denial(denial, request, record)
     return error_of(denial)
 
 
 def _forbidden(denial: Denial, identity: Identity) -> AuthError:
     request = current_request()
-    tell_of_denial(denial, request, None if request is None else record_of(request), identity)
+    report_denial(denial, request, None if request is None else record_of(request), identity)
     return error_of(denial)
 
 
@@ -362,33 +363,6 @@ def verify_resource_access(
     if not anybodys and identity.user_id != user_id and identity.role != "admin":
         raise _forbidden(OTHER_USER, identity)
     return True
-
-
-def uuid_text(name: str, value: object) -> str:
-    """Return a UUID argument as canonical lower-case text.
-
-    :raises ValueError: for anything else, of whatever type; the message names the argument.
-    """
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if not isinstance(value, str):
-        raise ValueError(  # noqa: TRY004 - for `is_valid_uuid` too None is just no UUID
-            f"{name} must be a UUID, as str or uuid.UUID, not {type(value).__name__}"
-        )
-    if not is_valid_uuid(value):
-        raise ValueError(f"{name} must be a UUID such as 550e8400-e29b-41d4-a716-446655440000")
-    return value.lower()
-
-
-def role_text(name: str, value: object) -> str:
-    """Return a role argument as its name.
-
-    :raises ValueError: for anything else, of whatever type; the message names the argument.
-    """
-    role = str.__str__(value) if isinstance(value, str) else None
-    if role not in ROLES:
-        raise ValueError(f"{name} must be one of: {', '.join(ROLES)}")
-    return role
 
 
 @contextmanager

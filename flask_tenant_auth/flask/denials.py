@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import errors
-from .audit import log_refused
-from .errors import AuthError, RateLimitExceeded
-from .signals import rate_limit_exceeded, request_denied
+from .. import errors
+from ..audit import log_denied
+from ..errors import AuthError, RateLimitExceeded
+from ..signals import rate_limit_exceeded, request_denied
 from .state import current_app
 
 if TYPE_CHECKING:
     from flask import Flask, Request
 
-    from ._core import Decision, Identity, RequestRecord
+    from .._core import Decision, Identity, RequestRecord
 
 
 class Denial(NamedTuple):
@@ -40,7 +40,7 @@ OTHER_TENANT = Denial(403, "Access to this resource is denied", "other_tenant")
 OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
 
 
-def tell_of_denial(
+def report_denial(
     denial: Denial,
     request: Request | None,
     record: RequestRecord | None,
@@ -54,7 +54,7 @@ def tell_of_denial(
     """
     if record is not None:
         record.reason = denial.reason
-    log_refused(request, denial.status, denial.message, denial.reason, denial.detail, identity)
+    log_denied(request, denial.status, denial.message, denial.reason, denial.detail, identity)
     if request_denied.receivers and current_app:
         request_denied.send(
             current_app._get_current_object(),
@@ -69,7 +69,7 @@ def error_of(denial: Denial) -> AuthError:
     return AuthError(denial.message, denial.status, reason=denial.reason)
 
 
-def exceeded(
+def report_exceeded(
     app: Flask,
     request: Request | None,
     record: RequestRecord | None,
@@ -80,7 +80,7 @@ def exceeded(
     error = RateLimitExceeded(str(decision.rate), decision)
     if record is not None:
         record.reason = error.reason
-    log_refused(request, error.code, error.message, error.reason, identity=identity)
+    log_denied(request, error.code, error.message, error.reason, identity=identity)
     if rate_limit_exceeded.receivers:
         rate_limit_exceeded.send(app, decision=decision, identity=identity)
     return error

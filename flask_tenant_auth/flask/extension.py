@@ -2,8 +2,8 @@
 
 One hook before each request: its credentials are judged and its limits counted, in one step each.
 Nothing is refused there for bad credentials; that is the decorators' part, so a public view stays
-public. One layer around the app: the headers (`edge_of`). What is made of one app is on that app
-(`AppState`).
+public. One WSGI layer around the app adds the headers (`middleware_of`). What is made of one app is
+on that app (`AppState`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from ._core import Keyring, RequestRecord, judge_and_count, open_record
-from .cli import auth_cli
+from .._core import Keyring, RequestRecord, authenticate_and_count, open_record
+from ..cors import Cors
+from ..errors import AuthError, ConfigurationError
+from ..limits import Plan
+from .answers import Answer, deny_limited
+from .commands import auth_cli
 from .context import (
     RECORD,
     current_request,
@@ -26,19 +30,10 @@ from .context import (
     outcome_of,
     record_of,
 )
-from .cors import Cors
-from .decorators import (
-    Answer,
-    count,
-    count_failure,
-    deny_limited,
-    public_route,
-    rate_limit_exempt,
-)
+from .counting import count, count_failure
+from .decorators import public_route, rate_limit_exempt
 from .denials import Denial
-from .edge import edge_of
-from .errors import AuthError, ConfigurationError
-from .limits import Plan
+from .middleware import middleware_of
 from .registration import asks_for_identity, known_apps, refuse_bare
 from .state import EXTENSION, AppState, state_of
 
@@ -81,7 +76,7 @@ class TenantAuth:
             state.limiter  # noqa: B018 - made before any worker forks, so that all share it
         cors = Cors(state.settings)
         app.before_request(_count_hook(app, state, cors))
-        app.wsgi_app = edge_of(app, state, cors)  # type: ignore[method-assign,assignment]
+        app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
         # Closer to AuthError than an app's handler of Exception; unless the app has one already.
         app.error_handler_spec[None][None].setdefault(AuthError, _error_handler(app))
@@ -151,12 +146,12 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
         if plan.limits and type(keyring) is Keyring:
             # A good token and fixed limits: one step of the core. Python sees to all the others.
             limiter = state.limiter
-            decision = judge_and_count(
+            decision = authenticate_and_count(
                 record, request.environ, keyring, limiter, plan.limits, address
             )
             if decision is not None:
-                if limiter.news != state.news:
-                    state.tell_news()
+                if limiter.store_events != state.store_events:
+                    state.log_store_events()
                 if decision.allowed:
                     return None
                 return deny_limited(decision, identity_of(record, request))
@@ -192,7 +187,9 @@ def _answer_options(
             decision = count_failure(record, outcome, request)
             if decision is not None:
                 return deny_limited(decision, None)
-    return cors.preflight(request) if cors.enabled else None
+    if rule is not None and cors.is_preflight(request.environ):
+        return app.make_default_options_response()
+    return None
 
 
 def _is_answered_by_view(app: Flask, record: RequestRecord, request: Request) -> bool:

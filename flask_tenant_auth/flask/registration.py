@@ -27,7 +27,7 @@ from typing import Any
 import flask
 from flask.sansio.scaffold import Scaffold
 
-from .limits import Marks, marks_of, marks_of_view
+from ..limits import Declaration, declaration_of, declaration_of_view
 
 _DEFINED_WITH = "_tenant_auth_defined_with"
 # How far up the code that applies a decorator is looked for.
@@ -182,12 +182,12 @@ def _name(view: Any) -> str:
 # What is declared on a route
 
 
-def marks_of_route(app: flask.Flask, endpoint: str, method: str) -> Marks:
+def declaration_of_route(app: flask.Flask, endpoint: str, method: str) -> Declaration:
     """Return what is declared on a view and on the functions that its requests pass before it."""
-    marks = marks_of_view(app.view_functions.get(endpoint), method)
+    declaration = declaration_of_view(app.view_functions.get(endpoint), method)
     for guard in guards_of(app, endpoint):
-        marks |= marks_of(guard)
-    return marks
+        declaration |= declaration_of(guard)
+    return declaration
 
 
 def guards_of(app: flask.Flask, endpoint: str) -> Iterator[Callable[..., object]]:
@@ -202,7 +202,7 @@ def guards_of(app: flask.Flask, endpoint: str) -> Iterator[Callable[..., object]
 def asks_for_identity(app: flask.Flask, endpoint: str) -> bool:
     """Whether a view asks for an identity with any of its methods."""
     return any(
-        marks_of_route(app, endpoint, method).verified
+        declaration_of_route(app, endpoint, method).verified
         for rule in app.url_map.iter_rules(endpoint)
         for method in rule.methods or ANY_METHOD
     )

@@ -1,8 +1,8 @@
 """What `flask auth check` finds out about a route: who may call it, and what stands before that.
 
-The marks of decorators say what was declared, and functools.wraps copies them outwards. So they do
-not say whether a request meets the decorator first: between it and the route may stand a function
-that answers by itself, such as a cache. Therefore the chain of functions is followed as well.
+A declaration says what decorators declare, and functools.wraps copies it outwards. So it does not
+say whether a request meets the decorator first: between it and the route may stand a function that
+answers by itself, such as a cache. Therefore the chain of functions is followed as well.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 from flask import Flask
 from werkzeug.routing import Rule
 
+from ..limits import Declaration, declaration_of, declaration_of_view
 from . import decorators
-from .limits import Marks, marks_of, marks_of_view
 from .registration import ANY_METHOD, guards_of
 
 # Libraries whose decorators answer nothing of the view's before the view was called: they check
@@ -46,24 +46,24 @@ class Wrapper(NamedTuple):
 class Protection(NamedTuple):
     """What is declared for one method of a route, and what stands before the decorator."""
 
-    marks: Marks
+    declaration: Declaration
     behind: tuple[str, ...]  # names of wrappers
 
 
 def protection_of(app: Flask, endpoint: str, method: str) -> Protection:
     """Return who may call one method of an endpoint."""
     view = app.view_functions.get(endpoint)
-    marks = marks_of_view(view, method)
+    declaration = declaration_of_view(view, method)
     for decorator in _method_decorators(view, method):
         if _is_ours(decorator):
-            marks |= marks_of(decorator(_blank))
+            declaration |= declaration_of(decorator(_blank))
     verified, behind = False, []
     for guard in guards_of(app, endpoint):
-        marks |= marks_of(guard)
+        declaration |= declaration_of(guard)
         verified, wrappers = _walk(_steps(guard), verified=verified)
         behind += wrappers
     behind += _walk(_steps_to_view(view, method), verified=verified)[1]
-    return Protection(marks, tuple(dict.fromkeys(behind)))
+    return Protection(declaration, tuple(dict.fromkeys(behind)))
 
 
 def methods_of(app: Flask, rule: Rule) -> set[str]:

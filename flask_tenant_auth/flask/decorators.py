@@ -18,27 +18,27 @@ from functools import wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
 import flask
-from flask import Request, Response, after_this_request
+from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
-from . import limits
-from ._core import ROLES, Decision, Identity, Limit, RequestRecord, parse_rates
-from .audit import log_authenticated, logger
+from .._core import ROLES, Identity, RequestRecord
+from ..arguments import role_text
+from ..audit import log_authenticated, logger
+from ..errors import AuthError
+from ..limits import MOST_LIMITS, checked_rule, declaration_of, declare, named
+from ..signals import request_authenticated
+from .answers import Answer, deny, deny_limited
 from .context import (
     current_request,
     identity_in,
-    identity_of,
     lent_identity,
     note_error,
     outcome_of,
     record_of,
-    role_text,
 )
-from .denials import NO_CREDENTIALS, Denial, error_of, exceeded, tell_of_denial
-from .errors import AuthError, create_auth_response
-from .limits import PER, Rule, mark, marks_of, with_identity
+from .counting import count_failure, count_rule
+from .denials import Denial, report_denial
 from .registration import check_order
-from .signals import request_authenticated
 from .state import current_app
 
 __all__ = [
@@ -53,9 +53,6 @@ __all__ = [
 _GUARD = "_tenant_auth_guard"
 
 F = TypeVar("F", bound=Callable[..., Any])
-# What a view that is called directly answers instead: the documented pair, the answer to OPTIONS,
-# or the False that Flask-SocketIO takes for "connection refused".
-Answer = tuple[dict[str, str], int] | Response | bool
 # What stands between a request and a view. It is given the identity that a gate before it has let
 # in, if any; an Identity or None opens it, anything else is the answer in place of the view's.
 Gate = Callable[["Identity | None"], "Identity | Answer | None"]
@@ -156,7 +153,7 @@ def verify_tenant_context(view: F) -> F:
     :raises TypeError: when applied to something else.
     """
     _require_function("verify_tenant_context", view)
-    return mark(_guarded(view, admit), verified=True)
+    return declare(_guarded(view, admit), verified=True)
 
 
 def verify_role(*roles: str) -> Callable[[F], F]:
@@ -188,7 +185,9 @@ def verify_role(*roles: str) -> Callable[[F], F]:
 
     def decorate(view: F) -> F:
         _require_function("verify_role", view)
-        return mark(_guarded(view, gate), verified=True, roles=marks_of(view).roles + wanted)
+        return declare(
+            _guarded(view, gate), verified=True, roles=declaration_of(view).roles + wanted
+        )
 
     return decorate
 
@@ -199,7 +198,7 @@ def public_route(view: F) -> F:
     :raises TypeError: when applied to something that is no function.
     """
     _require_function("public_route", view)
-    return mark(_guarded(view, _let_in), public=True)
+    return declare(_guarded(view, _let_in), public=True)
 
 
 def protected_elsewhere(by: str) -> Callable[[F], F]:
@@ -221,7 +220,7 @@ def protected_elsewhere(by: str) -> Callable[[F], F]:
 
     def decorate(view: F) -> F:
         _require_function("protected_elsewhere", view)
-        return mark(_guarded(view, _let_in), elsewhere=words)
+        return declare(_guarded(view, _let_in), elsewhere=words)
 
     return decorate
 
@@ -289,7 +288,7 @@ def _note_denial_of_receiver(record: RequestRecord, request: Request, error: HTT
     )
     # A receiver that sends the client elsewhere has let nobody in: whoever asks again gets a 403.
     record.outcome = denial if status >= 400 else denial._replace(status=403)
-    tell_of_denial(denial, request, record, record.subject)
+    report_denial(denial, request, record, record.subject)
 
 
 def _only_methods(record: RequestRecord) -> Response:
@@ -300,80 +299,7 @@ def _only_methods(record: RequestRecord) -> Response:
     return response
 
 
-def deny(denial: Denial, identity: Identity | None) -> Answer:
-    """Deny the current request: raise the denial, or return it where nobody dispatches."""
-    request = current_request()
-    tell_of_denial(denial, request, None if request is None else record_of(request), identity)
-    return raised_or_returned(error_of(denial))
-
-
-def raised_or_returned(error: AuthError) -> Answer:
-    """Raise a denial while Flask dispatches the request; return it to whoever else has called.
-
-    Flask-SocketIO calls its handlers itself, and takes every answer to "connect" but False for
-    consent.
-    """
-    request = current_request()
-    if request is not None:
-        headers = error.required_headers()
-        if headers:
-            _answer_with(headers, error.status_code)
-        if record_of(request).dispatched:
-            raise error
-        event = getattr(request, "event", None)
-        if isinstance(event, dict) and event.get("message") == "connect":
-            return False
-    return create_auth_response(error.message, error.status_code)
-
-
-def _answer_with(headers: list[tuple[str, str]], status: int) -> None:
-    """Add headers to the answer of this request, if it leaves with the status they belong to.
-
-    An error handler that writes another body need not think of them.
-    """
-
-    def add_headers(response: Response) -> Response:
-        if response.status_code == status:
-            for name, value in headers:
-                response.headers.setdefault(name, value)
-        return response
-
-    after_this_request(add_headers)
-
-
 # How often
-
-
-def count_failure(record: RequestRecord, outcome: Denial, request: Request) -> Decision | None:
-    """Count credentials that are none, if they cost the client a 401; see `count_401`.
-
-    OPTIONS without credentials is what browsers send before a request, and is no failure. Nor is
-    it one with bad credentials where the view asks for none: nobody calls this then.
-    """
-    if outcome.status != 401 or (request.method == "OPTIONS" and outcome is NO_CREDENTIALS):
-        return None
-    return count_401(record, request.remote_addr or "")
-
-
-def count_401(record: RequestRecord, address: str) -> Decision | None:
-    """Count a 401 of a request, once, against an address; return what is over the limit."""
-    state = record.state
-    if record.failure_counted or not state.failure_limits:
-        return None
-    record.failure_counted = True
-    decision = state.hit(state.failure_limits, None, address)
-    if decision.allowed:
-        return None
-    record.decision, record.limits = decision, state.failure_limits
-    return decision
-
-
-def deny_limited(decision: Decision, identity: Identity | None) -> Answer:
-    """Deny the current request with the 429 of a limit."""
-    request = current_request()
-    record = None if request is None else record_of(request)
-    app = current_app._get_current_object()
-    return raised_or_returned(exceeded(app, request, record, decision, identity))
 
 
 def rate_limit(
@@ -405,25 +331,25 @@ def rate_limit(
         rounded down, but enough for one request.
     :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
     """
-    rule = Rule(
-        limit=_checked_limit(limit, cost),
-        per=_checked_per(per, fair_share),
+    rule = checked_rule(
+        limit,
+        per=per,
         cost=cost,
-        methods=_checked_methods(methods),
-        scope=_checked_scope(scope),
-        exempt_when=None if exempt_when is None else _asked("exempt_when", exempt_when),
+        methods=methods,
+        scope=scope,
+        exempt_when=exempt_when,
         fair_share=fair_share,
     )
 
     def decorate(view: F) -> F:
         _require_function("rate_limit", view)
-        if marks_of(view).exempt:
+        if declaration_of(view).exempt:
             raise ValueError("rate_limit and rate_limit_exempt exclude each other: remove one")
-        own = limits.named(rule, view)
-        rules = (own, *marks_of(view).rules)
-        if sum(each.size for each in rules) > limits.MOST_LIMITS:
-            raise ValueError(f"limit: a view can have at most {limits.MOST_LIMITS} limits")
-        return mark(_guarded(view, lambda _admitted: _count(own)), rules=rules)
+        own = named(rule, view)
+        rules = (own, *declaration_of(view).rules)
+        if sum(each.size for each in rules) > MOST_LIMITS:
+            raise ValueError(f"limit: a view can have at most {MOST_LIMITS} limits")
+        return declare(_guarded(view, lambda _admitted: count_rule(own)), rules=rules)
 
     return decorate
 
@@ -435,108 +361,6 @@ def rate_limit_exempt(view: F) -> F:
     :raises ValueError: for a view that has a ``@rate_limit`` of its own.
     """
     _require_function("rate_limit_exempt", view)
-    if marks_of(view).rules:
+    if declaration_of(view).rules:
         raise ValueError("rate_limit and rate_limit_exempt exclude each other: remove one")
-    return mark(_guarded(view, _let_in), exempt=True)
-
-
-def _count(rule: Rule) -> Answer | None:
-    """Count a rule that the hook has not counted: there is none, or it could not see the rule."""
-    request = current_request()
-    if request is None:
-        return None
-    record = record_of(request)
-    if rule in record.counted:
-        decision = record.decision
-        if decision is None or decision.allowed:
-            return None
-        return deny_limited(decision, record.identity)
-    if not record.state.settings.ratelimit_enabled:
-        return None
-    record.counted += (rule,)
-    if not rule.applies_to(request.method):
-        return None
-    identity = identity_of(record, request)
-    plan = limits.Plan(request.endpoint or "", (rule,))
-    return count(record, plan, identity, request.remote_addr or "")
-
-
-def count(
-    record: RequestRecord, plan: limits.Plan, identity: Identity | None, address: str
-) -> Answer | None:
-    """Count a request against all limits of a plan in one step, and deny it beyond them."""
-    counted = plan.limits
-    custom: tuple[str, ...] = ()
-    if counted is None:  # a rule asks something of the request
-        counted, custom = plan.resolve(identity)
-    if not counted:
-        return None
-    decision = record.state.hit(counted, identity, address, custom)
-    before = record.decision
-    if before is None or not decision.allowed or decision.remaining < before.remaining:
-        record.decision, record.limits = decision, counted
-    return None if decision.allowed else deny_limited(decision, identity)
-
-
-# Arguments of rate_limit
-
-
-def _asked(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
-    if not callable(value):
-        raise TypeError(f"{name} must be callable, not {type(value).__name__}")
-    return with_identity(value, name)
-
-
-def _checked_limit(limit: Any, cost: int) -> Any:
-    if not isinstance(cost, int) or isinstance(cost, bool):
-        raise TypeError(f"cost must be an int, not {type(cost).__name__}")
-    if cost < 1:
-        raise ValueError(f"cost must be 1 or more, not {cost}")
-    if callable(limit):
-        return with_identity(limit, "limit")
-    if not isinstance(limit, str):
-        raise TypeError(f"limit must be a str or a callable, not {type(limit).__name__}")
-    for rate in parse_rates(limit):
-        Limit(rate, scope="", cost=cost)  # refuses a cost that would never pass
-    return limit
-
-
-def _checked_per(per: Any, fair_share: float) -> Any:
-    if isinstance(fair_share, bool) or not isinstance(fair_share, int | float):
-        raise TypeError(f"fair_share must be a number, not {type(fair_share).__name__}")
-    if not 0 < fair_share <= 1:
-        raise ValueError(f"fair_share must be over 0 and at most 1, not {fair_share}")
-    if fair_share < 1 and per != "tenant":
-        raise ValueError('fair_share divides a tenant\'s limit: it needs per="tenant"')
-    if callable(per):
-        return with_identity(per, "per")
-    if not isinstance(per, str):
-        raise TypeError(f"per must be a str or a callable, not {type(per).__name__}")
-    if per not in PER:
-        raise ValueError(f"per must be one of {', '.join(PER)}, or a callable, not {per!r}")
-    return per
-
-
-def _checked_methods(methods: Any) -> frozenset[str] | None:
-    if methods is None:
-        return None
-    if isinstance(methods, str) or not isinstance(methods, Iterable):
-        raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
-    methods = list(methods)
-    if not all(isinstance(method, str) for method in methods):
-        raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
-    if not methods:
-        raise ValueError("methods must name at least one method, or be None for all")
-    return frozenset(method.upper() for method in methods)
-
-
-def _checked_scope(scope: Any) -> str | None:
-    if scope is not None and not isinstance(scope, str):
-        raise TypeError(f"scope must be a str, not {type(scope).__name__}")
-    if scope is None:
-        return None
-    name = f"shared {scope}"
-    blank = not scope.strip() or not scope.isprintable()
-    if blank or len(name.encode()) > limits.LONGEST_SCOPE:
-        raise ValueError(f"scope must be a name of at most {limits.LONGEST_SCOPE} bytes, or None")
-    return name
+    return declare(_guarded(view, _let_in), exempt=True)

@@ -1,0 +1,352 @@
+"""Every key, its default and its check, in one frozen `Settings`, read once per app.
+
+A value comes from ``app.config``, else from the environment, else it is the default. None, and an
+empty string where empty says nothing, count as not set; white space is no empty string. Whatever
+cannot work is refused here, with a `ConfigurationError` that names the key and what to write
+instead; no later code checks again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from .._core import SHM_BYTES_MAX, SHM_BYTES_MIN, describe_redis_url
+from ..audit import logger
+from ..errors import ConfigurationError
+from .key_sources import (
+    PairText,
+    read_fallbacks,
+    read_jwks,
+    read_pair,
+    read_passphrase,
+    read_secret,
+)
+from .names import Unknown, unknown_names, way_out
+from .readers import (
+    ANY,
+    TRUE,
+    Network,
+    Reader,
+    is_blank,
+    is_empty,
+    number_between,
+    one_of,
+    read_boolean,
+    read_callable,
+    read_environment,
+    read_http_tokens,
+    read_methods,
+    read_networks,
+    read_origins,
+    read_path,
+    read_prefixes,
+    read_rates,
+    read_rates_or_callable,
+    read_redis_url,
+    read_route,
+    read_text,
+    read_words,
+    whole_between,
+)
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+DEFAULT_SECRET_KEY = b"your-secret-key-change-in-production"
+SYMMETRIC = ("HS256", "HS384", "HS512")
+ALGORITHMS = (
+    *SYMMETRIC,
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
+STRATEGIES = ("fixed-window", "sliding-window-counter", "gcra")
+RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
+
+_PATTERN_OR_SPACE = frozenset("*?[]() \t\r\n")
+MAX_HOURS = 24 * 366 * 100
+
+
+def _foreign_names(raw: Any) -> tuple[str, ...]:
+    """Names of settings that are not ours. A pattern would let misspelt names through again."""
+    words = read_words(raw)
+    for word in words:
+        if set(word) & _PATTERN_OR_SPACE:
+            raise ValueError(f"holds {word!r}: list whole names, with no pattern")
+        if word in KEYS:
+            raise ValueError(f"holds {word}, which is a setting of this library: remove it")
+    return words
+
+
+def _key(default: Any, read: Reader[Any], *, secret: bool = False, blank: bool = False) -> Any:
+    """One key. secret: never shown; blank: an empty string is a value of its own."""
+    return field(default=default, repr=not secret, metadata={"read": read, "blank": blank})
+
+
+# ruff: noqa: RUF009 - _key() makes the dataclass field that it is the default of
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One app's configuration: checked, complete and unchangeable.
+
+    Each attribute is the key in lower case. `from_app` makes it; nothing else should.
+    """
+
+    jwt_secret_key: bytes = _key(DEFAULT_SECRET_KEY, read_secret, secret=True)
+    jwt_secret_key_fallbacks: tuple[bytes | PairText, ...] = _key((), read_fallbacks, secret=True)
+    jwt_algorithm: str = _key("HS256", one_of(*ALGORITHMS))
+    jwt_private_key: PairText | None = _key(None, read_pair, secret=True)
+    jwt_private_key_passphrase: bytes | None = _key(None, read_passphrase, secret=True)
+    jwt_public_key: PairText | None = _key(None, read_pair)
+    jwt_jwks: Mapping[str, Any] | str | None = _key(None, read_jwks, secret=True)
+    jwt_jwks_route: str | None = _key(None, read_route)
+    jwt_tenant_keys: Callable[..., Any] | None = _key(None, read_callable)
+    jwt_expiration_hours: float = _key(24, number_between(1 / 3600, MAX_HOURS))
+    jwt_leeway: float = _key(0, number_between(0, 86400))
+    jwt_issuer: str | None = _key(None, read_text)
+    jwt_audience: tuple[str, ...] = _key((), read_words)
+    jwt_max_token_bytes: int = _key(8192, whole_between(128, 2**20))
+
+    redis_url: str = _key("redis://localhost:6379/0", read_redis_url, secret=True, blank=True)
+    ratelimit_enabled: bool = _key(True, read_boolean)
+    ratelimit_default: str | Callable[..., str | None] = _key(
+        "50 per minute", read_rates_or_callable, blank=True
+    )
+    ratelimit_tenant_default: str = _key("", read_rates, blank=True)
+    ratelimit_fair_share: float = _key(1, number_between(0.01, 1))
+    ratelimit_headers_enabled: bool = _key(True, read_boolean)
+    ratelimit_ietf_headers_enabled: bool = _key(False, read_boolean)
+    ratelimit_strategy: str = _key("fixed-window", one_of(*STRATEGIES))
+    ratelimit_key_prefix: str = _key("", read_text)
+    ratelimit_store_timeout_ms: int = _key(50, whole_between(1, 60_000))
+    ratelimit_on_store_error: str = _key("memory", one_of("memory", "allow", "deny"))
+    # None: as much as suits the directory that shared memory is in.
+    ratelimit_shm_bytes: int | None = _key(None, whole_between(SHM_BYTES_MIN, SHM_BYTES_MAX))
+
+    auth_failure_limit: str = _key("30 per minute", read_rates, blank=True)
+    auth_trusted_gateways: tuple[Network, ...] = _key((), read_networks)
+    auth_ignore_config: tuple[str, ...] = _key((), _foreign_names)
+
+    audit_log: str | None = _key(None, read_path)
+
+    cors_origins: tuple[str, ...] = _key(read_origins("localhost:3000"), read_origins, blank=True)
+    cors_supports_credentials: bool = _key(False, read_boolean)
+    cors_expose_headers: tuple[str, ...] = _key(RATE_HEADERS, read_http_tokens, blank=True)
+    cors_max_age: int = _key(600, whole_between(0, 86400))
+    cors_methods: tuple[str, ...] = _key(
+        ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), read_methods
+    )
+    cors_allow_headers: tuple[str, ...] = _key(("Content-Type", "Authorization"), read_http_tokens)
+    cors_resources: tuple[str, ...] = _key(("/api/",), read_prefixes)
+
+    flask_env: str = _key("production", read_environment)
+    flask_host: str = _key("0.0.0.0", read_text)  # noqa: S104 - documented default of `make run`
+    flask_port: int = _key(5000, whole_between(0, 65535))
+
+    @classmethod
+    def from_app(cls, app: Flask | None) -> Settings:
+        """Read and check every key of an app; of the environment alone without one.
+
+        :raises ConfigurationError: it names the key and says what to write instead.
+        """
+        settings = cls(**_values(app))
+        _check_names(settings, app)
+        for check in (_check_secrets, _check_keys, _check_cors):
+            check(settings)
+        return settings
+
+    @property
+    def development(self) -> bool:
+        """Whether the app is held to the rules of development when it is set up.
+
+        `AppState.development` says whether it is while a request is served.
+        """
+        return self.flask_env != "production"
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether JWT_ALGORITHM signs with a shared secret."""
+        return self.jwt_algorithm in SYMMETRIC
+
+    @property
+    def signs(self) -> bool:
+        """Whether the app's own keys sign: fallbacks and JWT_JWKS verify only."""
+        return self.symmetric or self.jwt_private_key is not None
+
+    @property
+    def secret_bytes(self) -> int:
+        """The shortest secret JWT_ALGORITHM may have: its hash's length (RFC 7518, section 3.2)."""
+        return int(self.jwt_algorithm[-3:]) // 8 if self.symmetric else 32
+
+    @property
+    def own_keys(self) -> bool:
+        """Whether the app has keys of its own, beside those of its tenants."""
+        if not self.symmetric:
+            return bool(self.jwt_private_key or self.jwt_public_key or self.jwt_jwks)
+        return self.jwt_tenant_keys is None or self.jwt_secret_key != DEFAULT_SECRET_KEY
+
+    def weaknesses(self) -> list[str]:
+        """Say what is wrong with the secrets, one sentence each. In production nothing is."""
+        if not self.own_keys:
+            return []
+        secrets = [("JWT_SECRET_KEY", self.jwt_secret_key)] if self.symmetric else []
+        secrets += [
+            ("JWT_SECRET_KEY_FALLBACKS", secret)
+            for secret in self.jwt_secret_key_fallbacks
+            if isinstance(secret, bytes)
+        ]
+        return [problem for key, secret in secrets if (problem := self._weakness(key, secret))]
+
+    def _weakness(self, key: str, secret: bytes) -> str | None:
+        # A file's line end or quotes make it no secret.
+        if secret.strip().strip(b"\"'").strip() == DEFAULT_SECRET_KEY:
+            return f"{key} is the documented default, which everybody knows"
+        if len(secret) < self.secret_bytes:
+            return (
+                f"{key} has {len(secret)} bytes; {self.jwt_algorithm} needs "
+                f"{self.secret_bytes} or more"
+            )
+        return None
+
+
+# Every key by its name.
+KEYS = {each.name.upper(): each for each in fields(Settings)}
+
+
+def _values(app: Flask | None) -> dict[str, Any]:
+    config: Mapping[str, Any] = app.config if app is not None else {}
+    values = {
+        key.name: value for name, key in KEYS.items() if (value := _value(name, config)) is not None
+    }
+    values["flask_env"] = _environment_of(app, values.get("flask_env"))
+    if app is not None:
+        values.setdefault("ratelimit_key_prefix", app.name)
+    return values
+
+
+def _value(name: str, config: Mapping[str, Any]) -> Any:
+    """Return what is set for a key, checked; None: nothing is."""
+    key = KEYS[name]
+    for raw in (config.get(name), os.environ.get(name)):
+        if raw is None or (is_empty(raw) and not key.metadata["blank"]):
+            continue
+        if is_blank(raw):
+            raise ConfigurationError(
+                f"{name} is set to white space or to empty items only: set it to what is meant, "
+                f"or remove it{', or make it empty' if key.metadata['blank'] else ''}"
+            )
+        try:
+            return key.metadata["read"](raw)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"{name} {error}") from None
+    return None
+
+
+def _environment_of(app: Flask | None, word: str | None) -> str:
+    """Return what FLASK_ENV means for an app, as the app stands now.
+
+    "testing" is development for as long as the app's `testing` is set; `AppState.development` asks.
+    """
+    if word is None:
+        if app is not None and _is_on(app.debug):
+            return "development"
+        word = "testing"
+    if word == "testing":
+        return "testing" if app is not None and is_testing(app) else "production"
+    return word
+
+
+def is_testing(app: Flask) -> bool:
+    """Whether an app's `testing` is set. A text such as "false" sets nothing."""
+    return _is_on(app.testing)
+
+
+def _is_on(value: object) -> bool:
+    return value.strip().lower() in TRUE if isinstance(value, str) else bool(value)
+
+
+def says_testing(app: Flask) -> bool:
+    """Whether FLASK_ENV is the word testing, whatever that means for the app now."""
+    return bool(_value("FLASK_ENV", app.config) == "testing")
+
+
+def unknown_settings(settings: Settings, app: Flask | None) -> list[Unknown]:
+    """Return the names in an app's configuration that begin as ours do and are not ours."""
+    known = {*KEYS, *settings.auth_ignore_config}
+    if app is None:
+        return unknown_names({}, os.environ, known)
+    return unknown_names(app.config, os.environ, known, type(app).default_config)
+
+
+def _check_names(settings: Settings, app: Flask | None) -> None:
+    """Stop a production app that has names which are not known; in development, warn of them."""
+    unknown = unknown_settings(settings, app)
+    if not unknown:
+        return
+    sentences = [each.sentence(KEYS) for each in unknown]
+    if not settings.development:
+        raise ConfigurationError(f"{'. '.join(sentences)}. {way_out(unknown)}")
+    for sentence in sentences:
+        logger.warning("%s: it is not read, and production will not start", sentence)
+
+
+def _check_secrets(settings: Settings) -> None:
+    weaknesses = settings.weaknesses()
+    if weaknesses and not settings.development:
+        raise ConfigurationError(
+            f"{weaknesses[0]}. Make a key with `flask auth generate-key`, or with "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(64))'`, and set it; "
+            "or set FLASK_ENV=development if this is a development machine (FLASK_ENV=testing is "
+            "production unless TESTING is set before TenantAuth)"
+        )
+
+
+def _check_keys(settings: Settings) -> None:
+    if not settings.symmetric and not settings.own_keys and settings.jwt_tenant_keys is None:
+        raise ConfigurationError(
+            f"JWT_ALGORITHM {settings.jwt_algorithm} needs a key: set JWT_PRIVATE_KEY to sign and "
+            "verify, or JWT_PUBLIC_KEY or JWT_JWKS to verify only"
+        )
+    if settings.symmetric and (settings.jwt_private_key or settings.jwt_public_key):
+        raise ConfigurationError(
+            f"JWT_ALGORITHM {settings.jwt_algorithm} signs with JWT_SECRET_KEY: set it to the "
+            "algorithm of JWT_PRIVATE_KEY and JWT_PUBLIC_KEY (RS256, ES256, ...), or remove them"
+        )
+
+
+def _check_cors(settings: Settings) -> None:
+    if not settings.cors_supports_credentials:
+        return
+    if ANY in settings.cors_origins:
+        raise ConfigurationError(
+            "CORS_ORIGINS is '*' while CORS_SUPPORTS_CREDENTIALS is true, which would let every "
+            "site act as the user: list the origins, or turn the credentials off"
+        )
+    if ANY in settings.cors_expose_headers:
+        raise ConfigurationError(
+            "CORS_EXPOSE_HEADERS is '*' while CORS_SUPPORTS_CREDENTIALS is true, where browsers "
+            "take it for the name of a header field: list the names"
+        )
+
+
+def option_lines(settings: Settings) -> Iterable[str]:
+    """KEY=value for every key that may be shown, for `flask auth check`."""
+    for each in fields(settings):
+        if each.name == "redis_url":
+            url = settings.redis_url
+            shown: object = describe_redis_url(url) if url else "(none)"
+        elif each.repr:
+            shown = _shown(getattr(settings, each.name))
+        else:
+            shown = "(hidden)" if getattr(settings, each.name) else "(none)"
+        yield f"{each.name.upper()}={shown}"
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "(none)"
+    if callable(value):
+        return getattr(value, "__qualname__", "(callable)")
+    return "(none)" if value in (None, "") else value

@@ -1,0 +1,1 @@
+"""What speaks Flask: the extension, its hooks, its decorators and its commands."""

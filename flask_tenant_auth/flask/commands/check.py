@@ -1,0 +1,172 @@
+"""``flask auth check``: the configuration, and what protects and counts each route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+from flask import Flask
+from flask.cli import with_appcontext
+
+from ...config.readers import Network
+from ...config.settings import KEYS, option_lines, unknown_settings
+from ...limits import Declaration
+from ..plans import is_static_view
+from ..registration import bare_views
+from ..route_protection import methods_of, protection_of
+from ..state import AppState, state_of
+from .isolation import isolation_lines
+from .stores import redis_problems, store_lines
+from .this_app import this_app, this_state
+
+# The methods that change nothing, as IANA has them (RFC 9110, section 9.2.1).
+SAFE = frozenset(
+    {"GET", "HEAD", "OPTIONS", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH", "TRACE"}
+)
+
+
+class Route(NamedTuple):
+    """One method of one route, and what its decorators and its blueprints' guards declare."""
+
+    method: str
+    path: str
+    endpoint: str
+    declaration: Declaration
+    limits: tuple[str, ...]
+    static: bool
+    behind: tuple[str, ...]  # functions that answer before a decorator of ours is asked
+
+    @property
+    def unprotected(self) -> bool:
+        """Whether nobody said who may call this, or that everybody may."""
+        declaration = self.declaration
+        return not (
+            declaration.verified or declaration.public or declaration.elsewhere or self.static
+        )
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether the method is one that may change something."""
+        return self.method not in SAFE
+
+    def __str__(self) -> str:
+        if self.declaration.roles:
+            protection = "role " + " or ".join(self.declaration.roles)
+        elif self.declaration.verified:
+            protection = "authenticated"
+        elif self.declaration.elsewhere:
+            protection = f"protected by {self.declaration.elsewhere}"
+        elif self.static:
+            protection = "static files"
+        else:
+            protection = "public" if self.declaration.public else "open"
+        if self.behind:
+            protection += f", behind {', '.join(self.behind)}"
+        counted = "; ".join(self.limits) or "no limit"
+        return f"{self.method:<7} {self.path}  [{protection}]  {counted}"
+
+
+def routes_of(app: Flask) -> list[Route]:
+    """Return every method of every route of an app, as far as a view answers it in its own way."""
+    state = state_of(app)
+    routes = []
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        static = is_static_view(app, app.view_functions.get(rule.endpoint))
+        for method in sorted(methods_of(app, rule)):
+            declaration, behind = protection_of(app, rule.endpoint, method)
+            plan = state.plans.plan(app, rule.endpoint, method)
+            counted = plan.rules if state.settings.ratelimit_enabled else ()
+            described = tuple(each.describe() for each in counted)
+            routes.append(
+                Route(method, rule.rule, rule.endpoint, declaration, described, static, behind)
+            )
+    return routes
+
+
+def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
+    """Return what should not go to production, one sentence each.
+
+    :param strict: also the routes that show something to everybody, and nobody said so; and those
+        where something stands between the route and the decorator that protects it.
+    """
+    settings = state_of(app).settings
+    problems = settings.weaknesses()
+    problems += [each.sentence(KEYS) for each in unknown_settings(settings, app)]
+    problems += [
+        f"AUTH_TRUSTED_GATEWAYS {network} takes in public addresses, whose senders could be any "
+        "user: list the gateways themselves"
+        for network in settings.auth_trusted_gateways
+        if _trusts_strangers(network)
+    ]
+    problems += [
+        f"{endpoint}: a decorator stands above the route decorator and does nothing there: write "
+        "it below; or @public_route there, if that is meant"
+        for endpoint in bare_views(app)
+    ]
+    problems += [
+        f"{route.method} {route.path} ({route.endpoint}) "
+        f"{'changes' if route.changes_something else 'shows'} something and asks for no identity: "
+        "add @verify_tenant_context; or @public_route if that is meant, or "
+        "@protected_elsewhere if another library protects it"
+        for route in routes_of(app)
+        if route.unprotected and (strict or route.changes_something)
+    ]
+    if strict:
+        problems += [
+            f"{route.method} {route.path} ({route.endpoint}) asks for an identity behind "
+            f"{', '.join(route.behind)}, which may answer anybody before that: put "
+            "our decorator above it, right below the route decorator"
+            for route in routes_of(app)
+            if route.behind and not route.static
+        ]
+    return problems
+
+
+def _trusts_strangers(network: Network) -> bool:
+    return network.num_addresses > 1 and not network.is_private
+
+
+@click.command("check")
+@click.option(
+    "--strict", is_flag=True, help="Exit 1 on every unprotected route, and on Redis, too."
+)
+@with_appcontext
+def check(strict: bool) -> None:
+    """Show the configuration and each route's protection, roles and limits.
+
+    Exit 1 on an unprotected mutating route, a weak key, a setting that is not known, or trust in
+    identity headers that strangers can send; with --strict, on an unprotected route of any method,
+    and on one where a function that may answer by itself, as a cache, stands above the decorator.
+    """
+    app, state = this_app(), this_state()
+    click.secho("Configuration", bold=True)
+    for line in option_lines(state.settings):
+        click.echo(f"  {line}")
+    click.secho("Keys", bold=True)
+    for line in _key_lines(state):
+        click.echo(f"  {line}")
+    click.secho("Redis", bold=True)
+    of_redis = redis_problems(state)
+    click.secho("Counters", bold=True)
+    for line in store_lines(state):
+        click.echo(f"  {line}")
+    click.secho("Routes", bold=True)
+    for route in routes_of(app):
+        click.echo(f"  {route}")
+    for line in isolation_lines(app):
+        click.echo(f"  {line}")
+    problems = problems_of(app, strict=strict)
+    for problem in problems:
+        click.secho(f"Problem: {problem}", fg="red", err=True)
+    if problems or (strict and of_redis):
+        raise click.exceptions.Exit(1)
+    click.secho("No problems found." if not of_redis else "No other problems found.", fg="green")
+
+
+def _key_lines(state: AppState) -> Iterator[str]:
+    if state.settings.jwt_tenant_keys is not None:
+        yield "each tenant's own, from JWT_TENANT_KEYS"
+    for place, key in enumerate(state.own_keys):
+        use = "signs and verifies" if place == 0 and key.can_sign else "verifies"
+        yield f"{key.algorithm} kid={key.kid} {use}"
