@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/hex.h"
 
 typedef struct span {
     const char *at;
@@ -63,16 +64,6 @@ cut(span *s, char separator, bool *found)
     return head;
 }
 
-static int
-hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Percent-decodes into the arena. Decoding never grows and every text of a
  * URL has a separator before it, so the arena cannot run out. */
 static bool
@@ -84,8 +75,9 @@ decode(reader *r, span s, const char **out)
     for (size_t i = 0; i < s.length; i++) {
         char c = s.at[i];
         if (c == '%') {
-            int high = i + 2 < s.length ? hex_value(s.at[i + 1]) : -1;
-            int low = i + 2 < s.length ? hex_value(s.at[i + 2]) : -1;
+            bool has_two = i + 2 < s.length;
+            int high = has_two ? fta_hex_value((unsigned char)s.at[i + 1]) : -1;
+            int low = has_two ? fta_hex_value((unsigned char)s.at[i + 2]) : -1;
             if (high < 0 || low < 0) {
                 return refuse(r, "a % is not followed by two hex digits");
             }
