@@ -433,6 +433,12 @@ fta_redis_url_parse(const char *text, size_t length, fta_redis_url **out,
     return FTA_OK;
 }
 
+bool
+fta_redis_host_equal(const fta_redis_host *a, const fta_redis_host *b)
+{
+    return a->port == b->port && strcmp(a->name, b->name) == 0;
+}
+
 void
 fta_redis_url_free(fta_redis_url *url)
 {

@@ -36,6 +36,8 @@ typedef struct fta_redis_host {
     uint16_t port;
 } fta_redis_host;
 
+bool fta_redis_host_equal(const fta_redis_host *a, const fta_redis_host *b);
+
 /* Texts are Owned by the url and end with a NUL, as the libraries they go to
  * expect; none holds another NUL. One that was not given is NULL. */
 typedef struct fta_redis_url {
