@@ -70,7 +70,7 @@ static void
 pass_time(int64_t us)
 {
     waited_us += us;
-    fta_clock_travel(0, us);
+    fta_clock_shift(0, us);
 }
 
 static void
@@ -655,6 +655,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(!peers[i].open);
     }
     require(memory_most < MEMORY_MAX);
-    fta_clock_return();
+    fta_clock_reset();
     return 0;
 }

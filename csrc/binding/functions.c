@@ -118,7 +118,7 @@ travel(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
                         "realtime and monotonic must be within a century");
         return NULL;
     }
-    fta_clock_travel((int64_t)(realtime * 1e6), (int64_t)(monotonic * 1e6));
+    fta_clock_shift((int64_t)(realtime * 1e6), (int64_t)(monotonic * 1e6));
     Py_RETURN_NONE;
 }
 
@@ -127,7 +127,7 @@ PyDoc_STRVAR(return_doc, "return_to_present()\n--\n\nUndo every travel().");
 static PyObject *
 return_to_present(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    fta_clock_return();
+    fta_clock_reset();
     Py_RETURN_NONE;
 }
 

@@ -183,10 +183,10 @@ test_times_are_those_of_the_calendar(void)
     for (size_t i = 0; i < sizeof moments / sizeof moments[0]; i++) {
         /* In the middle of the second, so that a busy machine changes
          * nothing. */
-        fta_clock_travel(
+        fta_clock_shift(
             moments[i].seconds * 1000000 + 500000 - fta_clock_realtime_us(), 0);
         (void)write_one(log);
-        fta_clock_return();
+        fta_clock_reset();
         CHECK(strstr(content("times"), moments[i].text) != NULL);
     }
     fta_audit_log_close(log);
@@ -294,7 +294,7 @@ test_a_moved_file_is_opened_again(void)
     CHECK(rename("log", "log.1") == 0);
     (void)write_one(log); /* within the second, no check */
     CHECK(good_lines("log.1", &broken) == 2 && broken == 0);
-    fta_clock_travel(0, 1000001);
+    fta_clock_shift(0, 1000001);
     (void)write_one(log);
     CHECK(good_lines("log.1", &broken) == 2);
     CHECK(good_lines("log", &broken) == 1 && broken == 0);
@@ -312,7 +312,7 @@ test_a_moved_file_is_opened_again(void)
     CHECK(truncate("log", 0) == 0); /* what copytruncate does */
     (void)write_one(log);
     CHECK(good_lines("log", &broken) == 1 && broken == 0);
-    fta_clock_return();
+    fta_clock_reset();
     fta_audit_log_close(log);
 }
 

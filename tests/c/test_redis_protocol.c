@@ -293,7 +293,7 @@ receive_endless(fta_redis_socket *s, char *bytes, size_t size)
     (void)s, (void)size;
     long n = bytes_received++;
     *bytes = n < (long)sizeof(start) - 1 ? start[n] : 'x';
-    fta_clock_travel(0, 100);
+    fta_clock_shift(0, 100);
     return 1;
 }
 
@@ -349,7 +349,7 @@ test_bytes_without_end_do_not_keep_a_call_beyond_its_deadline(void)
     CHECK(bytes_received > 300 && bytes_received < 700);
     CHECK(fta_clock_monotonic_us() - started < 80000);
     fta_redis_client_free(client);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 int

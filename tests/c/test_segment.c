@@ -200,11 +200,11 @@ test_a_segment_is_kept_until_its_time(void)
     CHECK(file_count() == 1);
 
     /* A later process uses it, whatever the real clock says. */
-    fta_clock_travel(-INT64_C(400) * 86400 * 1000000, 0);
+    fta_clock_shift(-INT64_C(400) * 86400 * 1000000, 0);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 42);
     fta_segment_close(a);
-    fta_clock_travel(INT64_C(900) * 86400 * 1000000, 0);
+    fta_clock_shift(INT64_C(900) * 86400 * 1000000, 0);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 42);
     CHECK(file_count() == 1);
@@ -215,13 +215,13 @@ test_a_segment_is_kept_until_its_time(void)
     CHECK(file_count() == 1);
 
     /* After that time the next process finds an empty segment. */
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 0);
     CHECK(file_count() == 1);
     fta_segment_close(a);
     CHECK(file_count() == 0);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* So an app that is never started again leaves no file for ever. */
@@ -246,7 +246,7 @@ test_any_opening_removes_abandoned_files(void)
     CHECK(access(stranger, F_OK) == 0); /* Has not a name of ours. */
     CHECK(access(used, F_OK) == 0);     /* Is to be kept. */
     fta_segment_close(a);
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     CHECK(open_of(&gone, BYTES, &other) == FTA_OK);
     snprintf(used, sizeof used, "%s", fta_segment_path(other));
     fta_segment_close(open_it());
@@ -256,7 +256,7 @@ test_any_opening_removes_abandoned_files(void)
     CHECK(file_count() == 0);
 
     /* Of another boot: its times mean nothing. */
-    fta_clock_return();
+    fta_clock_reset();
     CHECK(open_of(&gone, BYTES, &other) == FTA_OK);
     fta_segment_keep_until(other, FAR_US);
     snprintf(used, sizeof used, "%s", fta_segment_path(other));
@@ -562,12 +562,12 @@ test_the_size_changes_only_when_nothing_is_kept(void)
     CHECK(((char *)fta_segment_memory(b))[300] == 3);
     CHECK(fta_segment_whole_bytes(b) == BYTES);
     fta_segment_close(b);
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
     CHECK(fta_segment_whole_bytes(b) == 2 * BYTES);
     fta_segment_close(b);
     CHECK(file_count() == 0);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void

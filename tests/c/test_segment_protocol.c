@@ -148,7 +148,7 @@ stop_here(void)
 {
     if (running != NULL) {
         actor *self = running;
-        fta_clock_travel(0, control.step_us);
+        fta_clock_shift(0, control.step_us);
 #ifdef __SANITIZE_THREAD__
         __tsan_switch_to_fiber(scheduler_fiber, 0);
 #endif
@@ -217,7 +217,7 @@ static int
 actor_nanosleep(const struct timespec *wanted, struct timespec *left)
 {
     (void)left;
-    fta_clock_travel(0, wanted->tv_nsec / 1000);
+    fta_clock_shift(0, wanted->tv_nsec / 1000);
     stop_here();
     return 0;
 }
