@@ -129,8 +129,7 @@ connect_to(fta_redis_socket *s, const struct sockaddr *address,
             error = errno;
         }
     }
-    /* EAGAIN: the queue of a unix socket is full. poll does not wait for that.
-     */
+    /* EAGAIN: the queue of a unix socket is full, and poll does not wait. */
     return error == 0 ? FTA_OK
                       : fta_redis_fail(problem, FTA_REDIS_UNREACHABLE,
                                        strerror(error));
