@@ -127,7 +127,7 @@ PyDoc_STRVAR(return_doc, "reset_clock()\n--\n\nUndo every shift_clock().");
 static PyObject *
 reset_clock(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    fta_clock_return();
+    fta_clock_reset();
     Py_RETURN_NONE;
 }
 

@@ -130,8 +130,8 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
  */
 
 /* The values of environ are held from here on: looking one up may take away the
- * others. What is read last, with nothing in between, fta_audit_log_tell holds
- * while it lets other threads run. */
+ * others. What is read last, with nothing in between, is held by
+ * fta_audit_log_write_line while it lets other threads run. */
 static int
 write_audit_line(const fta_state *state, const fta_start_response *self,
                  int number)
@@ -171,7 +171,7 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
         .reason = reason,
         .status = number,
     };
-    event = fta_audit_log_tell(state, middleware->audit_log, &request);
+    event = fta_audit_log_write_line(state, middleware->audit_log, &request);
     if (event == NULL) {
         goto done;
     }

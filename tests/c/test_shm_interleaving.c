@@ -279,7 +279,7 @@ start_over(fta_strategy which)
     table->bucket_count = 1;
     memset((void *)only_bucket(), 0, sizeof(bucket));
     atomic_store(&table->header->evictions, 0);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void
@@ -447,7 +447,7 @@ window_change(void)
     int64_t now_us = fta_clock_monotonic_us();
     fta_hit hit = hit_on("a", 2);
     fta_clock_shift(0, fta_sliding_start(&hit, now_us) + PERIOD_US - now_us -
-                            1000000);
+                           1000000);
     add_hit("a", 2);
     add_hit("a", 2);
     add_actor(act_pass_time);
@@ -658,7 +658,7 @@ main(void)
         run_systematically(i, SCHEDULES(60));
     }
     run_late_calling_off();
-    fta_clock_return();
+    fta_clock_reset();
     for (size_t i = 0; i < ACTORS_MAX; i++) {
         free(actors[i].stack);
 #ifdef __SANITIZE_THREAD__

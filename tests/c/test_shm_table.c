@@ -75,7 +75,7 @@ start_of_window(const fta_hit *hit)
 {
     int64_t now_us = fta_clock_monotonic_us();
     fta_clock_shift(0,
-                     fta_sliding_start(hit, now_us) + hit->period_us - now_us);
+                    fta_sliding_start(hit, now_us) + hit->period_us - now_us);
 }
 
 /* -- one thread ------------------------------------------------------------ */
@@ -129,7 +129,7 @@ test_each_strategy(fta_strategy strategy)
     fta_clock_shift(0, 1000 * SECOND_US);
     CHECK(ask(counter, strategy, FTA_PEEK, &hit).remaining == 5);
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void
@@ -162,7 +162,7 @@ test_windows(void)
     left = ask(counter, FTA_SLIDING_WINDOW_COUNTER, FTA_PEEK, &hit).remaining;
     CHECK(left == 100);
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* An administrator, or NTP, moves the real clock; a test moves the other one
@@ -183,11 +183,11 @@ test_stepped_clocks(void)
             CHECK(!verdict.allowed);
             CHECK(verdict.retry_after_us <= 2 * hit.period_us);
         }
-        fta_clock_return();
+        fta_clock_reset();
         fta_clock_shift(0, 86400 * 1000 * SECOND_US);
         CHECK(passes(counter, strategies[i], &hit));
         CHECK(passes(counter, strategies[i], &hit));
-        fta_clock_return();
+        fta_clock_reset();
         fta_verdict verdict = ask(counter, strategies[i], FTA_COUNT, &hit);
         CHECK(verdict.allowed);
         fta_shm_table_close(counter);
@@ -230,7 +230,7 @@ test_several_limits(void)
         CHECK(ask(counter, strategies[i], FTA_PEEK, &hits[1]).remaining == 3);
         fta_shm_table_close(counter);
     }
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void
@@ -292,7 +292,7 @@ test_capacity(void)
     fta_shm_table_usage_read(counter, &usage);
     CHECK(usage.evictions == evictions); /* Those whose time is over go. */
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* Twenty times as many fresh keys as there are slots do not free a client
@@ -322,7 +322,7 @@ test_flood(fta_strategy strategy)
     CHECK(!passes(counter, strategy, &abuser));
     CHECK(ask(counter, strategy, FTA_PEEK, &busy).remaining <= 20);
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* -- many threads ---------------------------------------------------------- */
@@ -385,7 +385,7 @@ test_threads(fta_strategy strategy)
         CHECK(!passes(c.counter, strategy, &hit));
     }
     fta_shm_table_close(c.counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* The same limits for all: the tightest decides, exactly. */
@@ -469,7 +469,7 @@ test_trouble(void)
         CHECK(run_crowd(&c) == 50);
     }
     fta_shm_table_close(c.counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* -- many processes -------------------------------------------------------- */
@@ -580,7 +580,7 @@ test_kills(int kills)
     fta_shm_table_usage_read(counter, &usage);
     CHECK(usage.slots_used == 0);
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* -- processes that come and go -------------------------------------------- */
@@ -640,7 +640,7 @@ test_counters_outlive_processes(fta_strategy strategy, bool ends_suddenly)
     CHECK(ask(counter, strategy, FTA_PEEK, &hit).remaining == ROOM);
     fta_shm_table_close(counter);
     CHECK(rmdir(directory) == 0); /* Nothing is left behind. */
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void

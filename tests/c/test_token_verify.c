@@ -191,7 +191,7 @@ test_time(const fta_keyring *keyring)
     CHECK(verdict(keyring, HEADER, payload) == FTA_OK);
     fta_clock_shift((int64_t)1001 * 1000000, 0);
     CHECK(verdict(keyring, HEADER, payload) == FTA_EXPIRED);
-    fta_clock_return();
+    fta_clock_reset();
     CHECK(verdict(keyring, HEADER, payload) == FTA_OK);
 }
 

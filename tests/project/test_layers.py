@@ -46,6 +46,22 @@ def test_no_headers_include_each_other() -> None:
     TopologicalSorter(headers).prepare()  # raises CycleError
 
 
+def test_an_internal_header_is_included_only_where_its_first_line_says() -> None:
+    internal = {}
+    for header in CSRC.glob("**/*.h"):
+        first = header.read_text("utf-8").partition("\n")[0]
+        found = re.match(r"/\* May be included by csrc/(\S+) alone\.", first)
+        if found:
+            internal[str(header.relative_to(CSRC))] = found[1]
+    assert internal
+    for path in CSRC.glob("**/*.[ch]"):
+        relative = path.relative_to(CSRC)
+        for name in includes_of(path):
+            pattern = internal.get(name, "**")
+            may = pattern == "**" or relative.match(pattern) or str(relative.parent) == pattern
+            assert may, f"{path} includes {name}"
+
+
 def test_only_the_binding_knows_python() -> None:
     included = re.compile(r"^#\s*include\s*[<\"]Python\.h", re.MULTILINE)
     knowing = {
