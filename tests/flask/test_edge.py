@@ -26,7 +26,8 @@ from flask_tenant_auth._core import (
     parse_rates,
 )
 from flask_tenant_auth.edge import merged
-from flask_tenant_auth.state import AppState, state_of
+from flask_tenant_auth.state import state_of
+from middleware import middleware_arguments
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -36,25 +37,6 @@ LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
 LIMIT = (Limit(parse_rates("5 per minute")[0], scope="edge"),)
-
-
-def edge_arguments(inner: Any, state: AppState) -> dict[str, Any]:
-    """An edge around a WSGI application that adds nothing."""
-    return {
-        "inner": inner,
-        "state": state,
-        "key": state.start_response_key,
-        "answer": lambda start_response, *answer: start_response.send(*answer),
-        "replace": lambda body, _start_response: body,
-        "late_body": lambda body, _start_response: body,
-        "subtrees": (),
-        "paths": frozenset(),
-        "to_origin": {},
-        "to_others": [],
-        "audit_log": None,
-        "tell": print,
-        "limit_fields": False,
-    }
 
 
 def ask(app: Flask, path: str = "/api/x", **headers: str) -> Any:
@@ -260,7 +242,7 @@ class TestTheCoresTypes:
             start("200 OK", [])
             return []
 
-        edge = Edge(**edge_arguments(inner, state_of(app)))
+        edge = Edge(**middleware_arguments(inner, state_of(app)))
         assert Client(edge).get("/").status_code == 200
 
     @pytest.mark.parametrize(
@@ -316,7 +298,7 @@ class TestTheCoresTypes:
             start("200 OK", [])
             return []
 
-        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
+        assert Client(Edge(**middleware_arguments(inner, state))).get("/").status_code == 200
         assert tied == [True, False, True]
 
     def test_a_response_that_a_middleware_has_begun_is_taken_once_too(self) -> None:
@@ -332,7 +314,7 @@ class TestTheCoresTypes:
             assert not open_record(state, kept, state.start_response_key).dispatched
             return []
 
-        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
+        assert Client(Edge(**middleware_arguments(inner, state))).get("/").status_code == 200
 
     def test_a_record_that_was_made_before_takes_the_response(self) -> None:
         app = make_app()
@@ -351,7 +333,7 @@ class TestTheCoresTypes:
             start("200 OK", [])
             return []
 
-        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
+        assert Client(Edge(**middleware_arguments(inner, state))).get("/").status_code == 200
 
     def test_a_bad_token_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         app = make_app()
@@ -383,7 +365,7 @@ class TestTheCoresTypes:
         def broken(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
             raise LookupError("no such app")
 
-        edge = Edge(**edge_arguments(broken, state_of(app)))
+        edge = Edge(**middleware_arguments(broken, state_of(app)))
         environ = EnvironBuilder("/").get_environ()
         before = dict(environ)
         with pytest.raises(LookupError, match="no such app"):
@@ -417,7 +399,7 @@ class TestTheCoresTypes:
             raising[0] = fails
             return Body([b"in"])
 
-        edge = Edge(**edge_arguments(inner, state))
+        edge = Edge(**middleware_arguments(inner, state))
         for fails in (False, True):
             raising[0] = False
             environ: dict[Any, Any] = {Key(state.start_response_key): None}
@@ -444,7 +426,9 @@ class TestTheCoresTypes:
         def fail(body: object, _start: object) -> Iterable[bytes]:
             raise LookupError("no wrapper")
 
-        arguments = edge_arguments(lambda _environ, _start: Late(), state) | {"late_body": fail}
+        arguments = middleware_arguments(lambda _environ, _start: Late(), state) | {
+            "late_body": fail
+        }
         unraisable: list[object] = []
         monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_type))
         with pytest.raises(LookupError, match="no wrapper"):
@@ -465,7 +449,7 @@ class TestTheCoresTypes:
     def test_what_outlives_the_collector_holds_plain_text_alone(
         self, name: str, wrong: object
     ) -> None:
-        arguments = edge_arguments(print, state_of(make_app()))
+        arguments = middleware_arguments(print, state_of(make_app()))
         Edge(**arguments)
         with pytest.raises(TypeError):
             Edge(**(arguments | {name: wrong}))

@@ -26,6 +26,7 @@ from flask_tenant_auth._core import (
 )
 from flask_tenant_auth.context import RECORD
 from flask_tenant_auth.state import state_of
+from middleware import middleware_arguments
 
 ORIGIN = "http://localhost:3000"
 CHANGED = ("REQUEST_METHOD", "PATH_INFO", "REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_ORIGIN")
@@ -226,8 +227,6 @@ def test_collection_of_garbage_that_changes_the_headers() -> None:
     import gc
     import weakref
 
-    from test_edge import edge_arguments
-
     from flask_tenant_auth._core import Edge
 
     app = make_app()
@@ -246,7 +245,7 @@ def test_collection_of_garbage_that_changes_the_headers() -> None:
         lists.clear()
         return []
 
-    edge = Edge(**edge_arguments(inner, state_of(app)))
+    edge = Edge(**middleware_arguments(inner, state_of(app)))
     sent: list[Any] = []
     before = gc.get_threshold()
     gc.set_threshold(1, 1, 1)

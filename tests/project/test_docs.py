@@ -20,39 +20,24 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from test_token_rules import RULES
 
 import flask_tenant_auth
 from flask_tenant_auth.config import KEYS, Settings
+from pages import Block, blocks_of
 from paths import ROOT
+from token_rules import RULES
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 NOT_RUN = {"text", "sql", "ini", "redis"}
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # They need the network or change the environment that runs the tests; `make test` itself
 # installs the package from this tree.
 ONLY_READ = ("git clone", "cd ", "pip install")
-
-
-@dataclass(frozen=True)
-class Block:
-    language: str
-    text: str
-    line: int
-
-
-def blocks_of(page: Path) -> list[Block]:
-    source = page.read_text("utf-8")
-    return [
-        Block(match[1], match[2], source.count("\n", 0, match.start(2)) + 1)
-        for match in FENCE.finditer(source)
-    ]
 
 
 def run_python(block: Block, page: Path, namespace: dict[str, object], folder: Path) -> None:
