@@ -2,14 +2,15 @@
 
 from ._core import Identity, Key, is_valid_uuid
 from .audit import log_request_context
-from .context import (
+from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
+from .flask.context import (
     acting_as,
     extract_tenant_context,
     get_tenant_context,
     get_user_role,
     verify_resource_access,
 )
-from .decorators import (
+from .flask.decorators import (
     protected_elsewhere,
     public_route,
     rate_limit,
@@ -17,12 +18,11 @@ from .decorators import (
     verify_role,
     verify_tenant_context,
 )
-from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
-from .extension import TenantAuth
-from .keys import NoSigningKeyError
+from .flask.extension import TenantAuth
+from .flask.tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
+from .identity.roles import UserRole
+from .keys.keyrings import NoSigningKeyError
 from .passwords import hash_password, password_needs_rehash, verify_password
-from .roles import UserRole
-from .tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
 
 __all__ = [
     "AuthError",

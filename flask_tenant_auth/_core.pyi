@@ -1,11 +1,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
 
-from flask import Response
-
-from .denials import Denial
-from .limits import Rule
-from .state import AppState
+# What the core keeps for those who call it, and does not look into.
+_State = Any  # of an app
+_Denial = Any
+_Rule = Any
+_Response = Any
 
 ROLES: tuple[str, ...]
 PASSWORD_ITERATIONS: int
@@ -256,15 +256,15 @@ class Decision:
 class RequestRecord:
     """What is known of one request so far. It belongs to the Request object that was judged."""
 
-    def __new__(cls, state: AppState) -> RequestRecord: ...
+    def __new__(cls, state: _State) -> RequestRecord: ...
     @property
-    def state(self) -> AppState: ...
+    def state(self) -> _State: ...
     @property
     def judged(self) -> Rejection | None: ...
-    outcome: Identity | Denial | None
+    outcome: Identity | _Denial | None
     identity: Identity | None
     subject: Identity | None
-    counted: tuple[Rule, ...]
+    counted: tuple[_Rule, ...]
     limits: tuple[Limit, ...]
     decision: Decision | None
     reason: str | None
@@ -283,7 +283,7 @@ class StartResponse:
     def begun(self) -> bool: ...
     @property
     def sent(self) -> bool: ...
-    replacement: Response | None
+    replacement: _Response | None
     replaced: bool
     def leave(self) -> None: ...
     def __call__(
@@ -294,7 +294,7 @@ class StartResponse:
     ) -> Callable[[bytes], object]: ...
 
 def open_record(
-    state: AppState,
+    state: _State,
     environ: dict[str, Any],
     key: str,
     record: RequestRecord | None = None,
@@ -315,7 +315,7 @@ class Edge:
         cls,
         *,
         inner: Any,
-        state: AppState,
+        state: _State,
         key: str,
         answer: Callable[..., Any],
         replace: Callable[..., Any],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import flask
 
-from .config import ANY, ANY_SUBDOMAIN, Settings, is_http_token
+from .config.settings import ANY, ANY_SUBDOMAIN, Settings, is_http_token
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

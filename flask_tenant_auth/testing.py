@@ -24,8 +24,8 @@ from werkzeug.routing import BuildError, Rule
 from werkzeug.test import TestResponse
 
 from ._core import Identity, return_to_present, travel
-from .limits import is_static_view
-from .tokens import create_jwt_token
+from .flask.tokens import create_jwt_token
+from .limit.rules import is_static_view
 
 # What is shorter says nothing about where it comes from: "imap", a port, a small number.
 TELLING_LENGTH = 6

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
-from ..context import current_identity, current_request, identity_in
+from ..flask.context import current_identity, current_request, identity_in
 from .errors import TenantContextMissing
 
 if TYPE_CHECKING:

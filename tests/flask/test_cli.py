@@ -36,7 +36,7 @@ from flask_tenant_auth import (
     verify_role,
     verify_tenant_context,
 )
-from flask_tenant_auth.config import Settings
+from flask_tenant_auth.config.settings import Settings
 from flask_tenant_auth.errors import ConfigurationError
 
 
@@ -436,7 +436,7 @@ class TestCheck:
         assert re.search("hun|ter2", str(raised.value)) is None
 
     def test_without_tenant_auth(self) -> None:
-        from flask_tenant_auth.cli import auth_cli
+        from flask_tenant_auth.flask.commands import auth_cli
 
         app = bare_app()
         app.cli.add_command(auth_cli)

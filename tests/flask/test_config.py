@@ -23,9 +23,9 @@ from flask_tenant_auth import (
     decode_jwt_token,
     verify_tenant_context,
 )
-from flask_tenant_auth.config import DEFAULT_SECRET_KEY, Settings
-from flask_tenant_auth.key_sources import PairText
-from flask_tenant_auth.state import state_of
+from flask_tenant_auth.config.key_sources import PairText
+from flask_tenant_auth.config.settings import DEFAULT_SECRET_KEY, Settings
+from flask_tenant_auth.flask.state import state_of
 from paths import SUPPORT
 
 KEYS = [each.name.upper() for each in dataclasses.fields(Settings)]

@@ -20,7 +20,7 @@ from flask_tenant_auth import (
     verify_resource_access,
     verify_tenant_context,
 )
-from flask_tenant_auth.context import current_identity
+from flask_tenant_auth.flask.context import current_identity
 
 
 class TestActingAs:

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from apps import bare_app, bearer, make_app
 from flask_tenant_auth import rate_limit, verify_tenant_context
-from flask_tenant_auth.config import Settings
+from flask_tenant_auth.config.settings import Settings
 from flask_tenant_auth.cors import Subdomains
 
 ORIGIN = "https://app.example.com"

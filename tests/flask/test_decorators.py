@@ -199,7 +199,7 @@ class TestFailsClosed:
         @verify_tenant_context
         def view() -> list[Any]:
             def who() -> str | None:
-                from flask_tenant_auth.context import current_identity
+                from flask_tenant_auth.flask.context import current_identity
 
                 identity = current_identity()
                 return identity and identity.user_id

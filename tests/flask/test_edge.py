@@ -25,8 +25,8 @@ from flask_tenant_auth._core import (
     open_record,
     parse_rates,
 )
-from flask_tenant_auth.edge import merged
-from flask_tenant_auth.state import AppState, state_of
+from flask_tenant_auth.flask.edge import merged
+from flask_tenant_auth.flask.state import AppState, state_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

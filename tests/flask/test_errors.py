@@ -22,7 +22,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth._core import Decision, Limit, parse_rates
-from flask_tenant_auth.extension import state_of
+from flask_tenant_auth.flask.extension import state_of
 from flask_tenant_auth.sqlalchemy.errors import ForeignRow
 
 

@@ -20,7 +20,7 @@ from flask_tenant_auth import (
     rate_limit,
     verify_tenant_context,
 )
-from flask_tenant_auth.extension import state_of
+from flask_tenant_auth.flask.extension import state_of
 
 
 class TestRegistration:
@@ -80,7 +80,7 @@ class TestRegistration:
     def test_counters_that_cannot_be_shared_are_told(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        from flask_tenant_auth import state
+        from flask_tenant_auth.flask import state
 
         class Alone:
             evictions = news = 0

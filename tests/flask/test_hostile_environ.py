@@ -24,8 +24,8 @@ from flask_tenant_auth._core import (
     open_record,
     verify_password,
 )
-from flask_tenant_auth.context import RECORD
-from flask_tenant_auth.state import state_of
+from flask_tenant_auth.flask.context import RECORD
+from flask_tenant_auth.flask.state import state_of
 
 ORIGIN = "http://localhost:3000"
 CHANGED = ("REQUEST_METHOD", "PATH_INFO", "REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_ORIGIN")

@@ -37,7 +37,7 @@ from flask_tenant_auth import (
     rate_limit_exempt,
     verify_tenant_context,
 )
-from flask_tenant_auth.extension import state_of
+from flask_tenant_auth.flask.extension import state_of
 from servers import Redis, free_port
 
 # A window begins with its first request, and a test may take a second.
@@ -401,7 +401,7 @@ class TestDecorator:
         app = make_app()
         app.get("/")(rule)
         assert set(statuses(app, "/", 600)) <= {200, 429}
-        from flask_tenant_auth.limits import marks_of
+        from flask_tenant_auth.limit.rules import marks_of
 
         (kept,) = marks_of(rule).rules
         assert len(kept._prepared) <= 256

@@ -14,7 +14,7 @@ import pytest
 
 from apps import TENANT, USER, bare_app, make_app, token
 from flask_tenant_auth import AuthError, ConfigurationError, create_jwt_token, decode_jwt_token
-from flask_tenant_auth.config import KEYS
+from flask_tenant_auth.config.settings import KEYS
 
 CALLS: list[Callable[[], Any]] = [
     lambda: create_jwt_token(TENANT, USER),

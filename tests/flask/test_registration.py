@@ -20,7 +20,7 @@ from flask_tenant_auth import (
     verify_role,
     verify_tenant_context,
 )
-from flask_tenant_auth.registration import bare_views, known_apps
+from flask_tenant_auth.flask.registration import bare_views, known_apps
 
 DECORATORS = [
     verify_tenant_context,
@@ -244,7 +244,7 @@ class TestWhatItCosts:
 
 def hidden(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Register a bare view where no check at its definition sees it."""
-    from flask_tenant_auth import registration
+    from flask_tenant_auth.flask import registration
 
     monkeypatch.setattr(registration, "_scaffolds", lambda frame, *, everywhere: [])
 

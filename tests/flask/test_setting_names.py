@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from apps import bare_app, make_app, production_app
 from flask_tenant_auth import ConfigurationError, TenantAuth, create_jwt_token
-from flask_tenant_auth.config import KEYS
-from flask_tenant_auth.setting_names import (
+from flask_tenant_auth.config.names import (
     COUNTERPARTS,
     NEIGHBOURS,
     PREFIXES,
     nearest,
     unknown_names,
 )
-from flask_tenant_auth.state import state_of
+from flask_tenant_auth.config.settings import KEYS
+from flask_tenant_auth.flask.state import state_of
 
 # What the libraries read whose place this one takes: Flask-JWT-Extended 4.7.4 (the defaults that it
 # writes into app.config), Flask-Limiter 4.1.1 (constants.py) and Flask-Cors 6.0.5 (CONFIG_OPTIONS).

@@ -243,7 +243,7 @@ class TestAlgorithms:
 
 
 def bare_app_state(**config: Any) -> Any:
-    from flask_tenant_auth.extension import state_of
+    from flask_tenant_auth.flask.extension import state_of
 
     return state_of(bare_app(**config))
 
@@ -467,7 +467,8 @@ class TestTenantKeys:
         self.KEYS = dict.fromkeys(self.KEYS, "t" * 64)
         made = self.signed("t" * 64)
         assert accepts(app, made)
-        monkeypatch.setattr("flask_tenant_auth.keys._claimed", lambda *_: (OTHER_TENANT, None))
+        name = "flask_tenant_auth.keys.keyrings._claimed"
+        monkeypatch.setattr(name, lambda *_: (OTHER_TENANT, None))
         assert not accepts(app, made)
 
     def test_what_is_no_key_is_a_500(self) -> None:

@@ -16,7 +16,7 @@ from test_docs import ROOT, blocks_of
 
 from apps import make_app
 from flask_tenant_auth._core import Limit, Limiter, Rate
-from flask_tenant_auth.state import state_of
+from flask_tenant_auth.flask.state import state_of
 from redis_server import Cluster, Sentinel, false_redis
 from servers import Redis, free_port
 

@@ -8,7 +8,7 @@ from flask import Flask, jsonify
 
 from flask_tenant_auth import TenantAuth, create_jwt_token, get_tenant_context, rate_limit_exempt
 from flask_tenant_auth import verify_tenant_context as verified
-from flask_tenant_auth.extension import state_of
+from flask_tenant_auth.flask.extension import state_of
 
 app = Flask("served")
 TenantAuth(app)

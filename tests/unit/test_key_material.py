@@ -33,9 +33,9 @@ from flask_tenant_auth import (
     decode_jwt_token,
 )
 from flask_tenant_auth._core import Keyring
-from flask_tenant_auth.config import Settings, option_lines
-from flask_tenant_auth.key_sources import names_file
-from flask_tenant_auth.keys import TenantKeyrings, own_keyring
+from flask_tenant_auth.config.key_sources import names_file
+from flask_tenant_auth.config.settings import Settings, option_lines
+from flask_tenant_auth.keys.keyrings import TenantKeyrings, own_keyring
 from key_materials import (
     DER_DRESSES,
     ENCODINGS,

@@ -33,7 +33,7 @@ WORKER = textwrap.dedent("""
     logging.getLogger("flask_tenant_auth").addHandler(Keep())
     from flask import Flask
     from flask_tenant_auth import TenantAuth
-    from flask_tenant_auth.state import state_of
+    from flask_tenant_auth.flask.state import state_of
 
     def client_of(app):
         TenantAuth(app)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import flask
 
-from ._core import Decision, Identity, Limit, now, parse_rates
-from .errors import ConfigurationError
+from .._core import Decision, Identity, Limit, now, parse_rates
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import errors
-from .audit import log_refused
-from .errors import AuthError, RateLimitExceeded
-from .signals import rate_limit_exceeded, request_denied
+from .. import errors
+from ..audit import log_refused
+from ..errors import AuthError, RateLimitExceeded
+from ..signals import rate_limit_exceeded, request_denied
 from .state import current_app
 
 if TYPE_CHECKING:
     from flask import Flask, Request
 
-    from ._core import Decision, Identity, RequestRecord
+    from .._core import Decision, Identity, RequestRecord
 
 
 class Denial(NamedTuple):

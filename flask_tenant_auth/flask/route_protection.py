@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 from flask import Flask
 from werkzeug.routing import Rule
 
+from ..limit.rules import Marks, marks_of, marks_of_view
 from . import decorators
-from .limits import Marks, marks_of, marks_of_view
 from .registration import ANY_METHOD, guards_of
 
 # Libraries whose decorators answer nothing of the view's before the view was called: they check

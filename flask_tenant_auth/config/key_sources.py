@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._core import Key
+from .._core import Key
 
 # One octet more than the core reads, so that it can say what is wrong.
 _FILE_BYTES = 256 * 1024 + 1

@@ -21,9 +21,12 @@ import flask
 from flask import Request, Response, after_this_request
 from werkzeug.exceptions import HTTPException
 
-from . import limits
-from ._core import ROLES, Decision, Identity, Limit, RequestRecord, parse_rates
-from .audit import log_authenticated, logger
+from .._core import ROLES, Decision, Identity, Limit, RequestRecord, parse_rates
+from ..audit import log_authenticated, logger
+from ..errors import AuthError, create_auth_response
+from ..limit import rules as limits
+from ..limit.rules import PER, Rule, mark, marks_of, with_identity
+from ..signals import request_authenticated
 from .context import (
     current_request,
     identity_in,
@@ -35,10 +38,7 @@ from .context import (
     role_text,
 )
 from .denials import NO_CREDENTIALS, Denial, error_of, exceeded, tell_of_denial
-from .errors import AuthError, create_auth_response
-from .limits import PER, Rule, mark, marks_of, with_identity
 from .registration import check_order
-from .signals import request_authenticated
 from .state import current_app
 
 __all__ = [
@@ -361,7 +361,7 @@ def count_401(record: RequestRecord, address: str) -> Decision | None:
     if record.failure_counted or not state.failure_limits:
         return None
     record.failure_counted = True
-    decision = state.hit(state.failure_limits, None, address)
+    decision: Decision = state.hit(state.failure_limits, None, address)
     if decision.allowed:
         return None
     record.decision, record.limits = decision, state.failure_limits

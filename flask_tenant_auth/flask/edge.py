@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ._core import AuditLog, Decision, Edge, RequestRecord, StartResponse, fields_overlap
-from .audit import logger
+from .._core import AuditLog, Decision, Edge, RequestRecord, StartResponse, fields_overlap
+from ..audit import logger
+from ..cors import Cors, HeaderList
+from ..errors import ConfigurationError
+from ..limit.rules import ietf_headers
 from .context import RECORD, current_request
-from .cors import Cors, HeaderList
 from .decorators import count_401
 from .denials import exceeded
-from .errors import ConfigurationError
-from .limits import ietf_headers
 
 if TYPE_CHECKING:
     from flask import Flask, Response

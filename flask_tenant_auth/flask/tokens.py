@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ._core import Rejection, now, parse_bearer
-from .audit import log_refused
-from .config import MAX_HOURS, Settings
+from .._core import Rejection, now, parse_bearer
+from ..audit import log_refused
+from ..config.settings import MAX_HOURS, Settings
+from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
 from .context import current_request, role_text, uuid_text
-from .errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
 from .state import current_state, signing_state
 
 # What verification reads, the caller of create_jwt_token may not write.

@@ -27,7 +27,7 @@ from typing import Any
 import flask
 from flask.sansio.scaffold import Scaffold
 
-from .limits import Marks, marks_of, marks_of_view
+from ..limit.rules import Marks, marks_of, marks_of_view
 
 _DEFINED_WITH = "_tenant_auth_defined_with"
 # How far up the code that applies a decorator is looked for.

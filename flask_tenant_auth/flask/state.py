@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
-from ._core import Decision, Identity, Key, Keyring, Limit, Limiter, parse_rates, plain_address
-from .audit import logger
-from .config import Settings, is_testing, says_testing
-from .errors import ConfigurationError
-from .keys import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
-from .limits import Plans, default_rules
+from .._core import Decision, Identity, Key, Keyring, Limit, Limiter, parse_rates, plain_address
+from ..audit import logger
+from ..config.settings import Settings, is_testing, says_testing
+from ..errors import ConfigurationError
+from ..keys.keyrings import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
+from ..limit.rules import Plans, default_rules
 from .registration import known_apps
 
 if TYPE_CHECKING:

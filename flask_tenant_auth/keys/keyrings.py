@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
-from ._core import Identity, Key, Keyring, Rejection, is_valid_uuid, parse_bearer
-from .audit import logger
-from .config import Settings
-from .errors import ConfigurationError
-from .key_sources import PairText, names_file, read_jwks_text
+from .._core import Identity, Key, Keyring, Rejection, is_valid_uuid, parse_bearer
+from ..audit import logger
+from ..config.key_sources import PairText, names_file, read_jwks_text
+from ..config.settings import Settings
+from ..errors import ConfigurationError
 
 KeyMaterial: TypeAlias = "str | bytes | Key"
 

@@ -17,9 +17,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from ._core import SHM_BYTES_MAX, SHM_BYTES_MIN, describe_redis_url, parse_rates
-from .audit import logger
-from .errors import ConfigurationError
+from .._core import SHM_BYTES_MAX, SHM_BYTES_MIN, describe_redis_url, parse_rates
+from ..audit import logger
+from ..errors import ConfigurationError
 from .key_sources import (
     PairText,
     read_fallbacks,
@@ -28,7 +28,7 @@ from .key_sources import (
     read_passphrase,
     read_secret,
 )
-from .setting_names import Unknown, unknown_names, way_out
+from .names import Unknown, unknown_names, way_out
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -23,8 +23,8 @@ def isolation_lines(app: Flask) -> Iterator[str]:
     """Each way round isolation that the app takes; nothing where it does not use isolation."""
     if "flask_tenant_auth.sqlalchemy" not in sys.modules:
         return
-    from .sqlalchemy.models import undeclared_classes
-    from .sqlalchemy.report import unscoped_uses
+    from ...sqlalchemy.models import undeclared_classes
+    from ...sqlalchemy.report import unscoped_uses
 
     for use in unscoped_uses(Path(app.root_path)):
         yield str(use)
@@ -45,7 +45,7 @@ def isolation_lines(app: Flask) -> Iterator[str]:
 @with_appcontext
 def rls_sql(alembic: bool, without_unscoped: bool) -> None:
     """Print the policies of PostgreSQL's row-level security for all scoped tables."""
-    from .sqlalchemy import policies
+    from ...sqlalchemy import policies
 
     if not policies.tables():
         raise click.ClickException(
@@ -74,7 +74,7 @@ def rls_check(url: str | None) -> None:
 
 def problems_of(engine: Engine) -> list[str]:
     """Ask the database, with asyncio where its driver needs that."""
-    from .sqlalchemy import policies
+    from ...sqlalchemy import policies
 
     def ask(connection: Connection) -> list[str]:
         return list(policies.problems(connection))
@@ -102,7 +102,7 @@ def engine_of(url: str | None) -> Engine:
     """Return the engine to check."""
     from sqlalchemy import create_engine
 
-    from .sqlalchemy.isolation import binds
+    from ...sqlalchemy.isolation import binds
 
     if url is not None:
         return create_engine(url)

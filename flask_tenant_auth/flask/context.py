@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import flask
 
-from . import errors
-from ._core import ROLES, Identity, Rejection, RequestRecord, is_valid_uuid, open_record
-from .audit import logger
+from .. import errors
+from .._core import ROLES, Identity, Rejection, RequestRecord, is_valid_uuid, open_record
+from ..audit import logger
+from ..errors import AuthError
 from .denials import (
     BAD_ROLE,
     BAD_TENANT_ID,
@@ -36,7 +37,6 @@ from .denials import (
     error_of,
     tell_of_denial,
 )
-from .errors import AuthError
 from .state import AppState, state_of
 
 if TYPE_CHECKING:

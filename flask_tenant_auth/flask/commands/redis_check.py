@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._core import Limiter
-    from .config import Settings
-    from .state import AppState
+    from ..._core import Limiter
+    from ...config.settings import Settings
+    from ..state import AppState
 
 # The longest wait for one answer: RATELIMIT_STORE_TIMEOUT_MS, but not less than this ...
 QUESTION_MS = 1000

@@ -16,8 +16,11 @@ from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from ._core import Keyring, RequestRecord, judge_and_count, open_record
-from .cli import auth_cli
+from .._core import Keyring, RequestRecord, judge_and_count, open_record
+from ..cors import Cors
+from ..errors import AuthError, ConfigurationError
+from ..limit.rules import Plan
+from .commands import auth_cli
 from .context import (
     RECORD,
     current_request,
@@ -26,7 +29,6 @@ from .context import (
     outcome_of,
     record_of,
 )
-from .cors import Cors
 from .decorators import (
     Answer,
     count,
@@ -37,8 +39,6 @@ from .decorators import (
 )
 from .denials import Denial
 from .edge import edge_of
-from .errors import AuthError, ConfigurationError
-from .limits import Plan
 from .registration import asks_for_identity, known_apps, refuse_bare
 from .state import EXTENSION, AppState, state_of
 

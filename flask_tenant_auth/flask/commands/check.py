@@ -14,16 +14,24 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
-from ._core import ROLES, Identity, Limit, Rejection, is_valid_uuid, plain_address
-from .config import ALGORITHMS, KEYS, SYMMETRIC, Network, Settings, option_lines, unknown_settings
-from .isolation_cli import isolation_lines, rls_check, rls_sql
-from .keys import NoSigningKeyError
-from .limits import Marks, is_static_view
+from ..._core import ROLES, Identity, Limit, Rejection, is_valid_uuid, plain_address
+from ...config.settings import (
+    ALGORITHMS,
+    KEYS,
+    SYMMETRIC,
+    Network,
+    Settings,
+    option_lines,
+    unknown_settings,
+)
+from ...keys.keyrings import NoSigningKeyError
+from ...limit.rules import Marks, is_static_view
+from ..registration import bare_views
+from ..route_protection import methods_of, protection_of
+from ..state import AppState, state_of
+from ..tokens import create_jwt_token
+from .isolation import isolation_lines, rls_check, rls_sql
 from .redis_check import check_redis
-from .registration import bare_views
-from .route_protection import methods_of, protection_of
-from .state import AppState, state_of
-from .tokens import create_jwt_token
 
 # The methods that change nothing, as IANA has them (RFC 9110, section 9.2.1).
 SAFE = frozenset(

@@ -1,0 +1,1 @@
+"""An app's configuration: every setting, its default and its check."""
