@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+# Not the root: its package is the one without sanitizers.
+HELPERS = (ROOT / "tests/support",)
 
 
 def copy_package(build: Path) -> None:
@@ -50,7 +52,8 @@ def main() -> int:
         "PYTHONDONTWRITEBYTECODE": "1",
         "FTA_SANITIZED": str(build),
     }
-    options = ["-p", "no:faulthandler", "-p", "no:cacheprovider", "-o", f"pythonpath={build}"]
+    path = " ".join(str(folder) for folder in (build, *HELPERS))
+    options = ["-p", "no:faulthandler", "-p", "no:cacheprovider", "-o", f"pythonpath={path}"]
     command = [sys.executable, "-m", "pytest", *options, *sys.argv[3:]]
     code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     for report in build.glob("report.*"):
