@@ -1,7 +1,6 @@
 """Authentication, tenancy, roles and rate limits for Flask APIs, on a C core."""
 
 from ._core import Identity, Key, is_valid_uuid
-from .audit import log_request_context
 from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
 from .flask.context import (
     acting_as,
@@ -19,6 +18,7 @@ from .flask.decorators import (
     verify_tenant_context,
 )
 from .flask.extension import TenantAuth
+from .flask.request_log import log_request_context
 from .flask.tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
 from .identity.roles import UserRole
 from .keys.keyrings import NoSigningKeyError

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import flask
 
-from .config.settings import ANY, ANY_SUBDOMAIN, Settings, is_http_token
+from .config.origins import ANY_SUBDOMAIN
+from .config.readers import ANY, is_http_token
+from .config.settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

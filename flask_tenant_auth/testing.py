@@ -24,8 +24,9 @@ from werkzeug.routing import BuildError, Rule
 from werkzeug.test import TestResponse
 
 from ._core import Identity, return_to_present, travel
+from .flask.routes import is_static_view
 from .flask.tokens import create_jwt_token
-from .limit.rules import is_static_view
+from .identity.roles import DEFAULT_ROLE
 
 # What is shorter says nothing about where it comes from: "imap", a port, a small number.
 TELLING_LENGTH = 6
@@ -42,7 +43,7 @@ class AuthClient(FlaskClient):
         self,
         tenant_id: str | uuid.UUID,
         user_id: str | uuid.UUID,
-        role: str = "user",
+        role: str = DEFAULT_ROLE,
         **options: Any,
     ) -> AuthClient:
         """Return a client whose requests carry a token for this user.

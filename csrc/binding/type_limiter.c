@@ -599,7 +599,7 @@ get_evictions(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-get_news(PyObject *self, void *Py_UNUSED(closure))
+get_store_events(PyObject *self, void *Py_UNUSED(closure))
 {
     const fta_limiter *limiter = ((limiter_object *)self)->limiter;
     fta_redis_store *redis = fta_limiter_redis(limiter);
@@ -621,7 +621,7 @@ get_first_failures(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyGetSetDef limiter_getset[] = {
-    {"news", get_news, NULL,
+    {"store_events", get_store_events, NULL,
      "changes, first_failures and evictions together: another number than\n"
      "before means that one of them is.",
      NULL},

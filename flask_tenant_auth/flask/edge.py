@@ -17,10 +17,10 @@ from .._core import AuditLog, Decision, Edge, RequestRecord, StartResponse, fiel
 from ..audit import logger
 from ..cors import Cors, HeaderList
 from ..errors import ConfigurationError
-from ..limit.rules import ietf_headers
-from .context import RECORD, current_request
-from .decorators import count_401
-from .denials import exceeded
+from ..limit.headers import ietf_headers
+from .counting import count_401
+from .denials import report_exceeded
+from .records import RECORD, current_request
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -104,7 +104,7 @@ class _Unusual:
         handled = request is not None and request.__dict__.get(RECORD) is record
         if not handled:
             request = app.request_class(environ, populate_request=False)
-        error = exceeded(app, request, record, decision, None)
+        error = report_exceeded(app, request, record, decision, None)
         if handled:
             return app.make_response(app.handle_user_exception(error))
         return error.get_response()  # type: ignore[return-value]

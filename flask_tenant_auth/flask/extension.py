@@ -19,27 +19,17 @@ from werkzeug.routing import Rule
 from .._core import Keyring, RequestRecord, judge_and_count, open_record
 from ..cors import Cors
 from ..errors import AuthError, ConfigurationError
-from ..limit.rules import Plan
+from ..identity.denials import Denial
+from ..limit.plans import Plan
+from .answers import Answer, deny_limited
+from .authentication import identity_of, outcome_of
 from .commands import auth_cli
-from .context import (
-    RECORD,
-    current_request,
-    identity_of,
-    note_error,
-    outcome_of,
-    record_of,
-)
-from .decorators import (
-    Answer,
-    count,
-    count_failure,
-    deny_limited,
-    public_route,
-    rate_limit_exempt,
-)
-from .denials import Denial
+from .counting import count, count_failure
+from .decorators import public_route, rate_limit_exempt
 from .edge import edge_of
-from .registration import asks_for_identity, known_apps, refuse_bare
+from .records import RECORD, current_request, keep_reason, record_of
+from .registration import known_apps, require_no_bare_views
+from .routes import asks_for_identity, plan_of
 from .state import EXTENSION, AppState, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
@@ -75,7 +65,7 @@ class TenantAuth:
             raise RuntimeError(
                 "A TenantAuth is already registered on this app. Import and use that instead."
             )
-        refuse_bare(app)
+        require_no_bare_views(app)
         state = AppState(app, hooked=True)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before any worker forks, so that all share it
@@ -99,7 +89,7 @@ def _error_handler(app: Flask) -> Callable[[Any], Any]:
     handlers = app.error_handler_spec[None][None]
 
     def answer(error: AuthError) -> Any:
-        note_error(error)
+        keep_reason(error)
         handler = handlers.get(HTTPException)
         if handler is None or _module_of(handler) in _LIBRARIES:
             return error.get_response()
@@ -155,8 +145,8 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
                 record, request.environ, keyring, limiter, plan.limits, address
             )
             if decision is not None:
-                if limiter.news != state.news:
-                    state.tell_news()
+                if limiter.store_events != state.store_events:
+                    state.log_store_events()
                 if decision.allowed:
                     return None
                 return deny_limited(decision, identity_of(record, request))
@@ -172,8 +162,8 @@ def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Pl
     """
     if rule is None:
         return state.plans.unrouted
-    refuse_bare(app, rule.endpoint)
-    return state.plans.plan(app, rule.endpoint, method)
+    require_no_bare_views(app, rule.endpoint)
+    return plan_of(app, state.plans, rule.endpoint, method)
 
 
 def _answer_options(

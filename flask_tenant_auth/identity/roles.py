@@ -1,4 +1,4 @@
-"""The roles, as the core knows them."""
+"""The roles, as the core knows them, and what they may reach."""
 
 from __future__ import annotations
 
@@ -16,3 +16,14 @@ class UserRole(str, Enum):
 
     def __format__(self, format_spec: str) -> str:
         return str.__format__(self, format_spec)
+
+
+# Of a token or a header that names no role.
+DEFAULT_ROLE: str = UserRole.USER.value
+# These reach the rows of every user of their tenant.
+TENANT_ROLES: frozenset[str] = frozenset({UserRole.ADMIN.value})
+
+
+def reaches_tenant(role: str) -> bool:
+    """Whether a role reaches the rows of its whole tenant, and not only the user's own."""
+    return role in TENANT_ROLES

@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
-from ..flask.context import current_identity, current_request, identity_in
+from ..flask.context import current_identity, identity_in
+from ..flask.records import current_request
+from ..identity import roles
 from .errors import TenantContextMissing
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def current_scope() -> Identity | Unscoped | None:
 
 def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
     """Whether the identity sees the rows of its whole tenant."""
-    return scope is not None and scope.role == "admin"
+    return scope is not None and roles.reaches_tenant(scope.role)
 
 
 @contextmanager

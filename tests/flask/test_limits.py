@@ -401,9 +401,9 @@ class TestDecorator:
         app = make_app()
         app.get("/")(rule)
         assert set(statuses(app, "/", 600)) <= {200, 429}
-        from flask_tenant_auth.limit.rules import marks_of
+        from flask_tenant_auth.limit.declarations import declarations_of
 
-        (kept,) = marks_of(rule).rules
+        (kept,) = declarations_of(rule).rules
         assert len(kept._prepared) <= 256
 
     def test_exempt_when(self) -> None:

@@ -1,5 +1,26 @@
-"""The commands of ``flask auth``."""
+"""``flask auth``: keys, tokens, what protects each route, and what is counted."""
 
-from .check import auth_cli
+from __future__ import annotations
+
+from flask.cli import AppGroup
+
+from .check import check
+from .isolation import rls_check, rls_sql
+from .keys import generate_key, rotate_key
+from .limits import limits_cli
+from .tokens import create_token, decode_token
 
 __all__ = ["auth_cli"]
+
+auth_cli = AppGroup("auth", help="Keys, tokens, protection and limits of this app.")
+for _command in (
+    generate_key,
+    rotate_key,
+    create_token,
+    decode_token,
+    check,
+    limits_cli,
+    rls_sql,
+    rls_check,
+):
+    auth_cli.add_command(_command)

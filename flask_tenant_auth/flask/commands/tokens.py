@@ -1,0 +1,45 @@
+"""``flask auth create-token`` and ``decode-token``."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from ..._core import ROLES, Rejection
+from ...identity.roles import DEFAULT_ROLE
+from ...keys.keyrings import NoSigningKeyError
+from ..state import current_state
+from ..tokens import create_jwt_token
+
+
+@click.command("create-token")
+@click.argument("tenant_id")
+@click.argument("user_id")
+@click.option("--role", type=click.Choice(ROLES), default=DEFAULT_ROLE, show_default=True)
+@click.option("--hours", type=float, help="Life in hours; JWT_EXPIRATION_HOURS if not given.")
+@with_appcontext
+def create_token(tenant_id: str, user_id: str, role: str, hours: float | None) -> None:
+    """Print a token for USER_ID of TENANT_ID."""
+    try:
+        click.echo(create_jwt_token(tenant_id, user_id, role, hours))
+    except (ValueError, NoSigningKeyError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command("decode-token")
+@click.argument("token")
+@with_appcontext
+def decode_token(token: str) -> None:
+    """Verify TOKEN and print its claims; exit 1 with the reason if it is refused.
+
+    With - the token is read from standard input, which keeps it out of the shell's history.
+    """
+    if token == "-":  # noqa: S105 - the usual sign for standard input
+        token = sys.stdin.read().strip()
+    claims = current_state().keyring.decode(token)
+    if isinstance(claims, Rejection):
+        raise click.ClickException(f"{claims.reason}: {claims.detail}")
+    click.echo(json.dumps(claims, indent=2, ensure_ascii=False))

@@ -1,0 +1,34 @@
+"""Arguments that name a tenant, a user or a role."""
+
+from __future__ import annotations
+
+import uuid
+
+from .._core import ROLES, is_valid_uuid
+
+
+def uuid_text(name: str, value: object) -> str:
+    """Return a UUID argument as canonical lower-case text.
+
+    :raises ValueError: for anything else, of whatever type; the message names the argument.
+    """
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError(  # noqa: TRY004 - `is_valid_uuid` too takes None for an invalid UUID
+            f"{name} must be a UUID, as str or uuid.UUID, not {type(value).__name__}"
+        )
+    if not is_valid_uuid(value):
+        raise ValueError(f"{name} must be a UUID such as 550e8400-e29b-41d4-a716-446655440000")
+    return value.lower()
+
+
+def role_text(name: str, value: object) -> str:
+    """Return a role argument as its name.
+
+    :raises ValueError: for anything else, of whatever type; the message names the argument.
+    """
+    role = str.__str__(value) if isinstance(value, str) else None
+    if role not in ROLES:
+        raise ValueError(f"{name} must be one of: {', '.join(ROLES)}")
+    return role
