@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from flask_tenant_auth import create_jwt_token, decode_jwt_token
-from flask_tenant_auth._core import Key, Keyring, Rejection
+from flask_tenant_auth._core import InvalidToken, Key, Keyring
 
 from . import apps, c_programs
 from .harness import Plan, interleave
@@ -104,7 +104,7 @@ def run(plan: Plan) -> Subject:
         f"verify, {LONGEST} bytes, most claims": most_claims(LONGEST),
     }
     for name, each in {"the ordinary token": token, **longest, **refusals}.items():
-        if isinstance(ring.verify(each), Rejection) is not (name in refusals):
+        if isinstance(ring.verify(each), InvalidToken) is not (name in refusals):
             raise AssertionError(f"{name}: the verdict was another: {ring.verify(each)!r}")
 
     with apps.ours(RATELIMIT_KEY_PREFIX="bench-tokens").app_context():

@@ -23,8 +23,8 @@ def describe_redis_url(url: str, /) -> str:
     """
 
 def now() -> float: ...
-def travel(realtime: float, monotonic: float) -> None: ...
-def return_to_present() -> None: ...
+def shift_clock(realtime: float, monotonic: float) -> None: ...
+def reset_clock() -> None: ...
 def fields_overlap(headers: list[tuple[str, str]], others: list[tuple[str, str]], /) -> bool: ...
 def hash_password(password: bytes, iterations: int) -> str:
     """Return a salted PBKDF2-HMAC-SHA512 hash as a PHC string. Other threads run meanwhile."""
@@ -61,7 +61,7 @@ class Identity:
     def __hash__(self) -> int: ...
 
 @final
-class Rejection:
+class InvalidToken:
     """Why a token was refused: one object per reason, with nothing of the token in it."""
 
     @property
@@ -127,13 +127,13 @@ class Keyring:
     def sign(self, payload: bytes, /) -> str:
         """Return a token of the payload, the UTF-8 text of an object, signed by the first key."""
 
-    def verify(self, token: str | bytes, /) -> Identity | Rejection:
-        """Return the Identity of a token, or the Rejection that says what is wrong with it."""
+    def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
+        """Return the Identity of a token, or the InvalidToken that says what is wrong with it."""
 
-    def decode(self, token: str | bytes, /) -> dict[str, Any] | Rejection:
+    def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token; as strict as verify()."""
 
-    def authenticate(self, authorization: str | None, /) -> Identity | Rejection | None:
+    def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Do as verify() from an Authorization header; return None without a bearer token."""
 
 @final
@@ -254,13 +254,13 @@ class Decision:
 
 @final
 class RequestRecord:
-    """What is known of one request so far. It belongs to the Request object that was judged."""
+    """What is known of one request so far. It belongs to one Request object."""
 
     def __new__(cls, state: _State) -> RequestRecord: ...
     @property
     def state(self) -> _State: ...
     @property
-    def judged(self) -> Rejection | None: ...
+    def invalid_token(self) -> InvalidToken | None: ...
     outcome: Identity | _Denial | None
     identity: Identity | None
     subject: Identity | None
@@ -273,7 +273,7 @@ class RequestRecord:
 
 @final
 class StartResponse:
-    """What an Edge gives the application inside as start_response, for one request."""
+    """What a Middleware gives the application inside as start_response, for one request."""
 
     @property
     def environ(self) -> dict[str, Any]: ...
@@ -300,7 +300,7 @@ def open_record(
     record: RequestRecord | None = None,
     /,
 ) -> RequestRecord: ...
-def judge_and_count(
+def authenticate_and_count(
     record: RequestRecord,
     environ: dict[str, Any],
     keyring: Keyring,
@@ -310,7 +310,7 @@ def judge_and_count(
     /,
 ) -> Decision | None: ...
 @final
-class Edge:
+class Middleware:
     def __new__(
         cls,
         *,
@@ -325,7 +325,7 @@ class Edge:
         to_origin: dict[str, list[tuple[str, str]]] | None,
         to_others: list[tuple[str, str]],
         audit_log: AuditLog | None,
-        tell: Callable[[str], object],
+        log: Callable[[str], object],
         limit_fields: bool,
-    ) -> Edge: ...
+    ) -> Middleware: ...
     def __call__(self, environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]: ...

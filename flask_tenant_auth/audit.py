@@ -33,7 +33,7 @@ _PLAIN_QUOTED = re.compile(r"[ !#-\[\]-~]*")
 _LONGEST_VALUE = 1024
 
 
-def write_request(
+def log_request(
     request: Request, user_id: str | None, tenant_id: str | None, role: str | None
 ) -> None:
     """Write the audit line of a request. To be called where INFO is enabled."""

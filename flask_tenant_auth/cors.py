@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import flask
-
 from .config.origins import ANY_SUBDOMAIN
 from .config.readers import ANY, is_http_token
 from .config.settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-    from flask import Request, Response
 
 HeaderList: TypeAlias = list[tuple[str, str]]
 
@@ -109,21 +106,18 @@ class Cors:
             path = "/" + path.lstrip("/")
         return path.startswith(self.subtrees) or path in self.paths
 
-    def preflight(self, request: Request) -> Response | None:
-        """Answer a preflight for a route that exists; None leaves an OPTIONS request to Flask.
+    def is_preflight(self, environ: WSGIEnvironment) -> bool:
+        """Whether an OPTIONS request asks for permission (Fetch standard, CORS-preflight request).
 
-        The view is not asked: a preflight never carries credentials. `headers` completes the
-        answer, or leaves it without permission.
+        Its answer is the methods of the route, which `headers` completes. The view is not asked: a
+        preflight never carries credentials.
         """
-        environ = request.environ
-        if (
-            request.url_rule is None
-            or _REQUEST_METHOD not in environ
-            or "HTTP_ORIGIN" not in environ
-            or not self.covers(environ)
-        ):
-            return None
-        return flask.current_app.make_default_options_response()
+        return (
+            self.enabled
+            and _REQUEST_METHOD in environ
+            and "HTTP_ORIGIN" in environ
+            and self.covers(environ)
+        )
 
     def headers(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
         """Return what is added to an answer: what its origin may know, and what it varies by."""

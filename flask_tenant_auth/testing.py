@@ -23,7 +23,7 @@ from flask.testing import FlaskClient
 from werkzeug.routing import BuildError, Rule
 from werkzeug.test import TestResponse
 
-from ._core import Identity, return_to_present, travel
+from ._core import Identity, reset_clock, shift_clock
 from .flask.routes import is_static_view
 from .flask.tokens import create_jwt_token
 from .identity.roles import DEFAULT_ROLE
@@ -64,14 +64,14 @@ class Clock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        return_to_present()
+        reset_clock()
 
     def move(self, seconds: float = 0, **units: float) -> None:
         """Move forward, by seconds or by what `datetime.timedelta` takes."""
         step = timedelta(seconds=seconds, **units).total_seconds()
         if step < 0:
             raise ValueError("the clock moves forward: what is counted never goes back")
-        travel(step, step)
+        shift_clock(step, step)
 
 
 # --- Every GET route, as a stranger -------------------------------------------

@@ -1,6 +1,6 @@
-/* Any bytes as an answer of Redis, in pieces of the size the first byte says,
- * and every reply read by everything that reads replies. */
-#include "redis/reply.h"
+/* Any bytes as a reply of Redis. The first byte is the size of the pieces in
+ * which they arrive. Each reply goes through all functions that read one. */
+#include "redis/nodes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +16,12 @@ require(int condition)
 }
 
 static void
-look(const fta_redis_reply *reply)
+check_texts(const fta_redis_reply *reply)
 {
     require(reply != NULL);
     if (reply->type == FTA_REDIS_ARRAY) {
         for (size_t i = 0; i < reply->length; i++) {
-            look(reply->elements[i]);
+            check_texts(reply->elements[i]);
         }
     } else if (reply->type == FTA_REDIS_TEXT ||
                reply->type == FTA_REDIS_ERROR) {
@@ -46,7 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         while (status == FTA_OK &&
                (status = fta_redis_reader_next(reader, &reply)) == FTA_OK &&
                reply != NULL) {
-            look(reply);
+            check_texts(reply);
             fta_redis_host to;
             fta_redis_slots *slots;
             unsigned slot;

@@ -1,4 +1,5 @@
-/* Any bytes as a URL: what is accepted has texts that end, and can be shown. */
+/* Any bytes as a URL. One that is accepted has texts that end with a NUL, and
+ * can be described. */
 #include "redis/url.h"
 
 #include <stdlib.h>

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from flask_tenant_auth._core import return_to_present
+from flask_tenant_auth._core import reset_clock
 from servers import PostgreSQL, Redis
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -47,7 +47,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def _present() -> Iterator[None]:
     """Each test begins in the present: the core has one clock, which tests move."""
     yield
-    return_to_present()
+    reset_clock()
 
 
 @pytest.fixture(scope="session")

@@ -8,253 +8,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/line.h"
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/utf8.h"
 
-#define LOOK_EVERY_US 1000000
-#define SECONDS_A_DAY 86400
-
-/* A line that fits here needs no memory but the stack's. Ordinary ones take
- * 300 bytes. */
-#define LINE_ON_STACK 4096
-
-/* The most that one octet becomes: \u and four digits. Twice that for a code
- * point beyond U+FFFF, which is four octets. */
-#define ESCAPED_OCTET 6
+#define CHECK_EVERY_US 1000000
 
 struct fta_audit_log {
-    /* The number never changes while the log lives: a new file is dup'ed onto
-     * it, so that a write in another thread hits the old file or the new one
-     * and never a closed descriptor. */
+    /* The number never changes while the log exists. A new file is duplicated
+     * onto it, so that a write in another thread goes to the old file or to the
+     * new one, and never to a closed descriptor. */
     int descriptor;
-    _Atomic int64_t look_at_us; /* monotonic; who moves it on does the look */
-    _Atomic uint64_t lost;      /* lines, since the first of this outage */
-    atomic_bool torn;           /* the file may end in the middle of a line */
-    atomic_bool moved_off;      /* told already */
-    bool inherited;             /* of the process, as /dev/stdout */
-    mode_t kind;                /* S_IFREG and so on, at the start */
-    char path[];                /* NUL-terminated, for open() */
+    _Atomic int64_t
+        check_at_us;       /* monotonic; the thread that advances it checks */
+    _Atomic uint64_t lost; /* lines, since the first failure in a row */
+    atomic_bool torn;      /* the file may end in the middle of a line */
+    atomic_bool keeps_old; /* that was reported */
+    bool inherited;        /* from the process, as /dev/stdout */
+    mode_t kind;           /* S_IFREG and so on, at the start */
+    char path[];           /* NUL-terminated, for open() */
 };
 
-/* --- A line ------------------------------------------------------------- */
-
-typedef struct audit_line {
-    char *text; /* buffer, or Owned */
-    size_t used;
-    char buffer[LINE_ON_STACK];
-} audit_line;
-
-/* room for the worst case is made before anything is written, so that nothing
- * below has to check */
-static void
-put(audit_line *line, const char *text, size_t length)
-{
-    memcpy(line->text + line->used, text, length);
-    line->used += length;
-}
-
-#define PUT(line, literal) put(line, literal, sizeof(literal) - 1)
-
-static void
-put_digits(audit_line *line, unsigned value, unsigned count)
-{
-    for (unsigned place = count; place > 0; place--) {
-        line->text[line->used + place - 1] = (char)('0' + value % 10);
-        value /= 10;
-    }
-    line->used += count;
-}
-
-static unsigned
-days_before_year(unsigned year)
-{
-    unsigned past = year - 1;
-    return past * 365 + past / 4 - past / 100 + past / 400;
-}
-
-/* "2026-11-23T15:28:01.123456Z". Not gmtime_r: it takes a lock, which a fork
- * at the wrong moment would leave held. */
-static void
-put_time(audit_line *line, int64_t now_us)
-{
-    static const unsigned char lengths[] = {31, 28, 31, 30, 31, 30,
-                                            31, 31, 30, 31, 30, 31};
-    uint64_t us = now_us < 0 ? 0 : (uint64_t)now_us;
-    unsigned second = (unsigned)(us / 1000000 % SECONDS_A_DAY);
-    unsigned day = (unsigned)(us / 1000000 / SECONDS_A_DAY);
-
-    day += days_before_year(1970);
-    unsigned year = day / 366 + 1; /* never too late, at most a few too early */
-    while (days_before_year(year + 1) <= day) {
-        year++;
-    }
-    day -= days_before_year(year);
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    unsigned month = 0;
-    for (;; month++) {
-        unsigned length = lengths[month] + (month == 1 && leap ? 1U : 0U);
-        if (day < length) {
-            break;
-        }
-        day -= length;
-    }
-    put_digits(line, year, 4);
-    PUT(line, "-");
-    put_digits(line, month + 1, 2);
-    PUT(line, "-");
-    put_digits(line, day + 1, 2);
-    PUT(line, "T");
-    put_digits(line, second / 3600, 2);
-    PUT(line, ":");
-    put_digits(line, second / 60 % 60, 2);
-    PUT(line, ":");
-    put_digits(line, second % 60, 2);
-    PUT(line, ".");
-    put_digits(line, (unsigned)(us % 1000000), 6);
-    PUT(line, "Z");
-}
-
-/* What each octet below 0x80 is inside a JSON string. */
-typedef enum octet_class { PLAIN, QUOTED, CONTROL } octet_class;
-
-static octet_class
-class_of(unsigned char octet)
-{
-    if (octet == '"' || octet == '\\') {
-        return QUOTED;
-    }
-    return octet < 0x20 || octet == 0x7F ? CONTROL : PLAIN;
-}
-
-static void
-put_escape(audit_line *line, unsigned code)
-{
-    if (code > 0xFFFF) {
-        put_escape(line, 0xD800 + ((code - 0x10000) >> 10));
-        code = 0xDC00 + ((code - 0x10000) & 0x3FF);
-    }
-    static const char hex[] = "0123456789abcdef";
-    char text[ESCAPED_OCTET] = {'\\',
-                                'u',
-                                hex[code >> 12 & 15],
-                                hex[code >> 8 & 15],
-                                hex[code >> 4 & 15],
-                                hex[code & 15]};
-    put(line, text, sizeof text);
-}
-
-/* A JSON string of the text. What is not UTF-8 becomes U+FFFD, octet by octet.
- * Logs are read on terminals and in browsers: what ends a line there, cannot
- * be seen or changes how its surroundings are seen is escaped. */
-static void
-put_string(audit_line *line, fta_text text)
-{
-    if (text.data == NULL) {
-        PUT(line, "null");
-        return;
-    }
-    PUT(line, "\"");
-    const char *in = text.data;
-    const char *end = in + text.length;
-    while (in < end) {
-        const char *plain = in;
-        while (in < end && (unsigned char)*in < 0x80 &&
-               class_of((unsigned char)*in) == PLAIN) {
-            in++;
-        }
-        put(line, plain, (size_t)(in - plain));
-        if (in == end) {
-            break;
-        }
-        unsigned char octet = (unsigned char)*in;
-        if (octet < 0x80) {
-            if (class_of(octet) == QUOTED) {
-                PUT(line, "\\");
-                put(line, in, 1);
-            } else {
-                put_escape(line, octet);
-            }
-            in++;
-            continue;
-        }
-        size_t length = fta_utf8_length(in, end);
-        uint32_t code = length == 0 ? 0xFFFD : fta_utf8_code_point(in, length);
-        if (length == 0 || fta_utf8_is_deceptive(code)) {
-            put_escape(line, code);
-        } else {
-            put(line, in, length);
-        }
-        in += length == 0 ? 1 : length;
-    }
-    PUT(line, "\"");
-}
-
-static void
-put_uuid(audit_line *line, const fta_uuid *uuid)
-{
-    char text[FTA_UUID_TEXT];
-    fta_text written = {NULL, 0};
-    if (uuid != NULL) {
-        fta_uuid_format(uuid, text);
-        written = (fta_text){text, sizeof text};
-    }
-    put_string(line, written);
-}
-
-/* Everything of a line but its texts: names, time, ids, status, quotes. */
-#define LINE_FRAME 512
-
-static bool
-make_line(audit_line *line, const fta_audit_entry *entry)
-{
-    size_t octets = entry->method.length + entry->endpoint.length +
-                    entry->address.length + entry->user_agent.length +
-                    entry->reason.length + entry->role.length;
-    line->used = 0;
-    line->text = line->buffer;
-    if (octets > (LINE_ON_STACK - LINE_FRAME) / ESCAPED_OCTET) {
-        if (octets > (SIZE_MAX - LINE_FRAME) / ESCAPED_OCTET) {
-            return false;
-        }
-        line->text = fta_malloc(LINE_FRAME + octets * ESCAPED_OCTET);
-        if (line->text == NULL) {
-            return false;
-        }
-    }
-    int status = entry->http_status;
-    PUT(line, "\n{\"time\":\"");
-    put_time(line, fta_clock_realtime_us());
-    PUT(line, "\",\"method\":");
-    put_string(line, entry->method);
-    PUT(line, ",\"endpoint\":");
-    put_string(line, entry->endpoint);
-    PUT(line, ",\"status\":");
-    if (status >= 100 && status <= 999) {
-        put_digits(line, (unsigned)status, 3);
-    } else {
-        PUT(line, "null");
-    }
-    PUT(line, ",\"user_id\":");
-    put_uuid(line, entry->user_id);
-    PUT(line, ",\"tenant_id\":");
-    put_uuid(line, entry->tenant_id);
-    PUT(line, ",\"role\":");
-    put_string(line, entry->role);
-    PUT(line, ",\"ip\":");
-    put_string(line, entry->address);
-    PUT(line, ",\"user_agent\":");
-    put_string(line, entry->user_agent);
-    PUT(line, ",\"reason\":");
-    put_string(line, entry->reason);
-    PUT(line, "}\n");
-    return true;
-}
-
-/* --- The file ------------------------------------------------------------ */
-
-/* Whether lines may be written to what was opened. It is asked about the
- * descriptor: whatever happens to the path, nothing else is written to. */
+/* Whether lines may be written to what was opened. Checks the descriptor, so
+ * that no change of the path makes a difference. */
 static fta_status
 check_kind(int descriptor, mode_t *kind)
 {
@@ -275,9 +51,9 @@ check_kind(int descriptor, mode_t *kind)
     return found.st_nlink > 1 ? FTA_AUDIT_HARD_LINK : FTA_OK;
 }
 
-/* Never waits: a pipe that nobody reads, or that is full, is an error. Never
- * follows a symbolic link in the place of the file. On FTA_OK *descriptor is
- * the caller's to close; on FTA_SYSTEM errno tells more. */
+/* Never waits: a pipe that nobody reads, or that is full, is an error. Follows
+ * no symbolic link in the place of the file. On FTA_OK *descriptor is the
+ * caller's to close; on FTA_SYSTEM errno has the reason. */
 static fta_status
 open_path(const char *path, int *descriptor, mode_t *kind)
 {
@@ -301,8 +77,8 @@ open_path(const char *path, int *descriptor, mode_t *kind)
     return FTA_OK;
 }
 
-/* These names are symbolic links to what the process was started with, which
- * is there without them: to be duplicated and left as it is. */
+/* These names are symbolic links to descriptors that the process has already.
+ * Those are duplicated and left as they are. */
 static int
 inherited_descriptor(const char *path)
 {
@@ -342,7 +118,7 @@ fta_audit_log_open(fta_text path, fta_audit_log **out)
     if (status != FTA_OK) {
         goto done;
     }
-    atomic_init(&log->look_at_us, fta_clock_monotonic_us() + LOOK_EVERY_US);
+    atomic_init(&log->check_at_us, fta_clock_monotonic_us() + CHECK_EVERY_US);
     *out = log;
     log = NULL;
 done:;
@@ -362,12 +138,12 @@ fta_audit_log_close(fta_audit_log *log)
 }
 
 void
-fta_audit_log_look(fta_audit_log *log)
+fta_audit_log_reopen(fta_audit_log *log)
 {
-    atomic_store_explicit(&log->look_at_us, INT64_MIN, memory_order_relaxed);
+    atomic_store_explicit(&log->check_at_us, INT64_MIN, memory_order_relaxed);
 }
 
-/* Not stat: a link to the very file that is open is something else too. */
+/* lstat, because a symbolic link to the open file is another file too. */
 static bool
 path_leads_elsewhere(const fta_audit_log *log)
 {
@@ -377,7 +153,7 @@ path_leads_elsewhere(const fta_audit_log *log)
             here.st_dev != there.st_dev);
 }
 
-/* Opens the path anew under the number of the old descriptor. */
+/* Opens the path again, under the number of the old descriptor. */
 static fta_status
 replace_file(fta_audit_log *log)
 {
@@ -393,7 +169,8 @@ replace_file(fta_audit_log *log)
 #ifdef __linux__
         int replaced = dup3(opened, log->descriptor, O_CLOEXEC);
 #else
-        /* Between the two a fork with exec would inherit the descriptor. */
+        /* Between the two calls a fork with exec would inherit the descriptor.
+         */
         int replaced = dup2(opened, log->descriptor);
         (void)fcntl(log->descriptor, F_SETFD, FD_CLOEXEC);
 #endif
@@ -406,20 +183,20 @@ replace_file(fta_audit_log *log)
 }
 
 static void
-look(fta_audit_log *log, fta_audit_outcome *outcome)
+check_path(fta_audit_log *log, fta_audit_outcome *outcome)
 {
     int64_t now = fta_clock_monotonic_us();
-    int64_t due = atomic_load_explicit(&log->look_at_us, memory_order_relaxed);
+    int64_t due = atomic_load_explicit(&log->check_at_us, memory_order_relaxed);
     if (log->inherited || now < due ||
-        !atomic_compare_exchange_strong(&log->look_at_us, &due,
-                                        now + LOOK_EVERY_US)) {
+        !atomic_compare_exchange_strong(&log->check_at_us, &due,
+                                        now + CHECK_EVERY_US)) {
         return;
     }
     if (path_leads_elsewhere(log)) {
         fta_status status = replace_file(log);
         if (status != FTA_OK) {
-            if (!atomic_exchange(&log->moved_off, true)) {
-                outcome->news = FTA_AUDIT_MOVED_OFF;
+            if (!atomic_exchange(&log->keeps_old, true)) {
+                outcome->change = FTA_AUDIT_KEEPS_OLD_FILE;
                 outcome->status = status;
                 outcome->error = errno;
             }
@@ -427,14 +204,14 @@ look(fta_audit_log *log, fta_audit_outcome *outcome)
         }
         atomic_store(&log->torn, false);
     }
-    atomic_store(&log->moved_off, false);
+    atomic_store(&log->keeps_old, false);
 }
 
 /* 0, or the errno of what went wrong. */
 static int
-write_line(fta_audit_log *log, const audit_line *line)
+write_line(fta_audit_log *log, const fta_audit_line *line)
 {
-    /* The line begins with a line feed, for use after a torn one. */
+    /* The first line feed is for use after a torn line. */
     size_t skip = atomic_exchange(&log->torn, false) ? 0 : 1;
     size_t length = line->used - skip;
     ssize_t written;
@@ -444,8 +221,8 @@ write_line(fta_audit_log *log, const audit_line *line)
     if (written == (ssize_t)length) {
         return 0;
     }
-    /* A short write is a disk that has just become full, or a pipe that has
-     * no room for a line of more than PIPE_BUF octets. */
+    /* A short write: the disk has become full, or a pipe has not enough space
+     * for a line of more than PIPE_BUF octets. */
     int error = written < 0 ? errno : S_ISFIFO(log->kind) ? EAGAIN : ENOSPC;
     if (written > 0 || skip == 0) {
         atomic_store(&log->torn, true);
@@ -456,27 +233,25 @@ write_line(fta_audit_log *log, const audit_line *line)
 fta_audit_outcome
 fta_audit_log_write(fta_audit_log *log, const fta_audit_entry *entry)
 {
-    fta_audit_outcome outcome = {.news = FTA_AUDIT_NOTHING_NEW};
-    look(log, &outcome);
+    fta_audit_outcome outcome = {.change = FTA_AUDIT_UNCHANGED};
+    check_path(log, &outcome);
 
-    audit_line line;
+    fta_audit_line line;
     int error = ENOMEM;
-    if (make_line(&line, entry)) {
+    if (fta_audit_line_make(&line, entry)) {
         error = write_line(log, &line);
-        if (line.text != line.buffer) {
-            fta_free(line.text);
-        }
+        fta_audit_line_free(&line);
     }
     if (error != 0) {
         if (atomic_fetch_add(&log->lost, 1) == 0) {
-            outcome.news = FTA_AUDIT_LOSING;
+            outcome.change = FTA_AUDIT_LOSING;
             outcome.status = FTA_SYSTEM;
             outcome.error = error;
         }
     } else if (atomic_load_explicit(&log->lost, memory_order_relaxed) != 0) {
         outcome.lost = atomic_exchange(&log->lost, 0);
         if (outcome.lost != 0) {
-            outcome.news = FTA_AUDIT_RESUMED;
+            outcome.change = FTA_AUDIT_RESUMED;
         }
     }
     return outcome;

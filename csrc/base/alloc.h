@@ -1,5 +1,5 @@
-/* Memory of the core. Tests replace the allocator to fail any allocation in
- * turn; it must not be replaced while memory from another one is alive. */
+/* Memory of the core. Tests replace the allocator to let each allocation fail
+ * in turn. It may not be replaced while memory from it is in use. */
 #ifndef FTA_BASE_ALLOC_H
 #define FTA_BASE_ALLOC_H
 
@@ -12,17 +12,17 @@ typedef struct fta_allocator {
     void (*free)(void *memory);
 } fta_allocator;
 
-/* NULL brings back the C library's own. */
+/* NULL restores the allocator of the C library. */
 void fta_set_allocator(const fta_allocator *allocator);
 
-/* As their namesakes in <stdlib.h>: NULL when there is no memory. */
+/* As the functions of these names in <stdlib.h>: NULL without memory. */
 void *fta_malloc(size_t size);
 void *fta_calloc(size_t count, size_t size);
 void *fta_realloc(void *memory, size_t size);
 void fta_free(void *memory);
 
-/* Overwrites the bytes in a way no compiler leaves out, then frees.
- * For everything that held a secret. */
+/* Overwrites the bytes in a way that compilers do not remove, then frees. For
+ * all memory that held a secret. */
 void fta_free_secret(void *memory, size_t size);
 
 #endif

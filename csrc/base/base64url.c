@@ -5,9 +5,9 @@
 static const char url_alphabet[] = COMMON "-_";
 static const char plain_alphabet[] = COMMON "+/";
 
-/* A value in its place p among four, and a bit that says that it is one: four
- * of these added up have the bit ALL_VALID only if none of them is 0, which
- * stands for a foreign character. */
+/* The value of a character at place p of four, and the bit ONE_VALID. A
+ * character outside of the alphabet has 0. So the sum of four has the bit
+ * ALL_VALID only if all four characters are in the alphabet. */
 #define ONE_VALID ((uint32_t)1 << 26)
 #define ALL_VALID ((uint32_t)1 << 28)
 #define V(character, value, p)                                                 \

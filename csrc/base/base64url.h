@@ -1,9 +1,9 @@
 /* Base64 without padding: the URL-safe alphabet of tokens (RFC 7515, section
  * 2) and the ordinary one of PHC strings.
  *
- * Decoding is canonical: one text for one value. Padding, white space, foreign
- * characters, a lone last character and set bits that no octet uses are all
- * refused. */
+ * Decoding is canonical: each value has one text. Padding, white space, other
+ * characters, a single last character and set bits that no octet uses are
+ * invalid. */
 #ifndef FTA_BASE_BASE64URL_H
 #define FTA_BASE_BASE64URL_H
 

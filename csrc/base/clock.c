@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
-/* Relaxed order everywhere: a test that moves the clock and then looks does
- * both on one thread, and nobody derives other memory's state from them. */
+/* Relaxed order everywhere: a test shifts the clock and reads it on the same
+ * thread, and nothing concludes from a shift what other memory holds. */
 static _Atomic int64_t realtime_shift;
 static _Atomic int64_t monotonic_shift;
 
@@ -12,7 +12,7 @@ static int64_t
 read_us(clockid_t id)
 {
     struct timespec ts;
-    /* Cannot fail: both ids are mandatory on every platform we build for. */
+    /* Cannot fail: every platform that this builds on has both ids. */
     (void)clock_gettime(id, &ts);
     return (int64_t)ts.tv_sec * 1000000 + (int64_t)ts.tv_nsec / 1000;
 }
@@ -32,7 +32,7 @@ fta_clock_monotonic_us(void)
 }
 
 void
-fta_clock_travel(int64_t realtime_us, int64_t monotonic_us)
+fta_clock_shift(int64_t realtime_us, int64_t monotonic_us)
 {
     atomic_fetch_add_explicit(&realtime_shift, realtime_us,
                               memory_order_relaxed);
@@ -41,7 +41,7 @@ fta_clock_travel(int64_t realtime_us, int64_t monotonic_us)
 }
 
 void
-fta_clock_return(void)
+fta_clock_reset(void)
 {
     atomic_store_explicit(&realtime_shift, 0, memory_order_relaxed);
     atomic_store_explicit(&monotonic_shift, 0, memory_order_relaxed);

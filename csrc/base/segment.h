@@ -1,39 +1,38 @@
-/* Memory in which the processes of one host meet.
+/* Memory that the processes of one host share.
  *
  * A shared segment is a file in a directory that lives in memory:
  *
  *     fta-<32 hex digits: the purpose>-<16 hex digits: random>
  *
  * The purpose is a digest of user, boot, layout and what the caller says the
- * segment is for. So processes that have nothing in common but their
- * configuration find the same segment, and a child finds its parent's by
- * having inherited it. The random part cannot be foreseen, so nobody can make
- * the file before we do. It needs no record elsewhere: a process looks through
- * the directory, and among the files with its purpose those of its own user
- * are the only ones that count. Nobody can make a file that belongs to us.
+ * segment is for. So processes that share nothing but their configuration find
+ * the same segment. A child inherits its parent's. The random part cannot be
+ * predicted, so no other user can make the file first. There is no record
+ * elsewhere: a process lists the directory and uses only files of its purpose
+ * and of its own user. No other user can make a file that belongs to this one.
  *
- * Life. A segment outlives the processes that use it for as long as it is
- * asked to (fta_segment_keep_until). Every process that uses a segment holds a
- * shared lock (flock) on its file, a child the one of its parent; the kernel
- * drops the lock with the last of them, whatever they die of. A file that
- * nobody holds stays while it is to be kept. After that it is removed: by the
- * last process that leaves, or else by any process of this user that opens any
+ * Lifetime. A segment outlives the processes that use it until a time that they
+ * set (fta_segment_keep_until). Every process that uses a segment holds a
+ * shared lock (flock) on its file; a child holds the lock of its parent. The
+ * kernel releases the lock when the last of them ends, however it ends. An
+ * unlocked file stays until that time. After that it is removed by the last
+ * process that leaves, or else by any process of this user that opens any
  * segment in that directory.
  *
  * The invariant: of the segments of one purpose, all processes use the same
- * one. Three rules keep it, and each holds at any instant at which a process
- * can be killed:
- *   1. A file is removed only by who holds the exclusive lock on it.
- *   2. A file is used only by who holds the shared lock on it, has seen its
- *      name lead to it after that, and has read the mark "complete" in it.
- *   3. The mark is written by the creator alone, who holds the exclusive lock
- *      since before it looked through the directory and saw no other file of
- *      the purpose. Of two creators, the one that made its file later sees the
- *      file of the other.
- * A creator that is killed leaves a file without the mark and without a lock.
- * Whoever comes next removes it. tests/c/test_segment_protocol.c stops
- * processes between any two of their calls to the system, in random order and
- * some of them for ever. */
+ * one. Three rules keep it. Each holds at any instant at which a process can be
+ * killed:
+ *   1. Only a process that holds the exclusive lock on a file removes it.
+ *   2. A process uses a file only while it holds the shared lock, after it has
+ *      then seen that the name leads to the file, and has read the mark
+ *      "complete" in it.
+ *   3. Only the creator writes the mark. It has held the exclusive lock since
+ *      before it listed the directory, and found no other file of the purpose.
+ *      Of two creators, the one that made its file later sees the file of the
+ *      other.
+ * A creator that is killed leaves an unlocked file without the mark. The next
+ * process removes it. tests/c/test_segment_protocol.c stops processes between
+ * any two of their system calls, in random order, and kills some of them. */
 #ifndef FTA_BASE_SEGMENT_H
 #define FTA_BASE_SEGMENT_H
 
@@ -48,7 +47,7 @@ typedef struct fta_segment fta_segment;
 
 /* What a segment is for. */
 typedef struct fta_segment_purpose {
-    /* Of what is inside: a segment with another number is another segment. */
+    /* The version of the content. Another layout is another segment. */
     uint32_t layout;
     fta_text app;
     fta_text prefix;
@@ -61,9 +60,9 @@ typedef fta_status fta_segment_fill(void *memory, size_t bytes);
 fta_status fta_segment_private(size_t bytes, fta_segment_fill *fill,
                                fta_segment **out);
 
-/* The segment of that purpose in the directory, which is made if there is
- * none. One that is in use or still to be kept may have another size than
- * asked for. NULL as directory: the usual one of this system.
+/* Opens the segment of that purpose in the directory, or makes it. One that is
+ * in use or still to be kept may have another size than asked for. NULL as
+ * directory: the usual one of this system.
  *
  * FTA_SEGMENT_FOREIGN: there is a file of this user and this purpose that
  * others may read or write, that has a second name, or that is no file.
@@ -73,31 +72,33 @@ fta_status fta_segment_shared(const char *directory,
                               fta_segment_fill *fill, fta_segment **out,
                               int *error);
 
-/* A segment that belongs to another user: whose it is, and its file. */
+/* A segment that belongs to another user. */
 typedef struct fta_segment_owner {
     uint32_t user;
     char name[64]; /* Without the directory; empty: there is none. */
 } fta_segment_owner;
 
-/* Looks in the directory for the segment that another user of this host would
- * have for that purpose. It goes by names and owners; nothing is opened. */
+/* Searches the directory for the segment of another user for that purpose. It
+ * compares names and owners and opens nothing. */
 fta_status fta_segment_of_others(const char *directory,
                                  const fta_segment_purpose *purpose,
                                  fta_segment_owner *out);
 
 /* How many bytes are free in the directory (NULL: the usual one); 0 where the
  * system does not say. */
-uint64_t fta_segment_room(const char *directory);
+uint64_t fta_segment_free_bytes(const char *directory);
 
-/* Keeps the file at least until then (fta_clock_monotonic_us), whoever leaves
- * or dies. To be called before something is written that is to be kept. */
+/* Keeps the file at least until then (fta_clock_monotonic_us), also after all
+ * processes have ended. To be called before something is written that is to be
+ * kept. */
 void fta_segment_keep_until(fta_segment *segment, int64_t us);
 
 /* If nothing in the shared memory is to be kept any longer, gives it up, and
- * removes the file if nobody else uses it. Where the memory was, blank memory
- * of this process takes its place, so this may be called while other threads
- * use it, and more than once. Otherwise, and for private memory, changes
- * nothing: the file stays, and the lock goes with the process. */
+ * removes the file if no other process uses it. Blank memory of this process
+ * replaces the shared memory at the same address, so other threads may use it
+ * during the call, and the call may be repeated. Otherwise, and for private
+ * memory, changes nothing: the file stays, and the lock ends with the process.
+ */
 void fta_segment_leave(fta_segment *segment);
 
 /* Leaves, then unmaps. NULL is allowed. */
@@ -112,8 +113,8 @@ size_t fta_segment_whole_bytes(const fta_segment *segment);
 /* The path of the file; NULL for private memory, also once given up. */
 const char *fta_segment_path(const fta_segment *segment);
 
-/* The name of a file of another user that claims this purpose, or NULL. It was
- * passed over when the segment was opened. */
+/* The name of a file of another user that has the name of this purpose, or
+ * NULL. It was ignored when the segment was opened. */
 const char *fta_segment_foreign(const fta_segment *segment);
 
 #endif

@@ -27,7 +27,7 @@ rounds(sip *s, int count)
     }
 }
 
-/* Little endian whatever the host is; compilers make one load of it. */
+/* Little endian on any host. Compilers make it one load. */
 static inline uint64_t
 load(const uint8_t *p, size_t count)
 {

@@ -1,5 +1,5 @@
-/* SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed hash of short inputs,
- * so that nobody without the key can aim two of them at one place. */
+/* SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed hash of short inputs.
+ * Without the key nobody can find two inputs with the same hash. */
 #ifndef FTA_BASE_SIPHASH_H
 #define FTA_BASE_SIPHASH_H
 

@@ -7,8 +7,8 @@
 #define FTA_BASE_STATUS_H
 
 /* What can be wrong with a token. Stable names: in lower case they are what
- * the log and Rejection.reason say. */
-#define FTA_REJECTION_LIST(X)                                                  \
+ * the log and InvalidToken.reason say. */
+#define FTA_INVALID_TOKEN_LIST(X)                                              \
     X(TOO_LONG, "the token is longer than this application takes")             \
     X(NOT_THREE_SEGMENTS, "the token is not three non-empty segments")         \
     X(BASE64URL_INVALID, "a segment is not canonical base64url")               \
@@ -156,7 +156,7 @@
     X(CRYPTO, "the crypto library refused an operation")                       \
     X(SYSTEM, "the operating system refused an operation")                     \
     X(STOPPED, "the caller stopped the operation")                             \
-    FTA_REJECTION_LIST(X)                                                      \
+    FTA_INVALID_TOKEN_LIST(X)                                                  \
     FTA_TOKEN_ERROR_LIST(X)                                                    \
     /* Counting */                                                             \
     X(BAD_RATE, "is not a rate")                                               \

@@ -2,19 +2,7 @@
 
 #include <string.h>
 
-/* The value of a hexadecimal digit, 0xFF for every other octet. */
-static uint8_t
-digit_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return (uint8_t)(c - '0');
-    }
-    char lower = (char)(c | 0x20);
-    if (lower >= 'a' && lower <= 'f') {
-        return (uint8_t)(lower - 'a' + 10);
-    }
-    return 0xFF;
-}
+#include "base/hex.h"
 
 /* Where in the text each byte's first digit stands. */
 static const uint8_t position[FTA_UUID_BYTES] = {
@@ -28,14 +16,15 @@ fta_uuid_parse(const char *text, size_t length, fta_uuid *out)
         return false;
     }
     fta_uuid parsed;
-    uint8_t bad = 0;
+    unsigned invalid = 0; /* more than four bits once a digit was -1 */
     for (size_t i = 0; i < FTA_UUID_BYTES; i++) {
-        uint8_t high = digit_value(text[position[i]]);
-        uint8_t low = digit_value(text[position[i] + 1]);
-        bad |= (uint8_t)(high | low);
-        parsed.bytes[i] = (uint8_t)((high << 4) | (low & 0x0F));
+        const unsigned char *digits = (const unsigned char *)text + position[i];
+        unsigned high = (unsigned)fta_hex_value(digits[0]);
+        unsigned low = (unsigned)fta_hex_value(digits[1]);
+        invalid |= high | low;
+        parsed.bytes[i] = (uint8_t)(high << 4 | (low & 0x0F));
     }
-    if (bad & 0xF0) {
+    if (invalid > 0x0F) {
         return false;
     }
     *out = parsed;

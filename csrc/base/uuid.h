@@ -13,9 +13,9 @@ typedef struct fta_uuid {
     uint8_t bytes[FTA_UUID_BYTES];
 } fta_uuid;
 
-/* Reads exactly 36 characters, hexadecimal digits of either case. Braces,
- * "urn:uuid:", missing hyphens and white space are all refused; out is
- * written only on success. */
+/* Reads exactly 36 characters, with hexadecimal digits of either case. Braces,
+ * "urn:uuid:", missing hyphens and white space are invalid. out is written on
+ * success alone. */
 bool fta_uuid_parse(const char *text, size_t length, fta_uuid *out);
 
 /* Writes 36 characters in lower case, no NUL. */

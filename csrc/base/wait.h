@@ -1,5 +1,5 @@
-/* A condition variable whose timed wait follows monotonic time, so that a
- * step of the real clock neither shortens nor stretches a wait. */
+/* A condition variable whose timed wait uses monotonic time, so that a step of
+ * the real clock does not change how long it waits. */
 #ifndef FTA_BASE_WAIT_H
 #define FTA_BASE_WAIT_H
 
@@ -9,8 +9,8 @@
 
 bool fta_cond_init(pthread_cond_t *cond);
 
-/* Waits for a signal, at most so many microseconds; spurious wake-ups happen.
- * Not absolute, because the core's clock may be moved by tests. */
+/* Waits for a signal, at most so many microseconds. Spurious wake-ups happen.
+ * The time is relative, because tests shift the clock of the core. */
 void fta_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t us);
 
 #endif

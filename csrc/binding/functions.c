@@ -90,7 +90,7 @@ describe_redis_url(PyObject *Py_UNUSED(module), PyObject *value)
 
 PyDoc_STRVAR(now_doc, "now()\n--\n\n"
                       "The real time in seconds since 1970 as the core sees "
-                      "it: the system's,\nmoved by travel().");
+                      "it: the system's,\nmoved by shift_clock().");
 
 static PyObject *
 now(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -98,18 +98,18 @@ now(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyFloat_FromDouble((double)fta_clock_realtime_us() / 1e6);
 }
 
-PyDoc_STRVAR(travel_doc,
-             "travel(realtime, monotonic)\n--\n\n"
+PyDoc_STRVAR(shift_clock_doc,
+             "shift_clock(realtime, monotonic)\n--\n\n"
              "For tests: move the clocks of this process by so many seconds,\n"
              "on top of earlier moves. ValueError beyond a century.");
 
 static PyObject *
-travel(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+shift_clock(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"realtime", "monotonic", NULL};
     const double century = 100.0 * 366 * 86400;
     double realtime, monotonic;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "dd:travel", keywords,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "dd:shift_clock", keywords,
                                      &realtime, &monotonic)) {
         return NULL;
     }
@@ -118,16 +118,16 @@ travel(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
                         "realtime and monotonic must be within a century");
         return NULL;
     }
-    fta_clock_travel((int64_t)(realtime * 1e6), (int64_t)(monotonic * 1e6));
+    fta_clock_shift((int64_t)(realtime * 1e6), (int64_t)(monotonic * 1e6));
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(return_doc, "return_to_present()\n--\n\nUndo every travel().");
+PyDoc_STRVAR(return_doc, "reset_clock()\n--\n\nUndo every shift_clock().");
 
 static PyObject *
-return_to_present(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+reset_clock(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    fta_clock_return();
+    fta_clock_reset();
     Py_RETURN_NONE;
 }
 
@@ -136,9 +136,9 @@ static PyMethodDef functions[] = {
     {"plain_address", plain_address, METH_O, plain_address_doc},
     {"describe_redis_url", describe_redis_url, METH_O, describe_redis_url_doc},
     {"now", now, METH_NOARGS, now_doc},
-    {"travel", (PyCFunction)(void (*)(void))travel,
-     METH_VARARGS | METH_KEYWORDS, travel_doc},
-    {"return_to_present", return_to_present, METH_NOARGS, return_doc},
+    {"shift_clock", (PyCFunction)(void (*)(void))shift_clock,
+     METH_VARARGS | METH_KEYWORDS, shift_clock_doc},
+    {"reset_clock", reset_clock, METH_NOARGS, return_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -4,17 +4,17 @@
 #include "binding/credentials.h"
 #include "binding/fields.h"
 #include "binding/functions.h"
-#include "binding/judge.h"
+#include "binding/authenticate.h"
 #include "binding/type_audit_log.h"
 #include "binding/type_decision.h"
-#include "binding/type_edge.h"
+#include "binding/type_middleware.h"
 #include "binding/type_identity.h"
 #include "binding/type_key.h"
 #include "binding/type_keyring.h"
 #include "binding/type_limit.h"
 #include "binding/type_limiter.h"
 #include "binding/type_rate.h"
-#include "binding/type_rejection.h"
+#include "binding/type_invalid_token.h"
 #include "binding/type_request_record.h"
 #include "binding/type_start_response.h"
 
@@ -23,7 +23,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_functions,
     fta_add_credentials,
     fta_add_identity,
-    fta_add_rejection,
+    fta_add_invalid_token,
     fta_add_key,
     fta_add_keyring,
     fta_add_audit_log,
@@ -34,8 +34,8 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_fields,
     fta_add_request_record,
     fta_add_start_response,
-    fta_add_edge,
-    fta_add_judge,
+    fta_add_middleware,
+    fta_add_authenticate,
 };
 
 static int

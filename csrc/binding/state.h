@@ -16,8 +16,8 @@
     X(PyTypeObject, limit_type)                                                \
     X(PyTypeObject, limiter_type)                                              \
     X(PyTypeObject, rate_type)                                                 \
-    X(PyTypeObject, rejection_type)                                            \
-    X(PyTypeObject, edge_type)                                                 \
+    X(PyTypeObject, invalid_token_type)                                        \
+    X(PyTypeObject, middleware_type)                                           \
     X(PyTypeObject, request_record_type)                                       \
     X(PyTypeObject, start_response_type)                                       \
     X(PyObject, environ_names) /* a tuple of str, see type_start_response.h */ \
@@ -26,8 +26,9 @@
     X(PyObject, no_fields)         /* an empty list, never changed */          \
     X(PyObject, nothing)           /* an empty tuple */                        \
     X(PyObject, limit_field_names) /* a tuple of str */                        \
-    X(PyObject, rejections) /* a tuple in the order of FTA_REJECTION_LIST */   \
-    X(PyObject, roles)      /* a tuple of str in the order of FTA_ROLE_LIST */
+    X(PyObject,                                                                \
+      invalid_tokens)  /* a tuple in the order of FTA_INVALID_TOKEN_LIST */    \
+    X(PyObject, roles) /* a tuple of str in the order of FTA_ROLE_LIST */
 
 typedef struct fta_state {
 #define X(type, name) type *name;

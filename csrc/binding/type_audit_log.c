@@ -78,7 +78,7 @@ audit_log_dealloc(PyObject *self)
 static PyObject *
 sentence(const fta_audit_outcome *outcome)
 {
-    switch (outcome->news) {
+    switch (outcome->change) {
     case FTA_AUDIT_LOSING:
         return PyUnicode_FromFormat("cannot be written, lines are being lost: "
                                     "%s",
@@ -86,20 +86,20 @@ sentence(const fta_audit_outcome *outcome)
     case FTA_AUDIT_RESUMED:
         return PyUnicode_FromFormat("is written again; %llu lines were lost",
                                     (unsigned long long)outcome->lost);
-    case FTA_AUDIT_MOVED_OFF:
+    case FTA_AUDIT_KEEPS_OLD_FILE:
         return PyUnicode_FromFormat(
             "was moved away and cannot be made anew, "
             "lines go on into the old file: %s%s",
             outcome->status == FTA_SYSTEM ? "" : "what is there now ",
             outcome->status == FTA_SYSTEM ? strerror(outcome->error)
                                           : fta_status_text(outcome->status));
-    case FTA_AUDIT_NOTHING_NEW:
+    case FTA_AUDIT_UNCHANGED:
         break;
     }
     Py_RETURN_NONE;
 }
 
-/* A text as it came over the wire; absent for NULL and None. */
+/* A text as the client sent it; absent for NULL and None. */
 static bool
 read_octets(PyObject *value, const char *name, fta_text *out, PyObject **holder)
 {
@@ -128,8 +128,8 @@ read_identity(const fta_state *state, PyObject *value, fta_audit_entry *entry)
 }
 
 PyObject *
-fta_audit_log_tell(const fta_state *state, PyObject *audit_log_object,
-                   const fta_audit_request *request)
+fta_audit_log_write_line(const fta_state *state, PyObject *audit_log_object,
+                         const fta_audit_request *request)
 {
     enum { TEXTS = 5 };
     fta_audit_log *log = ((audit_log *)audit_log_object)->log;
@@ -166,10 +166,10 @@ PyDoc_STRVAR(write_doc,
              "write($self, method, endpoint, status, identity, address,\n"
              "      user_agent, reason, /)\n--\n\n"
              "One line about one request. The texts are native strings as\n"
-             "WSGI has them (PEP 3333: a character an octet), or None. What\n"
-             "the disk does never raises: the answer is a sentence for the\n"
-             "log when that has changed, else None. Other threads run\n"
-             "meanwhile.");
+             "WSGI has them (PEP 3333: a character an octet), or None. An\n"
+             "error of the disk never raises. When it begins or ends, a\n"
+             "sentence for the log is returned, else None. Other threads\n"
+             "run meanwhile.");
 
 static PyObject *
 audit_log_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
@@ -191,19 +191,19 @@ audit_log_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
         .user_agent = args[5],
         .reason = args[6],
     };
-    return fta_audit_log_tell(PyType_GetModuleState(Py_TYPE(self)), self,
-                              &request);
+    return fta_audit_log_write_line(PyType_GetModuleState(Py_TYPE(self)), self,
+                                    &request);
 }
 
 PyDoc_STRVAR(reopen_doc,
              "reopen($self, /)\n--\n\n"
-             "Let the next write look whether the path leads to another file\n"
-             "by now, which it otherwise does once a second.");
+             "Let the next write check whether the path leads to another\n"
+             "file now. Without this, a check is made once a second.");
 
 static PyObject *
 audit_log_reopen(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    fta_audit_log_look(((audit_log *)self)->log);
+    fta_audit_log_reopen(((audit_log *)self)->log);
     Py_RETURN_NONE;
 }
 
@@ -222,10 +222,10 @@ static PyMemberDef audit_log_members[] = {
 
 PyDoc_STRVAR(audit_log_doc,
              "AuditLog(path)\n--\n\n"
-             "A file of JSON lines, one a request, each written at once and\n"
-             "whole, by any number of threads and processes. A file that was\n"
-             "moved away or removed is made anew within a second. OSError\n"
-             "where it cannot be opened to begin with.");
+             "A file with a line of JSON for each request. Any number of\n"
+             "threads and processes may write to it. A file that was moved\n"
+             "or removed is made again within a second. OSError where it\n"
+             "cannot be opened.");
 
 static PyType_Slot audit_log_slots[] = {
     {Py_tp_doc, (void *)audit_log_doc},

@@ -7,8 +7,8 @@
 int fta_add_audit_log(PyObject *module);
 
 /* What a line is about. All are Borrowed; NULL or None: not known. The caller
- * need not hold them any longer than until fta_audit_log_tell begins: that
- * holds them, and the log, while it runs. */
+ * must hold them only until fta_audit_log_write_line begins, which holds them
+ * and the log while it runs. */
 typedef struct fta_audit_request {
     PyObject *method;
     PyObject *endpoint;
@@ -19,9 +19,9 @@ typedef struct fta_audit_request {
     int status;
 } fta_audit_request;
 
-/* Writes a line into an AuditLog. A new reference to None, or to a sentence
- * for the log when the disk begins or ceases to take lines. */
-PyObject *fta_audit_log_tell(const fta_state *state, PyObject *audit_log,
-                             const fta_audit_request *request);
+/* Writes a line into an AuditLog. Returns a new reference to None, or to a
+ * sentence for the log when the disk begins or ceases to take lines. */
+PyObject *fta_audit_log_write_line(const fta_state *state, PyObject *audit_log,
+                                   const fta_audit_request *request);
 
 #endif

@@ -7,7 +7,7 @@
 #include "binding/errors.h"
 #include "binding/type_identity.h"
 #include "binding/type_key.h"
-#include "binding/type_rejection.h"
+#include "binding/type_invalid_token.h"
 
 #include "base/alloc.h"
 #include "token/bearer.h"
@@ -191,10 +191,10 @@ verify_text(const fta_keyring *keyring, fta_text text,
 /* What refuses a token is returned, what keeps us from judging it is raised.
  */
 static PyObject *
-rejection_or_error(fta_state *state, fta_status status)
+invalid_token_or_error(fta_state *state, fta_status status)
 {
-    PyObject *rejection = fta_rejection_of(state, status);
-    return rejection != NULL ? rejection : fta_raise(status, NULL);
+    PyObject *invalid_token = fta_invalid_token_of(state, status);
+    return invalid_token != NULL ? invalid_token : fta_raise(status, NULL);
 }
 
 static PyObject *
@@ -207,12 +207,12 @@ identity_from_text(PyObject *self, fta_text text)
         verify_text(((keyring_object *)self)->keyring, text, NULL, &claims);
     Py_DECREF(self);
     return status == FTA_OK ? fta_identity_from_claims(state, &claims)
-                            : rejection_or_error(state, status);
+                            : invalid_token_or_error(state, status);
 }
 
 PyDoc_STRVAR(keyring_verify_doc,
              "verify($self, token, /)\n--\n\n"
-             "The Identity of a token, or the Rejection that says what is\n"
+             "The Identity of a token, or the InvalidToken that says what is\n"
              "wrong with it.");
 
 static PyObject *
@@ -253,7 +253,7 @@ keyring_authenticate(PyObject *self, PyObject *value)
 
 PyDoc_STRVAR(keyring_decode_doc,
              "decode($self, token, /)\n--\n\n"
-             "All claims of a token as a dict, or the Rejection that says\n"
+             "All claims of a token as a dict, or the InvalidToken that says\n"
              "what is wrong with it; as strict as verify(). The ids are in\n"
              "lower case, however the token spells them.");
 
@@ -276,7 +276,7 @@ keyring_decode(PyObject *self, PyObject *value)
         verify_text(((keyring_object *)self)->keyring, text, &sink, &ignored);
     Py_DECREF(self);
     PyObject *result = status == FTA_OK ? Py_NewRef(builder.root)
-                                        : rejection_or_error(state, status);
+                                        : invalid_token_or_error(state, status);
     fta_builder_clear(&builder);
     Py_XDECREF(holder);
     return result;

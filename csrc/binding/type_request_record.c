@@ -151,8 +151,9 @@ static PyMemberDef record_members[] = {
      "What the app has made of its configuration."},
     {"outcome", T_OBJECT, offsetof(fta_request_record, outcome), 0,
      "What the credentials came to; None: not looked at."},
-    {"judged", T_OBJECT, offsetof(fta_request_record, judged), READONLY,
-     "The Rejection of its token, if judge_and_count saw one."},
+    {"invalid_token", T_OBJECT, offsetof(fta_request_record, invalid_token),
+     READONLY,
+     "The InvalidToken of its token, if authenticate_and_count saw one."},
     {"dispatched", T_BOOL, offsetof(fta_request_record, dispatched), 0,
      "Whether Flask dispatches this request: denials are raised then."},
     {"failure_counted", T_BOOL, offsetof(fta_request_record, failure_counted),
@@ -163,7 +164,7 @@ static PyMemberDef record_members[] = {
 PyDoc_STRVAR(record_doc,
              "RequestRecord(state)\n--\n\n"
              "What is known of one request so far. It belongs to the Request\n"
-             "object that was judged, and to no other.");
+             "object that was invalid_token, and to no other.");
 
 static PyType_Slot record_slots[] = {
     {Py_tp_doc, (void *)record_doc},

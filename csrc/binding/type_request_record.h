@@ -1,5 +1,5 @@
 /* RequestRecord: what is known of one request so far. It belongs to the Request
- * object that was judged, and to no other. */
+ * object that was invalid_token, and to no other. */
 #ifndef FTA_BINDING_TYPE_REQUEST_RECORD_H
 #define FTA_BINDING_TYPE_REQUEST_RECORD_H
 
@@ -7,15 +7,16 @@
 
 /* Every PyObject of it, once: X(name). All are Owned and never NULL. */
 #define FTA_REQUEST_RECORD_LIST(X)                                             \
-    X(state)    /* of the app */                                               \
-    X(outcome)  /* what the credentials came to; None: not looked at yet */    \
-    X(judged)   /* the Rejection of its token, where the core saw one */       \
-    X(identity) /* an Identity, bound by a decorator, or None */               \
-    X(subject)  /* an Identity that was denied all the same, or None */        \
-    X(counted)  /* a tuple: the rules that were counted */                     \
-    X(limits)   /* a tuple: the limits that decision is about */               \
-    X(decision) /* a Decision of the limiter, or None */                       \
-    X(reason)   /* a str: why it was denied, or None */
+    X(state)   /* of the app */                                                \
+    X(outcome) /* what the credentials came to; None: not looked at yet */     \
+    X(invalid_token) /* the InvalidToken of its token, where the core saw one  \
+                      */                                                       \
+    X(identity)      /* an Identity, bound by a decorator, or None */          \
+    X(subject)       /* an Identity that was denied all the same, or None */   \
+    X(counted)       /* a tuple: the rules that were counted */                \
+    X(limits)        /* a tuple: the limits that decision is about */          \
+    X(decision)      /* a Decision of the limiter, or None */                  \
+    X(reason)        /* a str: why it was denied, or None */
 
 typedef struct fta_request_record {
     PyObject_HEAD

@@ -50,7 +50,7 @@ status_number(PyObject *status)
 int
 fta_start_response_leave(fta_start_response *self)
 {
-    PyObject *key = ((fta_edge *)self->edge)->key;
+    PyObject *key = ((fta_middleware *)self->middleware)->key;
     PyObject *there = fta_held_item(self->outer, key);
     int left = 0;
     if (there == NULL && PyErr_Occurred()) {
@@ -130,19 +130,19 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
  */
 
 /* The values of environ are held from here on: looking one up may take away the
- * others. What is read last, with nothing in between, fta_audit_log_tell holds
- * while it lets other threads run. */
+ * others. What is read last, with nothing in between, is held by
+ * fta_audit_log_write_line while it lets other threads run. */
 static int
 write_audit_line(const fta_state *state, const fta_start_response *self,
                  int number)
 {
-    const fta_edge *edge = (const fta_edge *)self->edge;
+    const fta_middleware *middleware = (const fta_middleware *)self->middleware;
     PyObject *environ = Py_NewRef(environ_of(self));
     PyObject *held[] = {NULL, NULL, NULL, NULL};
     static const int names[] = {FTA_ENVIRON_METHOD, FTA_ENVIRON_PATH,
                                 FTA_ENVIRON_ADDRESS, FTA_ENVIRON_USER_AGENT};
     enum { COUNT = sizeof names / sizeof *names };
-    PyObject *identity = NULL, *reason = NULL, *news = NULL, *told = NULL;
+    PyObject *identity = NULL, *reason = NULL, *event = NULL, *told = NULL;
     int written = -1;
 
     for (int i = 0; i < COUNT; i++) {
@@ -151,8 +151,8 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
             goto done;
         }
     }
-    if (Py_IsNone(edge->audit_log)) {
-        written = 0; /* The edge was cleared meanwhile. */
+    if (Py_IsNone(middleware->audit_log)) {
+        written = 0; /* The middleware was cleared meanwhile. */
         goto done;
     }
     const fta_request_record *record =
@@ -171,16 +171,16 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
         .reason = reason,
         .status = number,
     };
-    news = fta_audit_log_tell(state, edge->audit_log, &request);
-    if (news == NULL) {
+    event = fta_audit_log_write_line(state, middleware->audit_log, &request);
+    if (event == NULL) {
         goto done;
     }
-    told = Py_IsNone(news) ? Py_NewRef(news)
-                           : PyObject_CallOneArg(edge->tell, news);
+    told = Py_IsNone(event) ? Py_NewRef(event)
+                            : PyObject_CallOneArg(middleware->log, event);
     written = told == NULL ? -1 : 0;
 done:
     Py_XDECREF(told);
-    Py_XDECREF(news);
+    Py_XDECREF(event);
     for (int i = 0; i < COUNT; i++) {
         Py_XDECREF(held[i]);
     }
@@ -193,7 +193,7 @@ static PyObject *
 send_answer(const fta_state *state, fta_start_response *self,
             PyObject *const *args, Py_ssize_t count)
 {
-    if (!Py_IsNone(((fta_edge *)self->edge)->audit_log) &&
+    if (!Py_IsNone(((fta_middleware *)self->middleware)->audit_log) &&
         write_audit_line(state, self, status_number(args[0])) < 0) {
         return NULL;
     }
@@ -205,17 +205,18 @@ send_answer(const fta_state *state, fta_start_response *self,
  */
 
 static bool
-is_covered(const fta_edge *edge, PyObject *path, int *error)
+is_covered(const fta_middleware *middleware, PyObject *path, int *error)
 {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(edge->subtrees); i++) {
-        Py_ssize_t match = PyUnicode_Tailmatch(
-            path, PyTuple_GET_ITEM(edge->subtrees, i), 0, PY_SSIZE_T_MAX, -1);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(middleware->subtrees); i++) {
+        Py_ssize_t match =
+            PyUnicode_Tailmatch(path, PyTuple_GET_ITEM(middleware->subtrees, i),
+                                0, PY_SSIZE_T_MAX, -1);
         if (match != 0) {
             *error = match < 0;
             return true;
         }
     }
-    int found = PySet_Contains(edge->paths, path);
+    int found = PySet_Contains(middleware->paths, path);
     *error = found < 0;
     return found != 0;
 }
@@ -234,27 +235,28 @@ is_routed(PyObject *method, PyObject *path)
 /* What CORS adds to the answer of an ordinary request, a new reference; NULL
  * for any other request, or with an exception set. */
 static PyObject *
-cors_fields(const fta_state *state, const fta_edge *edge, PyObject *environ)
+cors_fields(const fta_state *state, const fta_middleware *middleware,
+            PyObject *environ)
 {
     PyObject *fields = NULL, *origin = NULL;
     PyObject *method = from_environ(state, environ, FTA_ENVIRON_METHOD);
     PyObject *path = PyErr_Occurred()
                          ? NULL
                          : from_environ(state, environ, FTA_ENVIRON_PATH);
-    if (Py_IsNone(edge->to_origin) || !is_routed(method, path)) {
+    if (Py_IsNone(middleware->to_origin) || !is_routed(method, path)) {
         goto done;
     }
     int error = 0;
-    if (!is_covered(edge, path, &error)) {
+    if (!is_covered(middleware, path, &error)) {
         fields = error ? NULL : Py_NewRef(state->no_fields);
         goto done;
     }
     origin = error ? NULL : from_environ(state, environ, FTA_ENVIRON_ORIGIN);
     if (origin != NULL) {
-        fields = fta_held_item(edge->to_origin, origin);
+        fields = fta_held_item(middleware->to_origin, origin);
     }
     if (fields == NULL && !PyErr_Occurred()) {
-        fields = Py_NewRef(edge->to_others);
+        fields = Py_NewRef(middleware->to_others);
     }
 done:
     Py_XDECREF(origin);
@@ -270,14 +272,14 @@ static PyObject *
 ordinary_fields(fta_state *state, const fta_start_response *self,
                 PyObject *decision, PyObject *headers)
 {
-    const fta_edge *edge = (const fta_edge *)self->edge;
+    const fta_middleware *middleware = (const fta_middleware *)self->middleware;
     PyObject *environ = Py_NewRef(environ_of(self));
     PyObject *more = NULL, *both = NULL;
-    PyObject *cors = cors_fields(state, edge, environ);
+    PyObject *cors = cors_fields(state, middleware, environ);
     if (cors != NULL && PyList_CheckExact(cors) &&
         fta_fields_overlap(headers, cors) == 0) {
-        more = edge->limit_fields ? fta_decision_fields(state, decision)
-                                  : Py_NewRef(state->no_fields);
+        more = middleware->limit_fields ? fta_decision_fields(state, decision)
+                                        : Py_NewRef(state->no_fields);
         if (more != NULL && fta_fields_overlap(headers, more) == 0) {
             both = fta_fields_joined(headers, cors, more);
         }
@@ -332,9 +334,9 @@ start_response_call(PyObject *object, PyObject *const *args, size_t nargsf,
         }
     }
     PyObject *exc_info = count == 3 ? args[2] : Py_None;
-    return PyObject_CallFunctionObjArgs(((fta_edge *)self->edge)->answer,
-                                        object, args[0], args[1], exc_info,
-                                        NULL);
+    return PyObject_CallFunctionObjArgs(
+        ((fta_middleware *)self->middleware)->answer, object, args[0], args[1],
+        exc_info, NULL);
 }
 
 PyDoc_STRVAR(send_doc,
@@ -384,8 +386,8 @@ start_response_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-/* Cycles lead through environ, a dict, which breaks them itself. So edge, start
- * and outer are never NULL, whatever calls a method while things end. */
+/* Cycles lead through environ, a dict, which breaks them itself. So middleware,
+ * start and outer are never NULL, whatever calls a method while things end. */
 static int
 start_response_clear(PyObject *object)
 {
@@ -411,11 +413,11 @@ start_response_dealloc(PyObject *object)
 }
 
 PyObject *
-fta_start_response_new(fta_state *state, fta_edge *edge, PyObject *environ,
-                       PyObject *start)
+fta_start_response_new(fta_state *state, fta_middleware *middleware,
+                       PyObject *environ, PyObject *start)
 {
     PyTypeObject *type = state->start_response_type;
-    PyObject *previous = fta_held_item(environ, edge->key);
+    PyObject *previous = fta_held_item(environ, middleware->key);
     fta_start_response *self =
         PyErr_Occurred() ? NULL : (fta_start_response *)type->tp_alloc(type, 0);
     if (self == NULL) {
@@ -423,11 +425,11 @@ fta_start_response_new(fta_state *state, fta_edge *edge, PyObject *environ,
         return NULL;
     }
     self->call = start_response_call;
-    self->edge = Py_NewRef((PyObject *)edge);
+    self->middleware = Py_NewRef((PyObject *)middleware);
     self->start = Py_NewRef(start);
     self->outer = Py_NewRef(environ);
     self->previous = previous;
-    if (PyDict_SetItem(environ, edge->key, (PyObject *)self) < 0) {
+    if (PyDict_SetItem(environ, middleware->key, (PyObject *)self) < 0) {
         Py_CLEAR(self);
     }
     return (PyObject *)self;
@@ -446,7 +448,7 @@ get_record(PyObject *object, void *Py_UNUSED(closure))
     if (self->record == NULL) {
         PyObject *record =
             fta_request_record_new(PyType_GetModuleState(Py_TYPE(object)),
-                                   ((fta_edge *)self->edge)->state);
+                                   ((fta_middleware *)self->middleware)->state);
         if (record == NULL) {
             return NULL;
         }
@@ -486,9 +488,10 @@ static PyMethodDef start_response_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(start_response_doc,
-             "What an Edge gives the application inside as start_response,\n"
-             "for one request.");
+PyDoc_STRVAR(
+    start_response_doc,
+    "What a Middleware gives the application inside as start_response,\n"
+    "for one request.");
 
 static PyType_Slot start_response_slots[] = {
     {Py_tp_doc, (void *)start_response_doc},

@@ -1,11 +1,11 @@
-/* StartResponse: what an Edge gives the application inside as start_response,
- * for one request (PEP 3333). */
+/* StartResponse: what a Middleware gives the application inside as
+ * start_response, for one request (PEP 3333). */
 #ifndef FTA_BINDING_TYPE_START_RESPONSE_H
 #define FTA_BINDING_TYPE_START_RESPONSE_H
 
 #include <stdbool.h>
 
-#include "binding/type_edge.h"
+#include "binding/type_middleware.h"
 
 /* The keys of environ that are read here, in the order of
  * fta_state.environ_names. */
@@ -21,12 +21,12 @@ enum {
 
 /* Every PyObject of it, once: X(name). All are Owned; NULL reads as None. */
 #define FTA_START_RESPONSE_LIST(X)                                             \
-    X(edge)     /* that made it */                                             \
-    X(start)    /* the server's start_response */                              \
-    X(outer)    /* the environ that the edge was called with */                \
-    X(environ)  /* that of the Request that took it; until then NULL */        \
-    X(previous) /* what stood in its place in outer, or NULL */                \
-    X(record)   /* a RequestRecord, of that Request or made here; or NULL */   \
+    X(middleware) /* that made it */                                           \
+    X(start)      /* the server's start_response */                            \
+    X(outer)      /* the environ that the middleware was called with */        \
+    X(environ)    /* that of the Request that took it; until then NULL */      \
+    X(previous)   /* what stood in its place in outer, or NULL */              \
+    X(record)     /* a RequestRecord, of that Request or made here; or NULL */ \
     X(replacement) /* the response that goes out in place of the app's */
 
 typedef struct fta_start_response {
@@ -42,8 +42,8 @@ typedef struct fta_start_response {
 
 int fta_add_start_response(PyObject *module);
 
-/* A new one, which stands in environ under the edge's key from now on. */
-PyObject *fta_start_response_new(fta_state *state, fta_edge *edge,
+/* A new one, which stands in environ under the middleware's key from now on. */
+PyObject *fta_start_response_new(fta_state *state, fta_middleware *middleware,
                                  PyObject *environ, PyObject *start);
 
 /* Takes it out of environ again, if it is still there: the two would keep each

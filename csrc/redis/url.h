@@ -1,4 +1,4 @@
-/* Where Redis is and how to be let in, read from one URL:
+/* The hosts of Redis and the credentials for it, read from one URL:
  *
  *   redis://[[user]:password@]host[:port][/database]
  *   rediss://...                                    the same over TLS
@@ -9,8 +9,8 @@
  * Parameters after "?": db, username, password, cluster, max_connections,
  * ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_server_name, ssl_cert_reqs,
  * ssl_check_hostname, sentinel_username, sentinel_password. The names are
- * redis-py's where it has one. A parameter nobody knows is an error, because
- * a misspelt one would otherwise be a silent hole. */
+ * those of redis-py where it has them. An unknown parameter is an error,
+ * because a misspelt one would silently protect nothing. */
 #ifndef FTA_REDIS_URL_H
 #define FTA_REDIS_URL_H
 
@@ -36,8 +36,10 @@ typedef struct fta_redis_host {
     uint16_t port;
 } fta_redis_host;
 
-/* Texts are Owned by the url and end with a NUL, as the libraries they go to
- * expect; none holds another NUL. One that was not given is NULL. */
+bool fta_redis_host_equal(const fta_redis_host *a, const fta_redis_host *b);
+
+/* Texts are Owned by the url. Each ends with a NUL, as OpenSSL and hiredis
+ * expect, and holds no other. One that was not given is NULL. */
 typedef struct fta_redis_url {
     fta_redis_kind kind;
     bool tls;

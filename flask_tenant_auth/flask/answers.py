@@ -13,7 +13,7 @@ from flask import Response, after_this_request
 from .._core import Decision, Identity
 from ..errors import AuthError, create_auth_response
 from ..identity.denials import Denial, error_of
-from .denials import log_denial, report_exceeded
+from .denials import report_denial, report_exceeded
 from .records import current_request, record_of
 from .state import current_app
 
@@ -25,7 +25,7 @@ Answer = tuple[dict[str, str], int] | Response | bool
 def deny(denial: Denial, identity: Identity | None) -> Answer:
     """Deny the current request: raise the denial, or return it where nobody dispatches."""
     request = current_request()
-    log_denial(denial, request, None if request is None else record_of(request), identity)
+    report_denial(denial, request, None if request is None else record_of(request), identity)
     return raise_or_return(error_of(denial))
 
 

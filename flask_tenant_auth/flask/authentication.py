@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from .. import errors
-from .._core import Identity, Rejection, RequestRecord
+from .._core import Identity, InvalidToken, RequestRecord
 from ..audit import logger
 from ..identity.denials import NO_CREDENTIALS, STRAY_BEARER, UNTRUSTED_HEADERS, Denial
 from ..identity.headers import IDENTITY_HEADERS, read_identity_headers
@@ -27,7 +27,7 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
     if outcome is None:
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
-            judged = record.judged or record.state.keyring.authenticate(authorization)
+            judged = record.invalid_token or record.state.keyring.authenticate(authorization)
             if isinstance(judged, Identity):
                 outcome = judged
             else:
@@ -45,10 +45,10 @@ def identity_of(record: RequestRecord, request: Request) -> Identity | None:
 
 
 def _without_token(
-    state: AppState, request: Request, authorization: str | None, judged: Rejection | None
+    state: AppState, request: Request, authorization: str | None, judged: InvalidToken | None
 ) -> Identity | Denial:
     """Authenticate a request without a valid token: by its headers, or not at all."""
-    if isinstance(judged, Rejection):
+    if isinstance(judged, InvalidToken):
         message = errors.TOKEN_EXPIRED if judged.expired else errors.TOKEN_INVALID
         return Denial(401, message, judged.reason, judged.detail)
     if authorization is not None and _STRAY_BEARER.search(authorization):

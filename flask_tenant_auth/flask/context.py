@@ -23,7 +23,7 @@ from ..identity.denials import Denial, error_of
 from ..identity.lent import LentIdentity, lent_identity
 from ..identity.roles import DEFAULT_ROLE
 from .authentication import identity_of
-from .denials import log_denial
+from .denials import report_denial
 from .records import RECORD, current_request, record_of
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def _no_identity(asked_by: str) -> AuthError:
     if request is not None:
         record = record_of(request)
         if record.reason is None:
-            log_denial(denial, request, record)
+            report_denial(denial, request, record)
     return error_of(denial)
 
 
 def _logged_error(denial: Denial, identity: Identity) -> AuthError:
     """Log a denial of the current request, if there is one, and return it as an error."""
     request = current_request()
-    log_denial(denial, request, None if request is None else record_of(request), identity)
+    report_denial(denial, request, None if request is None else record_of(request), identity)
     return error_of(denial)
 
 

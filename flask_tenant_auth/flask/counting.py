@@ -57,17 +57,17 @@ def count_rule(rule: Rule) -> Answer | None:
 
 
 def count_failure(record: RequestRecord, outcome: Denial, request: Request) -> Decision | None:
-    """Count a failed authentication that costs the client a 401; see `count_401`.
+    """Count a failed authentication that costs the client a 401; see `count_unauthorized`.
 
     OPTIONS without credentials is what browsers send before a request, and is no failure. OPTIONS
     with invalid credentials is not one either where the view asks for none: nobody calls this then.
     """
     if outcome.status != 401 or (request.method == "OPTIONS" and outcome is NO_CREDENTIALS):
         return None
-    return count_401(record, request.remote_addr or "")
+    return count_unauthorized(record, request.remote_addr or "")
 
 
-def count_401(record: RequestRecord, address: str) -> Decision | None:
+def count_unauthorized(record: RequestRecord, address: str) -> Decision | None:
     """Count a 401 of a request, once, against an address; return the decision that denies it."""
     state = record.state
     if record.failure_counted or not state.failure_limits:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .._core import ROLES, Identity
 from ..identity.arguments import role_text
 from ..limit.arguments import rule_of
-from ..limit.declarations import declarations_of, declare, rule_of_view
+from ..limit.declarations import declaration_of, declare, rule_of_view
 from ..limit.rules import MOST_LIMITS
 from .checked_view import add_check, require_function
 from .counting import count_rule
@@ -63,7 +63,7 @@ def verify_role(*roles: str) -> Callable[[F], F]:
 
     def decorate(view: F) -> F:
         require_function("verify_role", view)
-        declared = declarations_of(view).roles + wanted
+        declared = declaration_of(view).roles + wanted
         return declare(add_check(view, check), verified=True, roles=declared)
 
     return decorate
@@ -144,10 +144,10 @@ def rate_limit(
 
     def decorate(view: F) -> F:
         require_function("rate_limit", view)
-        if declarations_of(view).exempt:
+        if declaration_of(view).exempt:
             raise ValueError("rate_limit and rate_limit_exempt exclude each other: remove one")
         own = rule_of_view(rule, view)
-        rules = (own, *declarations_of(view).rules)
+        rules = (own, *declaration_of(view).rules)
         if sum(each.size for each in rules) > MOST_LIMITS:
             raise ValueError(f"limit: a view can have at most {MOST_LIMITS} limits")
         return declare(add_check(view, lambda _: count_rule(own)), rules=rules)
@@ -162,6 +162,6 @@ def rate_limit_exempt(view: F) -> F:
     :raises ValueError: for a view that has a ``@rate_limit`` of its own.
     """
     require_function("rate_limit_exempt", view)
-    if declarations_of(view).rules:
+    if declaration_of(view).rules:
         raise ValueError("rate_limit and rate_limit_exempt exclude each other: remove one")
     return declare(add_check(view, _no_check), exempt=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..identity.denials import Denial
 
 
-def log_denial(
+def report_denial(
     denial: Denial,
     request: Request | None,
     record: RequestRecord | None,

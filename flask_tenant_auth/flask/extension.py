@@ -1,9 +1,9 @@
 """`TenantAuth`: what an app gets beyond the decorators.
 
-One hook before each request: its credentials are judged and its limits counted, in one step each.
-Nothing is refused there for bad credentials; that is the decorators' part, so a public view stays
-public. One layer around the app: the headers (`edge_of`). What is made of one app is on that app
-(`AppState`).
+One hook runs before each request: it authenticates the request and counts its limits, in one step
+each. It denies no request for its credentials. The decorators do that, so a public view stays
+public. One WSGI layer around the app adds the headers (`middleware_of`). What is made of one app is
+on that app (`AppState`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from .._core import Keyring, RequestRecord, judge_and_count, open_record
+from .._core import Keyring, RequestRecord, authenticate_and_count, open_record
 from ..cors import Cors
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
@@ -26,7 +26,7 @@ from .authentication import identity_of, outcome_of
 from .commands import auth_cli
 from .counting import count, count_failure
 from .decorators import public_route, rate_limit_exempt
-from .edge import edge_of
+from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
 from .routes import asks_for_identity, plan_of
@@ -71,7 +71,7 @@ class TenantAuth:
             state.limiter  # noqa: B018 - made before any worker forks, so that all share it
         cors = Cors(state.settings)
         app.before_request(_count_hook(app, state, cors))
-        app.wsgi_app = edge_of(app, state, cors)  # type: ignore[method-assign,assignment]
+        app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
         # Closer to AuthError than an app's handler of Exception; unless the app has one already.
         app.error_handler_spec[None][None].setdefault(AuthError, _error_handler(app))
@@ -141,7 +141,7 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
         if plan.limits and type(keyring) is Keyring:
             # A good token and fixed limits: one step of the core. Python sees to all the others.
             limiter = state.limiter
-            decision = judge_and_count(
+            decision = authenticate_and_count(
                 record, request.environ, keyring, limiter, plan.limits, address
             )
             if decision is not None:
@@ -182,7 +182,9 @@ def _answer_options(
             decision = count_failure(record, outcome, request)
             if decision is not None:
                 return deny_limited(decision, None)
-    return cors.preflight(request) if cors.enabled else None
+    if rule is not None and cors.is_preflight(request.environ):
+        return app.make_default_options_response()
+    return None
 
 
 def _is_answered_by_view(app: Flask, record: RequestRecord, request: Request) -> bool:

@@ -20,7 +20,7 @@ from .authentication import outcome_of
 from .checked_view import Check
 from .context import identity_in
 from .counting import count_failure
-from .denials import log_denial
+from .denials import report_denial
 from .records import current_request, record_of
 from .state import current_app
 
@@ -123,4 +123,4 @@ def _keep_denial_of_receiver(record: RequestRecord, request: Request, error: HTT
     )
     # A redirect by a receiver denies the request too: the next check gets a 403.
     record.outcome = denial if status >= 400 else denial._replace(status=403)
-    log_denial(denial, request, record, record.subject)
+    report_denial(denial, request, record, record.subject)

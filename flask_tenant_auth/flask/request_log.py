@@ -6,7 +6,7 @@ import logging
 
 from flask import Request
 
-from ..audit import logger, write_request
+from ..audit import log_request, logger
 
 
 def log_request_context(
@@ -29,4 +29,4 @@ def log_request_context(
         if value is not None and not isinstance(value, str):
             raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
     if logger.isEnabledFor(logging.INFO):
-        write_request(request, user_id, tenant_id, role)
+        log_request(request, user_id, tenant_id, role)

@@ -16,8 +16,8 @@ from werkzeug.routing import Rule
 
 from ..limit.declarations import (
     Declaration,
-    declarations_of,
-    declarations_of_view,
+    declaration_of,
+    declaration_of_view,
     method_of_class,
 )
 from . import decorators
@@ -59,13 +59,13 @@ class Protection(NamedTuple):
 def protection_of(app: Flask, endpoint: str, method: str) -> Protection:
     """Return who may call one method of an endpoint."""
     view = app.view_functions.get(endpoint)
-    declaration = declarations_of_view(view, method)
+    declaration = declaration_of_view(view, method)
     for decorator in _method_decorators(view, method):
         if _is_ours(decorator):
-            declaration |= declarations_of(decorator(_blank))
+            declaration |= declaration_of(decorator(_blank))
     verified, behind = False, []
     for function in before_request_functions(app, endpoint):
-        declaration |= declarations_of(function)
+        declaration |= declaration_of(function)
         verified, wrappers = _walk(_steps(function), verified=verified)
         behind += wrappers
     behind += _walk(_steps_to_view(view, method), verified=verified)[1]

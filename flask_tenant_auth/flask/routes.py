@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import flask
 
-from ..limit.declarations import Declaration, declarations_of, declarations_of_view
+from ..limit.declarations import Declaration, declaration_of, declaration_of_view
 from ..limit.plans import Plan, Plans
 
 # The methods of a route that takes any method.
@@ -23,7 +23,7 @@ def plan_of(app: flask.Flask, plans: Plans, endpoint: str, method: str) -> Plan:
     plan = plans.made.get((endpoint, method))
     if plan is None:
         view = app.view_functions.get(endpoint)
-        declaration = _STATIC if is_static_view(app, view) else declarations_of_view(view, method)
+        declaration = _STATIC if is_static_view(app, view) else declaration_of_view(view, method)
         plan = plans.make(endpoint, method, first_endpoint(app, endpoint), declaration)
     return plan
 
@@ -50,18 +50,18 @@ def before_request_functions(app: flask.Flask, endpoint: str) -> Iterator[Callab
         blueprint = blueprint.rpartition(".")[0]
 
 
-def declarations_of_route(app: flask.Flask, endpoint: str, method: str) -> Declaration:
+def declaration_of_route(app: flask.Flask, endpoint: str, method: str) -> Declaration:
     """Return what is declared on a view and on the before_request functions of its requests."""
-    declaration = declarations_of_view(app.view_functions.get(endpoint), method)
+    declaration = declaration_of_view(app.view_functions.get(endpoint), method)
     for function in before_request_functions(app, endpoint):
-        declaration |= declarations_of(function)
+        declaration |= declaration_of(function)
     return declaration
 
 
 def asks_for_identity(app: flask.Flask, endpoint: str) -> bool:
     """Whether a view asks for an identity with any of its methods."""
     return any(
-        declarations_of_route(app, endpoint, method).verified
+        declaration_of_route(app, endpoint, method).verified
         for rule in app.url_map.iter_rules(endpoint)
         for method in rule.methods or ANY_METHOD
     )

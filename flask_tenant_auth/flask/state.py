@@ -23,7 +23,8 @@ from ..audit import logger
 from ..config.settings import Settings, is_testing, says_testing
 from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
-from ..keys.keyrings import NoSigningKeyError, TenantKeyrings, Verifier, own_keyring
+from ..keys.keyrings import NoSigningKeyError, Verifier, own_keyring
+from ..keys.tenants import TenantKeyrings
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules

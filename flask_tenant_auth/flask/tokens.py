@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from .._core import Rejection, now, parse_bearer
+from .._core import InvalidToken, now, parse_bearer
 from ..audit import log_denied
 from ..config.settings import MAX_HOURS, Settings
 from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
@@ -112,7 +112,7 @@ def decode_jwt_token(token: str | bytes) -> dict[str, Any]:
     if not isinstance(token, str | bytes):
         raise TypeError(f"token must be a str, not {type(token).__name__}")
     claims = current_state().keyring.decode(token)
-    if not isinstance(claims, Rejection):
+    if not isinstance(claims, InvalidToken):
         return claims
     error = AuthError(TOKEN_EXPIRED if claims.expired else TOKEN_INVALID)
     log_denied(current_request(), 401, error.message, claims.reason, claims.detail)

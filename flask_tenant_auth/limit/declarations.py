@@ -39,7 +39,7 @@ class Declaration:
         )
 
 
-def declarations_of(view: object) -> Declaration:
+def declaration_of(view: object) -> Declaration:
     """Return what is declared on one callable."""
     declaration = getattr(view, _DECLARATION, None)
     return declaration if isinstance(declaration, Declaration) else Declaration()
@@ -47,21 +47,19 @@ def declarations_of(view: object) -> Declaration:
 
 def declare(view: F, **changes: Any) -> F:
     """Declare something more on a view."""
-    setattr(view, _DECLARATION, replace(declarations_of(view), **changes))
+    setattr(view, _DECLARATION, replace(declaration_of(view), **changes))
     return view
 
 
-def declarations_of_view(view: object, method: str) -> Declaration:
+def declaration_of_view(view: object, method: str) -> Declaration:
     """Return what is declared on a view function, on its class and on the method of the class."""
-    declaration = declarations_of(view)
+    declaration = declaration_of(view)
     view_class = getattr(view, "view_class", None)
     if view_class is None:
         return declaration
     dispatch = getattr(view_class, "dispatch_request", None)
     return (
-        declaration
-        | declarations_of(dispatch)
-        | declarations_of(method_of_class(view_class, method))
+        declaration | declaration_of(dispatch) | declaration_of(method_of_class(view_class, method))
     )
 
 
@@ -75,6 +73,6 @@ def method_of_class(view_class: Any, method: str) -> Any:
 
 def rule_of_view(rule: Rule, view: object) -> Rule:
     """Return a rule under a name of its own, so that two rules or two views never share a count."""
-    position = len(declarations_of(view).rules)
+    position = len(declaration_of(view).rules)
     name = f"{getattr(view, '__qualname__', type(view).__name__)} {position}"
     return replace(rule, name=name, _prepared={})

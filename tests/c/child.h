@@ -1,6 +1,6 @@
-/* Children of a test program. What was their parent's they leave alone on
- * purpose, which a leak check at their exit would call a leak: so they end
- * by a signal, and which one tells how it went. */
+/* Children of a test program. They do not free what they inherited, which a
+ * leak check at exit would report. So they end by a signal: SIGKILL for
+ * success, SIGABRT for failure. */
 #ifndef FTA_TESTS_CHILD_H
 #define FTA_TESTS_CHILD_H
 

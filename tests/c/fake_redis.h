@@ -1,6 +1,6 @@
-/* A server for tests of the link: one thread that answers, on a port of the
- * loopback interface, whatever a function makes of what it was sent. Commands
- * of the core are small enough to come in one piece. */
+/* A server for tests of the client: one thread on a port of the loopback
+ * interface. A function makes the reply to each request. Commands of the core
+ * are so small that each arrives in one piece. */
 #ifndef FTA_TESTS_FAKE_REDIS_H
 #define FTA_TESTS_FAKE_REDIS_H
 
@@ -22,7 +22,7 @@
 typedef struct fake_redis fake_redis;
 
 struct fake_redis {
-    /* Writes an answer of text, maybe empty; false hangs up instead. */
+    /* Writes the reply, maybe empty. false: the server closes instead. */
     bool (*answer)(fake_redis *self, const char *request, char *answer);
     void *context;
     unsigned port;
@@ -51,7 +51,7 @@ fake_redis_serve(fake_redis *self, int peer)
         return false;
     }
     request[n] = '\0';
-    /* Keys hold any byte; the tests look for words. */
+    /* Keys hold any byte; the tests search for words with strstr. */
     for (ssize_t i = 0; i < n; i++) {
         request[i] = request[i] == '\0' ? '?' : request[i];
     }

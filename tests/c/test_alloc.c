@@ -6,7 +6,7 @@
 #include "failing_alloc.h"
 
 static void
-test_the_c_library_by_default(void)
+test_memory_is_of_the_c_library_by_default(void)
 {
     char *memory = fta_malloc(16);
     CHECK(memory != NULL);
@@ -22,7 +22,7 @@ test_the_c_library_by_default(void)
 }
 
 static void
-test_every_kind_can_be_made_to_fail(void)
+test_each_function_can_be_made_to_fail(void)
 {
     failing_alloc_start(1);
     void *first = fta_malloc(1);
@@ -77,8 +77,8 @@ test_secrets_are_wiped_before_they_are_freed(void)
 int
 main(void)
 {
-    test_the_c_library_by_default();
-    test_every_kind_can_be_made_to_fail();
+    test_memory_is_of_the_c_library_by_default();
+    test_each_function_can_be_made_to_fail();
     test_secrets_are_wiped_before_they_are_freed();
     return check_report("test_alloc");
 }

@@ -128,18 +128,18 @@ write_one(fta_audit_log *log)
 }
 
 static void
-test_a_line(void)
+test_a_line_has_each_field_of_its_entry(void)
 {
     fta_audit_log *log = open_log("log");
     fta_audit_entry entry = entry_by(TEXT("curl/8.5"));
-    CHECK(fta_audit_log_write(log, &entry).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(fta_audit_log_write(log, &entry).change == FTA_AUDIT_UNCHANGED);
     fta_audit_entry unknown = {.method = TEXT("POST"),
                                .endpoint = TEXT("/"),
                                .reason = TEXT("expired"),
                                .http_status = 401};
-    CHECK(fta_audit_log_write(log, &unknown).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(fta_audit_log_write(log, &unknown).change == FTA_AUDIT_UNCHANGED);
     unknown.http_status = 7;
-    CHECK(fta_audit_log_write(log, &unknown).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(fta_audit_log_write(log, &unknown).change == FTA_AUDIT_UNCHANGED);
     const char *text = content("log");
     CHECK(strncmp(text, "{\"time\":\"20", 11) == 0);
     CHECK(strstr(text,
@@ -162,7 +162,7 @@ test_a_line(void)
 }
 
 static void
-test_times(void)
+test_times_are_those_of_the_calendar(void)
 {
     static const struct {
         int64_t seconds;
@@ -183,17 +183,17 @@ test_times(void)
     for (size_t i = 0; i < sizeof moments / sizeof moments[0]; i++) {
         /* In the middle of the second, so that a busy machine changes
          * nothing. */
-        fta_clock_travel(
+        fta_clock_shift(
             moments[i].seconds * 1000000 + 500000 - fta_clock_realtime_us(), 0);
         (void)write_one(log);
-        fta_clock_return();
+        fta_clock_reset();
         CHECK(strstr(content("times"), moments[i].text) != NULL);
     }
     fta_audit_log_close(log);
 }
 
 static void
-test_every_octet_and_pair(void)
+test_any_octets_make_valid_json(void)
 {
     fta_audit_log *log = open_log("octets");
     long wanted = 0;
@@ -220,7 +220,7 @@ test_every_octet_and_pair(void)
 }
 
 static void
-test_escapes(void)
+test_invisible_characters_are_escaped(void)
 {
     static const struct {
         fta_text given;
@@ -263,7 +263,7 @@ test_escapes(void)
 }
 
 static void
-test_a_long_line(void)
+test_a_long_line_is_written_or_lost_without_memory(void)
 {
     enum { LONG = 10000 };
     static char octets[LONG];
@@ -274,10 +274,10 @@ test_a_long_line(void)
         failing_alloc_start(n);
         fta_audit_outcome outcome = fta_audit_log_write(log, &entry);
         if (!failing_alloc_stop()) {
-            CHECK(outcome.news == FTA_AUDIT_RESUMED && outcome.lost == 1);
+            CHECK(outcome.change == FTA_AUDIT_RESUMED && outcome.lost == 1);
             break;
         }
-        CHECK(outcome.news == FTA_AUDIT_LOSING && outcome.error == ENOMEM);
+        CHECK(outcome.change == FTA_AUDIT_LOSING && outcome.error == ENOMEM);
     }
     long broken;
     CHECK(good_lines("long", &broken) == 1 && broken == 0);
@@ -286,68 +286,70 @@ test_a_long_line(void)
 }
 
 static void
-test_rotation(void)
+test_a_moved_file_is_opened_again(void)
 {
     long broken;
     fta_audit_log *log = open_log("log");
     (void)write_one(log);
     CHECK(rename("log", "log.1") == 0);
-    (void)write_one(log); /* within the second, nobody looks */
+    (void)write_one(log); /* within the second, no check */
     CHECK(good_lines("log.1", &broken) == 2 && broken == 0);
-    fta_clock_travel(0, 1000001);
+    fta_clock_shift(0, 1000001);
     (void)write_one(log);
     CHECK(good_lines("log.1", &broken) == 2);
     CHECK(good_lines("log", &broken) == 1 && broken == 0);
 
     CHECK(rename("log", "log.2") == 0);
-    fta_audit_log_look(log);
+    fta_audit_log_reopen(log);
     (void)write_one(log);
     CHECK(good_lines("log.2", &broken) == 1);
     CHECK(good_lines("log", &broken) == 1);
 
     CHECK(unlink("log") == 0);
-    fta_audit_log_look(log);
+    fta_audit_log_reopen(log);
     (void)write_one(log);
     CHECK(good_lines("log", &broken) == 1);
     CHECK(truncate("log", 0) == 0); /* what copytruncate does */
     (void)write_one(log);
     CHECK(good_lines("log", &broken) == 1 && broken == 0);
-    fta_clock_return();
+    fta_clock_reset();
     fta_audit_log_close(log);
 }
 
 static void
-test_a_directory_that_goes(void)
+test_a_path_that_cannot_be_opened_keeps_the_old_file(void)
 {
     long broken;
     CHECK(mkdir("logs", 0700) == 0);
     fta_audit_log *log = open_log("logs/log");
     CHECK(rename("logs", "gone") == 0);
-    fta_audit_log_look(log);
+    fta_audit_log_reopen(log);
     fta_audit_outcome outcome = write_one(log);
-    CHECK(outcome.news == FTA_AUDIT_MOVED_OFF && outcome.error == ENOENT);
-    fta_audit_log_look(log);
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW); /* told already */
+    CHECK(outcome.change == FTA_AUDIT_KEEPS_OLD_FILE &&
+          outcome.error == ENOENT);
+    fta_audit_log_reopen(log);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED); /* reported once */
     CHECK(good_lines("gone/log", &broken) == 2);         /* and not lost */
     CHECK(mkdir("logs", 0700) == 0);
-    fta_audit_log_look(log);
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    fta_audit_log_reopen(log);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     CHECK(good_lines("logs/log", &broken) == 1);
     CHECK(rename("logs", "gone again") == 0);
-    fta_audit_log_look(log);
-    CHECK(write_one(log).news == FTA_AUDIT_MOVED_OFF); /* a new story */
+    fta_audit_log_reopen(log);
+    CHECK(write_one(log).change ==
+          FTA_AUDIT_KEEPS_OLD_FILE); /* reported again */
     fta_audit_log_close(log);
 }
 
 #ifdef __linux__
 static void
-test_a_full_device(void)
+test_a_full_device_loses_lines_and_is_reported_once(void)
 {
     fta_audit_log *log = open_log("/dev/full");
     fta_audit_outcome outcome = write_one(log);
-    CHECK(outcome.news == FTA_AUDIT_LOSING && outcome.error == ENOSPC);
+    CHECK(outcome.change == FTA_AUDIT_LOSING && outcome.error == ENOSPC);
     CHECK(outcome.status == FTA_SYSTEM);
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     fta_audit_log_close(log);
 }
 #endif
@@ -362,20 +364,20 @@ limit_files_to(rlim_t bytes)
 }
 
 static void
-test_a_full_disk(void)
+test_a_full_disk_loses_lines_and_is_reported_once(void)
 {
     long broken;
     void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
     fta_audit_log *log = open_log("log");
     limit_files_to(0);
     fta_audit_outcome outcome = write_one(log);
-    CHECK(outcome.news == FTA_AUDIT_LOSING && outcome.error == EFBIG);
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(outcome.change == FTA_AUDIT_LOSING && outcome.error == EFBIG);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     limit_files_to(RLIM_INFINITY);
     outcome = write_one(log);
-    CHECK(outcome.news == FTA_AUDIT_RESUMED && outcome.lost == 3);
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(outcome.change == FTA_AUDIT_RESUMED && outcome.lost == 3);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     CHECK(good_lines("log", &broken) == 2 && broken == 0);
     fta_audit_log_close(log);
     (void)signal(SIGXFSZ, before);
@@ -407,7 +409,7 @@ test_a_link_in_the_place_of_the_file_is_not_followed(void)
     CHECK(status_of_opening("victim") == FTA_AUDIT_HARD_LINK);
     CHECK(unlink("second") == 0);
     CHECK(status_of_opening("victim") == FTA_OK);
-    /* A directory is not the place of the file. */
+    /* Links in the names of directories are followed. */
     CHECK(mkdir("logs", 0700) == 0);
     CHECK(symlink("logs", "directory") == 0);
     CHECK(status_of_opening("directory/log") == FTA_OK);
@@ -453,7 +455,7 @@ make_file_of_another(void)
 }
 
 static void
-test_what_is_put_in_the_place_of_an_open_log(void)
+test_only_a_file_of_its_own_may_replace_an_open_log(void)
 {
     static const struct {
         void (*make)(void);
@@ -474,19 +476,19 @@ test_what_is_put_in_the_place_of_an_open_log(void)
         fta_audit_log *log = open_log("log");
         CHECK(rename("log", "log.1") == 0);
         cases[i].make();
-        fta_audit_log_look(log);
+        fta_audit_log_reopen(log);
         fta_audit_outcome outcome = write_one(log);
-        CHECK(outcome.news == FTA_AUDIT_MOVED_OFF);
+        CHECK(outcome.change == FTA_AUDIT_KEEPS_OLD_FILE);
         CHECK(outcome.status == cases[i].status);
         CHECK(cases[i].error == 0 || outcome.error == cases[i].error);
-        fta_audit_log_look(log);
-        CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW); /* told already */
+        fta_audit_log_reopen(log);
+        CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED); /* reported once */
         CHECK(good_lines("log.1", &broken) == 2 && broken == 0);
         CHECK(content("victim")[0] == '\0');
-        /* What is right again is taken. */
+        /* A new file is used again. */
         CHECK(remove("log") == 0);
-        fta_audit_log_look(log);
-        CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+        fta_audit_log_reopen(log);
+        CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
         CHECK(good_lines("log", &broken) == 1 && broken == 0);
         fta_audit_log_close(log);
         CHECK(unlink("log") == 0 && unlink("log.1") == 0);
@@ -495,7 +497,7 @@ test_what_is_put_in_the_place_of_an_open_log(void)
 }
 
 static void
-test_owners(void)
+test_a_file_of_another_user_is_not_opened(void)
 {
     CHECK(status_of_opening("ours") == FTA_OK);
     if (geteuid() == 0) {
@@ -514,38 +516,38 @@ test_owners(void)
     }
 }
 
-/* A pipe that somebody reads, put in the place of a file, is no file. */
+/* A pipe with a reader, put in the place of a file, is no file. */
 static void
-test_a_pipe_stands_in_for_no_file(void)
+test_a_pipe_may_not_replace_a_file(void)
 {
     fta_audit_log *log = open_log("log");
     CHECK(rename("log", "log.1") == 0);
     make_pipe();
     int reader = open("log", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     CHECK(reader >= 0);
-    fta_audit_log_look(log);
+    fta_audit_log_reopen(log);
     fta_audit_outcome outcome = write_one(log);
-    CHECK(outcome.news == FTA_AUDIT_MOVED_OFF &&
+    CHECK(outcome.change == FTA_AUDIT_KEEPS_OLD_FILE &&
           outcome.status == FTA_AUDIT_NO_FILE);
     fta_audit_log_close(log);
-    /* One that was there from the start is taken, and taken again. */
+    /* A pipe that was opened first may be replaced by a pipe. */
     log = open_log("log");
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     char line[1000];
     CHECK(read(reader, line, sizeof line) > 100);
     CHECK(rename("log", "old pipe") == 0);
     make_pipe();
     int second = open("log", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     CHECK(second >= 0);
-    fta_audit_log_look(log);
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    fta_audit_log_reopen(log);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     CHECK(read(second, line, sizeof line) > 100);
     fta_audit_log_close(log);
     CHECK(close(reader) == 0 && close(second) == 0);
 }
 
 static void
-test_the_output_of_the_process(void)
+test_the_output_of_the_process_is_duplicated(void)
 {
     int ends[2];
     CHECK(pipe(ends) == 0);
@@ -553,8 +555,8 @@ test_the_output_of_the_process(void)
     if (child == 0) {
         (void)dup2(ends[1], STDERR_FILENO);
         fta_audit_log *log = open_log("/dev/stderr");
-        fta_audit_log_look(log);
-        bool good = write_one(log).news == FTA_AUDIT_NOTHING_NEW &&
+        fta_audit_log_reopen(log);
+        bool good = write_one(log).change == FTA_AUDIT_UNCHANGED &&
                     (fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) == 0;
         fta_audit_log_close(log);
         good = good && fcntl(STDERR_FILENO, F_GETFD) >= 0; /* still open */
@@ -569,9 +571,9 @@ test_the_output_of_the_process(void)
     CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
 }
 
-/* A disk that becomes full in the middle of a line, and has room again. */
+/* A disk that becomes full in the middle of a line, and then has space. */
 static void
-test_a_torn_line(void)
+test_the_line_after_a_torn_one_is_whole(void)
 {
     long broken;
     struct rlimit before, small;
@@ -582,18 +584,18 @@ test_a_torn_line(void)
     small.rlim_cur = (rlim_t)strlen(content("torn")) + 10;
     (void)signal(SIGXFSZ, SIG_IGN);
     CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
-    CHECK(write_one(log).news == FTA_AUDIT_LOSING);
-    CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(write_one(log).change == FTA_AUDIT_LOSING);
+    CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
     fta_audit_outcome outcome = write_one(log);
-    CHECK(outcome.news == FTA_AUDIT_RESUMED && outcome.lost == 2);
+    CHECK(outcome.change == FTA_AUDIT_RESUMED && outcome.lost == 2);
     (void)write_one(log);
-    /* The half line stands alone; both after it are whole. */
+    /* The part of a line stands alone; both lines after it are whole. */
     CHECK(good_lines("torn", &broken) == 3 && broken == 1);
     fta_audit_log_close(log);
 }
 
-/* Reads all that is in a pipe now, after what *used octets hold already. */
+/* Appends all that is in a pipe now to *used octets of text. */
 static void
 read_pipe(int reader, char *text, size_t size, size_t *used)
 {
@@ -618,23 +620,23 @@ test_a_pipe_whose_reader_is_too_slow_loses_lines_and_says_so(void)
     int reader = open("pipe", O_RDONLY | O_NONBLOCK);
     CHECK(reader >= 0);
     fta_audit_log *log = open_log("pipe");
-    fta_audit_outcome outcome = {.news = FTA_AUDIT_NOTHING_NEW};
+    fta_audit_outcome outcome = {.change = FTA_AUDIT_UNCHANGED};
     long whole = -1;
-    for (; outcome.news == FTA_AUDIT_NOTHING_NEW && whole < 1000; whole++) {
+    for (; outcome.change == FTA_AUDIT_UNCHANGED && whole < 1000; whole++) {
         outcome = fta_audit_log_write(log, &entry);
     }
-    CHECK(outcome.news == FTA_AUDIT_LOSING && outcome.error == EAGAIN);
-    CHECK(fta_audit_log_write(log, &entry).news == FTA_AUDIT_NOTHING_NEW);
+    CHECK(outcome.change == FTA_AUDIT_LOSING && outcome.error == EAGAIN);
+    CHECK(fta_audit_log_write(log, &entry).change == FTA_AUDIT_UNCHANGED);
     read_pipe(reader, text, sizeof text, &used);
     CHECK(whole > 0 && used > (size_t)whole * LONG);
     outcome = write_one(log);
-    CHECK(outcome.news == FTA_AUDIT_RESUMED && outcome.lost == 2);
+    CHECK(outcome.change == FTA_AUDIT_RESUMED && outcome.lost == 2);
     (void)write_one(log);
     read_pipe(reader, text, sizeof text, &used);
     FILE *copy = fopen("copy", "wb");
     CHECK(copy != NULL && fwrite(text, 1, used, copy) == used);
     CHECK(fclose(copy) == 0);
-    /* The part stands alone; all others are whole. */
+    /* The part of a line stands alone; all others are whole. */
     CHECK(good_lines("copy", &broken) == whole + 2 && broken == 1);
     fta_audit_log_close(log);
     CHECK(close(reader) == 0);
@@ -646,13 +648,13 @@ static void *
 write_many(void *log)
 {
     for (int i = 0; i < LINES; i++) {
-        CHECK(write_one(log).news == FTA_AUDIT_NOTHING_NEW);
+        CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     }
     return NULL;
 }
 
 static void
-test_threads_and_rotation(void)
+test_no_line_is_lost_while_threads_write_and_the_file_moves(void)
 {
     fta_audit_log *log = open_log("0");
     pthread_t threads[THREADS];
@@ -664,7 +666,7 @@ test_threads_and_rotation(void)
     for (; moves < 50; moves++) {
         (void)snprintf(name, sizeof name, "%d", moves + 1);
         CHECK(rename("0", name) == 0 || errno == ENOENT);
-        fta_audit_log_look(log);
+        fta_audit_log_reopen(log);
         (void)usleep(1000);
     }
     for (int i = 0; i < THREADS; i++) {
@@ -682,7 +684,7 @@ test_threads_and_rotation(void)
 }
 
 static void
-test_fork(void)
+test_children_share_the_file(void)
 {
     long broken;
     fta_audit_log *log = open_log("fork");
@@ -703,7 +705,7 @@ test_fork(void)
 }
 
 static void
-test_bad_paths(void)
+test_a_path_that_cannot_be_opened_is_an_error(void)
 {
     fta_audit_log *log = NULL;
     CHECK(fta_audit_log_open(TEXT(""), &log) == FTA_BAD_ARGUMENT);
@@ -727,27 +729,27 @@ int
 main(void)
 {
     static void (*const tests[])(void) = {
-        test_a_line,
-        test_times,
-        test_every_octet_and_pair,
-        test_escapes,
-        test_a_long_line,
-        test_rotation,
-        test_a_directory_that_goes,
+        test_a_line_has_each_field_of_its_entry,
+        test_times_are_those_of_the_calendar,
+        test_any_octets_make_valid_json,
+        test_invisible_characters_are_escaped,
+        test_a_long_line_is_written_or_lost_without_memory,
+        test_a_moved_file_is_opened_again,
+        test_a_path_that_cannot_be_opened_keeps_the_old_file,
 #ifdef __linux__
-        test_a_full_device,
+        test_a_full_device_loses_lines_and_is_reported_once,
 #endif
-        test_a_full_disk,
+        test_a_full_disk_loses_lines_and_is_reported_once,
         test_a_link_in_the_place_of_the_file_is_not_followed,
-        test_what_is_put_in_the_place_of_an_open_log,
-        test_owners,
-        test_a_pipe_stands_in_for_no_file,
-        test_the_output_of_the_process,
-        test_a_torn_line,
+        test_only_a_file_of_its_own_may_replace_an_open_log,
+        test_a_file_of_another_user_is_not_opened,
+        test_a_pipe_may_not_replace_a_file,
+        test_the_output_of_the_process_is_duplicated,
+        test_the_line_after_a_torn_one_is_whole,
         test_a_pipe_whose_reader_is_too_slow_loses_lines_and_says_so,
-        test_threads_and_rotation,
-        test_fork,
-        test_bad_paths,
+        test_no_line_is_lost_while_threads_write_and_the_file_moves,
+        test_children_share_the_file,
+        test_a_path_that_cannot_be_opened_is_an_error,
     };
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
         enter_directory();

@@ -26,7 +26,7 @@ refuses(const char *text)
 
 /* RFC 4648, section 10, without padding. */
 static void
-test_vectors(void)
+test_the_vectors_of_rfc_4648_are_encoded_and_decoded(void)
 {
     static const char *const vectors[][2] = {
         {"", ""},
@@ -48,7 +48,7 @@ test_vectors(void)
 }
 
 static void
-test_alphabets(void)
+test_each_alphabet_has_its_own_last_two_characters(void)
 {
     const uint8_t data[3] = {0xFB, 0xFF, 0xBF};
     uint8_t out[3];
@@ -65,7 +65,7 @@ test_alphabets(void)
 
 /* Every octet in every place of a group, full or not. */
 static void
-test_foreign_characters(void)
+test_characters_outside_of_the_alphabet_are_invalid(void)
 {
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -93,7 +93,7 @@ test_foreign_characters(void)
 }
 
 static void
-test_what_is_not_canonical(void)
+test_a_text_that_is_not_canonical_is_invalid(void)
 {
     CHECK(refuses("Zg=="));
     CHECK(refuses("Zg="));
@@ -107,7 +107,7 @@ test_what_is_not_canonical(void)
 }
 
 static void
-test_round_trips(void)
+test_what_is_encoded_decodes_to_itself(void)
 {
     uint8_t data[257] = {0}, out[257];
     char text[FTA_BASE64_LENGTH(257)];
@@ -130,10 +130,10 @@ test_round_trips(void)
 int
 main(void)
 {
-    test_vectors();
-    test_alphabets();
-    test_foreign_characters();
-    test_what_is_not_canonical();
-    test_round_trips();
+    test_the_vectors_of_rfc_4648_are_encoded_and_decoded();
+    test_each_alphabet_has_its_own_last_two_characters();
+    test_characters_outside_of_the_alphabet_are_invalid();
+    test_a_text_that_is_not_canonical_is_invalid();
+    test_what_is_encoded_decodes_to_itself();
     return check_report("test_base64url");
 }

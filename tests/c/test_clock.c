@@ -5,7 +5,7 @@
 #define SECOND INT64_C(1000000)
 
 static void
-test_goes_forward(void)
+test_monotonic_time_does_not_go_back(void)
 {
     int64_t before = fta_clock_monotonic_us();
     CHECK(before > 0);
@@ -14,17 +14,17 @@ test_goes_forward(void)
 }
 
 static void
-test_travel_moves_each_clock_alone_and_adds_up(void)
+test_a_shift_moves_each_clock_alone_and_adds_up(void)
 {
     int64_t real = fta_clock_realtime_us();
     int64_t monotonic = fta_clock_monotonic_us();
-    fta_clock_travel(3600 * SECOND, 0);
+    fta_clock_shift(3600 * SECOND, 0);
     CHECK(fta_clock_realtime_us() - real >= 3600 * SECOND);
     CHECK(fta_clock_monotonic_us() - monotonic < 60 * SECOND);
-    fta_clock_travel(-7200 * SECOND, 120 * SECOND);
+    fta_clock_shift(-7200 * SECOND, 120 * SECOND);
     CHECK(fta_clock_realtime_us() - real < -3540 * SECOND);
     CHECK(fta_clock_monotonic_us() - monotonic >= 120 * SECOND);
-    fta_clock_return();
+    fta_clock_reset();
     CHECK(fta_clock_realtime_us() - real < 60 * SECOND);
     CHECK(fta_clock_realtime_us() >= real);
     CHECK(fta_clock_monotonic_us() - monotonic < 60 * SECOND);
@@ -33,7 +33,7 @@ test_travel_moves_each_clock_alone_and_adds_up(void)
 int
 main(void)
 {
-    test_goes_forward();
-    test_travel_moves_each_clock_alone_and_adds_up();
+    test_monotonic_time_does_not_go_back();
+    test_a_shift_moves_each_clock_alone_and_adds_up();
     return check_report("test_clock");
 }

@@ -435,10 +435,10 @@ test_shared_memory(void)
     CHECK(access(path, F_OK) == 0);
     a = open_limiter(&options);
     CHECK(!hit(a, &limit, &somebody));
-    fta_clock_travel(0, INT64_C(1002) * 1000000);
+    fta_clock_shift(0, INT64_C(1002) * 1000000);
     fta_limiter_close(a);
     CHECK(access(path, F_OK) != 0);
-    fta_clock_return();
+    fta_clock_reset();
 
     /* Others may write to our file: that is told, not passed over. */
     int fd = open(path, O_CREAT | O_RDWR, 0666);

@@ -10,11 +10,11 @@
 
 #define SECOND ((int64_t)1000000)
 
-static fta_redis_client *new_link(const char *format, ...)
+static fta_redis_client *new_client(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
 static fta_redis_client *
-new_link(const char *format, ...)
+new_client(const char *format, ...)
 {
     char text[300];
     va_list values;
@@ -22,33 +22,34 @@ new_link(const char *format, ...)
     int length = vsnprintf(text, sizeof(text), format, values);
     va_end(values);
     fta_redis_url *url;
-    fta_redis_client *link = NULL;
+    fta_redis_client *client = NULL;
     fta_redis_problem problem;
     const char *wrong;
     fake_redis_require(
         fta_redis_url_parse(text, (size_t)length, &url, &wrong) == FTA_OK &&
-        fta_redis_client_new(url, &link, &problem) == FTA_OK);
-    return link;
+        fta_redis_client_new(url, &client, &problem) == FTA_OK);
+    return client;
 }
 
 static fta_status
-call(fta_redis_client *link, int64_t timeout_us, fta_redis_reply **reply,
+call(fta_redis_client *client, int64_t timeout_us, fta_redis_reply **reply,
      fta_redis_problem *problem)
 {
     static const char *const argv[] = {"GET", "key"};
     static const size_t lengths[] = {3, 3};
-    return fta_redis_client_call(link, 2, argv, lengths, 100,
+    static const fta_redis_command command = {2, argv, lengths};
+    return fta_redis_client_call(client, &command, 100,
                                  fta_clock_monotonic_us() + timeout_us, reply,
                                  problem);
 }
 
 /* The integer that comes back, or minus the status. */
 static int64_t
-ask(fta_redis_client *link, int64_t timeout_us)
+ask(fta_redis_client *client, int64_t timeout_us)
 {
     fta_redis_reply *reply;
     fta_redis_problem problem;
-    fta_status status = call(link, timeout_us, &reply, &problem);
+    fta_status status = call(client, timeout_us, &reply, &problem);
     int64_t number = -(int64_t)status;
     CHECK((status == FTA_OK) == (reply != NULL));
     if (reply != NULL) {
@@ -59,7 +60,7 @@ ask(fta_redis_client *link, int64_t timeout_us)
 }
 
 static bool
-says_seven(fake_redis *self, const char *request, char *answer)
+replies_seven(fake_redis *self, const char *request, char *answer)
 {
     (void)self;
     CHECK(strcmp(request, "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n") == 0);
@@ -68,19 +69,19 @@ says_seven(fake_redis *self, const char *request, char *answer)
 }
 
 static void
-test_one_connection_serves_one_caller_after_another(void)
+test_calls_one_after_another_share_one_connection(void)
 {
     fake_redis server;
-    fake_redis_start(&server, says_seven, NULL);
-    fta_redis_client *link = new_link("redis://127.0.0.1:%u", server.port);
+    fake_redis_start(&server, replies_seven, NULL);
+    fta_redis_client *client = new_client("redis://127.0.0.1:%u", server.port);
     for (int i = 0; i < 10; i++) {
-        CHECK(ask(link, SECOND) == 7);
+        CHECK(ask(client, SECOND) == 7);
     }
     CHECK(atomic_load(&server.connections) == 1);
-    fta_redis_client_hang_up(link);
-    CHECK(ask(link, SECOND) == 7);
+    fta_redis_client_disconnect(client);
+    CHECK(ask(client, SECOND) == 7);
     CHECK(atomic_load(&server.connections) == 2);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
@@ -97,74 +98,73 @@ static void
 test_threads_share_few_connections(void)
 {
     fake_redis server;
-    fake_redis_start(&server, says_seven, NULL);
-    fta_redis_client *link =
-        new_link("redis://localhost:%u?max_connections=3", server.port);
+    fake_redis_start(&server, replies_seven, NULL);
+    fta_redis_client *client =
+        new_client("redis://localhost:%u?max_connections=3", server.port);
     pthread_t threads[8];
     for (size_t i = 0; i < 8; i++) {
-        fake_redis_require(pthread_create(&threads[i], NULL, ask_often, link) ==
-                           0);
+        fake_redis_require(
+            pthread_create(&threads[i], NULL, ask_often, client) == 0);
     }
     for (size_t i = 0; i < 8; i++) {
         pthread_join(threads[i], NULL);
     }
     CHECK(atomic_load(&server.requests) == 800);
     CHECK(atomic_load(&server.connections) <= 3);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
 static bool
-says_seven_and_leaves_every_second_time(fake_redis *self, const char *request,
-                                        char *answer)
+closes_every_second_time(fake_redis *self, const char *request, char *answer)
 {
     return atomic_load(&self->requests) % 2 == 0 &&
-           says_seven(self, request, answer);
+           replies_seven(self, request, answer);
 }
 
-/* A server that went away between two questions is asked again; one that
- * hangs up on a fresh connection is not. */
+/* A server that closed an idle connection is asked again. A server that closes
+ * a new connection is not. */
 static void
-test_only_an_old_connection_is_tried_again(void)
+test_only_an_old_connection_is_retried(void)
 {
     fake_redis server;
-    fake_redis_start(&server, says_seven_and_leaves_every_second_time, NULL);
-    fta_redis_client *link = new_link("redis://127.0.0.1:%u", server.port);
-    CHECK(ask(link, SECOND) == -FTA_REDIS_CLOSED); /* request 1 */
-    CHECK(ask(link, SECOND) == 7);                 /* 2 */
-    CHECK(ask(link, SECOND) == 7);                 /* 3: closed; 4 */
+    fake_redis_start(&server, closes_every_second_time, NULL);
+    fta_redis_client *client = new_client("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(client, SECOND) == -FTA_REDIS_CLOSED); /* request 1 */
+    CHECK(ask(client, SECOND) == 7);                 /* 2 */
+    CHECK(ask(client, SECOND) == 7);                 /* 3: closed; 4 */
     CHECK(atomic_load(&server.requests) == 4);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
 static bool
-says_nothing(fake_redis *self, const char *request, char *answer)
+replies_nothing(fake_redis *self, const char *request, char *answer)
 {
     (void)self, (void)request, (void)answer;
     return true;
 }
 
 static void
-test_deadlines(void)
+test_a_call_without_a_reply_ends_at_its_deadline(void)
 {
     fake_redis server;
-    fake_redis_start(&server, says_nothing, NULL);
-    fta_redis_client *link =
-        new_link("redis://127.0.0.1:%u?max_connections=1", server.port);
+    fake_redis_start(&server, replies_nothing, NULL);
+    fta_redis_client *client =
+        new_client("redis://127.0.0.1:%u?max_connections=1", server.port);
     for (int i = 0; i < 3; i++) {
         int64_t started = fta_clock_monotonic_us();
-        CHECK(ask(link, 30000) == -FTA_REDIS_TIMEOUT);
+        CHECK(ask(client, 30000) == -FTA_REDIS_TIMEOUT);
         int64_t took = fta_clock_monotonic_us() - started;
         CHECK(took >= 30000 && took < 300000);
     }
     CHECK(atomic_load(&server.connections) == 3);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
 static bool
-greets(fake_redis *self, const char *request, char *answer)
+starts(fake_redis *self, const char *request, char *answer)
 {
     (void)self;
     if (strstr(request, "AUTH") != NULL) {
@@ -178,21 +178,20 @@ greets(fake_redis *self, const char *request, char *answer)
 }
 
 static void
-test_greeting_is_one_round_trip(void)
+test_a_new_connection_starts_in_one_round_trip(void)
 {
     fake_redis server;
-    fake_redis_start(&server, greets, NULL);
-    fta_redis_client *link =
-        new_link("redis://ann:p%%40w@127.0.0.1:%u/5", server.port);
-    CHECK(ask(link, SECOND) == 7);
-    CHECK(ask(link, SECOND) == 7);
+    fake_redis_start(&server, starts, NULL);
+    fta_redis_client *client =
+        new_client("redis://ann:p%%40w@127.0.0.1:%u/5", server.port);
+    CHECK(ask(client, SECOND) == 7);
+    CHECK(ask(client, SECOND) == 7);
     CHECK(atomic_load(&server.requests) == 3);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
-/* --- Topology ----------------------------------------------------------------
- */
+/* --- Topology ------------------------------------------------------------- */
 
 typedef struct pair {
     fake_redis first, second;
@@ -235,33 +234,33 @@ answers_as_second_node(fake_redis *self, const char *request, char *answer)
 }
 
 static void
-test_cluster_redirections(void)
+test_ask_is_followed_and_moved_is_also_remembered(void)
 {
     pair nodes = {.phase = 0};
     fake_redis_start(&nodes.first, answers_as_first_node, &nodes);
     fake_redis_start(&nodes.second, answers_as_second_node, &nodes);
     nodes.first.context = nodes.second.context = &nodes;
-    fta_redis_client *link =
-        new_link("redis://127.0.0.1:%u?cluster=true", nodes.first.port);
+    fta_redis_client *client =
+        new_client("redis://127.0.0.1:%u?cluster=true", nodes.first.port);
     /* ASK is followed and not remembered. */
-    CHECK(ask(link, SECOND) == 2);
-    CHECK(ask(link, SECOND) == 2);
+    CHECK(ask(client, SECOND) == 2);
+    CHECK(ask(client, SECOND) == 2);
     CHECK(atomic_load(&nodes.first.requests) == 3);
-    /* MOVED is. */
+    /* MOVED is remembered. */
     atomic_store(&nodes.phase, 1);
-    CHECK(ask(link, SECOND) == 2);
-    CHECK(ask(link, SECOND) == 2);
+    CHECK(ask(client, SECOND) == 2);
+    CHECK(ask(client, SECOND) == 2);
     CHECK(atomic_load(&nodes.first.requests) == 4);
     /* The second node is gone: the slots are learnt anew. */
     atomic_store(&nodes.phase, 2);
-    CHECK(ask(link, SECOND) == 1);
-    fta_redis_client_free(link);
+    CHECK(ask(client, SECOND) == 1);
+    fta_redis_client_free(client);
     fake_redis_stop(&nodes.first);
     fake_redis_stop(&nodes.second);
 }
 
 static bool
-sends_round(fake_redis *self, const char *request, char *answer)
+redirects_to_itself(fake_redis *self, const char *request, char *answer)
 {
     if (strstr(request, "SLOTS") != NULL) {
         snprintf(answer, FAKE_REDIS_ANSWER,
@@ -275,15 +274,15 @@ sends_round(fake_redis *self, const char *request, char *answer)
 }
 
 static void
-test_redirections_end(void)
+test_redirects_in_a_circle_end(void)
 {
     fake_redis server;
-    fake_redis_start(&server, sends_round, NULL);
-    fta_redis_client *link =
-        new_link("redis://127.0.0.1:%u?cluster=true", server.port);
-    CHECK(ask(link, SECOND) == -FTA_REDIS_MOVED);
+    fake_redis_start(&server, redirects_to_itself, NULL);
+    fta_redis_client *client =
+        new_client("redis://127.0.0.1:%u?cluster=true", server.port);
+    CHECK(ask(client, SECOND) == -FTA_REDIS_MOVED);
     CHECK(atomic_load(&server.requests) == 1 + 16);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
@@ -316,24 +315,24 @@ answers_as_node(fake_redis *self, const char *request, char *answer)
 }
 
 static void
-test_sentinel(void)
+test_the_primary_is_asked_for_again_when_it_has_changed(void)
 {
     pair nodes = {.phase = 0};
     fake_redis_start(&nodes.first, answers_as_sentinel, &nodes);
     fake_redis_start(&nodes.second, answers_as_node, &nodes);
-    fta_redis_client *link = new_link(
+    fta_redis_client *client = new_client(
         "redis+sentinel://127.0.0.1:1,127.0.0.1:%u/mine", nodes.first.port);
-    /* The one it was told about is a replica still. */
-    CHECK(ask(link, SECOND) == -FTA_REDIS_READ_ONLY);
+    /* The node that the sentinel names is a replica still. */
+    CHECK(ask(client, SECOND) == -FTA_REDIS_READ_ONLY);
     atomic_store(&nodes.phase, 1);
-    CHECK(ask(link, SECOND) == 3);
-    CHECK(ask(link, SECOND) == 3);
+    CHECK(ask(client, SECOND) == 3);
+    CHECK(ask(client, SECOND) == 3);
     CHECK(atomic_load(&nodes.first.requests) == 2);
-    /* It became one: asked again on a new connection, once. */
+    /* The primary became a replica: retried once, on a new connection. */
     atomic_store(&nodes.phase, 2);
-    CHECK(ask(link, SECOND) == -FTA_REDIS_READ_ONLY);
+    CHECK(ask(client, SECOND) == -FTA_REDIS_READ_ONLY);
     CHECK(atomic_load(&nodes.first.requests) == 3);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&nodes.first);
     fake_redis_stop(&nodes.second);
 }
@@ -344,7 +343,7 @@ typedef struct said {
 } said;
 
 static bool
-says_for_a_while(fake_redis *self, const char *request, char *answer)
+replies_for_a_while(fake_redis *self, const char *request, char *answer)
 {
     said *s = self->context;
     (void)request;
@@ -353,30 +352,30 @@ says_for_a_while(fake_redis *self, const char *request, char *answer)
 }
 
 static void
-test_try_again(void)
+test_tryagain_is_repeated_a_bounded_number_of_times(void)
 {
     said s = {"-TRYAGAIN Multiple keys\r\n", 3};
     fake_redis server;
-    fake_redis_start(&server, says_for_a_while, &s);
-    fta_redis_client *link = new_link("redis://127.0.0.1:%u", server.port);
-    CHECK(ask(link, SECOND) == 4);
+    fake_redis_start(&server, replies_for_a_while, &s);
+    fta_redis_client *client = new_client("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(client, SECOND) == 4);
     CHECK(atomic_load(&server.requests) == 4);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
-    /* It has an end, and is no reason to give up the connection. */
+    /* The attempts are bounded, and the connection is kept. */
     s.turns = 1000000;
-    fake_redis_start(&server, says_for_a_while, &s);
-    link = new_link("redis://127.0.0.1:%u", server.port);
-    CHECK(ask(link, SECOND) == -FTA_REDIS_TRY_AGAIN);
-    CHECK(ask(link, SECOND) == -FTA_REDIS_TRY_AGAIN);
+    fake_redis_start(&server, replies_for_a_while, &s);
+    client = new_client("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(client, SECOND) == -FTA_REDIS_TRY_AGAIN);
+    CHECK(ask(client, SECOND) == -FTA_REDIS_TRY_AGAIN);
     CHECK(atomic_load(&server.requests) == 32);
     CHECK(atomic_load(&server.connections) == 1);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
 static void
-test_greetings_that_fail(void)
+test_a_start_that_fails_has_the_status_of_its_error(void)
 {
     static const struct {
         const char *url, *answer;
@@ -399,13 +398,13 @@ test_greetings_that_fail(void)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         said s = {cases[i].answer, 1000000};
         fake_redis server;
-        fake_redis_start(&server, says_for_a_while, &s);
+        fake_redis_start(&server, replies_for_a_while, &s);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        fta_redis_client *link = new_link(cases[i].url, server.port);
+        fta_redis_client *client = new_client(cases[i].url, server.port);
 #pragma GCC diagnostic pop
-        CHECK(ask(link, SECOND) == -(int64_t)cases[i].status);
-        fta_redis_client_free(link);
+        CHECK(ask(client, SECOND) == -(int64_t)cases[i].status);
+        fta_redis_client_free(client);
         fake_redis_stop(&server);
     }
 }
@@ -418,50 +417,49 @@ ask_once(void *argument)
 }
 
 static void
-test_a_place_in_the_pool_is_waited_for_until_the_deadline(void)
+test_a_call_waits_for_a_connection_until_its_deadline(void)
 {
     fake_redis server;
-    fake_redis_start(&server, says_nothing, NULL);
-    fta_redis_client *link =
-        new_link("redis://127.0.0.1:%u?max_connections=1", server.port);
+    fake_redis_start(&server, replies_nothing, NULL);
+    fta_redis_client *client =
+        new_client("redis://127.0.0.1:%u?max_connections=1", server.port);
     pthread_t thread;
-    fake_redis_require(pthread_create(&thread, NULL, ask_once, link) == 0);
+    fake_redis_require(pthread_create(&thread, NULL, ask_once, client) == 0);
     while (atomic_load(&server.requests) == 0) {
         usleep(1000);
     }
-    CHECK(ask(link, 20000) == -FTA_REDIS_POOL_EMPTY);
+    CHECK(ask(client, 20000) == -FTA_REDIS_POOL_EMPTY);
     pthread_join(thread, NULL);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
 static void
-test_places_that_are_not_there(void)
+test_a_host_that_does_not_listen_is_unreachable(void)
 {
     static const char *const urls[] = {
         "unix:///no/such/socket", "redis://127.0.0.1:1",
         "redis+sentinel://127.0.0.1:1/s",
         "redis://127.0.0.1:1,127.0.0.1:2?cluster=true"};
     for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
-        fta_redis_client *link = new_link("%s", urls[i]);
-        CHECK(ask(link, SECOND) == -FTA_REDIS_UNREACHABLE);
-        fta_redis_client_free(link);
+        fta_redis_client *client = new_client("%s", urls[i]);
+        CHECK(ask(client, SECOND) == -FTA_REDIS_UNREACHABLE);
+        fta_redis_client_free(client);
     }
     char path[200];
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = '\0';
-    fta_redis_client *link = new_link("unix:///%s", path);
-    CHECK(ask(link, SECOND) == -FTA_REDIS_UNREACHABLE);
-    fta_redis_client_free(link);
+    fta_redis_client *client = new_client("unix:///%s", path);
+    CHECK(ask(client, SECOND) == -FTA_REDIS_UNREACHABLE);
+    fta_redis_client_free(client);
 }
 
-/* --- Memory and forks
- * ---------------------------------------------------------- */
+/* --- Memory and forks ----------------------------------------------------- */
 
 /* Everything from the text of the URL to the reply, with each allocation of
  * the core failing in turn. */
 static void
-test_every_allocation_failing(void)
+test_a_failing_allocation_leaves_a_client_that_works(void)
 {
     pair nodes = {.phase = 1};
     fake_redis_start(&nodes.first, answers_as_first_node, &nodes);
@@ -473,7 +471,7 @@ test_every_allocation_failing(void)
     long n = 0;
     for (bool failed = true; failed; n++) {
         fta_redis_url *url = NULL;
-        fta_redis_client *link = NULL;
+        fta_redis_client *client = NULL;
         fta_redis_reply *reply = NULL;
         fta_redis_problem problem;
         const char *wrong;
@@ -481,25 +479,26 @@ test_every_allocation_failing(void)
         fta_status status =
             fta_redis_url_parse(text, (size_t)length, &url, &wrong);
         if (status == FTA_OK) {
-            status = fta_redis_client_new(url, &link, &problem);
+            status = fta_redis_client_new(url, &client, &problem);
             if (status != FTA_OK) {
                 fta_redis_url_free(url);
             }
         }
         if (status == FTA_OK) {
-            status = call(link, SECOND, &reply, &problem);
+            status = call(client, SECOND, &reply, &problem);
         }
         failed = failing_alloc_stop();
-        /* Where a slot goes is remembered if there is memory for it. */
+        /* Without memory a moved slot is not remembered, which fails no call.
+         */
         CHECK(failed ? status == FTA_NO_MEMORY || status == FTA_OK
                      : status == FTA_OK);
         CHECK((status == FTA_OK) == (reply != NULL));
         fta_redis_reply_free(reply);
-        if (link != NULL) {
-            /* Nothing was left half done. */
-            CHECK(ask(link, SECOND) == 2);
+        if (client != NULL) {
+            /* The next call works. */
+            CHECK(ask(client, SECOND) == 2);
         }
-        fta_redis_client_free(link);
+        fta_redis_client_free(client);
     }
     CHECK(n > 20);
     fake_redis_stop(&nodes.first);
@@ -507,51 +506,51 @@ test_every_allocation_failing(void)
 }
 
 static void
-test_a_child_begins_anew(void)
+test_a_child_opens_connections_of_its_own(void)
 {
     fake_redis server;
-    fake_redis_start(&server, says_seven, NULL);
-    fta_redis_client *link = new_link("redis://127.0.0.1:%u", server.port);
-    CHECK(ask(link, SECOND) == 7);
+    fake_redis_start(&server, replies_seven, NULL);
+    fta_redis_client *client = new_client("redis://127.0.0.1:%u", server.port);
+    CHECK(ask(client, SECOND) == 7);
     pid_t child = fork();
     if (child == 0) {
-        bool good = ask(link, SECOND) == 7 && ask(link, SECOND) == 7;
-        fta_redis_client_free(link);
+        bool good = ask(client, SECOND) == 7 && ask(client, SECOND) == 7;
+        fta_redis_client_free(client);
         child_leave(good);
     }
     CHECK(child_was_good(child));
-    CHECK(ask(link, SECOND) == 7);
+    CHECK(ask(client, SECOND) == 7);
     CHECK(atomic_load(&server.connections) == 2);
-    /* One that never asks ends its copy in silence. */
+    /* A child that never calls closes its copies and sends nothing. */
     child = fork();
     if (child == 0) {
-        fta_redis_client_free(link);
+        fta_redis_client_free(client);
         child_leave(true);
     }
     CHECK(child_was_good(child));
-    CHECK(ask(link, SECOND) == 7);
+    CHECK(ask(client, SECOND) == 7);
     CHECK(atomic_load(&server.connections) == 2);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
 
 int
 main(void)
 {
-    /* First: no thread that looks up a name may be about to free memory. */
-    test_every_allocation_failing();
-    test_one_connection_serves_one_caller_after_another();
+    /* First, while no lookup of a later test can free memory. */
+    test_a_failing_allocation_leaves_a_client_that_works();
+    test_calls_one_after_another_share_one_connection();
     test_threads_share_few_connections();
-    test_only_an_old_connection_is_tried_again();
-    test_deadlines();
-    test_greeting_is_one_round_trip();
-    test_cluster_redirections();
-    test_redirections_end();
-    test_sentinel();
-    test_try_again();
-    test_greetings_that_fail();
-    test_a_place_in_the_pool_is_waited_for_until_the_deadline();
-    test_places_that_are_not_there();
-    test_a_child_begins_anew();
+    test_only_an_old_connection_is_retried();
+    test_a_call_without_a_reply_ends_at_its_deadline();
+    test_a_new_connection_starts_in_one_round_trip();
+    test_ask_is_followed_and_moved_is_also_remembered();
+    test_redirects_in_a_circle_end();
+    test_the_primary_is_asked_for_again_when_it_has_changed();
+    test_tryagain_is_repeated_a_bounded_number_of_times();
+    test_a_start_that_fails_has_the_status_of_its_error();
+    test_a_call_waits_for_a_connection_until_its_deadline();
+    test_a_host_that_does_not_listen_is_unreachable();
+    test_a_child_opens_connections_of_its_own();
     return check_report("test_redis_client");
 }

@@ -1,4 +1,4 @@
-/* Names that do not resolve, for as long as a test likes. */
+/* Names whose resolution takes as long as a test wants. */
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,13 +9,14 @@
 #include "check.h"
 #include "child.h"
 #include "redis/client.h"
+#include "redis/lookup.h"
 
 enum { CALLS = 40 };
 
 static atomic_int running, most, asked;
 static atomic_bool released;
 
-/* A child may begin threads of its own. */
+/* Children start threads of their own. */
 const char *__tsan_default_options(void);
 
 const char *
@@ -24,7 +25,7 @@ __tsan_default_options(void)
     return "die_after_fork=0";
 }
 
-/* In place of the system's: a number is none, a name takes its time. */
+/* In place of the system's. No name is numeric; each blocks until released. */
 int
 getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
             struct addrinfo **found)
@@ -46,26 +47,26 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
 }
 
 static fta_redis_client *
-new_link(const char *text)
+new_client(const char *text)
 {
     fta_redis_url *url;
-    fta_redis_client *link = NULL;
+    fta_redis_client *client = NULL;
     fta_redis_problem problem;
     const char *wrong;
     CHECK(fta_redis_url_parse(text, strlen(text), &url, &wrong) == FTA_OK);
-    CHECK(fta_redis_client_new(url, &link, &problem) == FTA_OK);
-    return link;
+    CHECK(fta_redis_client_new(url, &client, &problem) == FTA_OK);
+    return client;
 }
 
 static fta_status
-call(fta_redis_client *link, fta_redis_problem *problem)
+call(fta_redis_client *client, fta_redis_problem *problem)
 {
     static const char *const argv[] = {"GET"};
     static const size_t lengths[] = {3};
+    static const fta_redis_command command = {1, argv, lengths};
     fta_redis_reply *reply;
-    return fta_redis_client_call(link, 1, argv, lengths, 1,
-                                 fta_clock_monotonic_us() + 5000, &reply,
-                                 problem);
+    return fta_redis_client_call(
+        client, &command, 1, fta_clock_monotonic_us() + 5000, &reply, problem);
 }
 
 static void
@@ -75,49 +76,49 @@ release(void)
     while (atomic_load(&running) > 0) {
         usleep(1000);
     }
-    usleep(20000); /* the threads' last steps */
+    usleep(20000); /* until the threads have ended */
     atomic_store(&released, false);
     atomic_store(&most, 0);
     atomic_store(&asked, 0);
 }
 
 static void
-test_lookups_are_bounded(const char *text)
+test_the_number_of_lookups_is_bounded(const char *text)
 {
     fta_redis_problem problem;
-    fta_redis_client *link = new_link(text);
-    CHECK(call(link, &problem) == FTA_REDIS_TIMEOUT);
+    fta_redis_client *client = new_client(text);
+    CHECK(call(client, &problem) == FTA_REDIS_TIMEOUT);
     for (int i = 0; i < CALLS; i++) {
-        (void)call(link, &problem);
+        (void)call(client, &problem);
     }
-    CHECK(call(link, &problem) == FTA_REDIS_UNREACHABLE);
+    CHECK(call(client, &problem) == FTA_REDIS_UNREACHABLE);
     CHECK(strstr(problem.text, "names") != NULL);
-    /* The last thread may just have begun. */
+    /* The last thread may not have reached getaddrinfo yet. */
     for (int i = 0; i < 5000 && atomic_load(&most) < FTA_REDIS_LOOKUPS_MAX;
          i++) {
         usleep(1000);
     }
     CHECK(atomic_load(&most) == FTA_REDIS_LOOKUPS_MAX);
-    /* A child has none of the threads, and none of their count. */
+    /* A child has none of its parent's threads, and counts from zero. */
     pid_t child = fork();
     if (child == 0) {
-        child_leave(call(link, &problem) == FTA_REDIS_TIMEOUT);
+        child_leave(call(client, &problem) == FTA_REDIS_TIMEOUT);
     }
     CHECK(child_was_good(child));
     release();
-    /* They are asked again when they have ended. */
-    CHECK(call(link, &problem) == FTA_REDIS_TIMEOUT);
+    /* Once they have ended, names are looked up again. */
+    CHECK(call(client, &problem) == FTA_REDIS_TIMEOUT);
     CHECK(atomic_load(&asked) > 0);
-    /* One that is under way when the link is gone. */
-    fta_redis_client_free(link);
+    /* A lookup may outlive the client. */
+    fta_redis_client_free(client);
     release();
 }
 
 int
 main(void)
 {
-    test_lookups_are_bounded("redis://name");
-    test_lookups_are_bounded("redis://a,b,c,d,e?cluster=true");
-    test_lookups_are_bounded("redis+sentinel://a,b,c/s");
+    test_the_number_of_lookups_is_bounded("redis://name");
+    test_the_number_of_lookups_is_bounded("redis://a,b,c,d,e?cluster=true");
+    test_the_number_of_lookups_is_bounded("redis+sentinel://a,b,c/s");
     return check_report("test_redis_lookup");
 }

@@ -55,7 +55,7 @@ static const char nested[] = "*5\r\n:-7\r\n$3\r\na\0b\r\n$-1\r\n+OK\r\n"
                              "*2\r\n*0\r\n*-1\r\n";
 
 static void
-test_every_type_in_pieces_of_every_size(void)
+test_every_type_is_read_in_pieces_of_any_size(void)
 {
     size_t length = sizeof(nested) - 1;
     for (size_t piece = 1; piece <= length; piece++) {
@@ -80,7 +80,7 @@ test_every_type_in_pieces_of_every_size(void)
 }
 
 static void
-test_every_allocation_failing(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     long n = 0;
     for (;; n++) {
@@ -98,7 +98,7 @@ test_every_allocation_failing(void)
 }
 
 static void
-test_several_replies_and_what_is_left(void)
+test_replies_that_arrive_together_are_read_one_by_one(void)
 {
     fta_redis_reader *reader = new_reader();
     fta_redis_reply *r;
@@ -119,7 +119,7 @@ test_several_replies_and_what_is_left(void)
 }
 
 static void
-test_malformed_and_oversized(void)
+test_malformed_and_too_large_replies_are_malformed(void)
 {
     static const char *const cases[] = {
         "HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -143,7 +143,7 @@ test_malformed_and_oversized(void)
 
 /* Arrays in arrays announce memory much faster than they send bytes. */
 static void
-test_nested_announcements_share_one_bound(void)
+test_nested_declared_lengths_share_one_bound(void)
 {
     fta_redis_reader *reader = new_reader();
     fta_redis_reply *r = NULL;
@@ -198,7 +198,7 @@ test_types_of_resp3_are_malformed(void)
 }
 
 static void
-test_endless_bulk(void)
+test_a_text_without_end_is_malformed(void)
 {
     fta_redis_reader *reader = new_reader();
     static char block[65536];
@@ -218,7 +218,7 @@ test_endless_bulk(void)
 }
 
 static void
-test_errors_by_their_first_word(void)
+test_the_first_word_of_an_error_decides_its_status(void)
 {
     static const struct {
         const char *line;
@@ -260,198 +260,17 @@ test_errors_by_their_first_word(void)
     }
 }
 
-static void
-test_redirections(void)
-{
-    static const struct {
-        const char *line;
-        bool good;
-        unsigned slot;
-        const char *host;
-        unsigned port;
-    } cases[] = {
-        {"-MOVED 3999 127.0.0.1:6381\r\n", true, 3999, "127.0.0.1", 6381},
-        {"-ASK 16383 redis-2:1\r\n", true, 16383, "redis-2", 1},
-        {"-MOVED 0 ::1:65535\r\n", true, 0, "::1", 65535},
-        {"-MOVED 1 :7000\r\n", true, 1, "asked", 7000},
-        {"-MOVED 16384 h:1\r\n", false, 0, "", 0},
-        {"-MOVED x h:1\r\n", false, 0, "", 0},
-        {"-MOVED 1 h\r\n", false, 0, "", 0},
-        {"-MOVED 1 h:\r\n", false, 0, "", 0},
-        {"-MOVED 1 h:0\r\n", false, 0, "", 0},
-        {"-MOVED 1 h:65536\r\n", false, 0, "", 0},
-        {"-MOVED 1 h:1x\r\n", false, 0, "", 0},
-        {"-MOVED 1 fe80::1%eth0:7\r\n", true, 1, "fe80::1%eth0", 7},
-        {"-MOVED 1 a b:1\r\n", false, 0, "", 0},
-        {"-MOVED 1 a\tb:1\r\n", false, 0, "", 0},
-        {"-MOVED 1 a/b:1\r\n", false, 0, "", 0},
-        {"-MOVED 1 ?:1\r\n", false, 0, "", 0},
-        {"-MOVED 1 h\xC3\xA9:1\r\n", false, 0, "", 0},
-        {"-MOVED 1\r\n", false, 0, "", 0},
-        {"-MOVED\r\n", false, 0, "", 0},
-        {"+MOVED 1 h:1\r\n", false, 0, "", 0},
-    };
-    const fta_redis_host asked = {"asked", 1};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        fta_redis_reply *r = reply_of(cases[i].line);
-        unsigned slot;
-        fta_redis_host to;
-        bool good = fta_redis_redirect_parse(r, &asked, &slot, &to);
-        CHECK(good == cases[i].good);
-        if (good) {
-            CHECK(slot == cases[i].slot && to.port == cases[i].port);
-            CHECK(strcmp(to.name, cases[i].host) == 0);
-        }
-        fta_redis_reply_free(r);
-    }
-}
-
-static void
-test_address_of_a_primary(void)
-{
-    fta_redis_host to;
-    fta_redis_reply *r = reply_of("*2\r\n$2\r\nh1\r\n$4\r\n6380\r\n");
-    CHECK(fta_redis_address_parse(r, &to));
-    CHECK(strcmp(to.name, "h1") == 0 && to.port == 6380);
-    fta_redis_reply_free(r);
-    static const char *const bad[] = {"*-1\r\n",
-                                      "*0\r\n",
-                                      "*2\r\n$0\r\n\r\n$1\r\n1\r\n",
-                                      "*2\r\n$1\r\nh\r\n$1\r\nx\r\n",
-                                      "*2\r\n:1\r\n:2\r\n",
-                                      "+h 1\r\n"};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-        r = reply_of(bad[i]);
-        CHECK(!fta_redis_address_parse(r, &to));
-        fta_redis_reply_free(r);
-    }
-}
-
-static const char slots_reply[] =
-    "*2\r\n"
-    "*4\r\n:0\r\n:8000\r\n"
-    "*3\r\n$1\r\na\r\n:1\r\n$2\r\nid\r\n*3\r\n$1\r\nb\r\n:2\r\n$2\r\nid\r\n"
-    "*3\r\n:8002\r\n:16383\r\n*3\r\n$0\r\n\r\n:3\r\n$2\r\nid\r\n";
-
-static void
-test_slots(void)
-{
-    const fta_redis_host asked = {"asked", 9};
-    fta_redis_reply *r = reply_of(slots_reply);
-    fta_redis_slots *slots;
-    CHECK(fta_redis_slots_parse(r, &asked, &slots) == FTA_OK);
-    CHECK(slots->count == 3);
-    CHECK(strcmp(slots->nodes[slots->owner[0]].name, "a") == 0);
-    CHECK(slots->nodes[slots->owner[8000]].port == 1);
-    CHECK(slots->owner[8001] == FTA_REDIS_NO_OWNER);
-    CHECK(strcmp(slots->nodes[slots->owner[16383]].name, "asked") == 0);
-    CHECK(slots->nodes[slots->owner[8002]].port == 3);
-    const fta_redis_host elsewhere = {"c", 4};
-    CHECK(fta_redis_slots_move(slots, 8001, &elsewhere) == FTA_OK);
-    CHECK(slots->count == 4 && slots->nodes[slots->owner[8001]].port == 4);
-    CHECK(fta_redis_slots_move(slots, 0, &elsewhere) == FTA_OK);
-    CHECK(slots->count == 4 && slots->owner[0] == slots->owner[8001]);
-    fta_redis_slots_free(slots);
-    for (long n = 0;; n++) {
-        failing_alloc_start(n);
-        fta_status status = fta_redis_slots_parse(r, &asked, &slots);
-        if (!failing_alloc_stop()) {
-            CHECK(status == FTA_OK && n == 4);
-            fta_redis_slots_free(slots);
-            break;
-        }
-        CHECK(status == FTA_NO_MEMORY && slots == NULL);
-    }
-    fta_redis_reply_free(r);
-}
-
-static void
-test_malformed_slots(void)
-{
-    static const char *const cases[] = {
-        ":1\r\n",
-        "*1\r\n:1\r\n",
-        "*1\r\n*2\r\n:0\r\n:1\r\n",
-        "*1\r\n*3\r\n:-1\r\n:1\r\n*2\r\n$1\r\nh\r\n:1\r\n",
-        "*1\r\n*3\r\n:0\r\n:16384\r\n*2\r\n$1\r\nh\r\n:1\r\n",
-        "*1\r\n*3\r\n:2\r\n:1\r\n*2\r\n$1\r\nh\r\n:1\r\n",
-        "*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\nh\r\n:0\r\n",
-        "*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\nh\r\n:-1\r\n",
-        "*1\r\n*3\r\n:0\r\n:1\r\n*1\r\n$1\r\nh\r\n",
-        "*1\r\n*3\r\n:0\r\n:1\r\n:5\r\n",
-    };
-    const fta_redis_host asked = {"asked", 9};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        fta_redis_reply *r = reply_of(cases[i]);
-        fta_redis_slots *slots;
-        CHECK(fta_redis_slots_parse(r, &asked, &slots) == FTA_REDIS_MALFORMED);
-        CHECK(slots == NULL);
-        fta_redis_reply_free(r);
-    }
-}
-
-static void
-test_a_primary_without_a_name_owns_nothing(void)
-{
-    const fta_redis_host asked = {"asked", 9};
-    fta_redis_reply *r =
-        reply_of("*2\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\n?\r\n:1\r\n"
-                 "*3\r\n:2\r\n:3\r\n*2\r\n$1\r\nh\r\n:1\r\n");
-    fta_redis_slots *slots;
-    CHECK(fta_redis_slots_parse(r, &asked, &slots) == FTA_OK);
-    CHECK(slots->count == 1 && slots->owner[2] == 0);
-    CHECK(slots->owner[0] == FTA_REDIS_NO_OWNER);
-    fta_redis_slots_free(slots);
-    fta_redis_reply_free(r);
-}
-
-/* A topology that is too large is the server's fault, not want of memory. */
-static void
-test_more_nodes_than_any_cluster_has(void)
-{
-    static char text[200000];
-    const fta_redis_host asked = {"asked", 9};
-    for (int nodes = 1000; nodes <= 1100; nodes += 100) {
-        int at = sprintf(text, "*1\r\n*%d\r\n:0\r\n:16383\r\n", 2 + nodes);
-        for (int i = 0; i < nodes; i++) {
-            at += sprintf(text + at, "*2\r\n$1\r\nh\r\n:%d\r\n", 1 + i);
-        }
-        fta_redis_reply *r = reply_of(text);
-        fta_redis_slots *slots;
-        fta_status status = fta_redis_slots_parse(r, &asked, &slots);
-        CHECK(status == (nodes == 1000 ? FTA_OK : FTA_REDIS_MALFORMED));
-        fta_redis_slots_free(slots);
-        fta_redis_reply_free(r);
-    }
-}
-
-static void
-test_slots_of_keys(void)
-{
-    /* As redis-cli says: CLUSTER KEYSLOT. */
-    CHECK(fta_redis_slot_of("123456789", 9) == 0x31C3 % 16384);
-    CHECK(fta_redis_slot_of("foo", 3) == 12182);
-    CHECK(fta_redis_slot_of("", 0) == 0);
-}
-
 int
 main(void)
 {
-    test_every_type_in_pieces_of_every_size();
-    test_every_allocation_failing();
-    test_several_replies_and_what_is_left();
-    test_malformed_and_oversized();
-    test_nested_announcements_share_one_bound();
+    test_every_type_is_read_in_pieces_of_any_size();
+    test_a_failing_allocation_is_no_memory();
+    test_replies_that_arrive_together_are_read_one_by_one();
+    test_malformed_and_too_large_replies_are_malformed();
+    test_nested_declared_lengths_share_one_bound();
     test_depth_is_bounded();
     test_types_of_resp3_are_malformed();
-    test_endless_bulk();
-    test_errors_by_their_first_word();
-    test_redirections();
-    test_address_of_a_primary();
-    test_slots();
-    test_malformed_slots();
-    test_a_primary_without_a_name_owns_nothing();
-    test_more_nodes_than_any_cluster_has();
-    test_slots_of_keys();
+    test_a_text_without_end_is_malformed();
+    test_the_first_word_of_an_error_decides_its_status();
     return check_report("test_redis_reply");
 }

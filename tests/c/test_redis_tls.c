@@ -1,5 +1,5 @@
-/* TLS without an interpreter, so that sanitizers see it: a server of OpenSSL
- * with a certificate made here. */
+/* TLS without an interpreter, for the sanitizers. The server is OpenSSL with a
+ * certificate that is made here. */
 #include "redis/client.h"
 
 #include <arpa/inet.h>
@@ -64,8 +64,8 @@ make_certificate(void)
             fclose(file) == 0);
 }
 
-/* Serves so many connections, one after another: each answered request by
- * request, until the client leaves. */
+/* Serves so many connections, one after another, each until the client closes
+ * it. */
 typedef struct server {
     int listener;
     unsigned port;
@@ -89,7 +89,7 @@ serve(SSL_CTX *context, int peer)
     SSL_free(ssl);
 }
 
-/* Records that hold no answer, for as long as somebody takes them. */
+/* Sends records without data for as long as the client reads them. */
 static void
 flood(SSL_CTX *context, int peer)
 {
@@ -156,8 +156,8 @@ finish(server *s)
 }
 
 static fta_status
-open_link(const char *host, unsigned port, const char *parameters,
-          fta_redis_client **out, fta_redis_problem *problem)
+open_client(const char *host, unsigned port, const char *parameters,
+            fta_redis_client **out, fta_redis_problem *problem)
 {
     char text[200];
     int length = snprintf(text, sizeof(text), "rediss://%s:%u?%s", host, port,
@@ -176,26 +176,27 @@ open_link(const char *host, unsigned port, const char *parameters,
 }
 
 static fta_redis_client *
-new_link(const char *host, unsigned port, const char *more)
+new_client(const char *host, unsigned port, const char *more)
 {
     char parameters[150];
-    fta_redis_client *link;
+    fta_redis_client *client;
     fta_redis_problem problem;
     (void)snprintf(parameters, sizeof(parameters), "ssl_ca_certs=%s%s", ca_file,
                    more);
-    require(open_link(host, port, parameters, &link, &problem) == FTA_OK);
-    return link;
+    require(open_client(host, port, parameters, &client, &problem) == FTA_OK);
+    return client;
 }
 
 static fta_status
-ask(fta_redis_client *link, int64_t timeout_us, fta_redis_problem *problem)
+ask(fta_redis_client *client, int64_t timeout_us, fta_redis_problem *problem)
 {
     static const char *const argv[] = {"GET", "key"};
     static const size_t lengths[] = {3, 3};
+    static const fta_redis_command command = {2, argv, lengths};
     fta_redis_reply *reply;
     fta_status status = fta_redis_client_call(
-        link, 2, argv, lengths, 0, fta_clock_monotonic_us() + timeout_us,
-        &reply, problem);
+        client, &command, 0, fta_clock_monotonic_us() + timeout_us, &reply,
+        problem);
     CHECK((status == FTA_OK) == (reply != NULL));
     if (reply != NULL) {
         CHECK(reply->type == FTA_REDIS_INTEGER && reply->integer == 7);
@@ -205,7 +206,7 @@ ask(fta_redis_client *link, int64_t timeout_us, fta_redis_problem *problem)
 }
 
 static void
-test_names_that_are_verified(void)
+test_the_certificate_must_be_for_the_name(void)
 {
     static const struct {
         const char *host, *more;
@@ -224,45 +225,47 @@ test_names_that_are_verified(void)
         server s;
         fta_redis_problem problem;
         start(&s, 1, false);
-        fta_redis_client *link = new_link(cases[i].host, s.port, cases[i].more);
+        fta_redis_client *client =
+            new_client(cases[i].host, s.port, cases[i].more);
         for (int n = cases[i].status == FTA_OK ? 5 : 1; n > 0; n--) {
-            CHECK(ask(link, 5 * SECOND, &problem) == cases[i].status);
+            CHECK(ask(client, 5 * SECOND, &problem) == cases[i].status);
             CHECK(strcmp(problem.text, cases[i].problem) == 0);
         }
-        fta_redis_client_free(link);
+        fta_redis_client_free(client);
         finish(&s);
     }
 }
 
 static void
-test_an_authority_that_is_not_known(void)
+test_an_unknown_authority_is_a_tls_error(void)
 {
     server s;
-    fta_redis_client *link;
+    fta_redis_client *client;
     fta_redis_problem problem;
     start(&s, 1, false);
-    CHECK(open_link("localhost", s.port, "db=0", &link, &problem) == FTA_OK);
-    CHECK(ask(link, 5 * SECOND, &problem) == FTA_REDIS_TLS);
+    CHECK(open_client("localhost", s.port, "db=0", &client, &problem) ==
+          FTA_OK);
+    CHECK(ask(client, 5 * SECOND, &problem) == FTA_REDIS_TLS);
     CHECK(strstr(problem.text, "self-signed") != NULL);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     finish(&s);
 }
 
 static void
-test_a_peer_that_accepts_and_says_nothing(void)
+test_a_peer_that_sends_nothing_is_a_timeout(void)
 {
     server s;
     fta_redis_problem problem;
     start(&s, 1, true);
-    fta_redis_client *link = new_link("127.0.0.1", s.port, "");
+    fta_redis_client *client = new_client("127.0.0.1", s.port, "");
     int64_t started = fta_clock_monotonic_us();
-    CHECK(ask(link, 50000, &problem) == FTA_REDIS_TIMEOUT);
+    CHECK(ask(client, 50000, &problem) == FTA_REDIS_TIMEOUT);
     CHECK(fta_clock_monotonic_us() - started < 500000);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     finish(&s);
 }
 
-/* So that there is always something to read. */
+/* Waits, so that there is always something to read. */
 static ssize_t
 receive_when_it_comes(fta_redis_socket *s, char *bytes, size_t size)
 {
@@ -271,7 +274,7 @@ receive_when_it_comes(fta_redis_socket *s, char *bytes, size_t size)
     return recv(ask_once.fd, bytes, size, 0);
 }
 
-/* OpenSSL reads on inside of one call while records come that hold no data. */
+/* While records without data arrive, OpenSSL does not return from its call. */
 static void
 test_records_without_end_do_not_keep_a_call_beyond_its_deadline(void)
 {
@@ -281,74 +284,75 @@ test_records_without_end_do_not_keep_a_call_beyond_its_deadline(void)
     transport.receive = receive_when_it_comes;
     start(&s, 1, false);
     s.floods = true;
-    fta_redis_client *link = new_link("127.0.0.1", s.port, "");
-    fta_redis_client_set_transport(link, &transport);
+    fta_redis_client *client = new_client("127.0.0.1", s.port, "");
+    fta_redis_client_set_transport(client, &transport);
     int64_t started = fta_clock_monotonic_us();
-    CHECK(ask(link, 200000, &problem) == FTA_REDIS_TIMEOUT);
+    CHECK(ask(client, 200000, &problem) == FTA_REDIS_TIMEOUT);
     CHECK(fta_clock_monotonic_us() - started < SECOND);
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     finish(&s);
 }
 
-/* The child closes its copy without a word of TLS: the parent goes on. */
+/* The child closes its copy and sends nothing, so the parent can go on. */
 static void
-test_fork(void)
+test_a_child_leaves_the_tls_of_its_parent_alone(void)
 {
     server s;
     fta_redis_problem problem;
     start(&s, 1, false);
-    fta_redis_client *link = new_link("127.0.0.1", s.port, "");
-    CHECK(ask(link, 5 * SECOND, &problem) == FTA_OK);
+    fta_redis_client *client = new_client("127.0.0.1", s.port, "");
+    CHECK(ask(client, 5 * SECOND, &problem) == FTA_OK);
     pid_t child = fork();
     if (child == 0) {
-        fta_redis_client_free(link);
+        fta_redis_client_free(client);
         child_leave(true);
     }
     CHECK(child_was_good(child));
-    CHECK(ask(link, 5 * SECOND, &problem) == FTA_OK);
-    fta_redis_client_free(link);
+    CHECK(ask(client, 5 * SECOND, &problem) == FTA_OK);
+    fta_redis_client_free(client);
     finish(&s);
 }
 
 static void
-test_every_allocation_failing(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     char parameters[100];
     (void)snprintf(parameters, sizeof(parameters), "ssl_ca_certs=%s", ca_file);
     long n = 0;
     for (bool failed = true; failed; n++) {
-        fta_redis_client *link;
+        fta_redis_client *client;
         fta_redis_problem problem;
         failing_alloc_start(n);
         fta_status status =
-            open_link("localhost", 1, parameters, &link, &problem);
+            open_client("localhost", 1, parameters, &client, &problem);
         failed = failing_alloc_stop();
         CHECK(status == (failed ? FTA_NO_MEMORY : FTA_OK));
-        CHECK((link == NULL) == failed);
-        fta_redis_client_free(link);
+        CHECK((client == NULL) == failed);
+        fta_redis_client_free(client);
     }
     CHECK(n == 4);
 }
 
 static void
-test_files_that_are_not_there(void)
+test_a_file_that_cannot_be_read_is_named(void)
 {
     static const char *const cases[][2] = {
         {"ssl_ca_certs=/no/such", "ssl_ca_certs"},
         {"ssl_certfile=/no/such&ssl_keyfile=/no/such", "ssl_certfile"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        fta_redis_client *link;
+        fta_redis_client *client;
         fta_redis_problem problem;
-        CHECK(open_link("h", 1, cases[i][0], &link, &problem) == FTA_REDIS_TLS);
+        CHECK(open_client("h", 1, cases[i][0], &client, &problem) ==
+              FTA_REDIS_TLS);
         CHECK(strstr(problem.text, cases[i][1]) != NULL);
     }
     char parameters[100];
-    fta_redis_client *link;
+    fta_redis_client *client;
     fta_redis_problem problem;
     (void)snprintf(parameters, sizeof(parameters),
                    "ssl_certfile=%s&ssl_keyfile=%s", ca_file, ca_file);
-    CHECK(open_link("h", 1, parameters, &link, &problem) == FTA_REDIS_TLS);
+    CHECK(open_client("h", 1, parameters, &client, &problem) == FTA_REDIS_TLS);
     CHECK(strstr(problem.text, "ssl_keyfile") != NULL);
 }
 
@@ -358,14 +362,14 @@ main(void)
     /* The server's writes may raise it; the client's must not. */
     signal(SIGPIPE, SIG_IGN);
     make_certificate();
-    /* First: no thread that looks up a name may be about to free memory. */
-    test_every_allocation_failing();
-    test_names_that_are_verified();
-    test_an_authority_that_is_not_known();
-    test_a_peer_that_accepts_and_says_nothing();
+    /* First, while no lookup of a later test can free memory. */
+    test_a_failing_allocation_is_no_memory();
+    test_the_certificate_must_be_for_the_name();
+    test_an_unknown_authority_is_a_tls_error();
+    test_a_peer_that_sends_nothing_is_a_timeout();
     test_records_without_end_do_not_keep_a_call_beyond_its_deadline();
-    test_fork();
-    test_files_that_are_not_there();
+    test_a_child_leaves_the_tls_of_its_parent_alone();
+    test_a_file_that_cannot_be_read_is_named();
     unlink(ca_file);
     X509_free(certificate);
     EVP_PKEY_free(key);

@@ -39,7 +39,7 @@ same(const char *a, const char *b)
 }
 
 static void
-test_tcp(void)
+test_the_parts_of_a_tcp_url_are_read(void)
 {
     static const struct {
         const char *text, *host;
@@ -78,7 +78,7 @@ test_tcp(void)
 }
 
 static void
-test_tls(void)
+test_the_parameters_of_tls_are_read(void)
 {
     fta_redis_url *url =
         good("rediss://h?ssl_ca_certs=/ca%20x.pem&ssl_certfile=c&ssl_keyfile=k"
@@ -92,7 +92,7 @@ test_tls(void)
 }
 
 static void
-test_unix(void)
+test_the_path_of_a_unix_url_is_read(void)
 {
     fta_redis_url *url = good("unix:///run/redis/redis.sock?db=2");
     CHECK(url->kind == FTA_REDIS_UNIX && url->host_count == 0);
@@ -104,7 +104,7 @@ test_unix(void)
 }
 
 static void
-test_sentinel_and_cluster(void)
+test_the_hosts_of_sentinels_and_clusters_are_read(void)
 {
     fta_redis_url *url =
         good("redis+sentinel://:pw@a,b:1,[::2]:3/mymaster/5?sentinel_username=s"
@@ -125,9 +125,9 @@ test_sentinel_and_cluster(void)
     fta_redis_url_free(url);
 }
 
-/* What is wrong is said, and never with a word of the URL. */
+/* The problem never quotes the URL, which may hold a password. */
 static void
-test_refusals(void)
+test_a_url_that_is_not_valid_has_a_problem_without_its_words(void)
 {
     static const char *const cases[] = {
         "",
@@ -203,7 +203,7 @@ test_refusals(void)
 }
 
 static void
-test_lengths(void)
+test_the_lengths_of_a_url_and_a_host_are_bounded(void)
 {
     char text[FTA_REDIS_URL_MAX + 2];
     memset(text, 'a', sizeof(text));
@@ -225,7 +225,7 @@ test_lengths(void)
 }
 
 static void
-test_describe_hides_secrets(void)
+test_a_description_has_no_secrets(void)
 {
     static const struct {
         const char *text, *shown;
@@ -251,7 +251,7 @@ test_describe_hides_secrets(void)
 }
 
 static void
-test_without_memory(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     const char text[] = "redis://u:p@h:1/2";
     for (long n = 0;; n++) {
@@ -272,13 +272,13 @@ test_without_memory(void)
 int
 main(void)
 {
-    test_tcp();
-    test_tls();
-    test_unix();
-    test_sentinel_and_cluster();
-    test_refusals();
-    test_lengths();
-    test_describe_hides_secrets();
-    test_without_memory();
+    test_the_parts_of_a_tcp_url_are_read();
+    test_the_parameters_of_tls_are_read();
+    test_the_path_of_a_unix_url_is_read();
+    test_the_hosts_of_sentinels_and_clusters_are_read();
+    test_a_url_that_is_not_valid_has_a_problem_without_its_words();
+    test_the_lengths_of_a_url_and_a_host_are_bounded();
+    test_a_description_has_no_secrets();
+    test_a_failing_allocation_is_no_memory();
     return check_report("test_redis_url");
 }

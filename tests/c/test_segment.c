@@ -84,7 +84,7 @@ is_same(fta_segment *a, fta_segment *b)
     return memcmp(fta_segment_memory(a), fta_segment_memory(b), 16) == 0;
 }
 
-/* Runs in a child; true if it ended by itself, and well. */
+/* Runs in a child; true if it exited with success. */
 static bool
 in_child(void (*run)(void))
 {
@@ -101,7 +101,7 @@ in_child(void (*run)(void))
 }
 
 static void
-test_meeting(void)
+test_processes_with_one_purpose_use_one_segment(void)
 {
     fta_segment *a = open_it(), *b = open_it();
     CHECK(is_same(a, b));
@@ -126,7 +126,7 @@ test_meeting(void)
         fta_segment_close(other);
     }
 
-    /* Nothing is to be kept: whoever leaves last removes the file. */
+    /* Nothing is to be kept: the last user that leaves removes the file. */
     fta_segment_leave(a);
     CHECK(fta_segment_path(a) == NULL);
     CHECK(file_count() == 1);
@@ -158,7 +158,7 @@ child_opens(void)
 }
 
 static void
-test_family(void)
+test_a_child_uses_the_segment_of_its_parent(void)
 {
     inherited = open_it();
     CHECK(in_child(child_leaves)); /* The parent is still there. */
@@ -188,7 +188,7 @@ test_family(void)
 #define FAR_US (fta_clock_monotonic_us() + INT64_C(3600000000))
 
 static void
-test_keeping(void)
+test_a_segment_is_kept_until_its_time(void)
 {
     fta_segment *a = open_it();
     ((char *)fta_segment_memory(a))[100] = 42;
@@ -199,12 +199,12 @@ test_keeping(void)
     fta_segment_close(a);
     CHECK(file_count() == 1);
 
-    /* Who comes later goes on with it, whatever the real clock says. */
-    fta_clock_travel(-INT64_C(400) * 86400 * 1000000, 0);
+    /* A later process uses it, whatever the real clock says. */
+    fta_clock_shift(-INT64_C(400) * 86400 * 1000000, 0);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 42);
     fta_segment_close(a);
-    fta_clock_travel(INT64_C(900) * 86400 * 1000000, 0);
+    fta_clock_shift(INT64_C(900) * 86400 * 1000000, 0);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 42);
     CHECK(file_count() == 1);
@@ -214,19 +214,19 @@ test_keeping(void)
     fta_segment_close(a);
     CHECK(file_count() == 1);
 
-    /* When it is over, the next who comes finds nothing of it. */
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    /* After that time the next process finds an empty segment. */
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     a = open_it();
     CHECK(((char *)fta_segment_memory(a))[100] == 0);
     CHECK(file_count() == 1);
     fta_segment_close(a);
     CHECK(file_count() == 0);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
-/* An application that is never started again leaves nothing for ever. */
+/* So an app that is never started again leaves no file for ever. */
 static void
-test_sweeping(void)
+test_any_opening_removes_abandoned_files(void)
 {
     fta_segment_purpose gone = purpose;
     fta_segment *other, *a;
@@ -246,7 +246,7 @@ test_sweeping(void)
     CHECK(access(stranger, F_OK) == 0); /* Has not a name of ours. */
     CHECK(access(used, F_OK) == 0);     /* Is to be kept. */
     fta_segment_close(a);
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     CHECK(open_of(&gone, BYTES, &other) == FTA_OK);
     snprintf(used, sizeof used, "%s", fta_segment_path(other));
     fta_segment_close(open_it());
@@ -256,7 +256,7 @@ test_sweeping(void)
     CHECK(file_count() == 0);
 
     /* Of another boot: its times mean nothing. */
-    fta_clock_return();
+    fta_clock_reset();
     CHECK(open_of(&gone, BYTES, &other) == FTA_OK);
     fta_segment_keep_until(other, FAR_US);
     snprintf(used, sizeof used, "%s", fta_segment_path(other));
@@ -271,9 +271,9 @@ test_sweeping(void)
     CHECK(file_count() == 0);
 }
 
-/* The directory is full of files of somebody else's purposes. */
+/* The directory is full of files of other purposes. */
 static void
-test_many_files(void)
+test_a_segment_opens_among_many_files(void)
 {
     enum { FILES = 300 };
     char path[128];
@@ -290,9 +290,9 @@ test_many_files(void)
     CHECK(file_count() == 0); /* and the others later. */
 }
 
-/* What is left over is found behind any number of files that stay. */
+/* Files that stay do not keep the sweep from those behind them. */
 static void
-test_sweeping_behind_files_that_stay(void)
+test_abandoned_files_behind_files_that_stay_are_removed(void)
 {
     enum { STAY = 200, GONE = 8 };
     char path[128], app[32];
@@ -318,9 +318,9 @@ test_sweeping_behind_files_that_stay(void)
     remove_all();
 }
 
-/* A daemon closes what it does not know; the number is then somebody else's. */
+/* A daemon closes unknown descriptors, and the number may be reused. */
 static void
-test_descriptor_closed_by_others(void)
+test_a_descriptor_closed_by_other_code_is_left_alone(void)
 {
     fta_segment *segment = open_it();
     for (int fd = 3; fd < 64; fd++) {
@@ -370,16 +370,16 @@ die_while_making(void)
 }
 
 static void
-test_killed(void)
+test_a_killed_process_leaves_a_segment_that_works(void)
 {
-    /* A crash gives nobody a fresh quota: */
+    /* A crash does not reset the counters: */
     CHECK(!in_child(die_in_the_open));
     CHECK(file_count() == 1);
     fta_segment *segment = open_it();
     CHECK(((char *)fta_segment_memory(segment))[300] == 3);
     fta_segment_close(segment);
     remove_all();
-    /* but half a segment is never used. */
+    /* but an incomplete segment is never used. */
     CHECK(!in_child(die_while_making));
     CHECK(file_count() == 1);
     segment = open_it();
@@ -405,7 +405,8 @@ write_file(const char *path, const void *data, size_t length, mode_t mode)
     close(fd);
 }
 
-/* Whether what is opened has the byte of test_misread in it. */
+/* Whether what is opened has the byte of test_an_unusable_file_is_replaced in
+ * it. */
 static bool
 holds_copy(void)
 {
@@ -418,7 +419,7 @@ holds_copy(void)
 }
 
 static void
-test_misread(void)
+test_an_unusable_file_is_replaced(void)
 {
     static char garbage[BYTES];
     char path[128];
@@ -433,7 +434,7 @@ test_misread(void)
         CHECK(file_count() == 0);
     }
 
-    /* A good segment, cut short, with a hole or with another name inside. */
+    /* A complete segment: truncated, with a hole, or of another purpose. */
     fta_segment *good = open_it();
     fta_segment_keep_until(good, FAR_US);
     int fd = open(fta_segment_path(good), O_RDONLY);
@@ -462,7 +463,7 @@ test_misread(void)
 }
 
 static void
-test_foreign(void)
+test_a_file_that_others_may_use_is_not_used(void)
 {
     char path[128], target[128];
     fta_segment *segment;
@@ -488,7 +489,7 @@ test_foreign(void)
     CHECK(open_of(&purpose, BYTES, &segment) == FTA_SEGMENT_FOREIGN);
     unlink(path);
 
-    /* A second name. */
+    /* A file with a second name. */
     segment = open_it();
     fta_segment_keep_until(segment, FAR_US);
     CHECK(link(fta_segment_path(segment), target) == 0);
@@ -515,7 +516,7 @@ test_foreign(void)
 }
 
 static void
-test_refused(void)
+test_an_error_of_the_system_is_returned(void)
 {
     fta_segment *segment;
     int error;
@@ -532,7 +533,7 @@ test_refused(void)
                              &error) == FTA_SYSTEM);
     CHECK(error == ENAMETOOLONG);
 
-    /* No room: said at once, nothing left behind, no SIGBUS later. */
+    /* A full directory: an error at once, no file left, no SIGBUS later. */
     struct rlimit before, small;
     CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
     small = before;
@@ -547,7 +548,7 @@ test_refused(void)
 }
 
 static void
-test_another_size(void)
+test_the_size_changes_only_when_nothing_is_kept(void)
 {
     fta_segment *a = open_it(), *b;
     CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
@@ -555,28 +556,28 @@ test_another_size(void)
     CHECK(fta_segment_whole_bytes(b) == BYTES);
     fta_segment_close(a);
     fta_segment_close(b);
-    /* What is to be kept is worth more than the size. */
+    /* Content that is to be kept outweighs the size. */
     CHECK(!in_child(die_in_the_open));
     CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
     CHECK(((char *)fta_segment_memory(b))[300] == 3);
     CHECK(fta_segment_whole_bytes(b) == BYTES);
     fta_segment_close(b);
-    fta_clock_travel(0, INT64_C(3602) * 1000000);
+    fta_clock_shift(0, INT64_C(3602) * 1000000);
     CHECK(open_of(&purpose, 2 * BYTES, &b) == FTA_OK);
     CHECK(fta_segment_whole_bytes(b) == 2 * BYTES);
     fta_segment_close(b);
     CHECK(file_count() == 0);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void
-test_room(void)
+test_the_free_bytes_of_a_directory_are_known(void)
 {
-    CHECK(fta_segment_room(directory) > 0);
-    CHECK(fta_segment_room("/nowhere") == 0);
+    CHECK(fta_segment_free_bytes(directory) > 0);
+    CHECK(fta_segment_free_bytes("/nowhere") == 0);
 }
 
-/* Many arrive, meet and leave at once, and some are killed on the way. */
+/* Many open and leave at once, and some are killed meanwhile. */
 static void
 come_and_go(void)
 {
@@ -589,7 +590,7 @@ come_and_go(void)
 }
 
 static void
-test_race(void)
+test_many_processes_at_once_use_one_segment(void)
 {
     enum { PROCESSES = 8, ROUNDS = 6 };
     fflush(NULL);
@@ -620,7 +621,7 @@ test_race(void)
 }
 
 static void
-test_private(void)
+test_private_memory_has_no_file(void)
 {
     fta_segment *a, *b;
     CHECK(fta_segment_private(BYTES, fill, &a) == FTA_OK);
@@ -641,7 +642,7 @@ fail_to_fill(void *memory, size_t bytes)
 }
 
 static void
-test_failures(void)
+test_a_failing_fill_or_allocation_leaves_no_file(void)
 {
     fta_segment *segment;
     int error;
@@ -673,22 +674,22 @@ main(void)
         perror(directory);
         return 1;
     }
-    test_meeting();
-    test_family();
-    test_keeping();
-    test_sweeping();
-    test_many_files();
-    test_sweeping_behind_files_that_stay();
-    test_descriptor_closed_by_others();
-    test_killed();
-    test_misread();
-    test_foreign();
-    test_refused();
-    test_another_size();
-    test_room();
-    test_race();
-    test_private();
-    test_failures();
+    test_processes_with_one_purpose_use_one_segment();
+    test_a_child_uses_the_segment_of_its_parent();
+    test_a_segment_is_kept_until_its_time();
+    test_any_opening_removes_abandoned_files();
+    test_a_segment_opens_among_many_files();
+    test_abandoned_files_behind_files_that_stay_are_removed();
+    test_a_descriptor_closed_by_other_code_is_left_alone();
+    test_a_killed_process_leaves_a_segment_that_works();
+    test_an_unusable_file_is_replaced();
+    test_a_file_that_others_may_use_is_not_used();
+    test_an_error_of_the_system_is_returned();
+    test_the_size_changes_only_when_nothing_is_kept();
+    test_the_free_bytes_of_a_directory_are_known();
+    test_many_processes_at_once_use_one_segment();
+    test_private_memory_has_no_file();
+    test_a_failing_fill_or_allocation_leaves_no_file();
     CHECK(rmdir(directory) == 0);
     return check_report("test_segment");
 }

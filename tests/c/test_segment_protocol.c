@@ -1,10 +1,10 @@
-/* The protocol by which processes find, make, take up and remove a segment,
- * stopped between any two of its calls to the system.
+/* The protocol by which processes find, make, reuse and remove a segment. It is
+ * stopped between any two of its system calls.
  *
  * Actors are coroutines that stand for processes. Each has descriptors and
  * mappings of its own, so the kernel's locks (flock) hold between them as they
- * do between processes. A scheduler decides before each call who goes on. An
- * actor that is killed loses its descriptors and mappings at that moment. */
+ * do between processes. A scheduler decides before each call which actor runs.
+ * An actor that is killed loses its descriptors and mappings at that moment. */
 #define _XOPEN_SOURCE 700 /* ucontext on macOS */
 
 #include <dirent.h>
@@ -41,8 +41,9 @@ static int actor_flock(int fd, int operation);
 static int actor_lstat(const char *path, struct stat *out);
 static int actor_fstat(int fd, struct stat *out);
 
-/* The code under test, compiled here so that the scheduler gets in. The linker
- * then takes nothing of this file from the archive of the core. */
+/* The code under test, compiled here with calls that the scheduler intercepts.
+ * All parts are here, so the linker takes none of them from the archive of the
+ * core. */
 #define FTA_BETWEEN_CALLS() stop_here()
 #define open actor_open
 #define close(fd) actor_close(fd)
@@ -58,6 +59,10 @@ static int actor_fstat(int fd, struct stat *out);
 #define lstat actor_lstat
 #define fstat actor_fstat
 #include "base/segment.c"
+#include "base/segment_directory.c"
+#include "base/segment_file.c"
+#include "base/segment_name.c"
+#include "base/segment_open.c"
 #undef open
 #undef close
 #undef mmap
@@ -126,15 +131,15 @@ static char directory[64];
 static uint64_t kept;   /* What has been counted and is to be kept. */
 static bool promised;   /* Something was to be kept, counted or not. */
 static long violations; /* Of the invariant, since the last reset. */
-static long failed;     /* Opens that came to nothing. */
+static long failed;     /* Opens that failed. */
 
-/* What the system refuses, and what a control takes away from the protocol. */
+/* Errors of the system, and rules of the protocol that are switched off. */
 static struct {
     bool no_memory;      /* Nothing can be mapped. */
     bool no_directory;   /* The directory cannot be read to its end. */
-    bool no_second_look; /* The creator does not look for others. */
-    bool no_lock;        /* An exclusive lock is always given. */
-    bool no_name_check;  /* Nobody looks where the name leads. */
+    bool no_second_look; /* The creator does not list the others. */
+    bool no_lock;        /* An exclusive lock always succeeds. */
+    bool no_name_check;  /* Nobody checks where the name leads. */
     int64_t step_us;     /* How long each step takes. */
 } control;
 
@@ -143,7 +148,7 @@ stop_here(void)
 {
     if (running != NULL) {
         actor *self = running;
-        fta_clock_travel(0, control.step_us);
+        fta_clock_shift(0, control.step_us);
 #ifdef __SANITIZE_THREAD__
         __tsan_switch_to_fiber(scheduler_fiber, 0);
 #endif
@@ -212,13 +217,12 @@ static int
 actor_nanosleep(const struct timespec *wanted, struct timespec *left)
 {
     (void)left;
-    fta_clock_travel(0, wanted->tv_nsec / 1000);
+    fta_clock_shift(0, wanted->tv_nsec / 1000);
     stop_here();
     return 0;
 }
 
-/* The look of a creator is the one that it takes while it has a file of its
- * own open. */
+/* The creator is the actor that has a file open while it lists the others. */
 static DIR *
 actor_opendir(const char *path)
 {
@@ -444,8 +448,8 @@ look_at_all(void)
     }
 }
 
-/* An actor is given up after so many steps: it waits for one that is stopped
- * in the middle, and would give up by itself later. */
+/* A run ends after so many steps: an actor that waits for a stopped one would
+ * give up much later. */
 #define STEPS_MAX 4000
 
 static void
@@ -478,7 +482,7 @@ run(uint64_t seed, bool with_kills)
             look_at_all();
         }
     }
-    CHECK(!"an actor does not come to an end");
+    CHECK(!"an actor does not end");
 }
 
 static size_t
@@ -498,7 +502,7 @@ count_files(bool removing)
     return count;
 }
 
-/* One history: several start at about the same time, later one comes alone. */
+/* One history: several start at about the same time, later one alone. */
 static void
 history(uint64_t seed, bool with_kills)
 {
@@ -521,7 +525,7 @@ history(uint64_t seed, bool with_kills)
         resume(last);
     }
     CHECK(last->done);
-    /* Whatever happened, no more is left than what is to be kept. */
+    /* Whatever happened, only what is to be kept is left. */
     note(count_files(true) == promised);
 }
 
@@ -545,7 +549,7 @@ test_all_processes_use_one_segment(uint64_t more)
 }
 
 static void
-test_a_rule_that_is_not_kept_is_noticed(void)
+test_a_rule_that_is_switched_off_is_noticed(void)
 {
     control.no_second_look = true;
     CHECK(violations_of(300, false) > 0);
@@ -558,10 +562,10 @@ test_a_rule_that_is_not_kept_is_noticed(void)
     control.no_name_check = false;
 }
 
-/* A process that is stopped while it makes the segment holds the others up, but
- * not for ever; and none of them makes a second one. */
+/* A process that is stopped while it makes the segment delays the others, but
+ * not for ever. None of them makes a second segment. */
 static void
-test_nobody_waits_for_ever(void)
+test_a_stopped_maker_delays_others_for_a_bounded_time(void)
 {
     violations = failed = 0;
     kept = 0;
@@ -583,8 +587,7 @@ test_nobody_waits_for_ever(void)
     CHECK(count_files(true) == 0);
 }
 
-/* The time that the attempts themselves take counts too, not only the sleep
- * between them. */
+/* The attempts count too, not only the sleep between them. */
 static void
 test_patience_is_a_time_and_not_a_number_of_attempts(void)
 {
@@ -624,10 +627,10 @@ run_alone(bool counts)
     CHECK(a->done);
 }
 
-/* A process that the system refuses something neither removes what others have
- * counted nor begins anew beside it. */
+/* A process that gets an error of the system neither removes what others have
+ * counted nor makes a second segment. */
 static void
-test_a_process_in_need_changes_nothing(void)
+test_a_process_with_an_error_of_the_system_changes_nothing(void)
 {
     violations = failed = 0;
     kept = 0;
@@ -646,7 +649,7 @@ test_a_process_in_need_changes_nothing(void)
     CHECK(count_files(true) == 1);
 }
 
-/* With a number: so many times the histories. */
+/* An argument multiplies the number of histories. */
 int
 main(int argc, char **argv)
 {
@@ -661,9 +664,9 @@ main(int argc, char **argv)
         return 1;
     }
     test_all_processes_use_one_segment(more);
-    test_a_rule_that_is_not_kept_is_noticed();
-    test_a_process_in_need_changes_nothing();
-    test_nobody_waits_for_ever();
+    test_a_rule_that_is_switched_off_is_noticed();
+    test_a_process_with_an_error_of_the_system_changes_nothing();
+    test_a_stopped_maker_delays_others_for_a_bounded_time();
     test_patience_is_a_time_and_not_a_number_of_attempts();
 
     (void)count_files(true);

@@ -243,7 +243,7 @@ act_pass_time(actor *self)
 {
     (void)self;
     stop_here();
-    fta_clock_travel(0, 2000000);
+    fta_clock_shift(0, 2000000);
 }
 
 static void
@@ -279,7 +279,7 @@ start_over(fta_strategy which)
     table->bucket_count = 1;
     memset((void *)only_bucket(), 0, sizeof(bucket));
     atomic_store(&table->header->evictions, 0);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void
@@ -332,9 +332,9 @@ check_bucket(void)
     /* The next insertion completes that of a killed actor, whose slot is kept
      * for him for a second. */
     strategy = FTA_FIXED_WINDOW;
-    fta_clock_travel(0, 3 * PERIOD_US);
+    fta_clock_shift(0, 3 * PERIOD_US);
     CHECK(hit_now("next", 1));
-    fta_clock_travel(0, 3 * PERIOD_US);
+    fta_clock_shift(0, 3 * PERIOD_US);
     uint64_t evictions = atomic_load(&table->header->evictions);
     for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
         char key[16];
@@ -343,7 +343,7 @@ check_bucket(void)
         CHECK(!hit_now(key, 1));
     }
     CHECK(atomic_load(&table->header->evictions) == evictions);
-    fta_clock_travel(0, -6 * PERIOD_US);
+    fta_clock_shift(0, -6 * PERIOD_US);
 }
 
 /* Of what actors and the survivor tried, exactly limit passed; each killed one
@@ -404,7 +404,7 @@ static void
 expired_slots(void)
 {
     fill_bucket(2, 1);
-    fta_clock_travel(0, 2 * PERIOD_US);
+    fta_clock_shift(0, 2 * PERIOD_US);
     const char *owner = owner_of_first_slot("a");
     add_hit("a", 1);
     add_hit(owner, 2);
@@ -446,8 +446,8 @@ window_change(void)
     strategy = FTA_SLIDING_WINDOW_COUNTER;
     int64_t now_us = fta_clock_monotonic_us();
     fta_hit hit = hit_on("a", 2);
-    fta_clock_travel(0, fta_sliding_start(&hit, now_us) + PERIOD_US - now_us -
-                            1000000);
+    fta_clock_shift(0, fta_sliding_start(&hit, now_us) + PERIOD_US - now_us -
+                           1000000);
     add_hit("a", 2);
     add_hit("a", 2);
     add_actor(act_pass_time);
@@ -658,7 +658,7 @@ main(void)
         run_systematically(i, SCHEDULES(60));
     }
     run_late_calling_off();
-    fta_clock_return();
+    fta_clock_reset();
     for (size_t i = 0; i < ACTORS_MAX; i++) {
         free(actors[i].stack);
 #ifdef __SANITIZE_THREAD__

@@ -74,8 +74,8 @@ static void
 start_of_window(const fta_hit *hit)
 {
     int64_t now_us = fta_clock_monotonic_us();
-    fta_clock_travel(0,
-                     fta_sliding_start(hit, now_us) + hit->period_us - now_us);
+    fta_clock_shift(0,
+                    fta_sliding_start(hit, now_us) + hit->period_us - now_us);
 }
 
 /* -- one thread ------------------------------------------------------------ */
@@ -107,7 +107,7 @@ test_each_strategy(fta_strategy strategy)
     /* A refusal, and a look, count nothing: the wait is what it was. */
     CHECK(ask(counter, strategy, FTA_PEEK, &hit).retry_after_us <=
           verdict.retry_after_us);
-    fta_clock_travel(0, verdict.retry_after_us);
+    fta_clock_shift(0, verdict.retry_after_us);
     CHECK(passes(counter, strategy, &hit));
     CHECK(passes(counter, strategy, &other));
 
@@ -126,10 +126,10 @@ test_each_strategy(fta_strategy strategy)
     CHECK(passes(counter, strategy, &hit));
     CHECK(!passes(counter, strategy, &hit));
 
-    fta_clock_travel(0, 1000 * SECOND_US);
+    fta_clock_shift(0, 1000 * SECOND_US);
     CHECK(ask(counter, strategy, FTA_PEEK, &hit).remaining == 5);
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void
@@ -139,7 +139,7 @@ test_windows(void)
     fta_hit hit = text_hit("key", 100, 10 * SECOND_US);
     /* A fixed window is a period long, and starts with its first hit. */
     for (int i = 0; i < 5; i++) {
-        fta_clock_travel(0, 13 * SECOND_US + 1234);
+        fta_clock_shift(0, 13 * SECOND_US + 1234);
         fta_verdict verdict = ask(counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit);
         CHECK(verdict.remaining == 99);
         CHECK(verdict.reset_after_us > hit.period_us - 20000);
@@ -151,18 +151,18 @@ test_windows(void)
     for (int i = 0; i < 40; i++) {
         CHECK(passes(counter, FTA_SLIDING_WINDOW_COUNTER, &hit));
     }
-    fta_clock_travel(0, 15 * SECOND_US);
+    fta_clock_shift(0, 15 * SECOND_US);
     uint32_t left =
         ask(counter, FTA_SLIDING_WINDOW_COUNTER, FTA_COUNT, &hit).remaining;
     CHECK(left >= 79 && left <= 80); /* Half of 40, and this one. */
-    fta_clock_travel(0, 10 * SECOND_US);
+    fta_clock_shift(0, 10 * SECOND_US);
     left = ask(counter, FTA_SLIDING_WINDOW_COUNTER, FTA_COUNT, &hit).remaining;
     CHECK(left == 98); /* Half of 1, rounded up, and this one. */
-    fta_clock_travel(0, 20 * SECOND_US);
+    fta_clock_shift(0, 20 * SECOND_US);
     left = ask(counter, FTA_SLIDING_WINDOW_COUNTER, FTA_PEEK, &hit).remaining;
     CHECK(left == 100);
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* An administrator, or NTP, moves the real clock; a test moves the other one
@@ -178,16 +178,16 @@ test_stepped_clocks(void)
         CHECK(passes(counter, strategies[i], &hit));
         static const int64_t steps[] = {3600, -7200, 86400 * 365, -86400};
         for (size_t k = 0; k < 4; k++) {
-            fta_clock_travel(steps[k] * SECOND_US, 0);
+            fta_clock_shift(steps[k] * SECOND_US, 0);
             fta_verdict verdict = ask(counter, strategies[i], FTA_COUNT, &hit);
             CHECK(!verdict.allowed);
             CHECK(verdict.retry_after_us <= 2 * hit.period_us);
         }
-        fta_clock_return();
-        fta_clock_travel(0, 86400 * 1000 * SECOND_US);
+        fta_clock_reset();
+        fta_clock_shift(0, 86400 * 1000 * SECOND_US);
         CHECK(passes(counter, strategies[i], &hit));
         CHECK(passes(counter, strategies[i], &hit));
-        fta_clock_return();
+        fta_clock_reset();
         fta_verdict verdict = ask(counter, strategies[i], FTA_COUNT, &hit);
         CHECK(verdict.allowed);
         fta_shm_table_close(counter);
@@ -230,7 +230,7 @@ test_several_limits(void)
         CHECK(ask(counter, strategies[i], FTA_PEEK, &hits[1]).remaining == 3);
         fta_shm_table_close(counter);
     }
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void
@@ -281,7 +281,7 @@ test_capacity(void)
         CHECK(ask(counter, FTA_FIXED_WINDOW, FTA_PEEK, &hit).remaining == 9 ||
               usage.evictions > 0);
     }
-    fta_clock_travel(0, 1001 * SECOND_US);
+    fta_clock_shift(0, 1001 * SECOND_US);
     fta_shm_table_usage_read(counter, &usage);
     CHECK(usage.slots_used == 0);
     uint64_t evictions = usage.evictions;
@@ -292,7 +292,7 @@ test_capacity(void)
     fta_shm_table_usage_read(counter, &usage);
     CHECK(usage.evictions == evictions); /* Those whose time is over go. */
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* Twenty times as many fresh keys as there are slots do not free a client
@@ -322,7 +322,7 @@ test_flood(fta_strategy strategy)
     CHECK(!passes(counter, strategy, &abuser));
     CHECK(ask(counter, strategy, FTA_PEEK, &busy).remaining <= 20);
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* -- many threads ---------------------------------------------------------- */
@@ -385,7 +385,7 @@ test_threads(fta_strategy strategy)
         CHECK(!passes(c.counter, strategy, &hit));
     }
     fta_shm_table_close(c.counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* The same limits for all: the tightest decides, exactly. */
@@ -435,7 +435,7 @@ make_trouble(void *argument)
         CHECK(verdict.remaining <= verdict.limit);
         CHECK(verdict.retry_after_us <= 2 * SECOND_US);
         if (random % 512 == 0) {
-            fta_clock_travel(0, SECOND_US / 8);
+            fta_clock_shift(0, SECOND_US / 8);
         }
     }
     return NULL;
@@ -454,7 +454,7 @@ test_trouble(void)
         pthread_join(threads[i], NULL);
     }
     /* And it is as good as new. */
-    fta_clock_travel(0, 10 * SECOND_US);
+    fta_clock_shift(0, 10 * SECOND_US);
     fta_shm_table_usage usage;
     fta_shm_table_usage_read(c.counter, &usage);
     CHECK(usage.slots_used == 0);
@@ -469,7 +469,7 @@ test_trouble(void)
         CHECK(run_crowd(&c) == 50);
     }
     fta_shm_table_close(c.counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* -- many processes -------------------------------------------------------- */
@@ -548,7 +548,7 @@ count_until_killed(fta_shm_table *counter, uint64_t random)
         fta_shm_table_hit(counter, strategies[(random >> 8) % 3], FTA_COUNT,
                           hits, 1 + (random >> 16) % 2, &verdict);
         if (random % 1024 == 0) {
-            fta_clock_travel(0, SECOND_US);
+            fta_clock_shift(0, SECOND_US);
         }
     }
 }
@@ -573,14 +573,14 @@ test_kills(int kills)
             CHECK(passes(counter, FTA_FIXED_WINDOW, &hit));
         }
         CHECK(!passes(counter, FTA_FIXED_WINDOW, &hit));
-        fta_clock_travel(0, 2000 * SECOND_US);
+        fta_clock_shift(0, 2000 * SECOND_US);
     }
     fta_shm_table_usage usage;
-    fta_clock_travel(0, 2000 * SECOND_US);
+    fta_clock_shift(0, 2000 * SECOND_US);
     fta_shm_table_usage_read(counter, &usage);
     CHECK(usage.slots_used == 0);
     fta_shm_table_close(counter);
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 /* -- processes that come and go -------------------------------------------- */
@@ -630,17 +630,17 @@ test_counters_outlive_processes(fta_strategy strategy, bool ends_suddenly)
     CHECK(fta_shm_table_open(&options, &counter, &error) == FTA_OK);
     CHECK(!passes(counter, strategy, &hit));
     /* The wall clock has no say in it; the time that passes has. */
-    fta_clock_travel(-400 * 86400 * SECOND_US, 0);
+    fta_clock_shift(-400 * 86400 * SECOND_US, 0);
     CHECK(!passes(counter, strategy, &hit));
-    fta_clock_travel(0, 2000 * SECOND_US);
+    fta_clock_shift(0, 2000 * SECOND_US);
     CHECK(passes(counter, strategy, &hit));
     fta_shm_table_close(counter);
-    fta_clock_travel(0, 2010 * SECOND_US);
+    fta_clock_shift(0, 2010 * SECOND_US);
     CHECK(fta_shm_table_open(&options, &counter, &error) == FTA_OK);
     CHECK(ask(counter, strategy, FTA_PEEK, &hit).remaining == ROOM);
     fta_shm_table_close(counter);
     CHECK(rmdir(directory) == 0); /* Nothing is left behind. */
-    fta_clock_return();
+    fta_clock_reset();
 }
 
 static void

@@ -189,9 +189,9 @@ test_time(const fta_keyring *keyring)
     snprintf(payload, sizeof payload, "{" WHO ",\"exp\":%lld}",
              (long long)now + 1000);
     CHECK(verdict(keyring, HEADER, payload) == FTA_OK);
-    fta_clock_travel((int64_t)1001 * 1000000, 0);
+    fta_clock_shift((int64_t)1001 * 1000000, 0);
     CHECK(verdict(keyring, HEADER, payload) == FTA_EXPIRED);
-    fta_clock_return();
+    fta_clock_reset();
     CHECK(verdict(keyring, HEADER, payload) == FTA_OK);
 }
 

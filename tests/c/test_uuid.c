@@ -37,7 +37,7 @@ test_reads_either_case_and_writes_lower(void)
 }
 
 static void
-test_any_version_and_variant(void)
+test_any_version_and_variant_is_valid(void)
 {
     CHECK(valid("00000000-0000-0000-0000-000000000000"));
     CHECK(valid("ffffffff-ffff-ffff-ffff-ffffffffffff"));
@@ -45,7 +45,7 @@ test_any_version_and_variant(void)
 }
 
 static void
-test_refuses_other_forms(void)
+test_other_forms_are_invalid(void)
 {
     CHECK(!valid(""));
     CHECK(!valid("550e8400e29b41d4a716446655440000"));
@@ -57,10 +57,9 @@ test_refuses_other_forms(void)
     CHECK(!valid("550e8400-e29b-41d4-a7160-46655440000"));
 }
 
-/* Every octet in every position: digits and hyphens alone are let in, and
- * what was refused has written nothing. */
+/* Tries every octet in every position. An invalid text leaves out as it was. */
 static void
-test_every_octet_in_every_position(void)
+test_only_digits_and_hyphens_in_their_positions_are_valid(void)
 {
     const char good[] = "550e8400-e29b-41d4-a716-446655440000";
     for (size_t at = 0; at < 36; at++) {
@@ -82,7 +81,7 @@ test_every_octet_in_every_position(void)
 }
 
 static void
-test_every_wrong_length(void)
+test_only_36_characters_are_valid(void)
 {
     char text[80];
     memset(text, 'a', sizeof text);
@@ -109,10 +108,10 @@ int
 main(void)
 {
     test_reads_either_case_and_writes_lower();
-    test_any_version_and_variant();
-    test_refuses_other_forms();
-    test_every_octet_in_every_position();
-    test_every_wrong_length();
+    test_any_version_and_variant_is_valid();
+    test_other_forms_are_invalid();
+    test_only_digits_and_hyphens_in_their_positions_are_valid();
+    test_only_36_characters_are_valid();
     test_differing_bytes_are_not_equal();
     return check_report("test_uuid");
 }

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from apps import TENANT, USER, bearer, make_app
 from flask_tenant_auth import ConfigurationError, verify_role, verify_tenant_context
-from flask_tenant_auth._core import AuditLog, Identity, now, return_to_present, travel
+from flask_tenant_auth._core import AuditLog, Identity, now, reset_clock, shift_clock
 
 SOMEBODY = Identity(TENANT, USER, "admin")
 LINE = ("GET", "/api/accounts", 200, SOMEBODY, "192.0.2.7", "curl/8.5", None)
@@ -116,10 +116,10 @@ class TestTheCoresLog:
         log.write(*LINE)
         assert not path.exists()
         try:
-            travel(0, 1.1)
+            shift_clock(0, 1.1)
             log.write(*LINE)
         finally:
-            return_to_present()
+            reset_clock()
         assert (len(lines(moved)), len(lines(path))) == (2, 1)
 
     def test_reopen_makes_it_anew_at_once(self, path: Path) -> None:
@@ -351,10 +351,10 @@ class TestAuditLogOfAnApp:
         client.get("/public")
         moved = path.rename(path.with_suffix(".1"))
         try:
-            travel(0, 1.1)
+            shift_clock(0, 1.1)
             client.get("/public")
         finally:
-            return_to_present()
+            reset_clock()
         assert (len(lines(moved)), len(lines(path))) == (1, 1)
 
     def test_a_file_that_cannot_be_opened_stops_the_app(self, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from flask_tenant_auth import verify_tenant_context
 from flask_tenant_auth._core import (
     Identity,
     RequestRecord,
+    authenticate_and_count,
     hash_password,
-    judge_and_count,
     open_record,
     verify_password,
 )
@@ -197,7 +197,7 @@ def test_an_authorization_that_is_replaced_while_it_is_judged() -> None:
     with meanwhile(replace, replace):
         for _ in range(2000):
             record = RequestRecord(state)
-            judge_and_count(record, environ, state.keyring, state.limiter, (), "192.0.2.1")  # type: ignore[arg-type]
+            authenticate_and_count(record, environ, state.keyring, state.limiter, (), "192.0.2.1")  # type: ignore[arg-type]
             assert isinstance(record.outcome, Identity) or record.outcome is None
 
 
@@ -226,9 +226,9 @@ def test_collection_of_garbage_that_changes_the_headers() -> None:
     import gc
     import weakref
 
-    from test_edge import edge_arguments
+    from test_response_headers import middleware_arguments
 
-    from flask_tenant_auth._core import Edge
+    from flask_tenant_auth._core import Middleware
 
     app = make_app()
     lists: list[list[tuple[str, str]]] = []
@@ -246,13 +246,13 @@ def test_collection_of_garbage_that_changes_the_headers() -> None:
         lists.clear()
         return []
 
-    edge = Edge(**edge_arguments(inner, state_of(app)))
+    middleware = Middleware(**middleware_arguments(inner, state_of(app)))
     sent: list[Any] = []
     before = gc.get_threshold()
     gc.set_threshold(1, 1, 1)
     try:
         for _ in range(200):
-            edge(EnvironBuilder("/").get_environ(), lambda *call: sent.append(call[1]))
+            middleware(EnvironBuilder("/").get_environ(), lambda *call: sent.append(call[1]))
     finally:
         gc.set_threshold(*before)
     assert len(sent) == 200
@@ -275,7 +275,9 @@ def test_only_an_exception_about_the_token_means_that_it_is_no_good_one(
 
     def judged() -> object:
         record = RequestRecord(state)
-        return judge_and_count(record, environ, state.keyring, state.limiter, (), "192.0.2.1")  # type: ignore[arg-type]
+        return authenticate_and_count(
+            record, environ, state.keyring, state.limiter, (), "192.0.2.1"
+        )  # type: ignore[arg-type]
 
     environ = {Text("HTTP_AUTHORIZATION", act): bearer()["Authorization"]}
     assert judged() is not None  # a positive control

@@ -235,7 +235,7 @@ class TestDecorator:
         app = make_app()
         app.get("/")(rate_limit("1 per minute")(view))
         assert statuses(app, "/", 2) == [200, 429]
-        _core.travel(60, 60)
+        _core.shift_clock(60, 60)
         assert statuses(app, "/", 2) == [200, 429]
 
     def test_each_view_has_its_own_count(self) -> None:
@@ -256,7 +256,7 @@ class TestDecorator:
         app = make_app()
         app.get("/")(rate_limit("2 per second")(rate_limit("3 per minute")(view)))
         assert statuses(app, "/", 4) == [200, 200, 429, 429]
-        _core.travel(1, 1)
+        _core.shift_clock(1, 1)
         assert statuses(app, "/", 2) == [200, 429]
 
     def test_several_in_one_text(self) -> None:
@@ -401,9 +401,9 @@ class TestDecorator:
         app = make_app()
         app.get("/")(rule)
         assert set(statuses(app, "/", 600)) <= {200, 429}
-        from flask_tenant_auth.limit.declarations import declarations_of
+        from flask_tenant_auth.limit.declarations import declaration_of
 
-        (kept,) = declarations_of(rule).rules
+        (kept,) = declaration_of(rule).rules
         assert len(kept._prepared) <= 256
 
     def test_exempt_when(self) -> None:

@@ -467,7 +467,7 @@ class TestTenantKeys:
         self.KEYS = dict.fromkeys(self.KEYS, "t" * 64)
         made = self.signed("t" * 64)
         assert accepts(app, made)
-        name = "flask_tenant_auth.keys.keyrings._claimed"
+        name = "flask_tenant_auth.keys.tenants._claimed"
         monkeypatch.setattr(name, lambda *_: (OTHER_TENANT, None))
         assert not accepts(app, made)
 

@@ -1,8 +1,12 @@
-"""Which folder may include which: the tables of csrc/README.md hold."""
+"""Which folder may include or import which: the tables in the READMEs of both layers hold."""
 
 from __future__ import annotations
 
+import ast
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -44,6 +48,22 @@ def test_no_headers_include_each_other() -> None:
     TopologicalSorter(headers).prepare()  # raises CycleError
 
 
+def test_an_internal_header_is_included_only_where_its_first_line_says() -> None:
+    internal = {}
+    for header in CSRC.glob("**/*.h"):
+        first = header.read_text("utf-8").partition("\n")[0]
+        found = re.match(r"/\* May be included by csrc/(\S+) alone\.", first)
+        if found:
+            internal[str(header.relative_to(CSRC))] = found[1]
+    assert internal
+    for path in CSRC.glob("**/*.[ch]"):
+        relative = path.relative_to(CSRC)
+        for name in includes_of(path):
+            pattern = internal.get(name, "**")
+            may = pattern == "**" or relative.match(pattern) or str(relative.parent) == pattern
+            assert may, f"{path} includes {name}"
+
+
 def test_only_the_binding_knows_python() -> None:
     included = re.compile(r"^#\s*include\s*[<\"]Python\.h", re.MULTILINE)
     knowing = {
@@ -52,3 +72,110 @@ def test_only_the_binding_knows_python() -> None:
         if included.search(path.read_text("utf-8"))
     }
     assert knowing == {"binding"}
+
+
+PACKAGE = ROOT / "flask_tenant_auth"
+FOR_APPS = ("__init__.py", "testing.py", "pytest_plugin.py")
+
+
+def allowed_imports() -> dict[str, tuple[set[str], bool]]:
+    """The table of flask_tenant_auth/README.md: what a folder may import, and whether Flask."""
+    table = (PACKAGE / "README.md").read_text("utf-8").partition("| folder | may import |")[2]
+    folders = {str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.glob("**/*.py")}
+    allowed = {}
+    for row in table.partition("\n\n")[0].splitlines()[2:]:
+        name, imported, knows_flask = row.strip("| ").split(" | ")
+        listed = set(re.findall("`([^`]+)`", imported))
+        everything = imported == "everything"
+        allowed[name.strip("`")] = (folders if everything else listed, knows_flask == "yes")
+    assert allowed.keys() == folders
+    return allowed
+
+
+def imports_of(path: Path, *, everywhere: bool = False) -> Iterator[str]:
+    """Yield what a module imports: dotted names, ours from the root.
+
+    It is what runs when the module is imported or, everywhere, what its functions import as well.
+    What stands under TYPE_CHECKING never runs.
+    """
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    for statement in statements_of(ast.parse(path.read_text("utf-8")), everywhere):
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            base = package.rsplit(".", statement.level - 1)[0] if statement.level else ""
+            module = ".".join(filter(None, (base, statement.module)))
+            for alias in statement.names:
+                file = ROOT / f"{module}.{alias.name}".replace(".", "/")
+                is_module = file.with_suffix(".py").is_file() or (file / "__init__.py").is_file()
+                yield f"{module}.{alias.name}" if is_module else module
+
+
+def statements_of(node: ast.AST, everywhere: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        if everywhere or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from statements_of(child, everywhere)
+
+
+def file_of(module: str) -> Path:
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def test_a_module_imports_what_its_folder_may() -> None:
+    allowed = allowed_imports()
+    for path in PACKAGE.glob("**/*.py"):
+        if path.parent == PACKAGE and path.name in FOR_APPS:
+            continue
+        folders, knows_flask = allowed[str(path.parent.relative_to(PACKAGE))]
+        for module in imports_of(path, everywhere=True):
+            top = module.partition(".")[0]
+            assert knows_flask or top != "flask", f"{path} imports {module}"
+            if top == "flask_tenant_auth":
+                folder = file_of(module).parent.relative_to(PACKAGE)
+                assert str(folder) in folders, f"{path} imports {module}"
+
+
+def test_no_modules_import_each_other() -> None:
+    modules = {
+        path: [
+            file_of(module)
+            for module in imports_of(path)
+            if module.startswith("flask_tenant_auth.") and file_of(module).is_file()
+        ]
+        for path in PACKAGE.glob("**/*.py")
+    }
+    TopologicalSorter(modules).prepare()  # raises CycleError
+
+
+def test_what_decides_imports_nothing_that_knows_flask() -> None:
+    allowed = allowed_imports()
+    for folder, (imported, knows_flask) in allowed.items():
+        if not knows_flask:
+            assert not any(allowed[each][1] for each in imported), folder
+
+
+def test_what_decides_can_be_imported_where_there_is_no_flask() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in PACKAGE.glob("**/*.py")
+        if not allowed_imports()[str(path.parent.relative_to(PACKAGE))][1]
+        and path.name not in FOR_APPS
+    ]
+    assert len(modules) > 20
+    # The package's own __init__ imports all of it for apps: an empty one stands for it.
+    program = (
+        "import importlib, sys, types\n"
+        "sys.modules['flask'] = None\n"
+        "package = types.ModuleType('flask_tenant_auth')\n"
+        f"package.__path__ = [{str(PACKAGE)!r}]\n"
+        "sys.modules['flask_tenant_auth'] = package\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -210,7 +210,7 @@ def test_who_was_refused_is_let_in_when_the_time_has_come(redis: Redis, client: 
 def test_a_reset_elsewhere_ends_a_remembered_refusal_within_a_minute(
     redis: Redis, client: Client
 ) -> None:
-    from flask_tenant_auth._core import return_to_present, travel
+    from flask_tenant_auth._core import reset_clock, shift_clock
 
     counter, operator = limiter(redis.url), limiter(redis.url)
     one = limit("1 per day")
@@ -218,10 +218,10 @@ def test_a_reset_elsewhere_ends_a_remembered_refusal_within_a_minute(
     operator.reset([one], None, "a")
     assert not counter.hit([one], None, "a").allowed
     try:
-        travel(0, 61)
+        shift_clock(0, 61)
         assert counter.hit([one], None, "a").allowed
     finally:
-        return_to_present()
+        reset_clock()
 
 
 # --- What Redis may answer ------------------------------------------------------

@@ -63,7 +63,7 @@ def trickle(peer: socket.socket) -> None:
         time.sleep(1)
 
 
-def hang_up(peer: socket.socket) -> None:
+def disconnect(peer: socket.socket) -> None:
     peer.recv(65536)
     peer.shutdown(socket.SHUT_RDWR)
 
@@ -86,7 +86,7 @@ MALFORMED = "Redis sent a malformed or oversized reply"
         pytest.param(answer(b"*4\r\n:1\r\n:7\r\n"), TIMEOUT, id="half a reply"),
         pytest.param(answer(b""), TIMEOUT, id="silence"),
         pytest.param(trickle, TIMEOUT, id="one byte a second"),
-        pytest.param(hang_up, "Redis closed the connection", id="hanging up"),
+        pytest.param(disconnect, "Redis closed the connection", id="disconnecting"),
         pytest.param(endless, MALFORMED, id="a huge bulk"),
         pytest.param(answer(b"*1000000000\r\n"), MALFORMED, id="a huge array"),
         pytest.param(answer(b"*4\r\n:1\r\n:7\r\n:0\r\n:0\r\n:9\r\n"), MALFORMED, id="two replies"),

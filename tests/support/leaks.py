@@ -114,7 +114,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "RequestRecord": lambda: setattr(RequestRecord(None), "identity", identity),  # type: ignore[arg-type]
     "RequestRecord refused": refused(lambda: setattr(record, "decision", 7)),
     "open_record": lambda: _core.open_record(None, environ, "key"),  # type: ignore[arg-type]
-    "judge_and_count": lambda: _core.judge_and_count(
+    "authenticate_and_count": lambda: _core.authenticate_and_count(
         record, environ, keyring, limiter, (limit,), "127.0.0.1"
     ),
     "Decision read": lambda: (decision.rate, decision.store, decision.reset, decision.headers),

@@ -41,12 +41,12 @@ class Clock:
 
     def __init__(self) -> None:
         start = -(-time.monotonic() // 86400) * 86400
-        _core.travel(0, start - time.monotonic())
+        _core.shift_clock(0, start - time.monotonic())
         self._started = time.monotonic()
         self.now = 0
 
     def move(self, seconds: int) -> None:
-        _core.travel(0, seconds)
+        _core.shift_clock(0, seconds)
         self.now += seconds
 
     @property
@@ -134,7 +134,7 @@ STEPS = st.one_of(
 def test_every_decision_is_the_models(
     strategy: str, steps: list[tuple[str, int | list[tuple[tuple[int, int], int]]]]
 ) -> None:
-    _core.return_to_present()
+    _core.reset_clock()
     limiter, clock = alone(strategy), Clock()
     models = {rate: MODELS[strategy](*rate) for rate in RATES}
     for action, value in steps:
@@ -177,10 +177,10 @@ def test_who_waits_as_long_as_told_passes(strategy: str) -> None:
         for _ in range(40):
             decision = limiter.hit(limits, SOMEBODY, "")
             if not decision.allowed:
-                _core.travel(0, decision.retry_after)
+                _core.shift_clock(0, decision.retry_after)
                 assert limiter.hit(limits, SOMEBODY, "").allowed
             if chance.random() < 0.3:
-                _core.travel(0, chance.random() * limits[0].rate.period)
+                _core.shift_clock(0, chance.random() * limits[0].rate.period)
 
 
 # --- What a decision says -----------------------------------------------------------------------
@@ -224,7 +224,7 @@ def test_the_real_clock_decides_nothing() -> None:
     limiter, limits = alone(), [rule(1, 60)]
     assert limiter.hit(limits, SOMEBODY, "").allowed
     for step in (86400 * 365, -2 * 86400 * 365):
-        _core.travel(step, 0)
+        _core.shift_clock(step, 0)
         refused = limiter.hit(limits, SOMEBODY, "")
         assert not refused.allowed
         assert 58 <= refused.retry_after <= 60
@@ -375,7 +375,7 @@ def test_separate_processes_count_as_one(workers: Workers) -> None:
     assert again.status()["path"] == path
     assert not again.hit(limits, None, "192.0.2.1").allowed
     # ... until they end. Then nothing is left.
-    _core.travel(0, 3602)
+    _core.shift_clock(0, 3602)
     again.close()
     assert not Path(path).exists()
 
@@ -401,7 +401,7 @@ def test_what_is_not_the_same_is_not_shared() -> None:
         limiter.close()
     assert all(Path(path).exists() for path in paths)
     assert not a.hit(limits, SOMEBODY, "").allowed
-    _core.travel(0, 62)
+    _core.shift_clock(0, 62)
     for limiter in (a, same, *others):
         limiter.close()
         limiter.close()
@@ -419,7 +419,7 @@ def test_a_segment_of_an_app_that_never_starts_again_is_removed_by_another() -> 
     del gone
     Limiter(prefix=prefix, app="other", shm_bytes=2**16).close()
     assert path.exists()
-    _core.travel(0, 62)
+    _core.shift_clock(0, 62)
     Limiter(prefix=prefix, app="other", shm_bytes=2**16).close()
     assert not path.exists()
 
@@ -478,7 +478,7 @@ def kill_workers(count: int) -> None:
         assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
         limits = [rule(5, 3600, scope=f"survivor {number}")]
         assert sum(limiter.hit(limits, SOMEBODY, "").allowed for _ in range(20)) == 5
-    _core.travel(0, 2 * 3600)
+    _core.shift_clock(0, 2 * 3600)
     assert limiter.status()["slots_used"] == 0
 
 

@@ -35,12 +35,12 @@ from hypothesis import strategies as st
 import token_oracle
 from flask_tenant_auth._core import (
     Identity,
+    InvalidToken,
     Key,
     Keyring,
-    Rejection,
     now,
     parse_bearer,
-    travel,
+    shift_clock,
 )
 from paths import SUPPORT
 from token_oracle import sign
@@ -89,8 +89,8 @@ def signed(**changes: Any) -> str:
 
 def reason(result: object) -> str:
     """Why a token was refused; "" when it was not."""
-    assert isinstance(result, Identity | Rejection | dict)
-    return result.reason if isinstance(result, Rejection) else ""
+    assert isinstance(result, Identity | InvalidToken | dict)
+    return result.reason if isinstance(result, InvalidToken) else ""
 
 
 def private_pem(key: PrivateKey) -> bytes:
@@ -121,7 +121,7 @@ def keyring() -> Keyring:
 
 @pytest.fixture
 def clock() -> Callable[[float, float], None]:
-    return travel
+    return shift_clock
 
 
 class TestRoundTrips:
@@ -188,7 +188,7 @@ class TestRoundTrips:
         assert reason(keyring.verify(token)) == ""
         clock(101, 0)
         rejection = keyring.verify(token)
-        assert isinstance(rejection, Rejection)
+        assert isinstance(rejection, InvalidToken)
         assert rejection.expired
 
 
@@ -339,16 +339,16 @@ class TestHostileTokens:
             for other in "Aa0-_.=+/ \n\0é":
                 if other != character:
                     changed = token[:place] + other + token[place + 1 :]
-                    assert isinstance(keyring.verify(changed), Rejection)
+                    assert isinstance(keyring.verify(changed), InvalidToken)
 
     def test_no_part_of_a_token_and_nothing_around_it(self, keyring: Keyring) -> None:
         token = signed()
         for length in range(len(token)):
-            assert isinstance(keyring.verify(token[:length]), Rejection)
-            assert isinstance(keyring.verify(token[length + 1 :]), Rejection)
+            assert isinstance(keyring.verify(token[:length]), InvalidToken)
+            assert isinstance(keyring.verify(token[length + 1 :]), InvalidToken)
         for extra in (" ", "\n", "\t", "=", ".", "\0", "A", "é", "\u1234", "."):
-            assert isinstance(keyring.verify(token + extra), Rejection)
-            assert isinstance(keyring.verify(extra + token), Rejection)
+            assert isinstance(keyring.verify(token + extra), InvalidToken)
+            assert isinstance(keyring.verify(extra + token), InvalidToken)
 
     def test_other_serializations(self, keyring: Keyring) -> None:
         header, payload, signature = signed().split(".")
@@ -411,8 +411,8 @@ def verdicts_agree(keyring: Keyring, token: str) -> None:
     try:
         expected = token_oracle.read(token, SECRET, time.time())
     except token_oracle.RefusedError:
-        assert isinstance(keyring.decode(token), Rejection), token
-        assert isinstance(keyring.verify(token), Rejection), token
+        assert isinstance(keyring.decode(token), InvalidToken), token
+        assert isinstance(keyring.verify(token), InvalidToken), token
     else:
         assert keyring.decode(token) == expected, token
         identity = keyring.verify(token)
@@ -741,7 +741,7 @@ class TestAuthenticate:
 
     @pytest.mark.parametrize("rest", ["x", "a b", "é", "\u1234.b.c", "\U0001f600", "a.b.c", "\0"])
     def test_bearer_of_nonsense(self, rest: str, keyring: Keyring) -> None:
-        assert isinstance(keyring.authenticate("Bearer " + rest), Rejection)
+        assert isinstance(keyring.authenticate("Bearer " + rest), InvalidToken)
         assert parse_bearer("Bearer " + rest) == rest
 
 
@@ -752,13 +752,13 @@ class TestRejection:
 
     def test_it_shows_nothing_of_the_token(self, keyring: Keyring) -> None:
         rejection = keyring.verify("eyJSECRET.SECRET.SECRET")
-        assert isinstance(rejection, Rejection)
+        assert isinstance(rejection, InvalidToken)
         assert "SECRET" not in f"{rejection!r}{rejection.reason}{rejection.detail}"
         assert not rejection.expired
 
     def test_it_cannot_be_made_or_changed(self, keyring: Keyring) -> None:
         with pytest.raises(TypeError):
-            Rejection()
+            InvalidToken()
         with pytest.raises(AttributeError):
             keyring.verify("a").reason = "x"  # type: ignore[union-attr, misc]
 
@@ -959,7 +959,7 @@ def test_a_million_verifications_take_no_memory() -> None:
     """Half of them refused; the resident memory grows by less than 64 KiB."""
     script = """
 import resource, sys
-from flask_tenant_auth._core import Key, Keyring, Rejection
+from flask_tenant_auth._core import Key, Keyring, InvalidToken
 
 keyring = Keyring([Key.secret("HS256", sys.argv[1].encode())])
 good = sys.argv[2]
@@ -971,8 +971,8 @@ def resident():
 
 def verify(rounds):
     for _ in range(rounds):
-        assert type(keyring.verify(good)) is not Rejection
-        assert type(keyring.verify(bad)) is Rejection
+        assert type(keyring.verify(good)) is not InvalidToken
+        assert type(keyring.verify(bad)) is InvalidToken
 
 verify(50_000)
 before = resident()
@@ -986,7 +986,7 @@ def test_huge_tokens_on_a_small_stack() -> None:
     """In threads of 256 KiB, with the cap at 16 MB."""
     script = """
 import sys, threading
-from flask_tenant_auth._core import Key, Keyring, Rejection
+from flask_tenant_auth._core import Key, Keyring, InvalidToken
 import token_oracle
 
 secret = sys.argv[1].encode()
@@ -1016,7 +1016,7 @@ thread = threading.Thread(target=work)
 thread.start()
 thread.join()
 right = ["Identity", "dict"]
-wrong = ["Rejection", "Rejection"]
+wrong = ["InvalidToken", "InvalidToken"]
 assert results == 3 * wrong + right + right + 3 * wrong, results
 """
     path = f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n"

@@ -61,7 +61,7 @@ _made: set[str] = set()
 def prefix() -> Iterator[str]:
     """A name for the counters of one test, whose files are gone at the end."""
     yield f"tests {uuid.uuid4()}"
-    _core.return_to_present()
+    _core.reset_clock()
     while _made:
         Path(_made.pop()).unlink(missing_ok=True)
 
@@ -218,7 +218,7 @@ def test_two_users_do_not_count_together(prefix: str) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert run_worker(prefix, user=NOBODY)["passed"] == 20
     # Nobody sweeps what another user has left.
-    _core.travel(0, 7200)
+    _core.shift_clock(0, 7200)
     Limiter(prefix=prefix, app="another", shm_bytes=2**16).close()
     assert path.exists()
 

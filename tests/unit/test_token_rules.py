@@ -20,12 +20,12 @@ import pytest
 
 from flask_tenant_auth._core import (
     Identity,
+    InvalidToken,
     Key,
     Keyring,
-    Rejection,
     now,
-    return_to_present,
-    travel,
+    reset_clock,
+    shift_clock,
 )
 
 SECRET = b"a secret of the tests, 32 bytes or more"
@@ -39,9 +39,9 @@ ABSENT = object()
 @pytest.fixture(autouse=True)
 def at_now() -> Iterator[None]:
     """Each test begins at NOW, however long ago this module was loaded."""
-    travel(NOW - now(), 0)
+    shift_clock(NOW - now(), 0)
     yield
-    return_to_present()
+    reset_clock()
 
 
 def encoded(octets: bytes) -> str:
@@ -466,7 +466,7 @@ def keyring() -> Keyring:
 @pytest.mark.parametrize(("text", "reason"), REFUSED)
 def test_refused(keyring: Keyring, text: str, reason: str) -> None:
     judged = keyring.verify(text)
-    assert isinstance(judged, Rejection)
+    assert isinstance(judged, InvalidToken)
     assert judged.reason == reason
     assert judged.expired == (reason == "expired")
     assert keyring.decode(text) == judged
@@ -491,7 +491,7 @@ class TestConfigured:
 
     def reason(self, text: str, **settings: Any) -> str | None:
         judged = Keyring([Key.secret("HS256", SECRET)], **settings).verify(text)
-        return judged.reason if isinstance(judged, Rejection) else None
+        return judged.reason if isinstance(judged, InvalidToken) else None
 
     def test_issuer(self) -> None:
         assert self.reason(claim(iss="https://us"), issuer="https://us") is None

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "redis/socket.h"
+#include "redis/problem.h"
 
 /* The distances between two probes: doubled from the first to the longest,
  * each one shortened or stretched by a quarter at random, so that the

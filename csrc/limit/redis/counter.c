@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "base/alloc.h"
+#include "redis/nodes.h"
 
 /* KEYS: one a hit. ARGV: strategy, action, then limit, cost and period (in
  * microseconds) of each hit. The answer: for each hit whether it fits, what
@@ -256,9 +257,9 @@ fta_redis_counter_free(fta_redis_counter *counter)
 }
 
 void
-fta_redis_counter_hang_up(fta_redis_counter *counter)
+fta_redis_counter_disconnect(fta_redis_counter *counter)
 {
-    fta_redis_client_hang_up(counter->link);
+    fta_redis_client_disconnect(counter->link);
 }
 
 const fta_redis_url *
@@ -388,9 +389,9 @@ fta_redis_counter_hit(fta_redis_counter *counter, fta_strategy strategy,
     add_text(&a, counter->hash, HASH_TEXT);
     add_hits(&a, counter, strategy, action, hits, n, keys);
     fta_redis_reply *reply = NULL;
-    fta_status status =
-        fta_redis_client_call(counter->link, a.count, a.words, a.lengths,
-                              counter->slot, deadline, &reply, problem);
+    fta_status status = fta_redis_client_call(
+        counter->link, &(fta_redis_command){a.count, a.words, a.lengths},
+        counter->slot, deadline, &reply, problem);
     if (status == FTA_REDIS_NO_SCRIPT) {
         /* A Redis that was restarted, flushed or just became the primary;
          * EVAL also makes it known again. */
@@ -398,9 +399,9 @@ fta_redis_counter_hit(fta_redis_counter *counter, fta_strategy strategy,
         a.lengths[0] = 4;
         a.words[1] = script;
         a.lengths[1] = sizeof(script) - 1;
-        status =
-            fta_redis_client_call(counter->link, a.count, a.words, a.lengths,
-                                  counter->slot, deadline, &reply, problem);
+        status = fta_redis_client_call(
+            counter->link, &(fta_redis_command){a.count, a.words, a.lengths},
+            counter->slot, deadline, &reply, problem);
     }
     if (status == FTA_OK) {
         status = read_answer(reply, hits, n, verdict);
@@ -445,6 +446,7 @@ fta_redis_counter_call(fta_redis_counter *counter, int argc,
                        int64_t deadline, fta_redis_reply **out,
                        fta_redis_problem *problem)
 {
-    return fta_redis_client_call(counter->link, argc, argv, lengths,
+    return fta_redis_client_call(counter->link,
+                                 &(fta_redis_command){argc, argv, lengths},
                                  counter->slot, deadline, out, problem);
 }

@@ -27,8 +27,8 @@ fta_status fta_redis_counter_new(fta_redis_client *link, const char *prefix,
 /* No call may be under way. */
 void fta_redis_counter_free(fta_redis_counter *counter);
 
-/* Closes this process' connections, as fta_redis_client_hang_up does. */
-void fta_redis_counter_hang_up(fta_redis_counter *counter);
+/* Closes this process' connections, as fta_redis_client_disconnect does. */
+void fta_redis_counter_disconnect(fta_redis_counter *counter);
 
 const fta_redis_url *fta_redis_counter_url(const fta_redis_counter *counter);
 

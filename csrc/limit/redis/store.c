@@ -148,7 +148,7 @@ fta_redis_store_stop(fta_redis_store *store)
 {
     atomic_store(&store->stopped, true);
     fta_breaker_stop(store->breaker);
-    fta_redis_counter_hang_up(store->counter);
+    fta_redis_counter_disconnect(store->counter);
 }
 
 /* Whether one of the hits is refused already; of several, the one that is

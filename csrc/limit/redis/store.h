@@ -12,7 +12,8 @@
 #include "base/text.h"
 #include "limit/rate.h"
 #include "limit/redis/breaker.h"
-#include "redis/socket.h"
+#include "redis/problem.h"
+#include "redis/reply.h"
 
 typedef struct fta_redis_store fta_redis_store;
 

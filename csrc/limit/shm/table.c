@@ -855,7 +855,8 @@ fill(void *memory, size_t bytes)
 static size_t
 default_bytes(const fta_shm_table_options *options)
 {
-    uint64_t room = options->shared ? fta_segment_room(options->directory) : 0;
+    uint64_t room =
+        options->shared ? fta_segment_free_bytes(options->directory) : 0;
     uint64_t bytes = room / 8 / FTA_SHM_TABLE_MIN * FTA_SHM_TABLE_MIN;
     if (room == 0 || bytes > FTA_SHM_TABLE_DEFAULT) {
         return FTA_SHM_TABLE_DEFAULT;

@@ -8,7 +8,7 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from ..._core import ROLES, Rejection
+from ..._core import ROLES, InvalidToken
 from ...identity.roles import DEFAULT_ROLE
 from ...keys.keyrings import NoSigningKeyError
 from ..state import current_state
@@ -40,6 +40,6 @@ def decode_token(token: str) -> None:
     if token == "-":  # noqa: S105 - the usual sign for standard input
         token = sys.stdin.read().strip()
     claims = current_state().keyring.decode(token)
-    if isinstance(claims, Rejection):
+    if isinstance(claims, InvalidToken):
         raise click.ClickException(f"{claims.reason}: {claims.detail}")
     click.echo(json.dumps(claims, indent=2, ensure_ascii=False))

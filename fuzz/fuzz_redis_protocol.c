@@ -1,15 +1,15 @@
-/* Plays every Redis that a link may meet. The connections of the link end in
- * this file instead of in sockets: the input says who lets itself be connected
- * to, what each request is answered, in pieces of which size it comes, and who
- * closes or falls silent when.
+/* Plays any Redis that a client may meet. The connections of the client end in
+ * this file and not in sockets. The input decides which peers accept a
+ * connection, what they reply to each request, in pieces of what size, and when
+ * a peer closes or sends nothing more.
  *
- * Whatever that is, a call ends at its deadline, holds a bounded amount of
- * memory and of connections, never sends a request while bytes of an earlier
- * answer are unread, connects only to hosts that can be one, and closes each
- * connection once.
+ * Whatever the peers do, a call ends at its deadline, holds a bounded amount of
+ * memory and of connections, sends no request while bytes of an earlier reply
+ * are unread, connects only to valid host names, and closes each connection
+ * once.
  *
- * The first bytes of an input: the URL, the size of the pieces, the cost of a
- * system call. The rest is consumed by the events as they come. */
+ * The first bytes of an input are the URL, the size of the pieces and the cost
+ * of a system call. The rest is consumed by what happens, in order. */
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -39,19 +39,20 @@ static void
 require_at(int condition, int line)
 {
     if (!condition) {
-        fprintf(stderr, "fuzz_redis_dialogue.c:%d: broken promise\n", line);
+        fprintf(stderr, "fuzz_redis_protocol.c:%d: a promise does not hold\n",
+                line);
         abort();
     }
 }
 #define require(condition) require_at(condition, __LINE__)
 
-/* --- The input, and what it is given to decide ---------------------------- */
+/* --- The input ------------------------------------------------------------ */
 
 static const uint8_t *input, *input_end;
 static size_t piece_size;
 static int64_t cost_us;
 static long operations;
-static int64_t waited_us; /* of the time that was played, not of the true one */
+static int64_t waited_us; /* by the shifted clock */
 
 static unsigned
 next(void)
@@ -69,7 +70,7 @@ static void
 pass_time(int64_t us)
 {
     waited_us += us;
-    fta_clock_travel(0, us);
+    fta_clock_shift(0, us);
 }
 
 static void
@@ -104,7 +105,7 @@ note_free(const volatile void *memory)
 
 typedef struct peer {
     bool open;
-    bool asked;  /* it was sent something and has not been read from since */
+    bool asked;  /* it was sent bytes, and nothing was read from it since */
     bool closes; /* when all is read */
     const char *endless; /* comes again and again when all is read, or NULL */
     size_t request_length;
@@ -262,7 +263,7 @@ is_word(const char *word, size_t length, const char *wanted)
     return strlen(wanted) == length && memcmp(word, wanted, length) == 0;
 }
 
-/* What a Redis in order says. */
+/* The reply of a working Redis. */
 static void
 say_right(peer *p, const char *word, size_t length)
 {
@@ -324,7 +325,7 @@ answer_request(peer *p, const char *word, size_t length)
         say_right(p, word, length);
         p->closes = true;
         break;
-    case 19: /* two answers to one request */
+    case 19: /* two replies to one request */
         say_right(p, word, length);
         say_right(p, word, length);
         break;
@@ -342,14 +343,14 @@ answer_request(peer *p, const char *word, size_t length)
         }
         say(p, ":1\r\n");
         break;
-    case 23: /* one that was never asked for comes first */
+    case 23: /* a reply to no request comes first */
         say_value(p, 2);
         say_right(p, word, length);
         break;
     }
 }
 
-/* Reads a decimal number after a mark; the client writes nothing else. */
+/* Reads a line that is a mark and a decimal number, as the client sends it. */
 static bool
 read_number(const char **at, const char *end, char mark, size_t *out)
 {
@@ -363,7 +364,8 @@ read_number(const char **at, const char *end, char mark, size_t *out)
     return true;
 }
 
-/* Takes one whole request from the bytes that came; false: there is none. */
+/* Takes one whole request from the bytes that were sent; false: there is none.
+ */
 static bool
 take_request(peer *p)
 {
@@ -453,7 +455,7 @@ send_to_peer(fta_redis_socket *s, const char *bytes, size_t length)
     operate();
     peer *p = peer_of(s);
     require(length > 0);
-    /* A new request: nothing of an earlier answer may be left. */
+    /* A new request: nothing of an earlier reply may be left. */
     require(p->asked || !has_bytes(p));
     if (p->closes) {
         errno = EPIPE;
@@ -564,11 +566,11 @@ call(fta_redis_counter *counter)
     fta_status status = fta_redis_counter_hit(
         counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
         fta_clock_monotonic_us() + TIMEOUT_US, &verdict, &problem);
-    /* The last answers of a call may be read a little after its deadline:
-     * slots, AUTH, the command, and that again for the script. */
+    /* The last replies of a call may be read a little after its deadline: to
+     * CLUSTER SLOTS, AUTH and the command, and all of them again for EVAL. */
     require(waited_us <= TIMEOUT_US + 8 * 2 * 70 * cost_us);
     require(memchr(problem.text, '\0', sizeof(problem.text)) != NULL);
-    /* No peer can make us run out of memory. */
+    /* No peer can exhaust the memory. */
     require(status != FTA_NO_MEMORY && status != FTA_BAD_ARGUMENT);
     if (status == FTA_OK) {
         require(verdict.limit == 10 && verdict.remaining <= 10 &&
@@ -576,20 +578,20 @@ call(fta_redis_counter *counter)
     }
 }
 
-/* What happens between two calls to idle connections. */
+/* What happens to idle connections between two calls. */
 static void
 disturb(fta_redis_counter *counter)
 {
     switch (pick(8)) {
     case 5:
-        fta_redis_counter_hang_up(counter);
+        fta_redis_counter_disconnect(counter);
         break;
     case 6:
         for (size_t i = 0; i < PEERS_MAX; i++) {
             peers[i].closes = peers[i].open;
         }
         break;
-    case 7: /* the late end of an answer */
+    case 7: /* the late end of a reply */
         for (size_t i = 0; i < PEERS_MAX; i++) {
             if (peers[i].open) {
                 say(&peers[i], ":7\r\n");
@@ -605,14 +607,14 @@ static fta_redis_counter *
 new_counter(const char *text)
 {
     fta_redis_url *url = NULL;
-    fta_redis_client *link = NULL;
+    fta_redis_client *client = NULL;
     fta_redis_counter *counter = NULL;
     fta_redis_problem problem;
     const char *wrong;
     require(fta_redis_url_parse(text, strlen(text), &url, &wrong) == FTA_OK);
-    require(fta_redis_client_new(url, &link, &problem) == FTA_OK);
-    fta_redis_client_set_transport(link, &transport);
-    require(fta_redis_counter_new(link, "fuzz", 4, &counter) == FTA_OK);
+    require(fta_redis_client_new(url, &client, &problem) == FTA_OK);
+    fta_redis_client_set_transport(client, &transport);
+    require(fta_redis_counter_new(client, "fuzz", 4, &counter) == FTA_OK);
     return counter;
 }
 
@@ -653,6 +655,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(!peers[i].open);
     }
     require(memory_most < MEMORY_MAX);
-    fta_clock_return();
+    fta_clock_reset();
     return 0;
 }

@@ -1,4 +1,4 @@
-#include "binding/judge.h"
+#include "binding/authenticate.h"
 
 #include <stdbool.h>
 
@@ -45,22 +45,24 @@ good_token(const fta_state *state, fta_request_record *record,
             PyErr_Clear();
         }
     } else if (fta_identity_of(state, judged) == NULL) {
-        Py_SETREF(record->judged, judged);
+        Py_SETREF(record->invalid_token, judged);
         judged = NULL;
     }
     return judged;
 }
 
 PyDoc_STRVAR(
-    judge_and_count_doc,
-    "judge_and_count(record, environ, keyring, limiter, limits, address, /)\n"
+    authenticate_and_count_doc,
+    "authenticate_and_count(record, environ, keyring, limiter, limits, "
+    "address, /)\n"
     "--\n\n"
     "Judge the credentials of a request and count it against all limits, in\n"
     "one step, when they are a good token. None, and nothing counted, for\n"
     "all others.");
 
 static PyObject *
-judge_and_count(PyObject *module, PyObject *const *args, Py_ssize_t count)
+authenticate_and_count(PyObject *module, PyObject *const *args,
+                       Py_ssize_t count)
 {
     const fta_state *state = fta_state_of_module(module);
     fta_request_record *record =
@@ -69,9 +71,10 @@ judge_and_count(PyObject *module, PyObject *const *args, Py_ssize_t count)
         !Py_IS_TYPE(args[2], state->keyring_type) ||
         !Py_IS_TYPE(args[3], state->limiter_type) ||
         !PyTuple_CheckExact(args[4])) {
-        PyErr_SetString(PyExc_TypeError,
-                        "judge_and_count takes a RequestRecord, environ, a "
-                        "Keyring, a Limiter, a tuple of Limit and an address");
+        PyErr_SetString(
+            PyExc_TypeError,
+            "authenticate_and_count takes a RequestRecord, environ, a "
+            "Keyring, a Limiter, a tuple of Limit and an address");
         return NULL;
     }
     PyObject *identity = good_token(state, record, args[1], args[2]);
@@ -90,13 +93,14 @@ judge_and_count(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyMethodDef functions[] = {
-    {"judge_and_count", (PyCFunction)(void (*)(void))judge_and_count,
-     METH_FASTCALL, judge_and_count_doc},
+    {"authenticate_and_count",
+     (PyCFunction)(void (*)(void))authenticate_and_count, METH_FASTCALL,
+     authenticate_and_count_doc},
     {NULL, NULL, 0, NULL},
 };
 
 int
-fta_add_judge(PyObject *module)
+fta_add_authenticate(PyObject *module)
 {
     fta_state *state = fta_state_of_module(module);
     state->authenticate_name = PyUnicode_InternFromString("authenticate");

@@ -1,5 +1,5 @@
-/* Every state of a connection, with every kind of reply that it may be sent. */
-#include "redis/dialogue.h"
+/* Every state of a connection, with every kind of reply. */
+#include "redis/protocol.h"
 
 #include "base/clock.h"
 #include "check.h"
@@ -8,16 +8,16 @@
 
 #define SECOND ((int64_t)1000000)
 
-/* A server in order, but for one request, which it answers like this. */
-typedef struct scene {
+/* A working server, except for one request, which gets this reply. */
+typedef struct scripted {
     const char *request; /* the first word of that request */
     const char *reply;
     unsigned port;
-    atomic_int said; /* how often */
-} scene;
+    atomic_int times; /* how often it was sent */
+} scripted;
 
 static void
-add_right_reply(const scene *s, const char *word, char *answer)
+add_right_reply(const scripted *s, const char *word, char *answer)
 {
     if (strcmp(word, "ROLE") == 0) {
         strcat(answer, "*1\r\n$6\r\nmaster\r\n");
@@ -37,11 +37,11 @@ add_right_reply(const scene *s, const char *word, char *answer)
 }
 
 static bool
-plays(fake_redis *self, const char *request, char *answer)
+replies_as_scripted(fake_redis *self, const char *request, char *answer)
 {
     static const char *const words[] = {"AUTH",    "SELECT", "ROLE", "SENTINEL",
                                         "CLUSTER", "ASKING", "GET"};
-    scene *s = self->context;
+    scripted *s = self->context;
     /* The words of a request are in the order of this list. */
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
         char line[20];
@@ -55,7 +55,7 @@ plays(fake_redis *self, const char *request, char *answer)
             strstr(request, "ASKING") == NULL) {
             sprintf(answer + strlen(answer), "-ASK 1 :%u\r\n", s->port);
         } else if (here) {
-            atomic_fetch_add(&s->said, 1);
+            atomic_fetch_add(&s->times, 1);
             strcat(answer, s->reply);
         } else {
             add_right_reply(s, words[i], answer);
@@ -72,9 +72,10 @@ status_of(const char *url_format, const char *request, const char *reply,
 {
     static const char *const argv[] = {"GET", "key"};
     static const size_t lengths[] = {3, 3};
-    scene s = {.request = request, .reply = reply};
+    static const fta_redis_command command = {2, argv, lengths};
+    scripted s = {.request = request, .reply = reply};
     fake_redis server;
-    fake_redis_start(&server, plays, &s);
+    fake_redis_start(&server, replies_as_scripted, &s);
     s.port = server.port;
     char text[300];
 #pragma GCC diagnostic push
@@ -82,17 +83,17 @@ status_of(const char *url_format, const char *request, const char *reply,
     int length = snprintf(text, sizeof(text), url_format, server.port);
 #pragma GCC diagnostic pop
     fta_redis_url *url;
-    fta_redis_client *link = NULL;
+    fta_redis_client *client = NULL;
     fta_redis_problem problem;
     const char *wrong;
     fake_redis_require(
         fta_redis_url_parse(text, (size_t)length, &url, &wrong) == FTA_OK &&
-        fta_redis_client_new(url, &link, &problem) == FTA_OK);
+        fta_redis_client_new(url, &client, &problem) == FTA_OK);
     fta_status statuses[2];
     long connections[2];
     for (int i = 0; i < 2; i++) {
         fta_redis_reply *got;
-        statuses[i] = fta_redis_client_call(link, 2, argv, lengths, 1,
+        statuses[i] = fta_redis_client_call(client, &command, 1,
                                             fta_clock_monotonic_us() + SECOND,
                                             &got, &problem);
         CHECK((statuses[i] == FTA_OK) == (got != NULL));
@@ -100,9 +101,9 @@ status_of(const char *url_format, const char *request, const char *reply,
         fta_redis_reply_free(got);
     }
     CHECK(statuses[0] == statuses[1]);
-    CHECK(atomic_load(&s.said) > 0);
+    CHECK(atomic_load(&s.times) > 0);
     *is_closed = connections[1] > connections[0];
-    fta_redis_client_free(link);
+    fta_redis_client_free(client);
     fake_redis_stop(&server);
     return statuses[0];
 }
@@ -128,8 +129,8 @@ static const state_case states[] = {
     {"ASKING", "redis://127.0.0.1:%u?cluster=true", "ASKING", "+OK\r\n"},
 };
 
-/* What no state before the command expects: redirects, what is said of keys
- * and scripts, other types, RESP3. */
+/* What no state before the command accepts: redirects, errors about keys and
+ * scripts, other types, RESP3. */
 static const char *const unexpected[] = {
     "-MOVED 1 h:1\r\n",
     "-MOVED 1 127.0.0.1:1\r\n",
@@ -225,9 +226,10 @@ test_the_right_reply_is_accepted_in_each_state(void)
                     &is_closed) == FTA_REDIS_READ_ONLY);
 }
 
-/* Outside of a cluster it is an error like others; in one it must be whole. */
+/* Outside of a cluster it is an error like others. In a cluster it must be
+ * well-formed. */
 static void
-test_a_redirect_counts_in_a_cluster_and_for_the_command_alone(void)
+test_a_redirect_is_followed_in_a_cluster_and_for_the_command_alone(void)
 {
     static const char plain[] = "redis://127.0.0.1:%u";
     static const char cluster[] = "redis://127.0.0.1:%u?cluster=true";
@@ -246,13 +248,13 @@ test_a_redirect_counts_in_a_cluster_and_for_the_command_alone(void)
               FTA_REDIS_MALFORMED);
         CHECK(is_closed);
     }
-    /* One that is whole is followed: to where nobody listens. */
+    /* A well-formed one is followed, here to a port where nothing listens. */
     CHECK(status_of(cluster, "GET", "-MOVED 1 127.0.0.1:1\r\n", &is_closed) ==
           FTA_REDIS_UNREACHABLE);
 }
 
 static void
-test_more_than_was_asked_for_ends_the_connection(void)
+test_more_replies_than_requests_end_the_connection(void)
 {
     bool is_closed;
     CHECK(status_of("redis://:p@127.0.0.1:%u", "AUTH", "+OK\r\n+OK\r\n",
@@ -283,7 +285,7 @@ send_endless(fta_redis_socket *s, const char *bytes, size_t length)
     return (ssize_t)length;
 }
 
-/* One byte at a time, each just when it is waited for. */
+/* One byte with each call. */
 static ssize_t
 receive_endless(fta_redis_socket *s, char *bytes, size_t size)
 {
@@ -291,7 +293,7 @@ receive_endless(fta_redis_socket *s, char *bytes, size_t size)
     (void)s, (void)size;
     long n = bytes_received++;
     *bytes = n < (long)sizeof(start) - 1 ? start[n] : 'x';
-    fta_clock_travel(0, 100);
+    fta_clock_shift(0, 100);
     return 1;
 }
 
@@ -329,24 +331,25 @@ test_bytes_without_end_do_not_keep_a_call_beyond_its_deadline(void)
         endless_is_quiet, close_endless, pause_not};
     static const char *const argv[] = {"GET"};
     static const size_t lengths[] = {3};
+    static const fta_redis_command command = {1, argv, lengths};
     static const char text[] = "redis://h";
     fta_redis_url *url;
-    fta_redis_client *link = NULL;
+    fta_redis_client *client = NULL;
     fta_redis_problem problem;
     fta_redis_reply *reply;
     const char *wrong;
     fake_redis_require(
         fta_redis_url_parse(text, sizeof(text) - 1, &url, &wrong) == FTA_OK &&
-        fta_redis_client_new(url, &link, &problem) == FTA_OK);
-    fta_redis_client_set_transport(link, &endless);
+        fta_redis_client_new(url, &client, &problem) == FTA_OK);
+    fta_redis_client_set_transport(client, &endless);
     int64_t started = fta_clock_monotonic_us();
-    CHECK(fta_redis_client_call(link, 1, argv, lengths, 1, started + 50000,
-                                &reply, &problem) == FTA_REDIS_TIMEOUT);
-    /* 500 bytes until the deadline, and the few that may be late. */
+    CHECK(fta_redis_client_call(client, &command, 1, started + 50000, &reply,
+                                &problem) == FTA_REDIS_TIMEOUT);
+    /* 500 bytes until the deadline, and the 64 that may be late. */
     CHECK(bytes_received > 300 && bytes_received < 700);
     CHECK(fta_clock_monotonic_us() - started < 80000);
-    fta_redis_client_free(link);
-    fta_clock_return();
+    fta_redis_client_free(client);
+    fta_clock_reset();
 }
 
 int
@@ -355,8 +358,8 @@ main(void)
     test_a_reply_that_a_state_does_not_expect_ends_the_connection();
     test_errors_that_every_request_may_meet_keep_their_meaning();
     test_the_right_reply_is_accepted_in_each_state();
-    test_a_redirect_counts_in_a_cluster_and_for_the_command_alone();
-    test_more_than_was_asked_for_ends_the_connection();
+    test_a_redirect_is_followed_in_a_cluster_and_for_the_command_alone();
+    test_more_replies_than_requests_end_the_connection();
     test_bytes_without_end_do_not_keep_a_call_beyond_its_deadline();
-    return check_report("test_redis_dialogue");
+    return check_report("test_redis_protocol");
 }

@@ -1,4 +1,4 @@
-#include "binding/type_edge.h"
+#include "binding/type_middleware.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -7,8 +7,8 @@
 #include "binding/type_audit_log.h"
 #include "binding/type_start_response.h"
 
-/* The references of an edge that may lead back to it: None once the garbage
- * collector has cleared it. */
+/* The references of a middleware that may lead back to it: None once the
+ * garbage collector has cleared it. */
 #define CLEARED_LIST(X)                                                        \
     X(inner)                                                                   \
     X(state)                                                                   \
@@ -18,10 +18,10 @@
     X(to_origin)                                                               \
     X(to_others)                                                               \
     X(audit_log)                                                               \
-    X(tell)
+    X(log)
 
-/* Every owned reference of an edge, once. What is only here holds exact str
- * and nothing else (see edge_new), so that it can lead nowhere. */
+/* Every owned reference of a middleware, once. What is only here holds exact
+ * str and nothing else (see middleware_new), so that it can lead nowhere. */
 #define EDGE_LIST(X)                                                           \
     CLEARED_LIST(X)                                                            \
     X(key)                                                                     \
@@ -29,9 +29,9 @@
     X(paths)
 
 static int
-edge_traverse(PyObject *object, visitproc visit, void *arg)
+middleware_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    fta_edge *self = (fta_edge *)object;
+    fta_middleware *self = (fta_middleware *)object;
     Py_VISIT(Py_TYPE(object));
 #define X(name) Py_VISIT(self->name);
     EDGE_LIST(X)
@@ -40,11 +40,11 @@ edge_traverse(PyObject *object, visitproc visit, void *arg)
 }
 
 /* None in place of NULL, so that no reader meets a NULL afterwards: a finalizer
- * may call the edge, or a StartResponse of it, while things end. */
+ * may call the middleware, or a StartResponse of it, while things end. */
 static int
-edge_clear(PyObject *object)
+middleware_clear(PyObject *object)
 {
-    fta_edge *self = (fta_edge *)object;
+    fta_middleware *self = (fta_middleware *)object;
 #define X(name) Py_XSETREF(self->name, Py_NewRef(Py_None));
     CLEARED_LIST(X)
 #undef X
@@ -52,9 +52,9 @@ edge_clear(PyObject *object)
 }
 
 static void
-edge_dealloc(PyObject *object)
+middleware_dealloc(PyObject *object)
 {
-    fta_edge *self = (fta_edge *)object;
+    fta_middleware *self = (fta_middleware *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
 #define X(name) Py_CLEAR(self->name);
@@ -87,7 +87,7 @@ close_body(PyObject *body)
  * is taken over. An application that has not called start_response yet, a
  * generator, will do so when its body is read. */
 static PyObject *
-body_of(fta_edge *self, fta_start_response *start, PyObject *body)
+body_of(fta_middleware *self, fta_start_response *start, PyObject *body)
 {
     PyObject *callable = NULL;
     if (!start->begun) {
@@ -121,10 +121,10 @@ leave_after_error(fta_start_response *start)
 }
 
 static PyObject *
-edge_call(PyObject *object, PyObject *const *args, size_t nargsf,
-          PyObject *keywords)
+middleware_call(PyObject *object, PyObject *const *args, size_t nargsf,
+                PyObject *keywords)
 {
-    fta_edge *self = (fta_edge *)object;
+    fta_middleware *self = (fta_middleware *)object;
     if (PyVectorcall_NARGS(nargsf) != 2 || keywords != NULL ||
         !PyDict_Check(args[0])) {
         PyErr_SetString(PyExc_TypeError, "a WSGI application takes environ, a "
@@ -166,21 +166,21 @@ is_text_alone(PyObject *iterable)
 }
 
 static PyObject *
-edge_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+middleware_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {
         "inner",     "state",    "key",          "answer",    "replace",
         "late_body", "subtrees", "paths",        "to_origin", "to_others",
-        "audit_log", "tell",     "limit_fields", NULL};
+        "audit_log", "log",      "limit_fields", NULL};
     fta_state *state = PyType_GetModuleState(type);
-    fta_edge found = {0};
+    fta_middleware found = {0};
     int limit_fields = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "$OOUOOOO!O!OO!OOp:Edge", keywords, &found.inner,
-            &found.state, &found.key, &found.answer, &found.replace,
-            &found.late_body, &PyTuple_Type, &found.subtrees, &PyFrozenSet_Type,
-            &found.paths, &found.to_origin, &PyList_Type, &found.to_others,
-            &found.audit_log, &found.tell, &limit_fields)) {
+            args, kwargs, "$OOUOOOO!O!OO!OOp:Middleware", keywords,
+            &found.inner, &found.state, &found.key, &found.answer,
+            &found.replace, &found.late_body, &PyTuple_Type, &found.subtrees,
+            &PyFrozenSet_Type, &found.paths, &found.to_origin, &PyList_Type,
+            &found.to_others, &found.audit_log, &found.log, &limit_fields)) {
         return NULL;
     }
     if ((!Py_IsNone(found.to_origin) && !PyDict_CheckExact(found.to_origin)) ||
@@ -201,9 +201,9 @@ edge_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         }
         return NULL;
     }
-    fta_edge *self = (fta_edge *)type->tp_alloc(type, 0);
+    fta_middleware *self = (fta_middleware *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->call = edge_call;
+        self->call = middleware_call;
 #define X(name) self->name = Py_NewRef(found.name);
         EDGE_LIST(X)
 #undef X
@@ -212,48 +212,48 @@ edge_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static PyMemberDef edge_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(fta_edge, call), READONLY,
-     NULL},
+static PyMemberDef middleware_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(fta_middleware, call),
+     READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
 PyDoc_STRVAR(
-    edge_doc,
-    "Edge(*, inner, state, key, answer, replace, late_body, subtrees,\n"
-    "     paths, to_origin, to_others, audit_log, tell,\n"
+    middleware_doc,
+    "Middleware(*, inner, state, key, answer, replace, late_body, subtrees,\n"
+    "     paths, to_origin, to_others, audit_log, log,\n"
     "     limit_fields)\n"
     "--\n\n"
     "A WSGI application around another: it adds fields to answers\n"
-    "and writes the audit log. See edge.py for what each argument\n"
+    "and writes the audit log. See middleware.py for what each argument\n"
     "is.");
 
-static PyType_Slot edge_slots[] = {
-    {Py_tp_doc, (void *)edge_doc},
-    {Py_tp_new, (void *)edge_new},
+static PyType_Slot middleware_slots[] = {
+    {Py_tp_doc, (void *)middleware_doc},
+    {Py_tp_new, (void *)middleware_new},
     {Py_tp_call, (void *)PyVectorcall_Call},
-    {Py_tp_traverse, (void *)edge_traverse},
-    {Py_tp_clear, (void *)edge_clear},
-    {Py_tp_dealloc, (void *)edge_dealloc},
-    {Py_tp_members, (void *)edge_members},
+    {Py_tp_traverse, (void *)middleware_traverse},
+    {Py_tp_clear, (void *)middleware_clear},
+    {Py_tp_dealloc, (void *)middleware_dealloc},
+    {Py_tp_members, (void *)middleware_members},
     {0, NULL},
 };
 
-static PyType_Spec edge_spec = {
-    .name = "flask_tenant_auth._core.Edge",
-    .basicsize = sizeof(fta_edge),
+static PyType_Spec middleware_spec = {
+    .name = "flask_tenant_auth._core.Middleware",
+    .basicsize = sizeof(fta_middleware),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
              Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = edge_slots,
+    .slots = middleware_slots,
 };
 
 int
-fta_add_edge(PyObject *module)
+fta_add_middleware(PyObject *module)
 {
     fta_state *state = fta_state_of_module(module);
-    state->edge_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &edge_spec, NULL);
-    return state->edge_type == NULL
+    state->middleware_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &middleware_spec, NULL);
+    return state->middleware_type == NULL
                ? -1
-               : PyModule_AddType(module, state->edge_type);
+               : PyModule_AddType(module, state->middleware_type);
 }

@@ -1,14 +1,14 @@
-/* Edge: a WSGI application around another, where answers leave an app.
+/* Middleware: a WSGI application around another, where answers leave an app.
  *
  * For each request it makes a StartResponse, which the inner application is
  * given. An ordinary answer is completed in C, with fields that Python has
  * prepared; every other one is handed to Python. */
-#ifndef FTA_BINDING_TYPE_EDGE_H
-#define FTA_BINDING_TYPE_EDGE_H
+#ifndef FTA_BINDING_TYPE_MIDDLEWARE_H
+#define FTA_BINDING_TYPE_MIDDLEWARE_H
 
 #include "binding/state.h"
 
-typedef struct fta_edge {
+typedef struct fta_middleware {
     PyObject_HEAD
     vectorcallfunc call;
     PyObject *inner;     /* Owned: the WSGI application inside */
@@ -22,10 +22,10 @@ typedef struct fta_edge {
     PyObject *to_origin; /* Owned: a dict, origin to list of fields; or None */
     PyObject *to_others; /* Owned: a list of fields */
     PyObject *audit_log; /* Owned: an AuditLog or None */
-    PyObject *tell;      /* Owned: what the audit log's news are told to */
+    PyObject *log;       /* Owned: what the audit log's news are told to */
     char limit_fields;   /* whether X-RateLimit fields are added */
-} fta_edge;
+} fta_middleware;
 
-int fta_add_edge(PyObject *module);
+int fta_add_middleware(PyObject *module);
 
 #endif

@@ -1,4 +1,4 @@
-"""The edge of an app: headers on every answer, and the 429 in place of a 401."""
+"""What leaves an app: headers on every answer, and the 429 in place of a 401."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from werkzeug.test import Client, EnvironBuilder
 from apps import bare_app, bearer, make_app
 from flask_tenant_auth import TenantAuth, verify_tenant_context
 from flask_tenant_auth._core import (
-    Edge,
     Limit,
+    Middleware,
     RequestRecord,
     StartResponse,
-    judge_and_count,
+    authenticate_and_count,
     open_record,
     parse_rates,
 )
-from flask_tenant_auth.flask.edge import merged
+from flask_tenant_auth.flask.middleware import merged
 from flask_tenant_auth.flask.state import AppState, state_of
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ ORIGIN = "http://localhost:3000"
 LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
-LIMIT = (Limit(parse_rates("5 per minute")[0], scope="edge"),)
+LIMIT = (Limit(parse_rates("5 per minute")[0], scope="middleware"),)
 
 
-def edge_arguments(inner: Any, state: AppState) -> dict[str, Any]:
-    """An edge around a WSGI application that adds nothing."""
+def middleware_arguments(inner: Any, state: AppState) -> dict[str, Any]:
+    """A middleware around a WSGI application that adds nothing."""
     return {
         "inner": inner,
         "state": state,
@@ -52,7 +52,7 @@ def edge_arguments(inner: Any, state: AppState) -> dict[str, Any]:
         "to_origin": {},
         "to_others": [],
         "audit_log": None,
-        "tell": print,
+        "log": print,
         "limit_fields": False,
     }
 
@@ -131,7 +131,7 @@ class TestHeaders:
 
 
 class TestMiddleware:
-    def test_outside_and_inside_of_the_edge(self) -> None:
+    def test_outside_and_inside_of_the_middleware(self) -> None:
         def copies_environ(app: Any) -> Any:
             def middleware(
                 environ: WSGIEnvironment, start_response: StartResponse
@@ -214,7 +214,7 @@ class TestTheCoresTypes:
     def test_a_new_record_knows_nothing(self) -> None:
         record = RequestRecord(state_of(make_app()))
         assert (record.identity, record.subject, record.outcome) == (None,) * 3
-        assert (record.decision, record.reason, record.judged) == (None,) * 3
+        assert (record.decision, record.reason, record.invalid_token) == (None,) * 3
         assert (record.counted, record.limits, record.failure_counted) == ((), (), False)
         with pytest.raises(AttributeError):
             record.state = None  # type: ignore[misc,assignment]
@@ -239,12 +239,12 @@ class TestTheCoresTypes:
                 setattr(record, name, wrong)
         assert getattr(record, name) == (1,)
 
-    def test_only_an_edge_makes_a_start_response(self) -> None:
+    def test_only_a_middleware_makes_a_start_response(self) -> None:
         with pytest.raises(TypeError):
             StartResponse()
 
     @pytest.mark.parametrize("arguments", [(), ({},), ([], print), ({}, print, 1)])
-    def test_an_edge_is_called_as_wsgi_says(self, arguments: tuple[Any, ...]) -> None:
+    def test_a_middleware_is_called_as_wsgi_says(self, arguments: tuple[Any, ...]) -> None:
         with pytest.raises(TypeError):
             make_app().wsgi_app(*arguments)
 
@@ -260,8 +260,8 @@ class TestTheCoresTypes:
             start("200 OK", [])
             return []
 
-        edge = Edge(**edge_arguments(inner, state_of(app)))
-        assert Client(edge).get("/").status_code == 200
+        middleware = Middleware(**middleware_arguments(inner, state_of(app)))
+        assert Client(middleware).get("/").status_code == 200
 
     @pytest.mark.parametrize(
         "arguments",
@@ -271,7 +271,7 @@ class TestTheCoresTypes:
         self, arguments: tuple[Any, ...]
     ) -> None:
         with pytest.raises(TypeError):
-            judge_and_count(*arguments)
+            authenticate_and_count(*arguments)
         with pytest.raises(TypeError):
             open_record(*arguments)
 
@@ -282,10 +282,10 @@ class TestTheCoresTypes:
         def counted(headers: dict[str, str]) -> tuple[Any, Any]:
             environ = EnvironBuilder("/", headers=headers).get_environ()
             record = RequestRecord(state)
-            decision = judge_and_count(
+            decision = authenticate_and_count(
                 record, environ, state.keyring, state.limiter, LIMIT, "192.0.2.1"
             )
-            return decision, record.judged
+            return decision, record.invalid_token
 
         assert counted({}) == (None, None)
         decision, rejection = counted({"Authorization": "Bearer a.b.c"})
@@ -316,7 +316,7 @@ class TestTheCoresTypes:
             start("200 OK", [])
             return []
 
-        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
+        assert Client(Middleware(**middleware_arguments(inner, state))).get("/").status_code == 200
         assert tied == [True, False, True]
 
     def test_a_response_that_a_middleware_has_begun_is_taken_once_too(self) -> None:
@@ -332,7 +332,7 @@ class TestTheCoresTypes:
             assert not open_record(state, kept, state.start_response_key).dispatched
             return []
 
-        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
+        assert Client(Middleware(**middleware_arguments(inner, state))).get("/").status_code == 200
 
     def test_a_record_that_was_made_before_takes_the_response(self) -> None:
         app = make_app()
@@ -351,7 +351,7 @@ class TestTheCoresTypes:
             start("200 OK", [])
             return []
 
-        assert Client(Edge(**edge_arguments(inner, state))).get("/").status_code == 200
+        assert Client(Middleware(**middleware_arguments(inner, state))).get("/").status_code == 200
 
     def test_a_bad_token_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         app = make_app()
@@ -383,11 +383,11 @@ class TestTheCoresTypes:
         def broken(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
             raise LookupError("no such app")
 
-        edge = Edge(**edge_arguments(broken, state_of(app)))
+        middleware = Middleware(**middleware_arguments(broken, state_of(app)))
         environ = EnvironBuilder("/").get_environ()
         before = dict(environ)
         with pytest.raises(LookupError, match="no such app"):
-            edge(environ, print)
+            middleware(environ, print)
         assert environ == before
 
     @pytest.mark.parametrize("closes", [True, False])
@@ -417,15 +417,15 @@ class TestTheCoresTypes:
             raising[0] = fails
             return Body([b"in"])
 
-        edge = Edge(**edge_arguments(inner, state))
+        middleware = Middleware(**middleware_arguments(inner, state))
         for fails in (False, True):
             raising[0] = False
             environ: dict[Any, Any] = {Key(state.start_response_key): None}
             if fails:
                 with pytest.raises(LookupError, match="compared"):
-                    edge(environ, lambda *_: lambda _body: None)
+                    middleware(environ, lambda *_: lambda _body: None)
             else:  # a positive control: closing is up to the server
-                assert edge(environ, lambda *_: lambda _body: None) == [b"in"]
+                assert middleware(environ, lambda *_: lambda _body: None) == [b"in"]
                 assert closed == []
         assert closed == (["closed"] if closes else [])
 
@@ -444,11 +444,13 @@ class TestTheCoresTypes:
         def fail(body: object, _start: object) -> Iterable[bytes]:
             raise LookupError("no wrapper")
 
-        arguments = edge_arguments(lambda _environ, _start: Late(), state) | {"late_body": fail}
+        arguments = middleware_arguments(lambda _environ, _start: Late(), state) | {
+            "late_body": fail
+        }
         unraisable: list[object] = []
         monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_type))
         with pytest.raises(LookupError, match="no wrapper"):
-            Edge(**arguments)({}, print)
+            Middleware(**arguments)({}, print)
         assert (closed, unraisable) == (["closed"], [ArithmeticError])
 
     @pytest.mark.parametrize(
@@ -465,12 +467,12 @@ class TestTheCoresTypes:
     def test_what_outlives_the_collector_holds_plain_text_alone(
         self, name: str, wrong: object
     ) -> None:
-        arguments = edge_arguments(print, state_of(make_app()))
-        Edge(**arguments)
+        arguments = middleware_arguments(print, state_of(make_app()))
+        Middleware(**arguments)
         with pytest.raises(TypeError):
-            Edge(**(arguments | {name: wrong}))
+            Middleware(**(arguments | {name: wrong}))
 
-    def test_an_edge_that_the_collector_has_cleared_can_be_called(self) -> None:
+    def test_a_middleware_that_the_collector_has_cleared_can_be_called(self) -> None:
         """By a finalizer that finds it among the objects of the collector."""
         done = subprocess.run(
             [sys.executable, "-c", CLEARED], capture_output=True, text=True, timeout=60, check=False
@@ -478,12 +480,12 @@ class TestTheCoresTypes:
         assert (done.returncode, done.stderr) == (0, "")
         *called, before = done.stdout.splitlines()
         assert before == "200 OK"  # a positive control: before that, it answers
-        assert called == ["edge: TypeError", "call: TypeError", "sent 204", "record: None"]
+        assert called == ["middleware: TypeError", "call: TypeError", "sent 204", "record: None"]
 
 
 CLEARED = textwrap.dedent("""
     import gc
-    from flask_tenant_auth._core import AuditLog, Edge, StartResponse
+    from flask_tenant_auth._core import AuditLog, Middleware, StartResponse
 
     gc.disable()
 
@@ -491,8 +493,8 @@ CLEARED = textwrap.dedent("""
         # Held by what the collector does not look into, so that it is not finalized with the rest.
         def __del__(self):
             found = gc.get_objects()
-            for edge in (one for one in found if type(one) is Edge):
-                attempt("edge", lambda: edge({}, print))
+            for middleware in (one for one in found if type(one) is Middleware):
+                attempt("middleware", lambda: middleware({}, print))
             for start in (one for one in found if type(one) is StartResponse):
                 attempt("call", lambda: start("200 OK", []))
                 start.send("204 No Content", [])
@@ -516,16 +518,16 @@ CLEARED = textwrap.dedent("""
         return []
 
     others = []
-    edge = Edge(
+    middleware = Middleware(
         inner=inner, state=others, key="key", answer=lambda start, *answer: start.send(*answer),
         replace=print, late_body=print, subtrees=("/",), paths=frozenset(), to_origin={},
-        to_others=others, audit_log=None, tell=print, limit_fields=False,
+        to_others=others, audit_log=None, log=print, limit_fields=False,
     )
-    edge({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, server)
-    later = [edge, kept.pop(), AuditLog(Last("/dev/null"))]
+    middleware({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, server)
+    later = [middleware, kept.pop(), AuditLog(Last("/dev/null"))]
     later.insert(0, later)
     others.append(later)
-    del edge, later, others
+    del middleware, later, others
     gc.collect()
     print(*answers)
 """)

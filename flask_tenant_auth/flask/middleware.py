@@ -4,8 +4,8 @@ This stands around `app.wsgi_app`, and is no after_request hook, for two reasons
 passes here, also one that no hook sees. And a header costs a tenth of what it costs on a Response,
 which checks and copies each of them several times.
 
-The core's `Edge` completes ordinary answers by itself, from what `Cors` has prepared. What is here
-says the same for all others: denials, preflights, and answers that have such headers already.
+The core's `Middleware` completes ordinary answers by itself, from what `Cors` has prepared. What is
+here says the same for all others: denials, preflights, and answers that have such headers already.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .._core import AuditLog, Decision, Edge, RequestRecord, StartResponse, fields_overlap
+from .._core import AuditLog, Decision, Middleware, RequestRecord, StartResponse, fields_overlap
 from ..audit import logger
 from ..cors import Cors, HeaderList
 from ..errors import ConfigurationError
 from ..limit.headers import ietf_headers
-from .counting import count_401
+from .counting import count_unauthorized
 from .denials import report_exceeded
 from .records import RECORD, current_request
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .state import AppState
 
 
-def edge_of(app: Flask, state: AppState, cors: Cors) -> Edge:
+def middleware_of(app: Flask, state: AppState, cors: Cors) -> Middleware:
     """Return the new outermost layer of an app.
 
     :raises ConfigurationError: when the file of AUDIT_LOG cannot be opened.
@@ -36,7 +36,7 @@ def edge_of(app: Flask, state: AppState, cors: Cors) -> Edge:
     path = state.settings.audit_log
     prepared = cors.prepared and not state.settings.ratelimit_ietf_headers_enabled
     unusual = _Unusual(app, state, cors)
-    return Edge(
+    return Middleware(
         inner=app.wsgi_app,
         state=state,
         key=state.start_response_key,
@@ -48,7 +48,7 @@ def edge_of(app: Flask, state: AppState, cors: Cors) -> Edge:
         to_origin=cors.to_origin if prepared else None,  # None: `answer` is asked each time
         to_others=cors.to_others,
         audit_log=None if path is None else _opened(path),
-        tell=lambda news: logger.error("The audit log %s %s", path, news),
+        log=lambda event: logger.error("The audit log %s %s", path, event),
         limit_fields=state.settings.ratelimit_headers_enabled,
     )
 
@@ -61,7 +61,7 @@ def _opened(path: str) -> AuditLog:
 
 
 class _Unusual:
-    """What the core's edge asks of Python."""
+    """What the core's `Middleware` asks of Python."""
 
     def __init__(self, app: Flask, state: AppState, cors: Cors) -> None:
         self._app = app
@@ -76,7 +76,7 @@ class _Unusual:
         record, environ = start_response.record, start_response.environ
         if status.startswith("401") and not start_response.sent and not start_response.replaced:
             # Of a decorator it is counted already; this one is of a view or of a middleware.
-            decision = count_401(record, environ.get("REMOTE_ADDR") or "")
+            decision = count_unauthorized(record, environ.get("REMOTE_ADDR") or "")
             if decision is not None:
                 start_response.replacement = self._too_many_failures(record, environ, decision)
                 return _discard
