@@ -30,13 +30,13 @@ def hash_password(password: bytes, iterations: int) -> str:
     """Return a salted PBKDF2-HMAC-SHA512 hash as a PHC string. Other threads run meanwhile."""
 
 def verify_password(password: bytes, stored: str) -> bool:
-    """Tell whether it is the password of a stored string, compared in constant time.
+    """Return whether it is the password of a stored string, compared in constant time.
 
     ValueError, at once, for a string that asks for over ten times PASSWORD_ITERATIONS.
     """
 
 def password_iterations(stored: str) -> int:
-    """Return the iterations of a stored string, to tell whether it wants renewing."""
+    """Return the iterations of a stored string, to see whether it should be renewed."""
 
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
@@ -62,7 +62,7 @@ class Identity:
 
 @final
 class InvalidToken:
-    """Why a token was refused: one object per reason, with nothing of the token in it."""
+    """Why a token is invalid: one object per reason, with nothing of the token in it."""
 
     @property
     def reason(self) -> str: ...

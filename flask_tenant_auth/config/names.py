@@ -135,7 +135,7 @@ COUNTERPARTS: dict[str, Counterpart] = {
     **_none(
         _CORS,
         {
-            "CORS_SEND_WILDCARD CORS_ALWAYS_SEND": "CORS_ORIGINS='*' is told to every answer",
+            "CORS_SEND_WILDCARD CORS_ALWAYS_SEND": "CORS_ORIGINS='*' is in every answer",
             "CORS_VARY_HEADER": "Vary names Origin wherever the answer depends on it",
             "CORS_AUTOMATIC_OPTIONS": "preflights of existing routes are always answered",
             "CORS_INTERCEPT_EXCEPTIONS": "answers to errors always have the header fields",

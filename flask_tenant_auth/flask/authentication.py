@@ -27,11 +27,11 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
     if outcome is None:
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
-            judged = record.invalid_token or record.state.keyring.authenticate(authorization)
-            if isinstance(judged, Identity):
-                outcome = judged
+            proved = record.invalid_token or record.state.keyring.authenticate(authorization)
+            if isinstance(proved, Identity):
+                outcome = proved
             else:
-                outcome = _without_token(record.state, request, authorization, judged)
+                outcome = _without_valid_token(record.state, request, authorization, proved)
         except Exception as error:  # noqa: BLE001 - the client gets a 500 without details
             outcome = _failure(error)
         record.outcome = outcome
@@ -44,13 +44,13 @@ def identity_of(record: RequestRecord, request: Request) -> Identity | None:
     return outcome if isinstance(outcome, Identity) else None
 
 
-def _without_token(
-    state: AppState, request: Request, authorization: str | None, judged: InvalidToken | None
+def _without_valid_token(
+    state: AppState, request: Request, authorization: str | None, invalid: InvalidToken | None
 ) -> Identity | Denial:
     """Authenticate a request without a valid token: by its headers, or not at all."""
-    if isinstance(judged, InvalidToken):
-        message = errors.TOKEN_EXPIRED if judged.expired else errors.TOKEN_INVALID
-        return Denial(401, message, judged.reason, judged.detail)
+    if invalid is not None:
+        message = errors.TOKEN_EXPIRED if invalid.expired else errors.TOKEN_INVALID
+        return Denial(401, message, invalid.reason, invalid.detail)
     if authorization is not None and _STRAY_BEARER.search(authorization):
         return STRAY_BEARER
     if state.trusts_identity_headers(_peer(request)):

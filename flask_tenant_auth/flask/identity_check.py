@@ -84,7 +84,7 @@ def is_role_check(check: object) -> bool:
 
 
 def _without_identity(record: RequestRecord, request: Request, denial: Denial) -> Answer:
-    """Answer a request without an identity: deny it, or tell its methods to OPTIONS."""
+    """Answer a request without an identity: deny it, or answer OPTIONS with the methods."""
     decision = count_failure(record, denial, request)
     if decision is not None:
         return deny_limited(decision, None)

@@ -1,4 +1,4 @@
-"""The audit line of a request, for apps that write it themselves."""
+"""The audit line of a request, for an app that writes it itself."""
 
 from __future__ import annotations
 

@@ -54,8 +54,9 @@ class AppState:
         self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
         # Counters of a test belong to its app alone, not to every process of this host.
         self._shared = app is None or not app.testing
-        self._place = _place_of(app)
-        self.store_events = 0  # as far as they are logged
+        self._directory = _directory_of(app)
+        self.store_events = 0  # those that are logged
+        self._store_log = StoreLog(settings)
         self._own = own_keyring(settings)
         self.keyring: Verifier = self._verifier()
         self.plans = Plans(
@@ -101,11 +102,11 @@ class AppState:
     @cached_property
     def limiter(self) -> Limiter:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
-        limiter = limiter_of(self.settings, app=self._place, shared=self._shared)
+        limiter = limiter_of(self.settings, app=self._directory, shared=self._shared)
         self.store_events = limiter.store_events
-        # When the app goes, or at the latest when the process ends.
+        # When the state is freed, or at the latest when the process ends.
         weakref.finalize(self, limiter.close)
-        self._store_log = StoreLog(limiter, self.settings)
+        self._store_log.start(limiter)
         return limiter
 
     def hit(
@@ -126,13 +127,13 @@ class AppState:
         """Log what has happened to the stores since the last call."""
         limiter = self.limiter
         self.store_events = limiter.store_events
-        self._store_log.log_events()
+        self._store_log.log_events(limiter)
 
     def table_of_another_user(self) -> tuple[int, str] | None:
         """Return the user id and the name of the file of another user's counters of this app."""
         if not self._shared:
             return None
-        return Limiter.table_of_another_user(self.settings.ratelimit_key_prefix, self._place)
+        return Limiter.table_of_another_user(self.settings.ratelimit_key_prefix, self._directory)
 
     def signing_keyring(self, tenant_id: str) -> Keyring:
         """Return the keys that sign for a tenant.
@@ -165,7 +166,7 @@ class AppState:
         return self.development or self._is_gateway(peer)
 
 
-def _place_of(app: flask.Flask | None) -> str:
+def _directory_of(app: flask.Flask | None) -> str:
     """Return what distinguishes an app from others of its name on this host: its directory.
 
     It is empty where RATELIMIT_KEY_PREFIX is set. Then the counters are those of the prefix, as

@@ -9,7 +9,7 @@ from ..errors import AuthError
 
 
 class Denial(NamedTuple):
-    """Why a request is denied: what the client is told, and what the log is told."""
+    """Why a request is denied: the message for the client; the reason and detail for the log."""
 
     status: int
     message: str

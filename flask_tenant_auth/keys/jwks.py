@@ -16,8 +16,8 @@ from ..errors import ConfigurationError
 def jwks_keys(settings: Settings) -> list[Key]:
     """Return the verification keys of JWT_JWKS.
 
-    Keys for other uses, and of kinds that are not known here, are passed over (RFC 7517, 4.2, 5),
-    each with a line in the log that says why.
+    Keys for other uses and of unknown kinds are skipped (RFC 7517, sections 4.2 and 5). The log
+    says why.
     """
     if settings.jwt_jwks is None:
         return []
@@ -50,7 +50,7 @@ def jwks_keys(settings: Settings) -> list[Key]:
 def _jwks_key(entry: object, settings: Settings) -> Key:
     """Return the key of an entry.
 
-    :raises ValueError, TypeError: with the reason why it is none for us.
+    :raises ValueError, TypeError: with the reason why it cannot be used.
     """
     if not isinstance(entry, Mapping):
         raise TypeError(f"it must be an object, not {type(entry).__name__}")
@@ -69,7 +69,7 @@ def _algorithm_of_type(entry: Mapping[str, Any], settings: Settings) -> str | No
     """Return the algorithm of a kty that names none (RFC 7517, 4.4).
 
     An RSA key and a secret serve several: JWT_ALGORITHM if that is one of them, else the first.
-    The curve of an EC or OKP key tells, and the core knows it.
+    The core knows the algorithm of an EC or OKP key by its curve.
     """
     defaults = {"RSA": ("RS", "PS"), "oct": ("HS",)}
     families = defaults.get(str(entry.get("kty")))

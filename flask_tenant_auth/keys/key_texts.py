@@ -9,7 +9,7 @@ from ..errors import ConfigurationError
 
 
 def shared_secret(name: str, secret: bytes, settings: Settings) -> Key:
-    """Make a key of JWT_ALGORITHM; one left over from before a key pair is one of HS256."""
+    """Make a key of JWT_ALGORITHM. Beside a key pair, a secret is an older key of HS256."""
     algorithm = settings.jwt_algorithm if settings.symmetric else "HS256"
     try:
         return Key.secret(algorithm, secret, allow_weak=settings.development)
@@ -21,7 +21,10 @@ def shared_secret(name: str, secret: bytes, settings: Settings) -> Key:
 
 
 def key_pair(name: str, text: PairText, settings: Settings, passphrase: bytes | None = None) -> Key:
-    """Make a key pair of JWT_ALGORITHM, or say what the text is instead."""
+    """Make a key pair of JWT_ALGORITHM.
+
+    :raises ConfigurationError: for any other text; the message says what it is.
+    """
     algorithm = settings.jwt_algorithm
     place = name if text.path is None else f"{name} leads to the file {text.path!r}, which"
     if settings.symmetric:
@@ -39,7 +42,7 @@ def key_pair(name: str, text: PairText, settings: Settings, passphrase: bytes | 
 
 
 def _what_it_is(text: PairText) -> str:
-    """Say it to those who have given a key pair, or a path, where only a secret serves."""
+    """Return what a text is that is given where only a secret serves."""
     reasons = [
         _why_no_pair(algorithm, text) for algorithm in ("RS256", "ES256", "ES384", "ES512", "EdDSA")
     ]

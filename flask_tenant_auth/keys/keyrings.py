@@ -13,10 +13,10 @@ from .key_texts import key_pair, shared_secret
 
 
 class Verifier(Protocol):
-    """What the request path asks of keys: one app's `Keyring`, or `TenantKeyrings`."""
+    """What verifies the tokens of an app: its `Keyring`, or `TenantKeyrings`."""
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
-        """Judge the value of an Authorization header; None: no bearer credentials in it."""
+        """Authenticate by an Authorization header; None where it has no bearer credentials."""
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified as strictly as `authenticate` does."""

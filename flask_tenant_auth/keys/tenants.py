@@ -25,14 +25,13 @@ _PREPARED_TENANTS = 1024
 class TenantKeyrings:
     """Keys per tenant: JWT_TENANT_KEYS, a callable from (tenant_id, kid) to a key.
 
-    The key is looked up by what the token claims, so the claim is compared with the verified
-    identity afterwards: a token is only ever verified with a key of its own tenant. Where the
-    callable answers None, the app's own keys serve, if it has any.
+    The unverified token names the tenant whose key is looked up. The verified identity is compared
+    with that tenant afterwards: a token is only ever verified with a key of its own tenant. Where
+    the callable returns None, the app's own keys serve, if it has any.
 
-    The callable returns a `Key` or, as str or bytes, what JWT_ALGORITHM takes: a secret for HS256
-    and its like, which no key pair and no path can be, else a key pair, which no secret can be. It
-    is asked for each token, with the ``kid`` of its header or None, and for each signing, with
-    None.
+    The callable returns a `Key`, or text or bytes: a secret for HS256, HS384 and HS512, else a key
+    pair. A key pair or a path is never taken for a secret, and a secret never for a key pair. It is
+    called for each token, with the ``kid`` of its header or None, and for each signing, with None.
     """
 
     def __init__(self, lookup: Callable[..., Any], settings: Settings, own: Keyring | None) -> None:
@@ -67,37 +66,37 @@ class TenantKeyrings:
         return self._prepare(material)
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
-        """Judge the value of an Authorization header; None: no bearer credentials in it."""
+        """Authenticate by an Authorization header; None where it has no bearer credentials."""
         token = None if authorization is None else parse_bearer(authorization)
         if token is None:
-            return _NOBODY.authenticate(authorization)
+            return _NO_KEY.authenticate(authorization)
         tenant_id, keyring = self._keyring_claimed_by(token)
-        judged = keyring.verify(token)
-        if isinstance(judged, Identity) and judged.tenant_id != tenant_id:
-            return _NOBODY.verify(token)
-        return judged
+        verified = keyring.verify(token)
+        if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
+            return _NO_KEY.verify(token)
+        return verified
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified with a key of its own tenant."""
         tenant_id, keyring = self._keyring_claimed_by(token)
         claims = keyring.decode(token)
         if isinstance(claims, dict) and claims["tenant_id"] != tenant_id:
-            return _NOBODY.decode(token)
+            return _NO_KEY.decode(token)
         return claims
 
     def _keyring_claimed_by(self, token: str | bytes) -> tuple[str | None, Keyring]:
         tenant_id, kid = _claimed(token, self._settings.jwt_max_token_bytes)
         if tenant_id is None:
-            return None, _NOBODY
-        return tenant_id, self.keyring(tenant_id, kid) or _NOBODY
+            return None, _NO_KEY
+        return tenant_id, self.keyring(tenant_id, kid) or _NO_KEY
 
 
-# Its one key nobody has: it answers with a InvalidToken, whatever token it is given.
-_NOBODY = Keyring([Key.secret("HS256", secrets.token_bytes(32))])
+# Nobody has its one key: it answers with an `InvalidToken`, whatever token it is given.
+_NO_KEY = Keyring([Key.secret("HS256", secrets.token_bytes(32))])
 
 
 def _claimed(token: str | bytes, max_bytes: int) -> tuple[str | None, str | None]:
-    """Return the tenant and kid that an unverified token names: a hint for a look-up, no more."""
+    """Return the tenant and kid that an unverified token names, which only serve to find a key."""
     if len(token) > max_bytes:
         return None, None
     try:

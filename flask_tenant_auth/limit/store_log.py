@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 class StoreLog:
     """Logs what happens to the stores of a limiter, once in each process."""
 
-    def __init__(self, limiter: Limiter, settings: Settings) -> None:
-        self._limiter = limiter
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._changes = 0
         self._first_failures = 0
-        self._evictions: float = limiter.evictions
+        self._evictions: float = 0
         self._lock = threading.Lock()
+
+    def start(self, limiter: Limiter) -> None:
+        """Log what is wrong with the memory of a new limiter. Later evictions are logged."""
+        self._evictions = limiter.evictions
         self._log_memory(limiter.status())
 
     def _log_memory(self, status: Mapping[str, Any]) -> None:
@@ -52,15 +55,14 @@ class StoreLog:
                 status["path"],
             )
 
-    def log_events(self) -> None:
+    def log_events(self, limiter: Limiter) -> None:
         """Log what has happened since the last call."""
-        limiter = self._limiter
         if limiter.changes != self._changes or limiter.first_failures != self._first_failures:
-            self._log_redis()
+            self._log_redis(limiter)
         if limiter.evictions > self._evictions:
-            self._log_evictions()
+            self._log_evictions(limiter)
 
-    def _log_evictions(self) -> None:
+    def _log_evictions(self, limiter: Limiter) -> None:
         """Log that the table is full."""
         with self._lock:
             if self._evictions == math.inf:
@@ -69,16 +71,15 @@ class StoreLog:
         logger.warning(
             "The counters' table is full: counters that end first are given up for fresh keys, "
             "and their clients start anew. Raise RATELIMIT_SHM_BYTES (now %d) if this is no attack",
-            self._settings.ratelimit_shm_bytes or self._limiter.status()["shm_bytes"],
+            self._settings.ratelimit_shm_bytes or limiter.status()["shm_bytes"],
         )
 
-    def _log_redis(self) -> None:
+    def _log_redis(self, limiter: Limiter) -> None:
         """Log that Redis went away or came back, or has never counted.
 
-        While it has never counted, each new kind of failure is logged once: waiting may help
-        against the first and not against the second.
+        While it has never counted, each new kind of failure is logged once: it may help to
+        wait for the end of one and not of another.
         """
-        limiter = self._limiter
         with self._lock:
             changes, first_failures = limiter.changes, limiter.first_failures
             changed = changes != self._changes

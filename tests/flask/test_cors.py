@@ -427,7 +427,7 @@ class TestSubdomains:
         label = "[a-z0-9_-]{1,63}"
         grammar = rf"{scheme}://({label}[.])+{re.escape(host)}{port}"
         expected = re.fullmatch(grammar, origin) is not None and len(urlsplit(origin).netloc) < 250
-        assert Subdomains.of(pattern).hold(origin) is expected
+        assert Subdomains.of(pattern).contains(origin) is expected
 
 
 class TestPaths:

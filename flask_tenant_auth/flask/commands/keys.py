@@ -55,10 +55,10 @@ def _key_pair_commands(algorithm: str) -> Iterator[str]:
 @click.command("rotate-key")
 @with_appcontext
 def rotate_key() -> None:
-    """Print how to change the key without a token refused, and the new values.
+    """Print how to change the key while all tokens stay valid, and the new values.
 
-    Three rounds, since during each of them workers with the old and with the new configuration
-    answer side by side.
+    There are three rounds. During each of them, workers with the old and with the new configuration
+    answer at the same time.
     """
     settings = current_state().settings
     if settings.symmetric:

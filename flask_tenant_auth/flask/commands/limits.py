@@ -23,7 +23,7 @@ limits_cli = AppGroup(
 
 
 class Client(NamedTuple):
-    """Whose counts are meant."""
+    """The client whose counts are shown or reset."""
 
     identity: Identity | None
     address: str
@@ -59,7 +59,7 @@ def _client(tenant: str | None, user: str | None, address: str | None) -> Client
 
 
 class Counted(NamedTuple):
-    """One limit, and the key it counts under when that is the app's own."""
+    """One limit, and the key of its count where a callable of the app returns that."""
 
     limit: Limit
     custom: tuple[str, ...]
@@ -157,7 +157,7 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
 @limits_cli.command("reset")
 @_client_options
 def reset_limits(tenant: str | None, user: str | None, address: str | None) -> None:
-    """Forget what was counted; who was refused by Redis may stay so for up to a minute."""
+    """Forget what was counted. A client that Redis has denied may stay denied for a minute."""
     client, app = _client(tenant, user, address), _counting_app()
     limiter = state_of(app).limiter
     counted = _limits_of(app, client)

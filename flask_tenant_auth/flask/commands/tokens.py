@@ -33,7 +33,7 @@ def create_token(tenant_id: str, user_id: str, role: str, hours: float | None) -
 @click.argument("token")
 @with_appcontext
 def decode_token(token: str) -> None:
-    """Verify TOKEN and print its claims; exit 1 with the reason if it is refused.
+    """Verify TOKEN and print its claims; exit 1 with the reason if it is invalid.
 
     With - the token is read from standard input, which keeps it out of the shell's history.
     """
