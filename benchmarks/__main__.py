@@ -13,9 +13,10 @@ import logging
 import time
 from datetime import datetime, timezone
 
+from tests.support.paths import ROOT
+
 from . import machine, report
 from .harness import Plan
-from .servers import ROOT
 
 SUBJECTS = (
     "stack",

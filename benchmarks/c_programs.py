@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.support.paths import ROOT
+
 from .harness import Plan, Samples
-from .servers import ROOT
 
 FLAGS = ("-std=c11", "-O2", "-D_GNU_SOURCE", f"-I{ROOT}/csrc")
 LIBRARIES = ("libjwt", "openssl", "hiredis")

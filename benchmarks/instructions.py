@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from .servers import ROOT
+from tests.support.paths import ROOT
 
 RECORD = ROOT / "benchmarks/instructions.json"
 SWITCH = ROOT / "benchmarks/c/callgrind_switch.c"

@@ -10,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.paths import ROOT
+
 from . import apps
 from .harness import Plan, Samples
 from .result import Subject, Table
-from .servers import ROOT
 
 REQUESTS = 2_000
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.paths import ROOT
+
 from . import apps, chart
 from .result import Row, Subject, Table
-from .servers import ROOT
 
 RESULTS = ROOT / "benchmarks/results.json"
 CHART = ROOT / "benchmarks/chart.svg"

@@ -7,14 +7,17 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-from tests.support.servers import Redis
+from tests.support.paths import ROOT
+from tests.support.servers import Gunicorn, Redis
 
 from . import apps
 from .harness import Plan, Samples
 from .result import Figure, Row, Subject, Table
-from .servers import Gunicorn
 
-GTHREAD = ("--worker-class", "gthread", "--workers", "2", "--threads", "4")
+GTHREAD = (
+    *("--chdir", str(ROOT), "--log-level", "error"),
+    *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
+)
 WRK = ("wrk", "--threads", "1", "--connections", "16", "--latency")
 MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
@@ -49,7 +52,7 @@ def run(plan: Plan) -> Subject:
         ports = {}
         for with_redis, contestants in ((False, (apps.BARE, *apps.STACKS)), (True, apps.STACKS)):
             for each in contestants:
-                application = f"{each.name}({redis.url if with_redis else ''!r})"
+                application = f"benchmarks.apps:{each.name}({redis.url if with_redis else ''!r})"
                 server = stop.enter_context(Gunicorn(application, *GTHREAD))
                 ports[each, with_redis] = server.port
                 ask(server.port, each, 1)  # every worker has served before anything counts

@@ -226,7 +226,7 @@ def _rule(owned: OwnedTable) -> tuple[object, ...]:
 
 
 def _by_name(owned: OwnedTable) -> tuple[object, ...]:
-    """Return the rule of a table, whatever its schema."""
+    """Return what is known about a table, whatever its schema."""
     links = tuple(
         (
             tuple(column.name for column in link.columns),
@@ -238,7 +238,7 @@ def _by_name(owned: OwnedTable) -> tuple[object, ...]:
     return tuple((owner, column.name) for owner, column in owned.owners), links
 
 
-# --- Building it --------------------------------------------------------------
+# The tables of the catalogue
 
 
 def _owned_tables() -> Iterator[tuple[Table, OwnedTable]]:
@@ -271,7 +271,7 @@ def _depth(mapper: Mapper[Any]) -> tuple[int, str, str]:
 def _table_of_class(
     mapper: Mapper[Any], table: Table, tables: dict[Table, OwnedTable]
 ) -> OwnedTable:
-    """Return the rule for one table of a scoped class."""
+    """Return the owned table of a scoped class."""
     own: dict[str, Column[Any]] = {}
     missing = False
     for owner in owners_of(mapper.class_):

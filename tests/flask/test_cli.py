@@ -38,6 +38,7 @@ from flask_tenant_auth import (
 )
 from flask_tenant_auth.config.settings import Settings
 from flask_tenant_auth.errors import ConfigurationError
+from key_pairs import RSA_PRIVATE, RSA_PUBLIC
 
 
 def run(app: Flask, *arguments: str, **kwargs: Any) -> Result:
@@ -117,8 +118,6 @@ class TestKeys:
         assert in_the_app not in output
 
     def test_rotate_key_pair(self) -> None:
-        from test_tokens import RSA_PRIVATE
-
         app = make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE)
         output = run(app, "rotate-key").output
         assert "openssl genpkey -algorithm RSA" in output
@@ -378,8 +377,6 @@ class TestCheck:
         assert ("Problem: AUTH_TRUSTED_GATEWAYS" in result.output) is bool(exit_code)
 
     def test_what_else_it_shows(self) -> None:
-        from test_tokens import RSA_PRIVATE, RSA_PUBLIC
-
         def keys_of_tenants(tenant_id: str, kid: str | None) -> None: ...
 
         app = production_app(

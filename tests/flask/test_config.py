@@ -26,6 +26,7 @@ from flask_tenant_auth import (
 from flask_tenant_auth.config.key_sources import PairText
 from flask_tenant_auth.config.settings import DEFAULT_SECRET_KEY, Settings
 from flask_tenant_auth.flask.state import state_of
+from key_pairs import RSA_PRIVATE, RSA_PUBLIC
 from paths import SUPPORT
 
 KEYS = [each.name.upper() for each in dataclasses.fields(Settings)]
@@ -421,8 +422,6 @@ class TestSecrets:
 
     def test_the_path_of_a_key_never_becomes_a_secret(self, tmp_path: Path) -> None:
         """JWT_PUBLIC_KEY takes a path: whoever guessed the one of a fallback could sign with it."""
-        from test_tokens import RSA_PRIVATE, RSA_PUBLIC
-
         folder = tmp_path / ("keys of the service" * 2)
         folder.mkdir()
         keys = {"JWT_ALGORITHM": "RS256", "JWT_PRIVATE_KEY": RSA_PRIVATE}

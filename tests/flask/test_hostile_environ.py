@@ -26,6 +26,7 @@ from flask_tenant_auth._core import (
 )
 from flask_tenant_auth.flask.records import RECORD
 from flask_tenant_auth.flask.state import state_of
+from middleware import middleware_arguments
 
 ORIGIN = "http://localhost:3000"
 CHANGED = ("REQUEST_METHOD", "PATH_INFO", "REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_ORIGIN")
@@ -225,8 +226,6 @@ def test_a_password_that_is_taken_away_while_it_is_hashed() -> None:
 def test_collection_of_garbage_that_changes_the_headers() -> None:
     import gc
     import weakref
-
-    from test_response_headers import middleware_arguments
 
     from flask_tenant_auth._core import Middleware
 

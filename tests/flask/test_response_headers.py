@@ -26,7 +26,8 @@ from flask_tenant_auth._core import (
     parse_rates,
 )
 from flask_tenant_auth.flask.middleware import merged
-from flask_tenant_auth.flask.state import AppState, state_of
+from flask_tenant_auth.flask.state import state_of
+from middleware import middleware_arguments
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -36,25 +37,6 @@ LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
 LIMIT = (Limit(parse_rates("5 per minute")[0], scope="middleware"),)
-
-
-def middleware_arguments(inner: Any, state: AppState) -> dict[str, Any]:
-    """A middleware around a WSGI application that adds nothing."""
-    return {
-        "inner": inner,
-        "state": state,
-        "key": state.start_response_key,
-        "answer": lambda start_response, *answer: start_response.send(*answer),
-        "replace": lambda body, _start_response: body,
-        "late_body": lambda body, _start_response: body,
-        "subtrees": (),
-        "paths": frozenset(),
-        "to_origin": {},
-        "to_others": [],
-        "audit_log": None,
-        "log": print,
-        "limit_fields": False,
-    }
 
 
 def ask(app: Flask, path: str = "/api/x", **headers: str) -> Any:

@@ -9,36 +9,28 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from test_served import Gunicorn
 
-from apps import bearer
 from paths import ROOT
 from redis_server import until
+from served import ServedApp, new_user
 
 LIMIT = 50
 TRIES = 150
 
 
-class Recycling(Gunicorn):
+class Recycling(ServedApp):
     """gunicorn, not preloaded, that replaces each worker after a few requests."""
 
     def __init__(self, workers: int, max_requests: int, **environment: str) -> None:
-        super().__init__(workers, RATELIMIT_DEFAULT=f"{LIMIT} per hour", **environment)
-        self.max_requests = max_requests
+        limit = f"{LIMIT} per hour"
+        recycled = ("--max-requests", str(max_requests))
+        super().__init__(workers, *recycled, RATELIMIT_DEFAULT=limit, **environment)
         self.pids_seen: set[int] = set()
-
-    def command(self) -> list[str]:
-        """As in the base class; the ordinary worker answers one request after the other."""
-        command = super().command()
-        place = command.index("gthread")
-        command[place] = "sync"
-        return [*command, "--max-requests", str(self.max_requests)]
 
     def ask(self, headers: dict[str, str]) -> int:
         status, answer = self.get("/api/who", headers)
@@ -84,23 +76,19 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def someone() -> dict[str, str]:
-    return bearer(user_id=str(uuid.uuid4()))
-
-
 def test_one_recycled_worker_forgets_nothing() -> None:
     """`gunicorn -w 1 --max-requests 20` once let 150 of 150 pass."""
-    headers = someone()
+    headers = new_user()
     with Recycling(1, 20) as server:
         statuses = Counter(server.ask(headers) for _ in range(TRIES))
         assert statuses == Counter({200: LIMIT, 429: TRIES - LIMIT})
         assert len(server.pids_seen) > 1  # a positive control: workers were replaced
-        assert server.ask(someone()) == 200  # and others are let in
+        assert server.ask(new_user()) == 200  # and others are let in
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_nothing_that_happens_to_a_server_gives_a_new_quota(workers: int) -> None:
-    headers = someone()
+    headers = new_user()
     with Recycling(workers, 9) as server:
         statuses: Counter[int] = Counter()
         for event in (
@@ -115,7 +103,7 @@ def test_nothing_that_happens_to_a_server_gives_a_new_quota(workers: int) -> Non
             event()
         assert statuses == Counter({200: LIMIT, 429: TRIES - LIMIT})
         assert len(server.pids_seen) > workers
-        assert server.ask(someone()) == 200
+        assert server.ask(new_user()) == 200
 
 
 @pytest.mark.soak
@@ -139,7 +127,7 @@ def test_nothing_that_happens_to_a_server_gives_a_new_quota_for_minutes(workers:
             server.kill_all,
         ]
         for _ in range(25):
-            headers = someone()
+            headers = new_user()
             statuses: Counter[int] = Counter()
             for _ in range(3):
                 statuses += Counter(clients.map(lambda _, h=headers: server.ask(h), range(40)))

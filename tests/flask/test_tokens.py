@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 
 from apps import OTHER_TENANT, SECRET, TENANT, USER, bare_app, make_app, production_app, token
@@ -27,29 +27,20 @@ from flask_tenant_auth import (
     extract_bearer_token,
     verify_tenant_context,
 )
+from key_pairs import (
+    EC_PRIVATE,
+    EC_PUBLIC,
+    ED_PRIVATE,
+    ED_PUBLIC,
+    RSA,
+    RSA_PRIVATE,
+    RSA_PUBLIC,
+    pems,
+)
 
 NEW, OLD = "n" * 64, "o" * 64
 
 
-def pems(private: Any) -> tuple[str, str]:
-    """PEM text of a private key and of its public half."""
-    return (
-        private.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).decode(),
-        private.public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .decode(),
-    )
-
-
-RSA = rsa.generate_private_key(65537, 2048)
-RSA_PRIVATE, RSA_PUBLIC = pems(RSA)
-EC = ec.generate_private_key(ec.SECP256R1())
-EC_PRIVATE, EC_PUBLIC = pems(EC)
-ED_PRIVATE, ED_PUBLIC = pems(ed25519.Ed25519PrivateKey.generate())
 CLAIMS = {"tenant_id": TENANT, "user_id": USER, "role": "user", "exp": 2**33}
 
 

@@ -23,19 +23,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from blinker import NamedSignal
 from sqlalchemy import Engine
-from test_token_rules import RULES
 
 import flask_tenant_auth
 from flask_tenant_auth import pytest_plugin, signals
 from flask_tenant_auth.config.settings import KEYS, Settings
 from flask_tenant_auth.flask.commands import auth_cli
+from pages import FENCE, Block, blocks_of
 from paths import ROOT
+from token_rules import RULES
 
 DOCS = ROOT / "docs"
 EXAMPLE = ROOT / "examples" / "email_service" / "README.md"
@@ -45,7 +46,6 @@ OTHER_PAGES = [
     *(ROOT / folder / "README.md" for folder in ("csrc", "flask_tenant_auth", "benchmarks")),
 ]
 NOT_RUN = {"text", "sql", "ini", "apache", "nginx", "redis"}
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COLUMNS = 120
 
 # They need the network or change the environment that runs the tests; `make test` itself
@@ -58,21 +58,6 @@ LONG_ROWS = {"docs/security.md", "docs/data_isolation.md", "docs/architecture.md
 
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
-
-
-@dataclass(frozen=True)
-class Block:
-    language: str
-    text: str
-    line: int
-
-
-def blocks_of(page: Path) -> list[Block]:
-    source = page.read_text("utf-8")
-    return [
-        Block(match[1], match[2], source.count("\n", 0, match.start(2)) + 1)
-        for match in FENCE.finditer(source)
-    ]
 
 
 def run_python(block: Block, page: Path, namespace: dict[str, object], folder: Path) -> None:

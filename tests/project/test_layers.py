@@ -13,6 +13,7 @@ from pathlib import Path
 from paths import ROOT
 
 CSRC = ROOT / "csrc"
+TESTS = ROOT / "tests"
 
 
 def allowed_includes() -> dict[str, set[str]]:
@@ -179,3 +180,27 @@ def test_what_decides_can_be_imported_where_there_is_no_flask() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def all_imports_of(path: Path) -> set[str]:
+    """Return the modules that a Python file imports, anywhere in it."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            imported |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return imported
+
+
+def test_what_tests_share_is_in_support_and_no_test_module_is_imported() -> None:
+    modules = {path.stem for path in TESTS.rglob("test_*.py")}
+    for path in [*TESTS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]:
+        for name in all_imports_of(path):
+            assert not modules & set(name.split(".")), f"{path} imports {name}"
+
+
+def test_pytest_finds_the_package_the_examples_and_support_and_no_folder_of_tests() -> None:
+    configuration = (ROOT / "pyproject.toml").read_text("utf-8")
+    [line] = re.findall(r"^pythonpath = (.*)$", configuration, re.MULTILINE)
+    assert ast.literal_eval(line) == [".", "examples", "tests/support"]

@@ -12,11 +12,12 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from redis import Redis as Client
-from test_docs import ROOT, blocks_of
 
 from apps import make_app
 from flask_tenant_auth._core import Limit, Limiter, Rate
 from flask_tenant_auth.flask.state import state_of
+from pages import blocks_of
+from paths import ROOT
 from redis_server import Cluster, Sentinel, false_redis
 from servers import Redis, free_port
 

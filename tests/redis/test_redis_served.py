@@ -6,58 +6,16 @@ import http.client
 import os
 import signal
 import statistics
-import sys
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from apps import SECRET, TENANT, USER, bearer, make_app
-from servers import Redis, Server
-
-APP = """
-from flask import Flask
-from flask_tenant_auth import TenantAuth, rate_limit, verify_tenant_context
-
-app = Flask("served")
-TenantAuth(app)
-
-@app.get("/fifty")
-@verify_tenant_context
-@rate_limit("50 per hour")
-def fifty():
-    return {}
-
-@app.get("/many")
-@verify_tenant_context
-@rate_limit("1000000 per hour")
-def many():
-    return {}
-"""
-
-
-class Gunicorn(Server):
-    """Two workers with four threads each, not preloaded."""
-
-    def __init__(self, redis: Redis, **config: str) -> None:
-        super().__init__()
-        (self.directory / "served.py").write_text(APP)
-        self.config = {
-            "REDIS_URL": redis.url,
-            "JWT_SECRET_KEY": SECRET,
-            "RATELIMIT_KEY_PREFIX": f"served-{redis.port}",
-            "FLASK_ENV": "production",
-        } | config
-
-    def command(self) -> list[str]:
-        root = Path(__file__).parents[2]
-        settings = [f"{key}={value}" for key, value in self.config.items()]
-        workers = ["--workers", "2", "--threads", "4", "--keep-alive", "60"]
-        bind = ["--bind", f"127.0.0.1:{self.port}", "--pythonpath", str(root)]
-        return ["env", *settings, sys.executable, "-m", "gunicorn", *workers, *bind, "served:app"]
+from apps import TENANT, USER, bearer, make_app
+from served import ServedApp
+from servers import Redis
 
 
 def ask(connection: http.client.HTTPConnection, path: str, header: dict[str, str]) -> int:
@@ -69,7 +27,12 @@ def ask(connection: http.client.HTTPConnection, path: str, header: dict[str, str
 
 def test_two_servers_and_one_redis_let_exactly_fifty_through() -> None:
     with Redis() as redis:
-        servers = [Gunicorn(redis, RATELIMIT_STORE_TIMEOUT_MS="5000") for _ in range(2)]
+        settings = {
+            "REDIS_URL": redis.url,
+            "RATELIMIT_KEY_PREFIX": f"served-{redis.port}",
+            "RATELIMIT_STORE_TIMEOUT_MS": "5000",
+        }
+        servers = [ServedApp(2, **settings) for _ in range(2)]
         with servers[0], servers[1]:
             for number in range(3):
                 header = bearer(TENANT, f"550e8400-e29b-41d4-a716-44665544000{number}")
@@ -126,7 +89,7 @@ def outage(seconds: float) -> Outage:
         time.sleep(seconds)
         phases[name] = (began, time.monotonic())
 
-    with Redis() as redis, Gunicorn(redis) as server:
+    with Redis() as redis, ServedApp(2, REDIS_URL=redis.url) as server:
         threads = [threading.Thread(target=client, args=(server.port,)) for _ in range(4)]
         for thread in threads:
             thread.start()

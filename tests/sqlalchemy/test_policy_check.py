@@ -13,11 +13,11 @@ from flask import Flask
 from sqlalchemy import Connection, ForeignKey, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
-from test_sqlalchemy_postgresql import Database
 
 from flask_tenant_auth import TenantAuth
 from flask_tenant_auth.sqlalchemy import TenantScoped, UserScoped, policies, policy_check
 from mail import Base
+from mail_database import Database
 from servers import PostgreSQL
 
 BY_TENANT = "tenant_id = NULLIF(current_setting('flask_tenant_auth.tenant_id', true), '')::uuid"

@@ -20,8 +20,6 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
-from test_sqlalchemy_postgresql import Database, SecuredSession, TwoPhasePostgreSQL
-from test_sqlalchemy_reading import ids, own
 
 from flask_tenant_auth.sqlalchemy import (
     TenantContextMissing,
@@ -34,6 +32,8 @@ from flask_tenant_auth.sqlalchemy import (
 )
 from flask_tenant_auth.sqlalchemy.scope import current_scope
 from mail import ADMIN_RED, ANN_BLUE, ANN_RED, EVERYBODY, OWNERS, Account, Base, Who
+from mail_database import Database, SecuredSession, TwoPhasePostgreSQL
+from mail_queries import ids, own
 from servers import PostgreSQL
 
 IDS = "SELECT id FROM account ORDER BY id"

@@ -18,7 +18,6 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import selectinload
-from test_sqlalchemy_reading import own
 
 from flask_tenant_auth.sqlalchemy import (
     ForeignRow,
@@ -28,6 +27,7 @@ from flask_tenant_auth.sqlalchemy import (
     unscoped,
 )
 from mail import ANN_RED, BLUE, EVERYBODY, Account, Base, Message, Provider, rows
+from mail_queries import own
 
 
 class OwnSession(AsyncSession):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from typing import Any
 
@@ -54,6 +55,13 @@ def token(tenant_id: str = TENANT, user_id: str = USER, role: str = "user", **cl
         "exp": now + 3600,
     } | claims
     return jwt.encode({k: v for k, v in payload.items() if v is not None}, SECRET, "HS256")
+
+
+def nested_payload() -> bytes:
+    """The claims of a token as JSON, with nested values, until the year 2100."""
+    nested = [[1], {"a": ["b"]}]
+    claims = {"tenant_id": TENANT, "user_id": USER, "exp": 4102444800, "list": nested}
+    return json.dumps(claims).encode()
 
 
 def bearer(*args: Any, **kwargs: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The app that real gunicorn workers serve in test_served.py; configured by the environment."""
+"""The app that served.py runs under gunicorn; the environment configures it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import os
 
 from flask import Flask, jsonify
 
-from flask_tenant_auth import TenantAuth, create_jwt_token, get_tenant_context, rate_limit_exempt
+from flask_tenant_auth import (
+    TenantAuth,
+    create_jwt_token,
+    get_tenant_context,
+    rate_limit,
+    rate_limit_exempt,
+)
 from flask_tenant_auth import verify_tenant_context as verified
 from flask_tenant_auth.flask.extension import state_of
 
@@ -18,6 +24,20 @@ TenantAuth(app)
 @verified
 def who():
     return {"tenant_and_user": get_tenant_context(), "pid": os.getpid()}
+
+
+@app.get("/fifty")
+@verified
+@rate_limit("50 per hour")
+def fifty():
+    return {}
+
+
+@app.get("/many")
+@verified
+@rate_limit("1000000 per hour")
+def many():
+    return {}
 
 
 @app.get("/public/token/<uuid:tenant_id>/<uuid:user_id>")

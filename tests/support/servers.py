@@ -8,8 +8,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -111,6 +113,25 @@ class Redis(Server):
         """As in the base class."""
         here = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
         return ["redis-server", *here, *self.options]
+
+
+class Gunicorn(Server):
+    """gunicorn with one application, "module:name"; each of its workers imports it by itself."""
+
+    def __init__(
+        self, application: str, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__()
+        self.application = application
+        self.options = options
+        self.environment = dict(environment or {})
+
+    def command(self) -> list[str]:
+        """As in the base class."""
+        settings = [f"{name}={value}" for name, value in self.environment.items()]
+        bind = ["--bind", f"127.0.0.1:{self.port}"]
+        gunicorn = [sys.executable, "-m", "gunicorn", *bind, *self.options, self.application]
+        return ["env", *settings, *gunicorn]
 
 
 class PostgreSQL(Server):

@@ -7,7 +7,6 @@ too: on an ordinary build a use after free often goes well.
 from __future__ import annotations
 
 import gc
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from apps import TENANT, USER, token
+from apps import TENANT, USER, nested_payload, token
 from flask_tenant_auth import _core
 from flask_tenant_auth._core import AuditLog, Identity, Key, Keyring, Limit, Limiter, Rate
 from hostile import Attack, Fresh, Shrinking, hostile_class, variants
+from key_pairs import EC_PRIVATE
 
 SECRET = b"s" * 64
 REFUSALS = (TypeError, ValueError, OverflowError, OSError, MemoryError, KeyError, IndexError)
@@ -35,9 +35,9 @@ class Core:
 
     def __init__(self, directory: Path) -> None:
         self.key = Key.secret("HS256", SECRET)
-        self.pair = Key.pem("ES256", PRIVATE)
+        self.pair = Key.pem("ES256", EC_PRIVATE.encode())
         self.keyring = Keyring([self.pair, self.key])
-        self.token = self.keyring.sign(json.dumps(claims()).encode())
+        self.token = self.keyring.sign(nested_payload())
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
         self.log = AuditLog(str(directory / "log"))
         self.path = str(directory / "log")
@@ -59,14 +59,14 @@ class Core:
             "parse_rates": (_core.parse_rates, ["5 per minute; 9 per hour"], {}),
             "Identity": (Identity, [TENANT, USER, "admin"], {"source": "token"}),
             "Key.secret": (Key.secret, ["HS256", SECRET], {"kid": "k", "allow_weak": True}),
-            "Key.pem": (Key.pem, ["ES256", PRIVATE], {"kid": "k"}),
+            "Key.pem": (Key.pem, ["ES256", EC_PRIVATE.encode()], {"kid": "k"}),
             "Key.jwk": (Key.jwk, [self.pair.public_jwk() | {"key_ops": ["verify"]}], {}),
             "Keyring": (
                 Keyring,
                 [[Key.secret("HS256", SECRET), self.pair]],
                 {"issuer": "me", "audiences": ["a", "b"], "leeway": 1.0, "max_token_bytes": 99},
             ),
-            "sign": (self.keyring.sign, [json.dumps(claims()).encode()], {}),
+            "sign": (self.keyring.sign, [nested_payload()], {}),
             "verify": (self.keyring.verify, [self.token], {}),
             "decode": (self.keyring.decode, [self.token], {}),
             "authenticate": (self.keyring.authenticate, [f"Bearer {self.token}"], {}),
@@ -104,16 +104,6 @@ class Core:
         self.log.reopen()
         _core.parse_rates("1 per day")
 
-
-def claims() -> dict[str, Any]:
-    return {"tenant_id": TENANT, "user_id": USER, "exp": 4102444800, "list": [[1], {"a": ["b"]}]}
-
-
-def openssl(*arguments: str) -> bytes:
-    return subprocess.run(["openssl", *arguments], check=True, capture_output=True).stdout
-
-
-PRIVATE = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
 
 NAMES = [
     *(

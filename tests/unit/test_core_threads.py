@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_core_hostile import PRIVATE, claims
 
-from apps import TENANT, USER, bearer, make_app
+from apps import TENANT, USER, bearer, make_app, nested_payload
 from flask_tenant_auth import verify_tenant_context
 from flask_tenant_auth._core import (
     AuditLog,
@@ -34,6 +33,7 @@ from flask_tenant_auth._core import (
     hash_password,
     verify_password,
 )
+from key_pairs import EC_PRIVATE
 from redis_server import false_redis
 
 THREADS = 4
@@ -76,11 +76,11 @@ def together(*works: Callable[[random.Random], object]) -> int:
 
 @pytest.fixture
 def keyring() -> Keyring:
-    return Keyring([Key.pem("ES256", PRIVATE)])  # slow enough to let others run
+    return Keyring([Key.pem("ES256", EC_PRIVATE.encode())])  # slow enough to let others run
 
 
 def test_tokens_whose_only_reference_another_thread_replaces(keyring: Keyring) -> None:
-    payload = json.dumps(claims()).encode()
+    payload = nested_payload()
     good = keyring.sign(payload)
     shared: dict[str, Any] = {}
 
