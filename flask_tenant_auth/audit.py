@@ -79,7 +79,7 @@ def log_denied(
 ) -> None:
     """Write the warning of a denied request.
 
-    :param answer: what the client is told.
+    :param answer: the text for the client.
     :param reason: why, as one stable word of this library.
     :param detail: why, in a sentence that quotes nothing of the request.
     """
