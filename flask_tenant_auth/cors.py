@@ -2,8 +2,8 @@
 
 The core decides (`CorsRules`) by plain prefixes of the path that Flask routes, and by the origin.
 An origin is allowed if it is literally on the list, or if its host is below one that is listed with
-``*.`` before it. No other origin is echoed, and "null" is never on the list. With ``*`` every
-answer is the same for all. What answers a preflight request is here.
+``*.`` before it. No other origin is ever repeated in an answer, and "null" is never on the list.
+With ``*`` the answer is the same for all origins. The answer to a preflight is made here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LONGEST_REQUEST = 4096
 
 
 class Cors:
-    """One app's rules, prepared once."""
+    """The CORS rules of one app, prepared once."""
 
     def __init__(self, settings: Settings) -> None:
         origins = settings.cors_origins if settings.cors_resources else ()
@@ -42,7 +42,7 @@ class Cors:
         self._max_age = str(settings.cors_max_age)
         self._any_origin = ANY in origins
         self.rules = CorsRules(
-            # As WSGI spells them; none where no origin is let in.
+            # As WSGI writes them; none where no origin is allowed.
             resources=tuple(
                 path.encode().decode("latin-1") for path in settings.cors_resources if origins
             ),
@@ -57,7 +57,7 @@ class Cors:
     def is_preflight(self, environ: WSGIEnvironment) -> bool:
         """Whether an OPTIONS request asks for permission (Fetch standard, CORS-preflight request).
 
-        Its answer is the methods of the route, which `headers` completes. The view is not asked: a
+        Its answer is the methods of the route, which `headers` completes. The view is not called: a
         preflight never carries credentials.
         """
         return (
@@ -68,20 +68,20 @@ class Cors:
         )
 
     def headers(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
-        """Return what is added to an answer: what its origin may know, and what it varies by."""
+        """Return the header fields that are added to an answer: permissions, and Vary."""
         if environ["REQUEST_METHOD"] == "OPTIONS" and _REQUEST_METHOD in environ:
             return self._preflight_answer(environ, answer) if self.covers(environ) else []
         return self.rules.fields(environ.get("PATH_INFO", ""), environ.get("HTTP_ORIGIN"))
 
     def _preflight_answer(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
-        """Give no permission for a method that the route lacks, or that no page may use."""
+        """Return the answer to a preflight: no permission for a method that is not allowed."""
         headers = [("Vary", _PREFLIGHT_VARY)]
         origin = ANY if self._any_origin else environ.get("HTTP_ORIGIN")
         if origin is None or not self.rules.allows(origin):
             return headers
         headers.append((_ALLOW_ORIGIN, origin))
         requested, of_route = environ[_REQUEST_METHOD], _allow(answer)
-        # `*` is written out, since browsers take it literally of a request with credentials.
+        # The methods are listed in place of `*`, which is a name in an answer with credentials.
         methods = tuple(sorted(of_route)) if ANY in self._methods else self._methods
         if requested in methods and requested in of_route:
             headers += self._credentials
@@ -93,7 +93,7 @@ class Cors:
         return headers
 
     def _allowed_headers(self, requested: str) -> Iterable[str]:
-        """Return CORS_ALLOW_HEADERS; where that is `*`, what is asked for, if it can be names."""
+        """Return CORS_ALLOW_HEADERS; for `*` the requested names, if they are valid."""
         if ANY not in self._allow_headers:
             return self._allow_headers
         names = [name.strip(" \t") for name in requested.split(",")]

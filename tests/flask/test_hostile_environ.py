@@ -24,7 +24,7 @@ from flask_tenant_auth._core import (
     open_record,
     verify_password,
 )
-from flask_tenant_auth.flask.context import RECORD
+from flask_tenant_auth.flask.records import RECORD
 from flask_tenant_auth.flask.state import state_of
 from middleware import middleware_arguments
 
