@@ -280,6 +280,8 @@ class StartResponse:
     @property
     def record(self) -> RequestRecord: ...
     @property
+    def code(self) -> int: ...
+    @property
     def begun(self) -> bool: ...
     @property
     def sent(self) -> bool: ...
@@ -310,6 +312,21 @@ def authenticate_and_count(
     /,
 ) -> Decision | None: ...
 @final
+class CorsRules:
+    """The paths and origins of CORS, and the header fields for them."""
+
+    def __new__(
+        cls,
+        *,
+        resources: tuple[str, ...],
+        origins: tuple[str, ...],
+        fields: tuple[tuple[str, str], ...],
+    ) -> CorsRules: ...
+    def covers(self, path: object, /) -> bool: ...
+    def allows(self, origin: object, /) -> bool: ...
+    def fields(self, path: object, origin: object, /) -> list[tuple[str, str]]: ...
+
+@final
 class Middleware:
     def __new__(
         cls,
@@ -320,10 +337,7 @@ class Middleware:
         answer: Callable[..., Any],
         replace: Callable[..., Any],
         late_body: Callable[..., Any],
-        subtrees: tuple[str, ...],
-        paths: frozenset[str],
-        to_origin: dict[str, list[tuple[str, str]]] | None,
-        to_others: list[tuple[str, str]],
+        cors: CorsRules | None,
         audit_log: AuditLog | None,
         log: Callable[[str], object],
         limit_fields: bool,

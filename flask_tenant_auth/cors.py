@@ -1,16 +1,17 @@
 """Cross-origin requests: which pages may read the answers (Fetch standard, CORS protocol).
 
-The path that Flask routes decides, by plain prefixes. An origin is allowed if it is on the list, or
-if its host is below one that is listed with ``*.`` before it. No other origin is ever repeated in
-an answer, and "null" is never on the list. With ``*`` the answer is the same for all origins.
+The core decides (`CorsRules`) by plain prefixes of the path that Flask routes, and by the origin.
+An origin is allowed if it is literally on the list, or if its host is below one that is listed with
+``*.`` before it. No other origin is ever repeated in an answer, and "null" is never on the list.
+With ``*`` every answer is the same for all. This module answers preflight requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from .config.origins import ANY_SUBDOMAIN
+from ._core import CorsRules
 from .config.readers import ANY, is_http_token
 from .config.settings import Settings
 
@@ -25,37 +26,8 @@ _REQUEST_HEADERS = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
 _PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
-# The characters of a host, as browsers write it, and its length (RFC 1035, section 2.3.4).
-_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
-_LONGEST_LABEL = 63
-_LONGEST_HOST = 253
 # Of Access-Control-Request-Headers, in characters.
 _LONGEST_REQUEST = 4096
-
-
-class Subdomains(NamedTuple):
-    """The origins below one host: ``https://*.example.com:8443``."""
-
-    scheme: str  # "https://"
-    suffix: str  # ".example.com"
-    port: str  # ":8443", or nothing
-
-    @classmethod
-    def of(cls, pattern: str) -> Subdomains:
-        """Read an item of CORS_ORIGINS, which `Settings` has checked."""
-        scheme, _, rest = pattern.partition(f"//{ANY_SUBDOMAIN}")
-        host, colon, port = rest.partition(":")
-        return cls(f"{scheme}//", f".{host}", f"{colon}{port}")
-
-    def contains(self, origin: str) -> bool:
-        """Whether an origin has one or more labels before this host, and is the same otherwise."""
-        end = f"{self.suffix}{self.port}"
-        if not (origin.startswith(self.scheme) and origin.endswith(end)):
-            return False
-        below = origin[len(self.scheme) : len(origin) - len(end)]
-        return len(below) + len(self.suffix) <= _LONGEST_HOST and all(
-            0 < len(label) <= _LONGEST_LABEL and set(label) <= _LABEL for label in below.split(".")
-        )
 
 
 class Cors:
@@ -64,48 +36,23 @@ class Cors:
     def __init__(self, settings: Settings) -> None:
         origins = settings.cors_origins if settings.cors_resources else ()
         self.enabled = bool(origins)
-        self.any_origin = ANY in origins
-        # As WSGI writes them; none where no origin is allowed.
-        paths = [path.encode().decode("latin-1") for path in settings.cors_resources if origins]
-        self.paths = frozenset(paths)
-        self.subtrees = tuple(path if path.endswith("/") else f"{path}/" for path in paths)
         self._methods = settings.cors_methods
         self._allow_headers = settings.cors_allow_headers
         self._credentials = _credentials_header(settings)
         self._max_age = str(settings.cors_max_age)
-        self._answer = [*self._credentials, *_expose_header(settings)]
-        listed = [origin for origin in origins if ANY not in origin]
-        self._subdomains = [
-            Subdomains.of(origin) for origin in origins if ANY in origin and origin != ANY
-        ]
-        # The header fields of an answer to each origin, and to a request with no origin or another
-        # one.
-        self.to_origin: dict[str, HeaderList] = {
-            origin: self._permission(origin) for origin in listed
-        }
-        self.to_others: HeaderList = [("Vary", "Origin")]
-        if self.any_origin:
-            self.to_others = [(_ALLOW_ORIGIN, ANY), *self._answer]
-        # Whether these two cover every origin.
-        self.prepared = not self._subdomains
-
-    def _permission(self, origin: str) -> HeaderList:
-        return [("Vary", "Origin"), (_ALLOW_ORIGIN, origin), *self._answer]
-
-    def allows(self, origin: str) -> bool:
-        """Whether pages of an origin may read answers."""
-        return (
-            self.any_origin
-            or origin in self.to_origin
-            or any(each.contains(origin) for each in self._subdomains)
+        self._any_origin = ANY in origins
+        self.rules = CorsRules(
+            # As WSGI writes them; none where no origin is allowed.
+            resources=tuple(
+                path.encode().decode("latin-1") for path in settings.cors_resources if origins
+            ),
+            origins=origins,
+            fields=(*self._credentials, *_expose_header(settings)),
         )
 
     def covers(self, environ: WSGIEnvironment) -> bool:
         """Whether a request's path, as Flask routes it, is under CORS_RESOURCES."""
-        path: str = environ.get("PATH_INFO", "")
-        if path[:1] != "/" or path[:2] == "//":
-            path = "/" + path.lstrip("/")
-        return path.startswith(self.subtrees) or path in self.paths
+        return self.rules.covers(environ.get("PATH_INFO", ""))
 
     def is_preflight(self, environ: WSGIEnvironment) -> bool:
         """Whether an OPTIONS request asks for permission (Fetch standard, CORS-preflight request).
@@ -122,23 +69,15 @@ class Cors:
 
     def headers(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
         """Return the header fields that are added to an answer: permissions, and Vary."""
-        if not self.covers(environ):
-            return []
         if environ["REQUEST_METHOD"] == "OPTIONS" and _REQUEST_METHOD in environ:
-            return self._preflight_answer(environ, answer)
-        origin = environ.get("HTTP_ORIGIN")
-        if origin is None or self.any_origin:
-            return self.to_others
-        known = self.to_origin.get(origin)
-        if known is None and self.allows(origin):
-            return self._permission(origin)
-        return self.to_others if known is None else known
+            return self._preflight_answer(environ, answer) if self.covers(environ) else []
+        return self.rules.fields(environ.get("PATH_INFO", ""), environ.get("HTTP_ORIGIN"))
 
     def _preflight_answer(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
         """Return the answer to a preflight: no permission for a method that is not allowed."""
         headers = [("Vary", _PREFLIGHT_VARY)]
-        origin = ANY if self.any_origin else environ.get("HTTP_ORIGIN")
-        if origin is None or not self.allows(origin):
+        origin = ANY if self._any_origin else environ.get("HTTP_ORIGIN")
+        if origin is None or not self.rules.allows(origin):
             return headers
         headers.append((_ALLOW_ORIGIN, origin))
         requested, of_route = environ[_REQUEST_METHOD], _allow(answer)

@@ -35,7 +35,8 @@ def middleware_of(app: Flask, state: AppState, cors: Cors) -> Middleware:
     :raises ConfigurationError: when the file of AUDIT_LOG cannot be opened.
     """
     path = state.settings.audit_log
-    prepared = cors.prepared and not state.settings.ratelimit_ietf_headers_enabled
+    # Python adds the fields of the draft. So it completes every answer then.
+    cors_rules = None if state.settings.ratelimit_ietf_headers_enabled else cors.rules
     completion = _Completion(app, state, cors)
     return Middleware(
         inner=app.wsgi_app,
@@ -44,10 +45,7 @@ def middleware_of(app: Flask, state: AppState, cors: Cors) -> Middleware:
         answer=completion.answer,
         replace=completion.replace,
         late_body=lambda body, start_response: _LateBody(body, start_response, completion.replace),
-        subtrees=cors.subtrees,
-        paths=cors.paths,
-        to_origin=cors.to_origin if prepared else None,  # None: `answer` is called each time
-        to_others=cors.to_others,
+        cors=cors_rules,
         audit_log=None if path is None else _open_audit_log(path),
         log=lambda event: logger.error("The audit log %s %s", path, event),
         limit_fields=state.settings.ratelimit_headers_enabled,
@@ -75,7 +73,7 @@ class _Completion:
     ) -> Callable[[bytes], object]:
         """Complete an answer and send it: what start_response does (PEP 3333)."""
         record, environ = start_response.record, start_response.environ
-        if status.startswith("401") and not start_response.sent and not start_response.replaced:
+        if start_response.code == 401 and not start_response.sent and not start_response.replaced:
             # The 401 of a decorator is counted already. This one is of a view or of a middleware.
             decision = count_unauthorized(record, environ.get("REMOTE_ADDR") or "")
             if decision is not None:
