@@ -3,7 +3,7 @@
 The core decides (`CorsRules`) by plain prefixes of the path that Flask routes, and by the origin.
 An origin is allowed if it is literally on the list, or if its host is below one that is listed with
 ``*.`` before it. No other origin is ever repeated in an answer, and "null" is never on the list.
-With ``*`` every answer is the same for all. This module answers preflight requests.
+With ``*`` the answer is the same for all origins. The answer to a preflight is made here.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def middleware_of(app: Flask, state: AppState, cors: Cors) -> Middleware:
     :raises ConfigurationError: when the file of AUDIT_LOG cannot be opened.
     """
     path = state.settings.audit_log
-    # Python adds the fields of the draft. So it completes every answer then.
+    # With the fields of the IETF's draft, every answer is completed in Python.
     cors_rules = None if state.settings.ratelimit_ietf_headers_enabled else cors.rules
     completion = _Completion(app, state, cors)
     return Middleware(
