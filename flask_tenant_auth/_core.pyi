@@ -25,7 +25,7 @@ def describe_redis_url(url: str, /) -> str:
 def now() -> float: ...
 def shift_clock(realtime: float, monotonic: float) -> None: ...
 def reset_clock() -> None: ...
-def fields_overlap(headers: list[tuple[str, str]], others: list[tuple[str, str]], /) -> bool: ...
+def is_http_token(text: str, /) -> bool: ...
 def hash_password(password: bytes, iterations: int) -> str:
     """Return a salted PBKDF2-HMAC-SHA512 hash as a PHC string. Other threads run meanwhile."""
 
@@ -234,8 +234,6 @@ class Limiter:
 @final
 class Decision:
     @property
-    def headers(self) -> list[tuple[str, str]]: ...
-    @property
     def allowed(self) -> bool: ...
     @property
     def limit(self) -> int: ...
@@ -280,8 +278,6 @@ class StartResponse:
     @property
     def record(self) -> RequestRecord: ...
     @property
-    def code(self) -> int: ...
-    @property
     def begun(self) -> bool: ...
     @property
     def sent(self) -> bool: ...
@@ -313,18 +309,28 @@ def authenticate_and_count(
 ) -> Decision | None: ...
 @final
 class CorsRules:
-    """The paths and origins of CORS, and the header fields for them."""
+    """The CORS rules of one app, from its settings."""
 
     def __new__(
         cls,
         *,
         resources: tuple[str, ...],
         origins: tuple[str, ...],
-        fields: tuple[tuple[str, str], ...],
+        methods: tuple[str, ...],
+        allow_headers: tuple[str, ...],
+        expose_headers: tuple[str, ...],
+        max_age: int,
+        credentials: bool,
     ) -> CorsRules: ...
-    def covers(self, path: object, /) -> bool: ...
-    def allows(self, origin: object, /) -> bool: ...
-    def fields(self, path: object, origin: object, /) -> list[tuple[str, str]]: ...
+    def allows(self, origin: str | None, /) -> bool: ...
+    def is_preflight(
+        self,
+        method: str | None,
+        path: str | None,
+        origin: str | None,
+        requested_method: str | None,
+        /,
+    ) -> bool: ...
 
 @final
 class Middleware:
@@ -334,12 +340,13 @@ class Middleware:
         inner: Any,
         state: _State,
         key: str,
-        answer: Callable[..., Any],
+        failure: Callable[..., Any],
         replace: Callable[..., Any],
         late_body: Callable[..., Any],
-        cors: CorsRules | None,
+        cors: CorsRules,
         audit_log: AuditLog | None,
         log: Callable[[str], object],
         limit_fields: bool,
+        ietf_fields: bool,
     ) -> Middleware: ...
     def __call__(self, environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]: ...

@@ -2,10 +2,9 @@
 
 #include <stdbool.h>
 
-#include "binding/hold.h"
+#include "binding/environ.h"
 #include "binding/type_identity.h"
 #include "binding/type_request_record.h"
-#include "binding/type_start_response.h"
 
 /* Whether an exception says that a token is no good, in whatever way. Others,
  * such as KeyboardInterrupt, are none of a token's, and no reason to go on. */
@@ -31,8 +30,7 @@ good_token(const fta_state *state, fta_request_record *record,
         return known;
     }
     PyObject *header =
-        fta_held_item(environ, PyTuple_GET_ITEM(state->environ_names,
-                                                FTA_ENVIRON_AUTHORIZATION));
+        fta_environ_item(state, environ, FTA_ENVIRON_AUTHORIZATION);
     PyObject *judged = NULL;
     if (header != NULL) {
         PyObject *const args[] = {keyring, header};

@@ -1,97 +1,87 @@
 #include "binding/fields.h"
 
-#include <stdbool.h>
-
 #include "binding/convert.h"
 
-#include "http/response.h"
-
-/* The name of the i-th (name, value) pair of a list; NULL with an exception
- * set for anything else. Borrowed. */
 static PyObject *
-field_name(PyObject *list, Py_ssize_t i)
+str_from_octets(fta_text text)
 {
-    PyObject *pair = PyList_GET_ITEM(list, i);
-    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 ||
-        !PyUnicode_Check(PyTuple_GET_ITEM(pair, 0))) {
-        PyErr_SetString(PyExc_TypeError,
-                        "headers must be lists of (str, str) tuples");
-        return NULL;
-    }
-    return PyTuple_GET_ITEM(pair, 0);
-}
-
-/* A name that is no octets has no field's name. */
-static bool
-is_same_name(PyObject *a, PyObject *b)
-{
-    fta_text name = fta_latin1_view(a);
-    return name.data != NULL && fta_field_names_equal(name, fta_latin1_view(b));
+    return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, text.data,
+                                     (Py_ssize_t)text.length);
 }
 
 int
-fta_fields_overlap(PyObject *headers, PyObject *others)
+fta_fields_append(const fta_state *state, const fta_fields *fields,
+                  PyObject *list)
 {
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        PyObject *name = field_name(headers, i);
-        if (name == NULL) {
+    int appended = 0;
+    for (size_t i = 0; i < fields->count && appended == 0; i++) {
+        const fta_field *field = &fields->items[i];
+        PyObject *value = str_from_octets(field->value);
+        PyObject *pair = value == NULL ? NULL : PyTuple_New(2);
+        if (pair == NULL) {
+            Py_XDECREF(value);
             return -1;
         }
-        for (Py_ssize_t j = 0; j < PyList_GET_SIZE(others); j++) {
-            PyObject *other = field_name(others, j);
-            if (other == NULL) {
-                return -1;
-            }
-            if (is_same_name(name, other)) {
-                return 1;
-            }
-        }
+        PyTuple_SET_ITEM(
+            pair, 0,
+            Py_NewRef(PyTuple_GET_ITEM(state->field_names, field->name)));
+        PyTuple_SET_ITEM(pair, 1, value);
+        appended = PyList_Append(list, pair);
+        Py_DECREF(pair);
     }
-    return 0;
+    return appended;
 }
 
-/* No length is kept: making an object may run the garbage collector, and so
- * code that changes the lists. What PyList_SetSlice copies it counts itself. */
-PyObject *
-fta_fields_joined(PyObject *a, PyObject *b, PyObject *c)
+bool
+fta_field_read(PyObject *pair, fta_text *name, fta_text *value)
 {
-    PyObject *const parts[] = {a, b, c};
-    PyObject *joined = PyList_New(0);
-    for (int part = 0; part < 3 && joined != NULL; part++) {
-        if (PyList_SetSlice(joined, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX,
-                            parts[part]) < 0) {
-            Py_CLEAR(joined);
-        }
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 ||
+        !PyUnicode_Check(PyTuple_GET_ITEM(pair, 0))) {
+        PyErr_SetString(PyExc_TypeError,
+                        "headers must be a list of (str, str) tuples");
+        return false;
     }
-    return joined;
+    *name = fta_latin1_view(PyTuple_GET_ITEM(pair, 0));
+    *value = fta_latin1_view(PyTuple_GET_ITEM(pair, 1));
+    return true;
 }
 
-PyDoc_STRVAR(
-    fields_overlap_doc,
-    "fields_overlap(headers, others, /)\n--\n\n"
-    "Whether two lists of (name, value) pairs, as WSGI has them, have\n"
-    "a name in common.");
+PyDoc_STRVAR(is_http_token_doc,
+             "is_http_token(text, /)\n--\n\n"
+             "Whether a str can be a method or the name of a header field\n"
+             "(RFC 9110, section 5.6.2).");
 
 static PyObject *
-fields_overlap(PyObject *Py_UNUSED(module), PyObject *const *args,
-               Py_ssize_t count)
+is_http_token(PyObject *Py_UNUSED(module), PyObject *text)
 {
-    if (count != 2 || !PyList_Check(args[0]) || !PyList_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "fields_overlap takes two lists");
+    if (!PyUnicode_Check(text)) {
+        PyErr_Format(PyExc_TypeError, "text must be str, not %.100s",
+                     Py_TYPE(text)->tp_name);
         return NULL;
     }
-    int overlap = fta_fields_overlap(args[0], args[1]);
-    return overlap < 0 ? NULL : PyBool_FromLong(overlap);
+    return PyBool_FromLong(fta_is_http_token(fta_latin1_view(text)));
 }
 
 static PyMethodDef functions[] = {
-    {"fields_overlap", (PyCFunction)(void (*)(void))fields_overlap,
-     METH_FASTCALL, fields_overlap_doc},
+    {"is_http_token", is_http_token, METH_O, is_http_token_doc},
     {NULL, NULL, 0, NULL},
 };
 
 int
 fta_add_fields(PyObject *module)
 {
+    fta_state *state = fta_state_of_module(module);
+    state->field_names = PyTuple_New(FTA_FIELD_COUNT);
+    if (state->field_names == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < FTA_FIELD_COUNT; i++) {
+        PyObject *name =
+            str_from_octets(fta_field_name_text((fta_field_name)i));
+        if (name == NULL) {
+            return -1;
+        }
+        PyTuple_SET_ITEM(state->field_names, i, name);
+    }
     return PyModule_AddFunctions(module, functions);
 }

@@ -1,17 +1,23 @@
-/* Header fields as WSGI has them: lists of (name, value) tuples. */
+/* Header fields: those of the core as (name, value) tuples of str, as WSGI has
+ * them, and back. */
 #ifndef FTA_BINDING_FIELDS_H
 #define FTA_BINDING_FIELDS_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include <stdbool.h>
 
-/* 1 if two lists have a name in common, else 0; -1 with an exception set for
- * what is not such a list. */
-int fta_fields_overlap(PyObject *headers, PyObject *others);
+#include "binding/state.h"
 
-/* A new list of all three lists' fields. */
-PyObject *fta_fields_joined(PyObject *a, PyObject *b, PyObject *c);
+#include "http/fields.h"
 
 int fta_add_fields(PyObject *module);
+
+/* Appends fields to a list. -1 with an exception set. */
+int fta_fields_append(const fta_state *state, const fta_fields *fields,
+                      PyObject *list);
+
+/* The name and the value of a (name, value) tuple, which they live as long as.
+ * False with TypeError set for anything else. The value is absent if it is not
+ * a str of Latin-1. */
+bool fta_field_read(PyObject *pair, fta_text *name, fta_text *value);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "binding/authenticate.h"
 #include "binding/credentials.h"
+#include "binding/environ.h"
 #include "binding/fields.h"
 #include "binding/functions.h"
 #include "binding/open_record.h"
@@ -22,23 +23,12 @@
 
 /* Each adds its part to the module. */
 static int (*const parts[])(PyObject *module) = {
-    fta_add_functions,
-    fta_add_credentials,
-    fta_add_identity,
-    fta_add_invalid_token,
-    fta_add_key,
-    fta_add_keyring,
-    fta_add_audit_log,
-    fta_add_rate,
-    fta_add_limit,
-    fta_add_limiter,
-    fta_add_decision,
-    fta_add_fields,
-    fta_add_cors_rules,
-    fta_add_request_record,
-    fta_add_start_response,
-    fta_add_open_record,
-    fta_add_middleware,
+    fta_add_functions,      fta_add_credentials, fta_add_identity,
+    fta_add_invalid_token,  fta_add_key,         fta_add_keyring,
+    fta_add_audit_log,      fta_add_rate,        fta_add_limit,
+    fta_add_limiter,        fta_add_decision,    fta_add_environ,
+    fta_add_fields,         fta_add_cors_rules,  fta_add_request_record,
+    fta_add_start_response, fta_add_open_record, fta_add_middleware,
     fta_add_authenticate,
 };
 

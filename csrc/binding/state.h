@@ -21,12 +21,11 @@
     X(PyTypeObject, middleware_type)                                           \
     X(PyTypeObject, request_record_type)                                       \
     X(PyTypeObject, start_response_type)                                       \
-    X(PyObject, environ_names) /* a tuple of str, see type_start_response.h */ \
+    X(PyObject, environ_names) /* a tuple of str, see environ.h */             \
     X(PyObject, authenticate_name)                                             \
     X(PyObject, hit_name)                                                      \
-    X(PyObject, no_fields)         /* an empty list, never changed */          \
-    X(PyObject, nothing)           /* an empty tuple */                        \
-    X(PyObject, limit_field_names) /* a tuple of str */                        \
+    X(PyObject, nothing)     /* an empty tuple */                              \
+    X(PyObject, field_names) /* a tuple of str, by fta_field_name */           \
     X(PyObject,                                                                \
       invalid_tokens)  /* a tuple in the order of FTA_INVALID_TOKEN_LIST */    \
     X(PyObject, roles) /* a tuple of str in the order of FTA_ROLE_LIST */

@@ -1,73 +1,33 @@
 #include "binding/type_cors_rules.h"
 
-#include <stddef.h>
+#include <stdbool.h>
 
 #include "binding/convert.h"
-
-#include "http/cors.h"
-
-typedef struct cors_rules {
-    PyObject_HEAD
-    fta_cors_rules *rules; /* Owned */
-    PyObject *listed;      /* Owned: a tuple, by place in origins: a list of
-                            * fields, or None for a pattern */
-    PyObject *others;      /* Owned: a list of fields, for other origins */
-    PyObject *allowed;     /* Owned: a list of fields, for each that is allowed,
-                            * but for its Access-Control-Allow-Origin */
-} cors_rules;
+#include "binding/fields.h"
 
 static void
 cors_rules_dealloc(PyObject *object)
 {
-    cors_rules *self = (cors_rules *)object;
+    fta_cors_rules_object *self = (fta_cors_rules_object *)object;
     PyTypeObject *type = Py_TYPE(object);
     fta_cors_rules_free(self->rules);
-    Py_XDECREF(self->listed);
-    Py_XDECREF(self->others);
-    Py_XDECREF(self->allowed);
+    PyMem_Free(self->fixed_names);
+    Py_XDECREF(self->fixed);
     type->tp_free(object);
     Py_DECREF(type);
 }
 
-/* Vary and the permission for one origin, then what all of them are told. */
-static PyObject *
-permission(const cors_rules *self, PyObject *origin)
-{
-    PyObject *fields = Py_BuildValue("[(ss)(sO)]", "Vary", "Origin",
-                                     "Access-Control-Allow-Origin", origin);
-    if (fields != NULL && PyList_SetSlice(fields, PY_SSIZE_T_MAX,
-                                          PY_SSIZE_T_MAX, self->allowed) < 0) {
-        Py_CLEAR(fields);
-    }
-    return fields;
-}
+/* --- Making one -----------------------------------------------------------
+ */
 
-PyObject *
-fta_cors_fields(const fta_state *state, PyObject *rules, PyObject *path,
-                PyObject *origin)
-{
-    const cors_rules *self = (const cors_rules *)(void *)rules;
-    size_t place = 0;
-    if (!fta_cors_covers(self->rules, fta_latin1_view(path))) {
-        return Py_NewRef(state->no_fields);
-    }
-    if (origin == NULL || !PyUnicode_Check(origin)) {
-        return Py_NewRef(self->others);
-    }
-    switch (
-        fta_cors_match_origin(self->rules, fta_latin1_view(origin), &place)) {
-    case FTA_CORS_LISTED:
-        return Py_NewRef(PyTuple_GET_ITEM(self->listed, (Py_ssize_t)place));
-    case FTA_CORS_BELOW:
-        return permission(self, origin);
-    case FTA_CORS_ANY:
-    case FTA_CORS_DENIED:
-        break;
-    }
-    return Py_NewRef(self->others);
-}
+/* The lists of text of fta_cors_config, by argument. */
+enum { RESOURCES, ORIGINS, METHODS, ALLOW_HEADERS, EXPOSE_HEADERS, LISTS };
 
-/* The texts of a tuple of str, borrowed from it; NULL with an exception set. */
+static const char *const list_names[LISTS] = {
+    "resources", "origins", "methods", "allow_headers", "expose_headers"};
+
+/* The texts of a tuple of str, as UTF-8, which live as long as the tuple. The
+ * array is from PyMem_Calloc; NULL with an exception set. */
 static fta_text *
 texts_of(PyObject *tuple, const char *argument)
 {
@@ -78,11 +38,8 @@ texts_of(PyObject *tuple, const char *argument)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *item = PyTuple_GET_ITEM(tuple, i);
-        texts[i] = fta_latin1_view(item);
-        if (!PyUnicode_CheckExact(item) || texts[i].data == NULL) {
-            PyErr_Format(PyExc_TypeError, "%s must be str of Latin-1",
-                         argument);
+        if (!fta_utf8_from_str(PyTuple_GET_ITEM(tuple, i), argument,
+                               &texts[i])) {
             PyMem_Free(texts);
             return NULL;
         }
@@ -90,98 +47,116 @@ texts_of(PyObject *tuple, const char *argument)
     return texts;
 }
 
-static bool
-fill(cors_rules *self, PyObject *origins)
+static PyObject *
+fixed_fields(const fta_state *state, const fta_fields *fields)
 {
-    size_t place;
-    Py_ssize_t count = PyTuple_GET_SIZE(origins);
-    self->listed = PyTuple_New(count);
-    if (self->listed == NULL) {
+    PyObject *list = PyList_New(0), *tuple = NULL;
+    if (list != NULL && fta_fields_append(state, fields, list) == 0) {
+        tuple = PyList_AsTuple(list);
+    }
+    Py_XDECREF(list);
+    return tuple;
+}
+
+/* Makes the fields that depend on the rules alone. */
+static bool
+make_fixed(const fta_state *state, fta_cors_rules_object *self)
+{
+    size_t count = fta_cors_fixed_count(self->rules);
+    self->fixed = PyTuple_New((Py_ssize_t)count);
+    self->fixed_names = PyMem_Calloc(count, sizeof *self->fixed_names);
+    if (self->fixed == NULL || self->fixed_names == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_NoMemory();
+        }
         return false;
     }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *origin = PyTuple_GET_ITEM(origins, i);
-        PyObject *fields =
-            fta_cors_match_origin(self->rules, fta_latin1_view(origin),
-                                  &place) == FTA_CORS_LISTED
-                ? permission(self, origin)
-                : Py_NewRef(Py_None);
-        if (fields == NULL) {
+    for (size_t kind = 0; kind < count; kind++) {
+        fta_fields fields;
+        fta_fields_init(&fields);
+        fta_cors_add_fixed(self->rules, kind, &fields);
+        self->fixed_names[kind] = fields.names;
+        PyObject *tuple = fixed_fields(state, &fields);
+        fta_fields_clear(&fields);
+        if (tuple == NULL) {
             return false;
         }
-        PyTuple_SET_ITEM(self->listed, i, fields);
+        PyTuple_SET_ITEM(self->fixed, (Py_ssize_t)kind, tuple);
     }
-    size_t nobody;
-    bool is_open = fta_cors_match_origin(self->rules, (fta_text){"", 0},
-                                         &nobody) == FTA_CORS_ANY;
-    if (is_open) {
-        self->others =
-            Py_BuildValue("[(ss)]", "Access-Control-Allow-Origin", "*");
-        return self->others != NULL &&
-               PyList_SetSlice(self->others, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX,
-                               self->allowed) == 0;
+    return true;
+}
+
+static PyObject *
+make(PyTypeObject *type, const fta_cors_config *config)
+{
+    fta_cors_rules_object *self =
+        (fta_cors_rules_object *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
     }
-    self->others = Py_BuildValue("[(ss)]", "Vary", "Origin");
-    return self->others != NULL;
+    self->rules = fta_cors_rules_new(config);
+    if (self->rules == NULL) {
+        PyErr_NoMemory();
+        Py_CLEAR(self);
+    } else if (!make_fixed(PyType_GetModuleState(type), self)) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
 }
 
 static PyObject *
 cors_rules_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"resources", "origins", "fields", NULL};
-    PyObject *resources, *origins, *fields;
+    static char *keywords[] = {
+        "resources",      "origins", "methods",     "allow_headers",
+        "expose_headers", "max_age", "credentials", NULL};
+    PyObject *tuples[LISTS], *number, *credentials, *self = NULL;
+    fta_text *texts[LISTS] = {NULL};
+    fta_text_list lists[LISTS];
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "$O!O!O!:CorsRules", keywords, &PyTuple_Type,
-            &resources, &PyTuple_Type, &origins, &PyTuple_Type, &fields)) {
+            args, kwargs, "$O!O!O!O!O!O!O!:CorsRules", keywords, &PyTuple_Type,
+            &tuples[RESOURCES], &PyTuple_Type, &tuples[ORIGINS], &PyTuple_Type,
+            &tuples[METHODS], &PyTuple_Type, &tuples[ALLOW_HEADERS],
+            &PyTuple_Type, &tuples[EXPOSE_HEADERS], &PyLong_Type, &number,
+            &PyBool_Type, &credentials)) {
         return NULL;
     }
-    /* kwargs may be a dict that others can change while objects are made. */
-    Py_INCREF(resources);
-    Py_INCREF(origins);
-    Py_INCREF(fields);
-    cors_rules *self = NULL;
-    fta_text *paths = texts_of(resources, "resources");
-    fta_text *names = paths == NULL ? NULL : texts_of(origins, "origins");
-    if (names == NULL) {
-        goto done;
+    unsigned long max_age = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred() || max_age > UINT32_MAX) {
+        PyErr_SetString(PyExc_ValueError,
+                        "max_age must be from 0 to 2**32 - 1");
+        return NULL;
     }
-    self = (cors_rules *)type->tp_alloc(type, 0);
-    if (self == NULL) {
-        goto done;
+    const bool has_credentials = Py_IsTrue(credentials);
+    for (int i = 0; i < LISTS; i++) {
+        Py_INCREF(tuples[i]); /* Others may change kwargs meanwhile. */
     }
-    const fta_cors_config config = {
-        .resources = paths,
-        .resource_count = (size_t)PyTuple_GET_SIZE(resources),
-        .origins = names,
-        .origin_count = (size_t)PyTuple_GET_SIZE(origins),
-    };
-    self->rules = fta_cors_rules_new(&config);
-    self->allowed = PySequence_List(fields);
-    if (self->rules == NULL) {
-        PyErr_NoMemory();
-        Py_CLEAR(self);
-    } else if (self->allowed == NULL || !fill(self, origins)) {
-        Py_CLEAR(self);
+    for (int i = 0; i < LISTS; i++) {
+        texts[i] = texts_of(tuples[i], list_names[i]);
+        if (texts[i] == NULL) {
+            goto done;
+        }
+        lists[i] =
+            (fta_text_list){texts[i], (size_t)PyTuple_GET_SIZE(tuples[i])};
     }
+    self =
+        make(type, &(fta_cors_config){.resources = lists[RESOURCES],
+                                      .origins = lists[ORIGINS],
+                                      .methods = lists[METHODS],
+                                      .allow_headers = lists[ALLOW_HEADERS],
+                                      .expose_headers = lists[EXPOSE_HEADERS],
+                                      .max_age = (uint32_t)max_age,
+                                      .credentials = has_credentials});
 done:
-    PyMem_Free(names);
-    PyMem_Free(paths);
-    Py_DECREF(fields);
-    Py_DECREF(origins);
-    Py_DECREF(resources);
-    return (PyObject *)self;
+    for (int i = 0; i < LISTS; i++) {
+        PyMem_Free(texts[i]);
+        Py_DECREF(tuples[i]);
+    }
+    return self;
 }
 
-PyDoc_STRVAR(covers_doc,
-             "covers($self, path, /)\n--\n\n"
-             "Whether a path, as WSGI has it, is under one of the resources.");
-
-static PyObject *
-cors_rules_covers(PyObject *object, PyObject *path)
-{
-    return PyBool_FromLong(
-        fta_cors_covers(((cors_rules *)object)->rules, fta_latin1_view(path)));
-}
+/* --- Methods --------------------------------------------------------------
+ */
 
 PyDoc_STRVAR(allows_doc, "allows($self, origin, /)\n--\n\n"
                          "Whether pages of an origin may read responses.");
@@ -189,45 +164,50 @@ PyDoc_STRVAR(allows_doc, "allows($self, origin, /)\n--\n\n"
 static PyObject *
 cors_rules_allows(PyObject *object, PyObject *origin)
 {
-    size_t place;
-    return PyBool_FromLong(fta_cors_match_origin(((cors_rules *)object)->rules,
-                                                 fta_latin1_view(origin),
-                                                 &place) != FTA_CORS_DENIED);
+    return PyBool_FromLong(fta_cors_allows(
+        ((fta_cors_rules_object *)object)->rules, fta_latin1_view(origin)));
 }
 
-PyDoc_STRVAR(fields_doc,
-             "fields($self, path, origin, /)\n--\n\n"
-             "What is added to the response to a request that is no\n"
-             "preflight: a new list of (name, value) pairs.");
+PyDoc_STRVAR(
+    is_preflight_doc,
+    "is_preflight($self, method, path, origin, requested_method, /)\n--\n\n"
+    "Whether a request asks for a permission, so that it is answered in\n"
+    "place of the view. Each is a str, or None if the request has no such\n"
+    "header field.");
 
 static PyObject *
-cors_rules_fields(PyObject *object, PyObject *const *args, Py_ssize_t count)
+cors_rules_is_preflight(PyObject *object, PyObject *const *args,
+                        Py_ssize_t count)
 {
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "fields takes a path and an origin");
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError,
+                        "is_preflight takes a method, a path, an origin and a "
+                        "requested method");
         return NULL;
     }
-    PyObject *shared = fta_cors_fields(PyType_GetModuleState(Py_TYPE(object)),
-                                       object, args[0], args[1]);
-    PyObject *fields = shared == NULL ? NULL : PySequence_List(shared);
-    Py_XDECREF(shared);
-    return fields;
+    const fta_cors_request request = {
+        .method = fta_latin1_view(args[0]),
+        .path = fta_latin1_view(args[1]),
+        .origin = fta_latin1_view(args[2]),
+        .requested_method = fta_latin1_view(args[3]),
+    };
+    return PyBool_FromLong(fta_cors_is_preflight(
+        ((fta_cors_rules_object *)object)->rules, &request));
 }
 
 static PyMethodDef cors_rules_methods[] = {
-    {"covers", cors_rules_covers, METH_O, covers_doc},
     {"allows", cors_rules_allows, METH_O, allows_doc},
-    {"fields", (PyCFunction)(void (*)(void))cors_rules_fields, METH_FASTCALL,
-     fields_doc},
+    {"is_preflight", (PyCFunction)(void (*)(void))cors_rules_is_preflight,
+     METH_FASTCALL, is_preflight_doc},
     {NULL, NULL, 0, NULL},
 };
 
 PyDoc_STRVAR(
     cors_rules_doc,
-    "CorsRules(*, resources, origins, fields)\n--\n\n"
-    "The paths and origins of CORS: tuples of str, as settings have them;\n"
-    "fields is a tuple of (name, value) pairs that each allowed origin is\n"
-    "told.");
+    "CorsRules(*, resources, origins, methods, allow_headers,\n"
+    "          expose_headers, max_age, credentials)\n--\n\n"
+    "The CORS rules of one app, from its settings: tuples of str, and\n"
+    "seconds.");
 
 static PyType_Slot cors_rules_slots[] = {
     {Py_tp_doc, (void *)cors_rules_doc},
@@ -239,7 +219,7 @@ static PyType_Slot cors_rules_slots[] = {
 
 static PyType_Spec cors_rules_spec = {
     .name = "flask_tenant_auth._core.CorsRules",
-    .basicsize = sizeof(cors_rules),
+    .basicsize = sizeof(fta_cors_rules_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = cors_rules_slots,
 };

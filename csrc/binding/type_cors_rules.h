@@ -1,16 +1,19 @@
-/* CorsRules: the paths and origins of CORS, and the header fields for them. */
+/* CorsRules: the CORS rules of one app. */
 #ifndef FTA_BINDING_TYPE_CORS_RULES_H
 #define FTA_BINDING_TYPE_CORS_RULES_H
 
 #include "binding/state.h"
 
-int fta_add_cors_rules(PyObject *module);
+#include "http/cors_fields.h"
 
-/* What CORS adds to the response to an ordinary request, a new reference to a
- * list that nobody may change. rules is a CorsRules; path and origin are str,
- * or anything else or NULL where environ has none. NULL with an exception
- * set. */
-PyObject *fta_cors_fields(const fta_state *state, PyObject *rules,
-                          PyObject *path, PyObject *origin);
+typedef struct fta_cors_rules_object {
+    PyObject_HEAD
+    fta_cors_rules *rules; /* Owned */
+    /* Owned: a tuple, by fta_cors_kind: a tuple of (name, value) tuples */
+    PyObject *fixed;
+    uint32_t *fixed_names; /* Owned: by fta_cors_kind, as fta_fields.names */
+} fta_cors_rules_object;
+
+int fta_add_cors_rules(PyObject *module);
 
 #endif

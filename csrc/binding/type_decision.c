@@ -5,8 +5,6 @@
 
 #include "base/clock.h"
 
-#define FIELDS 3
-
 typedef struct decision {
     PyObject_HEAD
     PyObject *rate; /* Owned: a Rate or None. */
@@ -65,71 +63,21 @@ get_store(PyObject *self, void *Py_UNUSED(closure))
     return PyUnicode_InternFromString(names[((decision *)self)->store]);
 }
 
-/* One header field. Its digits are written here: PyUnicode_FromFormat takes
- * longer than all else together. */
-static PyObject *
-field(PyObject *name, unsigned long long value)
-{
-    char digits[24];
-    char *start = digits + sizeof digits;
-    do {
-        *--start = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    PyObject *text = PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, start,
-                                               digits + sizeof digits - start);
-    PyObject *pair = text == NULL ? NULL : PyTuple_New(2);
-    if (pair == NULL) {
-        Py_XDECREF(text);
-        return NULL;
-    }
-    PyTuple_SET_ITEM(pair, 0, Py_NewRef(name));
-    PyTuple_SET_ITEM(pair, 1, text);
-    return pair;
-}
-
-/* In the order of the names in the module's state. */
-static PyObject *
-make_fields(const fta_state *state, const decision *self)
-{
-    const unsigned long long values[] = {
-        self->limit,
-        self->remaining,
-        self->reset < 0 ? 0 : (unsigned long long)self->reset,
-    };
-    PyObject *list = PyList_New(FIELDS);
-    for (Py_ssize_t i = 0; list != NULL && i < FIELDS; i++) {
-        PyObject *name = PyTuple_GET_ITEM(state->limit_field_names, i);
-        PyObject *pair = field(name, values[i]);
-        if (pair == NULL) {
-            Py_CLEAR(list);
-        } else {
-            PyList_SET_ITEM(list, i, pair);
-        }
-    }
-    return list;
-}
-
-static PyObject *
-get_headers(PyObject *self, void *Py_UNUSED(closure))
-{
-    return make_fields(PyType_GetModuleState(Py_TYPE(self)),
-                       (const decision *)self);
-}
-
 bool
-fta_decision_is_plain(const fta_state *state, PyObject *object)
+fta_decision_report(const fta_state *state, PyObject *object,
+                    fta_limit_report *report)
 {
-    return Py_IsNone(object) || (Py_IS_TYPE(object, state->decision_type) &&
-                                 ((const decision *)object)->allowed);
-}
-
-PyObject *
-fta_decision_fields(const fta_state *state, PyObject *object)
-{
-    return Py_IS_TYPE(object, state->decision_type)
-               ? make_fields(state, (const decision *)object)
-               : Py_NewRef(state->no_fields);
+    if (object == NULL || !Py_IS_TYPE(object, state->decision_type)) {
+        return false;
+    }
+    const decision *self = (const decision *)object;
+    report->allowed = self->allowed;
+    report->limit = self->limit;
+    report->remaining = self->remaining;
+    report->reset = self->reset;
+    report->retry_after = self->retry_after;
+    report->index = (size_t)self->index;
+    return true;
 }
 
 static PyObject *
@@ -160,9 +108,6 @@ static PyMemberDef decision_members[] = {
 };
 
 static PyGetSetDef decision_getset[] = {
-    {"headers", get_headers, NULL,
-     "The X-RateLimit fields of an answer, as WSGI takes them: a new list.",
-     NULL},
     {"store", get_store, NULL,
      "Where it was counted: 'memory', 'redis' or 'none'.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -195,12 +140,7 @@ fta_add_decision(PyObject *module)
     fta_state *state = fta_state_of_module(module);
     state->decision_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &decision_spec, NULL);
-    if (state->decision_type == NULL ||
-        PyModule_AddType(module, state->decision_type) < 0) {
-        return -1;
-    }
-    state->limit_field_names =
-        Py_BuildValue("(sss)", "X-RateLimit-Limit", "X-RateLimit-Remaining",
-                      "X-RateLimit-Reset");
-    return state->limit_field_names == NULL ? -1 : 0;
+    return state->decision_type == NULL
+               ? -1
+               : PyModule_AddType(module, state->decision_type);
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "http/limit_fields.h"
 #include "limit/limiter.h"
 
 int fta_add_decision(PyObject *module);
@@ -14,11 +15,9 @@ int fta_add_decision(PyObject *module);
 PyObject *fta_decision_new(fta_state *state, fta_store store,
                            const fta_verdict *verdict, PyObject *rate);
 
-/* Whether it is a Decision that lets the request pass, or None. */
-bool fta_decision_is_plain(const fta_state *state, PyObject *object);
-
-/* A list of the X-RateLimit fields of a Decision, none of any other object; a
- * new reference, not to be changed. */
-PyObject *fta_decision_fields(const fta_state *state, PyObject *object);
+/* What header fields say of a Decision: all but now_us. False, and nothing is
+ * set, for any other object and NULL. */
+bool fta_decision_report(const fta_state *state, PyObject *object,
+                         fta_limit_report *report);
 
 #endif

@@ -12,18 +12,18 @@
 #define CLEARED_LIST(X)                                                        \
     X(inner)                                                                   \
     X(state)                                                                   \
-    X(answer)                                                                  \
+    X(failure)                                                                 \
     X(replace)                                                                 \
     X(late_body)                                                               \
-    X(cors)                                                                    \
     X(audit_log)                                                               \
     X(log)
 
-/* Every owned reference of a middleware, once. What is only here holds an
- * exact str (see middleware_new), so that it can lead nowhere. */
+/* Every owned reference of a middleware, once. What is only here is an exact
+ * str or a CorsRules (see middleware_new), which lead nowhere. */
 #define MIDDLEWARE_LIST(X)                                                     \
     CLEARED_LIST(X)                                                            \
-    X(key)
+    X(key)                                                                     \
+    X(cors)
 
 static int
 middleware_traverse(PyObject *object, visitproc visit, void *arg)
@@ -152,27 +152,26 @@ middleware_call(PyObject *object, PyObject *const *args, size_t nargsf,
 static PyObject *
 middleware_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"inner",   "state",        "key",  "answer",
-                               "replace", "late_body",    "cors", "audit_log",
-                               "log",     "limit_fields", NULL};
+    static char *keywords[] = {
+        "inner", "state",     "key", "failure",      "replace",     "late_body",
+        "cors",  "audit_log", "log", "limit_fields", "ietf_fields", NULL};
     fta_state *state = PyType_GetModuleState(type);
     fta_middleware found = {0};
-    int limit_fields = 0;
+    PyObject *limit_fields, *ietf_fields;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "$OOUOOOOOOp:Middleware", keywords, &found.inner,
-            &found.state, &found.key, &found.answer, &found.replace,
-            &found.late_body, &found.cors, &found.audit_log, &found.log,
-            &limit_fields)) {
+            args, kwargs, "$OOUOOOO!OOO!O!:Middleware", keywords, &found.inner,
+            &found.state, &found.key, &found.failure, &found.replace,
+            &found.late_body, state->cors_rules_type, &found.cors,
+            &found.audit_log, &found.log, &PyBool_Type, &limit_fields,
+            &PyBool_Type, &ietf_fields)) {
         return NULL;
     }
     if (!PyUnicode_CheckExact(found.key) ||
-        (!Py_IsNone(found.cors) &&
-         !Py_IS_TYPE(found.cors, state->cors_rules_type)) ||
         (!Py_IsNone(found.audit_log) &&
          !Py_IS_TYPE(found.audit_log, state->audit_log_type))) {
         PyErr_SetString(PyExc_TypeError,
-                        "key must be str and of no subclass, cors CorsRules or "
-                        "None, and audit_log AuditLog or None");
+                        "key must be str and of no subclass, and audit_log "
+                        "AuditLog or None");
         return NULL;
     }
     fta_middleware *self = (fta_middleware *)type->tp_alloc(type, 0);
@@ -181,7 +180,8 @@ middleware_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 #define X(name) self->name = Py_NewRef(found.name);
         MIDDLEWARE_LIST(X)
 #undef X
-        self->limit_fields = (char)limit_fields;
+        self->limit_fields = Py_IsTrue(limit_fields);
+        self->ietf_fields = Py_IsTrue(ietf_fields);
     }
     return (PyObject *)self;
 }
@@ -194,10 +194,10 @@ static PyMemberDef middleware_members[] = {
 
 PyDoc_STRVAR(
     middleware_doc,
-    "Middleware(*, inner, state, key, answer, replace, late_body, cors,\n"
-    "           audit_log, log, limit_fields)\n"
+    "Middleware(*, inner, state, key, failure, replace, late_body, cors,\n"
+    "           audit_log, log, limit_fields, ietf_fields)\n"
     "--\n\n"
-    "A WSGI application around another: it adds fields to answers\n"
+    "A WSGI application around another: it adds header fields to responses\n"
     "and writes the audit log. See middleware.py for what each argument\n"
     "is.");
 

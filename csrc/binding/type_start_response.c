@@ -3,13 +3,9 @@
 #include <stddef.h>
 #include <structmember.h>
 
-#include "binding/fields.h"
-#include "binding/convert.h"
-#include "binding/hold.h"
+#include "binding/environ.h"
+#include "binding/response_fields.h"
 #include "binding/type_audit_log.h"
-#include "binding/type_cors_rules.h"
-#include "binding/type_decision.h"
-#include "binding/type_identity.h"
 #include "binding/type_request_record.h"
 
 #include "http/response.h"
@@ -20,15 +16,6 @@ static PyObject *
 environ_of(const fta_start_response *self)
 {
     return self->environ != NULL ? self->environ : self->outer;
-}
-
-/* A new reference, or NULL: where the key is missing, or with an exception
- * set. */
-static PyObject *
-from_environ(const fta_state *state, PyObject *environ, int which)
-{
-    return fta_held_item(environ,
-                         PyTuple_GET_ITEM(state->environ_names, which));
 }
 
 /* The code of a status, as the application wrote it. */
@@ -81,14 +68,15 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
     const fta_middleware *middleware = (const fta_middleware *)self->middleware;
     PyObject *environ = Py_NewRef(environ_of(self));
     PyObject *held[] = {NULL, NULL, NULL, NULL};
-    static const int names[] = {FTA_ENVIRON_METHOD, FTA_ENVIRON_PATH,
-                                FTA_ENVIRON_ADDRESS, FTA_ENVIRON_USER_AGENT};
+    static const fta_environ_key names[] = {
+        FTA_ENVIRON_METHOD, FTA_ENVIRON_PATH, FTA_ENVIRON_ADDRESS,
+        FTA_ENVIRON_USER_AGENT};
     enum { COUNT = sizeof names / sizeof *names };
     PyObject *identity = NULL, *reason = NULL, *event = NULL, *told = NULL;
     int written = -1;
 
     for (int i = 0; i < COUNT; i++) {
-        held[i] = from_environ(state, environ, names[i]);
+        held[i] = fta_environ_item(state, environ, names[i]);
         if (held[i] == NULL && PyErr_Occurred()) {
             goto done;
         }
@@ -130,94 +118,40 @@ done:
     return written;
 }
 
-/* args: status, headers and perhaps exc_info, as the server takes them. */
 static PyObject *
-send_answer(const fta_state *state, fta_start_response *self,
-            PyObject *const *args, Py_ssize_t count)
-{
-    if (!Py_IsNone(((fta_middleware *)self->middleware)->audit_log) &&
-        write_audit_line(state, self, status_code_of(args[0])) < 0) {
-        return NULL;
-    }
-    self->sent = 1;
-    return PyObject_Vectorcall(self->start, args, (size_t)count, NULL);
-}
-
-/* --- An ordinary answer ---------------------------------------------------
- */
-
-/* What CORS adds to an ordinary answer, a new reference; NULL for any other
- * answer, or with an exception set. */
-static PyObject *
-cors_fields(const fta_state *state, const fta_start_response *self)
-{
-    PyObject *rules =
-        Py_NewRef(((const fta_middleware *)self->middleware)->cors);
-    PyObject *environ = Py_NewRef(environ_of(self));
-    PyObject *fields = NULL, *path = NULL, *origin = NULL;
-    PyObject *method = from_environ(state, environ, FTA_ENVIRON_METHOD);
-    if (Py_IsNone(rules) || method == NULL ||
-        !fta_response_is_ordinary(self->code, fta_latin1_view(method))) {
-        goto done;
-    }
-    path = from_environ(state, environ, FTA_ENVIRON_PATH);
-    if (path == NULL && PyErr_Occurred()) {
-        goto done;
-    }
-    origin = from_environ(state, environ, FTA_ENVIRON_ORIGIN);
-    if (origin != NULL || !PyErr_Occurred()) {
-        fields = fta_cors_fields(state, rules, path, origin);
-    }
-done:
-    Py_XDECREF(origin);
-    Py_XDECREF(path);
-    Py_XDECREF(method);
-    Py_DECREF(environ);
-    Py_DECREF(rules);
-    return fields;
-}
-
-/* A new list: the answer's fields and ours. NULL, without an exception, where
- * one has to give way to the other, or for any reason it takes Python.
- * decision is a Decision or None. */
-static PyObject *
-ordinary_fields(fta_state *state, const fta_start_response *self,
-                PyObject *decision, PyObject *headers)
+complete_headers(const fta_state *state, const fta_start_response *self,
+                 PyObject *headers)
 {
     const fta_middleware *middleware = (const fta_middleware *)self->middleware;
-    PyObject *more = NULL, *both = NULL;
-    PyObject *cors = cors_fields(state, self);
-    if (cors != NULL && PyList_CheckExact(cors) &&
-        fta_fields_overlap(headers, cors) == 0) {
-        more = middleware->limit_fields ? fta_decision_fields(state, decision)
-                                        : Py_NewRef(state->no_fields);
-        if (more != NULL && fta_fields_overlap(headers, more) == 0) {
-            both = fta_fields_joined(headers, cors, more);
-        }
-    }
-    Py_XDECREF(more);
-    Py_XDECREF(cors);
-    return both;
-}
-
-/* Sends an ordinary answer. NULL, without an exception, where it is none. */
-static PyObject *
-send_ordinary(fta_state *state, fta_start_response *self, PyObject *status,
-              PyObject *headers)
-{
     const fta_request_record *record =
         fta_request_record_of(state, self->record);
-    PyObject *decision = Py_NewRef(record == NULL ? Py_None : record->decision);
-    PyObject *fields = NULL, *write = NULL;
-    if (fta_decision_is_plain(state, decision)) {
-        fields = ordinary_fields(state, self, decision, headers);
+    const fta_response_subject subject = {
+        .environ = environ_of(self),
+        .cors = middleware->cors,
+        .decision = record == NULL ? NULL : record->decision,
+        .limits = record == NULL ? NULL : record->limits,
+        .limit_fields = middleware->limit_fields,
+        .ietf_fields = middleware->ietf_fields,
+    };
+    return fta_complete_headers(state, &subject, headers);
+}
+
+/* args: status, headers and perhaps exc_info, as the server takes them. */
+static PyObject *
+send_response(const fta_state *state, fta_start_response *self,
+              PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *headers = complete_headers(state, self, args[1]), *write = NULL;
+    if (headers == NULL) {
+        return NULL;
     }
-    if (fields != NULL) {
-        PyObject *const sent[] = {status, fields};
-        write = send_answer(state, self, sent, 2);
-        Py_DECREF(fields);
+    if (Py_IsNone(((fta_middleware *)self->middleware)->audit_log) ||
+        write_audit_line(state, self, status_code_of(args[0])) == 0) {
+        PyObject *const sent[] = {args[0], headers, count > 2 ? args[2] : NULL};
+        self->sent = 1;
+        write = PyObject_Vectorcall(self->start, sent, (size_t)count, NULL);
     }
-    Py_DECREF(decision);
+    Py_DECREF(headers);
     return write;
 }
 
@@ -233,25 +167,25 @@ start_response_call(PyObject *object, PyObject *const *args, size_t nargsf,
                         "exc_info");
         return NULL;
     }
-    fta_state *state = PyType_GetModuleState(Py_TYPE(object));
     self->begun = 1;
     Py_CLEAR(self->replacement);
-    self->code = status_code_of(args[0]);
-    if (count == 2 && PyList_CheckExact(args[1])) {
-        PyObject *write = send_ordinary(state, self, args[0], args[1]);
-        if (write != NULL || PyErr_Occurred()) {
-            return write;
-        }
+    if (!fta_response_is_failure(
+            status_code_of(args[0]),
+            (fta_response_progress){self->sent, self->replaced})) {
+        return send_response(PyType_GetModuleState(Py_TYPE(object)), self, args,
+                             count);
     }
     PyObject *exc_info = count == 3 ? args[2] : Py_None;
     return PyObject_CallFunctionObjArgs(
-        ((fta_middleware *)self->middleware)->answer, object, args[0], args[1],
+        ((fta_middleware *)self->middleware)->failure, object, args[0], args[1],
         exc_info, NULL);
 }
 
-PyDoc_STRVAR(send_doc,
-             "send($self, status, headers, exc_info=None, /)\n--\n\n"
-             "Write the audit line and hand a complete answer to the server.");
+PyDoc_STRVAR(
+    send_doc,
+    "send($self, status, headers, exc_info=None, /)\n--\n\n"
+    "Complete the header fields of a response, write the audit line and\n"
+    "hand it to the server.");
 
 static PyObject *
 start_response_send(PyObject *object, PyObject *const *args, Py_ssize_t count)
@@ -264,8 +198,8 @@ start_response_send(PyObject *object, PyObject *const *args, Py_ssize_t count)
     if (count == 3 && Py_IsNone(args[2])) {
         count = 2;
     }
-    return send_answer(PyType_GetModuleState(Py_TYPE(object)),
-                       (fta_start_response *)object, args, count);
+    return send_response(PyType_GetModuleState(Py_TYPE(object)),
+                         (fta_start_response *)object, args, count);
 }
 
 PyDoc_STRVAR(leave_doc,
@@ -384,8 +318,6 @@ static PyMemberDef start_response_members[] = {
      "The response that goes out in place of the app's."},
     {"replaced", T_BOOL, offsetof(fta_start_response, replaced), 0,
      "Whether a replacement is being sent."},
-    {"code", T_INT, offsetof(fta_start_response, code), READONLY,
-     "The status code that the application has called it with last, or 0."},
     {"begun", T_BOOL, offsetof(fta_start_response, begun), READONLY,
      "Whether the application has called it."},
     {"sent", T_BOOL, offsetof(fta_start_response, sent), READONLY,
@@ -432,13 +364,7 @@ fta_add_start_response(PyObject *module)
     fta_state *state = fta_state_of_module(module);
     state->start_response_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &start_response_spec, NULL);
-    state->environ_names =
-        Py_BuildValue("(ssssss)", "REQUEST_METHOD", "PATH_INFO", "HTTP_ORIGIN",
-                      "REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_AUTHORIZATION");
-    state->no_fields = PyList_New(0);
-    if (state->start_response_type == NULL || state->environ_names == NULL ||
-        state->no_fields == NULL) {
-        return -1;
-    }
-    return PyModule_AddType(module, state->start_response_type);
+    return state->start_response_type == NULL
+               ? -1
+               : PyModule_AddType(module, state->start_response_type);
 }

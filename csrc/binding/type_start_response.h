@@ -7,18 +7,6 @@
 
 #include "binding/type_middleware.h"
 
-/* The keys of environ that are read here, in the order of
- * fta_state.environ_names. */
-enum {
-    FTA_ENVIRON_METHOD,
-    FTA_ENVIRON_PATH,
-    FTA_ENVIRON_ORIGIN,
-    FTA_ENVIRON_ADDRESS,
-    FTA_ENVIRON_USER_AGENT,
-    FTA_ENVIRON_AUTHORIZATION,
-    FTA_ENVIRON_COUNT
-};
-
 /* Every PyObject of it, once: X(name). All are Owned; NULL reads as None. */
 #define FTA_START_RESPONSE_LIST(X)                                             \
     X(middleware) /* that made it */                                           \
@@ -35,7 +23,6 @@ typedef struct fta_start_response {
 #define X(name) PyObject *name;
     FTA_START_RESPONSE_LIST(X)
 #undef X
-    int code;      /* of the status that the application called it with */
     char begun;    /* whether the application has called it */
     char sent;     /* whether the server's start_response was called */
     char replaced; /* whether a replacement is being sent */

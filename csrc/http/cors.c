@@ -1,34 +1,11 @@
 #include "http/cors.h"
 
-#include <stdint.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "http/cors_rules.h"
 
 #define SUBDOMAINS "//*."
-
-/* All origins between scheme and rest: those below one host. */
-typedef struct pattern {
-    fta_text scheme;    /* "https://" */
-    fta_text rest;      /* ".example.com:8443" */
-    size_t host_length; /* of ".example.com" */
-} pattern;
-
-typedef struct origin {
-    fta_text text;
-    size_t place;
-} origin;
-
-struct fta_cors_rules {
-    bool any;
-    size_t resource_count;
-    size_t listed_count;
-    size_t pattern_count;
-    fta_text *resources; /* without the slashes at the beginning */
-    origin *listed;
-    pattern *patterns;
-    char *texts; /* Owned: what the texts above point into */
-};
 
 static bool
 begins_with(fta_text text, fta_text prefix)
@@ -60,11 +37,11 @@ find_subdomains(fta_text text)
     return text.length;
 }
 
-static pattern
+static fta_cors_pattern
 pattern_of(fta_text text, size_t slashes)
 {
     size_t scheme = slashes + 2;
-    pattern made = {
+    fta_cors_pattern made = {
         .scheme = {text.data, scheme},
         .rest = {text.data + scheme + 1, text.length - scheme - 1},
     };
@@ -74,7 +51,7 @@ pattern_of(fta_text text, size_t slashes)
     return made;
 }
 
-/* Copies a text behind *end, and moves that. */
+/* Copies a text to *end, and moves that behind the copy. */
 static fta_text
 kept(fta_text text, char **end)
 {
@@ -86,53 +63,92 @@ kept(fta_text text, char **end)
     return copy;
 }
 
+static bool
+has_any(fta_text_list list)
+{
+    return fta_text_list_has(list, (fta_text){"*", 1});
+}
+
 static void
-add_origin(fta_cors_rules *rules, fta_text text, size_t place)
+add_origin(fta_cors_rules *rules, fta_text text)
 {
     size_t slashes = find_subdomains(text);
     if (fta_text_is(text, "*")) {
-        rules->any = true;
+        rules->any_origin = true;
     } else if (slashes < text.length) {
         rules->patterns[rules->pattern_count++] = pattern_of(text, slashes);
     } else {
-        rules->listed[rules->listed_count++] = (origin){text, place};
+        rules->listed[rules->listed_count++] = text;
     }
+}
+
+static bool
+allocate(fta_cors_rules *rules, const fta_cors_config *config)
+{
+    size_t room = FTA_DIGITS_MAX + fta_text_list_room(config->resources) +
+                  fta_text_list_room(config->origins) +
+                  2 * fta_text_list_room(config->methods) +
+                  fta_text_list_room(config->allow_headers) +
+                  fta_text_list_room(config->expose_headers);
+    rules->texts = fta_malloc(room);
+    /* Never nothing: calloc(0) may be NULL. */
+    rules->resources =
+        fta_calloc(config->resources.count + 1, sizeof *rules->resources);
+    rules->listed =
+        fta_calloc(config->origins.count + 1, sizeof *rules->listed);
+    rules->patterns =
+        fta_calloc(config->origins.count + 1, sizeof *rules->patterns);
+    rules->methods =
+        fta_calloc(config->methods.count + 1, sizeof *rules->methods);
+    return rules->texts != NULL && rules->resources != NULL &&
+           rules->listed != NULL && rules->patterns != NULL &&
+           rules->methods != NULL;
+}
+
+static void
+fill(fta_cors_rules *rules, const fta_cors_config *config)
+{
+    char *end = rules->texts;
+    char digits[FTA_DIGITS_MAX];
+    if (config->origins.count > 0) {
+        rules->resource_count = config->resources.count;
+    }
+    for (size_t i = 0; i < rules->resource_count; i++) {
+        fta_text resource = kept(config->resources.items[i], &end);
+        rules->resources[i] = without_first_slashes(resource);
+    }
+    for (size_t i = 0; i < config->origins.count; i++) {
+        add_origin(rules, kept(config->origins.items[i], &end));
+    }
+    rules->method_count = config->methods.count;
+    for (size_t i = 0; i < rules->method_count; i++) {
+        rules->methods[i] = kept(config->methods.items[i], &end);
+    }
+    rules->any_method = has_any(config->methods);
+    rules->any_header = has_any(config->allow_headers);
+    rules->credentials = config->credentials;
+    rules->methods_value = fta_text_list_join(config->methods, &end);
+    rules->allow_headers_value =
+        fta_text_list_join(config->allow_headers, &end);
+    rules->expose_headers_value =
+        fta_text_list_join(config->expose_headers, &end);
+    char *start = fta_digits_before(digits + sizeof digits, config->max_age);
+    rules->max_age_value =
+        kept((fta_text){start, (size_t)(digits + sizeof digits - start)}, &end);
 }
 
 fta_cors_rules *
 fta_cors_rules_new(const fta_cors_config *config)
 {
-    size_t length = 1; /* never nothing: malloc(0) may be NULL */
     fta_cors_rules *rules = fta_calloc(1, sizeof *rules);
     if (rules == NULL) {
         return NULL;
     }
-    for (size_t i = 0; i < config->resource_count; i++) {
-        length += config->resources[i].length;
-    }
-    for (size_t i = 0; i < config->origin_count; i++) {
-        length += config->origins[i].length;
-    }
-    rules->texts = fta_malloc(length);
-    rules->resources =
-        fta_calloc(config->resource_count + 1, sizeof *rules->resources);
-    rules->listed = fta_calloc(config->origin_count + 1, sizeof *rules->listed);
-    rules->patterns =
-        fta_calloc(config->origin_count + 1, sizeof *rules->patterns);
-    if (rules->texts == NULL || rules->resources == NULL ||
-        rules->listed == NULL || rules->patterns == NULL) {
+    if (!allocate(rules, config)) {
         fta_cors_rules_free(rules);
         return NULL;
     }
-    char *end = rules->texts;
-    rules->resource_count = config->resource_count;
-    for (size_t i = 0; i < config->resource_count; i++) {
-        fta_text resource = kept(config->resources[i], &end);
-        rules->resources[i] = without_first_slashes(resource);
-    }
-    for (size_t i = 0; i < config->origin_count; i++) {
-        add_origin(rules, kept(config->origins[i], &end), i);
-    }
+    fill(rules, config);
     return rules;
 }
 
@@ -140,6 +156,7 @@ void
 fta_cors_rules_free(fta_cors_rules *rules)
 {
     if (rules != NULL) {
+        fta_free(rules->methods);
         fta_free(rules->patterns);
         fta_free(rules->listed);
         fta_free(rules->resources);
@@ -192,7 +209,7 @@ are_labels(fta_text text)
 /* Whether an origin is one or more labels before the host of a pattern, and
  * all else of it the same. */
 static bool
-is_below(fta_text text, const pattern *above)
+is_below(fta_text text, const fta_cors_pattern *above)
 {
     size_t fixed = above->scheme.length + above->rest.length;
     if (text.length <= fixed || !begins_with(text, above->scheme) ||
@@ -205,22 +222,32 @@ is_below(fta_text text, const pattern *above)
            are_labels(labels);
 }
 
-fta_cors_match
-fta_cors_match_origin(const fta_cors_rules *rules, fta_text text, size_t *place)
+size_t
+fta_cors_find_listed(const fta_cors_rules *rules, fta_text origin)
 {
-    if (rules->any) {
-        return FTA_CORS_ANY;
+    size_t i = 0;
+    while (i < rules->listed_count &&
+           !fta_text_equal(origin, rules->listed[i])) {
+        i++;
     }
-    for (size_t i = 0; i < rules->listed_count; i++) {
-        if (fta_text_equal(text, rules->listed[i].text)) {
-            *place = rules->listed[i].place;
-            return FTA_CORS_LISTED;
-        }
-    }
+    return i;
+}
+
+bool
+fta_cors_is_below(const fta_cors_rules *rules, fta_text origin)
+{
     for (size_t i = 0; i < rules->pattern_count; i++) {
-        if (is_below(text, &rules->patterns[i])) {
-            return FTA_CORS_BELOW;
+        if (is_below(origin, &rules->patterns[i])) {
+            return true;
         }
     }
-    return FTA_CORS_DENIED;
+    return false;
+}
+
+bool
+fta_cors_allows(const fta_cors_rules *rules, fta_text origin)
+{
+    return rules->any_origin ||
+           fta_cors_find_listed(rules, origin) < rules->listed_count ||
+           fta_cors_is_below(rules, origin);
 }

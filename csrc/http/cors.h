@@ -1,4 +1,4 @@
-/* Which pages may read which answers (Fetch standard, CORS protocol): the
+/* Which pages may read which responses (Fetch standard, CORS protocol): the
  * paths that CORS_RESOURCES covers, and the origins that CORS_ORIGINS allows.
  * Rules do not change once they are made: threads share them freely. */
 #ifndef FTA_HTTP_CORS_H
@@ -6,8 +6,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/text.h"
+#include "http/fields.h"
 
 /* Of a host in an origin, and of each of its labels (RFC 1035, 2.3.4). */
 enum { FTA_CORS_HOST_MAX = 253, FTA_CORS_LABEL_MAX = 63 };
@@ -18,20 +20,17 @@ typedef struct fta_cors_rules fta_cors_rules;
 typedef struct fta_cors_config {
     /* Paths. One that ends with a slash covers all below it; any other covers
      * itself as well. */
-    const fta_text *resources;
-    size_t resource_count;
+    fta_text_list resources;
     /* Serialized origins (RFC 6454, 6.2); one with "*." before its host allows
-     * the hosts below that host, and "*" allows every origin. */
-    const fta_text *origins;
-    size_t origin_count;
+     * the hosts below that host, and "*" allows every origin. Without any
+     * origin, no path is covered. */
+    fta_text_list origins;
+    fta_text_list methods;       /* with "*": those of the route */
+    fta_text_list allow_headers; /* with "*": those that are requested */
+    fta_text_list expose_headers;
+    uint32_t max_age; /* seconds */
+    bool credentials;
 } fta_cors_config;
-
-typedef enum fta_cors_match {
-    FTA_CORS_DENIED,
-    FTA_CORS_ANY,    /* every origin is allowed */
-    FTA_CORS_LISTED, /* it stands literally among the origins */
-    FTA_CORS_BELOW   /* its host is below one with "*." */
-} fta_cors_match;
 
 /* NULL without memory. Owned by the caller. */
 fta_cors_rules *fta_cors_rules_new(const fta_cors_config *config);
@@ -41,9 +40,7 @@ void fta_cors_rules_free(fta_cors_rules *rules);
  * at its beginning are one. */
 bool fta_cors_covers(const fta_cors_rules *rules, fta_text path);
 
-/* Whether pages of an origin may read answers. Where it is listed, *place is
- * its place in the configuration. */
-fta_cors_match fta_cors_match_origin(const fta_cors_rules *rules,
-                                     fta_text origin, size_t *place);
+/* Whether pages of an origin may read responses. */
+bool fta_cors_allows(const fta_cors_rules *rules, fta_text origin);
 
 #endif

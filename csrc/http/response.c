@@ -18,27 +18,7 @@ fta_status_code(fta_text status)
 }
 
 bool
-fta_response_is_ordinary(int status_code, fta_text method)
+fta_response_is_failure(int status_code, fta_response_progress progress)
 {
-    return status_code != 401 && !fta_text_is(method, "OPTIONS");
-}
-
-static unsigned char
-lower(char c)
-{
-    return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-}
-
-bool
-fta_field_names_equal(fta_text a, fta_text b)
-{
-    if (a.length != b.length) {
-        return false;
-    }
-    for (size_t i = 0; i < a.length; i++) {
-        if (lower(a.data[i]) != lower(b.data[i])) {
-            return false;
-        }
-    }
-    return true;
+    return status_code == 401 && !progress.sent && !progress.replaced;
 }

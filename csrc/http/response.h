@@ -1,5 +1,4 @@
-/* What decides how a response is completed: its status, and the names of its
- * header fields. */
+/* What becomes of a response because of its status. */
 #ifndef FTA_HTTP_RESPONSE_H
 #define FTA_HTTP_RESPONSE_H
 
@@ -11,13 +10,15 @@
  * RFC 9110, 15); 0 for a text that does not begin with three digits. */
 int fta_status_code(fta_text status);
 
-/* Whether a response needs nothing but header fields that are prepared. Not so
- * a 401, which counts as a failed authentication and may become a 429, and the
- * response to OPTIONS, which may be that of a preflight request. */
-bool fta_response_is_ordinary(int status_code, fta_text method);
+/* How far a response is. */
+typedef struct fta_response_progress {
+    bool sent;     /* the server has been given a status */
+    bool replaced; /* it is sent in place of the application's */
+} fta_response_progress;
 
-/* Whether two header fields have one name: ASCII, in any case (RFC 9110,
- * 5.1). */
-bool fta_field_names_equal(fta_text a, fta_text b);
+/* Whether a response says that an authentication failed, so that it counts
+ * against AUTH_FAILURE_LIMIT: a 401, before any of it is sent. One that is sent
+ * in place of another is counted already. */
+bool fta_response_is_failure(int status_code, fta_response_progress progress);
 
 #endif

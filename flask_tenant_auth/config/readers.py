@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
-from .._core import describe_redis_url, parse_rates
+from .._core import describe_redis_url, is_http_token, parse_rates
 
 T = TypeVar("T")
 Reader: TypeAlias = Callable[[Any], T]
@@ -19,8 +18,6 @@ Reader: TypeAlias = Callable[[Any], T]
 ANY = "*"
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
-
-_HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
 def read_text(raw: Any) -> str:
@@ -139,11 +136,6 @@ def read_http_tokens(raw: Any) -> tuple[str, ...]:
         if ANY in word and word != ANY:
             raise ValueError(f"holds {word!r}: write whole names, or '*' alone for all")
     return (ANY,) if ANY in words else words
-
-
-def is_http_token(word: str) -> bool:
-    """Whether this can be a method or the name of a header field (RFC 9110, section 5.6.2)."""
-    return _HTTP_TOKEN.fullmatch(word) is not None
 
 
 def read_methods(raw: Any) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from .._core import Keyring, RequestRecord, authenticate_and_count, open_record
-from ..cors import Cors
+from .._core import CorsRules, Keyring, RequestRecord, authenticate_and_count, open_record
+from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
 from ..limit.plans import Plan
@@ -69,7 +69,7 @@ class TenantAuth:
         state = AppState(app, hooked=True)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
-        cors = Cors(state.settings)
+        cors = cors_rules(state.settings)
         app.before_request(_count_hook(app, state, cors))
         app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
@@ -107,7 +107,7 @@ def _module_of(function: Any) -> str:
     return (getattr(function, "__module__", None) or "").partition(".")[0]
 
 
-def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  # noqa: C901 - each request runs it
+def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
     made, unrouted = plans.made, plans.unrouted
@@ -167,7 +167,7 @@ def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Pl
 
 
 def _answer_options(
-    app: Flask, cors: Cors, record: RequestRecord, request: Request
+    app: Flask, cors: CorsRules, record: RequestRecord, request: Request
 ) -> Answer | None:
     """Answer a preflight. Invalid credentials count where another method would answer 401 to them.
 
@@ -182,7 +182,7 @@ def _answer_options(
             decision = count_failure(record, outcome, request)
             if decision is not None:
                 return deny_limited(decision, None)
-    if rule is not None and cors.is_preflight(request.environ):
+    if rule is not None and is_preflight(cors, request.environ):
         return app.make_default_options_response()
     return None
 

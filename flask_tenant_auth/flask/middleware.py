@@ -4,9 +4,8 @@ It is around `app.wsgi_app` and not an after_request hook, for two reasons. Ever
 also one that no hook gets. And a header takes a tenth of the time that it takes on a Response,
 which checks and copies each header several times.
 
-The core's `Middleware` completes ordinary answers by itself, from what `Cors` has prepared. This
-module completes all others in the same way: denials, preflights, and answers that have such headers
-already.
+The core's `Middleware` completes each answer and sends it. It asks this module about two things: a
+failed authentication, which counts, and a body whose app calls start_response late.
 """
 
 from __future__ import annotations
@@ -14,11 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .._core import AuditLog, Decision, Middleware, RequestRecord, StartResponse, fields_overlap
+from .._core import AuditLog, CorsRules, Decision, Middleware, RequestRecord, StartResponse
 from ..audit import logger
-from ..cors import Cors, HeaderList
 from ..errors import ConfigurationError
-from ..limit.headers import ietf_headers
 from .counting import count_unauthorized
 from .denials import report_exceeded
 from .records import RECORD, current_request
@@ -29,26 +26,26 @@ if TYPE_CHECKING:
     from .state import AppState
 
 
-def middleware_of(app: Flask, state: AppState, cors: Cors) -> Middleware:
+def middleware_of(app: Flask, state: AppState, cors: CorsRules) -> Middleware:
     """Return the new outermost layer of an app.
 
     :raises ConfigurationError: when the file of AUDIT_LOG cannot be opened.
     """
-    path = state.settings.audit_log
-    # With the fields of the IETF's draft, every answer is completed in Python.
-    cors_rules = None if state.settings.ratelimit_ietf_headers_enabled else cors.rules
-    completion = _Completion(app, state, cors)
+    settings = state.settings
+    path = settings.audit_log
+    failures = _Failures(app)
     return Middleware(
         inner=app.wsgi_app,
         state=state,
         key=state.start_response_key,
-        answer=completion.answer,
-        replace=completion.replace,
-        late_body=lambda body, start_response: _LateBody(body, start_response, completion.replace),
-        cors=cors_rules,
+        failure=failures.answer,
+        replace=failures.replace,
+        late_body=lambda body, start_response: _LateBody(body, start_response, failures.replace),
+        cors=cors,
         audit_log=None if path is None else _open_audit_log(path),
         log=lambda event: logger.error("The audit log %s %s", path, event),
-        limit_fields=state.settings.ratelimit_headers_enabled,
+        limit_fields=settings.ratelimit_headers_enabled,
+        ietf_fields=settings.ratelimit_ietf_headers_enabled,
     )
 
 
@@ -59,30 +56,29 @@ def _open_audit_log(path: str) -> AuditLog:
         raise ConfigurationError(f"AUDIT_LOG cannot be opened: {error}") from None
 
 
-class _Completion:
-    """What the core's `Middleware` calls: the answers that it does not complete by itself."""
+class _Failures:
+    """The answers to failed authentications, and the 429 in place of one too many."""
 
-    def __init__(self, app: Flask, state: AppState, cors: Cors) -> None:
+    def __init__(self, app: Flask) -> None:
         self._app = app
-        self._cors = cors
-        self._legacy = state.settings.ratelimit_headers_enabled
-        self._ietf = state.settings.ratelimit_ietf_headers_enabled
 
     def answer(
-        self, start_response: StartResponse, status: str, headers: HeaderList, exc_info: Any
+        self,
+        start_response: StartResponse,
+        status: str,
+        headers: list[tuple[str, str]],
+        exc_info: Any,
     ) -> Callable[[bytes], object]:
-        """Complete an answer and send it: what start_response does (PEP 3333)."""
+        """Send a 401 that a decorator, a view or a middleware answers, unless it is one too many.
+
+        The 401 of a decorator is counted already, and is not counted again.
+        """
         record, environ = start_response.record, start_response.environ
-        if start_response.code == 401 and not start_response.sent and not start_response.replaced:
-            # The 401 of a decorator is counted already. This one is of a view or of a middleware.
-            decision = count_unauthorized(record, environ.get("REMOTE_ADDR") or "")
-            if decision is not None:
-                start_response.replacement = self._too_many_failures(record, environ, decision)
-                return _discard
-        added = self._cors.headers(environ, headers) if self._cors.enabled else []
-        if record.decision is not None:
-            added = added + self._limit_headers(record, record.decision)
-        return start_response.send(status, merged(headers, added), exc_info)
+        decision = count_unauthorized(record, environ.get("REMOTE_ADDR") or "")
+        if decision is not None:
+            start_response.replacement = self._too_many_failures(record, environ, decision)
+            return _discard
+        return start_response.send(status, headers, exc_info)
 
     def replace(self, body: Iterable[bytes], start_response: StartResponse) -> Iterable[bytes]:
         """Send another answer in place of the app's, of which nothing was sent."""
@@ -107,14 +103,6 @@ class _Completion:
         if handled:
             return app.make_response(app.handle_user_exception(error))
         return error.get_response()  # type: ignore[return-value]
-
-    def _limit_headers(self, record: RequestRecord, decision: Decision) -> HeaderList:
-        headers = decision.headers if self._legacy else []
-        if self._ietf:
-            headers += ietf_headers(decision, record.limits)
-        if not decision.allowed:
-            headers.append(("Retry-After", str(decision.retry_after)))
-        return headers
 
 
 class _LateBody:
@@ -162,26 +150,3 @@ class _LateBody:
 
 def _discard(_body: bytes) -> None:
     """Drop the body that an app writes for an answer that is not sent."""
-
-
-def merged(headers: HeaderList, added: HeaderList) -> HeaderList:
-    """Return both. The added one replaces a field of its name; the names of Vary are joined."""
-    if not fields_overlap(headers, added):
-        return headers + added
-    vary = [value for name, value in headers if name.lower() == "vary"]
-    fields = {name.lower() for name, _ in added}
-    kept = [each for each in headers if each[0].lower() not in fields]
-    if not vary or "vary" not in fields:
-        return kept + added
-    return kept + [
-        (name, _united(vary, value)) if name == "Vary" else (name, value) for name, value in added
-    ]
-
-
-def _united(values: list[str], names: str) -> str:
-    """Return one Vary of several: each name once, as first written; ``*`` replaces all."""
-    united: dict[str, str] = {}
-    for name in ",".join([*values, names]).split(","):
-        united.setdefault(name.strip().lower(), name.strip())
-    united.pop("", None)
-    return "*" if "*" in united else ", ".join(united.values())

@@ -1,4 +1,5 @@
-/* Statuses and names of header fields. Every text ends at the end of a page. */
+/* What becomes of a response because of its status. Every text ends at the end
+ * of a page. */
 #include "http/response.h"
 
 #include <string.h>
@@ -13,25 +14,6 @@ code_of(const char *status)
     int code = fta_status_code((fta_text){copy.text, strlen(status)});
     guarded_free(&copy);
     return code;
-}
-
-static bool
-is_ordinary(const char *status, const char *method)
-{
-    return fta_response_is_ordinary(code_of(status),
-                                    (fta_text){method, strlen(method)});
-}
-
-static bool
-are_equal(const char *a, const char *b)
-{
-    guarded one = guarded_copy(a, strlen(a)),
-            other = guarded_copy(b, strlen(b));
-    bool equal = fta_field_names_equal((fta_text){one.text, strlen(a)},
-                                       (fta_text){other.text, strlen(b)});
-    guarded_free(&one);
-    guarded_free(&other);
-    return equal;
 }
 
 static void
@@ -51,38 +33,31 @@ test_a_status_begins_with_its_code(void)
     }
 }
 
-static void
-test_a_401_and_the_response_to_options_are_not_ordinary(void)
+static bool
+is_failure(const char *status, bool sent, bool replaced)
 {
-    CHECK(is_ordinary("200 OK", "GET"));
-    CHECK(is_ordinary("403 FORBIDDEN", "POST"));
-    CHECK(is_ordinary("nonsense", "GET"));
-    CHECK(is_ordinary("200 OK", "OPTIONSX"));
-    CHECK(is_ordinary("200 OK", ""));
-    CHECK(!is_ordinary("401 UNAUTHORIZED", "GET"));
-    CHECK(!is_ordinary("401", "GET"));
-    CHECK(!is_ordinary("204 NO CONTENT", "OPTIONS"));
+    return fta_response_is_failure(code_of(status),
+                                   (fta_response_progress){sent, replaced});
 }
 
 static void
-test_names_of_fields_are_equal_in_any_case(void)
+test_a_401_is_a_failure_before_any_of_it_is_sent(void)
 {
-    CHECK(are_equal("Vary", "vARY"));
-    CHECK(are_equal("", ""));
-    CHECK(!are_equal("Vary", "Var"));
-    CHECK(!are_equal("Vary", "Very"));
-    /* Letters alone have a case, and those of ASCII alone. */
-    CHECK(!are_equal("a[b", "a{b"));
-    CHECK(!are_equal("a@b", "a`b"));
-    CHECK(!are_equal("\xc4", "\xe4"));
-    CHECK(are_equal("\xe4", "\xe4"));
+    CHECK(is_failure("401 UNAUTHORIZED", false, false));
+    CHECK(is_failure("401", false, false));
+    CHECK(!is_failure("401", true, false));
+    CHECK(!is_failure("401", false, true));
+    CHECK(!is_failure("401", true, true));
+    CHECK(!is_failure("200 OK", false, false));
+    CHECK(!is_failure("403 FORBIDDEN", false, false));
+    CHECK(!is_failure("nonsense", false, false));
+    CHECK(!is_failure("", false, false));
 }
 
 int
 main(void)
 {
     test_a_status_begins_with_its_code();
-    test_a_401_and_the_response_to_options_are_not_ordinary();
-    test_names_of_fields_are_equal_in_any_case();
+    test_a_401_is_a_failure_before_any_of_it_is_sent();
     return check_report("test_response");
 }

@@ -25,9 +25,8 @@ from flask_tenant_auth._core import (
     open_record,
     parse_rates,
 )
-from flask_tenant_auth.flask.middleware import merged
 from flask_tenant_auth.flask.state import state_of
-from middleware import middleware_arguments
+from middleware import cors_rules, middleware_arguments
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -37,6 +36,21 @@ LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
 LIMIT = (Limit(parse_rates("5 per minute")[0], scope="middleware"),)
+
+
+def sent_headers(headers: Any) -> Any:
+    """What a server gets of an answer with these headers, where CORS adds Vary and a permission."""
+    sent: list[Any] = []
+
+    def inner(_environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        start("200 OK", headers)
+        return []
+
+    arguments = middleware_arguments(inner, state_of(make_app()))
+    arguments["cors"] = cors_rules(resources=("/",), origins=(ORIGIN,))
+    environ = EnvironBuilder("/", headers={"Origin": ORIGIN}).get_environ()
+    Middleware(**arguments)(environ, lambda _status, fields: sent.append(fields))
+    return sent[0]
 
 
 def ask(app: Flask, path: str = "/api/x", **headers: str) -> Any:
@@ -94,15 +108,33 @@ class TestHeaders:
         ],
     )
     def test_vary_is_one_field(self, there: list[tuple[str, str]], expected: str) -> None:
-        both = merged([("A", "1"), *there, ("B", "2")], [("Vary", "Origin"), ("C", "3")])
-        assert [each for each in both if each[0] == "Vary"] == [("Vary", expected)]
-        assert sorted(name for name, _ in both) == ["A", "B", "C", "Vary"]
+        sent = sent_headers([("A", "1"), *there, ("B", "2")])
+        permission = ("Access-Control-Allow-Origin", ORIGIN)
+        assert sent == [("A", "1"), ("B", "2"), ("Vary", expected), permission]
 
-    def test_what_is_merged_stays_as_it_was(self) -> None:
-        headers, added = [("Vary", "a"), ("A", "1")], [("Vary", "Origin"), ("A", "2")]
-        merged(headers, added)
-        assert headers == [("Vary", "a"), ("A", "1")]
-        assert added == [("Vary", "Origin"), ("A", "2")]
+    @pytest.mark.parametrize("name", ["Vary", "X-Own"])
+    def test_the_headers_of_the_app_stay_as_they_were(self, name: str) -> None:
+        headers = [(name, "a"), ("A", "1")]
+        sent = sent_headers(headers)
+        assert headers == [(name, "a"), ("A", "1")]
+        assert sent is not headers
+
+    @pytest.mark.parametrize("headers", [(), None, [("A",)], [["A", "1"]], [(b"A", "1")], [7]])
+    def test_headers_are_a_list_of_pairs(self, headers: object) -> None:
+        with pytest.raises(TypeError, match=r"^headers must be a list of \(str, str\) tuples"):
+            sent_headers(headers)
+
+    def test_headers_may_be_a_list_of_another_class(self) -> None:
+        class Headers(list[tuple[str, str]]):
+            pass
+
+        sent = sent_headers(Headers([("A", "1")]))
+        assert [name for name, _ in sent] == ["A", "Vary", "Access-Control-Allow-Origin"]
+
+    def test_fields_that_are_no_latin_1_are_nobody_else_s(self) -> None:
+        sent = sent_headers([("V\u0430ry", "a"), ("Vary", "\u0430")])
+        assert [name for name, _ in sent] == ["V\u0430ry", "Vary", "Access-Control-Allow-Origin"]
+        assert dict(sent)["Vary"] == "Origin"
 
     def test_one_answer_does_not_leak_into_the_next(self) -> None:
         app = make_app()
@@ -442,6 +474,8 @@ class TestTheCoresTypes:
             ("cors", ()),
             ("cors", object()),
             ("audit_log", object()),
+            ("limit_fields", 1),
+            ("ietf_fields", None),
         ],
     )
     def test_what_outlives_the_collector_holds_plain_text_alone(
@@ -460,7 +494,8 @@ class TestTheCoresTypes:
         assert (done.returncode, done.stderr) == (0, "")
         *called, before = done.stdout.splitlines()
         assert before == "200 OK"  # a positive control: before that, it answers
-        assert called == ["middleware: TypeError", "call: TypeError", "sent 204", "record: None"]
+        expected = ["middleware: TypeError", "sent 204", "call None", "sent 204", "record: None"]
+        assert called == expected
 
 
 CLEARED = textwrap.dedent("""
@@ -476,7 +511,7 @@ CLEARED = textwrap.dedent("""
             for middleware in (one for one in found if type(one) is Middleware):
                 attempt("middleware", lambda: middleware({}, print))
             for start in (one for one in found if type(one) is StartResponse):
-                attempt("call", lambda: start("200 OK", []))
+                attempt("call", lambda: start("204 No Content", []))
                 start.send("204 No Content", [])
                 print("record:", start.record.state)
 
@@ -499,10 +534,11 @@ CLEARED = textwrap.dedent("""
 
     others = []
     middleware = Middleware(
-        inner=inner, state=others, key="key", answer=lambda start, *answer: start.send(*answer),
+        inner=inner, state=others, key="key", failure=lambda start, *answer: start.send(*answer),
         replace=print, late_body=print,
-        cors=CorsRules(resources=("/",), origins=(), fields=()),
-        audit_log=None, log=print, limit_fields=False,
+        cors=CorsRules(resources=("/",), origins=(), methods=(), allow_headers=(),
+                       expose_headers=(), max_age=0, credentials=False),
+        audit_log=None, log=print, limit_fields=False, ietf_fields=False,
     )
     middleware({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, server)
     later = [middleware, kept.pop(), AuditLog(Last("/dev/null"))]

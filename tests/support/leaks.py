@@ -57,8 +57,50 @@ record = RequestRecord(None)  # type: ignore[arg-type]
 environ = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
 
 
-def cors_rules(origins: tuple[str, ...]) -> _core.CorsRules:
-    return _core.CorsRules(resources=("/api/",), origins=origins, fields=(("A", "b"),))
+def cors_rules(*origins: str) -> _core.CorsRules:
+    return _core.CorsRules(
+        resources=("/api/",),
+        origins=origins,
+        methods=("GET",),
+        allow_headers=("X-A",),
+        expose_headers=("X-B",),
+        max_age=600,
+        credentials=True,
+    )
+
+
+def inner(asked: dict[str, Any], start_response: Any) -> list[bytes]:
+    """A WSGI application whose answer has what the caller put into environ."""
+    start_response.record.decision, start_response.record.limits = decision, (limit, per_user)
+    start_response("200 OK", asked["headers"])
+    return []
+
+
+middleware = _core.Middleware(
+    inner=inner,
+    state=None,
+    key="key",
+    failure=print,
+    replace=print,
+    late_body=print,
+    cors=cors_rules("https://a.example", "https://*.b.example"),
+    audit_log=None,
+    log=print,
+    limit_fields=True,
+    ietf_fields=True,
+)
+
+
+def answered(headers: list[Any], method: str = "GET") -> Callable[[], Any]:
+    """A call of the middleware, from an origin whose fields are made anew for each request."""
+    asked = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": "/api/x",
+        "HTTP_ORIGIN": "https://x.b.example",
+        "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "GET",
+        "headers": headers,
+    }
+    return lambda: middleware(asked, lambda *_answer: print)
 
 
 def refused(call: Callable[[], Any]) -> Callable[[], None]:
@@ -78,8 +120,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "plain_address refused": refused(lambda: _core.plain_address("\udc80")),
     "now": _core.now,
     "parse_bearer": lambda: (_core.parse_bearer(f"Bearer {token}"), _core.parse_bearer("x")),
-    "fields_overlap": lambda: _core.fields_overlap([("A", "b")], [("a", "c")]),
-    "fields_overlap refused": refused(lambda: _core.fields_overlap([("A",)], [("a", "c")])),
+    "is_http_token": lambda: (_core.is_http_token("GET"), _core.is_http_token("a b")),
+    "is_http_token refused": refused(lambda: _core.is_http_token(7)),  # type: ignore[arg-type]
     "password_iterations": lambda: _core.password_iterations(hashed),
     "Identity": lambda: hash(Identity(TENANT, USER, "admin", source="headers")),
     "Identity refused": refused(lambda: Identity(TENANT, "me")),
@@ -102,10 +144,16 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Keyring.authenticate": lambda: keyring.authenticate(f"Bearer {token}"),
     "Keyring.authenticate rejected": lambda: keyring.authenticate(f"Bearer {broken}"),
     "AuditLog": lambda: AuditLog("/dev/null").path,
-    "CorsRules": lambda: cors_rules(("https://a.example", "https://*.b.example")).fields(
-        "/api/x", "https://x.b.example"
+    "CorsRules": lambda: cors_rules("https://a.example", "https://*.b.example").is_preflight(
+        "OPTIONS", "/api/x", "https://x.b.example", "PUT"
     ),
-    "CorsRules refused": refused(lambda: cors_rules((7,))),  # type: ignore[arg-type]
+    "Middleware": answered([("A", "b")]),
+    "Middleware with fields of the app": answered(
+        [("Vary", "b"), ("vary", "c"), ("RateLimit", "")]
+    ),
+    "Middleware with a preflight": answered([("Allow", "GET, PUT")], "OPTIONS"),
+    "Middleware refused": refused(answered([("Vary", "b"), "none"])),
+    "CorsRules refused": refused(lambda: cors_rules(7)),  # type: ignore[arg-type]
     "Rate": lambda: (hash(Rate(5, 60)), str(rate), rate == Rate(10, 60)),
     "Rate refused": refused(lambda: Rate(-1, 60)),
     "describe_redis_url": lambda: _core.describe_redis_url("redis://:pw@h/1"),
@@ -115,7 +163,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Limit refused": refused(lambda: Limit(rate, scope="x", per="nobody")),
     "Limiter.hit": lambda: limiter.hit([limit, per_user], identity, "127.0.0.1").rate,
     "Limiter.hit refused": refused(lambda: limiter.hit([None], identity, "")),  # type: ignore[list-item]
-    "Limiter.peek": lambda: limiter.peek([per_user], None, "127.0.0.1").headers,
+    "Limiter.peek": lambda: limiter.peek([per_user], None, "127.0.0.1").limit,
     "Limiter.reset": lambda: limiter.reset([limit], identity, ""),
     "Limiter.check_redis refused": refused(lambda: limiter.check_redis(100)),
     "Limiter.ask_redis refused": refused(lambda: limiter.ask_redis(["PING"], 100)),
@@ -125,7 +173,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "authenticate_and_count": lambda: _core.authenticate_and_count(
         record, environ, keyring, limiter, (limit,), "127.0.0.1"
     ),
-    "Decision read": lambda: (decision.rate, decision.store, decision.reset, decision.headers),
+    "Decision read": lambda: (decision.rate, decision.store, decision.reset),
 }
 # These take long, one by one.
 SLOW_CALLS: dict[str, Callable[[], Any]] = {

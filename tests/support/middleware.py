@@ -14,11 +14,26 @@ def middleware_arguments(inner: Any, state: AppState) -> dict[str, Any]:
         "inner": inner,
         "state": state,
         "key": state.start_response_key,
-        "answer": lambda start_response, *answer: start_response.send(*answer),
+        "failure": lambda start_response, *answer: start_response.send(*answer),
         "replace": lambda body, _start_response: body,
         "late_body": lambda body, _start_response: body,
-        "cors": CorsRules(resources=(), origins=(), fields=()),
+        "cors": cors_rules(),
         "audit_log": None,
         "log": print,
         "limit_fields": False,
+        "ietf_fields": False,
     }
+
+
+def cors_rules(**given: Any) -> CorsRules:
+    """The rules of an app with these settings, and none else."""
+    arguments: dict[str, Any] = {
+        "resources": (),
+        "origins": (),
+        "methods": (),
+        "allow_headers": (),
+        "expose_headers": (),
+        "max_age": 0,
+        "credentials": False,
+    }
+    return CorsRules(**(arguments | given))

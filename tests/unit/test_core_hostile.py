@@ -20,6 +20,7 @@ from flask_tenant_auth import _core
 from flask_tenant_auth._core import AuditLog, Identity, Key, Keyring, Limit, Limiter, Rate
 from hostile import Attack, Fresh, Shrinking, hostile_class, variants
 from key_pairs import EC_PRIVATE
+from middleware import cors_rules
 
 SECRET = b"s" * 64
 REFUSALS = (TypeError, ValueError, OverflowError, OSError, MemoryError, KeyError, IndexError)
@@ -36,11 +37,7 @@ class Core:
     def __init__(self, directory: Path) -> None:
         self.key = Key.secret("HS256", SECRET)
         self.pair = Key.pem("ES256", EC_PRIVATE.encode())
-        self.cors = _core.CorsRules(
-            resources=("/api/",),
-            origins=("https://a.example", "https://*.b.example"),
-            fields=(("a", "b"),),
-        )
+        self.cors = cors_rules(resources=("/api/",), origins=("https://*.b.example",))
         self.keyring = Keyring([self.pair, self.key])
         self.token = self.keyring.sign(nested_payload())
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
@@ -60,15 +57,26 @@ class Core:
             "verify_password": (_core.verify_password, [b"password", stored], {}),
             "password_iterations": (_core.password_iterations, [stored], {}),
             "parse_bearer": (_core.parse_bearer, [f"Bearer {self.token}"], {}),
-            "fields_overlap": (_core.fields_overlap, [[("a", "b")], [("c", "d")]], {}),
+            "is_http_token": (_core.is_http_token, ["GET"], {}),
             "CorsRules": (
                 _core.CorsRules,
                 [],
-                {"resources": ("/api/",), "origins": ("*",), "fields": (("a", "b"),)},
+                {
+                    "resources": ("/api/",),
+                    "origins": ("https://a.example", "https://*.b.example"),
+                    "methods": ("GET",),
+                    "allow_headers": ("*",),
+                    "expose_headers": ("X-A", "X-B"),
+                    "max_age": 600,
+                    "credentials": True,
+                },
             ),
-            "covers": (self.cors.covers, ["/api/x"], {}),
-            "allows": (self.cors.allows, ["https://a.example"], {}),
-            "fields": (self.cors.fields, ["/api/x", "https://x.b.example"], {}),
+            "allows": (self.cors.allows, ["https://x.b.example"], {}),
+            "is_preflight": (
+                self.cors.is_preflight,
+                ["OPTIONS", "/api/x", "https://x.b.example", "PUT"],
+                {},
+            ),
             "parse_rates": (_core.parse_rates, ["5 per minute; 9 per hour"], {}),
             "Identity": (Identity, [TENANT, USER, "admin"], {"source": "token"}),
             "Key.secret": (Key.secret, ["HS256", SECRET], {"kid": "k", "allow_weak": True}),
@@ -128,10 +136,10 @@ NAMES = [
         "verify_password",
     ),
     "password_iterations",
-    *("parse_bearer", "fields_overlap", "parse_rates", "Identity", "Key.secret", "Key.pem"),
+    *("parse_bearer", "is_http_token", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "verify", "decode", "authenticate", "AuditLog", "write"),
     *("Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
-    *("table_of_another_user", "CorsRules", "covers", "allows", "fields"),
+    *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
 
 
@@ -298,7 +306,7 @@ class Last:
         self.write = os.write
     def __del__(self):
         r = self.ring.verify("a.b.c"); self.ring.authenticate("Bearer a.b.c")
-        d = self.limiter.hit([self.limit], None, "::1"); d.headers
+        d = self.limiter.hit([self.limit], None, "::1"); d.reset
         self.write(1, (r.reason + " " + d.store).encode())
 last = Last()
 import sys; sys.modules["kept"] = last
