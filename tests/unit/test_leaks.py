@@ -28,11 +28,12 @@ def test_every_callable_is_among_them() -> None:
     # Those of a whole app, those of the core alone, constants, and the clock's.
     assert missing == [
         "InvalidToken",
+        "LIMITER_RANGES",
         "Middleware",
+        "ON_STORE_ERRORS",
         "PASSWORD_ITERATIONS",
         "ROLES",
-        "SHM_BYTES_MAX",
-        "SHM_BYTES_MIN",
+        "STRATEGIES",
         "StartResponse",
         "reset_clock",
         "shift_clock",
