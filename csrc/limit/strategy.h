@@ -78,18 +78,29 @@ void fta_strategy_names(fta_text out[FTA_STRATEGY_COUNT]);
 
 /* -- What strategies have in common ---------------------------------------- */
 
+/* Each of these is a part of every hit. */
+
 /* Writes what a limit of which so much is used answers to this hit. used may be
  * any number: a limit may have been lowered since. */
-void fta_verdict_of_use(fta_verdict *verdict, const fta_hit *hit, int64_t used,
-                        int64_t reset_after_us, int64_t retry_after_us);
-
-/* The take_back of a strategy whose value is a count. */
-bool fta_counter_subtract(fta_counter *counter, const fta_counter *counted,
-                          const fta_hit *hit);
+static inline void
+fta_verdict_of_use(fta_verdict *verdict, const fta_hit *hit, int64_t used,
+                   int64_t reset_after_us, int64_t retry_after_us)
+{
+    verdict->limit = hit->limit;
+    verdict->remaining = used < hit->limit ? hit->limit - (uint32_t)used : 0;
+    verdict->allowed = hit->cost <= verdict->remaining;
+    verdict->reset_after_us = reset_after_us;
+    verdict->retry_after_us = verdict->allowed ? 0 : retry_after_us;
+}
 
 /* The start of the window of the grid that now_us is in: a multiple of the
  * period. */
-int64_t fta_window_start(const fta_hit *hit, int64_t now_us);
+static inline int64_t
+fta_window_start(const fta_hit *hit, int64_t now_us)
+{
+    int64_t rest_us = now_us % hit->period_us;
+    return now_us - rest_us - (rest_us < 0 ? hit->period_us : 0);
+}
 
 /* The tick that us is in. */
 static inline int64_t
@@ -97,5 +108,9 @@ fta_tick_of(int64_t us)
 {
     return us / FTA_TICK_US - (us % FTA_TICK_US < 0);
 }
+
+/* The take_back of a strategy whose value is a count. */
+bool fta_counter_subtract(fta_counter *counter, const fta_counter *counted,
+                          const fta_hit *hit);
 
 #endif

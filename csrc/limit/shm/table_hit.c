@@ -83,10 +83,11 @@ count_in_one_slot(fta_shm_table *table, const fta_strategy *strategy,
             return false;
         }
         /* What is kept ends with a whole tick, and so does what is told. */
-        int64_t end_us = fta_tick_of(counter.end_us) * FTA_TICK_US;
+        int64_t end_tick = fta_tick_of(counter.end_us);
+        int64_t end_us = end_tick * FTA_TICK_US;
         verdict->reset_after_us -= counter.end_us - end_us;
         counter.end_us = end_us;
-        uint64_t next = fta_word_make(fta_word_generation(word), end_us,
+        uint64_t next = fta_word_make(fta_word_generation(word), end_tick,
                                       guard(verdict), counter.value);
         /* Before it counts: whoever is killed in between leaves a segment
          * that is kept too long, and never one that is removed too early. */
@@ -167,10 +168,11 @@ count_in_two_slots(fta_shm_table *table, const fta_strategy *strategy,
         }
         if (!word_is_of_window(before, start_us - hit->period_us, hit,
                                now_us)) {
-            (void)fta_shm_swap(&fta_shm_slot_of(b, entry_before)->word, before,
-                               fta_word_make(fta_entry_generation(entry_before),
-                                             start_us + hit->period_us,
-                                             FTA_WORD_SEALED, 0));
+            (void)fta_shm_swap(
+                &fta_shm_slot_of(b, entry_before)->word, before,
+                fta_word_make(fta_entry_generation(entry_before),
+                              fta_tick_of(start_us + hit->period_us),
+                              FTA_WORD_SEALED, 0));
             continue;
         }
         if ((before & FTA_WORD_SEALED) == 0) {
@@ -183,9 +185,9 @@ count_in_two_slots(fta_shm_table *table, const fta_strategy *strategy,
         if (!strategy->count(&counter, hit, now_us, verdict)) {
             return false;
         }
-        uint64_t next =
-            fta_word_make(fta_entry_generation(entry), counter.end_us,
-                          guard(verdict), counter.value);
+        uint64_t next = fta_word_make(fta_entry_generation(entry),
+                                      fta_tick_of(counter.end_us),
+                                      guard(verdict), counter.value);
         fta_segment_keep_until(table->segment, counter.end_us);
         if (fta_shm_swap(&fta_shm_slot_of(b, entry)->word, word, next)) {
             *receipt = (count_receipt){entry, counter};
@@ -255,7 +257,7 @@ take_back(fta_shm_table *table, const fta_strategy *strategy,
             return;
         }
         unsigned generation = fta_word_generation(word);
-        next = fta_word_make(generation, counter.end_us,
+        next = fta_word_make(generation, fta_tick_of(counter.end_us),
                              word & (FTA_WORD_GUARDED | FTA_WORD_SEALED),
                              counter.value);
         if (fta_word_is_fresh(next)) {

@@ -96,12 +96,11 @@ fta_word_end_us(uint64_t word, int64_t now_us)
            FTA_TICK_US;
 }
 
-/* end_us is rounded down to a whole tick. */
 static inline uint64_t
-fta_word_make(unsigned generation, int64_t end_us, uint64_t flags,
+fta_word_make(unsigned generation, int64_t end_tick, uint64_t flags,
               uint32_t value)
 {
-    uint64_t end = (uint64_t)fta_tick_of(end_us) & FTA_WORD_END_MASK;
+    uint64_t end = (uint64_t)end_tick & FTA_WORD_END_MASK;
     return (uint64_t)generation << FTA_WORD_GENERATION_SHIFT |
            end << FTA_WORD_END_SHIFT | flags | value;
 }
@@ -111,7 +110,7 @@ fta_word_make(unsigned generation, int64_t end_us, uint64_t flags,
 static inline uint64_t
 fta_word_fresh(unsigned generation, int64_t now_us)
 {
-    return fta_word_make(generation, now_us + FTA_FRESH_US, 0, 0);
+    return fta_word_make(generation, fta_tick_of(now_us + FTA_FRESH_US), 0, 0);
 }
 
 static inline bool
