@@ -53,6 +53,51 @@ fta_octets_from_object(PyObject *value, const char *argument, fta_text *out,
     return true;
 }
 
+/* The words with ", " between them. */
+static PyObject *
+join_words(const fta_words *words)
+{
+    PyObject *joined = NULL;
+    PyObject *separator = PyUnicode_FromString(", ");
+    PyObject *list = PyList_New((Py_ssize_t)words->count);
+    for (size_t i = 0; i < words->count && list != NULL; i++) {
+        fta_text word = fta_words_at(words, i);
+        PyObject *item =
+            PyUnicode_FromStringAndSize(word.data, (Py_ssize_t)word.length);
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+        }
+    }
+    if (separator != NULL && list != NULL) {
+        joined = PyUnicode_Join(separator, list);
+    }
+    Py_XDECREF(separator);
+    Py_XDECREF(list);
+    return joined;
+}
+
+bool
+fta_word_from_str(PyObject *value, const char *argument, const fta_words *words,
+                  size_t *place)
+{
+    fta_text text;
+    if (!fta_utf8_from_str(value, argument, &text)) {
+        return false;
+    }
+    if (fta_words_find(words, text, place)) {
+        return true;
+    }
+    PyObject *joined = join_words(words);
+    if (joined != NULL) {
+        PyErr_Format(PyExc_ValueError, "%s must be one of %U, not %R", argument,
+                     joined, value);
+        Py_DECREF(joined);
+    }
+    return false;
+}
+
 static PyObject *
 integer_from_text(fta_text text)
 {
@@ -76,8 +121,7 @@ real_from_text(fta_text text)
 {
     double value;
     fta_status status = fta_json_double(text, &value);
-    return status == FTA_OK ? PyFloat_FromDouble(value)
-                            : fta_raise(status, NULL);
+    return status == FTA_OK ? PyFloat_FromDouble(value) : fta_raise(status);
 }
 
 static PyObject *

@@ -9,6 +9,7 @@ static const fta_text source_texts[] = {
     FTA_SOURCE_LIST(X)
 #undef X
 };
+static const fta_words source_words = FTA_WORDS(source_texts);
 
 PyObject *
 fta_identity_from_claims(fta_state *state, const fta_claims *claims)
@@ -39,57 +40,28 @@ read_uuid(PyObject *value, const char *argument, fta_uuid *out)
     return true;
 }
 
-static bool
-read_source(PyObject *value, fta_source *out)
-{
-    fta_text text;
-    if (!fta_utf8_from_str(value, "source", &text)) {
-        return false;
-    }
-    for (size_t i = 0; i < FTA_SOURCE_COUNT; i++) {
-        if (fta_text_equal(text, source_texts[i])) {
-            *out = (fta_source)i;
-            return true;
-        }
-    }
-    PyErr_SetString(PyExc_ValueError,
-                    "source must be one of token, headers, local");
-    return false;
-}
-
-static bool
-read_role(PyObject *value, fta_role *out)
-{
-    fta_text text;
-    if (!fta_utf8_from_str(value, "role", &text)) {
-        return false;
-    }
-    if (!fta_role_parse(text, out)) {
-        PyErr_SetString(PyExc_ValueError, "role must be one of user, admin");
-        return false;
-    }
-    return true;
-}
-
 static PyObject *
 identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"tenant_id", "user_id", "role", "source", NULL};
     PyObject *tenant_id, *user_id, *role = NULL, *source = NULL;
-    fta_claims claims = {.role = FTA_ROLE_USER, .expires_at = NAN};
-    fta_source from = FTA_SOURCE_LOCAL;
+    fta_claims claims = {.expires_at = NAN};
+    size_t role_place = FTA_ROLE_DEFAULT, source_place = FTA_SOURCE_LOCAL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$O:Identity", keywords,
                                      &tenant_id, &user_id, &role, &source) ||
         !read_uuid(tenant_id, "tenant_id", &claims.tenant_id) ||
         !read_uuid(user_id, "user_id", &claims.user_id) ||
-        (role != NULL && !read_role(role, &claims.role)) ||
-        (source != NULL && !read_source(source, &from))) {
+        (role != NULL &&
+         !fta_word_from_str(role, "role", &fta_role_words, &role_place)) ||
+        (source != NULL &&
+         !fta_word_from_str(source, "source", &source_words, &source_place))) {
         return NULL;
     }
+    claims.role = (fta_role)role_place;
     fta_state *state = PyType_GetModuleState(type);
     PyObject *self = fta_identity_from_claims(state, &claims);
     if (self != NULL) {
-        ((fta_identity *)self)->source = from;
+        ((fta_identity *)self)->source = (fta_source)source_place;
     }
     return self;
 }

@@ -145,7 +145,7 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         fta_keyring_new(borrowed, (size_t)PyTuple_GET_SIZE(keys), &rules,
                         (size_t)max_token_bytes, &keyring);
     if (status != FTA_OK) {
-        fta_raise(status, status == FTA_NO_MEMORY ? NULL : "keys");
+        fta_raise(status);
         goto done;
     }
     keyring_object *self = PyObject_New(keyring_object, type);
@@ -194,7 +194,7 @@ static PyObject *
 invalid_token_or_error(fta_state *state, fta_status status)
 {
     PyObject *invalid_token = fta_invalid_token_of(state, status);
-    return invalid_token != NULL ? invalid_token : fta_raise(status, NULL);
+    return invalid_token != NULL ? invalid_token : fta_raise(status);
 }
 
 static PyObject *
@@ -282,26 +282,6 @@ keyring_decode(PyObject *self, PyObject *value)
     return result;
 }
 
-/* What a status of signing is about. */
-static const char *
-sign_subject(const fta_keyring *keyring, fta_status status)
-{
-    switch (status) {
-    case FTA_NO_MEMORY:
-    case FTA_CRYPTO:
-    case FTA_SYSTEM:
-        return NULL;
-    case FTA_KEY_IS_PUBLIC:
-        return "keys[0]";
-    case FTA_CANNOT_SIGN:
-        return fta_key_algorithm(keyring->keys[0])->name.data;
-    case FTA_SIGNED_OTHERWISE:
-        return "payload";
-    default:
-        return "payload:";
-    }
-}
-
 PyDoc_STRVAR(keyring_sign_doc,
              "sign($self, payload, /)\n--\n\n"
              "A token of the payload, the UTF-8 text of a JSON object, signed\n"
@@ -332,7 +312,7 @@ keyring_sign(PyObject *object, PyObject *value)
         result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
         fta_free(token);
     } else {
-        fta_raise(status, sign_subject(self->keyring, status));
+        fta_raise(status);
     }
     Py_DECREF(value);
     Py_DECREF(object);

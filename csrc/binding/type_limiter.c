@@ -112,8 +112,7 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             return PyErr_Format(PyExc_ValueError, "redis_url: %s",
                                 problem.text);
         }
-        return fta_raise(status,
-                         status == FTA_SHM_BYTES_INVALID ? "shm_bytes" : NULL);
+        return fta_raise(status);
     }
     return (PyObject *)self;
 }
@@ -289,7 +288,7 @@ ask(PyObject *object, fta_action action, PyObject *const *args,
         fta_limiter_hit(self->limiter, action, r.limits, r.count, &r.requester,
                         &waiting, &store, &verdict);
     if (status != FTA_OK) {
-        fta_raise(status, NULL);
+        fta_raise(status);
         goto done;
     }
     PyObject *rate = Py_None;
@@ -458,7 +457,7 @@ raise_redis(fta_status status, const fta_redis_problem *problem)
     char text[sizeof problem->text + 128];
     (void)snprintf(text, sizeof text, "%s%s%s", fta_status_text(status),
                    problem->text[0] == '\0' ? "" : ": ", problem->text);
-    fta_raise(status, NULL);
+    fta_raise(status);
     PyObject *kind = Py_XNewRef(PyErr_Occurred());
     PyErr_Clear();
     PyObject *code = fta_code_of(status);
@@ -660,7 +659,7 @@ limiter_table_of_another_user(PyObject *Py_UNUSED(type), PyObject *args)
     }
     fta_status status = fta_shm_table_of_others(&options, &owner);
     if (status != FTA_OK) {
-        return fta_raise(status, NULL);
+        return fta_raise(status);
     }
     if (owner.name[0] == '\0') {
         Py_RETURN_NONE;

@@ -2,31 +2,6 @@
 
 #include <math.h>
 
-static const fta_text role_texts[] = {
-#define X(name, text) {text, sizeof(text) - 1},
-    FTA_ROLE_LIST(X)
-#undef X
-};
-
-const char *
-fta_role_text(fta_role role)
-{
-    size_t index = (size_t)role;
-    return index < FTA_ROLE_COUNT ? role_texts[index].data : "";
-}
-
-bool
-fta_role_parse(fta_text text, fta_role *out)
-{
-    for (size_t i = 0; i < FTA_ROLE_COUNT; i++) {
-        if (fta_text_equal(text, role_texts[i])) {
-            *out = (fta_role)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 typedef enum claim {
     OTHER,
     EXP,

@@ -7,23 +7,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "base/uuid.h"
-
-#define FTA_ROLE_LIST(X)                                                       \
-    X(USER, "user")                                                            \
-    X(ADMIN, "admin")
-
-typedef enum fta_role {
-#define X(name, text) FTA_ROLE_##name,
-    FTA_ROLE_LIST(X)
-#undef X
-        FTA_ROLE_COUNT
-} fta_role;
-
-/* The text of a role, never NULL. */
-const char *fta_role_text(fta_role role);
-
-/* Reads a role's text, in this case only. */
-bool fta_role_parse(fta_text text, fta_role *out);
+#include "token/role.h"
 
 typedef struct fta_claims {
     fta_uuid tenant_id;

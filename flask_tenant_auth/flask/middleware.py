@@ -48,7 +48,7 @@ def middleware_of(app: Flask, state: AppState, cors: Cors) -> Middleware:
         to_origin=cors.to_origin if prepared else None,  # None: `answer` is asked each time
         to_others=cors.to_others,
         audit_log=None if path is None else _opened(path),
-        log=lambda event: logger.error("The audit log %s %s", path, event),
+        log=lambda event: logger.error("The audit log %s: %s", path, event),
         limit_fields=state.settings.ratelimit_headers_enabled,
     )
 

@@ -164,7 +164,7 @@ class TestRoundTrips:
                 ours
             )
         else:
-            with pytest.raises(ValueError, match=f"^{algorithm} cannot be signed with"):
+            with pytest.raises(ValueError, match="libjwt that is loaded does not sign"):
                 Keyring([private]).sign(b"{}")
         with pytest.raises(ValueError, match="public key"):
             Keyring([public]).sign(b"{}")
@@ -545,16 +545,16 @@ class TestRules:
     @pytest.mark.parametrize(
         ("payload", "message"),
         [
-            (b"", "payload: the JSON is malformed"),
-            (b"[]", "payload: the JSON is not an object"),
-            (b'{"a":1,"a":2}', "payload: the JSON has a name twice"),
-            (b'{"a":NaN}', "payload: the JSON is malformed"),
-            (b'{"a":"\xff"}', "payload: the JSON is not valid Unicode"),
+            (b"", "the JSON is malformed"),
+            (b"[]", "the JSON is not an object"),
+            (b'{"a":1,"a":2}', "the JSON has a name twice"),
+            (b'{"a":NaN}', "the JSON is malformed"),
+            (b'{"a":"\xff"}', "the JSON is not valid Unicode"),
             (b'{"a":"\\u0000"}', "payload cannot be signed unchanged"),
             (b'{"a":9223372036854775808}', "payload cannot be signed unchanged"),
             (b'{"a":1e400}', "payload cannot be signed unchanged"),
-            (b"{" + b" " * 20000 + b"}", "payload: the token is longer"),
-            (b'{"a":"' + b"x" * 7000 + b'"}', "payload: the token is longer"),
+            (b"{" + b" " * 20000 + b"}", "the token is longer"),
+            (b'{"a":"' + b"x" * 7000 + b'"}', "the token is longer"),
         ],
     )
     def test_what_is_not_signed(self, payload: bytes, message: str, keyring: Keyring) -> None:
@@ -838,7 +838,7 @@ class TestArguments:
             (lambda: Key.secret("HS256", SECRET, kid=""), "kid must be"),
             (lambda: Key.secret("HS256", SECRET, kid="a\n"), "kid must be"),
             (lambda: Key.secret("HS256", SECRET, kid="k" * 256), "kid must be"),
-            (lambda: Keyring([]), "keys must hold at least one"),
+            (lambda: Keyring([]), "needs at least one key"),
             (lambda: Keyring([Key.secret("HS256", SECRET)], leeway=-1), "leeway must be"),
             (lambda: Keyring([Key.secret("HS256", SECRET)], leeway=float("nan")), "leeway must be"),
             (lambda: Keyring([Key.secret("HS256", SECRET)], leeway=float("inf")), "leeway must be"),
