@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException, TooManyRequests, default_exceptions
 
+from .roles import UserRole
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -30,7 +32,7 @@ TOKEN_EXPIRED = "Token expired"  # noqa: S105 - no secret but an answer
 TOKEN_INVALID = "Invalid token"  # noqa: S105 - no secret but an answer
 TENANT_ID_INVALID = "Tenant ID must be valid UUID"
 USER_ID_INVALID = "User ID must be valid UUID"
-ROLE_INVALID = "Role must be one of: user, admin"
+ROLE_INVALID = f"Role must be one of: {', '.join(UserRole)}"
 AUTHENTICATION_FAILED = "Authentication could not be completed"
 
 # RFC 6750, section 3: no error code for a request without a token, "invalid_token" for a bad one.

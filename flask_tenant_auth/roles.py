@@ -1,4 +1,4 @@
-"""The roles, as the core knows them."""
+"""The roles by name. `_core.ROLES` is the list of them; a test holds `UserRole` to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class UserRole(str, Enum):
-    """A role's name. Each member is that str, also when it is printed or formatted."""
+    """A role's name, the weakest first. Each member is that str, also printed or formatted."""
 
     USER = "user"
     ADMIN = "admin"
@@ -16,3 +16,7 @@ class UserRole(str, Enum):
 
     def __format__(self, format_spec: str) -> str:
         return str.__format__(self, format_spec)
+
+
+# The role that reaches every row of its tenant. Any other reaches the rows of its user.
+TENANT_ROLE = UserRole.ADMIN

@@ -53,29 +53,50 @@ fta_octets_from_object(PyObject *value, const char *argument, fta_text *out,
     return true;
 }
 
-/* The words with ", " between them. */
-static PyObject *
-join_words(const fta_words *words)
+PyObject *
+fta_words_as_tuple(const fta_words *words)
 {
-    PyObject *joined = NULL;
-    PyObject *separator = PyUnicode_FromString(", ");
-    PyObject *list = PyList_New((Py_ssize_t)words->count);
-    for (size_t i = 0; i < words->count && list != NULL; i++) {
+    PyObject *tuple = PyTuple_New((Py_ssize_t)words->count);
+    for (size_t i = 0; i < words->count && tuple != NULL; i++) {
         fta_text word = fta_words_at(words, i);
         PyObject *item =
             PyUnicode_FromStringAndSize(word.data, (Py_ssize_t)word.length);
         if (item == NULL) {
-            Py_CLEAR(list);
+            Py_CLEAR(tuple);
         } else {
-            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+            PyUnicode_InternInPlace(&item);
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, item);
         }
     }
-    if (separator != NULL && list != NULL) {
-        joined = PyUnicode_Join(separator, list);
+    return tuple;
+}
+
+int
+fta_add_words(PyObject *module, const char *name, const fta_words *words)
+{
+    PyObject *tuple = fta_words_as_tuple(words);
+    int result = PyModule_AddObjectRef(module, name, tuple);
+    Py_XDECREF(tuple);
+    return result;
+}
+
+/* ValueError that lists the words. */
+static void
+raise_for_word(PyObject *value, const char *argument, const fta_words *words)
+{
+    PyObject *separator = PyUnicode_FromString(", ");
+    PyObject *tuple = fta_words_as_tuple(words);
+    PyObject *joined = NULL;
+    if (separator != NULL && tuple != NULL) {
+        joined = PyUnicode_Join(separator, tuple);
     }
+    if (joined != NULL) {
+        PyErr_Format(PyExc_ValueError, "%s must be one of %U, not %R", argument,
+                     joined, value);
+    }
+    Py_XDECREF(joined);
+    Py_XDECREF(tuple);
     Py_XDECREF(separator);
-    Py_XDECREF(list);
-    return joined;
 }
 
 bool
@@ -89,12 +110,7 @@ fta_word_from_str(PyObject *value, const char *argument, const fta_words *words,
     if (fta_words_find(words, text, place)) {
         return true;
     }
-    PyObject *joined = join_words(words);
-    if (joined != NULL) {
-        PyErr_Format(PyExc_ValueError, "%s must be one of %U, not %R", argument,
-                     joined, value);
-        Py_DECREF(joined);
-    }
+    raise_for_word(value, argument, words);
     return false;
 }
 

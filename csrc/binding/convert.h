@@ -16,6 +16,12 @@
  * surrogates. */
 bool fta_utf8_from_str(PyObject *value, const char *argument, fta_text *out);
 
+/* A new tuple of the words as interned str. */
+PyObject *fta_words_as_tuple(const fta_words *words);
+
+/* Adds that tuple to the module. */
+int fta_add_words(PyObject *module, const char *name, const fta_words *words);
+
 /* The place of a word among those that the argument may be. TypeError for what
  * is no str, ValueError that lists the words for another word. */
 bool fta_word_from_str(PyObject *value, const char *argument,

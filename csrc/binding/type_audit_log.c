@@ -121,10 +121,10 @@ read_identity(const fta_state *state, PyObject *value, fta_audit_entry *entry)
                      Py_TYPE(value)->tp_name);
         return false;
     }
-    const char *role = fta_role_text(identity->role);
+    const char *role = fta_role_text(identity->claims.role);
     entry->role = (fta_text){role, strlen(role)};
-    entry->tenant_id = &identity->tenant_id;
-    entry->user_id = &identity->user_id;
+    entry->tenant_id = &identity->claims.tenant_id;
+    entry->user_id = &identity->claims.user_id;
     return true;
 }
 

@@ -172,8 +172,7 @@ read_member(PyObject *mapping, const char *name, PyObject *references,
     }
     bool done = false;
     if (!PyUnicode_Check(value)) {
-        PyErr_Format(PyExc_ValueError, "the JWK must have a string as %s",
-                     name);
+        PyErr_Format(PyExc_ValueError, "the JWK's %s must be a string", name);
     } else if (PyList_Append(references, value) == 0) {
         done = fta_utf8_from_str(value, name, out);
     }

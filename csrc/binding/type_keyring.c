@@ -282,6 +282,32 @@ keyring_decode(PyObject *self, PyObject *value)
     return result;
 }
 
+/* The str of a token that the core has made, which it takes over. */
+static PyObject *
+token_or_error(fta_status status, char *token, size_t length)
+{
+    if (status != FTA_OK) {
+        return fta_raise(status);
+    }
+    PyObject *result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
+    fta_free(token);
+    return result;
+}
+
+/* The octets of a bytes argument, which live as long as it. */
+static bool
+read_json(PyObject *value, const char *argument, fta_text *out)
+{
+    if (!PyBytes_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be bytes, not %.100s", argument,
+                     Py_TYPE(value)->tp_name);
+        return false;
+    }
+    *out =
+        (fta_text){PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value)};
+    return true;
+}
+
 PyDoc_STRVAR(keyring_sign_doc,
              "sign($self, payload, /)\n--\n\n"
              "A token of the payload, the UTF-8 text of a JSON object, signed\n"
@@ -289,34 +315,68 @@ PyDoc_STRVAR(keyring_sign_doc,
              "with the payload or why the key cannot sign.");
 
 static PyObject *
-keyring_sign(PyObject *object, PyObject *value)
+keyring_sign(PyObject *self, PyObject *value)
 {
-    keyring_object *self = (keyring_object *)object;
-    if (!PyBytes_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "payload must be bytes, not %.100s",
-                     Py_TYPE(value)->tp_name);
+    fta_text payload;
+    if (!read_json(value, "payload", &payload)) {
         return NULL;
     }
-    fta_text payload = {PyBytes_AS_STRING(value),
-                        (size_t)PyBytes_GET_SIZE(value)};
-    char *token;
-    size_t length;
+    char *token = NULL;
+    size_t length = 0;
     fta_status status;
-    PyObject *result = NULL;
-    Py_INCREF(object);
+    Py_INCREF(self);
     Py_INCREF(value);
     Py_BEGIN_ALLOW_THREADS
-    status = fta_token_sign(self->keyring, payload, &token, &length);
+    status = fta_token_sign(((keyring_object *)self)->keyring, payload, &token,
+                            &length);
     Py_END_ALLOW_THREADS
-    if (status == FTA_OK) {
-        result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
-        fta_free(token);
-    } else {
-        fta_raise(status);
-    }
     Py_DECREF(value);
-    Py_DECREF(object);
-    return result;
+    Py_DECREF(self);
+    return token_or_error(status, token, length);
+}
+
+PyDoc_STRVAR(keyring_issue_doc,
+             "issue($self, identity, issued_at, expires_at, further, /)\n--\n\n"
+             "A token that says the claims of CORE_CLAIMS: those of the\n"
+             "Identity, the issuer and the audiences of this Keyring, and the\n"
+             "two times in seconds since 1970. further is the UTF-8 text of a\n"
+             "JSON object with all other claims. ValueError as sign().");
+
+static PyObject *
+keyring_issue(PyObject *self, PyObject *args)
+{
+    PyObject *identity_value, *value;
+    long long issued_at, expires_at;
+    fta_text further;
+    if (!PyArg_ParseTuple(args, "OLLO:issue", &identity_value, &issued_at,
+                          &expires_at, &value) ||
+        !read_json(value, "further", &further)) {
+        return NULL;
+    }
+    const fta_identity *identity =
+        fta_identity_of(PyType_GetModuleState(Py_TYPE(self)), identity_value);
+    if (identity == NULL) {
+        return PyErr_Format(PyExc_TypeError,
+                            "identity must be Identity, not %.100s",
+                            Py_TYPE(identity_value)->tp_name);
+    }
+    fta_claims claims = identity->claims;
+    claims.present &= ~(1u << FTA_CLAIM_NBF);
+    claims.present |= 1u << FTA_CLAIM_IAT | 1u << FTA_CLAIM_EXP;
+    claims.issued_at = (double)issued_at;
+    claims.expires_at = (double)expires_at;
+    char *token = NULL;
+    size_t length = 0;
+    fta_status status;
+    Py_INCREF(self);
+    Py_INCREF(value);
+    Py_BEGIN_ALLOW_THREADS
+    status = fta_token_issue(((keyring_object *)self)->keyring, &claims,
+                             further, &token, &length);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(value);
+    Py_DECREF(self);
+    return token_or_error(status, token, length);
 }
 
 static PyObject *
@@ -333,6 +393,7 @@ static PyMemberDef keyring_members[] = {
 
 static PyMethodDef keyring_methods[] = {
     {"sign", keyring_sign, METH_O, keyring_sign_doc},
+    {"issue", keyring_issue, METH_VARARGS, keyring_issue_doc},
     {"verify", keyring_verify, METH_O, keyring_verify_doc},
     {"decode", keyring_decode, METH_O, keyring_decode_doc},
     {"authenticate", keyring_authenticate, METH_O, keyring_authenticate_doc},

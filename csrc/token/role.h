@@ -28,7 +28,19 @@ extern const fta_words fta_role_words;
 /* The text of a role, which ends with a NUL; never NULL. */
 const char *fta_role_text(fta_role role);
 
-/* The role of a text that matches exactly, in its case too. */
-bool fta_role_parse(fta_text text, fta_role *out);
+/* The role of a text that matches exactly, in its case too. Inline, because
+ * every token has one. */
+static inline bool
+fta_role_parse(fta_text text, fta_role *out)
+{
+#define X(name, literal)                                                       \
+    if (fta_text_is(text, literal)) {                                          \
+        *out = FTA_ROLE_##name;                                                \
+        return true;                                                           \
+    }
+    FTA_ROLE_LIST(X)
+#undef X
+    return false;
+}
 
 #endif

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from .._core import SHM_BYTES_MAX, SHM_BYTES_MIN, describe_redis_url
+from .._core import ALGORITHMS, SHM_BYTES_MAX, SHM_BYTES_MIN, describe_redis_url
 from ..audit import logger
 from ..errors import ConfigurationError
 from .key_sources import (
@@ -57,12 +57,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_SECRET_KEY = b"your-secret-key-change-in-production"
-SYMMETRIC = ("HS256", "HS384", "HS512")
-ALGORITHMS = (
-    *SYMMETRIC,
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "EdDSA"),
-)
+SYMMETRIC = tuple(name for name in ALGORITHMS if name.startswith("HS"))
 STRATEGIES = ("fixed-window", "sliding-window-counter", "gcra")
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 

@@ -25,6 +25,7 @@ from .._core import ROLES, Identity, InvalidToken, RequestRecord, is_valid_uuid,
 from ..arguments import role_text, uuid_text
 from ..audit import logger
 from ..errors import AuthError
+from ..roles import TENANT_ROLE, UserRole
 from .denials import (
     BAD_ROLE,
     BAD_TENANT_ID,
@@ -200,7 +201,7 @@ def _identity_from_headers(state: AppState, request: Request) -> Identity | Deni
     environ = request.environ
     tenant_id = environ.get("HTTP_X_TENANT_ID")
     user_id = environ.get("HTTP_X_USER_ID")
-    role = environ.get("HTTP_X_USER_ROLE", "user")
+    role = environ.get("HTTP_X_USER_ROLE", UserRole.USER.value)
     if state.development:
         tenant_id = tenant_id if tenant_id is not None else _parameter(request, "tenant_id")
         user_id = user_id if user_id is not None else _parameter(request, "user_id")
@@ -360,7 +361,7 @@ def verify_resource_access(
     identity = _required_identity("verify_resource_access")
     if identity.tenant_id != tenant_id:
         raise _forbidden(OTHER_TENANT, identity)
-    if not anybodys and identity.user_id != user_id and identity.role != "admin":
+    if not anybodys and identity.user_id != user_id and identity.role != TENANT_ROLE:
         raise _forbidden(OTHER_USER, identity)
     return True
 

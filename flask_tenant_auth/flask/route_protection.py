@@ -16,6 +16,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from ..limits import Declaration, declaration_of, declaration_of_view
+from ..roles import TENANT_ROLE
 from . import decorators
 from .registration import ANY_METHOD, guards_of
 
@@ -163,7 +164,7 @@ def _blank() -> None:
 @cache
 def _code_of_role_checks() -> CodeType:
     """Return the code that all checks of a role share."""
-    (check,) = _guard_of(decorators.verify_role("admin")(_blank)).gates
+    (check,) = _guard_of(decorators.verify_role(TENANT_ROLE)(_blank)).gates
     return cast("CodeType", check.__code__)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, Uuid
 from sqlalchemy.dialects import postgresql
 
+from ..roles import TENANT_ROLE
 from .catalogue import OwnedTable, catalogue
 from .row_level_security import PREFIX
 
@@ -54,7 +55,8 @@ def condition(owned: OwnedTable, name: str | None = None) -> str:
         parts.append(is_own(owned.tenant, "tenant_id"))
     if owned.user is not None:
         parts.append(
-            f"(current_setting('{PREFIX}.role', true) = 'admin' OR {is_own(owned.user, 'user_id')})"
+            f"(current_setting('{PREFIX}.role', true) = '{TENANT_ROLE}' "
+            f"OR {is_own(owned.user, 'user_id')})"
         )
     parts += follows(owned, name or name_of(owned.table))
     return " AND ".join(parts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
 from ..flask.context import current_identity, current_request, identity_in
+from ..roles import TENANT_ROLE
 from .errors import TenantContextMissing
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def current_scope() -> Identity | Unscoped | None:
 
 def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
     """Whether the identity sees the rows of its whole tenant."""
-    return scope is not None and scope.role == "admin"
+    return scope is not None and scope.role == TENANT_ROLE
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from hypothesis import strategies as st
 
 import token_oracle
 from flask_tenant_auth._core import (
+    ROLES,
     Identity,
     InvalidToken,
     Key,
@@ -42,6 +43,7 @@ from flask_tenant_auth._core import (
     parse_bearer,
     shift_clock,
 )
+from flask_tenant_auth.roles import TENANT_ROLE, UserRole
 from paths import SUPPORT
 from token_oracle import sign
 
@@ -680,6 +682,68 @@ class TestKeys:
     def test_a_secret_is_not_published(self) -> None:
         with pytest.raises(ValueError, match="no public JWK"):
             Key.secret("HS256", SECRET).public_jwk()
+
+
+class TestIssuing:
+    def test_the_core_writes_the_claims_it_reads(self) -> None:
+        keyring = Keyring(
+            [Key.secret("HS256", SECRET)], issuer='us "\\\u202e\u00e9', audiences=["api", "mail\n"]
+        )
+        token = keyring.issue(Identity(TENANT, USER, "admin"), 5, 9_000_000_000, b' { "sub": 1 } ')
+        assert keyring.decode(token).reason == "sub_invalid"  # type: ignore[union-attr]
+        token = keyring.issue(Identity(TENANT, USER, "admin"), 5, 9_000_000_000, b'{"sub":"x"}')
+        assert keyring.decode(token) == {
+            "tenant_id": TENANT,
+            "user_id": USER,
+            "role": "admin",
+            "iat": 5,
+            "exp": 9_000_000_000,
+            "iss": 'us "\\\u202e\u00e9',
+            "aud": ["api", "mail\n"],
+            "sub": "x",
+        }
+        judged = keyring.verify(token)
+        assert isinstance(judged, Identity)
+        assert (judged, judged.expires_at) == (Identity(TENANT, USER, "admin"), 9_000_000_000)
+
+    def test_one_audience_is_a_string_and_none_is_absent(self, keyring: Keyring) -> None:
+        one = Keyring(keyring.keys, audiences=["api"])
+        for each, audience in ((one, {"aud": "api"}), (keyring, {})):
+            claims = each.decode(each.issue(Identity(TENANT, USER), -1, 9_000_000_000, b"{}"))
+            assert isinstance(claims, dict)
+            assert claims["iat"] == -1
+            assert {name: claims[name] for name in ("iss", "aud") if name in claims} == audience
+
+    @pytest.mark.parametrize(
+        ("further", "message"),
+        [
+            (b"", "the JSON is not an object"),
+            (b"[]", "the JSON is not an object"),
+            (b"{", "the JSON is malformed"),
+            (b"{,}", "the JSON is malformed"),
+            (b'{"a":1}}', "the JSON is malformed"),
+            (b'{"\\u0065xp":1}', "the JSON has a name twice"),
+            (b'{"role":"admin"}', "the JSON has a name twice"),
+        ],
+    )
+    def test_further_claims_replace_none_of_the_core(
+        self, further: bytes, message: str, keyring: Keyring
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            keyring.issue(Identity(TENANT, USER), 1, 9_000_000_000, further)
+
+    def test_arguments_of_other_types(self, keyring: Keyring) -> None:
+        with pytest.raises(TypeError, match="identity must be Identity"):
+            keyring.issue(None, 1, 2, b"{}")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="further must be bytes"):
+            keyring.issue(Identity(TENANT, USER), 1, 2, "{}")  # type: ignore[arg-type]
+        with pytest.raises(OverflowError):
+            keyring.issue(Identity(TENANT, USER), 1, 2**70, b"{}")
+
+
+def test_roles_are_those_of_the_core() -> None:
+    assert tuple(UserRole) == ROLES
+    assert TENANT_ROLE in ROLES
 
 
 class TestIdentity:

@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 
 from ..._core import ROLES, InvalidToken
 from ...keys import NoSigningKeyError
+from ...roles import UserRole
 from ..tokens import create_jwt_token
 from .this_app import this_state
 
@@ -17,7 +18,7 @@ from .this_app import this_state
 @click.command("create-token")
 @click.argument("tenant_id")
 @click.argument("user_id")
-@click.option("--role", type=click.Choice(ROLES), default="user", show_default=True)
+@click.option("--role", type=click.Choice(ROLES), default=UserRole.USER.value, show_default=True)
 @click.option("--hours", type=float, help="Life in hours; JWT_EXPIRATION_HOURS if not given.")
 @with_appcontext
 def create_token(tenant_id: str, user_id: str, role: str, hours: float | None) -> None:
