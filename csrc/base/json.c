@@ -7,6 +7,7 @@
 #endif
 
 #include "base/alloc.h"
+#include "base/hex.h"
 #include "base/utf8.h"
 
 enum {
@@ -204,16 +205,6 @@ add_name(fta_json *reader, fta_text text)
 
 /* --- strings ------------------------------------------------------------ */
 
-static int
-hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Four hexadecimal digits; -1 if they are not there. */
 static long
 read_hex4(const char *text, const char *end)
@@ -223,7 +214,7 @@ read_hex4(const char *text, const char *end)
     }
     long value = 0;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_value(text[i]);
+        int digit = fta_hex_value((unsigned char)text[i]);
         if (digit < 0) {
             return -1;
         }

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/crypto_error.h"
+#include "base/hex.h"
 #include "token/pair_reader.h"
 
 #define TEXT(literal) {literal, sizeof(literal) - 1}
@@ -281,15 +282,6 @@ decode_run(const codec *each, const int8_t table[256], unsigned skip,
     return length;
 }
 
-static int
-hex_value(uint8_t c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Copies octets without NULs; of UTF-16, whose every second octet is one, it
  * keeps those that belong to a character. */
 static size_t
@@ -355,10 +347,10 @@ unescape(const uint8_t *in, size_t size, uint8_t *out)
         } else if (*in == '\\' && (left < 2 || in[1] != 'x')) {
             digits = left; /* no such escape */
         }
-        if (left >= digits + 2 && hex_value(in[digits]) >= 0 &&
-            hex_value(in[digits + 1]) >= 0) {
-            out[length++] = (uint8_t)(hex_value(in[digits]) << 4 |
-                                      hex_value(in[digits + 1]));
+        if (left >= digits + 2 && fta_hex_value(in[digits]) >= 0 &&
+            fta_hex_value(in[digits + 1]) >= 0) {
+            out[length++] = (uint8_t)(fta_hex_value(in[digits]) << 4 |
+                                      fta_hex_value(in[digits + 1]));
             in += digits + 2;
         } else if (*in == '%' || left < 2) {
             out[length++] = *in++;

@@ -284,19 +284,3 @@ fta_token_close(fta_token *token)
         free_room(token, token->payload);
     }
 }
-
-fta_status
-fta_token_verify(const fta_keyring *keyring, fta_text text,
-                 const fta_json_sink *sink, fta_claims *out)
-{
-    fta_token token;
-    fta_status status = fta_token_open(keyring, text, &token);
-    if (status == FTA_OK) {
-        status = fta_token_check(keyring, &token);
-    }
-    if (status == FTA_OK) {
-        status = fta_token_claims(keyring, &token, sink, out);
-    }
-    fta_token_close(&token);
-    return status;
-}
