@@ -2,6 +2,9 @@
 #ifndef FTA_BASE_WORDS_H
 #define FTA_BASE_WORDS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/text.h"
 
 typedef struct fta_words {
@@ -15,24 +18,9 @@ typedef struct fta_words {
 #define FTA_WORDS(array)                                                       \
     {(array), sizeof(array) / sizeof *(array), sizeof *(array)}
 
-static inline fta_text
-fta_words_at(const fta_words *words, size_t place)
-{
-    const char *word = (const char *)words->first + place * words->stride;
-    return *(const fta_text *)(const void *)word;
-}
+fta_text fta_words_at(const fta_words *words, size_t place);
 
 /* The place of the word that equals the text; false if there is none. */
-static inline bool
-fta_words_find(const fta_words *words, fta_text text, size_t *place)
-{
-    for (size_t i = 0; i < words->count; i++) {
-        if (fta_text_equal(text, fta_words_at(words, i))) {
-            *place = i;
-            return true;
-        }
-    }
-    return false;
-}
+bool fta_words_find(const fta_words *words, fta_text text, size_t *place);
 
 #endif

@@ -43,7 +43,7 @@ from flask_tenant_auth._core import (
     parse_bearer,
     shift_clock,
 )
-from flask_tenant_auth.roles import TENANT_ROLE, UserRole
+from flask_tenant_auth.identity.roles import DEFAULT_ROLE, TENANT_ROLES, UserRole
 from paths import SUPPORT
 from token_oracle import sign
 
@@ -743,7 +743,8 @@ class TestIssuing:
 
 def test_roles_are_those_of_the_core() -> None:
     assert tuple(UserRole) == ROLES
-    assert TENANT_ROLE in ROLES
+    assert set(ROLES) >= TENANT_ROLES
+    assert Identity(TENANT, USER).role == DEFAULT_ROLE
 
 
 class TestIdentity:

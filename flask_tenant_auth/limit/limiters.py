@@ -1,0 +1,56 @@
+"""The limiter of an app, from its settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._core import Limit, Limiter, parse_rates
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..config.settings import Settings
+
+
+def failure_limits_of(settings: Settings) -> tuple[Limit, ...]:
+    """Return the limits of failed authentications, by address."""
+    if not settings.ratelimit_enabled or not settings.auth_failure_limit:
+        return ()
+    return tuple(
+        Limit(rate, scope="authentication failures", per="address")
+        for rate in parse_rates(settings.auth_failure_limit)
+    )
+
+
+def limiter_of(settings: Settings, *, app: str, shared: bool) -> Limiter:
+    """Return a new limiter.
+
+    :param app: distinguishes apps of one name on this host.
+    :param shared: whether the processes of this host share its counters.
+    :raises ConfigurationError: when it cannot be made; the message names the setting.
+    """
+    try:
+        return Limiter(
+            prefix=settings.ratelimit_key_prefix,
+            app=app,
+            strategy=settings.ratelimit_strategy,
+            shm_bytes=settings.ratelimit_shm_bytes or 0,
+            shared=shared,
+            redis_url=settings.redis_url,
+            timeout_ms=settings.ratelimit_store_timeout_ms,
+            on_store_error=settings.ratelimit_on_store_error,
+        )
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"RATELIMIT_KEY_PREFIX {settings.ratelimit_key_prefix!r} cannot be used: {error}: "
+            "it is this user's, but others may use it, it has a second name, or it is no file. "
+            "Remove it (fta-* in /dev/shm), or set another prefix"
+        ) from None
+    except ValueError as error:
+        # Everything else has been checked, and the scheme of the URL.
+        message = str(error).removeprefix("redis_url:").strip()
+        raise ConfigurationError(f"REDIS_URL cannot be used: {message}") from None
+    except (MemoryError, OSError) as error:
+        reason = str(error) or type(error).__name__
+        raise ConfigurationError(
+            f"RATELIMIT_SHM_BYTES {settings.ratelimit_shm_bytes} cannot be had: {reason}"
+        ) from None
