@@ -237,20 +237,9 @@ static PyType_Slot audit_log_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec audit_log_spec = {
+PyType_Spec fta_audit_log_spec = {
     .name = "flask_tenant_auth._core.AuditLog",
     .basicsize = sizeof(audit_log),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = audit_log_slots,
 };
-
-int
-fta_add_audit_log(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->audit_log_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &audit_log_spec, NULL);
-    return state->audit_log_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->audit_log_type);
-}

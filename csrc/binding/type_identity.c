@@ -218,7 +218,7 @@ static PyType_Slot identity_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec identity_spec = {
+PyType_Spec fta_identity_spec = {
     .name = "flask_tenant_auth._core.Identity",
     .basicsize = sizeof(fta_identity),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
@@ -231,13 +231,8 @@ fta_add_identity(PyObject *module)
     fta_state *state = fta_state_of_module(module);
     state->roles = fta_words_as_tuple(&fta_role_words);
     if (state->roles == NULL ||
-        PyModule_AddObjectRef(module, "ROLES", state->roles) < 0 ||
-        fta_add_words(module, "CORE_CLAIMS", &fta_core_claim_words) < 0) {
+        PyModule_AddObjectRef(module, "ROLES", state->roles) < 0) {
         return -1;
     }
-    state->identity_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &identity_spec, NULL);
-    return state->identity_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->identity_type);
+    return fta_add_words(module, "CORE_CLAIMS", &fta_core_claim_words);
 }

@@ -348,7 +348,7 @@ static PyType_Slot key_slots[] = {
     {Py_tp_methods, (void *)key_methods}, {0, NULL},
 };
 
-static PyType_Spec key_spec = {
+PyType_Spec fta_key_spec = {
     .name = "flask_tenant_auth._core.Key",
     .basicsize = sizeof(key_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE |
@@ -359,12 +359,5 @@ static PyType_Spec key_spec = {
 int
 fta_add_key(PyObject *module)
 {
-    fta_state *state = fta_state_of_module(module);
-    if (fta_add_words(module, "ALGORITHMS", &fta_algorithm_words) < 0) {
-        return -1;
-    }
-    state->key_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &key_spec, NULL);
-    return state->key_type == NULL ? -1
-                                   : PyModule_AddType(module, state->key_type);
+    return fta_add_words(module, "ALGORITHMS", &fta_algorithm_words);
 }

@@ -1,4 +1,4 @@
-#include "binding/type_keyring.h"
+#include "binding/state.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -416,20 +416,9 @@ static PyType_Slot keyring_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec keyring_spec = {
+PyType_Spec fta_keyring_spec = {
     .name = "flask_tenant_auth._core.Keyring",
     .basicsize = sizeof(keyring_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = keyring_slots,
 };
-
-int
-fta_add_keyring(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->keyring_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &keyring_spec, NULL);
-    return state->keyring_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->keyring_type);
-}

@@ -702,7 +702,7 @@ static PyType_Slot limiter_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec limiter_spec = {
+PyType_Spec fta_limiter_spec = {
     .name = "flask_tenant_auth._core.Limiter",
     .basicsize = sizeof(limiter_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
@@ -712,16 +712,10 @@ static PyType_Spec limiter_spec = {
 int
 fta_add_limiter(PyObject *module)
 {
-    fta_state *state = fta_state_of_module(module);
-    state->limiter_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &limiter_spec, NULL);
     /* What the settings are checked against, so that it stands here alone. */
-    if (state->limiter_type == NULL ||
-        PyModule_AddIntConstant(module, "SHM_BYTES_MIN",
-                                (long)FTA_SHM_TABLE_MIN) < 0 ||
-        PyModule_AddIntConstant(module, "SHM_BYTES_MAX",
-                                (long)FTA_SHM_TABLE_MAX) < 0) {
-        return -1;
-    }
-    return PyModule_AddType(module, state->limiter_type);
+    return PyModule_AddIntConstant(module, "SHM_BYTES_MIN",
+                                   (long)FTA_SHM_TABLE_MIN) < 0
+               ? -1
+               : PyModule_AddIntConstant(module, "SHM_BYTES_MAX",
+                                         (long)FTA_SHM_TABLE_MAX);
 }
