@@ -308,17 +308,16 @@ read_payload(fta_json *reader, reading *found, const fta_json_sink *sink)
 }
 
 fta_status
-fta_claims_read(char *payload, size_t size, const fta_claim_rules *rules,
-                const fta_json_seed *seed, double now,
-                const fta_json_sink *sink, fta_claims *out)
+fta_claims_read(const fta_claim_reader *how, char *payload, size_t size,
+                fta_claims *out)
 {
-    reading found = {.rules = rules};
+    reading found = {.rules = how->rules};
     fta_json reader;
-    fta_json_start(&reader, payload, size, seed);
-    fta_status status = read_payload(&reader, &found, sink);
+    fta_json_start(&reader, payload, size, how->seed);
+    fta_status status = read_payload(&reader, &found, how->sink);
     fta_json_finish(&reader);
     if (status == FTA_OK) {
-        status = check_rules(&found, now);
+        status = check_rules(&found, how->now);
     }
     if (status == FTA_OK) {
         *out = found.claims;

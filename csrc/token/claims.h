@@ -72,15 +72,20 @@ typedef struct fta_claim_rules {
     double leeway;             /* seconds, for exp and nbf */
 } fta_claim_rules;
 
-/* Reads the payload, which is changed by it. now is in seconds since 1970. The
- * sink, which may be NULL, sees every event but FTA_JSON_END, the UUIDs in
- * lower case. What it built counts only if this ends with FTA_OK. A token that
- * is expired and also breaks another rule is reported for the other rule. out
- * is written on success alone; a claim that is absent has the value 0 there. */
-fta_status fta_claims_read(char *payload, size_t size,
-                           const fta_claim_rules *rules,
-                           const fta_json_seed *seed, double now,
-                           const fta_json_sink *sink, fta_claims *out);
+typedef struct fta_claim_reader {
+    const fta_claim_rules *rules; /* Borrowed */
+    const fta_json_seed *seed;    /* Borrowed */
+    const fta_json_sink *sink;    /* Borrowed; NULL: nothing is shown */
+    double now;                   /* seconds since 1970 */
+} fta_claim_reader;
+
+/* Reads the payload, which is changed by it. The sink sees every event but
+ * FTA_JSON_END, the UUIDs in lower case. What it built counts only if this ends
+ * with FTA_OK. A token that is expired and also breaks another rule is reported
+ * for the other rule. out is written on success alone; a claim that is absent
+ * has the value 0 there. */
+fta_status fta_claims_read(const fta_claim_reader *how, char *payload,
+                           size_t size, fta_claims *out);
 
 /* How many octets fta_claims_write needs at most. */
 size_t fta_claims_room(const fta_claim_rules *rules);

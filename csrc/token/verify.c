@@ -272,9 +272,13 @@ fta_status
 fta_token_claims(const fta_keyring *keyring, fta_token *token,
                  const fta_json_sink *sink, fta_claims *out)
 {
-    double now = (double)fta_clock_realtime_us() / 1e6;
-    return fta_claims_read(token->payload, token->payload_size, &keyring->rules,
-                           &keyring->seed, now, sink, out);
+    const fta_claim_reader how = {
+        .rules = &keyring->rules,
+        .seed = &keyring->seed,
+        .sink = sink,
+        .now = (double)fta_clock_realtime_us() / 1e6,
+    };
+    return fta_claims_read(&how, token->payload, token->payload_size, out);
 }
 
 void

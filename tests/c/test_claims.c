@@ -16,8 +16,9 @@ static fta_status
 read_with(const char *payload, const fta_claim_rules *rules)
 {
     guarded copy = guarded_copy(payload, strlen(payload));
-    fta_status status = fta_claims_read(copy.text, strlen(payload), rules,
-                                        &seed, NOW, NULL, &last);
+    const fta_claim_reader how = {.rules = rules, .seed = &seed, .now = NOW};
+    fta_status status =
+        fta_claims_read(&how, copy.text, strlen(payload), &last);
     guarded_free(&copy);
     return status;
 }
@@ -231,8 +232,8 @@ test_ids_are_seen_in_lower_case(void)
     const fta_claim_rules rules = {.leeway = 0};
     int seen = 0;
     fta_json_sink sink = {see_ids, &seen};
-    CHECK(fta_claims_read(payload, sizeof payload - 1, &rules, &seed, NOW,
-                          &sink, &last) == FTA_OK);
+    const fta_claim_reader how = {&rules, &seed, &sink, NOW};
+    CHECK(fta_claims_read(&how, payload, sizeof payload - 1, &last) == FTA_OK);
     CHECK(seen == 3);
 }
 
@@ -256,8 +257,9 @@ test_stopping(void)
         char payload[] = "{\"aud\":[[true]],\"x\":[null],\"role\":\"user\"}";
         fta_json_kind kind = kinds[i];
         fta_json_sink sink = {refuse, &kind};
-        CHECK(fta_claims_read(payload, sizeof payload - 1, &rules, &seed, NOW,
-                              &sink, &last) == FTA_STOPPED);
+        const fta_claim_reader how = {&rules, &seed, &sink, NOW};
+        CHECK(fta_claims_read(&how, payload, sizeof payload - 1, &last) ==
+              FTA_STOPPED);
     }
 }
 
@@ -313,8 +315,8 @@ test_what_is_written_is_read(void)
     payload[0] = '{';
     payload[length - 1] = '}';
     rules.audiences = read;
-    CHECK(fta_claims_read(payload, length, &rules, &seed, NOW, NULL, &last) ==
-          FTA_OK);
+    const fta_claim_reader how = {&rules, &seed, NULL, NOW};
+    CHECK(fta_claims_read(&how, payload, length, &last) == FTA_OK);
     CHECK(fta_uuid_equal(&last.tenant_id, &claims.tenant_id));
     CHECK(fta_uuid_equal(&last.user_id, &claims.user_id));
     CHECK(last.role == claims.role && last.expires_at == claims.expires_at);
