@@ -14,6 +14,4 @@ typedef struct fta_cors_rules_object {
     uint32_t *fixed_names; /* Owned: by fta_cors_kind, as fta_fields.names */
 } fta_cors_rules_object;
 
-int fta_add_cors_rules(PyObject *module);
-
 #endif

@@ -9,11 +9,9 @@
 #include "http/limit_fields.h"
 #include "limit/limiter.h"
 
-int fta_add_decision(PyObject *module);
-
-/* A new Decision. rate is the Rate that decides, or None. */
-PyObject *fta_decision_new(fta_state *state, fta_store store,
-                           const fta_verdict *verdict, PyObject *rate);
+/* A new Decision. rate is the Rate that the answer is about, or None. */
+PyObject *fta_decision_new(fta_state *state, const fta_limiter_answer *answer,
+                           PyObject *rate);
 
 /* What header fields say of a Decision: all but now_us. False, and nothing is
  * set, for any other object and NULL. */

@@ -25,6 +25,4 @@ typedef struct fta_middleware {
     char ietf_fields;  /* whether RateLimit fields are added */
 } fta_middleware;
 
-int fta_add_middleware(PyObject *module);
-
 #endif

@@ -349,7 +349,7 @@ static PyType_Slot start_response_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec start_response_spec = {
+PyType_Spec fta_start_response_spec = {
     .name = "flask_tenant_auth._core.StartResponse",
     .basicsize = sizeof(fta_start_response),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
@@ -357,14 +357,3 @@ static PyType_Spec start_response_spec = {
              Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = start_response_slots,
 };
-
-int
-fta_add_start_response(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->start_response_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &start_response_spec, NULL);
-    return state->start_response_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->start_response_type);
-}

@@ -28,8 +28,6 @@ typedef struct fta_start_response {
     char replaced; /* whether a replacement is being sent */
 } fta_start_response;
 
-int fta_add_start_response(PyObject *module);
-
 /* A new one, which stands in environ under the middleware's key from now on. */
 PyObject *fta_start_response_new(fta_state *state, fta_middleware *middleware,
                                  PyObject *environ, PyObject *start);

@@ -43,7 +43,7 @@ def middleware_of(app: Flask, state: AppState, cors: CorsRules) -> Middleware:
         late_body=lambda body, start_response: _LateBody(body, start_response, failures.replace),
         cors=cors,
         audit_log=None if path is None else _open_audit_log(path),
-        log=lambda event: logger.error("The audit log %s %s", path, event),
+        log=lambda event: logger.error("The audit log %s: %s", path, event),
         limit_fields=settings.ratelimit_headers_enabled,
         ietf_fields=settings.ratelimit_ietf_headers_enabled,
     )
