@@ -32,7 +32,7 @@ read_all(const char *text, size_t length)
 #define READ(text) read_all(text, sizeof(text) - 1)
 
 static void
-test_what_is_valid(void)
+test_valid_texts(void)
 {
     static const char *const texts[] = {
         "{}",
@@ -64,13 +64,14 @@ test_what_is_valid(void)
         "\"\xe0\xa0\x80\xed\x9f\xbf\"",
         "\"\xee\x80\x80\xef\xbf\xbf\"",
         "\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"",
-        /* a name may stand again in another object */
+        /* another object may have the same name */
         "{\"a\":{\"a\":{\"a\":1}},\"b\":[{\"a\":1},{\"a\":1}]}",
         "{\"a\":1,\"A\":2}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         CHECK(read_all(texts[i], strlen(texts[i])) == FTA_OK);
-        /* and no part of it is, but a number's or what only ends in space */
+        /* no prefix is valid, except of a number or before trailing white space
+         */
         for (size_t length = 0; length < strlen(texts[i]); length++) {
             fta_status status = read_all(texts[i], length);
             char first = texts[i][0], last = texts[i][length];
@@ -81,7 +82,7 @@ test_what_is_valid(void)
 }
 
 static void
-test_what_is_malformed(void)
+test_malformed_texts(void)
 {
     static const char *const texts[] = {
         "",
@@ -159,7 +160,7 @@ test_what_is_malformed(void)
 }
 
 static void
-test_what_is_not_unicode(void)
+test_texts_that_are_not_unicode(void)
 {
     static const char *const texts[] = {
         "\"\x80\"",
@@ -212,8 +213,8 @@ test_repeated_names(void)
           FTA_JSON_NAME_REPEATED);
 }
 
-/* An object of so many names, each with an object of so many inside; the one
- * numbered twice, inner or outer, is there a second time at the end. */
+/* An object of so many names, each with an object of so many names. The inner
+ * or outer name with the number `twice` is repeated at the end. */
 static fta_status
 read_many(int outer, int inner, int twice_outer, int twice_inner)
 {
@@ -237,7 +238,7 @@ read_many(int outer, int inner, int twice_outer, int twice_inner)
     return read_all(text, (size_t)(out - text));
 }
 
-/* Around every size at which the reader changes how it compares. */
+/* Sizes around those at which the reader changes how it compares. */
 static void
 test_repeated_names_among_many(void)
 {
@@ -305,7 +306,7 @@ test_numbers(void)
           FTA_JSON_NUMBER_TOO_LONG);
 }
 
-/* The point stays a point where people write a comma. */
+/* The decimal point stays a point in a locale with a comma. */
 static void
 test_locale(void)
 {
@@ -465,9 +466,9 @@ test_no_memory(void)
 int
 main(void)
 {
-    test_what_is_valid();
-    test_what_is_malformed();
-    test_what_is_not_unicode();
+    test_valid_texts();
+    test_malformed_texts();
+    test_texts_that_are_not_unicode();
     test_repeated_names();
     test_repeated_names_among_many();
     test_depth();

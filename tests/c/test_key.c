@@ -57,8 +57,8 @@ test_secrets(void)
     CHECK(secret_status("EdDSA", many, 64, false) == FTA_ALGORITHM_NOT_HMAC);
 }
 
-/* What is left of PEM text when somebody takes the first and the last line
- * away, or decodes it: a public key all the same. */
+/* PEM text without its first and last line, and decoded, is still a public key.
+ */
 static void
 check_without_armour(const char *pem)
 {
@@ -79,7 +79,7 @@ check_without_armour(const char *pem)
     CHECK(secret_status("HS256", (char *)der, size, true) == FTA_SECRET_IS_KEY);
     n = fta_base64url_encode(der, size, one_line);
     CHECK(secret_status("HS256", one_line, n, true) == FTA_SECRET_IS_KEY);
-    /* The beginning of a key is as well known as the whole of it. */
+    /* The beginning of a key is as public as the whole key. */
     CHECK(secret_status("HS256", one_line, 44, true) == FTA_SECRET_IS_KEY);
     CHECK(secret_status("HS256", (char *)der, 33, true) == FTA_SECRET_IS_KEY);
 }
@@ -247,8 +247,8 @@ test_signatures_of_pairs(void)
     }
 }
 
-/* One RSA pair serves RS and PS, and six kinds of signature: each key takes
- * its own alone, and PS only with a salt as long as the hash. */
+/* One RSA pair can make six kinds of signature, of RS and PS. Each key accepts
+ * its own kind alone, and PS only with a salt as long as the hash. */
 static void
 test_rsa_paddings_and_hashes_are_bound(void)
 {
@@ -317,11 +317,11 @@ test_ecdsa_edges(void)
             memcpy(bad + half, good + half, half);
             REFUSED();
         }
-        /* The parts the other way round. */
+        /* R and S exchanged. */
         memcpy(bad, good + half, half);
         memcpy(bad + half, good, half);
         REFUSED();
-        /* DER is of another length, if not by chance. */
+        /* DER has another length, except by chance. */
         EVP_MD_CTX *context = EVP_MD_CTX_new();
         size_t der_size = sizeof bad;
         EVP_DigestSignInit_ex(context, NULL, algorithm->digest, NULL, NULL,
@@ -389,11 +389,11 @@ test_pairs_fit_their_algorithm(void)
     CHECK(pem_status("EdDSA", other, true) == FTA_KEY_KIND_MISMATCH);
     EVP_PKEY_free(other);
     other = EVP_RSA_gen(1024);
-    CHECK(pem_status("RS256", other, true) == FTA_RSA_SIZE_REFUSED);
-    CHECK(pem_status("PS256", other, false) == FTA_RSA_SIZE_REFUSED);
+    CHECK(pem_status("RS256", other, true) == FTA_RSA_SIZE_INVALID);
+    CHECK(pem_status("PS256", other, false) == FTA_RSA_SIZE_INVALID);
     EVP_PKEY_free(other);
     other = EVP_RSA_gen(2047);
-    CHECK(pem_status("RS256", other, true) == FTA_RSA_SIZE_REFUSED);
+    CHECK(pem_status("RS256", other, true) == FTA_RSA_SIZE_INVALID);
     EVP_PKEY_free(other);
 }
 
@@ -425,8 +425,8 @@ test_malformed_pem(void)
     CHECK(ERR_peek_error() == 0);
 }
 
-/* Two keys of one curve, of which the second is only nearly the curve's: its
- * parameters stand in the key (CVE-2020-0601). */
+/* Two keys. The second has explicit parameters, which are nearly those of the
+ * curve (CVE-2020-0601). */
 static void
 test_curves_have_a_name(void)
 {
@@ -626,7 +626,7 @@ test_malformed_jwk(void)
     RSA_AFTER(jwk.e = text_of("AQAC"), FTA_RSA_EXPONENT); /* even */
     RSA_AFTER(jwk.e = text_of("AQAAAAAAAAAB"), FTA_RSA_EXPONENT);
     RSA_AFTER(jwk.e = none, FTA_JWK_MALFORMED);
-    RSA_AFTER(jwk.n.length = 340, FTA_RSA_SIZE_REFUSED);
+    RSA_AFTER(jwk.n.length = 340, FTA_RSA_SIZE_INVALID);
     RSA_AFTER(jwk.d = text_of("AQAB"), FTA_JWK_MALFORMED); /* no p, q ... */
     const fta_jwk okp = {.kty = {"OKP", 3}, .crv = {"Ed25519", 7}};
     jwk = okp;
@@ -644,7 +644,7 @@ test_malformed_jwk(void)
     jwk.alg = none;
     CHECK(fta_key_from_jwk(&jwk, &key) == FTA_JWK_ALGORITHM);
     CHECK(key == NULL && ERR_peek_error() == 0);
-    /* and what is right beside them */
+    /* and the valid values next to them */
     AFTER((void)0, FTA_OK);
     fta_key_free(key);
     RSA_AFTER((void)0, FTA_OK);
@@ -653,7 +653,7 @@ test_malformed_jwk(void)
     fta_key_free(key);
 }
 
-/* A modulus that makes each verification dear. */
+/* A modulus with which each verification costs too much. */
 static void
 test_rsa_is_not_too_large(void)
 {

@@ -1,5 +1,5 @@
-/* Nothing that is freed still holds a secret, be it ours or OpenSSL's memory.
- * Every block is searched before it goes. */
+/* No block of ours or of OpenSSL holds a secret when it is freed. Each block is
+ * searched before. */
 #ifdef __APPLE__
 #include <malloc/malloc.h>
 #define malloc_usable_size malloc_size
@@ -37,7 +37,7 @@ searching_free(void *memory)
     free(memory);
 }
 
-/* Moved by hand, so that the old place is searched too. */
+/* Allocates and copies, so that the old block is searched too. */
 static void *
 searching_realloc(void *memory, size_t size)
 {
@@ -54,7 +54,8 @@ static void *
 crypto_malloc(size_t size, const char *file, int line)
 {
     (void)file, (void)line;
-    /* From calloc: what an earlier owner of a block left is not at issue. */
+    /* From calloc: what an earlier owner has left in the block does not count.
+     */
     return size == 0 ? NULL : calloc(1, size);
 }
 
@@ -82,7 +83,7 @@ zeroing_malloc(size_t size)
     return calloc(1, size);
 }
 
-/* The search finds what is there. */
+/* The search finds a secret that is there. */
 static void
 test_control(void)
 {

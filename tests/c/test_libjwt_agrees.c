@@ -1,6 +1,6 @@
-/* The strict reader against libjwt's: what we accept, libjwt accepts and reads
- * the same claims, but for what is listed here. The other way round libjwt
- * takes more; that is why no token from outside reaches it. */
+/* The strict reader against libjwt: libjwt accepts what we accept and reads the
+ * same claims, except what is listed here. libjwt accepts more than we do, so
+ * no token from outside reaches it. */
 #include <jwt.h>
 
 #include "check.h"
@@ -22,7 +22,7 @@ digest_of(const char *json)
     return digest;
 }
 
-/* Whether libjwt takes the token and says what the payload says. */
+/* Whether libjwt accepts the token and reads the same payload. */
 static bool
 libjwt_says(const char *token, const char *payload)
 {
@@ -88,7 +88,7 @@ test_exceptions(const fta_keyring *keyring)
     }
 }
 
-/* Types of token that we take and libjwt 1.10 does not; 1.17 does. */
+/* Types of token that we accept and libjwt 1.10 does not. 1.17 accepts them. */
 static void
 test_types(const fta_keyring *keyring)
 {
@@ -101,8 +101,8 @@ test_types(const fta_keyring *keyring)
     }
 }
 
-/* The same in small changes to one token, one octet at a time: whatever we
- * take of them, libjwt takes. */
+/* One octet of the payload changes at a time. libjwt accepts each payload that
+ * we accept. */
 static void
 test_changed_payloads(const fta_keyring *keyring)
 {

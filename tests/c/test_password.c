@@ -114,14 +114,14 @@ test_malformed(void)
               FTA_STORED_MALFORMED);
         guarded_free(&copy);
     }
-    /* and what is right beside it */
+    /* and the valid values next to them */
     CHECK(
         fta_password_iterations(text_of("$pbkdf2-sha512$i=1000$" SALT "$" HASH),
                                 &iterations) == FTA_OK);
 }
 
-/* Whoever can write a stored string could otherwise keep a worker busy for as
- * long as it says. */
+/* Otherwise somebody who can write a stored string could keep a worker busy for
+ * as long as it says. */
 static void
 test_a_stored_string_costs_at_most_ten_times_the_iterations_of_today(void)
 {

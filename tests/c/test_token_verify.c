@@ -39,7 +39,7 @@ test_segments(const fta_keyring *keyring)
     CHECK(status_of(keyring, spoiled) == FTA_BASE64URL_INVALID);
     snprintf(spoiled, sizeof spoiled, "%s\n", good);
     CHECK(status_of(keyring, spoiled) != FTA_OK);
-    /* No part of it is a token, and no octet of it may be another one. */
+    /* No part of a token is a token, and no octet of it may change. */
     size_t length = strlen(good);
     for (size_t i = 0; i < length; i++) {
         snprintf(spoiled, sizeof spoiled, "%.*s", (int)i, good);
@@ -141,7 +141,8 @@ test_headers(const fta_keyring *keyring)
 static void
 test_payload_that_is_not_canonical(const fta_keyring *keyring)
 {
-    /* Signed as it stands, so that only the reader can refuse it. */
+    /* The signature is right, so that only the reader can find the token
+     * invalid. */
     static const char *const payloads[] = {"e30=", "e3 0", "e31", "e", "e30+"};
     for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++) {
         char text[256], token[512];
@@ -160,7 +161,7 @@ test_payload_that_is_not_canonical(const fta_keyring *keyring)
     }
 }
 
-/* Longest first: what is over the cap is not even looked at. */
+/* A token that is too long is not read: here it is not even there. */
 static void
 test_length(void)
 {
@@ -209,7 +210,8 @@ key_of(const char *algorithm, const char *kid, char fill)
     return key;
 }
 
-/* The status of a token of that header, signed with 64 times fill. */
+/* The status of a token of that header, signed with a secret of 64 octets
+ * `fill`. */
 static fta_status
 signed_by(const fta_keyring *keyring, const char *header, char fill)
 {
@@ -243,13 +245,13 @@ test_several_keys(void)
     CHECK(signed_by(keyring, KID("a\\\"b"), 'q') == FTA_OK);
     CHECK(signed_by(keyring, KID("fifth"), 'r') == FTA_OK);
     CHECK(signed_by(keyring, KID("sixth"), 's') == FTA_OK);
-    /* A kid selects, it does not suggest. */
+    /* Only the key of the kid is tried. */
     CHECK(signed_by(keyring, KID("new"), 'o') == FTA_SIGNATURE_MISMATCH);
     CHECK(signed_by(keyring, KID("old"), 'n') == FTA_SIGNATURE_MISMATCH);
     CHECK(signed_by(keyring, KID("older"), 'o') == FTA_KID_UNKNOWN);
     CHECK(signed_by(keyring, "{\"alg\":\"HS384\",\"kid\":\"old\"}", 'o') ==
           FTA_ALGORITHM_MISMATCH);
-    /* The key of that kid and another algorithm is another key. */
+    /* A key of that kid with another algorithm is another key. */
     CHECK(signed_by(keyring, KID("old"), 'p') == FTA_SIGNATURE_MISMATCH);
     /* Without a kid, every key of the algorithm is tried. */
     CHECK(signed_by(keyring, HEADER, 'n') == FTA_OK);
@@ -265,7 +267,7 @@ test_several_keys(void)
 }
 
 static void
-test_keyrings_that_are_refused(void)
+test_keyrings_that_are_not_valid(void)
 {
     const fta_key *keys[] = {key_of("HS256", "a", 'a'),
                              key_of("HS256", "a", 'b')};
@@ -349,7 +351,8 @@ test_every_algorithm(void)
         CHECK(status_of(keyring, token) != FTA_OK);
         strcpy(end - 4, "!!!!");
         CHECK(status_of(keyring, token) == FTA_BASE64URL_INVALID);
-        /* An HMAC with the public key as its secret, by that name. */
+        /* An HMAC with the public key as its secret, under the name of the
+         * algorithm. */
         CHECK(signed_by(keyring, HEADER, 'x') == FTA_ALGORITHM_MISMATCH);
         CHECK(status_of(keyring, model) != FTA_OK);
         free(token);
@@ -388,7 +391,7 @@ main(void)
     free_keyring(keyring);
     test_length();
     test_several_keys();
-    test_keyrings_that_are_refused();
+    test_keyrings_that_are_not_valid();
     test_rules_are_copied();
     test_every_algorithm();
     test_huge_signature();
