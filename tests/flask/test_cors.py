@@ -16,6 +16,7 @@ from apps import bare_app, bearer, make_app
 from flask_tenant_auth import rate_limit, verify_tenant_context
 from flask_tenant_auth._core import CorsRules
 from flask_tenant_auth.config.settings import Settings
+from flask_tenant_auth.cors import Cors
 
 ORIGIN = "https://app.example.com"
 
@@ -457,3 +458,8 @@ class TestPaths:
         app.get("/<path:rest>")(lambda rest: "in")
         app.get("/", endpoint="root")(lambda: "in")
         assert bool(permissions(ask(app, path))) is covered
+
+    def test_a_request_without_a_method_is_no_preflight(self) -> None:
+        cors = Cors(Settings.from_app(cors_app()))
+        assert cors.headers({"PATH_INFO": "/page"}, []) == []
+        assert cors.headers({"PATH_INFO": "/api/open"}, []) == [("Vary", "Origin")]

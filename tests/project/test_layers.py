@@ -31,8 +31,9 @@ def allowed_includes() -> dict[str, set[str]]:
 
 
 def includes_of(path: Path) -> list[str]:
-    """What a C file includes of ours, as paths below csrc."""
-    return re.findall(r'^#\s*include "([^"]+)"', path.read_text("utf-8"), re.MULTILINE)
+    """What a C file includes of ours, as paths below csrc, in quotes or in angle brackets."""
+    found = re.findall(r'^\s*#\s*include\s*([<"])([^">]+)', path.read_text("utf-8"), re.MULTILINE)
+    return [name for mark, name in found if mark == '"' or (CSRC / name).is_file()]
 
 
 def test_a_file_includes_what_its_folder_may() -> None:
@@ -136,7 +137,8 @@ def imports_of(path: Path, *, everywhere: bool = False) -> Iterator[str]:
             module = ".".join(filter(None, (base, statement.module)))
             for alias in statement.names:
                 file = ROOT / f"{module}.{alias.name}".replace(".", "/")
-                is_module = file.with_suffix(".py").is_file() or (file / "__init__.py").is_file()
+                files = (file.with_suffix(".py"), file.with_suffix(".pyi"), file / "__init__.py")
+                is_module = any(each.is_file() for each in files)
                 yield f"{module}.{alias.name}" if is_module else module
 
 
@@ -164,7 +166,9 @@ def test_a_module_imports_what_its_folder_may() -> None:
             top = module.partition(".")[0]
             assert knows_flask or top != "flask", f"{path} imports {module}"
             if top == "flask_tenant_auth":
-                folder = file_of(module).parent.relative_to(PACKAGE)
+                file = file_of(module)
+                assert file.parent != PACKAGE or file.name not in FOR_APPS, f"{path}: {module}"
+                folder = file.parent.relative_to(PACKAGE)
                 assert str(folder) in folders, f"{path} imports {module}"
 
 
