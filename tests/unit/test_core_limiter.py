@@ -427,7 +427,11 @@ def test_a_segment_of_an_app_that_never_starts_again_is_removed_by_another() -> 
     Limiter(prefix=prefix, app="other", shm_bytes=2**16).close()
     assert path.exists()
     _core.shift_clock(0, 62)
-    Limiter(prefix=prefix, app="other", shm_bytes=2**16).close()
+    # One opening looks for a tenth of a second; on a busy machine another one goes on.
+    for _ in range(20):
+        Limiter(prefix=prefix, app="other", shm_bytes=2**16).close()
+        if not path.exists():
+            break
     assert not path.exists()
 
 
