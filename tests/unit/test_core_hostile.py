@@ -182,7 +182,7 @@ def test_an_argument_that_mutates_the_others_in_the_middle_of_the_call(
             target: Any = fresh_args if isinstance(place, int) else fresh_kwargs
             hostile = list(variants(target[place], attack))[index]
             target[place] = hostile
-            attack.prey = [
+            attack.containers = [
                 one
                 for one in (*fresh_args, *fresh_kwargs.values(), hostile, fresh_kwargs)
                 if isinstance(one, list | dict | bytearray)
@@ -192,7 +192,7 @@ def test_an_argument_that_mutates_the_others_in_the_middle_of_the_call(
                 taken += 1
             except REFUSALS:
                 refused += 1
-            attack.prey = []
+            attack.containers = []
             del hostile, target, fresh_args, fresh_kwargs
     assert refused + taken >= 6 * len(places)
     assert attack.runs > 0
