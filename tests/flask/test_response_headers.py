@@ -26,7 +26,7 @@ from flask_tenant_auth._core import (
     parse_rates,
 )
 from flask_tenant_auth.flask.state import state_of
-from middleware import cors_rules, middleware_arguments
+from middleware import cors_rules, middleware_arguments, sent_headers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -38,19 +38,10 @@ LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 LIMIT = (Limit(parse_rates("5 per minute")[0], scope="middleware"),)
 
 
-def sent_headers(headers: Any) -> Any:
-    """What a server gets of an answer with these headers, where CORS adds Vary and a permission."""
-    sent: list[Any] = []
-
-    def inner(_environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        start("200 OK", headers)
-        return []
-
-    arguments = middleware_arguments(inner, state_of(make_app()))
-    arguments["cors"] = cors_rules(resources=("/",), origins=(ORIGIN,))
+def sent_to_origin(headers: Any) -> Any:
+    """What a server gets of a response, where CORS adds Vary and a permission."""
     environ = EnvironBuilder("/", headers={"Origin": ORIGIN}).get_environ()
-    Middleware(**arguments)(environ, lambda _status, fields: sent.append(fields))
-    return sent[0]
+    return sent_headers(environ, headers, cors_rules(resources=("/",), origins=(ORIGIN,)))
 
 
 def ask(app: Flask, path: str = "/api/x", **headers: str) -> Any:
@@ -58,7 +49,7 @@ def ask(app: Flask, path: str = "/api/x", **headers: str) -> Any:
 
 
 class TestHeaders:
-    def test_of_every_answer(self) -> None:
+    def test_every_response_has_the_headers(self) -> None:
         app = make_app(PROPAGATE_EXCEPTIONS=False)
         app.get("/api/x")(lambda: "in")
         app.get("/api/broken", endpoint="broken")(lambda: 1 / 0)
@@ -74,7 +65,7 @@ class TestHeaders:
             assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
             assert all(answer.headers.getlist(name) for name in LIMITS)
 
-    def test_of_an_answer_that_an_earlier_hook_gave(self) -> None:
+    def test_a_response_of_an_earlier_hook_has_the_headers(self) -> None:
         app = bare_app()
         app.before_request(lambda: ("closed", 503))
         TenantAuth(app)
@@ -107,36 +98,36 @@ class TestHeaders:
             ([("VARY", "Cookie"), ("vary", "a,b , origin")], "Cookie, a, b, origin"),
         ],
     )
-    def test_vary_is_one_field(self, there: list[tuple[str, str]], expected: str) -> None:
-        sent = sent_headers([("A", "1"), *there, ("B", "2")])
+    def test_vary_is_one_header_field(self, there: list[tuple[str, str]], expected: str) -> None:
+        sent = sent_to_origin([("A", "1"), *there, ("B", "2")])
         permission = ("Access-Control-Allow-Origin", ORIGIN)
         assert sent == [("A", "1"), ("B", "2"), ("Vary", expected), permission]
 
     @pytest.mark.parametrize("name", ["Vary", "X-Own"])
-    def test_the_headers_of_the_app_stay_as_they_were(self, name: str) -> None:
+    def test_completing_headers_does_not_change_those_of_the_app(self, name: str) -> None:
         headers = [(name, "a"), ("A", "1")]
-        sent = sent_headers(headers)
+        sent = sent_to_origin(headers)
         assert headers == [(name, "a"), ("A", "1")]
         assert sent is not headers
 
     @pytest.mark.parametrize("headers", [(), None, [("A",)], [["A", "1"]], [(b"A", "1")], [7]])
-    def test_headers_are_a_list_of_pairs(self, headers: object) -> None:
+    def test_headers_that_are_no_list_of_pairs_are_a_type_error(self, headers: object) -> None:
         with pytest.raises(TypeError, match=r"^headers must be a list of \(str, str\) tuples"):
-            sent_headers(headers)
+            sent_to_origin(headers)
 
     def test_headers_may_be_a_list_of_another_class(self) -> None:
         class Headers(list[tuple[str, str]]):
             pass
 
-        sent = sent_headers(Headers([("A", "1")]))
+        sent = sent_to_origin(Headers([("A", "1")]))
         assert [name for name, _ in sent] == ["A", "Vary", "Access-Control-Allow-Origin"]
 
-    def test_fields_that_are_no_latin_1_are_nobody_else_s(self) -> None:
-        sent = sent_headers([("V\u0430ry", "a"), ("Vary", "\u0430")])
+    def test_a_field_beyond_latin_1_is_not_joined(self) -> None:
+        sent = sent_to_origin([("V\u0430ry", "a"), ("Vary", "\u0430")])
         assert [name for name, _ in sent] == ["V\u0430ry", "Vary", "Access-Control-Allow-Origin"]
         assert dict(sent)["Vary"] == "Origin"
 
-    def test_one_answer_does_not_leak_into_the_next(self) -> None:
+    def test_headers_of_one_response_are_not_in_the_next(self) -> None:
         app = make_app()
         app.get("/api/x")(lambda: "in")
         first, second = (dict(ask(app).headers) for _ in range(2))
@@ -145,7 +136,7 @@ class TestHeaders:
 
 
 class TestMiddleware:
-    def test_outside_and_inside_of_the_middleware(self) -> None:
+    def test_middleware_outside_and_inside_of_tenantauth_both_work(self) -> None:
         def copies_environ(app: Any) -> Any:
             def middleware(
                 environ: WSGIEnvironment, start_response: StartResponse
@@ -163,7 +154,7 @@ class TestMiddleware:
         assert answer.headers["X-RateLimit-Remaining"] == "49"
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
 
-    def test_two_apps_behind_one_dispatcher(self) -> None:
+    def test_two_apps_behind_one_dispatcher_have_their_own_headers(self) -> None:
         outer, inner = make_app(RATELIMIT_DEFAULT="9 per minute"), make_app()
         inner.get("/api/x")(lambda: "inner")
         outer.get("/api/x")(lambda: "outer")
@@ -171,7 +162,7 @@ class TestMiddleware:
         assert client.get("/api/x").headers["X-RateLimit-Limit"] == "9"
         assert client.get("/inner/api/x").headers["X-RateLimit-Limit"] == "50"
 
-    def test_an_app_that_hands_its_environ_to_another(self) -> None:
+    def test_an_app_that_passes_its_environ_to_another_keeps_its_headers(self) -> None:
         outer, inner = make_app(RATELIMIT_DEFAULT="9 per minute"), make_app()
         inner.get("/api/x")(lambda: "inner")
 
@@ -187,7 +178,7 @@ class TestMiddleware:
 
 
 class TestInsteadOf401:
-    def test_a_view_that_answers_401_by_itself(self) -> None:
+    def test_a_401_of_a_view_becomes_a_429_too(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="2 per minute")
         closed: list[str] = []
 
@@ -209,14 +200,14 @@ class TestInsteadOf401:
         assert last.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert closed == ["closed"]  # the one that was not sent; the client holds the others
 
-    def test_to_head(self) -> None:
+    def test_a_401_to_head_becomes_a_429_without_a_body(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="1 per minute")
         app.get("/api/x")(verify_tenant_context(lambda: "in"))
         client = app.test_client()
         assert [client.head("/api/x").status_code for _ in range(2)] == [401, 429]
         assert client.head("/api/x").data == b""
 
-    def test_a_valid_token_is_never_refused_for_it(self) -> None:
+    def test_a_valid_token_is_never_limited_for_it(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="1 per minute")
         app.get("/api/x")(verify_tenant_context(lambda: "in"))
         for _ in range(3):
@@ -225,7 +216,7 @@ class TestInsteadOf401:
 
 
 class TestTheCoresTypes:
-    def test_a_new_record_knows_nothing(self) -> None:
+    def test_a_new_record_is_empty(self) -> None:
         record = RequestRecord(state_of(make_app()))
         assert (record.identity, record.subject, record.outcome) == (None,) * 3
         assert (record.decision, record.reason, record.invalid_token) == (None,) * 3
@@ -234,7 +225,7 @@ class TestTheCoresTypes:
             record.state = None  # type: ignore[misc,assignment]
 
     @pytest.mark.parametrize("name", ["identity", "subject", "decision", "reason"])
-    def test_what_the_core_reads_has_its_type_or_is_none(self, name: str) -> None:
+    def test_an_attribute_that_the_core_reads_has_its_type_or_is_none(self, name: str) -> None:
         record = RequestRecord(state_of(make_app()))
         setattr(record, name, None)
         for wrong in (7, object(), b"x", type("Text", (str,), {})("x")):
@@ -245,7 +236,7 @@ class TestTheCoresTypes:
         assert getattr(record, name) is None
 
     @pytest.mark.parametrize("name", ["counted", "limits"])
-    def test_what_was_counted_is_a_tuple(self, name: str) -> None:
+    def test_counted_limits_are_a_tuple(self, name: str) -> None:
         record = RequestRecord(state_of(make_app()))
         setattr(record, name, (1,))
         for wrong in (None, [], "x"):
@@ -281,7 +272,7 @@ class TestTheCoresTypes:
         "arguments",
         [(), (None,) * 6, ("r", {}, "k", "l", (), "a"), (1, 2, 3), ({}, {}, {}), (1, {}, "k", 1)],
     )
-    def test_counting_takes_a_record_environ_a_keyring_a_limiter_limits_and_an_address(
+    def test_counting_with_wrong_arguments_is_a_type_error(
         self, arguments: tuple[Any, ...]
     ) -> None:
         with pytest.raises(TypeError):
@@ -289,7 +280,7 @@ class TestTheCoresTypes:
         with pytest.raises(TypeError):
             open_record(*arguments)
 
-    def test_nothing_is_counted_where_there_is_no_good_token(self) -> None:
+    def test_nothing_is_counted_for_an_invalid_token(self) -> None:
         app = make_app()
         state = state_of(app)
 
@@ -367,7 +358,7 @@ class TestTheCoresTypes:
 
         assert Client(Middleware(**middleware_arguments(inner, state))).get("/").status_code == 200
 
-    def test_a_bad_token_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_invalid_token_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         app = make_app()
         app.get("/api/x")(verify_tenant_context(lambda: "in"))
         parsed: list[str] = []
@@ -391,7 +382,7 @@ class TestTheCoresTypes:
         assert not [key for key in environ if key.startswith("flask_tenant_auth")]
         parts.close()  # type: ignore[attr-defined]
 
-    def test_an_app_that_fails_leaves_nothing_behind(self) -> None:
+    def test_an_app_that_raises_leaves_environ_unchanged(self) -> None:
         app = make_app()
 
         def broken(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -478,9 +469,7 @@ class TestTheCoresTypes:
             ("ietf_fields", None),
         ],
     )
-    def test_what_outlives_the_collector_holds_plain_text_alone(
-        self, name: str, wrong: object
-    ) -> None:
+    def test_an_argument_of_a_wrong_type_is_a_type_error(self, name: str, wrong: object) -> None:
         arguments = middleware_arguments(print, state_of(make_app()))
         Middleware(**arguments)
         with pytest.raises(TypeError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_tenant_auth._core import CorsRules
-from flask_tenant_auth.flask.state import AppState
+from apps import make_app
+from flask_tenant_auth._core import CorsRules, Middleware
+from flask_tenant_auth.flask.state import AppState, state_of
 
 
 def middleware_arguments(inner: Any, state: AppState) -> dict[str, Any]:
@@ -23,6 +24,19 @@ def middleware_arguments(inner: Any, state: AppState) -> dict[str, Any]:
         "limit_fields": False,
         "ietf_fields": False,
     }
+
+
+def sent_headers(environ: dict[str, Any], headers: Any, cors: CorsRules) -> Any:
+    """What a server gets of a response with these headers, from an app with these CORS rules."""
+    sent: list[Any] = []
+
+    def inner(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", headers)
+        return []
+
+    arguments = middleware_arguments(inner, state_of(make_app())) | {"cors": cors}
+    Middleware(**arguments)(environ, lambda _status, fields: sent.append(fields))
+    return sent[0]
 
 
 def cors_rules(**given: Any) -> CorsRules:
