@@ -21,10 +21,10 @@ static const fta_environ_key read_keys[READ] = {
 
 /* What is added to one response. */
 typedef struct addition {
-    PyObject *read[READ]; /* Owned, or NULL: what request points into */
+    PyObject *read[READ]; /* Owned, or NULL: the values that request is in */
     fta_cors_request request;
     fta_cors_kind kind;
-    fta_fields cors; /* none where those of kind are used as they are */
+    fta_fields cors; /* none if the fixed fields of the kind are added */
     fta_fields limits;
 } addition;
 
@@ -85,7 +85,8 @@ static bool
 add_ietf_fields(const fta_state *state, const fta_limit_report *report,
                 PyObject *limits, fta_fields *fields)
 {
-    size_t count = (size_t)PyTuple_GET_SIZE(limits);
+    /* Not a tuple: those of a record that the collector is clearing. */
+    size_t count = PyTuple_Check(limits) ? (size_t)PyTuple_GET_SIZE(limits) : 0;
     fta_limit_policy *items = PyMem_Calloc(count + 1, sizeof *items);
     if (items == NULL) {
         PyErr_NoMemory();

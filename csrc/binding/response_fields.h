@@ -10,7 +10,8 @@ typedef struct fta_response_subject {
     PyObject *environ;  /* a dict */
     PyObject *cors;     /* a CorsRules */
     PyObject *decision; /* a Decision, or NULL or None */
-    PyObject *limits;   /* a tuple: the limits that decision is about */
+    PyObject *limits;   /* a tuple: the limits that counted, if decision is
+                         * a Decision */
     int limit_fields;   /* whether X-RateLimit fields are added */
     int ietf_fields;    /* whether RateLimit fields are added */
 } fta_response_subject;

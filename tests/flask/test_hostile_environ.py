@@ -29,6 +29,7 @@ from flask_tenant_auth.flask.state import state_of
 from middleware import middleware_arguments
 
 ORIGIN = "http://localhost:3000"
+REQUESTED = ("HTTP_ACCESS_CONTROL_REQUEST_METHOD", "HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
 CHANGED = ("REQUEST_METHOD", "PATH_INFO", "REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_ORIGIN")
 
 
@@ -150,10 +151,18 @@ def test_a_key_that_runs_code_does_not_confuse_the_decision(value: object) -> No
     assert bool(refused) == (value is not None)
 
 
-def test_keys_of_environ_that_run_code_do_no_harm() -> None:
-    app = make_app()
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_keys_of_environ_that_run_code_do_no_harm(method: str) -> None:
+    app = make_app(
+        RATELIMIT_IETF_HEADERS_ENABLED=True, CORS_ALLOW_HEADERS="*", CORS_ORIGINS="*.example.com"
+    )
     app.get("/api/x")(verify_tenant_context(lambda: "in"))
-    environ = EnvironBuilder("/api/x", headers=bearer()).get_environ()
+    requested = {
+        "Origin": "https://a.example.com",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "x-" + "a" * 200,
+    }
+    environ = EnvironBuilder("/api/x", method=method, headers=requested | bearer()).get_environ()
 
     inside = [False]
     compared: list[object] = []
@@ -166,7 +175,7 @@ def test_keys_of_environ_that_run_code_do_no_harm() -> None:
             if not inside[0]:
                 inside[0] = True
                 compared.append(other)
-                for key in ("HTTP_USER_AGENT", "REMOTE_ADDR", "HTTP_ORIGIN"):
+                for key in (*CHANGED[2:], *REQUESTED):
                     environ[key] = f"{len(compared)} " + "x" * 100
                 inside[0] = False
             return str.__eq__(self, other)
@@ -177,7 +186,8 @@ def test_keys_of_environ_that_run_code_do_no_harm() -> None:
     environ.update(hostile)
     inside[0] = False
     for _ in range(50):
-        assert b"".join(app.wsgi_app(environ, lambda *_: lambda _body: None)) == b"in"
+        body = b"".join(app.wsgi_app(environ, lambda *_: lambda _body: None))
+        assert body == (b"in" if method == "GET" else b"")
     assert len(compared) > 50
 
 
