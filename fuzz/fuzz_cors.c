@@ -108,12 +108,12 @@ check(const fta_cors_rules *rules, const fta_cors_request *request,
         vary |= fields.items[i].name == FTA_FIELD_VARY;
     }
     bool covered = fta_cors_covers(rules, request->path);
-    bool everybody = fta_cors_allows(rules, (fta_text){"", 0});
+    bool is_open = fta_cors_allows(rules, (fta_text){"", 0});
     require(
         permitted ==
-        (covered && (everybody || (request->origin.data != NULL &&
-                                   fta_cors_allows(rules, request->origin)))));
-    require(vary == (covered && (!everybody || kind == FTA_CORS_OF_REQUEST)));
+        (covered && (is_open || (request->origin.data != NULL &&
+                                 fta_cors_allows(rules, request->origin)))));
+    require(vary == (covered && (!is_open || kind == FTA_CORS_OF_REQUEST)));
     fta_fields_clear(&fields);
 }
 

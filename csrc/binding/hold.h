@@ -1,4 +1,4 @@
-/* References that stay good while foreign code runs. */
+/* References that stay valid while foreign code runs. */
 #ifndef FTA_BINDING_HOLD_H
 #define FTA_BINDING_HOLD_H
 

@@ -61,8 +61,8 @@ middleware_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* Closes a body that no server will see, as a server would (PEP 3333). Leaves
- * the exception that is set. */
+/* Closes a body that the server does not get, as a server does (PEP 3333).
+ * Keeps the exception that is set. */
 static void
 close_body(PyObject *body)
 {
@@ -80,9 +80,9 @@ close_body(PyObject *body)
     PyErr_Restore(type, value, traceback);
 }
 
-/* What the server is given of what the application inside has returned, which
- * is taken over. An application that has not called start_response yet, a
- * generator, will do so when its body is read. */
+/* The body for the server, in place of the one that the application returned,
+ * whose reference is taken over. An application that has not called
+ * start_response yet, a generator, calls it when its body is read. */
 static PyObject *
 body_of(fta_middleware *self, fta_start_response *start, PyObject *body)
 {
@@ -95,7 +95,7 @@ body_of(fta_middleware *self, fta_start_response *start, PyObject *body)
     if (callable == NULL) {
         return body;
     }
-    bool closes = callable == self->replace; /* whatever comes of it */
+    bool closes = callable == self->replace; /* it closes the body itself */
     PyObject *other =
         PyObject_CallFunctionObjArgs(callable, body, (PyObject *)start, NULL);
     if (other == NULL && !closes) {
@@ -105,7 +105,8 @@ body_of(fta_middleware *self, fta_start_response *start, PyObject *body)
     return other;
 }
 
-/* Leaves environ as it was, and the exception that is set. */
+/* Takes the StartResponse out of environ, and keeps the exception that is
+ * set. */
 static void
 leave_after_error(fta_start_response *start)
 {

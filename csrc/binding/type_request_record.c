@@ -133,7 +133,8 @@ static PyGetSetDef record_getset[] = {
     {"identity", get_typed, set_typed,
      "Who the request is, once a decorator has bound it.", &slots[IDENTITY]},
     {"subject", get_typed, set_typed,
-     "Who it was, where it was denied after its credentials were found good.",
+     "Whose request it was, if it was denied although its credentials are "
+     "valid.",
      &slots[SUBJECT]},
     {"decision", get_typed, set_typed, "What the limiter said.",
      &slots[DECISION]},
@@ -150,7 +151,8 @@ static PyMemberDef record_members[] = {
     {"state", T_OBJECT, offsetof(fta_request_record, state), READONLY,
      "What the app has made of its configuration."},
     {"outcome", T_OBJECT, offsetof(fta_request_record, outcome), 0,
-     "What the credentials came to; None: not looked at."},
+     "What the credentials prove: an Identity or a denial; None: not read "
+     "yet."},
     {"invalid_token", T_OBJECT, offsetof(fta_request_record, invalid_token),
      READONLY,
      "The InvalidToken of its token, if authenticate_and_count saw one."},

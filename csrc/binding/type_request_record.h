@@ -7,8 +7,8 @@
 
 /* Every PyObject of it, once: X(name). All are Owned and never NULL. */
 #define FTA_REQUEST_RECORD_LIST(X)                                             \
-    X(state)   /* of the app */                                                \
-    X(outcome) /* what the credentials came to; None: not looked at yet */     \
+    X(state)         /* of the app */                                          \
+    X(outcome)       /* what the credentials prove; None: not read yet */      \
     X(invalid_token) /* the InvalidToken of its token, where the core saw one  \
                       */                                                       \
     X(identity)      /* an Identity, bound by a decorator, or None */          \

@@ -315,7 +315,7 @@ static PyMemberDef start_response_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(fta_start_response, call),
      READONLY, NULL},
     {"replacement", T_OBJECT, offsetof(fta_start_response, replacement), 0,
-     "The response that goes out in place of the app's."},
+     "The response that is sent in place of the app's."},
     {"replaced", T_BOOL, offsetof(fta_start_response, replaced), 0,
      "Whether a replacement is being sent."},
     {"begun", T_BOOL, offsetof(fta_start_response, begun), READONLY,

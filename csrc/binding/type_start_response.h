@@ -15,7 +15,7 @@
     X(environ)    /* that of the Request that took it; until then NULL */      \
     X(previous)   /* what stood in its place in outer, or NULL */              \
     X(record)     /* a RequestRecord, of that Request or made here; or NULL */ \
-    X(replacement) /* the response that goes out in place of the app's */
+    X(replacement) /* the response that is sent in place of the app's */
 
 typedef struct fta_start_response {
     PyObject_HEAD

@@ -1,4 +1,4 @@
-/* What a browser is told of the CORS rules. */
+/* The header fields that CORS adds. */
 #include "http/cors_fields.h"
 
 #include <string.h>
@@ -126,7 +126,7 @@ preflight(const char *origin, const char *method, const char *requested)
 }
 
 static void
-test_an_allowed_origin_is_told_so(void)
+test_the_response_to_an_allowed_origin_permits_it(void)
 {
     fta_cors_config config = listed;
     CHECK(gives(&config, get("/api/x", LISTED),
@@ -146,7 +146,7 @@ test_an_allowed_origin_is_told_so(void)
 }
 
 static void
-test_no_other_origin_is_told_anything(void)
+test_the_response_to_another_origin_permits_nothing(void)
 {
     CHECK(gives(&listed, get("/api/x", OTHER), "Vary: Origin\n"));
     CHECK(gives(&listed, get("/api/x", "null"), "Vary: Origin\n"));
@@ -176,7 +176,7 @@ test_where_every_origin_is_allowed_all_get_one_response(void)
 }
 
 static void
-test_a_preflight_is_told_what_a_page_may_do(void)
+test_the_response_to_a_preflight_lists_methods_and_headers(void)
 {
     fta_cors_config config = listed;
     const char *expected =
@@ -300,11 +300,11 @@ test_a_preflight_without_memory_fails(void)
 int
 main(void)
 {
-    test_an_allowed_origin_is_told_so();
-    test_no_other_origin_is_told_anything();
+    test_the_response_to_an_allowed_origin_permits_it();
+    test_the_response_to_another_origin_permits_nothing();
     test_a_path_that_is_not_covered_gets_no_field();
     test_where_every_origin_is_allowed_all_get_one_response();
-    test_a_preflight_is_told_what_a_page_may_do();
+    test_the_response_to_a_preflight_lists_methods_and_headers();
     test_a_method_is_allowed_if_the_route_and_the_rules_have_it();
     test_all_methods_are_those_of_the_route_each_once();
     test_requested_headers_are_repeated_if_all_are_names();

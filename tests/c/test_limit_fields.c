@@ -44,7 +44,7 @@ test_the_fields_have_the_numbers_of_the_report(void)
 }
 
 static void
-test_only_a_limited_request_is_told_when_to_retry(void)
+test_only_the_response_to_a_limited_request_has_retry_after(void)
 {
     fta_fields fields;
     fta_limit_report allowed = report;
@@ -146,7 +146,7 @@ int
 main(void)
 {
     test_the_fields_have_the_numbers_of_the_report();
-    test_only_a_limited_request_is_told_when_to_retry();
+    test_only_the_response_to_a_limited_request_has_retry_after();
     test_a_clock_before_1970_gives_no_negative_number();
     test_the_fields_of_the_draft_name_each_limit_by_its_place();
     test_the_seconds_until_the_reset_are_rounded_up_and_not_negative();

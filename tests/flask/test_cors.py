@@ -1,4 +1,4 @@
-"""Which pages may read the answers, and that no other is ever told it may."""
+"""Which pages may read the answers: those of allowed origins, and no others."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class TestAnswers:
     def test_any_origin_puts_an_asterisk_on_every_response(
         self, origin: str | None, ietf: bool
     ) -> None:
-        """A cache keeps one answer for all, whoever asked first."""
+        """A cache may keep one answer for all origins."""
         app = cors_app(CORS_ORIGINS="*", RATELIMIT_IETF_HEADERS_ENABLED=ietf)
         for path in ("open", "closed", "missing"):
             response = ask(app, f"/api/{path}", origin)

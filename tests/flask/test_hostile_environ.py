@@ -286,17 +286,17 @@ def test_only_an_exception_about_the_token_makes_it_invalid(
         if acting[0]:
             raise raised
 
-    def judged() -> object:
+    def authenticated() -> object:
         record = RequestRecord(state)
         return authenticate_and_count(
             record, environ, state.keyring, state.limiter, (), "192.0.2.1"
         )  # type: ignore[arg-type]
 
     environ = {Text("HTTP_AUTHORIZATION", act): bearer()["Authorization"]}
-    assert judged() is not None  # a positive control
+    assert authenticated() is not None  # a positive control
     acting[0] = True
     if issubclass(raised, MemoryError) or not issubclass(raised, Exception):
         with pytest.raises(raised):
-            judged()
+            authenticated()
     else:
-        assert judged() is None
+        assert authenticated() is None

@@ -453,7 +453,7 @@ class TestTheCoresTypes:
             "late_body": fail
         }
         unraisable: list[object] = []
-        monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_type))
+        monkeypatch.setattr(sys, "unraisablehook", lambda event: unraisable.append(event.exc_type))
         with pytest.raises(LookupError, match="no wrapper"):
             Middleware(**arguments)({}, print)
         assert (closed, unraisable) == (["closed"], [ArithmeticError])
