@@ -508,7 +508,7 @@ class TestEveryValueThatIsTakenWorks:
             ("CORS_MAX_AGE", 86400),
         ],
     )
-    def test_at_both_ends_of_its_range(self, key: str, value: Any) -> None:
+    def test_an_app_starts_at_both_ends_of_the_range(self, key: str, value: Any) -> None:
         of_redis = ("RATELIMIT_STORE_TIMEOUT_MS", "RATELIMIT_KEY_PREFIX")
         more = {"REDIS_URL": "redis://127.0.0.1:1/0"} if key in of_redis else {}
         app = make_app(RATELIMIT_TENANT_DEFAULT="5 per minute", **{key: value}, **more)

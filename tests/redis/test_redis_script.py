@@ -74,7 +74,7 @@ def random_requests(chance: random.Random, count: int) -> Iterator[tuple[int, st
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_script_and_core_answer_alike(client: Client, oracle: Path, strategy: str) -> None:
+def test_the_script_and_the_core_decide_alike(client: Client, oracle: Path, strategy: str) -> None:
     text = script_of(oracle)
     assert text.count("redis.call('TIME')") == 1
     told = text.replace("redis.call('TIME')", "{0, ARGV[#ARGV]}")
@@ -107,7 +107,9 @@ def test_every_key_has_a_time_to_live(client: Client, oracle: Path, strategy: st
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_states_from_a_clock_that_was_ahead(client: Client, oracle: Path, strategy: str) -> None:
+def test_states_of_a_clock_that_was_ahead_do_not_deny(
+    client: Client, oracle: Path, strategy: str
+) -> None:
     """Neither a lock-out until that time comes, nor a division by what is not there."""
     script = client.register_script(script_of(oracle))
     seconds, microseconds = client.time()
