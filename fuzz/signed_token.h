@@ -11,7 +11,7 @@
 #include "token/hmac.h"
 #include "token/json_digest.h"
 #include "token/keyring.h"
-#include "token/verify.h"
+#include "verify_token.h"
 
 #define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
 #define IDENTITY_CLAIMS                                                        \
@@ -72,7 +72,7 @@ status_of_signed(const void *header, size_t header_size, const void *payload,
     length += fta_base64url_encode(tag, 32, token + length);
     require(length == room);
     fta_status status =
-        fta_token_verify(fuzz_keyring(), (fta_text){token, length}, sink, out);
+        verify_token(fuzz_keyring(), (fta_text){token, length}, sink, out);
     require(status != FTA_SIGNATURE_MISMATCH && status != FTA_CRYPTO);
     free(token);
     return status;

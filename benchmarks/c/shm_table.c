@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "limit/shm/table.h"
+#include "limit/strategy.h"
 #include "timing.h"
 
 enum { HITS = 100000, KEYS = 1000000, USERS = 1024, KEY_SIZE = 48 };
@@ -34,7 +35,7 @@ make_key(uint8_t key[KEY_SIZE], uint64_t number)
 /* Nanoseconds of a hit. Each process counts other users. The window ends before
  * the limit is reached. */
 static double
-time_hits(fta_shm_table *counter, uint64_t first)
+time_hits(fta_shm_table *table, uint64_t first)
 {
     static uint8_t keys[USERS][KEY_SIZE];
     fta_verdict verdict;
@@ -45,8 +46,9 @@ time_hits(fta_shm_table *counter, uint64_t first)
     double start = cpu_seconds();
     for (int i = 0; i < HITS; i++) {
         fta_hit hit = hit_of(keys[i % USERS], 1000000);
-        fta_shm_table_hit(counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
-                          &verdict);
+        const fta_hits request = {&fta_strategy_fixed_window, FTA_COUNT, &hit,
+                                  1};
+        fta_shm_table_hit(table, &request, &verdict);
         good &= verdict.allowed;
     }
     double seconds = cpu_seconds() - start;
@@ -82,21 +84,20 @@ typedef struct shared_figures {
 
 /* Both processes start together. The result is the figure of the slower one. */
 static double
-time_two_processes(fta_shm_table *counter, shared_figures *shared_figures)
+time_two_processes(fta_shm_table *table, shared_figures *shared)
 {
-    atomic_store(&shared_figures->arrived, 0);
+    atomic_store(&shared->arrived, 0);
     pid_t children[2];
     for (int me = 0; me < 2; me++) {
         children[me] = fork();
         require(children[me] >= 0, "there is room for another process");
         if (children[me] == 0) {
             stay_on(me);
-            (void)time_hits(counter, (uint64_t)me * USERS); /* warms up */
-            atomic_fetch_add(&shared_figures->arrived, 1);
-            while (atomic_load(&shared_figures->arrived) < 2) {
+            (void)time_hits(table, (uint64_t)me * USERS); /* warms up */
+            atomic_fetch_add(&shared->arrived, 1);
+            while (atomic_load(&shared->arrived) < 2) {
             }
-            shared_figures->figures[me] =
-                time_hits(counter, (uint64_t)me * USERS);
+            shared->figures[me] = time_hits(table, (uint64_t)me * USERS);
             _exit(0);
         }
     }
@@ -106,9 +107,8 @@ time_two_processes(fta_shm_table *counter, shared_figures *shared_figures)
                     status == 0,
                 "each process did its part");
     }
-    return shared_figures->figures[0] > shared_figures->figures[1]
-               ? shared_figures->figures[0]
-               : shared_figures->figures[1];
+    return shared->figures[0] > shared->figures[1] ? shared->figures[0]
+                                                   : shared->figures[1];
 }
 
 /* A table without a file. Forks share its pages too. */
@@ -116,32 +116,33 @@ static fta_shm_table *
 open_table(size_t bytes)
 {
     const fta_shm_table_options options = {.bytes = bytes};
-    fta_shm_table *counter = NULL;
+    fta_shm_table *table = NULL;
     int error;
-    require(fta_shm_table_open(&options, &counter, &error) == FTA_OK,
+    require(fta_shm_table_open(&options, &table, &error) == FTA_OK,
             "there is memory for a table");
-    return counter;
+    return table;
 }
 
 /* How many of a million live keys a table of 64 bytes for each key evicts. */
 static double
 keys_lost(void)
 {
-    fta_shm_table *counter = open_table((size_t)KEYS * 64);
+    fta_shm_table *table = open_table((size_t)KEYS * 64);
     for (uint64_t number = 0; number < KEYS; number++) {
         uint8_t key[KEY_SIZE];
         fta_verdict verdict;
         make_key(key, number);
         fta_hit hit = hit_of(key, 3600000000);
-        fta_shm_table_hit(counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
-                          &verdict);
+        const fta_hits request = {&fta_strategy_fixed_window, FTA_COUNT, &hit,
+                                  1};
+        fta_shm_table_hit(table, &request, &verdict);
     }
     fta_shm_table_usage usage;
-    fta_shm_table_usage_read(counter, &usage);
+    fta_shm_table_usage_read(table, &usage);
     require(usage.bytes <= (size_t)KEYS * 64, "the memory is what was stated");
     require(usage.slots_used + usage.evictions == KEYS,
             "every key is counted or was evicted");
-    fta_shm_table_close(counter);
+    fta_shm_table_close(table);
     return (double)usage.evictions;
 }
 
@@ -150,18 +151,16 @@ main(int argc, char **argv)
 {
     require(argc == 2, "the argument is ROUNDS");
     int rounds = atoi(argv[1]);
-    fta_shm_table *counter = open_table((size_t)16 << 20);
-    shared_figures *shared_figures =
-        mmap(NULL, sizeof *shared_figures, PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    require(shared_figures != MAP_FAILED, "there is memory");
+    fta_shm_table *table = open_table((size_t)16 << 20);
+    shared_figures *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    require(shared != MAP_FAILED, "there is memory");
     for (int round = 0; round < rounds; round++) {
-        print_figure("1 process", time_hits(counter, 0));
-        print_figure("2 processes",
-                     time_two_processes(counter, shared_figures));
+        print_figure("1 process", time_hits(table, 0));
+        print_figure("2 processes", time_two_processes(table, shared));
     }
-    fta_shm_table_close(counter);
-    for (int table = 0; table < 5; table++) {
+    fta_shm_table_close(table);
+    for (int i = 0; i < 5; i++) {
         print_figure("keys lost", keys_lost());
     }
     return 0;

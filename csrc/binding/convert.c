@@ -53,6 +53,67 @@ fta_octets_from_object(PyObject *value, const char *argument, fta_text *out,
     return true;
 }
 
+PyObject *
+fta_words_as_tuple(const fta_words *words)
+{
+    PyObject *tuple = PyTuple_New((Py_ssize_t)words->count);
+    for (size_t i = 0; i < words->count && tuple != NULL; i++) {
+        fta_text word = fta_words_at(words, i);
+        PyObject *item =
+            PyUnicode_FromStringAndSize(word.data, (Py_ssize_t)word.length);
+        if (item == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyUnicode_InternInPlace(&item);
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, item);
+        }
+    }
+    return tuple;
+}
+
+int
+fta_add_words(PyObject *module, const char *name, const fta_words *words)
+{
+    PyObject *tuple = fta_words_as_tuple(words);
+    int result = PyModule_AddObjectRef(module, name, tuple);
+    Py_XDECREF(tuple);
+    return result;
+}
+
+/* ValueError that lists the words. */
+static void
+raise_for_word(PyObject *value, const char *argument, const fta_words *words)
+{
+    PyObject *separator = PyUnicode_FromString(", ");
+    PyObject *tuple = fta_words_as_tuple(words);
+    PyObject *joined = NULL;
+    if (separator != NULL && tuple != NULL) {
+        joined = PyUnicode_Join(separator, tuple);
+    }
+    if (joined != NULL) {
+        PyErr_Format(PyExc_ValueError, "%s must be one of %U, not %R", argument,
+                     joined, value);
+    }
+    Py_XDECREF(joined);
+    Py_XDECREF(tuple);
+    Py_XDECREF(separator);
+}
+
+bool
+fta_word_from_str(PyObject *value, const char *argument, const fta_words *words,
+                  size_t *place)
+{
+    fta_text text;
+    if (!fta_utf8_from_str(value, argument, &text)) {
+        return false;
+    }
+    if (fta_words_find(words, text, place)) {
+        return true;
+    }
+    raise_for_word(value, argument, words);
+    return false;
+}
+
 static PyObject *
 integer_from_text(fta_text text)
 {
@@ -76,8 +137,7 @@ real_from_text(fta_text text)
 {
     double value;
     fta_status status = fta_json_double(text, &value);
-    return status == FTA_OK ? PyFloat_FromDouble(value)
-                            : fta_raise(status, NULL);
+    return status == FTA_OK ? PyFloat_FromDouble(value) : fta_raise(status);
 }
 
 static PyObject *

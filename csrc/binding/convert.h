@@ -9,11 +9,23 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "base/words.h"
 
-/* A str as UTF-8; the text lives as long as the str, which the caller must
- * hold. TypeError that names the
- * argument for another type, ValueError for lone surrogates. */
+/* A str as UTF-8. The text lives as long as the str, which the caller must
+ * hold. TypeError that names the argument for another type, ValueError for lone
+ * surrogates. */
 bool fta_utf8_from_str(PyObject *value, const char *argument, fta_text *out);
+
+/* A new tuple of the words as interned str. */
+PyObject *fta_words_as_tuple(const fta_words *words);
+
+/* Adds that tuple to the module. */
+int fta_add_words(PyObject *module, const char *name, const fta_words *words);
+
+/* The place of a word among those that the argument may be. TypeError for what
+ * is no str, ValueError that lists the words for another word. */
+bool fta_word_from_str(PyObject *value, const char *argument,
+                       const fta_words *words, size_t *place);
 
 /* The characters of a str, or the octets of a bytes object, an octet each: as
  * they came over the wire. A character beyond Latin-1 becomes '?', which is

@@ -4,7 +4,7 @@
 
 #include "binding/state.h"
 
-#include "limit/limiter.h"
+#include "limit/limit.h"
 
 typedef struct fta_limit_object {
     PyObject_HEAD
@@ -12,7 +12,5 @@ typedef struct fta_limit_object {
     PyObject *scope; /* Owned: the str that holds limit.scope. */
     fta_limit limit;
 } fta_limit_object;
-
-int fta_add_limit(PyObject *module);
 
 #endif
