@@ -53,7 +53,7 @@ require_written(const fta_claims *claims)
     size_t size = fta_claims_write(claims, rules, payload + 1) + 1;
     payload[size++] = '}';
     fta_status status =
-        fuzz_verdict(HEADER, header_size, payload, size, NULL, &again);
+        status_of_signed(HEADER, header_size, payload, size, NULL, &again);
     free(payload);
     require(status == FTA_OK || status == FTA_EXPIRED);
     if (status == FTA_OK) {
