@@ -1,7 +1,8 @@
-/* What the token fuzzers share: one keyring, and a signature for any header
- * and payload, so that what lies behind the signature is reached. */
-#ifndef FTA_FUZZ_RESIGN_H
-#define FTA_FUZZ_RESIGN_H
+/* What the token fuzzers share: a keyring, and a signer for any header and
+ * payload. Without a valid signature no fuzzer would reach the code that reads
+ * them. */
+#ifndef FTA_FUZZ_SIGNED_TOKEN_H
+#define FTA_FUZZ_SIGNED_TOKEN_H
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "verify_token.h"
 
 #define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
-#define WHO                                                                    \
+#define IDENTITY_CLAIMS                                                        \
     "\"tenant_id\":\"6f0b1c2e-3d4a-4b5c-8d6e-7f8091a2b3c4\","                  \
     "\"user_id\":\"550e8400-e29b-41d4-a716-446655440000\""
 
@@ -42,16 +43,18 @@ fuzz_keyring(void)
                                     (fta_key **)&key) == FTA_OK);
         require(fta_keyring_new(&key, 1, &rules, (size_t)1 << 20, &keyring) ==
                 FTA_OK);
-        /* What is found must not hang on this run's seed. */
+        /* A fixed seed, so that an input gives the same result in every run. */
         keyring->seed = (fta_json_seed){{1, 2}};
     }
     return keyring;
 }
 
-/* The status of a token of that header and payload, rightly signed. */
+/* Returns the status of a token of that header and payload with a valid
+ * signature. */
 static inline fta_status
-fuzz_verdict(const void *header, size_t header_size, const void *payload,
-             size_t payload_size, const fta_json_sink *sink, fta_claims *out)
+status_of_signed(const void *header, size_t header_size, const void *payload,
+                 size_t payload_size, const fta_json_sink *sink,
+                 fta_claims *out)
 {
     static fta_hmac *hmac;
     require(hmac != NULL || fta_hmac_new("SHA256", fuzz_secret,
@@ -75,16 +78,16 @@ fuzz_verdict(const void *header, size_t header_size, const void *payload,
     return status;
 }
 
-/* Whether a status is about the JSON itself. */
+/* Whether a status is about the form of the JSON text. */
 static inline bool
 is_about_json(fta_status status)
 {
     return status >= FTA_JSON_INVALID && status <= FTA_JSON_NUMBER_TOO_LONG;
 }
 
-/* What fta_json_digest says of it. */
+/* Returns the status of fta_json_digest() for a text. */
 static inline fta_status
-fuzz_digest(const void *text, size_t size, uint64_t *digest)
+status_of_digest(const void *text, size_t size, uint64_t *digest)
 {
     static const fta_json_seed seed = {{3, 4}};
     char *copy = malloc(size + 1);

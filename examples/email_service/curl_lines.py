@@ -1,4 +1,4 @@
-"""The curl lines that `make run` prints: ready to be pasted, one for each answer there is."""
+"""The curl lines that `make run` prints, one for each status of the service."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ NEW_ACCOUNT = {
 }
 
 
-def make_first_account() -> None:
-    """Give the tour's user an account, where it is not there yet."""
+def add_example_account() -> None:
+    """Add the account that the curl lines ask for, if it does not exist yet."""
     with acting_as(TENANT, USER):
         if session().scalar(select(Account.id).where(Account.id == ACCOUNT)) is None:
             values = NEW_ACCOUNT | {"email": "john@example.com", "is_sync_enabled": True}
@@ -40,7 +40,7 @@ def make_first_account() -> None:
 
 
 def curl(url: str, token: str | None = None, body: object = None) -> str:
-    """One command line."""
+    """Return one command line."""
     words = ["curl", "-si"]
     if token is not None:
         words += ["-H", f"Authorization: Bearer {token}"]
@@ -49,28 +49,40 @@ def curl(url: str, token: str | None = None, body: object = None) -> str:
     return shlex.join([*words, url])
 
 
-def tour(app: Flask, base: str) -> str:
-    """The text to print for a service at base, a URL without a path."""
+def curl_lines(app: Flask, base: str) -> str:
+    """Return the lines for a service at base, a URL without a path."""
     with app.app_context():
         user = create_jwt_token(str(TENANT), str(USER))
         admin = create_jwt_token(str(TENANT), str(ADMIN), "admin")
         other = create_jwt_token(str(OTHER_TENANT), str(OTHER_USER))
-        # Somebody who has not asked anything yet, so that it takes exactly 50.
-        eager = create_jwt_token(str(TENANT), str(uuid4()))
+        # A user of its own: its limit of 50 a minute has counted nothing yet.
+        fresh = create_jwt_token(str(TENANT), str(uuid4()))
     accounts = f"{base}/api/v1/accounts"
     wrong_port = NEW_ACCOUNT | {"port": 70000}
-    often = curl(accounts, eager).replace("-si", "-s -o /dev/null -w '%{http_code} '")
-    stops = [
+    print_status = curl(accounts, fresh).replace("-si", "-s -o /dev/null -w '%{http_code} '")
+    examples = [
         ("200, a user lists their accounts", curl(accounts, user)),
-        ("201, adds one", curl(accounts, user, NEW_ACCOUNT)),
-        ("400, adds one with a mistake", curl(accounts, user, wrong_port)),
-        ("403, asks for what only an admin may", curl(f"{base}/api/v1/admin/accounts", user)),
-        ("200, an admin asks for the same", curl(f"{base}/api/v1/admin/accounts", admin)),
+        ("201, the user adds an account", curl(accounts, user, NEW_ACCOUNT)),
         (
-            "403, another tenant's user asks for the first one's",
+            "400, the user adds an account with a port that is not valid",
+            curl(accounts, user, wrong_port),
+        ),
+        (
+            "403, the user lists the accounts of the tenant",
+            curl(f"{base}/api/v1/admin/accounts", user),
+        ),
+        (
+            "200, an admin lists the accounts of the tenant",
+            curl(f"{base}/api/v1/admin/accounts", admin),
+        ),
+        (
+            "403, a user of another tenant asks for an account of the first user",
             curl(f"{accounts}/{ACCOUNT}", other),
         ),
-        ("401, nobody in particular asks", curl(accounts)),
-        ("429, after 50 in a minute", f"for i in $(seq 51); do {often}; done; echo"),
+        ("401, a request has no token", curl(accounts)),
+        (
+            "429, a user makes more than 50 requests in a minute",
+            f"for i in $(seq 51); do {print_status}; done; echo",
+        ),
     ]
-    return "\n\n".join(f"# {title}\n{line}" for title, line in stops)
+    return "\n\n".join(f"# {title}\n{line}" for title, line in examples)
