@@ -49,9 +49,10 @@ $(VENV)/.group-%: pyproject.toml | $(BIN)/python
 	@touch $@
 
 C_FILES := $(wildcard csrc/*/*.[ch] csrc/*/*/*.[ch])
+LUA_FILES := $(wildcard csrc/*/*/*/*.lua)
 
 build: $(VENV)/.built ## Build the C core and install the package, editable, into .venv
-$(VENV)/.built: $(C_FILES) setup.py pyproject.toml | $(BIN)/python
+$(VENV)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject.toml | $(BIN)/python
 	@echo "Building flask_tenant_auth"
 	@$(BIN)/pip install -qq --no-build-isolation --editable .
 	@touch $@
@@ -67,6 +68,11 @@ run: $(VENV)/.built $(VENV)/.group-example ## Set up what is missing and run the
 # Everything but the binding: plain C, which needs no Python.
 CORE := $(filter-out csrc/binding/%,$(filter %.c,$(C_FILES)))
 C_TESTS := $(wildcard tests/c/test_*.c)
+# The Lua that runs in Redis, as C.
+SCRIPT := $(BUILD)/generated/redis_script
+$(SCRIPT).c: $(LUA_FILES) scripts/embed_lua.py
+	@$(PYTHON) scripts/embed_lua.py $@
+
 FUZZERS := $(wildcard fuzz/fuzz_*.c)
 LIBRARIES := libjwt openssl hiredis
 
@@ -89,9 +95,13 @@ LINK_fuzz := -fsanitize=fuzzer
 # build/NAME/fuzz_* linked with it. An archive, so that a test which holds its
 # own copy of a file of the core is linked with that copy alone.
 define flavour
-CORE_$(1) := $(CORE:csrc/%.c=$(BUILD)/$(1)/core/%.o)
+CORE_$(1) := $(CORE:csrc/%.c=$(BUILD)/$(1)/core/%.o) $(SCRIPT:$(BUILD)/%=$(BUILD)/$(1)/%.o)
 
 $(BUILD)/$(1)/core/%.o: csrc/%.c Makefile
+	@mkdir -p $$(@D)
+	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/$(1)/generated/%.o: $(BUILD)/generated/%.c Makefile
 	@mkdir -p $$(@D)
 	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 
@@ -136,7 +146,8 @@ SANITIZED := $(BUILD)/asan-python
 SANITIZED_CC ?= gcc
 SANITIZED_FLAGS := -std=c11 -D_GNU_SOURCE -Icsrc -g -fPIC $(SANITIZE) -fsanitize=address,undefined \
 	-fsanitize=float-cast-overflow
-SANITIZED_OBJECTS := $(patsubst csrc/%.c,$(SANITIZED)/objects/%.o,$(filter %.c,$(C_FILES)))
+SANITIZED_OBJECTS := $(patsubst csrc/%.c,$(SANITIZED)/objects/%.o,$(filter %.c,$(C_FILES))) \
+	$(SCRIPT:$(BUILD)/%=$(SANITIZED)/%.o)
 SANITIZED_TESTS := $(wildcard tests/unit/test_core_*.py) tests/flask/test_tokens.py tests/unit/test_token_rules.py \
 	tests/flask/test_audit_log.py tests/redis/test_redis_hostile.py tests/project/test_sanitized.py
 # Not what measures memory or time, nor what is about processes, nor the hypothesis runs that
@@ -150,6 +161,10 @@ $(SANITIZED)/objects/%.o: csrc/%.c Makefile
 	@mkdir -p $(@D)
 	$(SANITIZED_CC) $(SANITIZED_FLAGS) $(PYTHON_INCLUDE) $(shell pkg-config --cflags $(LIBRARIES)) \
 		-MMD -MP -c -o $@ $<
+
+$(SANITIZED)/generated/%.o: $(BUILD)/generated/%.c Makefile
+	@mkdir -p $(@D)
+	$(SANITIZED_CC) $(SANITIZED_FLAGS) -MMD -MP -c -o $@ $<
 
 $(SANITIZED)/.built: $(SANITIZED_OBJECTS) tests/sanitized/faults.c
 	@mkdir -p $(SANITIZED)/flask_tenant_auth
@@ -222,7 +237,7 @@ BENCH_ARGS ?=
 bench: packages-test $(BENCH)/.built ## Measure this and its peers side by side, and write the figures into README
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 
-$(BENCH)/.built: $(C_FILES) setup.py pyproject.toml | packages
+$(BENCH)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject.toml | packages
 	@echo "Making $(BENCH)"
 	@$(PYTHON) -m venv $(BENCH)
 	@$(BENCH)/bin/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
@@ -233,11 +248,13 @@ $(BENCH)/.built: $(C_FILES) setup.py pyproject.toml | packages
 # --- Style and types ----------------------------------------------------------
 
 .PHONY: lint format
-lint: $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ## Check style and types: ruff, clang-format, mypy, stubtest
+lint: packages-test $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ## Check style and types: ruff, clang-format, luacheck, mypy, stubtest
 	@echo "Lint"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(wildcard tests/*/*.[ch] fuzz/*.[ch])
+	@luac5.1 -p $(LUA_FILES)
+	@luacheck --quiet --no-color $(LUA_FILES)
 	@$(BIN)/mypy
 	@$(BIN)/stubtest flask_tenant_auth._core
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 PKG_CONFIG = os.environ.get("PKG_CONFIG", "pkg-config")
 
@@ -79,7 +80,9 @@ def core_extension() -> Extension:
     return Extension(
         "flask_tenant_auth._core",
         sources=sorted(str(path) for path in Path("csrc").rglob("*.c")),
-        depends=sorted(str(path) for path in Path("csrc").rglob("*.h")),
+        depends=sorted(
+            str(path) for path in Path("csrc").rglob("*") if path.suffix in (".h", ".lua")
+        ),
         include_dirs=["csrc"],
         define_macros=[("_GNU_SOURCE", "1")],
         extra_compile_args=[
@@ -90,4 +93,14 @@ def core_extension() -> Extension:
     )
 
 
-setup(ext_modules=[core_extension()])
+class BuildCore(build_ext):
+    """Builds the core with the Lua that runs in Redis, which is embedded now."""
+
+    def build_extension(self, extension: Extension) -> None:
+        script = Path(self.build_temp) / "redis_script.c"
+        subprocess.run([sys.executable, "scripts/embed_lua.py", str(script)], check=True)
+        extension.sources.append(str(script))
+        super().build_extension(extension)
+
+
+setup(ext_modules=[core_extension()], cmdclass={"build_ext": BuildCore})

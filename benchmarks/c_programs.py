@@ -7,6 +7,7 @@ rounds as its first argument.
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,9 +24,16 @@ def pkg_config(what: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-def compile_program(name: str, target: Path) -> None:
+def core_sources(folder: Path) -> list[str]:
+    """Return the C files of the core; the one that is generated is made in folder."""
+    script = folder / "redis_script.c"
+    subprocess.run([sys.executable, ROOT / "scripts/embed_lua.py", script], check=True)
     files = sorted((ROOT / "csrc").rglob("*.c"))
-    core = [str(path) for path in files if path.parent.name != "binding"]
+    return [str(path) for path in [*files, script] if path.parent.name != "binding"]
+
+
+def compile_program(name: str, target: Path) -> None:
+    core = core_sources(target.parent)
     source = str(ROOT / f"benchmarks/c/{name}.c")
     command = ["cc", *FLAGS, *pkg_config("--cflags"), "-o", str(target), source, *core]
     subprocess.run([*command, *pkg_config("--libs"), "-lpthread", "-lm"], check=True)

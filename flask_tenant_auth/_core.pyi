@@ -11,8 +11,9 @@ ROLES: tuple[str, ...]
 ALGORITHMS: tuple[str, ...]
 CORE_CLAIMS: tuple[str, ...]
 PASSWORD_ITERATIONS: int
-SHM_BYTES_MIN: int
-SHM_BYTES_MAX: int
+STRATEGIES: tuple[str, ...]
+ON_STORE_ERRORS: tuple[str, ...]
+LIMITER_RANGES: dict[str, tuple[int, int]]
 
 def is_valid_uuid(value: object, /) -> bool: ...
 def plain_address(text: str, /) -> str | None:

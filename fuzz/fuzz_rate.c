@@ -1,4 +1,4 @@
-/* Any octets as a text of rates: read or refused, never misread. */
+/* Any octets as a text of rates: read, or an error, but never misread. */
 #include "limit/rate.h"
 
 #include <stdlib.h>
@@ -11,37 +11,36 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* A copy of exactly this size: one byte too far is seen. */
     char *text = malloc(size > 0 ? size : 1);
-    fta_rate rates[FTA_HITS_MAX];
-    size_t count, bad_at = size + 1;
-    const char *reason = NULL;
+    fta_rates found;
+    fta_rate_error error = {.at = size + 1};
     if (text == NULL) {
         return 0;
     }
     if (size > 0) {
         memcpy(text, data, size);
     }
-    if (fta_rates_parse(text, size, rates, FTA_HITS_MAX, &count, &bad_at,
-                        &reason) != FTA_OK) {
-        if (bad_at > size || reason == NULL) {
+    if (fta_rates_parse((fta_text){text, size}, &found, &error) != FTA_OK) {
+        if (error.at > size || error.reason == NULL) {
             abort();
         }
-        count = 0;
-    } else if (count == 0 || count > FTA_HITS_MAX) {
+        found.count = 0;
+    } else if (found.count == 0 || found.count > FTA_HITS_MAX) {
         abort();
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < found.count; i++) {
         /* What was read is in range, and what is written reads the same. */
+        const fta_rate *rate = &found.rates[i];
         char written[FTA_RATE_TEXT];
-        fta_rate again;
-        size_t one;
-        if (rates[i].limit > FTA_RATE_LIMIT_MAX || rates[i].period < 1 ||
-            rates[i].period > FTA_RATE_PERIOD_MAX) {
+        fta_rates again;
+        if (rate->limit > FTA_RATE_LIMIT_MAX || rate->period < 1 ||
+            rate->period > FTA_RATE_PERIOD_MAX) {
             abort();
         }
-        fta_rate_format(&rates[i], written);
-        if (fta_rates_parse(written, strlen(written), &again, 1, &one, &bad_at,
-                            &reason) != FTA_OK ||
-            again.limit != rates[i].limit || again.period != rates[i].period) {
+        fta_rate_format(rate, written);
+        if (fta_rates_parse((fta_text){written, strlen(written)}, &again,
+                            &error) != FTA_OK ||
+            again.count != 1 || again.rates[0].limit != rate->limit ||
+            again.rates[0].period != rate->period) {
             abort();
         }
     }

@@ -61,6 +61,8 @@ if [ "$purpose" = test ]; then
     need 'command -v openssl' openssl
     need 'command -v pgrep' procps
     need 'command -v clang' clang
+    need 'command -v luac5.1' lua5.1
+    need 'command -v luacheck' lua-check
     # Its runtime is a package of its own, or, where there is no such package,
     # comes with clang itself.
     need 'libfuzzer' libclang-rt-dev

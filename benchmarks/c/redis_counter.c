@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "limit/redis/counter.h"
+#include "limit/redis/script.h"
+#include "limit/strategy.h"
 #include "redis/client.h"
 #include "redis/url.h"
 #include "timing.h"
@@ -20,13 +22,13 @@ connect_counter(const char *host, const char *port)
     char text[256];
     int length = snprintf(text, sizeof text, "redis://%s:%s/0", host, port);
     fta_redis_url *url = NULL;
-    fta_redis_client *link = NULL;
+    fta_redis_client *client = NULL;
     fta_redis_counter *counter = NULL;
     fta_redis_problem problem;
     const char *wrong;
     require(fta_redis_url_parse(text, (size_t)length, &url, &wrong) == FTA_OK &&
-                fta_redis_client_new(url, &link, &problem) == FTA_OK &&
-                fta_redis_counter_new(link, "bench", 5, &counter) == FTA_OK,
+                fta_redis_client_new(url, &client, &problem) == FTA_OK &&
+                fta_redis_counter_new(client, "bench", 5, &counter) == FTA_OK,
             "the counter can be made");
     return counter;
 }
@@ -39,6 +41,7 @@ time_counter(fta_redis_counter *counter)
                          .limit = FTA_RATE_LIMIT_MAX,
                          .cost = 1,
                          .period_us = 1000000};
+    const fta_hits request = {&fta_strategy_fixed_window, FTA_COUNT, &hit, 1};
     fta_redis_problem problem;
     fta_verdict verdict;
     int good = 1;
@@ -46,8 +49,8 @@ time_counter(fta_redis_counter *counter)
     for (int i = 0; i < CALLS; i++) {
         int64_t deadline = fta_clock_monotonic_us() + 1000000;
         good &=
-            fta_redis_counter_hit(counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
-                                  deadline, &verdict, &problem) == FTA_OK &&
+            fta_redis_counter_hit(counter, &request, deadline, &verdict,
+                                      &problem) == FTA_OK &&
             verdict.allowed;
     }
     double seconds = passed_seconds() - start;
@@ -62,10 +65,10 @@ time_bare(redisContext *redis, const char *hash)
     int length = snprintf(limit, sizeof limit, "%u", FTA_RATE_LIMIT_MAX);
     char full_key[sizeof key + 16];
     int key_length = snprintf(full_key, sizeof full_key, "{fta:bench}%s", key);
-    const char *words[] = {"EVALSHA", hash,  "1", full_key, "f",
-                           "c",       limit, "1", "1000000"};
+    const char *words[] = {"EVALSHA", hash,  "1", full_key,
+                           "fixed-window", "c",       limit, "1", "1000000"};
     const size_t lengths[] = {
-        7, 40, 1, (size_t)key_length, 1, 1, (size_t)length, 1, 7};
+        7, 40, 1, (size_t)key_length, 12, 1, (size_t)length, 1, 7};
     int good = 1;
     double start = passed_seconds();
     for (int i = 0; i < CALLS; i++) {
@@ -88,7 +91,7 @@ main(int argc, char **argv)
     redisContext *redis = redisConnect(argv[2], atoi(argv[3]));
     require(redis != NULL && redis->err == 0, "hiredis is connected");
     redisReply *loaded =
-        redisCommand(redis, "SCRIPT LOAD %s", fta_redis_counter_script());
+        redisCommand(redis, "SCRIPT LOAD %s", fta_redis_script);
     require(loaded != NULL && loaded->type == REDIS_REPLY_STRING,
             "Redis has the script");
     for (int round = 0; round < rounds; round++) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "limit/shm/table.h"
+#include "limit/strategy.h"
 #include "timing.h"
 
 enum { HITS = 100000, KEYS = 1000000, USERS = 1024, KEY_SIZE = 48 };
@@ -34,7 +35,7 @@ make_key(uint8_t key[KEY_SIZE], uint64_t number)
 /* Nanoseconds per hit. Different processes serve different users, as they
  * mostly do. The limit is never reached: its window is over before. */
 static double
-time_hits(fta_shm_table *counter, uint64_t first)
+time_hits(fta_shm_table *table, uint64_t first)
 {
     static uint8_t keys[USERS][KEY_SIZE];
     fta_verdict verdict;
@@ -45,8 +46,9 @@ time_hits(fta_shm_table *counter, uint64_t first)
     double start = cpu_seconds();
     for (int i = 0; i < HITS; i++) {
         fta_hit hit = hit_of(keys[i % USERS], 1000000);
-        fta_shm_table_hit(counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
-                            &verdict);
+        const fta_hits request = {&fta_strategy_fixed_window, FTA_COUNT, &hit,
+                                  1};
+        fta_shm_table_hit(table, &request, &verdict);
         good &= verdict.allowed;
     }
     double seconds = cpu_seconds() - start;
@@ -82,7 +84,7 @@ typedef struct meeting {
 
 /* Both processes start together; the slower one's figure counts. */
 static double
-time_two_processes(fta_shm_table *counter, meeting *meeting)
+time_two_processes(fta_shm_table *table, meeting *meeting)
 {
     atomic_store(&meeting->arrived, 0);
     pid_t children[2];
@@ -91,11 +93,11 @@ time_two_processes(fta_shm_table *counter, meeting *meeting)
         require(children[me] >= 0, "there is room for another process");
         if (children[me] == 0) {
             stay_on(me);
-            (void)time_hits(counter, (uint64_t)me * USERS); /* warms up */
+            (void)time_hits(table, (uint64_t)me * USERS); /* warms up */
             atomic_fetch_add(&meeting->arrived, 1);
             while (atomic_load(&meeting->arrived) < 2) {
             }
-            meeting->figures[me] = time_hits(counter, (uint64_t)me * USERS);
+            meeting->figures[me] = time_hits(table, (uint64_t)me * USERS);
             _exit(0);
         }
     }
@@ -114,32 +116,33 @@ static fta_shm_table *
 open_table(size_t bytes)
 {
     const fta_shm_table_options options = {.bytes = bytes};
-    fta_shm_table *counter = NULL;
+    fta_shm_table *table = NULL;
     int error;
-    require(fta_shm_table_open(&options, &counter, &error) == FTA_OK,
+    require(fta_shm_table_open(&options, &table, &error) == FTA_OK,
             "there is memory for a table");
-    return counter;
+    return table;
 }
 
 /* A million live keys in a table of 64 bytes for each: what is lost. */
 static double
 keys_lost(void)
 {
-    fta_shm_table *counter = open_table((size_t)KEYS * 64);
+    fta_shm_table *table = open_table((size_t)KEYS * 64);
     for (uint64_t number = 0; number < KEYS; number++) {
         uint8_t key[KEY_SIZE];
         fta_verdict verdict;
         make_key(key, number);
         fta_hit hit = hit_of(key, 3600000000);
-        fta_shm_table_hit(counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit, 1,
-                            &verdict);
+        const fta_hits request = {&fta_strategy_fixed_window, FTA_COUNT, &hit,
+                                  1};
+        fta_shm_table_hit(table, &request, &verdict);
     }
     fta_shm_table_usage usage;
-    fta_shm_table_usage_read(counter, &usage);
+    fta_shm_table_usage_read(table, &usage);
     require(usage.bytes <= (size_t)KEYS * 64, "the memory is what was stated");
     require(usage.slots_used + usage.evictions == KEYS,
             "every key is counted or was evicted");
-    fta_shm_table_close(counter);
+    fta_shm_table_close(table);
     return (double)usage.evictions;
 }
 
@@ -148,16 +151,16 @@ main(int argc, char **argv)
 {
     require(argc == 2, "the argument is ROUNDS");
     int rounds = atoi(argv[1]);
-    fta_shm_table *counter = open_table((size_t)16 << 20);
+    fta_shm_table *table = open_table((size_t)16 << 20);
     meeting *meeting = mmap(NULL, sizeof *meeting, PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     require(meeting != MAP_FAILED, "there is memory");
     for (int round = 0; round < rounds; round++) {
-        tell("1 process", time_hits(counter, 0));
-        tell("2 processes", time_two_processes(counter, meeting));
+        tell("1 process", time_hits(table, 0));
+        tell("2 processes", time_two_processes(table, meeting));
     }
-    fta_shm_table_close(counter);
-    for (int table = 0; table < 5; table++) {
+    fta_shm_table_close(table);
+    for (int i = 0; i < 5; i++) {
         tell("keys lost", keys_lost());
     }
     return 0;

@@ -16,7 +16,7 @@ typedef struct decision {
     unsigned int limit;
     unsigned int remaining;
     char allowed;
-    fta_store store;
+    const char *store; /* Borrowed: a literal. */
 } decision;
 
 /* Rounded up: a client that comes back then is not too early. */
@@ -27,9 +27,10 @@ whole_seconds(int64_t us)
 }
 
 PyObject *
-fta_decision_new(fta_state *state, fta_store store, const fta_verdict *verdict,
+fta_decision_new(fta_state *state, const fta_limiter_answer *answer,
                  PyObject *rate)
 {
+    const fta_verdict *verdict = &answer->verdict;
     decision *self = PyObject_New(decision, state->decision_type);
     if (self != NULL) {
         self->rate = Py_NewRef(rate);
@@ -40,7 +41,7 @@ fta_decision_new(fta_state *state, fta_store store, const fta_verdict *verdict,
         self->limit = verdict->limit;
         self->remaining = verdict->remaining;
         self->allowed = verdict->allowed;
-        self->store = store;
+        self->store = answer->store != NULL ? answer->store : "none";
     }
     return (PyObject *)self;
 }
@@ -57,12 +58,7 @@ decision_dealloc(PyObject *self)
 static PyObject *
 get_store(PyObject *self, void *Py_UNUSED(closure))
 {
-    static const char *const names[] = {
-        [FTA_STORE_NONE] = "none",
-        [FTA_STORE_MEMORY] = "memory",
-        [FTA_STORE_REDIS] = "redis",
-    };
-    return PyUnicode_InternFromString(names[((decision *)self)->store]);
+    return PyUnicode_InternFromString(((decision *)self)->store);
 }
 
 /* One header field. Its digits are written here: PyUnicode_FromFormat takes
@@ -137,21 +133,21 @@ decision_repr(PyObject *object)
 {
     const decision *self = (const decision *)object;
     return PyUnicode_FromFormat("<Decision %s: %u of %u remaining, rate %R>",
-                                self->allowed ? "allowed" : "refused",
+                                self->allowed ? "allowed" : "limited",
                                 self->remaining, self->limit, self->rate);
 }
 
 static PyMemberDef decision_members[] = {
     {"allowed", T_BOOL, offsetof(decision, allowed), READONLY,
-     "Whether the request may pass."},
+     "Whether the request is allowed."},
     {"limit", T_UINT, offsetof(decision, limit), READONLY,
-     "The limit closest to refusal."},
+     "The limit that is closest."},
     {"remaining", T_UINT, offsetof(decision, remaining), READONLY,
      "What is left of it."},
     {"reset", T_LONGLONG, offsetof(decision, reset), READONLY,
      "When all of it is there again, in seconds since 1970."},
     {"retry_after", T_LONGLONG, offsetof(decision, retry_after), READONLY,
-     "Seconds until the request would pass; 0 when it may."},
+     "Seconds until the request would be allowed; 0 when it is."},
     {"rate", T_OBJECT, offsetof(decision, rate), READONLY,
      "Its rate; None when there was no limit."},
     {"index", T_PYSSIZET, offsetof(decision, index), READONLY,
@@ -168,9 +164,10 @@ static PyGetSetDef decision_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(decision_doc,
-             "What the limiter says about one request: of its limits, the one\n"
-             "closest to refusal. Made by Limiter alone.");
+PyDoc_STRVAR(
+    decision_doc,
+    "What the limiter says about one request: the answer of the limit that\n"
+    "is closest. Made by Limiter alone.");
 
 static PyType_Slot decision_slots[] = {
     {Py_tp_doc, (void *)decision_doc},

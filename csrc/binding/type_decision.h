@@ -10,11 +10,11 @@
 
 int fta_add_decision(PyObject *module);
 
-/* A new Decision. rate is the Rate that decides, or None. */
-PyObject *fta_decision_new(fta_state *state, fta_store store,
-                           const fta_verdict *verdict, PyObject *rate);
+/* A new Decision. rate is the Rate that the answer is about, or None. */
+PyObject *fta_decision_new(fta_state *state, const fta_limiter_answer *answer,
+                           PyObject *rate);
 
-/* Whether it is a Decision that lets the request pass, or None. */
+/* Whether it is a Decision that allows the request, or None. */
 bool fta_decision_is_plain(const fta_state *state, PyObject *object);
 
 /* A list of the X-RateLimit fields of a Decision, none of any other object; a

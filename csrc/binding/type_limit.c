@@ -23,7 +23,7 @@ limit_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     fta_state *state = PyType_GetModuleState(type);
     PyObject *rate, *scope = NULL, *per = NULL, *cost_value = NULL;
     long long cost = 1;
-    fta_text per_text;
+    size_t per_place;
     fta_limit limit = {.per = FTA_PER_USER};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|$OOO!:Limit", keywords,
                                      state->rate_type, &rate, &scope, &per,
@@ -44,22 +44,17 @@ limit_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                             FTA_SCOPE_MAX);
     }
     if (per != NULL) {
-        if (!fta_utf8_from_str(per, "per", &per_text)) {
+        if (!fta_word_from_str(per, "per", &fta_per_words, &per_place)) {
             return NULL;
         }
-        if (!fta_per_parse(per_text, &limit.per)) {
-            return PyErr_Format(PyExc_ValueError,
-                                "per must be one of user, member, tenant, "
-                                "address, custom, not %R",
-                                per);
-        }
+        limit.per = fta_per_at(per_place);
     }
     limit.rate = ((fta_rate_object *)rate)->rate;
     if (cost_value != NULL) {
         int overflow; /* Then the cost is -1, which is as far out of range. */
         cost = PyLong_AsLongLongAndOverflow(cost_value, &overflow);
     }
-    /* Of a limit of 0 nothing passes, whatever it costs. */
+    /* A limit of 0 allows nothing, whatever it costs. */
     uint32_t most =
         limit.rate.limit > 0 ? limit.rate.limit : FTA_RATE_LIMIT_MAX;
     if (cost < 1 || cost > most) {
@@ -87,8 +82,8 @@ PyDoc_STRVAR(
     "share($self, fraction, /)\n--\n\n"
     "The limit that keeps one user from taking more than this fraction of a\n"
     "limit per tenant: a Limit per member, in the same scope, at the same\n"
-    "cost. Held against both, a user who has used up the share is refused\n"
-    "without taking anything more from the tenant. ValueError for a limit\n"
+    "cost. Held against both, a user who has used up the share is limited,\n"
+    "and takes nothing more from the tenant. ValueError for a limit\n"
     "that is not per tenant and for a fraction that is not within 0 and 1.");
 
 static PyObject *
@@ -135,8 +130,8 @@ get_scope(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 get_per(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyUnicode_FromString(
-        fta_per_text(((fta_limit_object *)self)->limit.per));
+    fta_text word = fta_per_text(((fta_limit_object *)self)->limit.per);
+    return PyUnicode_FromStringAndSize(word.data, (Py_ssize_t)word.length);
 }
 
 static PyObject *
@@ -151,7 +146,7 @@ limit_repr(PyObject *object)
     const fta_limit_object *self = (const fta_limit_object *)object;
     return PyUnicode_FromFormat(
         "Limit(%R, scope=%R, per='%s', cost=%u)", self->rate, self->scope,
-        fta_per_text(self->limit.per), self->limit.cost);
+        fta_per_text(self->limit.per).data, self->limit.cost);
 }
 
 static PyMethodDef limit_methods[] = {

@@ -4,7 +4,7 @@
 
 #include "binding/state.h"
 
-#include "limit/limiter.h"
+#include "limit/limit.h"
 
 typedef struct fta_limit_object {
     PyObject_HEAD

@@ -136,20 +136,19 @@ parse_rates(PyObject *module, PyObject *value)
     if (!fta_utf8_from_str(value, "text", &text)) {
         return NULL;
     }
-    fta_rate rates[FTA_HITS_MAX];
-    size_t count, bad_at;
-    const char *reason;
-    if (fta_rates_parse(text.data, text.length, rates, FTA_HITS_MAX, &count,
-                        &bad_at, &reason) != FTA_OK) {
+    fta_rates found;
+    fta_rate_error error;
+    if (fta_rates_parse(text, &found, &error) != FTA_OK) {
         /* Offsets in UTF-8 and in characters agree: all that comes before the
          * place was understood, and so was ASCII. */
         return PyErr_Format(PyExc_ValueError,
                             "rate limit %R, at character %zu: %s; %s", value,
-                            bad_at + 1, reason, FTA_RATE_FORMS);
+                            error.at + 1, error.reason, FTA_RATE_FORMS);
     }
-    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
-    for (size_t i = 0; i < count && tuple != NULL; i++) {
-        PyObject *rate = fta_rate_new(fta_state_of_module(module), &rates[i]);
+    PyObject *tuple = PyTuple_New((Py_ssize_t)found.count);
+    for (size_t i = 0; i < found.count && tuple != NULL; i++) {
+        PyObject *rate =
+            fta_rate_new(fta_state_of_module(module), &found.rates[i]);
         if (rate == NULL) {
             Py_CLEAR(tuple);
         } else {

@@ -1,5 +1,6 @@
 #include "limit/rate.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,32 +34,6 @@ static const unit short_units[] = {
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
-
-static const char *const strategy_names[] = {
-    [FTA_FIXED_WINDOW] = "fixed-window",
-    [FTA_SLIDING_WINDOW_COUNTER] = "sliding-window-counter",
-    [FTA_GCRA] = "gcra",
-};
-
-bool
-fta_strategy_parse(const char *text, size_t length, fta_strategy *out)
-{
-    for (size_t i = 0; i < sizeof strategy_names / sizeof *strategy_names;
-         i++) {
-        if (strlen(strategy_names[i]) == length &&
-            memcmp(strategy_names[i], text, length) == 0) {
-            *out = (fta_strategy)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *
-fta_strategy_name(fta_strategy strategy)
-{
-    return strategy_names[strategy];
-}
 
 /* -- the grammar ----------------------------------------------------------- */
 
@@ -239,21 +214,20 @@ read_rate(reader *r, fta_rate *out)
 }
 
 fta_status
-fta_rates_parse(const char *text, size_t length, fta_rate *out, size_t capacity,
-                size_t *count, size_t *bad_at, const char **reason)
+fta_rates_parse(fta_text text, fta_rates *out, fta_rate_error *error)
 {
-    reader r = {text, length, 0, NULL};
-    *count = 0;
+    reader r = {text.data, text.length, 0, NULL};
+    out->count = 0;
     skip_space(&r);
     do {
-        if (*count == capacity) {
+        if (out->count == FTA_HITS_MAX) {
             r.reason = "too many rates";
             break;
         }
-        if (!read_rate(&r, &out[*count])) {
+        if (!read_rate(&r, &out->rates[out->count])) {
             break;
         }
-        ++*count;
+        out->count++;
         skip_space(&r);
         if (r.at == r.length) {
             return FTA_OK;
@@ -267,8 +241,7 @@ fta_rates_parse(const char *text, size_t length, fta_rate *out, size_t capacity,
     if (r.reason == NULL) {
         return FTA_OK; /* A separator ended the text. */
     }
-    *bad_at = r.at;
-    *reason = r.reason;
+    *error = (fta_rate_error){r.at, r.reason};
     return FTA_BAD_RATE;
 }
 
@@ -282,159 +255,4 @@ fta_rate_format(const fta_rate *rate, char out[FTA_RATE_TEXT])
     uint32_t multiple = rate->period / units[i].seconds;
     (void)snprintf(out, FTA_RATE_TEXT, "%u per %u %s%s", rate->limit, multiple,
                    units[i].name, multiple == 1 ? "" : "s");
-}
-
-/* -- verdicts -------------------------------------------------------------- */
-
-bool
-fta_verdict_closer(const fta_verdict *a, const fta_verdict *b)
-{
-    if (a->allowed != b->allowed) {
-        return b->allowed;
-    }
-    if (!a->allowed) {
-        return a->retry_after_us > b->retry_after_us;
-    }
-    /* a.remaining / a.limit < b.remaining / b.limit, without dividing. */
-    return (uint64_t)a->remaining * b->limit <
-           (uint64_t)b->remaining * a->limit;
-}
-
-/* What a limit of which so much is used answers to this hit. */
-static void
-verdict_of_use(fta_verdict *verdict, const fta_hit *hit, uint32_t used,
-               int64_t reset_after_us, int64_t retry_after_us)
-{
-    /* used may be above the limit for a while after a limit was lowered, or
-     * a number from elsewhere; neither may wrap. */
-    verdict->limit = hit->limit;
-    verdict->remaining = used < hit->limit ? hit->limit - used : 0;
-    verdict->allowed = hit->cost <= verdict->remaining;
-    verdict->reset_after_us = reset_after_us;
-    verdict->retry_after_us = verdict->allowed ? 0 : retry_after_us;
-}
-
-/* -- fixed window ---------------------------------------------------------- */
-
-void
-fta_window_look(const fta_window *window, const fta_hit *hit, int64_t now_us,
-                fta_verdict *verdict)
-{
-    bool open = window->count > 0 && now_us < window->end_us;
-    int64_t left_us = open ? window->end_us - now_us : 0;
-    verdict_of_use(verdict, hit, open ? window->count : 0, left_us, left_us);
-}
-
-void
-fta_window_take(fta_window *window, const fta_hit *hit, int64_t now_us)
-{
-    if (window->count == 0 || now_us >= window->end_us) {
-        window->end_us = now_us + hit->period_us;
-        window->count = 0;
-    }
-    window->count += hit->cost;
-}
-
-/* -- sliding window counter ------------------------------------------------ */
-
-/* In milliseconds, count times time fits in 63 bits for every limit and
- * period allowed; periods are whole seconds, so nothing is lost. */
-#define US_PER_MS 1000
-
-static int64_t
-floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
-int64_t
-fta_sliding_start(const fta_hit *hit, int64_t now_us)
-{
-    return floor_div(now_us, hit->period_us) * hit->period_us;
-}
-
-/* The longest time before the end of a window in which its predecessor,
- * having counted so much, takes no more than room. */
-static int64_t
-time_within(uint32_t count, uint32_t room, int64_t period_ms)
-{
-    return count <= room ? period_ms : (int64_t)room * period_ms / count;
-}
-
-void
-fta_sliding_look(const fta_sliding *sliding, const fta_hit *hit, int64_t now_us,
-                 fta_verdict *verdict)
-{
-    int64_t period_ms = hit->period_us / US_PER_MS;
-    int64_t start_ms = sliding->start_us / US_PER_MS;
-    int64_t now_ms = floor_div(now_us, US_PER_MS);
-    int64_t end_ms = start_ms + period_ms;
-    int64_t left_ms = end_ms - now_ms;
-
-    /* Rounded up, so that the sum never claims room there is not. */
-    int64_t carried =
-        ((int64_t)sliding->previous * left_ms + period_ms - 1) / period_ms;
-    int64_t used = carried + sliding->current;
-    uint32_t used32 =
-        used > FTA_RATE_LIMIT_MAX ? FTA_RATE_LIMIT_MAX : (uint32_t)used;
-
-    int64_t reset_ms = now_ms; /* When nothing counted is felt any more. */
-    if (sliding->current > 0) {
-        reset_ms = end_ms + period_ms;
-    } else if (sliding->previous > 0) {
-        reset_ms = end_ms;
-    }
-
-    int64_t retry_ms;
-    uint32_t room = hit->limit - hit->cost;
-    if (sliding->current <= room) {
-        retry_ms = end_ms - time_within(sliding->previous,
-                                        room - sliding->current, period_ms);
-    } else {
-        retry_ms =
-            end_ms + period_ms - time_within(sliding->current, room, period_ms);
-    }
-    verdict_of_use(verdict, hit, used32, (reset_ms - now_ms) * US_PER_MS,
-                   retry_ms * US_PER_MS - now_us);
-}
-
-void
-fta_sliding_take(fta_sliding *sliding, const fta_hit *hit)
-{
-    sliding->current += hit->cost;
-}
-
-/* -- gcra ------------------------------------------------------------------ */
-
-static int64_t
-emission_interval(const fta_hit *hit)
-{
-    return (hit->period_us + hit->limit - 1) / hit->limit;
-}
-
-void
-fta_gcra_look(int64_t tat_us, const fta_hit *hit, int64_t now_us,
-              fta_verdict *verdict)
-{
-    int64_t interval = emission_interval(hit);
-    int64_t ahead = tat_us > now_us ? tat_us - now_us : 0;
-    /* A cell that is partly paid back is still used. */
-    int64_t used = (ahead + interval - 1) / interval;
-    uint32_t used32 =
-        used > FTA_RATE_LIMIT_MAX ? FTA_RATE_LIMIT_MAX : (uint32_t)used;
-    int64_t room = (int64_t)(hit->limit - hit->cost) * interval;
-    verdict_of_use(verdict, hit, used32, ahead, ahead - room);
-}
-
-int64_t
-fta_gcra_take(int64_t tat_us, const fta_hit *hit, int64_t now_us)
-{
-    int64_t base = tat_us > now_us ? tat_us : now_us;
-    return base + emission_interval(hit) * hit->cost;
-}
-
-int64_t
-fta_gcra_take_back(int64_t tat_us, const fta_hit *hit)
-{
-    return tat_us - emission_interval(hit) * hit->cost;
 }

@@ -34,6 +34,19 @@ def read_text(raw: Any) -> str:
     return raw.strip()
 
 
+def text_of_bytes(low: int, high: int) -> Reader[str]:
+    """Return a reader of text that has so many bytes in UTF-8."""
+
+    def read(raw: Any) -> str:
+        text = read_text(raw)
+        size = len(text.encode())
+        if not low <= size <= high:
+            raise ValueError(f"must have from {low} to {high} bytes in UTF-8, not {size}")
+        return text
+
+    return read
+
+
 def read_path(raw: Any) -> str:
     """Return a path, whatever octets it consists of."""
     if not isinstance(raw, str | os.PathLike) or not isinstance(os.fspath(raw), str):

@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from .._core import ALGORITHMS, SHM_BYTES_MAX, SHM_BYTES_MIN, describe_redis_url
+from .._core import (
+    ALGORITHMS,
+    LIMITER_RANGES,
+    ON_STORE_ERRORS,
+    STRATEGIES,
+    describe_redis_url,
+)
 from ..audit import logger
 from ..errors import ConfigurationError
 from .checks import check_cors, check_keys, check_secrets
@@ -48,6 +54,7 @@ from .readers import (
     read_route,
     read_text,
     read_words,
+    text_of_bytes,
     whole_between,
 )
 
@@ -56,7 +63,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SECRET_KEY = b"your-secret-key-change-in-production"
 SYMMETRIC = tuple(name for name in ALGORITHMS if name.startswith("HS"))
-STRATEGIES = ("fixed-window", "sliding-window-counter", "gcra")
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 MAX_HOURS = 24 * 366 * 100
 
@@ -118,12 +124,12 @@ class Settings:
     ratelimit_fair_share: float = _key(1, number_between(0.01, 1))
     ratelimit_headers_enabled: bool = _key(True, read_boolean)
     ratelimit_ietf_headers_enabled: bool = _key(False, read_boolean)
-    ratelimit_strategy: str = _key("fixed-window", one_of(*STRATEGIES))
-    ratelimit_key_prefix: str = _key("", read_text)
-    ratelimit_store_timeout_ms: int = _key(50, whole_between(1, 60_000))
-    ratelimit_on_store_error: str = _key("memory", one_of("memory", "allow", "deny"))
+    ratelimit_strategy: str = _key(STRATEGIES[0], one_of(*STRATEGIES))
+    ratelimit_key_prefix: str = _key("", text_of_bytes(*LIMITER_RANGES["prefix"]))
+    ratelimit_store_timeout_ms: int = _key(50, whole_between(*LIMITER_RANGES["timeout_ms"]))
+    ratelimit_on_store_error: str = _key(ON_STORE_ERRORS[0], one_of(*ON_STORE_ERRORS))
     # None: as much as suits the directory that shared memory is in.
-    ratelimit_shm_bytes: int | None = _key(None, whole_between(SHM_BYTES_MIN, SHM_BYTES_MAX))
+    ratelimit_shm_bytes: int | None = _key(None, whole_between(*LIMITER_RANGES["shm_bytes"]))
 
     auth_failure_limit: str = _key("30 per minute", read_rates, blank=True)
     auth_trusted_gateways: tuple[Network, ...] = _key((), read_networks)

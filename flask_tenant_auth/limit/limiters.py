@@ -46,11 +46,29 @@ def limiter_of(settings: Settings, *, app: str, shared: bool) -> Limiter:
             "Remove it (fta-* in /dev/shm), or set another prefix"
         ) from None
     except ValueError as error:
-        # Everything else has been checked, and the scheme of the URL.
-        message = str(error).removeprefix("redis_url:").strip()
-        raise ConfigurationError(f"REDIS_URL cannot be used: {message}") from None
+        raise ConfigurationError(_say_of_setting(str(error))) from None
     except (MemoryError, OSError) as error:
         reason = str(error) or type(error).__name__
         raise ConfigurationError(
             f"RATELIMIT_SHM_BYTES {settings.ratelimit_shm_bytes} cannot be had: {reason}"
         ) from None
+
+
+# The setting that each argument of `Limiter` is from.
+_SETTING_OF = {
+    "prefix": "RATELIMIT_KEY_PREFIX",
+    "strategy": "RATELIMIT_STRATEGY",
+    "shm_bytes": "RATELIMIT_SHM_BYTES",
+    "redis_url": "REDIS_URL",
+    "timeout_ms": "RATELIMIT_STORE_TIMEOUT_MS",
+    "on_store_error": "RATELIMIT_ON_STORE_ERROR",
+}
+
+
+def _say_of_setting(error: str) -> str:
+    """Name the setting where an error of `Limiter` names, as its first word, the argument."""
+    argument, _, problem = error.partition(" ")
+    if argument in _SETTING_OF:
+        return f"{_SETTING_OF[argument]} {problem}"
+    # The path of the app, which may have no Unicode text.
+    return f"RATELIMIT_KEY_PREFIX must be set, because the app has no name to count under: {error}"

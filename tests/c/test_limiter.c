@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "check.h"
 #include "failing_alloc.h"
+#include "limit/shm/table.h"
 
 static const fta_uuid tenant = {{1, 2, 3}}, other_tenant = {{9, 2, 3}};
 static const fta_uuid user = {{4, 5, 6}}, other_user = {{7, 5, 6}};
@@ -24,19 +25,20 @@ text(const char *of)
 }
 
 static fta_limiter_options
-options_of(fta_strategy strategy)
+options_of(const fta_strategy *strategy)
 {
-    return (fta_limiter_options){
-        .strategy = strategy,
-        .memory = {.bytes = 1 << 20, .app = text("a"), .prefix = text("p")},
-        .timeout_ms = 50};
+    return (fta_limiter_options){.strategy = strategy,
+                                 .store = {.shm_bytes = 1 << 20,
+                                           .app = text("a"),
+                                           .prefix = text("p"),
+                                           .timeout_ms = 50}};
 }
 
 static fta_limiter *
 open_limiter(const fta_limiter_options *options)
 {
     fta_limiter *limiter = NULL;
-    fta_redis_problem problem;
+    fta_store_problem problem;
     CHECK(fta_limiter_open(options, &limiter, &problem) == FTA_OK);
     if (limiter == NULL) {
         exit(check_report("test_limiter"));
@@ -54,16 +56,43 @@ limit_of(fta_per per, uint32_t limit, const char *scope)
 static const fta_requester somebody = {
     .tenant_id = &tenant, .user_id = &user, .address = {"192.0.2.1", 9}};
 
+static fta_status
+ask(fta_limiter *limiter, fta_action action, const fta_limit *const *limits,
+    size_t count, const fta_requester *requester, const char **store,
+    fta_verdict *verdict)
+{
+    const fta_limiter_request request = {action, limits, count, requester};
+    fta_limiter_answer answer = {.verdict = *verdict};
+    fta_status status = fta_limiter_hit(limiter, &request, NULL, &answer);
+    *store = answer.store;
+    *verdict = answer.verdict;
+    return status;
+}
+
+/* A fact of a limiter; NULL where it has none of that name. */
+static const fta_fact *
+fact_of(const fta_limiter *limiter, const char *name)
+{
+    static fta_facts facts;
+    fta_limiter_read(limiter, &facts);
+    for (size_t i = 0; i < facts.count; i++) {
+        if (strcmp(facts.facts[i].name, name) == 0) {
+            return &facts.facts[i];
+        }
+    }
+    return NULL;
+}
+
 /* How much of a limit a requester has left. */
 static uint32_t
 left(fta_limiter *limiter, const fta_limit *limit,
      const fta_requester *requester)
 {
-    fta_store store;
-    fta_verdict verdict;
-    CHECK(fta_limiter_hit(limiter, FTA_PEEK, &limit, 1, requester, NULL, &store,
-                          &verdict) == FTA_OK);
-    CHECK(store == FTA_STORE_MEMORY);
+    const char *store;
+    fta_verdict verdict = {.index = 0};
+    CHECK(ask(limiter, FTA_PEEK, &limit, 1, requester, &store, &verdict) ==
+          FTA_OK);
+    CHECK(strcmp(store, "memory") == 0);
     return verdict.remaining;
 }
 
@@ -71,10 +100,10 @@ static bool
 hit(fta_limiter *limiter, const fta_limit *limit,
     const fta_requester *requester)
 {
-    fta_store store;
-    fta_verdict verdict;
-    CHECK(fta_limiter_hit(limiter, FTA_COUNT, &limit, 1, requester, NULL,
-                          &store, &verdict) == FTA_OK);
+    const char *store;
+    fta_verdict verdict = {.index = 0};
+    CHECK(ask(limiter, FTA_COUNT, &limit, 1, requester, &store, &verdict) ==
+          FTA_OK);
     return verdict.allowed;
 }
 
@@ -83,7 +112,7 @@ static bool
 is_one_counter(const fta_limit *limit_a, const fta_requester *a,
                const fta_limit *limit_b, const fta_requester *b)
 {
-    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
     fta_limiter *limiter = open_limiter(&options);
     CHECK(left(limiter, limit_b, b) == limit_b->rate.limit);
     CHECK(hit(limiter, limit_a, a));
@@ -248,7 +277,7 @@ test_long_subjects(void)
 static void
 test_custom_in_order(void)
 {
-    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
     fta_limiter *limiter = open_limiter(&options);
     const fta_text custom[] = {text("first"), text("second")};
     fta_requester requester = somebody;
@@ -258,10 +287,10 @@ test_custom_in_order(void)
     fta_limit by_user = limit_of(FTA_PER_USER, 10, "s");
     fta_limit narrow = limit_of(FTA_PER_CUSTOM, 5, "s");
     const fta_limit *limits[] = {&by_custom, &by_user, &narrow, &narrow};
-    fta_store store;
-    fta_verdict verdict;
-    CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, 4, &requester, NULL,
-                          &store, &verdict) == FTA_OK);
+    const char *store;
+    fta_verdict verdict = {.index = 0};
+    CHECK(ask(limiter, FTA_COUNT, limits, 4, &requester, &store, &verdict) ==
+          FTA_OK);
     CHECK(verdict.allowed && verdict.remaining == 4 && verdict.limit == 5);
 
     requester.custom_count = 1;
@@ -277,25 +306,25 @@ test_custom_in_order(void)
 static void
 test_numbers_of_limits(void)
 {
-    fta_limiter_options options = options_of(FTA_GCRA);
+    fta_limiter_options options = options_of(&fta_strategy_gcra);
     fta_limiter *limiter = open_limiter(&options);
-    CHECK(fta_limiter_strategy(limiter) == FTA_GCRA);
-    CHECK(fta_limiter_redis(limiter) == NULL);
+    CHECK(strcmp(fact_of(limiter, "strategy")->text, "gcra") == 0);
+    CHECK(strcmp(fact_of(limiter, "store")->text, "memory") == 0);
+    CHECK(fact_of(limiter, "redis_url") == NULL);
     fta_limit limit = limit_of(FTA_PER_USER, 100, "s");
     const fta_limit *limits[FTA_HITS_MAX + 1];
     for (size_t i = 0; i <= FTA_HITS_MAX; i++) {
         limits[i] = &limit;
     }
-    fta_store store;
-    fta_verdict verdict;
-    CHECK(fta_limiter_hit(limiter, FTA_COUNT, NULL, 0, &somebody, NULL, &store,
-                          &verdict) == FTA_OK);
-    CHECK(verdict.allowed && verdict.limit == 0 && store == FTA_STORE_NONE);
-    CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, FTA_HITS_MAX + 1,
-                          &somebody, NULL, &store,
-                          &verdict) == FTA_TOO_MANY_LIMITS);
-    CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, FTA_HITS_MAX, &somebody,
-                          NULL, &store, &verdict) == FTA_OK);
+    const char *store;
+    fta_verdict verdict = {.index = 0};
+    CHECK(ask(limiter, FTA_COUNT, NULL, 0, &somebody, &store, &verdict) ==
+          FTA_OK);
+    CHECK(verdict.allowed && verdict.limit == 0 && store == NULL);
+    CHECK(ask(limiter, FTA_COUNT, limits, FTA_HITS_MAX + 1, &somebody, &store,
+              &verdict) == FTA_TOO_MANY_LIMITS);
+    CHECK(ask(limiter, FTA_COUNT, limits, FTA_HITS_MAX, &somebody, &store,
+              &verdict) == FTA_OK);
     CHECK(left(limiter, &limit, &somebody) == 100 - FTA_HITS_MAX);
     fta_limiter_close(limiter);
 }
@@ -303,7 +332,7 @@ test_numbers_of_limits(void)
 static void
 test_fair_share(void)
 {
-    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
     fta_limiter *limiter = open_limiter(&options);
     fta_limit whole = limit_of(FTA_PER_TENANT, 10, "s");
     fta_limit share = fta_limit_share(&whole, 0.4);
@@ -312,19 +341,19 @@ test_fair_share(void)
     const fta_limit *limits[] = {&whole, &share};
     fta_requester quiet = somebody;
     quiet.user_id = &other_user;
-    fta_store store;
-    fta_verdict verdict;
+    const char *store;
+    fta_verdict verdict = {.index = 0};
     int noisy_passed = 0, quiet_passed = 0;
     for (int i = 0; i < 50; i++) {
-        CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, 2, &somebody, NULL,
-                              &store, &verdict) == FTA_OK);
+        CHECK(ask(limiter, FTA_COUNT, limits, 2, &somebody, &store, &verdict) ==
+              FTA_OK);
         noisy_passed += verdict.allowed;
     }
     CHECK(noisy_passed == 4 && verdict.index == 1);
     CHECK(left(limiter, &whole, &somebody) == 6);
     for (int i = 0; i < 50; i++) {
-        CHECK(fta_limiter_hit(limiter, FTA_COUNT, limits, 2, &quiet, NULL,
-                              &store, &verdict) == FTA_OK);
+        CHECK(ask(limiter, FTA_COUNT, limits, 2, &quiet, &store, &verdict) ==
+              FTA_OK);
         quiet_passed += verdict.allowed;
     }
     CHECK(quiet_passed == 4);
@@ -358,19 +387,19 @@ test_a_share_leaves_the_rest_to_the_others(void)
 static void
 test_a_rate_of_zero_denies_everybody(void)
 {
-    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
     fta_limiter *limiter = open_limiter(&options);
     fta_limit none = limit_of(FTA_PER_TENANT, 0, "s");
     fta_limit longer = none, some = limit_of(FTA_PER_USER, 5, "s");
     longer.rate.period = 3600;
     const fta_limit *limits[] = {&some, &none, &longer};
     static const fta_action actions[] = {FTA_COUNT, FTA_PEEK};
-    fta_store store;
-    fta_verdict verdict;
+    const char *store;
+    fta_verdict verdict = {.index = 0};
     for (size_t i = 0; i < 2; i++) {
-        CHECK(fta_limiter_hit(limiter, actions[i], limits, 3, &somebody, NULL,
-                              &store, &verdict) == FTA_OK);
-        CHECK(!verdict.allowed && store == FTA_STORE_NONE);
+        CHECK(ask(limiter, actions[i], limits, 3, &somebody, &store,
+                  &verdict) == FTA_OK);
+        CHECK(!verdict.allowed && store == NULL);
         CHECK(verdict.limit == 0 && verdict.remaining == 0);
         CHECK(verdict.index == 2);
         CHECK(verdict.retry_after_us == INT64_C(3600000000));
@@ -378,18 +407,18 @@ test_a_rate_of_zero_denies_everybody(void)
     }
     CHECK(left(limiter, &some, &somebody) == 5); /* Nothing was counted. */
     CHECK(hit(limiter, &some, &somebody));
-    CHECK(fta_limiter_hit(limiter, FTA_RESET, limits, 3, &somebody, NULL,
-                          &store, &verdict) == FTA_OK);
+    CHECK(ask(limiter, FTA_RESET, limits, 3, &somebody, &store, &verdict) ==
+          FTA_OK);
     CHECK(left(limiter, &some, &somebody) == 5); /* The others are reset. */
     CHECK(verdict.index == 0);
     /* The limit that the answer is about keeps its place behind one of 0. */
     const fta_limit *behind[] = {&none, &some};
     verdict.index = 9;
-    CHECK(fta_limiter_hit(limiter, FTA_RESET, behind, 2, &somebody, NULL,
-                          &store, &verdict) == FTA_OK);
+    CHECK(ask(limiter, FTA_RESET, behind, 2, &somebody, &store, &verdict) ==
+          FTA_OK);
     CHECK(verdict.index == 1);
-    CHECK(fta_limiter_hit(limiter, FTA_RESET, &limits[1], 2, &somebody, NULL,
-                          &store, &verdict) == FTA_OK);
+    CHECK(ask(limiter, FTA_RESET, &limits[1], 2, &somebody, &store, &verdict) ==
+          FTA_OK);
     CHECK(fta_limit_share(&none, 0.5).rate.limit == 0);
     fta_limiter_close(limiter);
 }
@@ -397,14 +426,14 @@ test_a_rate_of_zero_denies_everybody(void)
 static void
 test_shared_memory_that_cannot_be_had(void)
 {
-    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
-    options.memory.shared = true;
-    options.memory.directory = "/nowhere";
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
+    options.store.shared = true;
+    options.store.directory = "/nowhere";
     fta_limiter *limiter = open_limiter(&options);
-    CHECK(fta_limiter_unshared(limiter) == ENOENT);
-    fta_shm_table_usage usage;
-    fta_shm_table_usage_read(fta_limiter_memory(limiter), &usage);
-    CHECK(usage.path == NULL);
+    CHECK(strcmp(fact_of(limiter, "not_shared_because")->text,
+                 strerror(ENOENT)) == 0);
+    CHECK(fact_of(limiter, "path")->text == NULL);
+    CHECK(fact_of(limiter, "shared")->number == 0);
     fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
     CHECK(hit(limiter, &limit, &somebody) && !hit(limiter, &limit, &somebody));
     fta_limiter_close(limiter);
@@ -415,18 +444,16 @@ test_shared_memory(void)
 {
     char directory[] = "/tmp/fta-test-XXXXXX";
     CHECK(mkdtemp(directory) != NULL);
-    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
-    options.memory.shared = true;
-    options.memory.directory = directory;
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
+    options.store.shared = true;
+    options.store.directory = directory;
     fta_limiter *a = open_limiter(&options), *b = open_limiter(&options);
-    CHECK(fta_limiter_unshared(a) == 0);
+    CHECK(fact_of(a, "not_shared_because")->text == NULL);
     fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
     CHECK(hit(a, &limit, &somebody) && !hit(b, &limit, &somebody));
 
-    fta_shm_table_usage usage;
-    fta_shm_table_usage_read(fta_limiter_memory(a), &usage);
     char path[128];
-    snprintf(path, sizeof path, "%s", usage.path);
+    snprintf(path, sizeof path, "%s", fact_of(a, "path")->text);
     fta_limiter_leave(a);
     CHECK(!hit(a, &limit, &somebody)); /* What is counted stays so. */
     CHECK(!hit(b, &limit, &somebody));
@@ -444,40 +471,137 @@ test_shared_memory(void)
     int fd = open(path, O_CREAT | O_RDWR, 0666);
     CHECK(fchmod(fd, 0666) == 0);
     close(fd);
-    fta_redis_problem problem;
+    fta_store_problem problem;
     CHECK(fta_limiter_open(&options, &a, &problem) == FTA_SEGMENT_FOREIGN);
     unlink(path);
     CHECK(rmdir(directory) == 0);
 }
 
 static void
-test_names(void)
+test_words(void)
 {
-    static const char *const pers[] = {"user", "member", "tenant", "address",
-                                       "custom"};
-    fta_per per;
-    for (size_t i = 0; i < 5; i++) {
-        CHECK(fta_per_parse(text(pers[i]), &per));
-        CHECK(strcmp(fta_per_text(per), pers[i]) == 0);
+    CHECK(fta_per_words.count == 5);
+    for (size_t i = 0; i < fta_per_words.count; i++) {
+        fta_text word = fta_words_at(&fta_per_words, i);
+        CHECK(fta_text_equal(fta_per_text(fta_per_at(i)), word));
+        CHECK(word.data[0] == (char)fta_per_at(i));
     }
-    CHECK(!fta_per_parse(text("users"), &per));
-    CHECK(!fta_per_parse(text(""), &per));
-    fta_on_store_error on_error;
-    CHECK(fta_on_store_error_parse(text("memory"), &on_error));
-    CHECK(on_error == FTA_ON_STORE_ERROR_MEMORY);
-    CHECK(fta_on_store_error_parse(text("allow"), &on_error));
-    CHECK(on_error == FTA_ON_STORE_ERROR_ALLOW);
-    CHECK(fta_on_store_error_parse(text("deny"), &on_error));
-    CHECK(on_error == FTA_ON_STORE_ERROR_DENY);
-    CHECK(!fta_on_store_error_parse(text("Deny"), &on_error));
+    CHECK(fta_on_store_error_words.count == 3);
+    CHECK(fta_text_is(
+        fta_words_at(&fta_on_store_error_words, FTA_ON_STORE_ERROR_DENY),
+        "deny"));
+}
+
+static void
+test_an_option_out_of_its_range_is_named(void)
+{
+    static const char prefix[256];
+    fta_limiter_options good = options_of(&fta_strategy_fixed_window);
+    fta_limiter_options cases[6] = {good, good, good, good, good, good};
+    static const char *const named[] = {"shm_bytes",  "shm_bytes",
+                                        "timeout_ms", "timeout_ms",
+                                        "timeout_ms", "prefix"};
+    cases[0].store.shm_bytes = FTA_SHM_TABLE_MIN - 1;
+    cases[1].store.shm_bytes = FTA_SHM_TABLE_MAX + 1;
+    cases[2].store.timeout_ms = 0;
+    cases[3].store.timeout_ms = -5;
+    cases[4].store.timeout_ms = 60001;
+    cases[5].store.prefix = (fta_text){prefix, sizeof prefix};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fta_limiter *limiter = NULL;
+        fta_store_problem problem;
+        CHECK(fta_limiter_open(&cases[i], &limiter, &problem) ==
+              FTA_BAD_ARGUMENT);
+        CHECK(limiter == NULL && strcmp(problem.option, named[i]) == 0);
+        CHECK(strncmp(problem.text, "must be from ", 13) == 0);
+    }
+    good.store.shm_bytes = FTA_SHM_TABLE_MIN;
+    good.store.timeout_ms = 60000;
+    good.store.prefix.length = 1;
+    fta_limiter_close(open_limiter(&good));
+}
+
+static void
+test_a_url_that_cannot_be_used_is_named(void)
+{
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
+    options.store.url = text("redis://:sesame@h:x");
+    fta_limiter *limiter = NULL;
+    fta_store_problem problem;
+    CHECK(fta_limiter_open(&options, &limiter, &problem) == FTA_BAD_ARGUMENT);
+    CHECK(limiter == NULL && strcmp(problem.option, "redis_url") == 0);
+    CHECK(strstr(problem.text, "port") != NULL);
+    CHECK(strstr(problem.text, "sesame") == NULL);
+}
+
+/* -- the order of stores --------------------------------------------------- */
+
+/* At a port where nobody listens. */
+static fta_limiter *
+open_without_redis(fta_on_store_error on_store_error)
+{
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
+    options.on_store_error = on_store_error;
+    options.store.url = text("redis://127.0.0.1:1");
+    return open_limiter(&options);
+}
+
+static void
+test_the_next_store_counts_while_the_first_is_away(void)
+{
+    fta_limiter *limiter = open_without_redis(FTA_ON_STORE_ERROR_MEMORY);
+    fta_limit limit = limit_of(FTA_PER_USER, 2, "s");
+    const fta_limit *limits[] = {&limit};
+    const char *store;
+    fta_verdict verdict = {.index = 0};
+    CHECK(strcmp(fact_of(limiter, "store")->text, "redis") == 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(ask(limiter, FTA_COUNT, limits, 1, &somebody, &store, &verdict) ==
+              FTA_OK);
+        CHECK(strcmp(store, "memory") == 0 && verdict.allowed == (i < 2));
+    }
+    CHECK(strcmp(fact_of(limiter, "store")->text, "memory") == 0);
+    CHECK(strcmp(fact_of(limiter, "breaker")->text, "open") == 0);
+    CHECK(fta_limiter_events(limiter).changes == 1);
+    CHECK(fta_limiter_events(limiter).first_failures == 1);
+    /* A reset says that Redis did not answer, and resets this host's table. */
+    CHECK(ask(limiter, FTA_RESET, limits, 1, &somebody, &store, &verdict) ==
+          FTA_REDIS_UNREACHABLE);
+    CHECK(left(limiter, &limit, &somebody) == 2);
+    fta_limiter_leave(limiter);
+    CHECK(hit(limiter, &limit, &somebody));
+    fta_limiter_close(limiter);
+}
+
+static void
+test_no_store_counts_where_the_options_say_so(void)
+{
+    static const fta_on_store_error choices[] = {FTA_ON_STORE_ERROR_ALLOW,
+                                                 FTA_ON_STORE_ERROR_DENY};
+    for (size_t i = 0; i < 2; i++) {
+        fta_limiter *limiter = open_without_redis(choices[i]);
+        fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
+        const fta_limit *limits[] = {&limit};
+        const char *store;
+        fta_verdict verdict = {.index = 0};
+        bool allowed = choices[i] == FTA_ON_STORE_ERROR_ALLOW;
+        for (int k = 0; k < 3; k++) {
+            CHECK(ask(limiter, FTA_COUNT, limits, 1, &somebody, &store,
+                      &verdict) == FTA_OK);
+            CHECK(store == NULL && verdict.allowed == allowed);
+            CHECK(verdict.limit == 1 && verdict.remaining == allowed);
+            CHECK((verdict.retry_after_us > 0) == !allowed);
+        }
+        fta_limiter_close(limiter);
+    }
 }
 
 static void
 test_no_memory(void)
 {
-    fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
     fta_limiter *limiter;
-    fta_redis_problem problem;
+    fta_store_problem problem;
     for (long n = 0;; n++) {
         failing_alloc_start(n);
         fta_status status = fta_limiter_open(&options, &limiter, &problem);
@@ -510,7 +634,11 @@ main(void)
     test_a_rate_of_zero_denies_everybody();
     test_shared_memory_that_cannot_be_had();
     test_shared_memory();
-    test_names();
+    test_words();
+    test_an_option_out_of_its_range_is_named();
+    test_a_url_that_cannot_be_used_is_named();
+    test_the_next_store_counts_while_the_first_is_away();
+    test_no_store_counts_where_the_options_say_so();
     test_no_memory();
     return check_report("test_limiter");
 }

@@ -8,6 +8,8 @@
 #include "check.h"
 #include "failing_alloc.h"
 #include "fake_redis.h"
+#include "limit/redis/script.h"
+#include "limit/strategy.h"
 
 #define SECOND ((int64_t)1000000)
 
@@ -30,14 +32,14 @@ new_counter(unsigned port, const char *prefix)
     char text[64];
     int length = snprintf(text, sizeof(text), "redis://127.0.0.1:%u", port);
     fta_redis_url *url;
-    fta_redis_client *link;
+    fta_redis_client *client;
     fta_redis_problem problem;
     const char *wrong;
     fta_redis_counter *counter = NULL;
     fake_redis_require(
         fta_redis_url_parse(text, (size_t)length, &url, &wrong) == FTA_OK &&
-        fta_redis_client_new(url, &link, &problem) == FTA_OK &&
-        fta_redis_counter_new(link, prefix, strlen(prefix), &counter) ==
+        fta_redis_client_new(url, &client, &problem) == FTA_OK &&
+        fta_redis_counter_new(client, prefix, strlen(prefix), &counter) ==
             FTA_OK);
     return counter;
 }
@@ -46,7 +48,8 @@ static fta_status
 count(fta_redis_counter *counter, size_t n, fta_verdict *verdict)
 {
     fta_redis_problem problem;
-    return fta_redis_counter_hit(counter, FTA_GCRA, FTA_COUNT, two_hits, n,
+    const fta_hits request = {&fta_strategy_gcra, FTA_COUNT, two_hits, n};
+    return fta_redis_counter_hit(counter, &request,
                                  fta_clock_monotonic_us() + SECOND, verdict,
                                  &problem);
 }
@@ -57,13 +60,13 @@ learns(fake_redis *self, const char *request, char *answer)
 {
     bool *known = self->context;
     if (strstr(request, "\r\nEVAL\r\n") != NULL) {
-        CHECK(strstr(request, fta_redis_counter_script()) != NULL);
+        CHECK(strstr(request, fta_redis_script) != NULL);
         *known = true;
     } else {
         CHECK(strstr(request, "*13\r\n$7\r\nEVALSHA\r\n$40\r\n") == request);
     }
     CHECK(strstr(request, "\r\n$1\r\n2\r\n$12\r\n{fta:app}one\r\n"
-                          "$12\r\n{fta:app}tw?\r\n$1\r\ng\r\n$1\r\nc\r\n"
+                          "$12\r\n{fta:app}tw?\r\n$4\r\ngcra\r\n$1\r\nc\r\n"
                           "$2\r\n50\r\n$1\r\n2\r\n$8\r\n60000000\r\n"
                           "$1\r\n8\r\n$1\r\n1\r\n$7\r\n1000000\r\n") != NULL);
     strcpy(answer, *known ? "*8\r\n:1\r\n:40\r\n:6000000\r\n:0\r\n"
@@ -82,7 +85,7 @@ test_the_script_is_sent_once(void)
     fta_verdict verdict;
     for (int i = 0; i < 3; i++) {
         CHECK(count(counter, 2, &verdict) == FTA_OK);
-        /* 2 of 8 is closer to refusal than 40 of 50. */
+        /* 2 of 8 is closer to its limit than 40 of 50. */
         CHECK(verdict.allowed && verdict.index == 1 && verdict.limit == 8);
         CHECK(verdict.remaining == 2 && verdict.reset_after_us == 500000);
     }
@@ -101,7 +104,7 @@ says(fake_redis *self, const char *request, char *answer)
 }
 
 static void
-test_answers_are_not_believed(void)
+test_answers_that_cannot_be_true_are_malformed(void)
 {
     static const struct {
         const char *answer;
@@ -183,7 +186,7 @@ int
 main(void)
 {
     test_the_script_is_sent_once();
-    test_answers_are_not_believed();
+    test_answers_that_cannot_be_true_are_malformed();
     test_every_allocation_failing();
     test_prefixes();
     return check_report("test_redis_counter");

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "failing_alloc.h"
 #include "fake_redis.h"
+#include "limit/strategy.h"
 
 static const fta_hit hit = {.key = (const uint8_t *)"key",
                             .key_length = 3,
@@ -14,34 +15,57 @@ static const fta_hit hit = {.key = (const uint8_t *)"key",
                             .cost = 1,
                             .period_us = 60000000};
 
-static fta_redis_store *
+static fta_store *
 new_store(unsigned port, int timeout_ms)
 {
     char text[64];
     int length =
         snprintf(text, sizeof(text), "redis://:sesame@127.0.0.1:%u", port);
-    fta_redis_store *store = NULL;
-    fta_redis_problem problem;
-    fake_redis_require(fta_redis_store_open((fta_text){text, (size_t)length},
-                                            (fta_text){"app", 3}, timeout_ms,
-                                            &store, &problem) == FTA_OK);
+    const fta_store_options options = {.url = {text, (size_t)length},
+                                       .prefix = {"app", 3},
+                                       .timeout_ms = timeout_ms};
+    fta_store *store = NULL;
+    fta_store_problem problem;
+    fake_redis_require(fta_redis_store_type.open(&options, &store, &problem) ==
+                       FTA_OK);
     return store;
 }
 
-/* The course, and where that is to ask, what came of it. */
-static fta_redis_course
-go(fta_redis_store *store, fta_action action, fta_status *status,
+/* The course, and where that is to wait, what came of it. */
+static fta_course
+go(fta_store *store, fta_action action, fta_status *status,
    fta_verdict *verdict)
 {
-    fta_breaker_view view;
-    fta_redis_course course =
-        fta_redis_store_look(store, action, &hit, 1, &view, verdict);
+    const fta_hits request = {&fta_strategy_fixed_window, action, &hit, 1};
+    fta_plan plan = store->type->plan(store, &request, verdict);
     *status = FTA_OK;
-    if (course == FTA_COURSE_ASK) {
-        *status = fta_redis_store_ask(store, FTA_FIXED_WINDOW, action, &hit, 1,
-                                      view, verdict);
+    if (plan.course == FTA_COURSE_WAIT) {
+        *status = store->type->hit(store, &request, plan, verdict);
     }
-    return course;
+    return plan.course;
+}
+
+static fta_store_events
+events_of(fta_store *store)
+{
+    fta_store_events events = {.evictions = 0};
+    store->type->add_events(store, &events);
+    return events;
+}
+
+static fta_fact
+fact_of(fta_store *store, const char *name)
+{
+    static fta_facts facts;
+    facts.count = facts.text_used = 0;
+    store->type->add_facts(store, &facts);
+    for (size_t i = 0; i < facts.count; i++) {
+        if (strcmp(facts.facts[i].name, name) == 0) {
+            return facts.facts[i];
+        }
+    }
+    CHECK(false);
+    return (fta_fact){.text = ""};
 }
 
 /* Answers the greeting, and to the rest what the context says. */
@@ -54,18 +78,18 @@ answers(fake_redis *self, const char *request, char *answer)
 }
 
 static const char allows[] = "*4\r\n:1\r\n:49\r\n:1000000\r\n:0\r\n";
-static const char refuses[] = "*4\r\n:0\r\n:0\r\n:9000000\r\n:9000000\r\n";
+static const char limits[] = "*4\r\n:0\r\n:0\r\n:9000000\r\n:9000000\r\n";
 
 static void
-test_whom_redis_refused_is_known(void)
+test_a_hit_that_redis_limited_is_known(void)
 {
-    const char *_Atomic said = refuses;
+    const char *_Atomic said = limits;
     fake_redis server;
     fake_redis_start(&server, answers, (void *)&said);
-    fta_redis_store *store = new_store(server.port, 1000);
+    fta_store *store = new_store(server.port, 1000);
     fta_status status;
     fta_verdict verdict;
-    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_ASK);
+    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_WAIT);
     CHECK(status == FTA_OK && !verdict.allowed);
     long requests = atomic_load(&server.requests);
     for (int i = 0; i < 10; i++) {
@@ -76,12 +100,12 @@ test_whom_redis_refused_is_known(void)
     }
     CHECK(atomic_load(&server.requests) == requests);
     /* Who looks closely, or resets, does ask. */
-    CHECK(go(store, FTA_PEEK, &status, &verdict) == FTA_COURSE_ASK);
+    CHECK(go(store, FTA_PEEK, &status, &verdict) == FTA_COURSE_WAIT);
     said = allows;
-    CHECK(go(store, FTA_RESET, &status, &verdict) == FTA_COURSE_ASK);
-    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_ASK);
+    CHECK(go(store, FTA_RESET, &status, &verdict) == FTA_COURSE_WAIT);
+    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_WAIT);
     CHECK(status == FTA_OK && verdict.allowed);
-    fta_redis_store_free(store);
+    store->type->close(store);
     fake_redis_stop(&server);
 }
 
@@ -111,20 +135,19 @@ test_what_is_an_outage_and_what_is_not(void)
         const char *_Atomic said = cases[i].answer;
         fake_redis server;
         fake_redis_start(&server, answers, (void *)&said);
-        fta_redis_store *store = new_store(server.port, 200);
+        fta_store *store = new_store(server.port, 200);
         fta_status status;
         fta_verdict verdict;
-        CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_ASK);
+        CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_WAIT);
         CHECK(status == cases[i].status);
-        CHECK(fta_breaker_is_open(fta_redis_store_changes(store)) ==
-              cases[i].outage);
+        CHECK(events_of(store).changes % 2 == cases[i].outage);
         CHECK(go(store, FTA_PEEK, &status, &verdict) ==
-              (cases[i].outage ? FTA_COURSE_AWAY : FTA_COURSE_ASK));
-        fta_redis_state state;
-        fta_redis_store_read(store, &state);
-        CHECK(state.failure == cases[i].status);
-        CHECK(strstr(state.url, "sesame") == NULL && !state.stopped);
-        fta_redis_store_free(store);
+              (cases[i].outage ? FTA_COURSE_AWAY : FTA_COURSE_WAIT));
+        CHECK(store->type->is_away(store) == cases[i].outage);
+        CHECK(strcmp(fact_of(store, "failure").text,
+                     fta_status_text(cases[i].status)) == 0);
+        CHECK(strstr(fact_of(store, "redis_url").text, "sesame") == NULL);
+        store->type->close(store);
         fake_redis_stop(&server);
     }
 }
@@ -144,37 +167,35 @@ test_what_has_never_counted(void)
     const char *_Atomic said = "";
     fake_redis server;
     fake_redis_start(&server, answers, (void *)&said);
-    fta_redis_store *store = new_store(server.port, 300);
-    fta_redis_state state;
+    fta_store *store = new_store(server.port, 300);
     fta_redis_problem problem;
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         said = steps[i].answer;
         CHECK(fta_redis_store_check(store, 300, &problem) != FTA_OK);
-        CHECK(fta_redis_store_first_failures(store) == steps[i].ways);
-        fta_redis_store_read(store, &state);
-        CHECK(!state.has_counted && state.failure != FTA_OK);
+        CHECK(events_of(store).first_failures == steps[i].ways);
+        CHECK(fact_of(store, "redis_has_counted").number == 0);
+        CHECK(fact_of(store, "failure").text[0] != '\0');
     }
     said = "*4\r\n:1\r\n:8388606\r\n:1000000\r\n:0\r\n";
     CHECK(fta_redis_store_check(store, 300, &problem) == FTA_OK);
     said = "-LOADING x\r\n";
     CHECK(fta_redis_store_check(store, 300, &problem) == FTA_REDIS_LOADING);
-    CHECK(fta_redis_store_first_failures(store) == 2);
-    fta_redis_store_read(store, &state);
-    CHECK(state.has_counted);
+    CHECK(events_of(store).first_failures == 2);
+    CHECK(fact_of(store, "redis_has_counted").number == 1);
 
     static const char *const words[] = {"PING"};
     static const size_t lengths[] = {4};
+    const fta_redis_command ping = {1, words, lengths};
     fta_redis_reply *reply;
     said = "+PONG\r\n";
-    CHECK(fta_redis_store_call(store, 1, words, lengths, 300, &reply,
-                               &problem) == FTA_OK);
+    CHECK(fta_redis_store_call(store, &ping, 300, &reply, &problem) == FTA_OK);
     CHECK(reply != NULL && strcmp(reply->text, "PONG") == 0);
     fta_redis_reply_free(reply);
     said = ""; /* It hangs. */
-    CHECK(fta_redis_store_call(store, 1, words, lengths, 50, &reply,
-                               &problem) == FTA_REDIS_TIMEOUT);
+    CHECK(fta_redis_store_call(store, &ping, 50, &reply, &problem) ==
+          FTA_REDIS_TIMEOUT);
     CHECK(reply == NULL);
-    fta_redis_store_free(store);
+    store->type->close(store);
     fake_redis_stop(&server);
 }
 
@@ -184,10 +205,10 @@ test_comes_back_by_itself(void)
     const char *_Atomic said = "-LOADING x\r\n";
     fake_redis server;
     fake_redis_start(&server, answers, (void *)&said);
-    fta_redis_store *store = new_store(server.port, 1000);
+    fta_store *store = new_store(server.port, 1000);
     fta_status status;
     fta_verdict verdict;
-    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_ASK);
+    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_WAIT);
     CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_AWAY);
     said = allows;
     int64_t start = fta_clock_monotonic_us();
@@ -196,40 +217,48 @@ test_comes_back_by_itself(void)
         usleep(1000);
     }
     CHECK(fta_clock_monotonic_us() - start < 2000000);
-    CHECK(fta_redis_store_changes(store) == 2);
-    fta_redis_store_stop(store);
+    CHECK(events_of(store).changes == 2);
+    store->type->leave(store);
     CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_AWAY);
-    fta_redis_store_free(store);
+    store->type->close(store);
     fake_redis_stop(&server);
+}
+
+static fta_status
+open_at(const char *url, size_t prefix_length, fta_store **store,
+        fta_store_problem *problem)
+{
+    static const char prefix[256];
+    const fta_store_options options = {.url = {url, strlen(url)},
+                                       .prefix = {prefix, prefix_length},
+                                       .timeout_ms = 50};
+    *problem = (fta_store_problem){.option = NULL};
+    return fta_redis_store_type.open(&options, store, problem);
 }
 
 static void
 test_opening(void)
 {
-    static char prefix[256];
-    fta_redis_store *store;
-    fta_redis_problem problem;
-    fta_text app = {"app", 3};
-    CHECK(fta_redis_store_open((fta_text){"redis://h:x", 11}, app, 50, &store,
-                               &problem) == FTA_BAD_ARGUMENT);
+    fta_store *store;
+    fta_store_problem problem;
+    CHECK(open_at("redis://h:x", 3, &store, &problem) == FTA_BAD_ARGUMENT);
     CHECK(store == NULL && strstr(problem.text, "port") != NULL);
-    CHECK(fta_redis_store_open((fta_text){"redis://h", 9},
-                               (fta_text){prefix, sizeof(prefix)}, 50, &store,
-                               &problem) == FTA_BAD_ARGUMENT);
-    CHECK(store == NULL && strstr(problem.text, "prefix") != NULL);
-    static const char no_file[] = "rediss://h?ssl_ca_certs=/no/such/file";
-    CHECK(fta_redis_store_open((fta_text){no_file, sizeof(no_file) - 1}, app,
-                               50, &store, &problem) == FTA_REDIS_TLS);
+    CHECK(strcmp(problem.option, "redis_url") == 0);
+    CHECK(open_at("redis://h", 256, &store, &problem) == FTA_BAD_ARGUMENT);
+    CHECK(store == NULL && problem.option == NULL);
+    CHECK(open_at("rediss://h?ssl_ca_certs=/no/such/file", 3, &store,
+                  &problem) == FTA_REDIS_TLS);
     CHECK(store == NULL && strstr(problem.text, "ssl_ca_certs") != NULL);
     long n = 0;
     for (bool failed = true; failed; n++) {
         failing_alloc_start(n);
-        fta_status status = fta_redis_store_open((fta_text){"redis://h", 9},
-                                                 app, 50, &store, &problem);
+        fta_status status = open_at("redis://h", 3, &store, &problem);
         failed = failing_alloc_stop();
         CHECK(status == (failed ? FTA_NO_MEMORY : FTA_OK));
         CHECK((store == NULL) == failed);
-        fta_redis_store_free(store);
+        if (store != NULL) {
+            store->type->close(store);
+        }
     }
     CHECK(n == 7);
 }
@@ -237,7 +266,7 @@ test_opening(void)
 int
 main(void)
 {
-    test_whom_redis_refused_is_known();
+    test_a_hit_that_redis_limited_is_known();
     test_what_is_an_outage_and_what_is_not();
     test_what_has_never_counted();
     test_comes_back_by_itself();

@@ -11,9 +11,11 @@
 static void stop_here(void);
 
 /* The code under test, compiled here so that the scheduler gets in. The linker
- * then takes nothing of this file from the archive of the core. */
+ * then takes nothing of these files from the archive of the core. */
 #define FTA_BETWEEN_ACCESSES() stop_here()
 #include "limit/shm/table.c"
+#include "limit/shm/table_hit.c"
+#include "limit/shm/table_open.c"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +59,7 @@ static void *scheduler_fiber;
 #endif
 
 static fta_shm_table *table;
-static fta_strategy strategy;
+static const fta_strategy *strategy;
 
 static void
 stop_here(void)
@@ -225,17 +227,22 @@ hit_on(const char *key, uint32_t limit)
 }
 
 static void
+hit_all(fta_action action, const fta_hit *hits, size_t n, fta_verdict *verdict)
+{
+    const fta_hits request = {strategy, action, hits, n};
+    fta_shm_table_hit(table, &request, verdict);
+}
+
+static void
 act_hit(actor *self)
 {
-    fta_shm_table_hit(table, strategy, FTA_COUNT, self->hits, self->hit_count,
-                      &self->verdict);
+    hit_all(FTA_COUNT, self->hits, self->hit_count, &self->verdict);
 }
 
 static void
 act_reset(actor *self)
 {
-    fta_shm_table_hit(table, strategy, FTA_RESET, self->hits, self->hit_count,
-                      &self->verdict);
+    hit_all(FTA_RESET, self->hits, self->hit_count, &self->verdict);
 }
 
 static void
@@ -260,24 +267,24 @@ hit_now(const char *key, uint32_t limit)
 {
     fta_hit hit = hit_on(key, limit);
     fta_verdict verdict;
-    fta_shm_table_hit(table, strategy, FTA_COUNT, &hit, 1, &verdict);
+    hit_all(FTA_COUNT, &hit, 1, &verdict);
     return verdict.allowed;
 }
 
 /* The table's only bucket: everybody is in everybody's way. */
-static bucket *
+static fta_shm_bucket *
 only_bucket(void)
 {
     return &table->buckets[0];
 }
 
 static void
-start_over(fta_strategy which)
+start_over(const fta_strategy *which)
 {
     strategy = which;
     actor_count = 0;
     table->bucket_count = 1;
-    memset((void *)only_bucket(), 0, sizeof(bucket));
+    memset((void *)only_bucket(), 0, sizeof(fta_shm_bucket));
     atomic_store(&table->header->evictions, 0);
     fta_clock_reset();
 }
@@ -285,7 +292,7 @@ start_over(fta_strategy which)
 static void
 fill_bucket(uint32_t limit, int hits_each)
 {
-    for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
+    for (int i = 0; i < (int)FTA_SLOTS_PER_BUCKET; i++) {
         char key[16];
         snprintf(key, sizeof key, "old%d", i);
         for (int k = 0; k < hits_each; k++) {
@@ -323,20 +330,20 @@ killed_count(void)
 static void
 check_bucket(void)
 {
-    for (size_t i = 0; i < SLOTS_PER_BUCKET; i++) {
-        uint64_t tag = entry_tag(only_bucket()->slots[i].entry);
+    for (size_t i = 0; i < FTA_SLOTS_PER_BUCKET; i++) {
+        uint64_t tag = fta_entry_tag(only_bucket()->slots[i].entry);
         for (size_t k = 0; k < i && tag != 0; k++) {
-            CHECK(entry_tag(only_bucket()->slots[k].entry) != tag);
+            CHECK(fta_entry_tag(only_bucket()->slots[k].entry) != tag);
         }
     }
     /* The next insertion completes that of a killed actor, whose slot is kept
      * for him for a second. */
-    strategy = FTA_FIXED_WINDOW;
+    strategy = &fta_strategy_fixed_window;
     fta_clock_shift(0, 3 * PERIOD_US);
     CHECK(hit_now("next", 1));
     fta_clock_shift(0, 3 * PERIOD_US);
     uint64_t evictions = atomic_load(&table->header->evictions);
-    for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
+    for (int i = 0; i < (int)FTA_SLOTS_PER_BUCKET; i++) {
         char key[16];
         snprintf(key, sizeof key, "new%d", i);
         CHECK(hit_now(key, 1));
@@ -387,8 +394,8 @@ owner_of_first_slot(const char *key)
     static char owner[16];
     fta_hit hit = hit_on(key, 1);
     size_t at = first_slot(place_of(table, &hit).tag);
-    uint64_t tag = entry_tag(only_bucket()->slots[at].entry);
-    for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
+    uint64_t tag = fta_entry_tag(only_bucket()->slots[at].entry);
+    for (int i = 0; i < (int)FTA_SLOTS_PER_BUCKET; i++) {
         snprintf(owner, sizeof owner, "old%d", i);
         hit = hit_on(owner, 2);
         if (place_of(table, &hit).tag == tag) {
@@ -443,10 +450,10 @@ check_full_bucket(void)
 static void
 window_change(void)
 {
-    strategy = FTA_SLIDING_WINDOW_COUNTER;
+    strategy = &fta_strategy_sliding_window_counter;
     int64_t now_us = fta_clock_monotonic_us();
     fta_hit hit = hit_on("a", 2);
-    fta_clock_shift(0, fta_sliding_start(&hit, now_us) + PERIOD_US - now_us -
+    fta_clock_shift(0, fta_window_start(&hit, now_us) + PERIOD_US - now_us -
                            1000000);
     add_hit("a", 2);
     add_hit("a", 2);
@@ -457,7 +464,7 @@ window_change(void)
 static void
 check_window_change(void)
 {
-    strategy = FTA_SLIDING_WINDOW_COUNTER;
+    strategy = &fta_strategy_sliding_window_counter;
     check_exactly("a", 2);
 }
 
@@ -479,10 +486,10 @@ check_two_limits(void)
     size_t passed = admitted("wide");
     CHECK(passed <= 1);
     CHECK(passed + killed_count() >= 1);
-    /* What was refused was not counted by the wide limit either. */
+    /* What was limited was not counted by the wide limit either. */
     fta_hit wide = hit_on("wide", 5);
     fta_verdict verdict;
-    fta_shm_table_hit(table, strategy, FTA_PEEK, &wide, 1, &verdict);
+    hit_all(FTA_PEEK, &wide, 1, &verdict);
     CHECK(verdict.remaining <= 5 - passed);
     CHECK(verdict.remaining + passed + killed_count() >= 5);
 }
@@ -513,12 +520,12 @@ static void
 reset_in_between(void)
 {
     fill_bucket(2, 1);
-    for (int i = 0; i < (int)SLOTS_PER_BUCKET; i++) {
+    for (int i = 0; i < (int)FTA_SLOTS_PER_BUCKET; i++) {
         char key[16];
         snprintf(key, sizeof key, "old%d", i);
         fta_hit hit = hit_on(key, 2);
         fta_verdict verdict;
-        fta_shm_table_hit(table, strategy, FTA_RESET, &hit, 1, &verdict);
+        hit_all(FTA_RESET, &hit, 1, &verdict);
     }
     add_hit("a", 1);
     add_hit(owner_of_first_slot("a"), 2);
@@ -536,21 +543,24 @@ check_reset_in_between(void)
 
 static const struct {
     const char *name;
-    fta_strategy strategy;
+    const fta_strategy *strategy;
     scenario *set_up;
     scenario *check;
 } scenarios[] = {
-    {"one fresh key", FTA_FIXED_WINDOW, one_fresh_key, check_one_fresh_key},
-    {"one fresh key, sliding", FTA_SLIDING_WINDOW_COUNTER, one_fresh_key,
+    {"one fresh key", &fta_strategy_fixed_window, one_fresh_key,
      check_one_fresh_key},
-    {"one fresh key, gcra", FTA_GCRA, one_fresh_key, check_one_fresh_key},
-    {"expired slots", FTA_FIXED_WINDOW, expired_slots, check_expired_slots},
-    {"full bucket", FTA_FIXED_WINDOW, full_bucket, check_full_bucket},
-    {"window change", FTA_SLIDING_WINDOW_COUNTER, window_change,
+    {"one fresh key, sliding", &fta_strategy_sliding_window_counter,
+     one_fresh_key, check_one_fresh_key},
+    {"one fresh key, gcra", &fta_strategy_gcra, one_fresh_key,
+     check_one_fresh_key},
+    {"expired slots", &fta_strategy_fixed_window, expired_slots,
+     check_expired_slots},
+    {"full bucket", &fta_strategy_fixed_window, full_bucket, check_full_bucket},
+    {"window change", &fta_strategy_sliding_window_counter, window_change,
      check_window_change},
-    {"two limits", FTA_FIXED_WINDOW, two_limits, check_two_limits},
-    {"lost race", FTA_FIXED_WINDOW, lost_race, check_lost_race},
-    {"reset in between", FTA_FIXED_WINDOW, reset_in_between,
+    {"two limits", &fta_strategy_fixed_window, two_limits, check_two_limits},
+    {"lost race", &fta_strategy_fixed_window, lost_race, check_lost_race},
+    {"reset in between", &fta_strategy_fixed_window, reset_in_between,
      check_reset_in_between},
 };
 
@@ -612,7 +622,7 @@ run_late_calling_off(void)
     for (int a = 0; a < SCHEDULES(48); a++) {
         for (int b = 0; b < 5; b++) {
             for (int c = 0; c < 2 * SCHEDULES(48); c++, which++) {
-                start_over(FTA_FIXED_WINDOW);
+                start_over(&fta_strategy_fixed_window);
                 reset_in_between();
                 run_steps(&actors[0], a);
                 finish(&actors[1]); /* The owner comes back, */

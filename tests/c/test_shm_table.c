@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "check.h"
 #include "failing_alloc.h"
+#include "limit/strategy.h"
 
 #define SECOND_US INT64_C(1000000)
 
@@ -22,20 +23,17 @@
 #define ROUNDS(n) (n)
 #endif
 
-static const fta_strategy strategies[] = {FTA_FIXED_WINDOW,
-                                          FTA_SLIDING_WINDOW_COUNTER, FTA_GCRA};
-
 static fta_shm_table *
 open_table(size_t bytes)
 {
     fta_shm_table_options options = {.bytes = bytes};
-    fta_shm_table *counter = NULL;
+    fta_shm_table *table = NULL;
     int error;
-    CHECK(fta_shm_table_open(&options, &counter, &error) == FTA_OK);
-    if (counter == NULL) {
+    CHECK(fta_shm_table_open(&options, &table, &error) == FTA_OK);
+    if (table == NULL) {
         exit(check_report("test_shm_table"));
     }
-    return counter;
+    return table;
 }
 
 static fta_hit
@@ -54,19 +52,27 @@ text_hit(const char *key, uint32_t limit, int64_t period_us)
     return hit_on(key, strlen(key), limit, period_us);
 }
 
+static void
+hit_all(fta_shm_table *table, const fta_strategy *strategy, fta_action action,
+        const fta_hit *hits, size_t n, fta_verdict *verdict)
+{
+    const fta_hits request = {strategy, action, hits, n};
+    fta_shm_table_hit(table, &request, verdict);
+}
+
 static fta_verdict
-ask(fta_shm_table *counter, fta_strategy strategy, fta_action action,
+ask(fta_shm_table *table, const fta_strategy *strategy, fta_action action,
     const fta_hit *hit)
 {
     fta_verdict verdict;
-    fta_shm_table_hit(counter, strategy, action, hit, 1, &verdict);
+    hit_all(table, strategy, action, hit, 1, &verdict);
     return verdict;
 }
 
 static bool
-passes(fta_shm_table *counter, fta_strategy strategy, const fta_hit *hit)
+passes(fta_shm_table *table, const fta_strategy *strategy, const fta_hit *hit)
 {
-    return ask(counter, strategy, FTA_COUNT, hit).allowed;
+    return ask(table, strategy, FTA_COUNT, hit).allowed;
 }
 
 /* To a moment where the next second is not near. */
@@ -74,73 +80,73 @@ static void
 start_of_window(const fta_hit *hit)
 {
     int64_t now_us = fta_clock_monotonic_us();
-    fta_clock_shift(0,
-                    fta_sliding_start(hit, now_us) + hit->period_us - now_us);
+    fta_clock_shift(0, fta_window_start(hit, now_us) + hit->period_us - now_us);
 }
 
 /* -- one thread ------------------------------------------------------------ */
 
 static void
-test_each_strategy(fta_strategy strategy)
+test_each_strategy(const fta_strategy *strategy)
 {
-    fta_shm_table *counter = open_table(1 << 20);
+    fta_shm_table *table = open_table(1 << 20);
     fta_hit hit = text_hit("key", 5, 100 * SECOND_US);
     fta_hit other = text_hit("other", 5, 100 * SECOND_US);
     start_of_window(&hit);
 
-    fta_verdict verdict = ask(counter, strategy, FTA_PEEK, &hit);
+    fta_verdict verdict = ask(table, strategy, FTA_PEEK, &hit);
     CHECK(verdict.allowed && verdict.remaining == 5);
     CHECK(verdict.reset_after_us == 0);
     for (uint32_t left = 5; left-- > 0;) {
-        verdict = ask(counter, strategy, FTA_COUNT, &hit);
+        verdict = ask(table, strategy, FTA_COUNT, &hit);
         CHECK(verdict.allowed && verdict.remaining == left);
         CHECK(verdict.limit == 5 && verdict.index == 0);
         CHECK(verdict.reset_after_us > 0 && verdict.retry_after_us == 0);
     }
-    verdict = ask(counter, strategy, FTA_COUNT, &hit);
+    verdict = ask(table, strategy, FTA_COUNT, &hit);
     CHECK(!verdict.allowed && verdict.remaining == 0);
     CHECK(verdict.retry_after_us > 0);
     CHECK(verdict.retry_after_us <= verdict.reset_after_us);
     CHECK(verdict.retry_after_us <=
-          hit.period_us * (strategy == FTA_SLIDING_WINDOW_COUNTER ? 2 : 1));
+          hit.period_us * (strategy->keeps_previous ? 2 : 1));
 
-    /* A refusal, and a look, count nothing: the wait is what it was. */
-    CHECK(ask(counter, strategy, FTA_PEEK, &hit).retry_after_us <=
+    /* A limited hit, and a look, count nothing: the wait is what it was. */
+    CHECK(ask(table, strategy, FTA_PEEK, &hit).retry_after_us <=
           verdict.retry_after_us);
     fta_clock_shift(0, verdict.retry_after_us);
-    CHECK(passes(counter, strategy, &hit));
-    CHECK(passes(counter, strategy, &other));
+    CHECK(passes(table, strategy, &hit));
+    CHECK(passes(table, strategy, &other));
 
-    (void)ask(counter, strategy, FTA_RESET, &hit);
-    verdict = ask(counter, strategy, FTA_PEEK, &hit);
+    (void)ask(table, strategy, FTA_RESET, &hit);
+    verdict = ask(table, strategy, FTA_PEEK, &hit);
     CHECK(verdict.allowed && verdict.remaining == 5);
-    CHECK(ask(counter, strategy, FTA_PEEK, &other).remaining == 4);
+    CHECK(ask(table, strategy, FTA_PEEK, &other).remaining == 4);
 
     /* Costs. */
     fta_hit dear = hit;
     dear.cost = 3;
-    verdict = ask(counter, strategy, FTA_COUNT, &dear);
+    verdict = ask(table, strategy, FTA_COUNT, &dear);
     CHECK(verdict.allowed && verdict.remaining == 2);
-    CHECK(!passes(counter, strategy, &dear));
-    CHECK(passes(counter, strategy, &hit));
-    CHECK(passes(counter, strategy, &hit));
-    CHECK(!passes(counter, strategy, &hit));
+    CHECK(!passes(table, strategy, &dear));
+    CHECK(passes(table, strategy, &hit));
+    CHECK(passes(table, strategy, &hit));
+    CHECK(!passes(table, strategy, &hit));
 
     fta_clock_shift(0, 1000 * SECOND_US);
-    CHECK(ask(counter, strategy, FTA_PEEK, &hit).remaining == 5);
-    fta_shm_table_close(counter);
+    CHECK(ask(table, strategy, FTA_PEEK, &hit).remaining == 5);
+    fta_shm_table_close(table);
     fta_clock_reset();
 }
 
 static void
 test_windows(void)
 {
-    fta_shm_table *counter = open_table(1 << 20);
+    fta_shm_table *table = open_table(1 << 20);
     fta_hit hit = text_hit("key", 100, 10 * SECOND_US);
     /* A fixed window is a period long, and starts with its first hit. */
     for (int i = 0; i < 5; i++) {
         fta_clock_shift(0, 13 * SECOND_US + 1234);
-        fta_verdict verdict = ask(counter, FTA_FIXED_WINDOW, FTA_COUNT, &hit);
+        fta_verdict verdict =
+            ask(table, &fta_strategy_fixed_window, FTA_COUNT, &hit);
         CHECK(verdict.remaining == 99);
         CHECK(verdict.reset_after_us > hit.period_us - 20000);
         CHECK(verdict.reset_after_us <= hit.period_us);
@@ -149,19 +155,22 @@ test_windows(void)
     hit = text_hit("sliding", 100, 10 * SECOND_US);
     start_of_window(&hit);
     for (int i = 0; i < 40; i++) {
-        CHECK(passes(counter, FTA_SLIDING_WINDOW_COUNTER, &hit));
+        CHECK(passes(table, &fta_strategy_sliding_window_counter, &hit));
     }
     fta_clock_shift(0, 15 * SECOND_US);
     uint32_t left =
-        ask(counter, FTA_SLIDING_WINDOW_COUNTER, FTA_COUNT, &hit).remaining;
+        ask(table, &fta_strategy_sliding_window_counter, FTA_COUNT, &hit)
+            .remaining;
     CHECK(left >= 79 && left <= 80); /* Half of 40, and this one. */
     fta_clock_shift(0, 10 * SECOND_US);
-    left = ask(counter, FTA_SLIDING_WINDOW_COUNTER, FTA_COUNT, &hit).remaining;
+    left = ask(table, &fta_strategy_sliding_window_counter, FTA_COUNT, &hit)
+               .remaining;
     CHECK(left == 98); /* Half of 1, rounded up, and this one. */
     fta_clock_shift(0, 20 * SECOND_US);
-    left = ask(counter, FTA_SLIDING_WINDOW_COUNTER, FTA_PEEK, &hit).remaining;
+    left = ask(table, &fta_strategy_sliding_window_counter, FTA_PEEK, &hit)
+               .remaining;
     CHECK(left == 100);
-    fta_shm_table_close(counter);
+    fta_shm_table_close(table);
     fta_clock_reset();
 }
 
@@ -170,35 +179,36 @@ test_windows(void)
 static void
 test_stepped_clocks(void)
 {
-    for (size_t i = 0; i < 3; i++) {
-        fta_shm_table *counter = open_table(1 << 20);
+    for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
+        fta_shm_table *table = open_table(1 << 20);
         fta_hit hit = text_hit("key", 2, 100 * SECOND_US);
         start_of_window(&hit);
-        CHECK(passes(counter, strategies[i], &hit));
-        CHECK(passes(counter, strategies[i], &hit));
+        CHECK(passes(table, fta_strategies[i], &hit));
+        CHECK(passes(table, fta_strategies[i], &hit));
         static const int64_t steps[] = {3600, -7200, 86400 * 365, -86400};
         for (size_t k = 0; k < 4; k++) {
             fta_clock_shift(steps[k] * SECOND_US, 0);
-            fta_verdict verdict = ask(counter, strategies[i], FTA_COUNT, &hit);
+            fta_verdict verdict =
+                ask(table, fta_strategies[i], FTA_COUNT, &hit);
             CHECK(!verdict.allowed);
             CHECK(verdict.retry_after_us <= 2 * hit.period_us);
         }
         fta_clock_reset();
         fta_clock_shift(0, 86400 * 1000 * SECOND_US);
-        CHECK(passes(counter, strategies[i], &hit));
-        CHECK(passes(counter, strategies[i], &hit));
+        CHECK(passes(table, fta_strategies[i], &hit));
+        CHECK(passes(table, fta_strategies[i], &hit));
         fta_clock_reset();
-        fta_verdict verdict = ask(counter, strategies[i], FTA_COUNT, &hit);
+        fta_verdict verdict = ask(table, fta_strategies[i], FTA_COUNT, &hit);
         CHECK(verdict.allowed);
-        fta_shm_table_close(counter);
+        fta_shm_table_close(table);
     }
 }
 
 static void
 test_several_limits(void)
 {
-    for (size_t i = 0; i < 3; i++) {
-        fta_shm_table *counter = open_table(1 << 20);
+    for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
+        fta_shm_table *table = open_table(1 << 20);
         fta_hit hits[3] = {
             text_hit("a", 10, 100 * SECOND_US),
             text_hit("b", 3, 1000 * SECOND_US),
@@ -207,28 +217,27 @@ test_several_limits(void)
         start_of_window(&hits[1]);
         fta_verdict verdict;
         for (uint32_t left = 3; left-- > 0;) {
-            fta_shm_table_hit(counter, strategies[i], FTA_COUNT, hits, 3,
-                              &verdict);
+            hit_all(table, fta_strategies[i], FTA_COUNT, hits, 3, &verdict);
             CHECK(verdict.allowed);
             CHECK(verdict.index == 1 && verdict.limit == 3);
             CHECK(verdict.remaining == left);
         }
         for (int k = 0; k < 20; k++) {
-            fta_shm_table_hit(counter, strategies[i], FTA_COUNT, hits, 3,
-                              &verdict);
+            hit_all(table, fta_strategies[i], FTA_COUNT, hits, 3, &verdict);
             CHECK(!verdict.allowed && verdict.index == 1);
         }
-        /* Nothing refused was counted by the others. */
-        CHECK(ask(counter, strategies[i], FTA_PEEK, &hits[0]).remaining == 7);
-        CHECK(ask(counter, strategies[i], FTA_PEEK, &hits[2]).remaining == 2);
-        /* When two refuse, the longer wait is the answer. */
+        /* Nothing limited was counted by the others. */
+        CHECK(ask(table, fta_strategies[i], FTA_PEEK, &hits[0]).remaining == 7);
+        CHECK(ask(table, fta_strategies[i], FTA_PEEK, &hits[2]).remaining == 2);
+        /* When two limit, the longer wait is the answer. */
         hits[2].cost = 3;
-        fta_shm_table_hit(counter, strategies[i], FTA_COUNT, hits, 3, &verdict);
+        hit_all(table, fta_strategies[i], FTA_COUNT, hits, 3, &verdict);
         CHECK(!verdict.allowed && verdict.index == 1);
-        fta_shm_table_hit(counter, strategies[i], FTA_RESET, hits, 3, &verdict);
-        CHECK(ask(counter, strategies[i], FTA_PEEK, &hits[0]).remaining == 10);
-        CHECK(ask(counter, strategies[i], FTA_PEEK, &hits[1]).remaining == 3);
-        fta_shm_table_close(counter);
+        hit_all(table, fta_strategies[i], FTA_RESET, hits, 3, &verdict);
+        CHECK(ask(table, fta_strategies[i], FTA_PEEK, &hits[0]).remaining ==
+              10);
+        CHECK(ask(table, fta_strategies[i], FTA_PEEK, &hits[1]).remaining == 3);
+        fta_shm_table_close(table);
     }
     fta_clock_reset();
 }
@@ -237,26 +246,26 @@ static void
 test_open_fails(void)
 {
     fta_shm_table_options options = {.bytes = FTA_SHM_TABLE_MIN - 1};
-    fta_shm_table *counter;
+    fta_shm_table *table;
     int error;
-    CHECK(fta_shm_table_open(&options, &counter, &error) ==
+    CHECK(fta_shm_table_open(&options, &table, &error) ==
           FTA_SHM_BYTES_INVALID);
     options.bytes = FTA_SHM_TABLE_MAX + 1;
-    CHECK(fta_shm_table_open(&options, &counter, &error) ==
+    CHECK(fta_shm_table_open(&options, &table, &error) ==
           FTA_SHM_BYTES_INVALID);
     options = (fta_shm_table_options){
         .bytes = FTA_SHM_TABLE_MIN, .shared = true, .directory = "/nowhere"};
-    CHECK(fta_shm_table_open(&options, &counter, &error) == FTA_SYSTEM);
+    CHECK(fta_shm_table_open(&options, &table, &error) == FTA_SYSTEM);
     options.shared = false;
     for (long n = 0;; n++) {
         failing_alloc_start(n);
-        fta_status status = fta_shm_table_open(&options, &counter, &error);
+        fta_status status = fta_shm_table_open(&options, &table, &error);
         if (!failing_alloc_stop()) {
             break;
         }
         CHECK(status == FTA_NO_MEMORY);
     }
-    fta_shm_table_close(counter);
+    fta_shm_table_close(table);
     fta_shm_table_close(NULL);
 }
 
@@ -266,62 +275,64 @@ static void
 test_capacity(void)
 {
     const uint32_t keys = ROUNDS(1000000);
-    fta_shm_table *counter = open_table((size_t)keys * 64);
+    fta_shm_table *table = open_table((size_t)keys * 64);
     fta_shm_table_usage usage;
     for (uint32_t i = 0; i < keys; i++) {
         fta_hit hit = hit_on(&i, sizeof i, 10, 1000 * SECOND_US);
-        CHECK(passes(counter, FTA_FIXED_WINDOW, &hit));
+        CHECK(passes(table, &fta_strategy_fixed_window, &hit));
     }
-    fta_shm_table_usage_read(counter, &usage);
+    fta_shm_table_usage_read(table, &usage);
     /* 64 bytes a key: not a handful of a million meets a full bucket. */
     CHECK(usage.evictions < 10);
     CHECK(usage.slots_used + usage.evictions == keys);
     for (uint32_t i = 0; i < keys; i += 1000) {
         fta_hit hit = hit_on(&i, sizeof i, 10, 1000 * SECOND_US);
-        CHECK(ask(counter, FTA_FIXED_WINDOW, FTA_PEEK, &hit).remaining == 9 ||
-              usage.evictions > 0);
+        CHECK(
+            ask(table, &fta_strategy_fixed_window, FTA_PEEK, &hit).remaining ==
+                9 ||
+            usage.evictions > 0);
     }
     fta_clock_shift(0, 1001 * SECOND_US);
-    fta_shm_table_usage_read(counter, &usage);
+    fta_shm_table_usage_read(table, &usage);
     CHECK(usage.slots_used == 0);
     uint64_t evictions = usage.evictions;
     for (uint32_t i = keys; i < keys + keys / 10; i++) {
         fta_hit hit = hit_on(&i, sizeof i, 10, 1000 * SECOND_US);
-        CHECK(passes(counter, FTA_FIXED_WINDOW, &hit));
+        CHECK(passes(table, &fta_strategy_fixed_window, &hit));
     }
-    fta_shm_table_usage_read(counter, &usage);
+    fta_shm_table_usage_read(table, &usage);
     CHECK(usage.evictions == evictions); /* Those whose time is over go. */
-    fta_shm_table_close(counter);
+    fta_shm_table_close(table);
     fta_clock_reset();
 }
 
 /* Twenty times as many fresh keys as there are slots do not free a client
- * who has been refused, nor one who has used most of his limit. */
+ * who is limited, nor one who has used most of the limit. */
 static void
-test_flood(fta_strategy strategy)
+test_flood(const fta_strategy *strategy)
 {
-    fta_shm_table *counter = open_table(256 << 10);
+    fta_shm_table *table = open_table(256 << 10);
     fta_hit abuser = text_hit("abuser", 50, 1000 * SECOND_US);
     fta_hit busy = text_hit("busy", 50, 1000 * SECOND_US);
     start_of_window(&abuser);
-    while (passes(counter, strategy, &abuser)) {
+    while (passes(table, strategy, &abuser)) {
     }
     for (int i = 0; i < 40; i++) {
-        CHECK(passes(counter, strategy, &busy));
+        CHECK(passes(table, strategy, &busy));
     }
     fta_shm_table_usage usage;
-    fta_shm_table_usage_read(counter, &usage);
+    fta_shm_table_usage_read(table, &usage);
     uint32_t flood = ROUNDS((uint32_t)usage.slots * 20);
     for (uint32_t i = 0; i < flood; i++) {
         fta_hit fresh = hit_on(&i, sizeof i, 50, 1000 * SECOND_US);
-        CHECK(passes(counter, strategy, &fresh));
+        CHECK(passes(table, strategy, &fresh));
     }
-    fta_shm_table_usage_read(counter, &usage);
+    fta_shm_table_usage_read(table, &usage);
     CHECK(usage.evictions > flood / 2);
     CHECK(usage.slots_used <= usage.slots);
-    CHECK(!passes(counter, strategy, &abuser));
-    CHECK(ask(counter, strategy, FTA_PEEK, &busy).remaining <= 20);
-    fta_shm_table_close(counter);
+    CHECK(!passes(table, strategy, &abuser));
+    CHECK(ask(table, strategy, FTA_PEEK, &busy).remaining <= 20);
+    fta_shm_table_close(table);
     fta_clock_reset();
 }
 
@@ -330,8 +341,8 @@ test_flood(fta_strategy strategy)
 #define THREADS 16
 
 typedef struct crowd {
-    fta_shm_table *counter;
-    fta_strategy strategy;
+    fta_shm_table *table;
+    const fta_strategy *strategy;
     const fta_hit *hits;
     size_t hit_count;
     int tries;
@@ -346,8 +357,8 @@ try_in_crowd(void *argument)
     pthread_barrier_wait(&c->barrier);
     for (int i = 0; i < c->tries; i++) {
         fta_verdict verdict;
-        fta_shm_table_hit(c->counter, c->strategy, FTA_COUNT, c->hits,
-                          c->hit_count, &verdict);
+        hit_all(c->table, c->strategy, FTA_COUNT, c->hits, c->hit_count,
+                &verdict);
         atomic_fetch_add(&c->passed, verdict.allowed);
     }
     return NULL;
@@ -370,9 +381,9 @@ run_crowd(crowd *c)
 }
 
 static void
-test_threads(fta_strategy strategy)
+test_threads(const fta_strategy *strategy)
 {
-    crowd c = {.counter = open_table(FTA_SHM_TABLE_MIN),
+    crowd c = {.table = open_table(FTA_SHM_TABLE_MIN),
                .strategy = strategy,
                .hit_count = 1,
                .tries = 10};
@@ -382,9 +393,9 @@ test_threads(fta_strategy strategy)
         start_of_window(&hit);
         c.hits = &hit;
         CHECK(run_crowd(&c) == 50);
-        CHECK(!passes(c.counter, strategy, &hit));
+        CHECK(!passes(c.table, strategy, &hit));
     }
-    fta_shm_table_close(c.counter);
+    fta_shm_table_close(c.table);
     fta_clock_reset();
 }
 
@@ -392,7 +403,10 @@ test_threads(fta_strategy strategy)
 static void
 test_threads_with_several_limits(void)
 {
-    crowd c = {.counter = open_table(1 << 20), .hit_count = 3, .tries = 10};
+    crowd c = {.table = open_table(1 << 20),
+               .strategy = &fta_strategy_fixed_window,
+               .hit_count = 3,
+               .tries = 10};
     for (int round = 0; round < ROUNDS(50); round++) {
         int keys[3][2];
         fta_hit hits[3];
@@ -404,10 +418,10 @@ test_threads_with_several_limits(void)
         }
         c.hits = hits;
         CHECK(run_crowd(&c) == 60);
-        CHECK(ask(c.counter, c.strategy, FTA_PEEK, &hits[0]).remaining == 60);
-        CHECK(ask(c.counter, c.strategy, FTA_PEEK, &hits[1]).remaining == 30);
+        CHECK(ask(c.table, c.strategy, FTA_PEEK, &hits[0]).remaining == 60);
+        CHECK(ask(c.table, c.strategy, FTA_PEEK, &hits[1]).remaining == 30);
     }
-    fta_shm_table_close(c.counter);
+    fta_shm_table_close(c.table);
 }
 
 /* Everything at once in a table that is far too small: fresh keys, returning
@@ -430,8 +444,8 @@ make_trouble(void *argument)
                             : random % 16 == 1 ? FTA_PEEK
                                                : FTA_COUNT;
         fta_verdict verdict;
-        fta_shm_table_hit(c->counter, strategies[(random >> 8) % 3], action,
-                          hits, 1 + (random >> 16) % 2, &verdict);
+        hit_all(c->table, fta_strategies[(random >> 8) % FTA_STRATEGY_COUNT],
+                action, hits, 1 + (random >> 16) % 2, &verdict);
         CHECK(verdict.remaining <= verdict.limit);
         CHECK(verdict.retry_after_us <= 2 * SECOND_US);
         if (random % 512 == 0) {
@@ -444,8 +458,7 @@ make_trouble(void *argument)
 static void
 test_trouble(void)
 {
-    crowd c = {.counter = open_table(FTA_SHM_TABLE_MIN),
-               .tries = ROUNDS(20000)};
+    crowd c = {.table = open_table(FTA_SHM_TABLE_MIN), .tries = ROUNDS(20000)};
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
         CHECK(pthread_create(&threads[i], NULL, make_trouble, &c) == 0);
@@ -456,19 +469,19 @@ test_trouble(void)
     /* And it is as good as new. */
     fta_clock_shift(0, 10 * SECOND_US);
     fta_shm_table_usage usage;
-    fta_shm_table_usage_read(c.counter, &usage);
+    fta_shm_table_usage_read(c.table, &usage);
     CHECK(usage.slots_used == 0);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
         fta_hit hit = text_hit("after", 50, 1000 * SECOND_US);
         start_of_window(&hit);
-        c.strategy = strategies[i];
+        c.strategy = fta_strategies[i];
         c.hits = &hit;
         c.hit_count = 1;
         c.tries = 10;
-        (void)ask(c.counter, c.strategy, FTA_RESET, &hit);
+        (void)ask(c.table, c.strategy, FTA_RESET, &hit);
         CHECK(run_crowd(&c) == 50);
     }
-    fta_shm_table_close(c.counter);
+    fta_shm_table_close(c.table);
     fta_clock_reset();
 }
 
@@ -493,12 +506,12 @@ map_shared(void)
 }
 
 static void
-count_in_child(shared *s, fta_shm_table *counter, const fta_hit *hit, int tries)
+count_in_child(shared *s, fta_shm_table *table, const fta_hit *hit, int tries)
 {
     while (!atomic_load(&s->go)) {
     }
     for (int i = 0; i < tries; i++) {
-        if (passes(counter, FTA_FIXED_WINDOW, hit)) {
+        if (passes(table, &fta_strategy_fixed_window, hit)) {
             atomic_fetch_add(&s->passed, 1);
         }
     }
@@ -508,7 +521,7 @@ count_in_child(shared *s, fta_shm_table *counter, const fta_hit *hit, int tries)
 static void
 test_processes(void)
 {
-    fta_shm_table *counter = open_table(FTA_SHM_TABLE_MIN);
+    fta_shm_table *table = open_table(FTA_SHM_TABLE_MIN);
     shared *s = map_shared();
     fflush(NULL);
     for (int round = 0; round < ROUNDS(60); round++) {
@@ -519,7 +532,7 @@ test_processes(void)
         for (int i = 0; i < PROCESSES; i++) {
             children[i] = fork();
             if (children[i] == 0) {
-                count_in_child(s, counter, &hit, 75);
+                count_in_child(s, table, &hit, 75);
             }
         }
         atomic_store(&s->go, 1);
@@ -529,12 +542,12 @@ test_processes(void)
         CHECK(atomic_load(&s->passed) == 50);
     }
     munmap(s, sizeof *s);
-    fta_shm_table_close(counter);
+    fta_shm_table_close(table);
 }
 
 /* A process counts, in a table with little room, until it is killed. */
 static void
-count_until_killed(fta_shm_table *counter, uint64_t random)
+count_until_killed(fta_shm_table *table, uint64_t random)
 {
     for (;;) {
         random ^= random << 13;
@@ -545,8 +558,8 @@ count_until_killed(fta_shm_table *counter, uint64_t random)
         fta_hit hits[2] = {hit_on(&keys[0], sizeof keys[0], 5, SECOND_US),
                            hit_on(&keys[1], sizeof keys[1], 1000, SECOND_US)};
         fta_verdict verdict;
-        fta_shm_table_hit(counter, strategies[(random >> 8) % 3], FTA_COUNT,
-                          hits, 1 + (random >> 16) % 2, &verdict);
+        hit_all(table, fta_strategies[(random >> 8) % FTA_STRATEGY_COUNT],
+                FTA_COUNT, hits, 1 + (random >> 16) % 2, &verdict);
         if (random % 1024 == 0) {
             fta_clock_shift(0, SECOND_US);
         }
@@ -556,12 +569,12 @@ count_until_killed(fta_shm_table *counter, uint64_t random)
 static void
 test_kills(int kills)
 {
-    fta_shm_table *counter = open_table(FTA_SHM_TABLE_MIN);
+    fta_shm_table *table = open_table(FTA_SHM_TABLE_MIN);
     fflush(NULL);
     for (int i = 0; i < kills; i++) {
         pid_t child = fork();
         if (child == 0) {
-            count_until_killed(counter, (uint64_t)i * 2654435761u + 1);
+            count_until_killed(table, (uint64_t)i * 2654435761u + 1);
         }
         usleep((useconds_t)(200 + i * 37 % 1500));
         kill(child, SIGKILL);
@@ -570,16 +583,16 @@ test_kills(int kills)
         uint32_t key = 100000 + (uint32_t)i;
         fta_hit hit = hit_on(&key, sizeof key, 3, 1000 * SECOND_US);
         for (int k = 0; k < 3; k++) {
-            CHECK(passes(counter, FTA_FIXED_WINDOW, &hit));
+            CHECK(passes(table, &fta_strategy_fixed_window, &hit));
         }
-        CHECK(!passes(counter, FTA_FIXED_WINDOW, &hit));
+        CHECK(!passes(table, &fta_strategy_fixed_window, &hit));
         fta_clock_shift(0, 2000 * SECOND_US);
     }
     fta_shm_table_usage usage;
     fta_clock_shift(0, 2000 * SECOND_US);
-    fta_shm_table_usage_read(counter, &usage);
+    fta_shm_table_usage_read(table, &usage);
     CHECK(usage.slots_used == 0);
-    fta_shm_table_close(counter);
+    fta_shm_table_close(table);
     fta_clock_reset();
 }
 
@@ -589,7 +602,8 @@ test_kills(int kills)
  * without a word. However many there are, as many requests pass as there is
  * room. */
 static void
-test_counters_outlive_processes(fta_strategy strategy, bool ends_suddenly)
+test_counters_outlive_processes(const fta_strategy *strategy,
+                                bool ends_suddenly)
 {
     enum { WORKERS = 40, TRIES = 4, ROOM = 50 };
     char directory[] = "/tmp/fta-test-XXXXXX";
@@ -606,16 +620,16 @@ test_counters_outlive_processes(fta_strategy strategy, bool ends_suddenly)
     for (int i = 0; i < WORKERS; i++) {
         pid_t child = fork();
         if (child == 0) {
-            fta_shm_table *counter;
+            fta_shm_table *table;
             int error, let_in = 0;
-            if (fta_shm_table_open(&options, &counter, &error) != FTA_OK) {
+            if (fta_shm_table_open(&options, &table, &error) != FTA_OK) {
                 _exit(100);
             }
             for (int k = 0; k < TRIES; k++) {
-                let_in += passes(counter, strategy, &hit);
+                let_in += passes(table, strategy, &hit);
             }
             if (!ends_suddenly || i % 2 == 0) {
-                fta_shm_table_close(counter);
+                fta_shm_table_close(table);
             }
             _exit(let_in);
         }
@@ -625,20 +639,20 @@ test_counters_outlive_processes(fta_strategy strategy, bool ends_suddenly)
     }
     CHECK(passed == ROOM);
 
-    fta_shm_table *counter;
+    fta_shm_table *table;
     int error;
-    CHECK(fta_shm_table_open(&options, &counter, &error) == FTA_OK);
-    CHECK(!passes(counter, strategy, &hit));
+    CHECK(fta_shm_table_open(&options, &table, &error) == FTA_OK);
+    CHECK(!passes(table, strategy, &hit));
     /* The wall clock has no say in it; the time that passes has. */
     fta_clock_shift(-400 * 86400 * SECOND_US, 0);
-    CHECK(!passes(counter, strategy, &hit));
+    CHECK(!passes(table, strategy, &hit));
     fta_clock_shift(0, 2000 * SECOND_US);
-    CHECK(passes(counter, strategy, &hit));
-    fta_shm_table_close(counter);
+    CHECK(passes(table, strategy, &hit));
+    fta_shm_table_close(table);
     fta_clock_shift(0, 2010 * SECOND_US);
-    CHECK(fta_shm_table_open(&options, &counter, &error) == FTA_OK);
-    CHECK(ask(counter, strategy, FTA_PEEK, &hit).remaining == ROOM);
-    fta_shm_table_close(counter);
+    CHECK(fta_shm_table_open(&options, &table, &error) == FTA_OK);
+    CHECK(ask(table, strategy, FTA_PEEK, &hit).remaining == ROOM);
+    fta_shm_table_close(table);
     CHECK(rmdir(directory) == 0); /* Nothing is left behind. */
     fta_clock_reset();
 }
@@ -647,14 +661,14 @@ static void
 test_default_size(void)
 {
     fta_shm_table_options options = {.shared = false};
-    fta_shm_table *counter;
+    fta_shm_table *table;
     fta_shm_table_usage usage;
     int error;
-    CHECK(fta_shm_table_open(&options, &counter, &error) == FTA_OK);
-    fta_shm_table_usage_read(counter, &usage);
+    CHECK(fta_shm_table_open(&options, &table, &error) == FTA_OK);
+    fta_shm_table_usage_read(table, &usage);
     CHECK(usage.bytes > FTA_SHM_TABLE_DEFAULT - 8192);
     CHECK(usage.bytes <= FTA_SHM_TABLE_DEFAULT && !usage.has_other_size);
-    fta_shm_table_close(counter);
+    fta_shm_table_close(table);
 }
 
 /* With an argument: how many processes to kill, for a longer run. */
@@ -665,12 +679,12 @@ main(int argc, char **argv)
         test_kills(atoi(argv[1]));
         return check_report("test_shm_table");
     }
-    for (size_t i = 0; i < 3; i++) {
-        test_each_strategy(strategies[i]);
-        test_flood(strategies[i]);
-        test_threads(strategies[i]);
-        test_counters_outlive_processes(strategies[i], false);
-        test_counters_outlive_processes(strategies[i], true);
+    for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
+        test_each_strategy(fta_strategies[i]);
+        test_flood(fta_strategies[i]);
+        test_threads(fta_strategies[i]);
+        test_counters_outlive_processes(fta_strategies[i], false);
+        test_counters_outlive_processes(fta_strategies[i], true);
     }
     test_default_size();
     test_windows();

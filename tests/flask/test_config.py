@@ -287,6 +287,8 @@ class TestRefused:
             ("RATELIMIT_SHM_BYTES", 2**14 - 1, "from 16384 to 4294967296"),
             ("RATELIMIT_SHM_BYTES", 2**32 + 1, "from 16384 to 4294967296"),
             ("RATELIMIT_KEY_PREFIX", "\udcff", "no UTF-8"),
+            ("RATELIMIT_KEY_PREFIX", "ä" * 128, "from 0 to 255 bytes in UTF-8, not 256"),
+            ("RATELIMIT_STORE_TIMEOUT_MS", 60_001, "from 1 to 60000"),
             ("JWT_ISSUER", "\udcff", "no UTF-8"),
             ("CORS_RESOURCES", "/\udcff", "no UTF-8"),
             ("REDIS_URL", "redis://\udcff", "no UTF-8"),
@@ -481,6 +483,7 @@ class TestEveryValueThatIsTakenWorks:
     @pytest.mark.parametrize(
         ("key", "value"),
         [
+            ("RATELIMIT_KEY_PREFIX", "p" * 255),
             ("RATELIMIT_SHM_BYTES", 2**14),
             ("RATELIMIT_SHM_BYTES", 2**32),
             ("RATELIMIT_STORE_TIMEOUT_MS", 1),
@@ -495,8 +498,9 @@ class TestEveryValueThatIsTakenWorks:
             ("CORS_MAX_AGE", 86400),
         ],
     )
-    def test_at_both_ends_of_its_range(self, key: str, value: float) -> None:
-        more = {"REDIS_URL": "redis://127.0.0.1:1/0"} if key == "RATELIMIT_STORE_TIMEOUT_MS" else {}
+    def test_at_both_ends_of_its_range(self, key: str, value: Any) -> None:
+        of_redis = ("RATELIMIT_STORE_TIMEOUT_MS", "RATELIMIT_KEY_PREFIX")
+        more = {"REDIS_URL": "redis://127.0.0.1:1/0"} if key in of_redis else {}
         app = make_app(RATELIMIT_TENANT_DEFAULT="5 per minute", **{key: value}, **more)
         app.get("/")(verify_tenant_context(lambda: "in"))
         assert app.test_client().get("/", headers=identity_headers()).status_code == 200

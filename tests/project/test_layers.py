@@ -44,6 +44,34 @@ def test_a_file_includes_what_its_folder_may() -> None:
             assert str(Path(name).parent) in allowed[folder], f"{path} includes {name}"
 
 
+def test_only_one_file_of_the_limiter_names_the_stores() -> None:
+    naming = {
+        path.name
+        for path in (CSRC / "limit").glob("*.[ch]")
+        if any(str(Path(name).parent) in ("limit/shm", "limit/redis") for name in includes_of(path))
+    }
+    assert naming == {"stores.c"}
+
+
+def test_no_file_but_its_own_and_the_list_names_a_strategy() -> None:
+    """The default is the first of the list, and so is the strategy of a probe."""
+    names = [path.stem for path in (CSRC / "limit" / "strategies").glob("*.c")]
+    assert names
+    named = re.compile(rf"\b({'|'.join(names)})\b|fta_strategy_({'|'.join(names)})\b")
+    naming = {
+        str(path.relative_to(CSRC))
+        for path in CSRC.glob("**/*.[ch]")
+        if named.search(path.read_text("utf-8")) and path.parent.name != "strategies"
+    }
+    assert naming == {"limit/strategy.h"}
+
+
+def test_each_strategy_has_its_lua() -> None:
+    names = {path.stem for path in (CSRC / "limit" / "strategies").glob("*.c")}
+    lua = {path.stem for path in (CSRC / "limit" / "redis" / "lua").glob("*.lua")}
+    assert lua == names | {"script"}
+
+
 def test_no_headers_include_each_other() -> None:
     headers = {str(path.relative_to(CSRC)): includes_of(path) for path in CSRC.glob("**/*.h")}
     TopologicalSorter(headers).prepare()  # raises CycleError

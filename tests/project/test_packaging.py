@@ -20,7 +20,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution, made from a copy so that nothing is left behind here."""
     tree = tmp_path_factory.mktemp("tree")
     made = shutil.ignore_patterns("*.so", "__pycache__")
-    for name in ("csrc", "flask_tenant_auth"):
+    for name in ("csrc", "flask_tenant_auth", "scripts"):
         shutil.copytree(ROOT / name, tree / name, ignore=made)
     for path in ROOT.iterdir():
         if path.is_file():
@@ -35,10 +35,21 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sdist_has_all_that_the_build_needs(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    sources = {str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.[ch]")}
+    sources = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob("csrc/**/*.*")
+        if path.suffix in (".c", ".h", ".lua")
+    }
     assert sources
     assert sources <= names
-    assert {"setup.py", "pyproject.toml", "LICENSE", "README.md", "csrc/README.md"} <= names
+    assert {
+        "setup.py",
+        "scripts/embed_lua.py",
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        "csrc/README.md",
+    } <= names
 
 
 def test_sdist_builds_a_wheel_that_works_on_its_own(sdist: Path, tmp_path: Path) -> None:
@@ -55,7 +66,9 @@ def test_sdist_builds_a_wheel_that_works_on_its_own(sdist: Path, tmp_path: Path)
     assert {"flask_tenant_auth/__init__.py", "flask_tenant_auth/_core.pyi"} <= python
     assert {name for name in python if "__pycache__" not in name} <= set(names)
     assert "flask_tenant_auth/py.typed" in names
-    assert not [name for name in names if name.endswith((".c", ".h")) or "test" in name.split("/")]
+    assert not [
+        name for name in names if name.endswith((".c", ".h", ".lua")) or "test" in name.split("/")
+    ]
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
         "import flask_tenant_auth, flask_tenant_auth._core as core\n"

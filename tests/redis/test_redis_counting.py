@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from redis import Redis as Client
 
-from flask_tenant_auth._core import Identity, Limit, Limiter, parse_rates
+from flask_tenant_auth._core import STRATEGIES, Identity, Limit, Limiter, parse_rates
 from redis_server import (
     Authority,
     Cluster,
@@ -28,7 +28,6 @@ from redis_server import (
 )
 from servers import Redis
 
-STRATEGIES = ["fixed-window", "sliding-window-counter", "gcra"]
 TENANT = "11111111-1111-4111-8111-111111111111"
 ALICE = Identity(TENANT, "22222222-2222-4222-8222-222222222222")
 BOB = Identity(TENANT, "33333333-3333-4333-8333-333333333333")
@@ -429,9 +428,9 @@ def test_plain_towards_tls_and_tls_towards_plain(authority: Authority, redis: Re
     ],
 )
 def test_a_wrong_url_is_said_at_once_and_without_secrets(url: str, problem: str) -> None:
-    with pytest.raises(ValueError, match="redis_url: ") as raised:
+    with pytest.raises(ValueError, match="redis_url cannot be used: ") as raised:
         limiter(url)
-    assert str(raised.value) == f"redis_url: {problem}"
+    assert str(raised.value) == f"redis_url cannot be used: {problem}"
 
 
 # --- Cluster ---------------------------------------------------------------------

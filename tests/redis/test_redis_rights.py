@@ -14,14 +14,13 @@ from flask import Flask
 from redis import Redis as Client
 
 from apps import make_app
-from flask_tenant_auth._core import Limit, Limiter, Rate
+from flask_tenant_auth._core import STRATEGIES, Limit, Limiter, Rate
 from flask_tenant_auth.flask.state import state_of
 from pages import blocks_of
 from paths import ROOT
 from redis_server import Cluster, Sentinel, false_redis
 from servers import Redis, free_port
 
-STRATEGIES = ["fixed-window", "sliding-window-counter", "gcra"]
 LIMITS = [Limit(Rate(2, 3600), scope="rights")]
 LINES = [
     line

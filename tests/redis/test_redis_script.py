@@ -1,4 +1,4 @@
-"""The script that runs in Redis counts as rate.c does: both are given the same random requests."""
+"""The script in Redis counts as the core's strategies do: both get the same random requests."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import os
 import random
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis as Client
 
+from flask_tenant_auth._core import STRATEGIES
 from paths import ROOT
 from servers import Redis
 
@@ -29,7 +31,9 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
         check=True,
     ).stdout.split()
-    files = sorted((ROOT / "csrc").rglob("*.c"))
+    script = program.with_name("redis_script.c")
+    subprocess.run([sys.executable, ROOT / "scripts" / "embed_lua.py", script], check=True)
+    files = [*sorted((ROOT / "csrc").rglob("*.c")), script]
     core = [str(path) for path in files if path.parent.name != "binding"]
     source = str(ROOT / "tests" / "c" / "rate_oracle.c")
     compiler = shlex.split(os.environ.get("CC", "cc"))
@@ -69,7 +73,7 @@ def random_requests(chance: random.Random, count: int) -> Iterator[tuple[int, st
         yield now, chance.choice("cccccccppr"), hits
 
 
-@pytest.mark.parametrize("strategy", "fsg")
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_script_and_core_answer_alike(client: Client, oracle: Path, strategy: str) -> None:
     text = script_of(oracle)
     assert text.count("redis.call('TIME')") == 1
@@ -93,7 +97,7 @@ def test_script_and_core_answer_alike(client: Client, oracle: Path, strategy: st
     assert 500 < refused < 3500
 
 
-@pytest.mark.parametrize("strategy", "fsg")
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_key_has_a_time_to_live(client: Client, oracle: Path, strategy: str) -> None:
     script = client.register_script(script_of(oracle))
     for period in (1, 60, 86400):
@@ -102,7 +106,7 @@ def test_every_key_has_a_time_to_live(client: Client, oracle: Path, strategy: st
             assert 0 < client.pttl(key) <= 2 * period * 1000
 
 
-@pytest.mark.parametrize("strategy", "fsg")
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_states_from_a_clock_that_was_ahead(client: Client, oracle: Path, strategy: str) -> None:
     """Neither a lock-out until that time comes, nor a division by what is not there."""
     script = client.register_script(script_of(oracle))
@@ -110,9 +114,9 @@ def test_states_from_a_clock_that_was_ahead(client: Client, oracle: Path, strate
     for ahead in (3, 3600, 10**9):
         future = (seconds + ahead) * SECOND + microseconds
         state = {
-            "f": f"5 {future + SECOND}",
-            "s": f"{future // SECOND * 1000} 5 5",
-            "g": f"{future + SECOND}",
+            "fixed-window": f"5 {future + SECOND}",
+            "sliding-window-counter": f"{future // SECOND * 1000} 5 5",
+            "gcra": f"{future + SECOND}",
         }[strategy]
         client.set("k", state, px=100_000)
         fits, _, reset, retry = script(["k"], [strategy, "c", 5, 1, SECOND])
@@ -121,7 +125,7 @@ def test_states_from_a_clock_that_was_ahead(client: Client, oracle: Path, strate
         assert retry == 0
 
 
-@pytest.mark.parametrize("strategy", "fsg")
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("value", ["", "x", "1", "-1 -1 -1", "1 2 3 4", "nan", "1e400", "5 5 5 "])
 def test_values_that_are_not_states(
     client: Client, oracle: Path, strategy: str, value: str

@@ -21,9 +21,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flask_tenant_auth import _core
-from flask_tenant_auth._core import Decision, Identity, Limit, Limiter, Rate, plain_address
+from flask_tenant_auth._core import (
+    STRATEGIES,
+    Decision,
+    Identity,
+    Limit,
+    Limiter,
+    Rate,
+    plain_address,
+)
 
-STRATEGIES = ["fixed-window", "sliding-window-counter", "gcra"]
 SOMEBODY = Identity(str(uuid.UUID(int=1)), str(uuid.UUID(int=2)))
 
 
@@ -186,7 +193,7 @@ def test_who_waits_as_long_as_told_passes(strategy: str) -> None:
 # --- What a decision says -----------------------------------------------------------------------
 
 
-def test_a_decision_is_about_the_limit_closest_to_refusal() -> None:
+def test_a_decision_is_about_the_closest_limit() -> None:
     limiter = alone()
     limits = [rule(10, 60), rule(100, 3600), rule(4, 600)]
     for left in (3, 2, 1, 0):
@@ -197,20 +204,20 @@ def test_a_decision_is_about_the_limit_closest_to_refusal() -> None:
         assert decision.retry_after == 0
         assert abs(decision.reset - (_core.now() + 600)) <= 2
         assert decision.store == "memory"
-    refused = limiter.hit(limits, SOMEBODY, "")
-    assert not refused.allowed
-    assert 598 <= refused.retry_after <= 600
+    limited = limiter.hit(limits, SOMEBODY, "")
+    assert not limited.allowed
+    assert 598 <= limited.retry_after <= 600
     assert limiter.peek([limits[0]], SOMEBODY, "").remaining == 6
-    assert repr(refused) == "<Decision refused: 0 of 4 remaining, rate Rate(4, 600)>"
+    assert repr(limited) == "<Decision limited: 0 of 4 remaining, rate Rate(4, 600)>"
 
 
-def test_of_refusals_the_longest_wait_is_told() -> None:
+def test_of_two_limits_that_are_reached_the_longer_wait_is_told() -> None:
     limiter = alone()
     limits = [rule(1, 60), rule(1, 3600), rule(1, 600)]
     assert limiter.hit(limits, SOMEBODY, "").allowed
-    refused = limiter.hit(limits, SOMEBODY, "")
-    assert refused.index == 1
-    assert refused.retry_after > 3590
+    limited = limiter.hit(limits, SOMEBODY, "")
+    assert limited.index == 1
+    assert limited.retry_after > 3590
 
 
 def test_no_limit_allows() -> None:
@@ -225,10 +232,10 @@ def test_the_real_clock_decides_nothing() -> None:
     assert limiter.hit(limits, SOMEBODY, "").allowed
     for step in (86400 * 365, -2 * 86400 * 365):
         _core.shift_clock(step, 0)
-        refused = limiter.hit(limits, SOMEBODY, "")
-        assert not refused.allowed
-        assert 58 <= refused.retry_after <= 60
-        assert abs(refused.reset - (_core.now() + 60)) <= 3  # in the time that others see
+        limited = limiter.hit(limits, SOMEBODY, "")
+        assert not limited.allowed
+        assert 58 <= limited.retry_after <= 60
+        assert abs(limited.reset - (_core.now() + 60)) <= 3  # in the time that others see
 
 
 def test_decisions_cannot_be_made_or_changed() -> None:
@@ -561,12 +568,14 @@ def test_memory_stays_flat() -> None:
         ({"prefix": "x", "app": 5}, TypeError, "app must be str"),
         ({"prefix": "x", "strategy": "leaky"}, ValueError, "strategy must be one of"),
         ({"prefix": "x", "strategy": None}, TypeError, "strategy must be str"),
-        ({"prefix": "x", "shm_bytes": 1}, ValueError, "shm_bytes must be from 16 KiB to 4 GiB"),
-        ({"prefix": "x", "shm_bytes": 100}, ValueError, "shm_bytes must be from 16 KiB to 4 GiB"),
+        ({"prefix": "x", "shm_bytes": 1}, ValueError, "shm_bytes must be from 16384"),
+        ({"prefix": "x", "shm_bytes": 100}, ValueError, "shm_bytes must be from 16384"),
         ({"prefix": "x", "shm_bytes": -1}, ValueError, "shm_bytes must be"),
         ({"prefix": "x", "shm_bytes": 2**33}, ValueError, "shm_bytes must be"),
         ({"prefix": "x", "shm_bytes": "16"}, TypeError, "str"),
-        ({"prefix": "x", "timeout_ms": 0}, ValueError, "timeout_ms"),
+        ({"prefix": "x", "timeout_ms": 0}, ValueError, "timeout_ms must be from 1 to 60000"),
+        ({"prefix": "x", "timeout_ms": 60_001}, ValueError, "timeout_ms must be from 1 to 60000"),
+        ({"prefix": "x" * 256}, ValueError, "prefix must be from 0 to 255 bytes of UTF-8"),
         ({"prefix": "x", "on_store_error": "panic"}, ValueError, "on_store_error must be one of"),
         ({"prefix": "x", "colour": 1}, TypeError, "colour"),
     ],

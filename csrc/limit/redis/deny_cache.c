@@ -57,49 +57,49 @@ fta_status
 fta_deny_cache_new(fta_deny_cache **out)
 {
     *out = NULL;
-    fta_deny_cache *refusals = fta_calloc(1, sizeof(*refusals));
-    if (refusals == NULL) {
+    fta_deny_cache *cache = fta_calloc(1, sizeof(*cache));
+    if (cache == NULL) {
         return FTA_NO_MEMORY;
     }
-    if (RAND_bytes((unsigned char *)&refusals->secret,
-                   sizeof(refusals->secret)) != 1) {
-        fta_free(refusals);
+    if (RAND_bytes((unsigned char *)&cache->secret, sizeof(cache->secret)) !=
+        1) {
+        fta_free(cache);
         return FTA_CRYPTO;
     }
-    *out = refusals;
+    *out = cache;
     return FTA_OK;
 }
 
 void
-fta_deny_cache_free(fta_deny_cache *refusals)
+fta_deny_cache_free(fta_deny_cache *cache)
 {
-    if (refusals != NULL) {
-        fta_free_secret(refusals, sizeof(*refusals));
+    if (cache != NULL) {
+        fta_free_secret(cache, sizeof(*cache));
     }
 }
 
 static uint64_t
-hash_of(const fta_deny_cache *refusals, const fta_hit *hit)
+hash_of(const fta_deny_cache *cache, const fta_hit *hit)
 {
-    return fta_siphash(&refusals->secret, hit->key, hit->key_length);
+    return fta_siphash(&cache->secret, hit->key, hit->key_length);
 }
 
 void
-fta_deny_cache_add(fta_deny_cache *refusals, const fta_hit *hit,
+fta_deny_cache_add(fta_deny_cache *cache, const fta_hit *hit,
                    const fta_verdict *verdict, int64_t asked_us)
 {
     /* Counted from the question, so that "until" is never too late. */
-    int64_t wait_us = verdict->retry_after_us < FTA_REFUSAL_MAX_US
+    int64_t wait_us = verdict->retry_after_us < FTA_DENY_CACHE_MAX_US
                           ? verdict->retry_after_us
-                          : FTA_REFUSAL_MAX_US;
+                          : FTA_DENY_CACHE_MAX_US;
     content c = {{
-        [CHECK] = hash_of(refusals, hit),
+        [CHECK] = hash_of(cache, hit),
         [UNTIL] = (uint64_t)(asked_us + wait_us),
         [RETRY_AT] = (uint64_t)(asked_us + verdict->retry_after_us),
         [RESET_AT] = (uint64_t)(asked_us + verdict->reset_after_us),
         [COST_AND_LEFT] = (uint64_t)hit->cost << 32 | verdict->remaining,
     }};
-    entry *set = refusals->sets[c.words[CHECK] % SETS];
+    entry *set = cache->sets[c.words[CHECK] % SETS];
     entry *place = NULL;
     int64_t earliest = INT64_MAX;
     for (size_t i = 0; i < WAYS; i++) {
@@ -119,11 +119,11 @@ fta_deny_cache_add(fta_deny_cache *refusals, const fta_hit *hit,
 }
 
 bool
-fta_deny_cache_find(const fta_deny_cache *refusals, const fta_hit *hit,
+fta_deny_cache_find(const fta_deny_cache *cache, const fta_hit *hit,
                     int64_t now_us, fta_verdict *verdict)
 {
-    uint64_t hash = hash_of(refusals, hit);
-    const entry *set = refusals->sets[hash % SETS];
+    uint64_t hash = hash_of(cache, hit);
+    const entry *set = cache->sets[hash % SETS];
     for (size_t i = 0; i < WAYS; i++) {
         content c = load(&set[i]);
         if (c.words[CHECK] != hash || now_us >= (int64_t)c.words[UNTIL] ||
@@ -144,10 +144,10 @@ fta_deny_cache_find(const fta_deny_cache *refusals, const fta_hit *hit,
 }
 
 void
-fta_deny_cache_remove(fta_deny_cache *refusals, const fta_hit *hit)
+fta_deny_cache_remove(fta_deny_cache *cache, const fta_hit *hit)
 {
-    uint64_t hash = hash_of(refusals, hit);
-    entry *set = refusals->sets[hash % SETS];
+    uint64_t hash = hash_of(cache, hit);
+    entry *set = cache->sets[hash % SETS];
     for (size_t i = 0; i < WAYS; i++) {
         if (load(&set[i]).words[CHECK] == hash) {
             store(&set[i], &(content){{0}});

@@ -1,5 +1,5 @@
-/* Whom Redis has refused, and until when: they are refused again from this
- * process' memory, at the cost of no round trip.
+/* The hits that Redis has limited, and until when. This process answers them
+ * again from memory, without a round trip.
  *
  * A fixed number of entries, no lock, nothing that a fork or a killed thread
  * could leave half done. A full set of entries forgets the one that ends
@@ -11,27 +11,27 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "limit/rate.h"
+#include "limit/hit.h"
 
-/* An entry is asked about again after at most this long, so that a counter
- * that was reset elsewhere opens the gate here too. */
-#define FTA_REFUSAL_MAX_US ((int64_t)60 * 1000000)
+/* No entry lasts longer, so that a counter that was reset elsewhere counts here
+ * again. */
+#define FTA_DENY_CACHE_MAX_US ((int64_t)60 * 1000000)
 
 typedef struct fta_deny_cache fta_deny_cache;
 
 fta_status fta_deny_cache_new(fta_deny_cache **out);
-void fta_deny_cache_free(fta_deny_cache *refusals);
+void fta_deny_cache_free(fta_deny_cache *cache);
 
-/* Remembers that this hit was refused by this verdict, which was asked for
- * at asked_us (fta_clock_monotonic_us). */
-void fta_deny_cache_add(fta_deny_cache *refusals, const fta_hit *hit,
+/* Remembers that this verdict has limited this hit. Redis was asked for it at
+ * asked_us (fta_clock_monotonic_us). */
+void fta_deny_cache_add(fta_deny_cache *cache, const fta_hit *hit,
                         const fta_verdict *verdict, int64_t asked_us);
 
-/* Whether a hit of this cost is known to be refused now; then with the
- * verdict, but for its index. */
-bool fta_deny_cache_find(const fta_deny_cache *refusals, const fta_hit *hit,
+/* Whether a hit of this cost is known to be limited now; then writes the
+ * verdict, all but its index. */
+bool fta_deny_cache_find(const fta_deny_cache *cache, const fta_hit *hit,
                          int64_t now_us, fta_verdict *verdict);
 
-void fta_deny_cache_remove(fta_deny_cache *refusals, const fta_hit *hit);
+void fta_deny_cache_remove(fta_deny_cache *cache, const fta_hit *hit);
 
 #endif

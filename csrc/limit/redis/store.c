@@ -1,19 +1,21 @@
 #include "limit/redis/store.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "limit/redis/counter.h"
+#include "limit/redis/breaker.h"
 #include "limit/redis/deny_cache.h"
 
-/* Nobody waits for a probe, so it may take longer than a request: a first
+/* No request waits for a probe, so it may take longer than a request: a first
  * connection, a TLS handshake, a sentinel that has to be asked. */
 #define PROBE_US 250000
 
-struct fta_redis_store {
+typedef struct redis_store {
+    fta_store store;
     fta_redis_counter *counter; /* Owned */
-    fta_deny_cache *refusals;   /* Owned */
+    fta_deny_cache *denied;     /* Owned */
     fta_breaker *breaker;       /* Owned */
     int64_t timeout_us;
     atomic_bool stopped;
@@ -21,7 +23,15 @@ struct fta_redis_store {
     atomic_bool has_counted;
     atomic_bool failures_seen[FTA_STATUS_COUNT]; /* before it counted */
     _Atomic uint32_t first_failures;
-};
+} redis_store;
+
+static redis_store *
+self_of(fta_store *store)
+{
+    return (redis_store *)store;
+}
+
+/* -- Failures -------------------------------------------------------------- */
 
 /* Whether the failure is one of the store, and not of this request alone. */
 static bool
@@ -45,123 +55,136 @@ is_of_the_store(fta_status status)
  * one that Redis has given as its answer is remembered as well: when it is the
  * answer to every call, nothing is ever counted there. */
 static void
-note_result(fta_redis_store *store, fta_status status)
+note_result(redis_store *self, fta_status status)
 {
     if (status == FTA_OK) {
-        if (!atomic_load(&store->has_counted)) {
-            atomic_store(&store->has_counted, true);
+        if (!atomic_load(&self->has_counted)) {
+            atomic_store(&self->has_counted, true);
         }
         return;
     }
-    if (atomic_load(&store->has_counted) ||
+    if (atomic_load(&self->has_counted) ||
         !(is_of_the_store(status) || status == FTA_REDIS_REFUSED)) {
         return;
     }
-    if (!atomic_exchange(&store->failures_seen[status], true)) {
-        atomic_fetch_add(&store->first_failures, 1);
+    if (!atomic_exchange(&self->failures_seen[status], true)) {
+        atomic_fetch_add(&self->first_failures, 1);
     }
 }
 
 static fta_status
 probe(void *context, fta_redis_problem *problem)
 {
-    fta_redis_store *store = context;
+    redis_store *self = context;
     int64_t allowed_us =
-        store->timeout_us > PROBE_US ? store->timeout_us : PROBE_US;
+        self->timeout_us > PROBE_US ? self->timeout_us : PROBE_US;
     fta_status status = fta_redis_counter_probe(
-        store->counter, fta_clock_monotonic_us() + allowed_us, problem);
-    note_result(store, status);
+        self->counter, fta_clock_monotonic_us() + allowed_us, problem);
+    note_result(self, status);
     return status;
 }
 
+/* -- Life ------------------------------------------------------------------ */
+
+static void
+close_store(fta_store *store)
+{
+    redis_store *self = self_of(store);
+    /* First of all, because its thread uses the others. */
+    fta_breaker_free(self->breaker);
+    fta_deny_cache_free(self->denied);
+    fta_redis_counter_free(self->counter);
+    fta_free(self);
+}
+
 static fta_status
-open_counter(fta_text url_text, fta_text prefix, fta_redis_counter **out,
+open_counter(const fta_store_options *options, fta_redis_counter **out,
              fta_redis_problem *problem)
 {
     fta_redis_url *url;
-    fta_redis_client *link;
+    fta_redis_client *client;
     const char *wrong;
-    if (prefix.length > FTA_PREFIX_MAX) {
-        fta_redis_problem_set(problem, "the prefix is longer than 255 bytes");
-        return FTA_BAD_ARGUMENT;
-    }
-    fta_status status =
-        fta_redis_url_parse(url_text.data, url_text.length, &url, &wrong);
+    fta_status status = fta_redis_url_parse(options->url.data,
+                                            options->url.length, &url, &wrong);
     if (status != FTA_OK) {
         if (wrong != NULL) {
             fta_redis_problem_set(problem, wrong);
         }
         return status;
     }
-    status = fta_redis_client_new(url, &link, problem);
+    status = fta_redis_client_new(url, &client, problem);
     if (status != FTA_OK) {
         fta_redis_url_free(url);
         return status;
     }
-    status = fta_redis_counter_new(link, prefix.data, prefix.length, out);
+    status = fta_redis_counter_new(client, options->prefix.data,
+                                   options->prefix.length, out);
     if (status != FTA_OK) {
-        fta_redis_client_free(link);
+        fta_redis_client_free(client);
     }
     return status;
 }
 
-fta_status
-fta_redis_store_open(fta_text url, fta_text prefix, int timeout_ms,
-                     fta_redis_store **out, fta_redis_problem *problem)
+static bool
+takes(fta_text url)
+{
+    (void)url;
+    return true;
+}
+
+static fta_status
+open_store(const fta_store_options *options, fta_store **out,
+           fta_store_problem *problem)
 {
     *out = NULL;
-    problem->text[0] = '\0';
-    fta_redis_store *store = fta_calloc(1, sizeof(*store));
-    if (store == NULL) {
+    redis_store *self = fta_calloc(1, sizeof(*self));
+    if (self == NULL) {
         return FTA_NO_MEMORY;
     }
-    store->timeout_us = (int64_t)timeout_ms * 1000;
-    fta_status status = open_counter(url, prefix, &store->counter, problem);
-    if (status == FTA_OK) {
-        status = fta_deny_cache_new(&store->refusals);
+    self->store.type = &fta_redis_store_type;
+    self->timeout_us = (int64_t)options->timeout_ms * 1000;
+    fta_redis_problem of_url = {""};
+    fta_status status = open_counter(options, &self->counter, &of_url);
+    if (of_url.text[0] != '\0') {
+        problem->option = "redis_url";
+        (void)snprintf(problem->text, sizeof problem->text,
+                       "cannot be used: %s", of_url.text);
     }
     if (status == FTA_OK) {
-        status = fta_breaker_new(probe, store, &store->breaker);
+        status = fta_deny_cache_new(&self->denied);
+    }
+    if (status == FTA_OK) {
+        status = fta_breaker_new(probe, self, &self->breaker);
     }
     if (status != FTA_OK) {
-        fta_redis_store_free(store);
+        close_store(&self->store);
         return status;
     }
-    *out = store;
+    *out = &self->store;
     return FTA_OK;
 }
 
-void
-fta_redis_store_free(fta_redis_store *store)
+static void
+leave(fta_store *store)
 {
-    if (store != NULL) {
-        /* First of all, because its thread uses the others. */
-        fta_breaker_free(store->breaker);
-        fta_deny_cache_free(store->refusals);
-        fta_redis_counter_free(store->counter);
-        fta_free(store);
-    }
+    redis_store *self = self_of(store);
+    atomic_store(&self->stopped, true);
+    fta_breaker_stop(self->breaker);
+    fta_redis_counter_disconnect(self->counter);
 }
 
-void
-fta_redis_store_stop(fta_redis_store *store)
-{
-    atomic_store(&store->stopped, true);
-    fta_breaker_stop(store->breaker);
-    fta_redis_counter_disconnect(store->counter);
-}
+/* -- One request ----------------------------------------------------------- */
 
-/* Whether one of the hits is refused already; of several, the one that is
- * closest to refusal speaks. */
+/* Whether one of the hits is known to be limited; of several, the closest
+ * answers. */
 static bool
-is_refused(fta_redis_store *store, const fta_hit *hits, size_t n,
-           fta_verdict *verdict)
+is_known(redis_store *self, const fta_hits *request, fta_verdict *verdict)
 {
     int64_t now = fta_clock_monotonic_us();
     bool found = false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < request->count; i++) {
         fta_verdict this;
-        if (fta_deny_cache_find(store->refusals, &hits[i], now, &this)) {
+        if (fta_deny_cache_find(self->denied, &request->hits[i], now, &this)) {
             this.index = i;
             if (!found || fta_verdict_closer(&this, verdict)) {
                 *verdict = this;
@@ -172,100 +195,128 @@ is_refused(fta_redis_store *store, const fta_hit *hits, size_t n,
     return found;
 }
 
-fta_redis_course
-fta_redis_store_look(fta_redis_store *store, fta_action action,
-                     const fta_hit *hits, size_t n, fta_breaker_view *view,
-                     fta_verdict *verdict)
+static fta_plan
+plan(fta_store *store, const fta_hits *request, fta_verdict *verdict)
 {
-    if (atomic_load(&store->stopped)) {
-        return FTA_COURSE_AWAY;
+    redis_store *self = self_of(store);
+    if (atomic_load(&self->stopped)) {
+        return (fta_plan){.course = FTA_COURSE_AWAY};
     }
-    if (action == FTA_COUNT && is_refused(store, hits, n, verdict)) {
-        return FTA_COURSE_KNOWN;
+    if (request->action == FTA_COUNT && is_known(self, request, verdict)) {
+        return (fta_plan){.course = FTA_COURSE_KNOWN};
     }
-    *view = fta_breaker_look(store->breaker);
-    /* A reset is an operator's: it finds out for itself, and says so. */
-    return fta_breaker_is_open(*view) && action != FTA_RESET ? FTA_COURSE_AWAY
-                                                             : FTA_COURSE_ASK;
+    fta_breaker_view view = fta_breaker_look(self->breaker);
+    /* A reset is an operator's: it asks also while Redis is away. */
+    bool away = fta_breaker_is_open(view) && request->action != FTA_RESET;
+    return (fta_plan){away ? FTA_COURSE_AWAY : FTA_COURSE_WAIT, view};
 }
 
-fta_status
-fta_redis_store_ask(fta_redis_store *store, fta_strategy strategy,
-                    fta_action action, const fta_hit *hits, size_t n,
-                    fta_breaker_view view, fta_verdict *verdict)
+static fta_status
+hit(fta_store *store, const fta_hits *request, fta_plan plan,
+    fta_verdict *verdict)
 {
+    redis_store *self = self_of(store);
     fta_redis_problem problem;
     int64_t asked = fta_clock_monotonic_us();
-    fta_status status =
-        fta_redis_counter_hit(store->counter, strategy, action, hits, n,
-                              asked + store->timeout_us, verdict, &problem);
+    fta_status status = fta_redis_counter_hit(
+        self->counter, request, asked + self->timeout_us, verdict, &problem);
     if (status == FTA_OK) {
-        note_result(store, status);
-        if (action == FTA_COUNT && !verdict->allowed) {
-            fta_deny_cache_add(store->refusals, &hits[verdict->index], verdict,
-                               asked);
+        if (request->action == FTA_COUNT && !verdict->allowed) {
+            fta_deny_cache_add(self->denied, &request->hits[verdict->index],
+                               verdict, asked);
         }
     } else if (is_of_the_store(status)) {
-        fta_breaker_trip(store->breaker, view, status, &problem);
-        note_result(store, status);
+        fta_breaker_trip(self->breaker, plan.seen, status, &problem);
     } else {
-        fta_breaker_note(store->breaker, status, &problem);
-        note_result(store, status);
+        fta_breaker_note(self->breaker, status, &problem);
     }
-    for (size_t i = 0; action == FTA_RESET && i < n; i++) {
-        fta_deny_cache_remove(store->refusals, &hits[i]);
+    note_result(self, status);
+    for (size_t i = 0; request->action == FTA_RESET && i < request->count;
+         i++) {
+        fta_deny_cache_remove(self->denied, &request->hits[i]);
     }
     return status;
 }
 
-void
-fta_redis_store_read(fta_redis_store *store, fta_redis_state *out)
+/* -- For people ------------------------------------------------------------ */
+
+static bool
+is_away(fta_store *store)
 {
-    fta_redis_url_describe(fta_redis_counter_url(store->counter), out->url,
-                           sizeof(out->url));
-    out->cluster = fta_redis_counter_url(store->counter)->cluster;
-    out->changes = fta_redis_store_changes(store);
-    out->stopped = atomic_load(&store->stopped);
-    out->has_counted = atomic_load(&store->has_counted);
-    fta_breaker_last_failure(store->breaker, &out->failure, &out->problem);
+    redis_store *self = self_of(store);
+    return atomic_load(&self->stopped) ||
+           fta_breaker_is_open(fta_breaker_look(self->breaker));
 }
 
-fta_breaker_view
-fta_redis_store_changes(fta_redis_store *store)
+static void
+add_events(fta_store *store, fta_store_events *events)
 {
-    return fta_breaker_look(store->breaker);
+    redis_store *self = self_of(store);
+    events->changes += fta_breaker_look(self->breaker);
+    events->first_failures += atomic_load(&self->first_failures);
 }
 
-uint32_t
-fta_redis_store_first_failures(fta_redis_store *store)
+static void
+add_facts(fta_store *store, fta_facts *facts)
 {
-    return atomic_load(&store->first_failures);
+    redis_store *self = self_of(store);
+    const fta_redis_url *url = fta_redis_counter_url(self->counter);
+    char text[256];
+    fta_status failure;
+    fta_redis_problem problem;
+    fta_redis_url_describe(url, text, sizeof text);
+    fta_breaker_view changes = fta_breaker_look(self->breaker);
+    fta_breaker_last_failure(self->breaker, &failure, &problem);
+    fta_facts_add_text(facts, "redis_url", text);
+    fta_facts_add_boolean(facts, "cluster", url->cluster);
+    fta_facts_add_boolean(facts, "redis_has_counted",
+                          atomic_load(&self->has_counted));
+    fta_facts_add_text(facts, "breaker",
+                       fta_breaker_is_open(changes) ? "open" : "closed");
+    fta_facts_add_number(facts, "changes", changes);
+    fta_facts_add_text(facts, "failure",
+                       failure == FTA_OK ? "" : fta_status_text(failure));
+    fta_facts_add_text(facts, "failure_detail", problem.text);
 }
 
 fta_status
-fta_redis_store_check(fta_redis_store *store, int timeout_ms,
+fta_redis_store_check(fta_store *store, int timeout_ms,
                       fta_redis_problem *problem)
 {
+    redis_store *self = self_of(store);
     int64_t deadline = fta_clock_monotonic_us() + (int64_t)timeout_ms * 1000;
     fta_status status =
-        fta_redis_counter_probe(store->counter, deadline, problem);
+        fta_redis_counter_probe(self->counter, deadline, problem);
     if (status == FTA_OK) {
         status =
-            fta_redis_counter_probe_reset(store->counter, deadline, problem);
+            fta_redis_counter_probe_reset(self->counter, deadline, problem);
     }
-    note_result(store, status);
+    note_result(self, status);
     if (status != FTA_OK) {
-        fta_breaker_note(store->breaker, status, problem);
+        fta_breaker_note(self->breaker, status, problem);
     }
     return status;
 }
 
 fta_status
-fta_redis_store_call(fta_redis_store *store, int argc, const char *const *argv,
-                     const size_t *lengths, int timeout_ms,
-                     fta_redis_reply **out, fta_redis_problem *problem)
+fta_redis_store_call(fta_store *store, const fta_redis_command *command,
+                     int timeout_ms, fta_redis_reply **out,
+                     fta_redis_problem *problem)
 {
     int64_t deadline = fta_clock_monotonic_us() + (int64_t)timeout_ms * 1000;
-    return fta_redis_counter_call(store->counter, argc, argv, lengths, deadline,
+    return fta_redis_counter_call(self_of(store)->counter, command, deadline,
                                   out, problem);
 }
+
+const fta_store_type fta_redis_store_type = {
+    .name = "redis",
+    .takes = takes,
+    .open = open_store,
+    .plan = plan,
+    .hit = hit,
+    .is_away = is_away,
+    .add_events = add_events,
+    .add_facts = add_facts,
+    .leave = leave,
+    .close = close_store,
+};

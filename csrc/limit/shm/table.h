@@ -1,5 +1,5 @@
 /* The counters of one host: a table in memory that all its processes share.
- * How it works, and why it holds, is at the top of table.c. */
+ * How it works, and why it is right, is at the top of table.c. */
 #ifndef FTA_LIMIT_SHM_TABLE_H
 #define FTA_LIMIT_SHM_TABLE_H
 
@@ -10,7 +10,7 @@
 #include "base/segment.h"
 #include "base/status.h"
 #include "base/text.h"
-#include "limit/rate.h"
+#include "limit/hit.h"
 
 #define FTA_SHM_TABLE_MIN ((size_t)16 << 10)
 #define FTA_SHM_TABLE_MAX ((size_t)4 << 30)
@@ -42,22 +42,21 @@ fta_status fta_shm_table_of_others(const fta_shm_table_options *options,
 /* To be called when the application ends. Removes the table if all counters
  * have ended and no other process uses it; what other threads still count is
  * then counted in a blank table of this process. Otherwise changes nothing. */
-void fta_shm_table_leave(fta_shm_table *counter);
+void fta_shm_table_leave(fta_shm_table *table);
 
 /* Leaves, then frees. NULL is allowed. No other thread may be inside. */
-void fta_shm_table_close(fta_shm_table *counter);
+void fta_shm_table_close(fta_shm_table *table);
 
-/* Holds one request against all hits, 1 to FTA_HITS_MAX of them. Cannot fail,
- * does not block, may be called by any number of threads and processes.
+/* Holds one request against all of its hits. Cannot fail, does not block, may
+ * be called by any number of threads and processes.
  *
  * FTA_COUNT counts all hits or none. With one hit, of any number of
- * simultaneous requests exactly as many pass as there is room for. With
+ * simultaneous requests exactly as many are allowed as there is room for. With
  * several, never more; but a request that loses a race for one of its limits
  * gives back what it had already counted for the others, and in between (some
- * 100 ns) it may have kept out another request. A process killed there leaves
- * one request too many in the count until the window ends. */
-void fta_shm_table_hit(fta_shm_table *counter, fta_strategy strategy,
-                       fta_action action, const fta_hit *hits, size_t n,
+ * 100 ns) another request may have been limited by it. A process killed there
+ * leaves one request too many in the count until the window ends. */
+void fta_shm_table_hit(fta_shm_table *table, const fta_hits *request,
                        fta_verdict *verdict);
 
 typedef struct fta_shm_table_usage {
@@ -71,10 +70,10 @@ typedef struct fta_shm_table_usage {
 } fta_shm_table_usage;
 
 /* The same number alone, without a walk: to be compared after a request. */
-uint64_t fta_shm_table_evictions(const fta_shm_table *counter);
+uint64_t fta_shm_table_evictions(const fta_shm_table *table);
 
 /* Walks the whole table: for people, not for requests. */
-void fta_shm_table_usage_read(const fta_shm_table *counter,
+void fta_shm_table_usage_read(const fta_shm_table *table,
                               fta_shm_table_usage *out);
 
 #endif

@@ -1,0 +1,164 @@
+#include "binding/limiter_redis.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "binding/convert.h"
+#include "binding/errors.h"
+#include "binding/limiter_request.h"
+#include "limit/redis/store.h"
+
+/* Deep enough for every answer to a question of ours. */
+#define REPLY_DEPTH 8
+
+static PyObject *
+value_of_reply(const fta_redis_reply *reply, int depth)
+{
+    switch (reply->type) {
+    case FTA_REDIS_INTEGER:
+        return PyLong_FromLongLong(reply->integer);
+    case FTA_REDIS_TEXT:
+    case FTA_REDIS_ERROR:
+        return PyUnicode_DecodeUTF8(reply->text, (Py_ssize_t)reply->length,
+                                    "replace");
+    case FTA_REDIS_ARRAY:
+        break;
+    default:
+        Py_RETURN_NONE;
+    }
+    if (depth == 0) {
+        Py_RETURN_NONE;
+    }
+    PyObject *list = PyList_New((Py_ssize_t)reply->length);
+    for (size_t i = 0; list != NULL && i < reply->length; i++) {
+        PyObject *value = value_of_reply(reply->elements[i], depth - 1);
+        if (value == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, value);
+        }
+    }
+    return list;
+}
+
+/* The Redis of a limiter, borrowed; NULL with an exception. */
+static fta_store *
+redis_of(const fta_limiter *limiter, int timeout_ms)
+{
+    fta_store *redis = fta_limiter_store(limiter, &fta_redis_store_type);
+    if (redis == NULL) {
+        PyErr_SetString(PyExc_ValueError, "this limiter has no redis_url");
+    } else if (timeout_ms < 1) {
+        PyErr_SetString(PyExc_ValueError, "timeout_ms must be at least 1");
+        redis = NULL;
+    }
+    return redis;
+}
+
+/* Sets an exception whose attribute code says which status it is, and detail
+ * what Redis or the system said, as far as that is known. */
+static PyObject *
+raise_redis(fta_status status, const fta_redis_problem *problem)
+{
+    char text[sizeof problem->text + 128];
+    (void)snprintf(text, sizeof text, "%s%s%s", fta_status_text(status),
+                   problem->text[0] == '\0' ? "" : ": ", problem->text);
+    fta_raise(status);
+    PyObject *kind = Py_XNewRef(PyErr_Occurred());
+    PyErr_Clear();
+    PyObject *code = fta_code_of(status);
+    PyObject *detail = PyUnicode_DecodeUTF8(
+        problem->text, (Py_ssize_t)strlen(problem->text), "replace");
+    PyObject *message =
+        PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+    PyObject *error = NULL;
+    if (kind != NULL && code != NULL && detail != NULL && message != NULL) {
+        error = PyObject_CallOneArg(kind, message);
+    }
+    if (error != NULL && PyObject_SetAttrString(error, "code", code) == 0 &&
+        PyObject_SetAttrString(error, "detail", detail) == 0) {
+        PyErr_SetObject(kind, error);
+    }
+    Py_XDECREF(error);
+    Py_XDECREF(message);
+    Py_XDECREF(detail);
+    Py_XDECREF(code);
+    Py_XDECREF(kind);
+    return NULL;
+}
+
+PyObject *
+fta_limiter_check_redis(const fta_limiter *limiter, PyObject *value)
+{
+    long timeout_ms = PyLong_AsLong(value);
+    if (timeout_ms == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (timeout_ms > INT_MAX) {
+        timeout_ms = INT_MAX;
+    }
+    fta_store *redis = redis_of(limiter, timeout_ms < 1 ? 0 : (int)timeout_ms);
+    if (redis == NULL) {
+        return NULL;
+    }
+    fta_redis_problem problem = {""};
+    fta_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = fta_redis_store_check(redis, (int)timeout_ms, &problem);
+    Py_END_ALLOW_THREADS
+    if (status != FTA_OK) {
+        return raise_redis(status, &problem);
+    }
+    Py_RETURN_NONE;
+}
+
+#define WORDS_MAX 8
+
+PyObject *
+fta_limiter_ask_redis(const fta_limiter *limiter, PyObject *args)
+{
+    PyObject *value, *result = NULL;
+    int timeout_ms;
+    if (!PyArg_ParseTuple(args, "Oi:ask_redis", &value, &timeout_ms)) {
+        return NULL;
+    }
+    fta_store *redis = redis_of(limiter, timeout_ms);
+    PyObject *words = redis == NULL ? NULL : fta_tuple_of(value, "words");
+    if (words == NULL) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(words);
+    const char *texts[WORDS_MAX];
+    size_t lengths[WORDS_MAX];
+    if (count < 1 || count > WORDS_MAX) {
+        PyErr_Format(PyExc_ValueError, "words must be 1 to %d", WORDS_MAX);
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        fta_text text;
+        if (!fta_utf8_from_str(PyTuple_GET_ITEM(words, i), "an item of words",
+                               &text)) {
+            goto done;
+        }
+        texts[i] = text.data;
+        lengths[i] = text.length;
+    }
+    fta_redis_problem problem = {""};
+    fta_redis_reply *reply = NULL;
+    fta_status status;
+    Py_BEGIN_ALLOW_THREADS /* The tuple holds the texts. */
+    status = fta_redis_store_call(
+        redis, &(fta_redis_command){(int)count, texts, lengths}, timeout_ms,
+        &reply, &problem);
+    Py_END_ALLOW_THREADS
+    if (status != FTA_OK) {
+        raise_redis(status, &problem);
+    } else {
+        result = value_of_reply(reply, REPLY_DEPTH);
+    }
+    fta_redis_reply_free(reply);
+done:
+    Py_DECREF(words);
+    return result;
+}

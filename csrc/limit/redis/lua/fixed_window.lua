@@ -1,0 +1,21 @@
+-- The value of a key: the count, and the end of the window.
+function read(text, hit)
+  local count, last = string.match(text, '^(%d+) (%d+)$')
+  count, last = tonumber(count), tonumber(last)
+  if not last or last <= now or last - now > hit.period then
+    return {count = 0, last = now}
+  end
+  return {count = count, last = last}
+end
+function look(state)
+  local left = state.last - now
+  return state.count, left, left
+end
+function take(state, hit)
+  if state.count == 0 then state.last = now + hit.period end
+  state.count = state.count + hit.cost
+end
+function write(state)
+  return string.format('%.0f %.0f', state.count, state.last),
+      state.last - now
+end

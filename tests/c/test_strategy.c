@@ -1,0 +1,230 @@
+#include "limit/strategy.h"
+
+#include <string.h>
+
+#include "check.h"
+#include "counter_model.h"
+
+#define SECOND_US INT64_C(1000000)
+
+static uint64_t random_state = 88172645463325252u;
+
+static int64_t
+random_below(int64_t bound)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (int64_t)(random_state % (uint64_t)bound);
+}
+
+static fta_verdict
+look_later(const fta_strategy *strategy, const fta_counter *counter,
+           const fta_hit *hit, int64_t now_us)
+{
+    fta_counter copy = *counter;
+    return counter_model_look(strategy, &copy, hit, now_us);
+}
+
+/* A walk of hits: what every strategy promises at every step. */
+static void
+test_walk(const fta_strategy *strategy, uint32_t limit, int64_t period_us,
+          uint32_t cost, int64_t now_us)
+{
+    fta_hit hit = {.limit = limit, .cost = cost, .period_us = period_us};
+    fta_counter s = {.value = 0};
+    fta_verdict verdict = counter_model_look(strategy, &s, &hit, now_us);
+    CHECK(verdict.allowed && verdict.remaining == limit &&
+          verdict.reset_after_us == 0 && verdict.retry_after_us == 0);
+
+    /* At once, exactly as many pass as there is room for. */
+    for (uint32_t i = 0; i < limit / cost; i++) {
+        verdict = counter_model_count(strategy, &s, &hit, now_us);
+        CHECK(verdict.allowed && verdict.remaining == limit - (i + 1) * cost);
+        fta_verdict after = counter_model_look(strategy, &s, &hit, now_us);
+        CHECK(after.remaining == verdict.remaining &&
+              after.reset_after_us == verdict.reset_after_us);
+    }
+    CHECK(!counter_model_count(strategy, &s, &hit, now_us).allowed);
+
+    for (int i = 0; i < 200; i++) {
+        now_us += random_below(2) ? random_below(period_us / 4)
+                                  : random_below(period_us * 2);
+        bool passed = counter_model_count(strategy, &s, &hit, now_us).allowed;
+        verdict = counter_model_look(strategy, &s, &hit, now_us);
+        CHECK(verdict.limit == limit && verdict.remaining <= limit);
+        if (!passed) {
+            CHECK(verdict.remaining < cost && verdict.retry_after_us > 0);
+            CHECK(verdict.retry_after_us <= verdict.reset_after_us);
+        }
+        if (!verdict.allowed) {
+            /* Not sooner, and not later, than it says. A sliding window is
+             * reckoned in milliseconds. */
+            int64_t grain = strategy->keeps_previous ? 1000 : 1;
+            int64_t at = now_us + verdict.retry_after_us;
+            CHECK(look_later(strategy, &s, &hit, at).allowed);
+            CHECK(at - grain <= now_us ||
+                  !look_later(strategy, &s, &hit, at - grain).allowed);
+        }
+        int64_t reset = now_us + verdict.reset_after_us;
+        CHECK(look_later(strategy, &s, &hit, reset).remaining == limit);
+        if (verdict.remaining < limit) {
+            CHECK(verdict.reset_after_us > 0);
+        }
+    }
+}
+
+static void
+test_arithmetic(void)
+{
+    static const int64_t starts[] = {0, -7 * SECOND_US + 3, 1234567890123456,
+                                     INT64_C(4000000000) * SECOND_US};
+    for (size_t k = 0; k < FTA_STRATEGY_COUNT; k++) {
+        const fta_strategy *s = fta_strategies[k];
+        for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+            test_walk(s, 1, SECOND_US, 1, starts[i]);
+            test_walk(s, 5, 60 * SECOND_US, 2, starts[i]);
+            test_walk(s, 50, 60 * SECOND_US, 1, starts[i]);
+            test_walk(s, 7, 3600 * SECOND_US, 3, starts[i]);
+            test_walk(s, 1000, SECOND_US, 10, starts[i]);
+        }
+        /* The far corner, where products are largest. */
+        test_walk(s, FTA_RATE_LIMIT_MAX, FTA_RATE_PERIOD_MAX * SECOND_US,
+                  FTA_RATE_LIMIT_MAX / 3, starts[3]);
+        test_walk(s, 3, FTA_RATE_PERIOD_MAX * SECOND_US, 1, starts[3]);
+    }
+}
+
+static void
+test_sliding_by_hand(void)
+{
+    /* "10 per 100 seconds"; 8 in one window, then a quarter into the next. */
+    const fta_strategy *s = &fta_strategy_sliding_window_counter;
+    fta_hit hit = {.limit = 10, .cost = 1, .period_us = 100 * SECOND_US};
+    fta_counter counter = {1200 * SECOND_US, 0, 8};
+    fta_verdict verdict;
+    s->look(&counter, &hit, 1025 * SECOND_US, &verdict);
+    CHECK(verdict.allowed && verdict.remaining == 4); /* 8 * 75% = 6 */
+    counter.value = 4;
+    s->look(&counter, &hit, 1025 * SECOND_US, &verdict);
+    CHECK(!verdict.allowed);
+    /* 8 * left / 100 has to come down to 5: 62.5 s left, 12.5 s from now. */
+    CHECK(verdict.retry_after_us == 12500000);
+    CHECK(verdict.reset_after_us == 175 * SECOND_US);
+}
+
+static void
+test_gcra_by_hand(void)
+{
+    const fta_strategy *s = &fta_strategy_gcra;
+    fta_hit hit = {.limit = 3, .cost = 1, .period_us = 30 * SECOND_US};
+    int64_t now_us = 500 * SECOND_US;
+    fta_counter counter = {.value = 0};
+    fta_verdict verdict;
+    for (int i = 0; i < 3; i++) {
+        CHECK(s->count(&counter, &hit, now_us, &verdict));
+    }
+    CHECK(verdict.reset_after_us == 30 * SECOND_US);
+    s->look(&counter, &hit, now_us, &verdict);
+    CHECK(!verdict.allowed && verdict.retry_after_us == 10 * SECOND_US);
+    s->look(&counter, &hit, now_us + 10 * SECOND_US, &verdict);
+    CHECK(verdict.allowed && verdict.remaining == 1);
+    fta_counter counted = counter;
+    CHECK(s->take_back(&counter, &counted, &hit));
+    s->look(&counter, &hit, now_us, &verdict);
+    CHECK(verdict.reset_after_us == 20 * SECOND_US);
+    /* An interval that is no whole microsecond is rounded up, so that no more
+     * than the limit is ever allowed in a period. */
+    hit = (fta_hit){.limit = 7, .cost = 1, .period_us = SECOND_US};
+    counter = (fta_counter){.value = 0};
+    CHECK(s->count(&counter, &hit, 0, &verdict));
+    CHECK(verdict.reset_after_us == 142858);
+}
+
+/* As after a race that was lost for another limit of the request. */
+static void
+test_what_is_taken_back_was_never_counted(const fta_strategy *s)
+{
+    fta_hit hit = {.limit = 10, .cost = 3, .period_us = 60 * SECOND_US};
+    int64_t now_us = 600 * SECOND_US + 1234;
+    fta_counter counter = {.value = 0};
+    CHECK(counter_model_count(s, &counter, &hit, now_us).remaining == 7);
+    fta_verdict once = counter_model_look(s, &counter, &hit, now_us);
+    CHECK(counter_model_count(s, &counter, &hit, now_us).remaining == 4);
+    fta_counter counted = counter;
+    CHECK(s->take_back(&counter, &counted, &hit));
+    fta_verdict again = counter_model_look(s, &counter, &hit, now_us);
+    CHECK(again.remaining == 7 && again.reset_after_us == once.reset_after_us);
+}
+
+/* A store keeps value and end in one word: see fta_counter. */
+static void
+test_a_counter_fits_into_what_is_kept(const fta_strategy *s)
+{
+    fta_hit hit = {.limit = FTA_RATE_LIMIT_MAX,
+                   .cost = 1,
+                   .period_us = FTA_RATE_PERIOD_MAX * SECOND_US};
+    for (int i = 0; i < 1000; i++) {
+        fta_counter counter = {.value = 0}, kept;
+        int64_t now_us = random_below(INT64_C(1) << 50);
+        hit.cost = 1 + (uint32_t)random_below(hit.limit);
+        CHECK(counter_model_count(s, &counter, &hit, now_us).allowed);
+        CHECK(counter.value > 0 && counter.value <= FTA_RATE_LIMIT_MAX);
+        CHECK(counter.end_us > now_us);
+        kept = counter;
+        kept.end_us = fta_tick_of(counter.end_us) * FTA_TICK_US;
+        hit.cost = 1;
+        fta_verdict a = {0}, b = {0};
+        s->look(&counter, &hit, now_us, &a);
+        s->look(&kept, &hit, now_us, &b);
+        CHECK(a.remaining == b.remaining && a.allowed == b.allowed);
+        CHECK(a.reset_after_us - b.reset_after_us ==
+              counter.end_us - kept.end_us);
+    }
+}
+
+static void
+test_names_and_letters_are_unique(void)
+{
+    fta_text names[FTA_STRATEGY_COUNT];
+    fta_strategy_names(names);
+    for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
+        CHECK(strlen(fta_strategies[i]->name) == names[i].length);
+        CHECK(names[i].length > 0);
+        for (size_t k = 0; k < i; k++) {
+            CHECK(fta_strategies[k]->letter != fta_strategies[i]->letter);
+            CHECK(!fta_text_equal(names[k], names[i]));
+        }
+    }
+}
+
+static void
+test_which_verdict_is_closer(void)
+{
+    fta_verdict half = {.allowed = true, .limit = 10, .remaining = 5};
+    fta_verdict tenth = {.allowed = true, .limit = 1000, .remaining = 100};
+    fta_verdict soon = {.limit = 10, .retry_after_us = 5};
+    fta_verdict late = {.limit = 10, .retry_after_us = 9};
+    CHECK(fta_verdict_closer(&tenth, &half));
+    CHECK(!fta_verdict_closer(&half, &tenth));
+    CHECK(!fta_verdict_closer(&half, &half));
+    CHECK(fta_verdict_closer(&soon, &tenth));
+    CHECK(!fta_verdict_closer(&tenth, &soon));
+    CHECK(fta_verdict_closer(&late, &soon));
+    CHECK(!fta_verdict_closer(&soon, &late));
+}
+
+int
+main(void)
+{
+    test_names_and_letters_are_unique();
+    test_arithmetic();
+    test_sliding_by_hand();
+    test_gcra_by_hand();
+    for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
+        test_what_is_taken_back_was_never_counted(fta_strategies[i]);
+        test_a_counter_fits_into_what_is_kept(fta_strategies[i]);
+    }
+    test_which_verdict_is_closer();
+    return check_report("test_strategy");
+}
