@@ -435,8 +435,8 @@ ranges_of_options(void)
 }
 
 /* What settings are checked against, so that it is said in the core alone. */
-int
-fta_add_limiter(PyObject *module)
+static int
+add_constants(PyObject *module)
 {
     fta_text names[FTA_STRATEGY_COUNT];
     fta_strategy_names(names);
@@ -448,4 +448,10 @@ fta_add_limiter(PyObject *module)
         return -1;
     }
     return fta_add_words(module, "ON_STORE_ERRORS", &fta_on_store_error_words);
+}
+
+int
+fta_add_limiter(PyObject *module)
+{
+    return add_constants(module);
 }
