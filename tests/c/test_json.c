@@ -198,7 +198,7 @@ test_texts_that_are_not_unicode(void)
 }
 
 static void
-test_repeated_names(void)
+test_repeated_names_are_invalid(void)
 {
     CHECK(READ("{\"a\":1,\"a\":1}") == FTA_JSON_NAME_REPEATED);
     CHECK(READ("{\"\":1,\"\":1}") == FTA_JSON_NAME_REPEATED);
@@ -240,7 +240,7 @@ read_many(int outer, int inner, int twice_outer, int twice_inner)
 
 /* Sizes around those at which the reader changes how it compares. */
 static void
-test_repeated_names_among_many(void)
+test_a_repeated_name_among_many_is_found(void)
 {
     static const int sizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 30, 100};
     const size_t count = sizeof sizes / sizeof *sizes;
@@ -261,7 +261,7 @@ test_repeated_names_among_many(void)
 }
 
 static void
-test_depth(void)
+test_nesting_is_limited(void)
 {
     char text[4 * FTA_JSON_DEPTH + 8];
     for (int depth = FTA_JSON_DEPTH - 1; depth <= FTA_JSON_DEPTH + 1; depth++) {
@@ -275,7 +275,7 @@ test_depth(void)
 }
 
 static void
-test_numbers(void)
+test_numbers_are_read_and_their_length_is_limited(void)
 {
     char text[FTA_JSON_NUMBER + 2];
     memset(text, '1', sizeof text);
@@ -308,7 +308,7 @@ test_numbers(void)
 
 /* The decimal point stays a point in a locale with a comma. */
 static void
-test_locale(void)
+test_numbers_are_read_in_any_locale(void)
 {
     double value = 0;
     /* If the machine has none of these, the C locale is tested again. */
@@ -321,7 +321,7 @@ test_locale(void)
 }
 
 static void
-test_events(void)
+test_each_part_of_a_text_is_an_event(void)
 {
     char text[] = "{\"a\\u0000\\u00e9\":[1,-2.5,\"x\\ny\",true,false,null]}";
     static const struct {
@@ -365,7 +365,7 @@ count(void *context, const fta_json_event *event)
 }
 
 static void
-test_leaving(void)
+test_leaving_skips_the_rest_of_a_container(void)
 {
     char text[] = "[{\"a\":[1,{}]},2]";
     counter counted = {0, -1};
@@ -402,7 +402,7 @@ digest(const char *text)
 }
 
 static void
-test_digest(void)
+test_equal_values_have_equal_digests(void)
 {
     static const char *const same[][2] = {
         {"{}", " { } "},
@@ -442,7 +442,7 @@ test_digest(void)
 }
 
 static void
-test_no_memory(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     char text[512];
     size_t length = 0;

@@ -428,7 +428,7 @@ count_prompt(UI *ui, UI_STRING *string)
 
 /* OpenSSL's own callback would ask on the terminal, and a server would hang. */
 static void
-test_nobody_is_asked_for_a_passphrase(void)
+test_a_missing_passphrase_is_an_error_without_a_prompt(void)
 {
     UI_METHOD *method = UI_create_method("counting");
     UI_method_set_reader(method, count_prompt);
@@ -462,6 +462,6 @@ main(void)
     test_keys_in_every_form_are_read();
     test_octets_that_are_no_key_are_named();
     test_a_key_derivation_that_costs_too_much_is_refused_at_once();
-    test_nobody_is_asked_for_a_passphrase();
+    test_a_missing_passphrase_is_an_error_without_a_prompt();
     return check_report("test_pair_reader");
 }

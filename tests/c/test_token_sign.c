@@ -141,7 +141,7 @@ sign_large(void *context)
 }
 
 static void
-test_large_payloads(void)
+test_large_payloads_are_signed(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 1 << 24);
     pthread_attr_t attributes;
@@ -165,7 +165,7 @@ test_large_payloads(void)
 
 /* HS, RS and ES sign with every libjwt, the others with none. */
 static void
-test_every_algorithm(void)
+test_tokens_of_every_algorithm_verify(void)
 {
     static const char *const names[] = {
         "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256",
@@ -218,7 +218,7 @@ test_public_keys_do_not_sign(void)
 
 /* libjwt accepts the tokens that we sign, and those that we accept. */
 static void
-test_libjwt_agrees(const fta_keyring *keyring)
+test_libjwt_reads_a_signed_token(const fta_keyring *keyring)
 {
     char *token = NULL;
     CHECK(sign(keyring, "{" GOOD ",\"n\":5}", &token) == FTA_OK);
@@ -242,8 +242,8 @@ main(void)
     test_payloads_that_cannot_be_signed(keyring);
     test_libjwt_agrees(keyring);
     free_keyring(keyring);
-    test_large_payloads();
-    test_every_algorithm();
+    test_large_payloads_are_signed();
+    test_tokens_of_every_algorithm_verify();
     test_public_keys_do_not_sign();
     return check_report("test_token_sign");
 }
