@@ -263,9 +263,39 @@ format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
 	@$(BIN)/ruff format .
 	@$(BIN)/clang-format -i $(C_FILES) $(wildcard tests/*/*.[ch] fuzz/*.[ch])
 
+# --- A first look: lint, types, and the tests that take seconds ----------------
+
+# All of it takes less than half a minute on two cores, so these are left out.
+# tests/project/test_workflows.py holds that each of them exists.
+CHECK_WITHOUT_C := test_breaker test_key test_key_wiping test_pair_reader test_password test_segment \
+	test_segment_protocol test_shm_interleaving test_shm_table test_token_memory test_token_sign
+CHECK_WITHOUT_FILES := $(addprefix tests/unit/,test_core_threads.py test_key_material.py test_leaks.py \
+	test_shared_memory.py) $(wildcard tests/flask/test_served*.py) $(addprefix tests/flask/,test_cli.py \
+	test_example_service.py test_outside_an_app.py test_passwords.py test_requests.py test_route_protection.py)
+CHECK_WITHOUT := AgainstTheOracle or separate_processes or take_no_memory or grammar_of_the_pattern or \
+	RATELIMIT_SHM_BYTES or answers_as_the_app_does_without_it or a_bearer_token_needs_a_request
+CHECK_FOLDERS := tests/unit tests/flask
+CHECK_TESTS := tests/project/test_layers.py tests/project/test_workflows.py tests/project/test_development.py \
+	$(filter-out $(CHECK_WITHOUT_FILES),$(wildcard $(CHECK_FOLDERS:%=%/test_*.py)))
+CHECK_C := $(filter-out $(CHECK_WITHOUT_C),$(C_TESTS:tests/c/%.c=%))
+
+.PHONY: check check-c check-python
+check: $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example ## Check style, types and the tests that take seconds
+	@$(MAKE) -s -j2 --output-sync=target lint check-c check-python
+	@echo "Not run: $(words $(CHECK_WITHOUT_C)) slow C tests, the sanitizers, the fuzzers, all tests outside of"
+	@echo "$(CHECK_FOLDERS), the slow ones inside of them. 'make test' runs them all."
+
+check-c: packages
+	@$(MAKE) -s $(CHECK_C:%=$(BUILD)/plain/%)
+	@echo "C tests, the quick ones"
+	@for test in $(CHECK_C:%=$(BUILD)/plain/%); do $$test || exit 1; done
+
+check-python: $(VENV)/.built $(VENV)/.group-test
+	@$(BIN)/python -m pytest -q -m 'not soak' -k 'not ($(CHECK_WITHOUT))' $(CHECK_TESTS)
+
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation clean
+.PHONY: test soak isolation dist clean
 test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy ## Set up what is missing, then check and test everything
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -294,6 +324,12 @@ endef
 isolation: packages-test $(VENV)/.built $(VENV)/.group-test ## Compare 120,000 random statements with the rows of their identity
 	$(call run_statements,sqlite,100000)
 	$(call run_statements,postgresql,20000)
+
+dist: $(VENV)/.built ## Make the source archive and a wheel of it in dist
+	@rm -rf dist && mkdir dist
+	@$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' >/dev/null
+	@$(BIN)/pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist dist/*.tar.gz
+	@ls dist
 
 clean: ## Remove everything that was installed, built or measured here
 	rm -rf $(VENV) $(BENCH) $(BUILD) dist .run *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

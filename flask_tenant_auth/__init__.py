@@ -20,9 +20,9 @@ from .flask.decorators import (
 from .flask.extension import TenantAuth
 from .flask.request_log import log_request_context
 from .flask.tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
-from .keys import NoSigningKeyError
+from .identity.roles import UserRole
+from .keys.keyrings import NoSigningKeyError
 from .passwords import hash_password, password_needs_rehash, verify_password
-from .roles import UserRole
 
 __all__ = [
     "AuthError",

@@ -1,11 +1,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
 
-from flask import Response
-
-from .flask.denials import Denial
-from .flask.state import AppState
-from .limits import Rule
+# What the core keeps for those who call it, and does not look into.
+_State = Any  # of an app
+_Denial = Any
+_Rule = Any
+_Response = Any
 
 ROLES: tuple[str, ...]
 PASSWORD_ITERATIONS: int
@@ -31,13 +31,13 @@ def hash_password(password: bytes, iterations: int) -> str:
     """Return a salted PBKDF2-HMAC-SHA512 hash as a PHC string. Other threads run meanwhile."""
 
 def verify_password(password: bytes, stored: str) -> bool:
-    """Tell whether it is the password of a stored string, compared in constant time.
+    """Return whether it is the password of a stored string, compared in constant time.
 
     ValueError, at once, for a string that asks for over ten times PASSWORD_ITERATIONS.
     """
 
 def password_iterations(stored: str) -> int:
-    """Return the iterations of a stored string, to tell whether it wants renewing."""
+    """Return the iterations of a stored string, to see whether it should be renewed."""
 
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
@@ -63,7 +63,7 @@ class Identity:
 
 @final
 class InvalidToken:
-    """Why a token was refused: one object per reason, with nothing of the token in it."""
+    """Why a token is invalid: one object per reason, with nothing of the token in it."""
 
     @property
     def reason(self) -> str: ...
@@ -255,17 +255,17 @@ class Decision:
 
 @final
 class RequestRecord:
-    """What is known of one request so far. It belongs to the Request object that it is known of."""
+    """What is known of one request so far. It belongs to one Request object."""
 
-    def __new__(cls, state: AppState) -> RequestRecord: ...
+    def __new__(cls, state: _State) -> RequestRecord: ...
     @property
-    def state(self) -> AppState: ...
+    def state(self) -> _State: ...
     @property
     def invalid_token(self) -> InvalidToken | None: ...
-    outcome: Identity | Denial | None
+    outcome: Identity | _Denial | None
     identity: Identity | None
     subject: Identity | None
-    counted: tuple[Rule, ...]
+    counted: tuple[_Rule, ...]
     limits: tuple[Limit, ...]
     decision: Decision | None
     reason: str | None
@@ -274,17 +274,19 @@ class RequestRecord:
 
 @final
 class StartResponse:
-    """what a Middleware gives the application inside as start_response, for one request."""
+    """What a Middleware gives the application inside as start_response, for one request."""
 
     @property
     def environ(self) -> dict[str, Any]: ...
     @property
     def record(self) -> RequestRecord: ...
     @property
+    def code(self) -> int: ...
+    @property
     def begun(self) -> bool: ...
     @property
     def sent(self) -> bool: ...
-    replacement: Response | None
+    replacement: _Response | None
     replaced: bool
     def leave(self) -> None: ...
     def __call__(
@@ -295,7 +297,7 @@ class StartResponse:
     ) -> Callable[[bytes], object]: ...
 
 def open_record(
-    state: AppState,
+    state: _State,
     environ: dict[str, Any],
     key: str,
     record: RequestRecord | None = None,
@@ -311,20 +313,32 @@ def authenticate_and_count(
     /,
 ) -> Decision | None: ...
 @final
+class CorsRules:
+    """The paths and origins of CORS, and the header fields for them."""
+
+    def __new__(
+        cls,
+        *,
+        resources: tuple[str, ...],
+        origins: tuple[str, ...],
+        fields: tuple[tuple[str, str], ...],
+    ) -> CorsRules: ...
+    def covers(self, path: object, /) -> bool: ...
+    def allows(self, origin: object, /) -> bool: ...
+    def fields(self, path: object, origin: object, /) -> list[tuple[str, str]]: ...
+
+@final
 class Middleware:
     def __new__(
         cls,
         *,
         inner: Any,
-        state: AppState,
+        state: _State,
         key: str,
         answer: Callable[..., Any],
         replace: Callable[..., Any],
         late_body: Callable[..., Any],
-        subtrees: tuple[str, ...],
-        paths: frozenset[str],
-        to_origin: dict[str, list[tuple[str, str]]] | None,
-        to_others: list[tuple[str, str]],
+        cors: CorsRules | None,
         audit_log: AuditLog | None,
         log: Callable[[str], object],
         limit_fields: bool,

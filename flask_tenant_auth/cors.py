@@ -1,16 +1,18 @@
 """Cross-origin requests: which pages may read the answers (Fetch standard, CORS protocol).
 
-Decided on the path that Flask routed, by plain prefixes. An origin is let in when it is literally
-on the list, or when its host lies below one that is listed with ``*.`` before it; it is never
-echoed otherwise, and "null" is never on the list. With ``*`` every answer is the same for all.
+The core decides (`CorsRules`) by plain prefixes of the path that Flask routes, and by the origin.
+An origin is allowed if it is literally on the list, or if its host is below one that is listed with
+``*.`` before it. No other origin is ever repeated in an answer, and "null" is never on the list.
+With ``*`` the answer is the same for all origins. The answer to a preflight is made here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from .config.readers import ANY, ANY_SUBDOMAIN, is_http_token
+from ._core import CorsRules
+from .config.readers import ANY, is_http_token
 from .config.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,91 +26,38 @@ _REQUEST_HEADERS = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
 _PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
-# What hosts consist of, as browsers write them, and how long they may be (RFC 1035, section 2.3.4).
-_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
-_LONGEST_LABEL = 63
-_LONGEST_HOST = 253
 # Of Access-Control-Request-Headers, in characters.
 _LONGEST_REQUEST = 4096
 
 
-class Subdomains(NamedTuple):
-    """The origins below one host: ``https://*.example.com:8443``."""
-
-    scheme: str  # "https://"
-    suffix: str  # ".example.com"
-    port: str  # ":8443", or nothing
-
-    @classmethod
-    def of(cls, pattern: str) -> Subdomains:
-        """Read an item of CORS_ORIGINS, which `Settings` has checked."""
-        scheme, _, rest = pattern.partition(f"//{ANY_SUBDOMAIN}")
-        host, colon, port = rest.partition(":")
-        return cls(f"{scheme}//", f".{host}", f"{colon}{port}")
-
-    def hold(self, origin: str) -> bool:
-        """Whether an origin is one or more labels before this host, and all else the same."""
-        end = f"{self.suffix}{self.port}"
-        if not (origin.startswith(self.scheme) and origin.endswith(end)):
-            return False
-        below = origin[len(self.scheme) : len(origin) - len(end)]
-        return len(below) + len(self.suffix) <= _LONGEST_HOST and all(
-            0 < len(label) <= _LONGEST_LABEL and set(label) <= _LABEL for label in below.split(".")
-        )
-
-
 class Cors:
-    """One app's rules, prepared once."""
+    """The CORS rules of one app, prepared once."""
 
     def __init__(self, settings: Settings) -> None:
         origins = settings.cors_origins if settings.cors_resources else ()
         self.enabled = bool(origins)
-        self.any_origin = ANY in origins
-        # As WSGI spells them; none where no origin is let in.
-        paths = [path.encode().decode("latin-1") for path in settings.cors_resources if origins]
-        self.paths = frozenset(paths)
-        self.subtrees = tuple(path if path.endswith("/") else f"{path}/" for path in paths)
         self._methods = settings.cors_methods
         self._allow_headers = settings.cors_allow_headers
         self._credentials = _credentials_header(settings)
         self._max_age = str(settings.cors_max_age)
-        self._answer = [*self._credentials, *_expose_header(settings)]
-        listed = [origin for origin in origins if ANY not in origin]
-        self._subdomains = [
-            Subdomains.of(origin) for origin in origins if ANY in origin and origin != ANY
-        ]
-        # What an answer to each origin says, and to those without one or with another.
-        self.to_origin: dict[str, HeaderList] = {
-            origin: self._permission(origin) for origin in listed
-        }
-        self.to_others: HeaderList = [("Vary", "Origin")]
-        if self.any_origin:
-            self.to_others = [(_ALLOW_ORIGIN, ANY), *self._answer]
-        # Whether these two are all there is to say to any origin.
-        self.prepared = not self._subdomains
-
-    def _permission(self, origin: str) -> HeaderList:
-        return [("Vary", "Origin"), (_ALLOW_ORIGIN, origin), *self._answer]
-
-    def lets_in(self, origin: str) -> bool:
-        """Whether pages of an origin may read answers."""
-        return (
-            self.any_origin
-            or origin in self.to_origin
-            or any(each.hold(origin) for each in self._subdomains)
+        self._any_origin = ANY in origins
+        self.rules = CorsRules(
+            # As WSGI writes them; none where no origin is allowed.
+            resources=tuple(
+                path.encode().decode("latin-1") for path in settings.cors_resources if origins
+            ),
+            origins=origins,
+            fields=(*self._credentials, *_expose_header(settings)),
         )
 
     def covers(self, environ: WSGIEnvironment) -> bool:
         """Whether a request's path, as Flask routes it, is under CORS_RESOURCES."""
-        path: str = environ.get("PATH_INFO", "")
-        if path[:1] != "/" or path[:2] == "//":
-            path = "/" + path.lstrip("/")
-        return path.startswith(self.subtrees) or path in self.paths
+        return self.rules.covers(environ.get("PATH_INFO", ""))
 
     def is_preflight(self, environ: WSGIEnvironment) -> bool:
         """Whether an OPTIONS request asks for permission (Fetch standard, CORS-preflight request).
 
-        Its answer is the methods of the route, which `headers` completes. The view is not asked: a
+        Its answer is the methods of the route, which `headers` completes. The view is not called: a
         preflight never carries credentials.
         """
         return (
@@ -119,28 +68,20 @@ class Cors:
         )
 
     def headers(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
-        """Return what is added to an answer: what its origin may know, and what it varies by."""
-        if not self.covers(environ):
-            return []
+        """Return the header fields that are added to an answer: permissions, and Vary."""
         if environ["REQUEST_METHOD"] == "OPTIONS" and _REQUEST_METHOD in environ:
-            return self._preflight_answer(environ, answer)
-        origin = environ.get("HTTP_ORIGIN")
-        if origin is None or self.any_origin:
-            return self.to_others
-        known = self.to_origin.get(origin)
-        if known is None and self.lets_in(origin):
-            return self._permission(origin)
-        return self.to_others if known is None else known
+            return self._preflight_answer(environ, answer) if self.covers(environ) else []
+        return self.rules.fields(environ.get("PATH_INFO", ""), environ.get("HTTP_ORIGIN"))
 
     def _preflight_answer(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
-        """Give no permission for a method that the route lacks, or that no page may use."""
+        """Return the answer to a preflight: no permission for a method that is not allowed."""
         headers = [("Vary", _PREFLIGHT_VARY)]
-        origin = ANY if self.any_origin else environ.get("HTTP_ORIGIN")
-        if origin is None or not self.lets_in(origin):
+        origin = ANY if self._any_origin else environ.get("HTTP_ORIGIN")
+        if origin is None or not self.rules.allows(origin):
             return headers
         headers.append((_ALLOW_ORIGIN, origin))
         requested, of_route = environ[_REQUEST_METHOD], _allow(answer)
-        # `*` is written out, since browsers take it literally of a request with credentials.
+        # The methods are listed in place of `*`, which is a name in an answer with credentials.
         methods = tuple(sorted(of_route)) if ANY in self._methods else self._methods
         if requested in methods and requested in of_route:
             headers += self._credentials
@@ -152,7 +93,7 @@ class Cors:
         return headers
 
     def _allowed_headers(self, requested: str) -> Iterable[str]:
-        """Return CORS_ALLOW_HEADERS; where that is `*`, what is asked for, if it can be names."""
+        """Return CORS_ALLOW_HEADERS; for `*` the requested names, if they are valid."""
         if ANY not in self._allow_headers:
             return self._allow_headers
         names = [name.strip(" \t") for name in requested.split(",")]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException, TooManyRequests, default_exceptions
 
+from ._core import ROLES
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -26,20 +28,21 @@ TITLES = {
 }
 
 CREDENTIALS_REQUIRED = "Bearer token or X-Tenant-ID and X-User-ID headers required"
-TOKEN_EXPIRED = "Token expired"  # noqa: S105 - no secret but an answer
-TOKEN_INVALID = "Invalid token"  # noqa: S105 - no secret but an answer
+TOKEN_EXPIRED = "Token expired"  # noqa: S105 - an answer, not a secret
+TOKEN_INVALID = "Invalid token"  # noqa: S105 - an answer, not a secret
 TENANT_ID_INVALID = "Tenant ID must be valid UUID"
 USER_ID_INVALID = "User ID must be valid UUID"
-ROLE_INVALID = "Role must be one of: user, admin"
+ROLE_INVALID = f"Role must be one of: {', '.join(ROLES)}"
 AUTHENTICATION_FAILED = "Authentication could not be completed"
 
-# RFC 6750, section 3: no error code for a request without a token, "invalid_token" for a bad one.
+# RFC 6750, section 3: no error code for a request without a token, "invalid_token" for an invalid
+# one.
 _CHALLENGE = 'Bearer realm="api"'
 _TOKEN_MESSAGES = frozenset({TOKEN_EXPIRED, TOKEN_INVALID})
 
 
 class ConfigurationError(ValueError):
-    """The app's configuration cannot work. The message names the key and says what to do."""
+    """The app's configuration is not valid. The message names the key and what to write instead."""
 
 
 def challenge(message: str) -> str:
@@ -52,7 +55,7 @@ def challenge(message: str) -> str:
 def create_auth_response(message: str, status_code: int = 401) -> tuple[dict[str, str], int]:
     """Return the documented answer of a denial, ready to be returned by a view.
 
-    :param message: what the client is told.
+    :param message: the text for the client.
     :param status_code: an HTTP error status, 400 to 599.
     :return: ``({"error": <the status' title>, "message": message}, status_code)``.
     :raises TypeError: for a message that is no str or a status that is no int.
@@ -82,9 +85,9 @@ class AuthError(HTTPException):
     """A denial, raised. It renders itself as the documented JSON, so it needs no error handler.
 
     It is an instance of werkzeug's exception of its status as well (`Unauthorized`, `Forbidden`),
-    so that error handlers of the status are asked, as for any other HTTP exception.
+    so that error handlers of the status are called, as for any other HTTP exception.
 
-    :param message: what the client is told.
+    :param message: the text for the client.
     :param status_code: an HTTP error status; 401 also sends ``WWW-Authenticate`` (RFC 6750).
     :param reason: why, as one stable word for the audit log.
     :raises TypeError, ValueError: as `create_auth_response`.
@@ -107,7 +110,7 @@ class AuthError(HTTPException):
         self._body = body
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Made again without __init__, whose arguments are those of the class as it was written.
+        # Made without __init__: a subclass of an app may have other arguments.
         return _made_again, (self._written or type(self), self.code, self.args), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -115,7 +118,7 @@ class AuthError(HTTPException):
 
     @property
     def message(self) -> str:
-        """What the client is told."""
+        """The text for the client."""
         return self._body["message"]
 
     @property
@@ -125,7 +128,7 @@ class AuthError(HTTPException):
 
     @property
     def data(self) -> dict[str, str]:
-        """The body as a dict: where Flask-RESTful and its kin look for it."""
+        """The body as a dict: where Flask-RESTful and libraries like it look for it."""
         return dict(self._body)
 
     def get_body(
@@ -141,7 +144,7 @@ class AuthError(HTTPException):
         return [("Content-Type", "application/json"), *self.required_headers()]
 
     def required_headers(self) -> list[tuple[str, str]]:
-        """Return what an answer with this status carries, whoever writes its body."""
+        """Return the header fields that an answer with this status needs, whatever its body is."""
         if self.code == HTTPStatus.UNAUTHORIZED:
             return [("WWW-Authenticate", challenge(self.message))]
         return []
@@ -151,13 +154,13 @@ class AuthError(HTTPException):
 
 
 def _made_again(written: type[AuthError], status: int, args: tuple[Any, ...]) -> AuthError:
-    """Return an error as pickle and copy make it; what it holds they add themselves."""
+    """Return a new error for pickle and copy, which set its attributes afterwards."""
     made = _class_of(written, status)
     return made.__new__(made, *args)
 
 
 def _class_of(written: type[AuthError], status: int) -> type[AuthError]:
-    """Return a class of errors with the code and the werkzeug class of a status as its base."""
+    """Return the class of an error and a status: also a subclass of werkzeug's for that status."""
     written = written._written or written
     if getattr(written, "code", None) == status:
         return written
@@ -178,8 +181,8 @@ def _class_of(written: type[AuthError], status: int) -> type[AuthError]:
 class RateLimitExceeded(AuthError, TooManyRequests):  # noqa: N818 - as Flask-Limiter names it
     """The 429 of a request that a limit denied.
 
-    :param message: what the client is told: the limit.
-    :param decision: what the limiter said; None where it is not known.
+    :param message: the text for the client, which is the limit.
+    :param decision: the decision of the limiter; None where it is not known.
     """
 
     def __init__(self, message: str, decision: Decision | None = None) -> None:
@@ -187,7 +190,7 @@ class RateLimitExceeded(AuthError, TooManyRequests):  # noqa: N818 - as Flask-Li
         self.decision = decision
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"decision": None}  # it does not leave its process
+        return super().__getstate__() | {"decision": None}  # it stays in its process
 
     def required_headers(self) -> list[tuple[str, str]]:
         """Return ``Retry-After`` (RFC 6585, section 4)."""

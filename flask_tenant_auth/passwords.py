@@ -25,7 +25,7 @@ def hash_password(password: str | bytes) -> str:
 
 
 def verify_password(password: str | bytes, stored: str) -> bool:
-    """Whether a password is the one that was hashed; compared in constant time.
+    """Whether a password is the one that was hashed. The comparison takes constant time.
 
     :param password: what the user typed.
     :param stored: what `hash_password` returned then.

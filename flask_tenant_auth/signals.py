@@ -1,4 +1,4 @@
-"""Signals for those who want to know what was decided, beside the log.
+"""Signals of what was decided about a request.
 
 The sender is the app. Receivers get no token and no secret.
 """
@@ -14,9 +14,9 @@ request_authenticated = _signals.signal(
 )
 request_denied = _signals.signal(
     "request-denied",
-    "A request was refused with 400, 401, 403 or 500. Sent with status=, message= and reason=.",
+    "A request was denied with 400, 401, 403 or 500. Sent with status=, message= and reason=.",
 )
 rate_limit_exceeded = _signals.signal(
     "rate-limit-exceeded",
-    "A request was refused with 429. Sent with decision= and identity= (None: no identity).",
+    "A request was denied with 429. Sent with decision= and identity= (None: no identity).",
 )

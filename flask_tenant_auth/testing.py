@@ -24,11 +24,12 @@ from werkzeug.routing import BuildError, Rule
 from werkzeug.test import TestResponse
 
 from ._core import Identity, reset_clock, shift_clock
-from .flask.plans import is_static_view
+from .flask.routes import is_static_view
 from .flask.tokens import create_jwt_token
+from .identity.roles import DEFAULT_ROLE
 
-# What is shorter says nothing about where it comes from: "imap", a port, a small number.
-TELLING_LENGTH = 6
+# A shorter text may be in any row: "imap", a port, a small number.
+DISTINCTIVE_LENGTH = 6
 
 
 class AuthClient(FlaskClient):
@@ -42,7 +43,7 @@ class AuthClient(FlaskClient):
         self,
         tenant_id: str | uuid.UUID,
         user_id: str | uuid.UUID,
-        role: str = "user",
+        role: str = DEFAULT_ROLE,
         **options: Any,
     ) -> AuthClient:
         """Return a client whose requests carry a token for this user.
@@ -69,11 +70,11 @@ class Clock:
         """Move forward, by seconds or by what `datetime.timedelta` takes."""
         step = timedelta(seconds=seconds, **units).total_seconds()
         if step < 0:
-            raise ValueError("the clock moves forward: what is counted never goes back")
+            raise ValueError("the clock moves forward only: counters never go back")
         shift_clock(step, step)
 
 
-# --- Every GET route, as a stranger -------------------------------------------
+# Every GET route, as a stranger
 
 
 class ForeignAnswer(NamedTuple):
@@ -97,9 +98,9 @@ def foreign_answers(
 ) -> list[ForeignAnswer]:
     """Call every GET route of an app as a stranger, with the ids of somebody else's rows.
 
-    :param rows: the owner's rows: objects of mapped classes, or mappings; what is looked for in
-        the answers is their keys and texts of six characters and more. A key is what is called
-        "id" or ends in "_id", or a mapped class' primary key.
+    :param rows: the owner's rows: objects of mapped classes, or mappings; their keys and
+        their texts of six characters and more are searched for in the answers. A key is what is
+        called "id" or ends in "_id", or a mapped class' primary key.
     :param owner: who sees these rows.
     :param stranger: who must not.
     :param ignore: texts that the stranger may see all the same.
@@ -124,7 +125,7 @@ class Values(NamedTuple):
 
 
 def values_of(row: Any) -> Values:
-    """Return a row's keys and the texts that tell it from others."""
+    """Return a row's keys and the texts that distinguish it from others."""
     if isinstance(row, Mapping):
         columns = dict(row)
         primary = {name for name in columns if name == "id" or name.endswith("_id")}
@@ -141,7 +142,7 @@ def values_of(row: Any) -> Values:
         for name, value in columns.items()
         if isinstance(value, (str, uuid.UUID)) and name not in {"tenant_id", "user_id"}
     ]
-    return Values(keys, [text for text in texts if len(text) >= TELLING_LENGTH])
+    return Values(keys, [text for text in texts if len(text) >= DISTINCTIVE_LENGTH])
 
 
 def client_of(app: Flask, identity: Identity) -> AuthClient:
@@ -170,7 +171,7 @@ def urls_of(app: Flask, rule: Rule, keys: list[Any]) -> Iterator[str]:
 def answers_to(
     client: AuthClient, calls: list[tuple[str, str]], texts: set[str], owner: Identity
 ) -> Iterator[ForeignAnswer]:
-    """Yield what a stranger is shown, with and without a claim to be somebody else."""
+    """Yield what a stranger is shown, with and without the headers and parameters of the owner."""
     claims = {"X-Tenant-ID": owner.tenant_id, "X-User-ID": owner.user_id}
     query = {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
     for url, endpoint in calls:
@@ -179,7 +180,7 @@ def answers_to(
             if response.status_code == 429:
                 raise AssertionError(f"GET {url} was limited: set RATELIMIT_ENABLED to False")
             shown = shown_by(response, texts)
-            # A path that the client has named itself may come back in a redirect or an error.
+            # A redirect or an error may repeat the path, which the client has named itself.
             if shown is not None:
                 yield ForeignAnswer(url, endpoint, response.status_code, shown)
 

@@ -35,6 +35,20 @@ bool fta_word_from_str(PyObject *value, const char *argument,
 bool fta_octets_from_object(PyObject *value, const char *argument,
                             fta_text *out, PyObject **holder);
 
+/* The text of a str whose characters are octets, as those of WSGI are, without
+ * a copy: it lives as long as the str. Absent for any other object and NULL. */
+static inline fta_text
+fta_latin1_view(PyObject *value)
+{
+    fta_text text = {NULL, 0};
+    if (value != NULL && PyUnicode_Check(value) && PyUnicode_IS_READY(value) &&
+        PyUnicode_KIND(value) == PyUnicode_1BYTE_KIND) {
+        text.data = (const char *)PyUnicode_1BYTE_DATA(value);
+        text.length = (size_t)PyUnicode_GET_LENGTH(value);
+    }
+    return text;
+}
+
 /* Builds Python objects from the events of a JSON text: a sink's context. */
 typedef struct fta_builder {
     PyObject *root; /* Owned; NULL before the first */

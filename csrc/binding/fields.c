@@ -2,6 +2,10 @@
 
 #include <stdbool.h>
 
+#include "binding/convert.h"
+
+#include "http/response.h"
+
 /* The name of the i-th (name, value) pair of a list; NULL with an exception
  * set for anything else. Borrowed. */
 static PyObject *
@@ -17,17 +21,12 @@ field_name(PyObject *list, Py_ssize_t i)
     return PyTuple_GET_ITEM(pair, 0);
 }
 
-/* Field names are ASCII in any case (RFC 9110, section 5.1). */
+/* A name that is no octets has no field's name. */
 static bool
-same_name(PyObject *a, PyObject *b)
+is_same_name(PyObject *a, PyObject *b)
 {
-    Py_ssize_t length = PyUnicode_GET_LENGTH(a);
-    if (length != PyUnicode_GET_LENGTH(b) || !PyUnicode_IS_ASCII(a) ||
-        !PyUnicode_IS_ASCII(b)) {
-        return false;
-    }
-    return PyOS_strnicmp((const char *)PyUnicode_1BYTE_DATA(a),
-                         (const char *)PyUnicode_1BYTE_DATA(b), length) == 0;
+    fta_text name = fta_latin1_view(a);
+    return name.data != NULL && fta_field_names_equal(name, fta_latin1_view(b));
 }
 
 int
@@ -43,7 +42,7 @@ fta_fields_overlap(PyObject *headers, PyObject *others)
             if (other == NULL) {
                 return -1;
             }
-            if (same_name(name, other)) {
+            if (is_same_name(name, other)) {
                 return 1;
             }
         }

@@ -1,20 +1,22 @@
 /* Registration of the module and its parts, nothing else. */
 #include "binding/state.h"
 
+#include "binding/authenticate.h"
 #include "binding/credentials.h"
 #include "binding/fields.h"
 #include "binding/functions.h"
-#include "binding/authenticate.h"
+#include "binding/open_record.h"
 #include "binding/type_audit_log.h"
+#include "binding/type_cors_rules.h"
 #include "binding/type_decision.h"
-#include "binding/type_middleware.h"
 #include "binding/type_identity.h"
+#include "binding/type_invalid_token.h"
 #include "binding/type_key.h"
 #include "binding/type_keyring.h"
 #include "binding/type_limit.h"
 #include "binding/type_limiter.h"
+#include "binding/type_middleware.h"
 #include "binding/type_rate.h"
-#include "binding/type_invalid_token.h"
 #include "binding/type_request_record.h"
 #include "binding/type_start_response.h"
 
@@ -32,8 +34,10 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_limiter,
     fta_add_decision,
     fta_add_fields,
+    fta_add_cors_rules,
     fta_add_request_record,
     fta_add_start_response,
+    fta_add_open_record,
     fta_add_middleware,
     fta_add_authenticate,
 };

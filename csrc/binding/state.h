@@ -9,6 +9,7 @@
 /* X(C type, name): every member is one owned reference or NULL. */
 #define FTA_STATE_LIST(X)                                                      \
     X(PyTypeObject, audit_log_type)                                            \
+    X(PyTypeObject, cors_rules_type)                                           \
     X(PyTypeObject, decision_type)                                             \
     X(PyTypeObject, identity_type)                                             \
     X(PyTypeObject, key_type)                                                  \

@@ -15,18 +15,15 @@
     X(answer)                                                                  \
     X(replace)                                                                 \
     X(late_body)                                                               \
-    X(to_origin)                                                               \
-    X(to_others)                                                               \
+    X(cors)                                                                    \
     X(audit_log)                                                               \
     X(log)
 
-/* Every owned reference of a middleware, once. What is only here holds exact
- * str and nothing else (see middleware_new), so that it can lead nowhere. */
-#define EDGE_LIST(X)                                                           \
+/* Every owned reference of a middleware, once. What is only here holds an
+ * exact str (see middleware_new), so that it can lead nowhere. */
+#define MIDDLEWARE_LIST(X)                                                     \
     CLEARED_LIST(X)                                                            \
-    X(key)                                                                     \
-    X(subtrees)                                                                \
-    X(paths)
+    X(key)
 
 static int
 middleware_traverse(PyObject *object, visitproc visit, void *arg)
@@ -34,7 +31,7 @@ middleware_traverse(PyObject *object, visitproc visit, void *arg)
     fta_middleware *self = (fta_middleware *)object;
     Py_VISIT(Py_TYPE(object));
 #define X(name) Py_VISIT(self->name);
-    EDGE_LIST(X)
+    MIDDLEWARE_LIST(X)
 #undef X
     return 0;
 }
@@ -58,7 +55,7 @@ middleware_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
 #define X(name) Py_CLEAR(self->name);
-    EDGE_LIST(X)
+    MIDDLEWARE_LIST(X)
 #undef X
     type->tp_free(object);
     Py_DECREF(type);
@@ -152,60 +149,37 @@ middleware_call(PyObject *object, PyObject *const *args, size_t nargsf,
     return body;
 }
 
-static bool
-is_text_alone(PyObject *iterable)
-{
-    PyObject *iterator = PyObject_GetIter(iterable), *item;
-    bool is_text = iterator != NULL;
-    while (is_text && (item = PyIter_Next(iterator)) != NULL) {
-        is_text = PyUnicode_CheckExact(item);
-        Py_DECREF(item);
-    }
-    Py_XDECREF(iterator);
-    return is_text && !PyErr_Occurred();
-}
-
 static PyObject *
 middleware_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {
-        "inner",     "state",    "key",          "answer",    "replace",
-        "late_body", "subtrees", "paths",        "to_origin", "to_others",
-        "audit_log", "log",      "limit_fields", NULL};
+    static char *keywords[] = {"inner",   "state",        "key",  "answer",
+                               "replace", "late_body",    "cors", "audit_log",
+                               "log",     "limit_fields", NULL};
     fta_state *state = PyType_GetModuleState(type);
     fta_middleware found = {0};
     int limit_fields = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "$OOUOOOO!O!OO!OOp:Middleware", keywords,
-            &found.inner, &found.state, &found.key, &found.answer,
-            &found.replace, &found.late_body, &PyTuple_Type, &found.subtrees,
-            &PyFrozenSet_Type, &found.paths, &found.to_origin, &PyList_Type,
-            &found.to_others, &found.audit_log, &found.log, &limit_fields)) {
-        return NULL;
-    }
-    if ((!Py_IsNone(found.to_origin) && !PyDict_CheckExact(found.to_origin)) ||
-        (!Py_IsNone(found.audit_log) &&
-         !Py_IS_TYPE(found.audit_log, state->audit_log_type))) {
-        PyErr_SetString(PyExc_TypeError, "to_origin must be dict or None, and "
-                                         "audit_log AuditLog or None");
+            args, kwargs, "$OOUOOOOOOp:Middleware", keywords, &found.inner,
+            &found.state, &found.key, &found.answer, &found.replace,
+            &found.late_body, &found.cors, &found.audit_log, &found.log,
+            &limit_fields)) {
         return NULL;
     }
     if (!PyUnicode_CheckExact(found.key) ||
-        !PyTuple_CheckExact(found.subtrees) ||
-        !PyFrozenSet_CheckExact(found.paths) ||
-        !is_text_alone(found.subtrees) || !is_text_alone(found.paths)) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_TypeError,
-                            "key must be str, subtrees a tuple and paths a "
-                            "frozenset of str, and of no subclass");
-        }
+        (!Py_IsNone(found.cors) &&
+         !Py_IS_TYPE(found.cors, state->cors_rules_type)) ||
+        (!Py_IsNone(found.audit_log) &&
+         !Py_IS_TYPE(found.audit_log, state->audit_log_type))) {
+        PyErr_SetString(PyExc_TypeError,
+                        "key must be str and of no subclass, cors CorsRules or "
+                        "None, and audit_log AuditLog or None");
         return NULL;
     }
     fta_middleware *self = (fta_middleware *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->call = middleware_call;
 #define X(name) self->name = Py_NewRef(found.name);
-        EDGE_LIST(X)
+        MIDDLEWARE_LIST(X)
 #undef X
         self->limit_fields = (char)limit_fields;
     }
@@ -220,9 +194,8 @@ static PyMemberDef middleware_members[] = {
 
 PyDoc_STRVAR(
     middleware_doc,
-    "Middleware(*, inner, state, key, answer, replace, late_body, subtrees,\n"
-    "     paths, to_origin, to_others, audit_log, log,\n"
-    "     limit_fields)\n"
+    "Middleware(*, inner, state, key, answer, replace, late_body, cors,\n"
+    "           audit_log, log, limit_fields)\n"
     "--\n\n"
     "A WSGI application around another: it adds fields to answers\n"
     "and writes the audit log. See middleware.py for what each argument\n"

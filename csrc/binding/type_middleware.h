@@ -17,13 +17,10 @@ typedef struct fta_middleware {
     PyObject *answer;    /* Owned: completes what is out of the ordinary */
     PyObject *replace;   /* Owned: sends another answer than the inner one */
     PyObject *late_body; /* Owned: around a body without start_response yet */
-    PyObject *subtrees;  /* Owned: a tuple of str, what CORS covers */
-    PyObject *paths;     /* Owned: a frozenset of str, likewise */
-    PyObject *to_origin; /* Owned: a dict, origin to list of fields; or None */
-    PyObject *to_others; /* Owned: a list of fields */
+    PyObject *cors;      /* Owned: a CorsRules; None: `answer` is asked */
     PyObject *audit_log; /* Owned: an AuditLog or None */
-    PyObject *log;       /* Owned: what the audit log's news are told to */
-    char limit_fields;   /* whether X-RateLimit fields are added */
+    PyObject *log; /* Owned: called with what has changed of the audit log */
+    char limit_fields; /* whether X-RateLimit fields are added */
 } fta_middleware;
 
 int fta_add_middleware(PyObject *module);

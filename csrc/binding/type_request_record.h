@@ -1,5 +1,5 @@
 /* RequestRecord: what is known of one request so far. It belongs to the Request
- * object that was invalid_token, and to no other. */
+ * object that it was made for, and to no other. */
 #ifndef FTA_BINDING_TYPE_REQUEST_RECORD_H
 #define FTA_BINDING_TYPE_REQUEST_RECORD_H
 

@@ -4,11 +4,15 @@
 #include <structmember.h>
 
 #include "binding/fields.h"
+#include "binding/convert.h"
 #include "binding/hold.h"
 #include "binding/type_audit_log.h"
+#include "binding/type_cors_rules.h"
 #include "binding/type_decision.h"
 #include "binding/type_identity.h"
 #include "binding/type_request_record.h"
+
+#include "http/response.h"
 
 /* The environ that the application saw: that of its Request, where there is
  * one. Borrowed. */
@@ -27,21 +31,18 @@ from_environ(const fta_state *state, PyObject *environ, int which)
                          PyTuple_GET_ITEM(state->environ_names, which));
 }
 
+/* The code of a status, as the application wrote it. */
 static int
-status_number(PyObject *status)
+status_code_of(PyObject *status)
 {
-    int number = 0;
-    if (!PyUnicode_Check(status) || PyUnicode_GET_LENGTH(status) < 3) {
-        return 0;
-    }
-    for (Py_ssize_t i = 0; i < 3; i++) {
-        Py_UCS4 c = PyUnicode_READ_CHAR(status, i);
-        if (c < '0' || c > '9') {
-            return 0;
+    char head[3] = {0};
+    if (PyUnicode_Check(status) && PyUnicode_GET_LENGTH(status) >= 3) {
+        for (Py_ssize_t i = 0; i < 3; i++) {
+            Py_UCS4 c = PyUnicode_READ_CHAR(status, i);
+            head[i] = c < 128 ? (char)c : '?';
         }
-        number = number * 10 + (int)(c - '0');
     }
-    return number;
+    return fta_status_code((fta_text){head, sizeof head});
 }
 
 /* --- In environ -----------------------------------------------------------
@@ -65,65 +66,6 @@ fta_start_response_leave(fta_start_response *self)
     Py_CLEAR(self->previous);
     Py_XDECREF(there);
     return left;
-}
-
-/* A middleware may have begun an answer of its own, with a record for it. A
- * failure that either of the two has counted is counted. */
-static void
-tie(const fta_state *state, fta_start_response *start, PyObject *record,
-    PyObject *environ)
-{
-    fta_request_record *taken = fta_request_record_of(state, record);
-    const fta_request_record *before =
-        fta_request_record_of(state, start->record);
-    taken->dispatched = 1;
-    if (before != NULL && before->failure_counted) {
-        taken->failure_counted = 1;
-    }
-    Py_XSETREF(start->record, Py_NewRef(record));
-    Py_XSETREF(start->environ, Py_NewRef(environ));
-}
-
-PyDoc_STRVAR(
-    open_record_doc,
-    "open_record(state, environ, key, record=None, /)\n--\n\n"
-    "The RequestRecord of a request that Flask dispatches: the one that was\n"
-    "made for it before, or a new one. The StartResponse that stands in\n"
-    "environ under the key is taken out and tied to it. No other request can\n"
-    "take it then, but for one: that of the environ that the server gave,\n"
-    "where a request on a copy of it was dispatched first.");
-
-static PyObject *
-open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    const fta_state *state = fta_state_of_module(module);
-    bool is_new = count == 3 || (count == 4 && Py_IsNone(args[3]));
-    if (count < 3 || count > 4 || !PyDict_Check(args[1]) ||
-        !PyUnicode_Check(args[2]) ||
-        (!is_new && fta_request_record_of(state, args[3]) == NULL)) {
-        PyErr_SetString(PyExc_TypeError,
-                        "open_record takes a state, environ, a dict, a key, a "
-                        "str, and perhaps a RequestRecord");
-        return NULL;
-    }
-    PyObject *environ = args[1], *key = args[2];
-    PyObject *record =
-        is_new ? fta_request_record_new(state, args[0]) : Py_NewRef(args[3]);
-    PyObject *there = record == NULL ? NULL : fta_held_item(environ, key);
-    if (there != NULL && Py_IS_TYPE(there, state->start_response_type)) {
-        fta_start_response *start = (fta_start_response *)(void *)there;
-        if (PyDict_DelItem(environ, key) < 0) {
-            Py_CLEAR(record);
-        } else if (start->environ == NULL ||
-                   (!start->begun && environ == start->outer &&
-                    start->environ != start->outer)) {
-            tie(state, start, record, environ);
-        }
-    } else if (there == NULL && PyErr_Occurred()) {
-        Py_CLEAR(record);
-    }
-    Py_XDECREF(there);
-    return record;
 }
 
 /* --- Sending --------------------------------------------------------------
@@ -194,7 +136,7 @@ send_answer(const fta_state *state, fta_start_response *self,
             PyObject *const *args, Py_ssize_t count)
 {
     if (!Py_IsNone(((fta_middleware *)self->middleware)->audit_log) &&
-        write_audit_line(state, self, status_number(args[0])) < 0) {
+        write_audit_line(state, self, status_code_of(args[0])) < 0) {
         return NULL;
     }
     self->sent = 1;
@@ -204,64 +146,34 @@ send_answer(const fta_state *state, fta_start_response *self,
 /* --- An ordinary answer ---------------------------------------------------
  */
 
-static bool
-is_covered(const fta_middleware *middleware, PyObject *path, int *error)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(middleware->subtrees); i++) {
-        Py_ssize_t match =
-            PyUnicode_Tailmatch(path, PyTuple_GET_ITEM(middleware->subtrees, i),
-                                0, PY_SSIZE_T_MAX, -1);
-        if (match != 0) {
-            *error = match < 0;
-            return true;
-        }
-    }
-    int found = PySet_Contains(middleware->paths, path);
-    *error = found < 0;
-    return found != 0;
-}
-
-static bool
-is_routed(PyObject *method, PyObject *path)
-{
-    return method != NULL && path != NULL && PyUnicode_Check(method) &&
-           PyUnicode_Check(path) && PyUnicode_GET_LENGTH(path) > 0 &&
-           PyUnicode_READ_CHAR(path, 0) == '/' &&
-           !(PyUnicode_GET_LENGTH(path) > 1 &&
-             PyUnicode_READ_CHAR(path, 1) == '/') &&
-           PyUnicode_CompareWithASCIIString(method, "OPTIONS") != 0;
-}
-
-/* What CORS adds to the answer of an ordinary request, a new reference; NULL
- * for any other request, or with an exception set. */
+/* What CORS adds to an ordinary answer, a new reference; NULL for any other
+ * answer, or with an exception set. */
 static PyObject *
-cors_fields(const fta_state *state, const fta_middleware *middleware,
-            PyObject *environ)
+cors_fields(const fta_state *state, const fta_start_response *self)
 {
-    PyObject *fields = NULL, *origin = NULL;
+    PyObject *rules =
+        Py_NewRef(((const fta_middleware *)self->middleware)->cors);
+    PyObject *environ = Py_NewRef(environ_of(self));
+    PyObject *fields = NULL, *path = NULL, *origin = NULL;
     PyObject *method = from_environ(state, environ, FTA_ENVIRON_METHOD);
-    PyObject *path = PyErr_Occurred()
-                         ? NULL
-                         : from_environ(state, environ, FTA_ENVIRON_PATH);
-    if (Py_IsNone(middleware->to_origin) || !is_routed(method, path)) {
+    if (Py_IsNone(rules) || method == NULL ||
+        !fta_response_is_ordinary(self->code, fta_latin1_view(method))) {
         goto done;
     }
-    int error = 0;
-    if (!is_covered(middleware, path, &error)) {
-        fields = error ? NULL : Py_NewRef(state->no_fields);
+    path = from_environ(state, environ, FTA_ENVIRON_PATH);
+    if (path == NULL && PyErr_Occurred()) {
         goto done;
     }
-    origin = error ? NULL : from_environ(state, environ, FTA_ENVIRON_ORIGIN);
-    if (origin != NULL) {
-        fields = fta_held_item(middleware->to_origin, origin);
-    }
-    if (fields == NULL && !PyErr_Occurred()) {
-        fields = Py_NewRef(middleware->to_others);
+    origin = from_environ(state, environ, FTA_ENVIRON_ORIGIN);
+    if (origin != NULL || !PyErr_Occurred()) {
+        fields = fta_cors_fields(state, rules, path, origin);
     }
 done:
     Py_XDECREF(origin);
     Py_XDECREF(path);
     Py_XDECREF(method);
+    Py_DECREF(environ);
+    Py_DECREF(rules);
     return fields;
 }
 
@@ -273,9 +185,8 @@ ordinary_fields(fta_state *state, const fta_start_response *self,
                 PyObject *decision, PyObject *headers)
 {
     const fta_middleware *middleware = (const fta_middleware *)self->middleware;
-    PyObject *environ = Py_NewRef(environ_of(self));
     PyObject *more = NULL, *both = NULL;
-    PyObject *cors = cors_fields(state, middleware, environ);
+    PyObject *cors = cors_fields(state, self);
     if (cors != NULL && PyList_CheckExact(cors) &&
         fta_fields_overlap(headers, cors) == 0) {
         more = middleware->limit_fields ? fta_decision_fields(state, decision)
@@ -286,7 +197,6 @@ ordinary_fields(fta_state *state, const fta_start_response *self,
     }
     Py_XDECREF(more);
     Py_XDECREF(cors);
-    Py_DECREF(environ);
     return both;
 }
 
@@ -326,8 +236,8 @@ start_response_call(PyObject *object, PyObject *const *args, size_t nargsf,
     fta_state *state = PyType_GetModuleState(Py_TYPE(object));
     self->begun = 1;
     Py_CLEAR(self->replacement);
-    if (count == 2 && PyList_CheckExact(args[1]) &&
-        status_number(args[0]) != 401) {
+    self->code = status_code_of(args[0]);
+    if (count == 2 && PyList_CheckExact(args[1])) {
         PyObject *write = send_ordinary(state, self, args[0], args[1]);
         if (write != NULL || PyErr_Occurred()) {
             return write;
@@ -474,6 +384,8 @@ static PyMemberDef start_response_members[] = {
      "The response that goes out in place of the app's."},
     {"replaced", T_BOOL, offsetof(fta_start_response, replaced), 0,
      "Whether a replacement is being sent."},
+    {"code", T_INT, offsetof(fta_start_response, code), READONLY,
+     "The status code that the application has called it with last, or 0."},
     {"begun", T_BOOL, offsetof(fta_start_response, begun), READONLY,
      "Whether the application has called it."},
     {"sent", T_BOOL, offsetof(fta_start_response, sent), READONLY,
@@ -514,12 +426,6 @@ static PyType_Spec start_response_spec = {
     .slots = start_response_slots,
 };
 
-static PyMethodDef functions[] = {
-    {"open_record", (PyCFunction)(void (*)(void))open_record, METH_FASTCALL,
-     open_record_doc},
-    {NULL, NULL, 0, NULL},
-};
-
 int
 fta_add_start_response(PyObject *module)
 {
@@ -531,8 +437,7 @@ fta_add_start_response(PyObject *module)
                       "REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_AUTHORIZATION");
     state->no_fields = PyList_New(0);
     if (state->start_response_type == NULL || state->environ_names == NULL ||
-        state->no_fields == NULL ||
-        PyModule_AddFunctions(module, functions) < 0) {
+        state->no_fields == NULL) {
         return -1;
     }
     return PyModule_AddType(module, state->start_response_type);

@@ -35,6 +35,7 @@ typedef struct fta_start_response {
 #define X(name) PyObject *name;
     FTA_START_RESPONSE_LIST(X)
 #undef X
+    int code;      /* of the status that the application called it with */
     char begun;    /* whether the application has called it */
     char sent;     /* whether the server's start_response was called */
     char replaced; /* whether a replacement is being sent */

@@ -1,1 +1,1 @@
-"""The settings of an app: their names, where they are read from, and what each may be."""
+"""An app's configuration: every setting, its default and its check."""

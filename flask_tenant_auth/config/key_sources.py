@@ -1,8 +1,8 @@
 """What the key settings hold: a shared secret (bytes) or the text of a key pair (`PairText`).
 
-The setting says which of the two it is, never its content: a file, a path and PEM text are always
-the text of a key pair, and nothing makes a secret of one. What they really hold is decided by the
-core, when the keys are made.
+The setting decides which of the two it is, never its content: a file, a path and PEM text are
+always the text of a key pair, and never become a secret. The core decides what they really hold,
+when the keys are made.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import Any
 
 from .._core import Key
 
-# One octet more than the core reads, so that it can say what is wrong.
+# One octet more than the core takes, so that it can report a file that is too long.
 _FILE_BYTES = 256 * 1024 + 1
 _JWKS_BYTES = 4 * 2**20
 _PASSPHRASE_BYTES = 1023
 
 _PEM_BEGINS = b"-----BEGIN "
 _URL = re.compile(rb"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-# A path that says from where it leads, with a directory in it.
+# A path that begins at a root or a known directory, with a directory in it.
 _PART = rb"[A-Za-z0-9._~@%+=, -]+"
 _ROOTED_PATH = re.compile(
     rb"(\.{1,2}|~[a-z0-9_-]*)?(/" + _PART + rb"){2,}/?"
     rb"|([A-Za-z]:|\\)([/\\]" + _PART + rb"){2,}[/\\]?"  # of Windows
 )
-# Whoever writes such a name means the file, be it there or not.
+# A name that ends so is the name of a file, even if the file does not exist.
 _NAMES_OF_KEYS = (b".pem", b".der", b".crt", b".cer", b".p8", b".p12", b".pfx")
 
 
 @dataclass(frozen=True)
 class PairText:
-    """What has to be a key pair or a certificate: text or DER, or what a file holds.
+    """What has to be a key pair or a certificate: text or DER, or the content of a file.
 
-    It is of a type of its own, which nothing takes for a secret.
+    It has a type of its own, so that no code takes it for a secret.
     """
 
     content: bytes = field(repr=False)
@@ -52,7 +52,10 @@ class PairText:
 
 
 def read_secret(raw: Any) -> bytes:
-    """Take a shared secret; refuse what is no secret: a key, in an encoding or not, or a path."""
+    """Return a shared secret.
+
+    :raises ValueError: for a path, and for a key pair, in an encoding or not.
+    """
     secret = _octets(raw)
     if names_file(secret):
         raise ValueError(
@@ -69,7 +72,7 @@ def read_secret(raw: Any) -> bytes:
 
 
 def read_fallbacks(raw: Any) -> tuple[bytes | PairText, ...]:
-    """Take secrets, and key pairs as PEM text or by path, in a comma list or a list."""
+    """Return the secrets and key pairs of a comma list or a list; a pair as PEM text or by path."""
     if isinstance(raw, bytes | os.PathLike):
         raw = [raw]
     elif isinstance(raw, str):
@@ -82,7 +85,7 @@ def read_fallbacks(raw: Any) -> tuple[bytes | PairText, ...]:
 
 
 def _split(raw: str) -> list[str]:
-    """Split a comma list. Where text around PEM has commas too, its parts are no secrets."""
+    """Split a comma list. The parts of text around PEM that has commas too are not secrets."""
     items = [item.strip() for item in raw.split(",")]
     items = [item for item in items if item]
     if len(items) > 1 and _PEM_BEGINS.decode() in raw:
@@ -104,7 +107,7 @@ def _fallback(raw: Any) -> bytes | PairText:
 
 
 def read_pair(raw: Any) -> PairText:
-    """Take a key pair or certificate: PEM text, DER, their base64, or the path of a file."""
+    """Return a key pair or certificate: PEM text, DER, their base64, or the path of a file."""
     if isinstance(raw, os.PathLike):
         path = os.fspath(raw)
         return _read_file(path if isinstance(path, bytes) else os.fsencode(path))
@@ -117,7 +120,7 @@ def read_pair(raw: Any) -> PairText:
 
 
 def read_passphrase(raw: Any) -> bytes:
-    """Take the passphrase of an encrypted private key as it is, with its white space."""
+    """Return the passphrase of an encrypted private key, with its white space."""
     passphrase = _octets(raw)
     if len(passphrase) > _PASSPHRASE_BYTES:
         raise ValueError(f"must have at most {_PASSPHRASE_BYTES} bytes")
@@ -125,7 +128,7 @@ def read_passphrase(raw: Any) -> bytes:
 
 
 def read_jwks(raw: Any) -> Mapping[str, Any] | str:
-    """Take a JWK Set (RFC 7517, section 5): a dict, JSON text, or the path of a JSON file."""
+    """Return a JWK Set (RFC 7517, section 5): a dict, JSON text, or the path of a JSON file."""
     if isinstance(raw, Mapping):
         return dict(raw)
     if isinstance(raw, os.PathLike):
@@ -146,10 +149,10 @@ def read_jwks_text(source: str) -> bytes:
 
 
 def names_file(text: bytes) -> bool:
-    """Whether text says where something is: the path of a file, also of one that is gone, or a URL.
+    """Whether text is a URL or the path of a file, even of a file that does not exist.
 
-    A path may be in quotes, begin with ~ or be a URL. One that is gone is told by its directory,
-    by its suffix or, if it says from where it leads, by being no random base64.
+    A path may be in quotes, begin with ~ or be a URL. Without the file, it is a path if its
+    directory exists, if its suffix is one of keys, or if it has a root and is not random base64.
     """
     return any(
         path.lower().endswith(_NAMES_OF_KEYS)
@@ -170,7 +173,7 @@ def _octets(raw: Any) -> bytes:
 
 
 def _paths(text: bytes) -> tuple[bytes, ...]:
-    """Return text as a path: as it is, and without what people write around one."""
+    """Return text as a path: as it is, and without quotes and ``file:`` around it."""
     bare = text.strip().strip(b"\"'").strip()
     if bare.lower().startswith(b"file:"):
         bare = b"/" + bare[len(b"file:") :].removeprefix(b"//localhost").lstrip(b"/")
@@ -178,7 +181,7 @@ def _paths(text: bytes) -> tuple[bytes, ...]:
 
 
 def _exists(path: bytes) -> bool:
-    """Whether there is such a file, or may be: in a directory that is closed to us."""
+    """Whether there is such a file, or may be one, in a directory that cannot be read."""
     try:
         return not stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - Path takes no bytes
     except ValueError:  # a NUL
@@ -188,7 +191,7 @@ def _exists(path: bytes) -> bool:
 
 
 def _stands_in_directory(path: bytes) -> bool:
-    """Whether the directory of a path is there; those of any base64 are not, but for the root."""
+    """Whether the directory of a path exists and is not the root, as that of some base64."""
     directory = os.path.dirname(path)  # noqa: PTH120 - Path takes no bytes
     try:
         return directory.strip(b"/") != b"" and os.path.isdir(directory)  # noqa: PTH112
@@ -197,7 +200,7 @@ def _stands_in_directory(path: bytes) -> bool:
 
 
 def _is_rooted_path(path: bytes) -> bool:
-    """Whether it is a path with a root; random base64 has no punctuation, but many capitals."""
+    """Whether it is a path with a root. Random base64 has no punctuation and many capitals."""
     capitals = sum(65 <= octet <= 90 for octet in path)
     if re.fullmatch(rb"[A-Za-z0-9+/=]*", path) and capitals * 8 >= len(path):
         return False
@@ -214,7 +217,7 @@ def _read_file(path: bytes) -> PairText:
 
 
 def _read(path: bytes, most: int) -> bytes:
-    """Read a regular file; no pipe, which might never end."""
+    """Read a regular file. A pipe might never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,8 +1,8 @@
 """The names of settings: which are known, and what to say of one that is not.
 
-A misspelt name would silently leave the default in force: a limit, an issuer or an origin that
-somebody believes to be set. So every name that begins as ours do has to be one of ours, or be
-listed in AUTH_IGNORE_CONFIG.
+A misspelt name would leave the default in force without a word: a limit, an issuer or an origin
+that somebody believes to be set. So every name that begins like ours has to be one of ours, or has
+to be listed in AUTH_IGNORE_CONFIG.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Counterpart(NamedTuple):
 
 
 def _same(library: str, pairs: Mapping[str, str]) -> dict[str, Counterpart]:
-    """Return settings that one of ours stands for: its name, and perhaps how it differs."""
+    """Return settings for which one of ours does the same: its name, and how it differs."""
     return {name: Counterpart(library, f"{own} does the same here") for name, own in pairs.items()}
 
 
 def _none(library: str, reasons: Mapping[str, str]) -> dict[str, Counterpart]:
-    """Return settings, with spaces between, that nothing here stands for, by the reason."""
+    """Return settings that have no counterpart here, from their names to the reason."""
     return {
         name: Counterpart(library, f"it has no counterpart here: {reason}")
         for names, reason in reasons.items()
@@ -43,8 +43,8 @@ _CORS = "Flask-Cors"
 _DECORATOR = "each @rate_limit says it for its own view"
 _COOKIES = "tokens are not taken from cookies, so there is nothing to protect against CSRF"
 
-# The settings of the libraries whose place this one takes, also of their older versions. Names that
-# are settings here too, with the same meaning, are left out: JWT_ALGORITHM, CORS_ORIGINS and so on.
+# The settings of the libraries that this one replaces, and of their older versions. Names that are
+# settings here too, with the same meaning, are left out: JWT_ALGORITHM, CORS_ORIGINS and so on.
 COUNTERPARTS: dict[str, Counterpart] = {
     **_same(
         _JWT,
@@ -135,7 +135,7 @@ COUNTERPARTS: dict[str, Counterpart] = {
     **_none(
         _CORS,
         {
-            "CORS_SEND_WILDCARD CORS_ALWAYS_SEND": "CORS_ORIGINS='*' is told to every answer",
+            "CORS_SEND_WILDCARD CORS_ALWAYS_SEND": "CORS_ORIGINS='*' is in every answer",
             "CORS_VARY_HEADER": "Vary names Origin wherever the answer depends on it",
             "CORS_AUTOMATIC_OPTIONS": "preflights of existing routes are always answered",
             "CORS_INTERCEPT_EXCEPTIONS": "answers to errors always have the header fields",
@@ -144,8 +144,8 @@ COUNTERPARTS: dict[str, Counterpart] = {
     ),
 }
 
-# Settings of libraries that this one is used beside, whose names begin as ours do. They mean
-# nothing here, and are left alone wherever they stand: APIFlask puts them into every app.config.
+# Settings of libraries that an app uses beside this one, whose names begin like ours. They are
+# ignored here: APIFlask puts them into every app.config.
 NEIGHBOURS: dict[str, str] = {
     "AUTH_ERROR_DESCRIPTION": "APIFlask",
     "AUTH_ERROR_STATUS_CODE": "APIFlask",
@@ -153,7 +153,7 @@ NEIGHBOURS: dict[str, str] = {
 
 
 class Unknown(NamedTuple):
-    """A name that begins as ours do and is none of ours."""
+    """A name that begins like ours and is not one of ours."""
 
     name: str
     place: str
@@ -182,11 +182,11 @@ def unknown_names(
     known: Collection[str],
     defaults: Mapping[str, object] | None = None,
 ) -> list[Unknown]:
-    """Return what begins as our names do and is none of them, in alphabetical order.
+    """Return the names that begin like ours and are not ours, in alphabetical order.
 
-    None in app.config is no setting, as everywhere. An empty environment variable is one: empty
-    would mean something if the name were right. What stands in app.config as the class of the app
-    has it among its defaults, nobody has set.
+    None in app.config is no setting. An empty environment variable is one: under the right name it
+    could mean something. A value of app.config that equals the default of the app's class was set
+    by nobody.
     """
     found: dict[object, str] = dict.fromkeys(environ, "the environment")
     found |= {
@@ -205,15 +205,15 @@ def unknown_names(
 
 
 def _is_default(name: str, value: object, defaults: Mapping[str, object]) -> bool:
-    """Whether a value is the one that the class of the app gives all of its apps."""
+    """Whether a value is the default that the class of the app gives to all its apps."""
     if name not in defaults:
         return False
     default = defaults[name]
     return value is default or (type(value) is type(default) and value == default)
 
 
-def way_out(unknown: Iterable[Unknown]) -> str:
-    """Say what to do with names that another program or library reads."""
+def advice_on(unknown: Iterable[Unknown]) -> str:
+    """Return what to do about unknown names."""
     names = ",".join(each.name for each in unknown)
     return (
         "Correct or remove what is meant for this library; what another library of this app or "

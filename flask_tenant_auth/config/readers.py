@@ -1,7 +1,6 @@
-"""Readers of settings: a raw value in, the checked value out.
+"""Readers of single settings: a raw value in, the checked value out.
 
-A value comes from ``app.config`` or from the environment, so that each reader takes text and, where
-the setting has one, the Python type. An error completes the sentence that begins with the key.
+The error of a reader completes "<NAME> ...".
 """
 
 from __future__ import annotations
@@ -10,37 +9,27 @@ import math
 import os
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 from .._core import describe_redis_url, parse_rates
 
 T = TypeVar("T")
-Network: TypeAlias = IPv4Network | IPv6Network
 Reader: TypeAlias = Callable[[Any], T]
 
 ANY = "*"
-ANY_SUBDOMAIN = "*."
-
 TRUE = frozenset({"true", "1", "yes", "on"})
-_FALSE = frozenset({"false", "0", "no", "off"})
+FALSE = frozenset({"false", "0", "no", "off"})
+
 _HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_NO_ORIGIN = re.compile(r"[/?#@\\\s]")  # what urlsplit would take, or take away, in a host
-_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
-# IDNA 2003, which Python has, makes another name of these than browsers do (UTS 46, section 7).
-_AMBIGUOUS_IN_HOSTS = frozenset("\u00df\u1e9e\u03c2\u200c\u200d")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def read_text(raw: Any) -> str:
-    """Take text, without the white space around it."""
+    """Return text without the white space around it."""
     if not isinstance(raw, str):
         raise TypeError(f"must be text, not {type(raw).__name__}")
     try:
         raw.encode()
-    except UnicodeEncodeError:  # as octets of the environment that are no UTF-8
+    except UnicodeEncodeError:  # the environment may hold octets that are no UTF-8
         raise ValueError("must be Unicode text, and holds octets that are no UTF-8") from None
     return raw.strip()
 
@@ -59,23 +48,24 @@ def text_of_bytes(low: int, high: int) -> Reader[str]:
 
 
 def read_path(raw: Any) -> str:
-    """Take a path as the file system has it, whatever octets it consists of."""
+    """Return a path, whatever octets it consists of."""
     if not isinstance(raw, str | os.PathLike) or not isinstance(os.fspath(raw), str):
         raise TypeError(f"must be a path, not {type(raw).__name__}")
     return os.fspath(raw).strip()
 
 
 def read_boolean(raw: Any) -> bool:
-    """Take a bool, 0 or 1, or a word for one."""
+    """Return true or false, from a bool, from 0 or 1, or from one of the usual words."""
     if isinstance(raw, int) and raw in (0, 1):  # bool, and what app.config.from_prefixed_env reads
         return bool(raw)
     word = raw.strip().lower() if isinstance(raw, str) else None
-    if word not in TRUE | _FALSE:
+    if word not in TRUE | FALSE:
         raise ValueError(f"must be true or false, not {raw!r}")
     return word in TRUE
 
 
-def _number(raw: Any, low: float, high: float) -> float:
+def read_number(raw: Any, low: float, high: float) -> float:
+    """Return a number of this range, from a number or from text."""
     try:
         number = math.nan if isinstance(raw, bool) else float(raw)
     except (TypeError, ValueError, OverflowError):
@@ -86,20 +76,20 @@ def _number(raw: Any, low: float, high: float) -> float:
 
 
 def _plain(number: float) -> str:
-    """Write a bound of a range; 4294967296 and not 4.29497e+09."""
+    """Write a bound of a range: 4294967296 and not 4.29497e+09."""
     return str(int(number)) if float(number).is_integer() else f"{number:g}"
 
 
 def number_between(low: float, high: float) -> Reader[float]:
-    """Return a reader of numbers in a range."""
-    return lambda raw: _number(raw, low, high)
+    """Return a reader of the numbers of this range."""
+    return lambda raw: read_number(raw, low, high)
 
 
 def whole_between(low: int, high: int) -> Reader[int]:
-    """Return a reader of whole numbers in a range."""
+    """Return a reader of the whole numbers of this range."""
 
     def read(raw: Any) -> int:
-        number = _number(raw, low, high)
+        number = read_number(raw, low, high)
         if not number.is_integer():
             raise ValueError(f"must be a whole number, not {raw!r}")
         return int(number)
@@ -120,14 +110,14 @@ def one_of(*choices: str) -> Reader[str]:
 
 
 def is_empty(raw: Any) -> bool:
-    """Whether this is text or octets of no length."""
+    """Whether it is empty text."""
     return isinstance(raw, str | bytes) and not raw
 
 
 def is_blank(raw: Any) -> bool:
-    """Whether text holds something, and that is white space and commas only; a list likewise.
+    """Whether text, or each item of a list, holds white space and commas and nothing else.
 
-    It is what a template leaves of a variable that is not set.
+    A template leaves such text where its variable is not set.
     """
     if isinstance(raw, list | tuple | set | frozenset):
         return bool(raw) and all(is_empty(item) or is_blank(item) for item in raw)
@@ -137,7 +127,7 @@ def is_blank(raw: Any) -> bool:
 
 
 def read_items(raw: Any) -> list[Any]:
-    """Take a comma list, or a list, tuple or set, whose items stay as they are; no empty ones."""
+    """Return the items of a comma list, or of a list, tuple or set; no empty ones."""
     if isinstance(raw, str):
         raw = [item.strip() for item in raw.split(",")]
     elif not isinstance(raw, list | tuple | set | frozenset):
@@ -146,12 +136,15 @@ def read_items(raw: Any) -> list[Any]:
 
 
 def read_words(raw: Any) -> tuple[str, ...]:
-    """Take a comma list, or a list of text, without empty items."""
+    """Return the texts of a comma list or a list; no empty ones."""
     return tuple(word for item in read_items(raw) if (word := read_text(item)))
 
 
 def read_http_tokens(raw: Any) -> tuple[str, ...]:
-    """Return HTTP tokens, or ``("*",)``. An asterisk is a character of tokens, but of none here."""
+    """Return HTTP tokens, or ``("*",)`` for all.
+
+    RFC 9110 allows an asterisk inside a token. It is not allowed here.
+    """
     words = read_words(raw)
     for word in words:
         if not is_http_token(word):
@@ -167,12 +160,12 @@ def is_http_token(word: str) -> bool:
 
 
 def read_methods(raw: Any) -> tuple[str, ...]:
-    """Take HTTP methods, in upper case."""
+    """Return HTTP methods, in upper case."""
     return tuple(word.upper() for word in read_http_tokens(raw))
 
 
 def read_route(raw: Any) -> str:
-    """Take the path of a route."""
+    """Return the path of a route."""
     route = read_text(raw)
     if not route.startswith("/"):
         raise ValueError(f"must begin with a slash, as '/.well-known/jwks.json', not {raw!r}")
@@ -180,7 +173,7 @@ def read_route(raw: Any) -> str:
 
 
 def read_callable(raw: Any) -> Callable[..., Any]:
-    """Take a callable."""
+    """Return a callable."""
     if not callable(raw):
         raise TypeError(f"must be a callable of tenant_id and kid, not {type(raw).__name__}")
     function: Callable[..., Any] = raw
@@ -188,7 +181,7 @@ def read_callable(raw: Any) -> Callable[..., Any]:
 
 
 def read_rates(raw: Any) -> str:
-    """Take rates, or the empty text for none."""
+    """Return rate limits, such as "5 per second; 50 per minute", or empty text."""
     text = read_text(raw)
     if text:
         parse_rates(text)
@@ -196,29 +189,15 @@ def read_rates(raw: Any) -> str:
 
 
 def read_rates_or_callable(raw: Any) -> str | Callable[..., str | None]:
-    """Take rates, or a callable that returns them."""
+    """Return rate limits, or a callable that returns them."""
     if callable(raw):
         function: Callable[..., str | None] = raw
         return function
     return read_rates(raw)
 
 
-def _network(text: str) -> Network:
-    """Take an IPv4 network as such also where it is written as one of IPv6 (RFC 4291, 2.5.5.2)."""
-    network = ip_network(text)
-    if isinstance(network, IPv6Network) and network.subnet_of(_IPV4_MAPPED):
-        first = network.network_address.ipv4_mapped
-        return ip_network(f"{first}/{network.prefixlen - _IPV4_MAPPED.prefixlen}")
-    return network
-
-
-def read_networks(raw: Any) -> tuple[Network, ...]:
-    """Take IP networks."""
-    return tuple(_network(word) for word in read_words(raw))
-
-
 def read_redis_url(raw: Any) -> str:
-    """Take a URL that the core can read; an error repeats nothing of it."""
+    """Return a URL that the core can read. An error never quotes it, or its password."""
     url = read_text(raw)
     if url:
         try:
@@ -229,97 +208,16 @@ def read_redis_url(raw: Any) -> str:
 
 
 def read_environment(raw: Any) -> str:
-    """Whatever is not known to be development is production: a misspelt word opens nothing."""
+    """Return "development", "testing" or, for every other word, "production".
+
+    So a misspelt word never turns the conveniences of development on.
+    """
     word = read_text(raw).lower()
     return word if word in ("development", "testing") else "production"
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _serialized_origin(scheme: str, rest: str, given: str) -> str:
-    """Write an origin as a browser would (RFC 6454, section 6.2), perhaps after ``*.``."""
-    below = rest.startswith(ANY_SUBDOMAIN)
-    place = rest.removeprefix(ANY_SUBDOMAIN)
-    try:
-        parts = urlsplit(f"{scheme}://{place}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or ANY in place or _NO_ORIGIN.search(place) or place.endswith(":"):
-        raise ValueError(
-            f"holds {given!r}: an origin is scheme://host or scheme://host:port, with no path and "
-            "no pattern but '*.' before the host, as https://*.example.com"
-        )
-    host = f"[{host}]" if ":" in host else _ascii_host(host, given)
-    if below:
-        _require_domain(host, given)
-        host = ANY_SUBDOMAIN + host
-    if port is None or port == _DEFAULT_PORTS.get(scheme):
-        return f"{scheme}://{host}"
-    return f"{scheme}://{host}:{port}"
-
-
-def _ascii_host(host: str, given: str) -> str:
-    if _AMBIGUOUS_IN_HOSTS & set(host):
-        raise ValueError(
-            f"holds {given!r}, whose host browsers write in another way than older software: "
-            "write it in its ASCII form, which begins with xn--"
-        )
-    try:
-        ascii_host = host.encode("idna").decode()
-    except UnicodeError:
-        ascii_host = ""
-    if not _HOST.fullmatch(ascii_host):
-        raise ValueError(f"holds {given!r}: an origin is scheme://host, and this is no host")
-    return ascii_host
-
-
-def _require_domain(host: str, given: str) -> None:
-    """Refuse ``*.`` before what owns no names, or before everybody's."""
-    *above, top = host.split(".")
-    if host.startswith("[") or top[:1].isdigit():
-        raise ValueError(f"holds {given!r}: an IP address has no names below it")
-    if not top:
-        raise ValueError(f"holds {given!r}: write the host without the dot at its end")
-    if not above and top != "localhost":
-        raise ValueError(
-            f"holds {given!r}, which is every host of .{top}, and no pattern for the hosts of one "
-            "owner: write at least two names after '*.', as https://*.example.com"
-        )
-
-
-def read_origins(raw: Any) -> tuple[str, ...]:
-    """Return serialized origins, or ``("*",)``.
-
-    Without a scheme, a loopback host stands for http and https, any other host for https alone.
-    """
-    origins: list[str] = []
-    for item in read_words(raw):
-        if item == ANY:
-            origins.append(ANY)
-            continue
-        if item.lower() == "null":
-            raise ValueError("holds 'null', which every sandboxed page of anybody sends: remove it")
-        scheme, separator, rest = item.partition("://")
-        if separator:
-            origins.append(_serialized_origin(scheme.lower(), rest, item))
-            continue
-        secure = _serialized_origin("https", item, item)
-        origins.append(secure)
-        if _is_loopback(urlsplit(secure).hostname or ""):
-            origins.append(_serialized_origin("http", item, item))
-    return (ANY,) if ANY in origins else tuple(origins)
-
-
 def read_prefixes(raw: Any) -> tuple[str, ...]:
-    """Path prefixes. A trailing ``*`` is allowed, as people write it; other patterns are not."""
+    """Return path prefixes. ``*`` is allowed at the end of one and nowhere else."""
     prefixes = []
     for item in read_words(raw):
         prefix = item[:-1] if item.endswith("/*") else item

@@ -2,8 +2,8 @@
 
 A value comes from ``app.config``, else from the environment, else it is the default. None, and an
 empty string where empty says nothing, count as not set; white space is no empty string. Whatever
-cannot work is refused here, with a `ConfigurationError` that names the key and what to write
-instead; no later code checks again.
+is not valid raises `ConfigurationError` here, which names the key and what to write instead; no
+later code checks again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._core import LIMITER_RANGES, ON_STORE_ERRORS, STRATEGIES, describe_redis_url
 from ..audit import logger
 from ..errors import ConfigurationError
+from .checks import check_cors, check_keys, check_secrets
 from .key_sources import (
     PairText,
     read_fallbacks,
@@ -24,11 +25,11 @@ from .key_sources import (
     read_passphrase,
     read_secret,
 )
-from .names import Unknown, unknown_names, way_out
+from .names import Unknown, advice_on, unknown_names
+from .networks import Network, read_networks
+from .origins import read_origins
 from .readers import (
-    ANY,
     TRUE,
-    Network,
     Reader,
     is_blank,
     is_empty,
@@ -39,8 +40,6 @@ from .readers import (
     read_environment,
     read_http_tokens,
     read_methods,
-    read_networks,
-    read_origins,
     read_path,
     read_prefixes,
     read_rates,
@@ -56,7 +55,6 @@ from .readers import (
 if TYPE_CHECKING:
     from flask import Flask
 
-
 DEFAULT_SECRET_KEY = b"your-secret-key-change-in-production"
 SYMMETRIC = ("HS256", "HS384", "HS512")
 ALGORITHMS = (
@@ -65,13 +63,16 @@ ALGORITHMS = (
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
-
-_PATTERN_OR_SPACE = frozenset("*?[]() \t\r\n")
 MAX_HOURS = 24 * 366 * 100
 
+_PATTERN_OR_SPACE = frozenset("*?[]() \t\r\n")
 
-def _foreign_names(raw: Any) -> tuple[str, ...]:
-    """Names of settings that are not ours. A pattern would let misspelt names through again."""
+
+def _read_other_names(raw: Any) -> tuple[str, ...]:
+    """Return names of settings that are not ours.
+
+    A pattern is not valid: it would match misspelt names of ours as well.
+    """
     words = read_words(raw)
     for word in words:
         if set(word) & _PATTERN_OR_SPACE:
@@ -82,7 +83,11 @@ def _foreign_names(raw: Any) -> tuple[str, ...]:
 
 
 def _key(default: Any, read: Reader[Any], *, secret: bool = False, blank: bool = False) -> Any:
-    """One key. secret: never shown; blank: an empty string is a value of its own."""
+    """Return the field of one key.
+
+    :param secret: its value is never shown.
+    :param blank: an empty string is a value of its own.
+    """
     return field(default=default, repr=not secret, metadata={"read": read, "blank": blank})
 
 
@@ -127,7 +132,7 @@ class Settings:
 
     auth_failure_limit: str = _key("30 per minute", read_rates, blank=True)
     auth_trusted_gateways: tuple[Network, ...] = _key((), read_networks)
-    auth_ignore_config: tuple[str, ...] = _key((), _foreign_names)
+    auth_ignore_config: tuple[str, ...] = _key((), _read_other_names)
 
     audit_log: str | None = _key(None, read_path)
 
@@ -153,15 +158,15 @@ class Settings:
         """
         settings = cls(**_values(app))
         _check_names(settings, app)
-        for check in (_check_secrets, _check_keys, _check_cors):
+        for check in (check_secrets, check_keys, check_cors):
             check(settings)
         return settings
 
     @property
     def development(self) -> bool:
-        """Whether the app is held to the rules of development when it is set up.
+        """Whether the rules of development apply when the app is set up.
 
-        `AppState.development` says whether it is while a request is served.
+        `AppState.development` says whether they apply while a request is served.
         """
         return self.flask_env != "production"
 
@@ -188,7 +193,7 @@ class Settings:
         return self.jwt_tenant_keys is None or self.jwt_secret_key != DEFAULT_SECRET_KEY
 
     def weaknesses(self) -> list[str]:
-        """Say what is wrong with the secrets, one sentence each. In production nothing is."""
+        """Return what is wrong with the secrets, one sentence each; nothing in production."""
         if not self.own_keys:
             return []
         secrets = [("JWT_SECRET_KEY", self.jwt_secret_key)] if self.symmetric else []
@@ -200,7 +205,7 @@ class Settings:
         return [problem for key, secret in secrets if (problem := self._weakness(key, secret))]
 
     def _weakness(self, key: str, secret: bytes) -> str | None:
-        # A file's line end or quotes make it no secret.
+        # The default stays known to everybody inside quotes or with a line end behind it.
         if secret.strip().strip(b"\"'").strip() == DEFAULT_SECRET_KEY:
             return f"{key} is the documented default, which everybody knows"
         if len(secret) < self.secret_bytes:
@@ -227,7 +232,7 @@ def _values(app: Flask | None) -> dict[str, Any]:
 
 
 def _value(name: str, config: Mapping[str, Any]) -> Any:
-    """Return what is set for a key, checked; None: nothing is."""
+    """Return the checked value of a key; None where it is not set."""
     key = KEYS[name]
     for raw in (config.get(name), os.environ.get(name)):
         if raw is None or (is_empty(raw) and not key.metadata["blank"]):
@@ -273,7 +278,7 @@ def says_testing(app: Flask) -> bool:
 
 
 def unknown_settings(settings: Settings, app: Flask | None) -> list[Unknown]:
-    """Return the names in an app's configuration that begin as ours do and are not ours."""
+    """Return the names in an app's configuration that begin like ours and are not ours."""
     known = {*KEYS, *settings.auth_ignore_config}
     if app is None:
         return unknown_names({}, os.environ, known)
@@ -281,54 +286,15 @@ def unknown_settings(settings: Settings, app: Flask | None) -> list[Unknown]:
 
 
 def _check_names(settings: Settings, app: Flask | None) -> None:
-    """Stop a production app that has names which are not known; in development, warn of them."""
+    """Raise for unknown names in production; log a warning about them in development."""
     unknown = unknown_settings(settings, app)
     if not unknown:
         return
     sentences = [each.sentence(KEYS) for each in unknown]
     if not settings.development:
-        raise ConfigurationError(f"{'. '.join(sentences)}. {way_out(unknown)}")
+        raise ConfigurationError(f"{'. '.join(sentences)}. {advice_on(unknown)}")
     for sentence in sentences:
         logger.warning("%s: it is not read, and production will not start", sentence)
-
-
-def _check_secrets(settings: Settings) -> None:
-    weaknesses = settings.weaknesses()
-    if weaknesses and not settings.development:
-        raise ConfigurationError(
-            f"{weaknesses[0]}. Make a key with `flask auth generate-key`, or with "
-            "`python -c 'import secrets; print(secrets.token_urlsafe(64))'`, and set it; "
-            "or set FLASK_ENV=development if this is a development machine (FLASK_ENV=testing is "
-            "production unless TESTING is set before TenantAuth)"
-        )
-
-
-def _check_keys(settings: Settings) -> None:
-    if not settings.symmetric and not settings.own_keys and settings.jwt_tenant_keys is None:
-        raise ConfigurationError(
-            f"JWT_ALGORITHM {settings.jwt_algorithm} needs a key: set JWT_PRIVATE_KEY to sign and "
-            "verify, or JWT_PUBLIC_KEY or JWT_JWKS to verify only"
-        )
-    if settings.symmetric and (settings.jwt_private_key or settings.jwt_public_key):
-        raise ConfigurationError(
-            f"JWT_ALGORITHM {settings.jwt_algorithm} signs with JWT_SECRET_KEY: set it to the "
-            "algorithm of JWT_PRIVATE_KEY and JWT_PUBLIC_KEY (RS256, ES256, ...), or remove them"
-        )
-
-
-def _check_cors(settings: Settings) -> None:
-    if not settings.cors_supports_credentials:
-        return
-    if ANY in settings.cors_origins:
-        raise ConfigurationError(
-            "CORS_ORIGINS is '*' while CORS_SUPPORTS_CREDENTIALS is true, which would let every "
-            "site act as the user: list the origins, or turn the credentials off"
-        )
-    if ANY in settings.cors_expose_headers:
-        raise ConfigurationError(
-            "CORS_EXPOSE_HEADERS is '*' while CORS_SUPPORTS_CREDENTIALS is true, where browsers "
-            "take it for the name of a header field: list the names"
-        )
 
 
 def option_lines(settings: Settings) -> Iterable[str]:

@@ -1,1 +1,1 @@
-"""What speaks Flask: the extension, its hooks, its decorators and its commands."""
+"""What speaks Flask: the extension, the decorators, and the state of each app and request."""

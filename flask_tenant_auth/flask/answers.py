@@ -1,4 +1,10 @@
-"""The answer of a denial: raised while Flask dispatches the request, else returned."""
+"""The answer to a denied request.
+
+While Flask dispatches a request, a denial is raised as `AuthError`: no wrapper, schema or
+serializer between the decorator and Flask can make another answer of it, and error handlers are
+asked. Where a view is called directly, by a test or by other code, the denial is returned as the
+documented pair ``({"error": ..., "message": ...}, status)``.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +12,13 @@ from flask import Response, after_this_request
 
 from .._core import Decision, Identity
 from ..errors import AuthError, create_auth_response
-from .context import current_request, record_of
-from .denials import Denial, error_of, report_denial, report_exceeded
+from ..identity.denials import Denial, error_of
+from .denials import report_denial, report_exceeded
+from .records import current_request, record_of
 from .state import current_app
 
-# What a view that is called directly answers instead: the documented pair, the answer to OPTIONS,
-# or the False that Flask-SocketIO takes for "connection refused".
+# What a view that is called directly returns in place of its own answer: the documented pair, the
+# answer to OPTIONS, or the False that Flask-SocketIO takes for "connection refused".
 Answer = tuple[dict[str, str], int] | Response | bool
 
 
@@ -19,20 +26,28 @@ def deny(denial: Denial, identity: Identity | None) -> Answer:
     """Deny the current request: raise the denial, or return it where nobody dispatches."""
     request = current_request()
     report_denial(denial, request, None if request is None else record_of(request), identity)
-    return raised_or_returned(error_of(denial))
+    return raise_or_return(error_of(denial))
 
 
-def raised_or_returned(error: AuthError) -> Answer:
-    """Raise a denial while Flask dispatches the request; return it to whoever else has called.
+def deny_limited(decision: Decision, identity: Identity | None) -> Answer:
+    """Deny the current request with the 429 of a limit."""
+    request = current_request()
+    record = None if request is None else record_of(request)
+    app = current_app._get_current_object()
+    return raise_or_return(report_exceeded(app, request, record, decision, identity))
 
-    Flask-SocketIO calls its handlers itself, and takes every answer to "connect" but False for
+
+def raise_or_return(error: AuthError) -> Answer:
+    """Raise a denial while Flask dispatches the request; return it to every other caller.
+
+    Flask-SocketIO calls its handlers itself. It takes every answer to "connect" but False for
     consent.
     """
     request = current_request()
     if request is not None:
         headers = error.required_headers()
         if headers:
-            _answer_with(headers, error.status_code)
+            _add_to_answer(headers, error.status_code)
         if record_of(request).dispatched:
             raise error
         event = getattr(request, "event", None)
@@ -41,10 +56,10 @@ def raised_or_returned(error: AuthError) -> Answer:
     return create_auth_response(error.message, error.status_code)
 
 
-def _answer_with(headers: list[tuple[str, str]], status: int) -> None:
+def _add_to_answer(headers: list[tuple[str, str]], status: int) -> None:
     """Add headers to the answer of this request, if it leaves with the status they belong to.
 
-    An error handler that writes another body need not think of them.
+    So an error handler that writes another body does not have to add them.
     """
 
     def add_headers(response: Response) -> Response:
@@ -54,11 +69,3 @@ def _answer_with(headers: list[tuple[str, str]], status: int) -> None:
         return response
 
     after_this_request(add_headers)
-
-
-def deny_limited(decision: Decision, identity: Identity | None) -> Answer:
-    """Deny the current request with the 429 of a limit."""
-    request = current_request()
-    record = None if request is None else record_of(request)
-    app = current_app._get_current_object()
-    return raised_or_returned(report_exceeded(app, request, record, decision, identity))

@@ -1,12 +1,11 @@
-"""Why a request is denied, and the one place that tells it to the log and to receivers."""
+"""The one place that reports a denied request: to the log, to the audit log and to receivers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from .. import errors
 from ..audit import log_denied
-from ..errors import AuthError, RateLimitExceeded
+from ..errors import RateLimitExceeded
 from ..signals import rate_limit_exceeded, request_denied
 from .state import current_app
 
@@ -14,30 +13,7 @@ if TYPE_CHECKING:
     from flask import Flask, Request
 
     from .._core import Decision, Identity, RequestRecord
-
-
-class Denial(NamedTuple):
-    """Why a request is nobody's: what the client is told, and what the log is."""
-
-    status: int
-    message: str
-    reason: str
-    detail: str = ""
-
-
-NO_CREDENTIALS = Denial(401, errors.CREDENTIALS_REQUIRED, "no_credentials")
-STRAY_BEARER = Denial(401, errors.TOKEN_INVALID, "bearer_without_token")
-UNTRUSTED_HEADERS = Denial(
-    401,
-    errors.CREDENTIALS_REQUIRED,
-    "identity_headers_not_trusted",
-    "X-Tenant-ID, X-User-ID or X-User-Role from an address that is not in AUTH_TRUSTED_GATEWAYS",
-)
-BAD_TENANT_ID = Denial(400, errors.TENANT_ID_INVALID, "tenant_id_invalid")
-BAD_USER_ID = Denial(400, errors.USER_ID_INVALID, "user_id_invalid")
-BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
-OTHER_TENANT = Denial(403, "Access to this resource is denied", "other_tenant")
-OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
+    from ..identity.denials import Denial
 
 
 def report_denial(
@@ -46,11 +22,11 @@ def report_denial(
     record: RequestRecord | None,
     identity: Identity | None = None,
 ) -> None:
-    """Tell the log and the receivers of `request_denied`, and keep the reason for the audit log.
+    """Log a denial, send `request_denied`, and keep the reason for the audit log.
 
     :param request: the request that is denied; None outside of one.
-    :param record: what is known of that request.
-    :param identity: whose it is, where its credentials were good.
+    :param record: the record of that request.
+    :param identity: who sent it, where that was verified.
     """
     if record is not None:
         record.reason = denial.reason
@@ -64,11 +40,6 @@ def report_denial(
         )
 
 
-def error_of(denial: Denial) -> AuthError:
-    """Return a denial as the error that is raised for it."""
-    return AuthError(denial.message, denial.status, reason=denial.reason)
-
-
 def report_exceeded(
     app: Flask,
     request: Request | None,
@@ -76,7 +47,7 @@ def report_exceeded(
     decision: Decision,
     identity: Identity | None,
 ) -> RateLimitExceeded:
-    """Tell in the same way of a limit that denies a request; return the error that says so."""
+    """Log a request over a limit, send `rate_limit_exceeded`, and return the error to raise."""
     error = RateLimitExceeded(str(decision.rate), decision)
     if record is not None:
         record.reason = error.reason

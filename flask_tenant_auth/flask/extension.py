@@ -1,7 +1,7 @@
 """`TenantAuth`: what an app gets beyond the decorators.
 
-One hook before each request: its credentials are judged and its limits counted, in one step each.
-Nothing is refused there for bad credentials; that is the decorators' part, so a public view stays
+One hook runs before each request: it authenticates the request and counts its limits, in one step
+each. It denies no request for its credentials. The decorators do that, so a public view stays
 public. One WSGI layer around the app adds the headers (`middleware_of`). What is made of one app is
 on that app (`AppState`).
 """
@@ -19,22 +19,17 @@ from werkzeug.routing import Rule
 from .._core import Keyring, RequestRecord, authenticate_and_count, open_record
 from ..cors import Cors
 from ..errors import AuthError, ConfigurationError
-from ..limits import Plan
+from ..identity.denials import Denial
+from ..limit.plans import Plan
 from .answers import Answer, deny_limited
+from .authentication import identity_of, outcome_of
 from .commands import auth_cli
-from .context import (
-    RECORD,
-    current_request,
-    identity_of,
-    note_error,
-    outcome_of,
-    record_of,
-)
 from .counting import count, count_failure
 from .decorators import public_route, rate_limit_exempt
-from .denials import Denial
 from .middleware import middleware_of
-from .registration import asks_for_identity, known_apps, refuse_bare
+from .records import RECORD, current_request, keep_reason, record_of
+from .registration import known_apps, require_no_bare_views
+from .routes import asks_for_identity, plan_of
 from .state import EXTENSION, AppState, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
@@ -60,7 +55,7 @@ class TenantAuth:
         :raises TypeError: for what is no Flask app.
         :raises RuntimeError: when the app has been set up before, or has views whose decorators
             stand above the route decorator, where they protect nothing.
-        :raises ConfigurationError: when its configuration cannot work; the message names the key
+        :raises ConfigurationError: when its configuration is not valid; the message names the key
             and what to write instead.
         """
         if not isinstance(app, Flask):
@@ -70,15 +65,15 @@ class TenantAuth:
             raise RuntimeError(
                 "A TenantAuth is already registered on this app. Import and use that instead."
             )
-        refuse_bare(app)
+        require_no_bare_views(app)
         state = AppState(app, hooked=True)
         if state.settings.ratelimit_enabled:
-            state.limiter  # noqa: B018 - made before any worker forks, so that all share it
+            state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = Cors(state.settings)
         app.before_request(_count_hook(app, state, cors))
         app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
-        # Closer to AuthError than an app's handler of Exception; unless the app has one already.
+        # So an app's handler of Exception does not get a denial. One of AuthError does.
         app.error_handler_spec[None][None].setdefault(AuthError, _error_handler(app))
         app.cli.add_command(auth_cli)
         app.extensions[EXTENSION] = state
@@ -88,13 +83,13 @@ class TenantAuth:
 def _error_handler(app: Flask) -> Callable[[Any], Any]:
     """Return the handler of denials, for an app that has none: the documented JSON.
 
-    An app's own handler of HTTPException is asked first. That of some libraries is not: it keeps
-    the status only.
+    An app's own handler of HTTPException is called. That of some libraries is not: it keeps the
+    status only.
     """
     handlers = app.error_handler_spec[None][None]
 
     def answer(error: AuthError) -> Any:
-        note_error(error)
+        keep_reason(error)
         handler = handlers.get(HTTPException)
         if handler is None or _module_of(handler) in _LIBRARIES:
             return error.get_response()
@@ -103,7 +98,7 @@ def _error_handler(app: Flask) -> Callable[[Any], Any]:
     return answer
 
 
-# Libraries that install a handler of HTTPException which makes a body of its own.
+# Libraries whose handler of HTTPException makes a body of its own.
 _LIBRARIES = ("apiflask", "connexion", "flask_smorest")
 
 
@@ -125,7 +120,7 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
         attributes = request.__dict__
         record = attributes.get(RECORD)
         if record is None or not record.dispatched:
-            # Flask dispatches it: of all requests, it takes the response that is waited for.
+            # Flask dispatches this request. So it takes the response that the middleware waits for.
             record = attributes[RECORD] = open_record(state, request.environ, key, record)
             if not record.dispatched:
                 record_of(request)
@@ -144,7 +139,7 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
         address = request.remote_addr or ""
         keyring = state.keyring
         if plan.limits and type(keyring) is Keyring:
-            # A good token and fixed limits: one step of the core. Python sees to all the others.
+            # A valid token and fixed limits are one step of the core. The rest is for Python.
             limiter = state.limiter
             decision = authenticate_and_count(
                 record, request.environ, keyring, limiter, plan.limits, address
@@ -161,22 +156,22 @@ def _count_hook(app: Flask, state: AppState, cors: Cors) -> Callable[[], Any]:  
 
 
 def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Plan:
-    """Make the plan of a route at its first request, unless its view is not protected as written.
+    """Make the plan of a route at its first request, unless its decorators protect nothing.
 
     :raises RuntimeError: it names the endpoint.
     """
     if rule is None:
         return state.plans.unrouted
-    refuse_bare(app, rule.endpoint)
-    return state.plans.plan(app, rule.endpoint, method)
+    require_no_bare_views(app, rule.endpoint)
+    return plan_of(app, state.plans, rule.endpoint, method)
 
 
 def _answer_options(
     app: Flask, cors: Cors, record: RequestRecord, request: Request
 ) -> Answer | None:
-    """Answer a preflight. Bad credentials count where another method would answer 401 to them.
+    """Answer a preflight. Invalid credentials count where another method would answer 401 to them.
 
-    They count where no route is as well: whoever asks for those with a token tries tokens.
+    They count for a path without a route as well: such a request may only try a token.
     """
     rule = request.url_rule
     if "HTTP_AUTHORIZATION" in request.environ and (
@@ -193,13 +188,13 @@ def _answer_options(
 
 
 def _is_answered_by_view(app: Flask, record: RequestRecord, request: Request) -> bool:
-    """Whether an OPTIONS request counts: a view answers it, or it asks for a route that is not."""
+    """Whether an OPTIONS request counts: a view answers it, or there is no route."""
     rule = request.url_rule
     if rule is None:
         return True
     if getattr(rule, "provide_automatic_options", False):
         return False  # Flask answers with the methods
-    # So does @verify_tenant_context, to whom it does not know.
+    # So does @verify_tenant_context, without an identity.
     return identity_of(record, request) is not None or not asks_for_identity(app, rule.endpoint)
 
 

@@ -1,11 +1,12 @@
-"""Where answers leave an app: the headers of limits and CORS, and the 429 in place of a 401.
+"""The WSGI layer around an app: the headers of limits and CORS, and the 429 in place of a 401.
 
-This stands around `app.wsgi_app`, and is no after_request hook, for two reasons. Every answer
-passes here, also one that no hook sees. And a header costs a tenth of what it costs on a Response,
-which checks and copies each of them several times.
+It is around `app.wsgi_app` and not an after_request hook, for two reasons. Every answer passes it,
+also one that no hook gets. And a header takes a tenth of the time that it takes on a Response,
+which checks and copies each header several times.
 
-The core's `Middleware` completes ordinary answers by itself, from what `Cors` has prepared. What is
-here says the same for all others: denials, preflights, and answers that have such headers already.
+The core's `Middleware` completes ordinary answers by itself, from what `Cors` has prepared. This
+module completes all others in the same way: denials, preflights, and answers that have such headers
+already.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from .._core import AuditLog, Decision, Middleware, RequestRecord, StartResponse
 from ..audit import logger
 from ..cors import Cors, HeaderList
 from ..errors import ConfigurationError
-from ..limits import ietf_headers
-from .context import RECORD, current_request
+from ..limit.headers import ietf_headers
 from .counting import count_unauthorized
 from .denials import report_exceeded
+from .records import RECORD, current_request
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -34,34 +35,32 @@ def middleware_of(app: Flask, state: AppState, cors: Cors) -> Middleware:
     :raises ConfigurationError: when the file of AUDIT_LOG cannot be opened.
     """
     path = state.settings.audit_log
-    prepared = cors.prepared and not state.settings.ratelimit_ietf_headers_enabled
-    unusual = _Unusual(app, state, cors)
+    # With the fields of the IETF's draft, every answer is completed in Python.
+    cors_rules = None if state.settings.ratelimit_ietf_headers_enabled else cors.rules
+    completion = _Completion(app, state, cors)
     return Middleware(
         inner=app.wsgi_app,
         state=state,
         key=state.start_response_key,
-        answer=unusual.answer,
-        replace=unusual.replace,
-        late_body=lambda body, start_response: _LateBody(body, start_response, unusual.replace),
-        subtrees=cors.subtrees,
-        paths=cors.paths,
-        to_origin=cors.to_origin if prepared else None,  # None: `answer` is asked each time
-        to_others=cors.to_others,
-        audit_log=None if path is None else _opened(path),
+        answer=completion.answer,
+        replace=completion.replace,
+        late_body=lambda body, start_response: _LateBody(body, start_response, completion.replace),
+        cors=cors_rules,
+        audit_log=None if path is None else _open_audit_log(path),
         log=lambda event: logger.error("The audit log %s %s", path, event),
         limit_fields=state.settings.ratelimit_headers_enabled,
     )
 
 
-def _opened(path: str) -> AuditLog:
+def _open_audit_log(path: str) -> AuditLog:
     try:
         return AuditLog(path)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"AUDIT_LOG cannot be opened: {error}") from None
 
 
-class _Unusual:
-    """What the core's `Middleware` asks of Python."""
+class _Completion:
+    """What the core's `Middleware` calls: the answers that it does not complete by itself."""
 
     def __init__(self, app: Flask, state: AppState, cors: Cors) -> None:
         self._app = app
@@ -74,8 +73,8 @@ class _Unusual:
     ) -> Callable[[bytes], object]:
         """Complete an answer and send it: what start_response does (PEP 3333)."""
         record, environ = start_response.record, start_response.environ
-        if status.startswith("401") and not start_response.sent and not start_response.replaced:
-            # Of a decorator it is counted already; this one is of a view or of a middleware.
+        if start_response.code == 401 and not start_response.sent and not start_response.replaced:
+            # The 401 of a decorator is counted already. This one is of a view or of a middleware.
             decision = count_unauthorized(record, environ.get("REMOTE_ADDR") or "")
             if decision is not None:
                 start_response.replacement = self._too_many_failures(record, environ, decision)
@@ -86,7 +85,7 @@ class _Unusual:
         return start_response.send(status, merged(headers, added), exc_info)
 
     def replace(self, body: Iterable[bytes], start_response: StartResponse) -> Iterable[bytes]:
-        """Send another answer than the app's, of which nothing was sent."""
+        """Send another answer in place of the app's, of which nothing was sent."""
         close = getattr(body, "close", None)
         if close is not None:
             close()
@@ -100,7 +99,7 @@ class _Unusual:
         """Return the 429 in place of a 401; an error handler of the app may write it."""
         app = self._app
         request = current_request()
-        # A middleware answers by itself, or later than the request: no handler can be asked.
+        # A middleware answers by itself, or after the request: no handler can be called.
         handled = request is not None and request.__dict__.get(RECORD) is record
         if not handled:
             request = app.request_class(environ, populate_request=False)
@@ -119,9 +118,9 @@ class _Unusual:
 
 
 class _LateBody:
-    """A body whose application calls start_response only while it is read: a generator.
+    """The body of an app that calls start_response only while it is read: a generator.
 
-    What has to be sent in its place is known with its first part or its end.
+    The answer in its place, if any, is known with its first part or at its end.
     """
 
     def __init__(
@@ -162,11 +161,11 @@ class _LateBody:
 
 
 def _discard(_body: bytes) -> None:
-    """Take what an app writes of an answer that is not sent."""
+    """Drop the body that an app writes for an answer that is not sent."""
 
 
 def merged(headers: HeaderList, added: HeaderList) -> HeaderList:
-    """Return both; a field that both have is the added one, but for Vary, whose names unite."""
+    """Return both. The added one replaces a field of its name; the names of Vary are joined."""
     if not fields_overlap(headers, added):
         return headers + added
     vary = [value for name, value in headers if name.lower() == "vary"]
@@ -180,7 +179,7 @@ def merged(headers: HeaderList, added: HeaderList) -> HeaderList:
 
 
 def _united(values: list[str], names: str) -> str:
-    """Return one Vary of several: each name once, as first written; ``*`` stands for all."""
+    """Return one Vary of several: each name once, as first written; ``*`` replaces all."""
     united: dict[str, str] = {}
     for name in ",".join([*values, names]).split(","):
         united.setdefault(name.strip().lower(), name.strip())

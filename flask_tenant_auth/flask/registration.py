@@ -1,16 +1,17 @@
-"""Decorators in the wrong order: above the route decorator, where they protect nothing.
+"""Finds decorators above the route decorator, where they protect nothing.
 
 ``@verify_tenant_context`` above ``@app.get(...)`` comes too late: Flask has registered the function
-inside, and calls that. Two checks find it. Where the decorator is applied, the function is looked
-for among the views of apps and blueprints: an error at once. What is not found then is found in an
-app that has `TenantAuth`, at `init_app` or at the first request to the view, which is answered with
-500 and does not reach it.
+inside, and calls that. Two checks find it. The first one runs where the decorator is applied: it
+looks for the function among the views of apps and blueprints, and raises at once. The second one
+runs in an app that has `TenantAuth`, at `init_app` or at the first request to the view. That
+request is answered with 500 and does not reach the view.
 
-Only a function that is being defined can be in the wrong order. To put a decorator around a view
-of another place is right: ``app.view_functions["index"] = verify_tenant_context(index)``, or
+The order can be wrong only where a function is being defined. It is right to decorate a view that
+was defined before: ``app.view_functions["index"] = verify_tenant_context(index)``, or
 ``app.get("/b")(verify_tenant_context(view))`` beside ``app.get("/a")(view)``. Where a decorator of
-the app itself applies ours, the first check says nothing: it may register the function with and
-without. The second asks that such a view is declared: ``app.get("/a")(public_route(view))``.
+the app applies ours, the first check raises nothing, because that decorator may register the
+function both with and without ours. The second check asks for a declaration on such a view:
+``app.get("/a")(public_route(view))``.
 """
 
 from __future__ import annotations
@@ -27,29 +28,25 @@ from typing import Any
 import flask
 from flask.sansio.scaffold import Scaffold
 
-from ..limits import Declaration, declaration_of, declaration_of_view
-
 _DEFINED_WITH = "_tenant_auth_defined_with"
-# How far up the code that applies a decorator is looked for.
+# So many callers are searched for the code that applies a decorator.
 _CALLERS = 8
-# How many of the views that were registered last are looked at: a function that is being defined
-# was registered a moment ago.
+# So many of the views that were registered last are searched: a function that is being defined was
+# registered a moment ago.
 _LATEST = 32
-_OURS = (__name__, f"{__package__}.decorators")
-
-# What stands for a route that takes any method.
-ANY_METHOD = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OURS = (__name__, f"{__package__}.checked_view", f"{__package__}.decorators")
 
 # Apps whose configuration was read: those with `TenantAuth`, and those whose views were called.
 known_apps: weakref.WeakSet[flask.Flask] = weakref.WeakSet()
 
 
-def check_order(decorator: str, view: Any, *, is_guard: bool = False) -> None:
+def check_order(decorator: str, view: Any, *, is_checked: bool = False) -> None:
     """Raise where a function that is being defined is a registered view already.
 
-    It is called by what a decorator calls with the function, no deeper and no higher.
+    The number of references to the function depends on the depth of the call: a decorator calls
+    `require_function`, which calls this.
 
-    :param is_guard: whether the view is what another decorator of ours has made.
+    :param is_checked: whether another decorator of ours has made the view.
     :raises RuntimeError: it names the decorator, the view, and its app or blueprint.
     """
     references = sys.getrefcount(view)
@@ -59,9 +56,11 @@ def check_order(decorator: str, view: Any, *, is_guard: bool = False) -> None:
         return
     for each in wrapped:
         _remember(each)
-    # Nobody else has it, so nobody has registered it. A guard is held by itself, and what is in it
-    # was looked for when it was made.
-    if not is_direct or (references <= _REFERENCES + is_guard and (is_guard or len(wrapped) == 1)):
+    # No other code refers to the function, so none has registered it. A checked view refers to
+    # itself, and the function in it was searched for when that was made.
+    if not is_direct or (
+        references <= _REFERENCES + is_checked and (is_checked or len(wrapped) == 1)
+    ):
         return
     views = {id(each) for each in wrapped}
     for scaffold in _scaffolds(frame, everywhere=len(wrapped) == 1):
@@ -75,7 +74,7 @@ def check_order(decorator: str, view: Any, *, is_guard: bool = False) -> None:
 
 
 def _references_of_a_new_function() -> int:
-    """Count the references to a function that only a decorator knows, where `check_order` does."""
+    """Return the number of references to a new function, at the depth of `check_order`."""
 
     def check(view: Any) -> int:
         return sys.getrefcount(view)
@@ -93,7 +92,7 @@ _REFERENCES = _references_of_a_new_function()
 
 
 def _chain(view: Any) -> Iterator[Any]:
-    """Yield a function and what it wraps, as functools.wraps tells."""
+    """Yield a function and the functions that it wraps, by functools.wraps."""
     seen: set[int] = set()
     while view is not None and id(view) not in seen:
         seen.add(id(view))
@@ -102,9 +101,9 @@ def _chain(view: Any) -> Iterator[Any]:
 
 
 def _defining_frame(function: Any) -> tuple[FrameType | None, bool]:
-    """Return the code that is at the definition of a function right now: at its decorators.
+    """Return the frame that defines a function right now, at its decorators; None: there is none.
 
-    With it comes whether it has called our decorator itself, and no code in between.
+    The second value says whether that frame has called our decorator itself.
     """
     code = getattr(function, "__code__", None)
     frame: FrameType | None = sys._getframe(1)
@@ -130,10 +129,10 @@ def _is_at(frame: FrameType, code: CodeType) -> bool:
 
 
 def _scaffolds(frame: FrameType, *, everywhere: bool) -> Iterator[Scaffold]:
-    """Yield apps and blueprints, those first that the code of a frame can name.
+    """Yield apps and blueprints, first those that the code of a frame can name.
 
-    To look through all objects takes long where there are many. It is done last, and only for the
-    first decorator of a function, which somebody holds already.
+    A search of all objects takes long where there are many. It comes last, and only for the first
+    decorator of a function that other code refers to.
     """
     yield from filter(_is_scaffold, chain(known_apps, frame.f_globals.values()))
     yield from filter(_is_scaffold, _named_in(frame))
@@ -147,7 +146,7 @@ def _is_scaffold(each: Any) -> bool:
 
 
 def _named_in(frame: FrameType) -> Iterator[Any]:
-    """Yield the variables of a function, what their attributes are, and its callers' variables."""
+    """Yield the variables of a function and their attributes, and its callers' variables."""
     variables = list(frame.f_locals.values()) if frame.f_code.co_flags & CO_OPTIMIZED else []
     yield from variables
     caller = frame.f_back
@@ -163,14 +162,14 @@ def _named_in(frame: FrameType) -> Iterator[Any]:
                 yield from held.values() if type(held) is dict else (held,)
 
 
-# Py_TPFLAGS_HEAPTYPE: no list, dict or function, but an object with attributes.
+# Py_TPFLAGS_HEAPTYPE: an object with attributes, and no list, dict or function.
 _WRITTEN_IN_PYTHON = 1 << 9
 
 
 def _registered(scaffold: Scaffold) -> Iterable[int]:
     """Yield the ids of the latest views of an app, or of those that a blueprint will register."""
     yield from map(id, islice(reversed(scaffold.view_functions.values()), _LATEST))
-    # A blueprint keeps what it was told as functions for the app to call: they hold the views.
+    # A blueprint keeps functions that the app calls later. They refer to the views.
     for deferred in getattr(scaffold, "deferred_functions", ())[-_LATEST:]:
         yield from map(id, gc.get_referents(*(getattr(deferred, "__closure__", None) or ())))
 
@@ -179,42 +178,13 @@ def _name(view: Any) -> str:
     return getattr(view, "__qualname__", type(view).__name__)
 
 
-# What is declared on a route
-
-
-def declaration_of_route(app: flask.Flask, endpoint: str, method: str) -> Declaration:
-    """Return what is declared on a view and on the functions that its requests pass before it."""
-    declaration = declaration_of_view(app.view_functions.get(endpoint), method)
-    for guard in guards_of(app, endpoint):
-        declaration |= declaration_of(guard)
-    return declaration
-
-
-def guards_of(app: flask.Flask, endpoint: str) -> Iterator[Callable[..., object]]:
-    """Yield the before_request functions of the app and of the endpoint's blueprints."""
-    yield from app.before_request_funcs.get(None, ())
-    blueprint = endpoint.rpartition(".")[0]
-    while blueprint:
-        yield from app.before_request_funcs.get(blueprint, ())
-        blueprint = blueprint.rpartition(".")[0]
-
-
-def asks_for_identity(app: flask.Flask, endpoint: str) -> bool:
-    """Whether a view asks for an identity with any of its methods."""
-    return any(
-        declaration_of_route(app, endpoint, method).verified
-        for rule in app.url_map.iter_rules(endpoint)
-        for method in rule.methods or ANY_METHOD
-    )
-
-
-# What was not found then
+# The second check
 
 
 def _remember(function: Any) -> None:
-    """Keep on a function that it was defined with a decorator of ours.
+    """Note on a function that it was defined with a decorator of ours.
 
-    functools.wraps copies it outwards: hence the reference to the function itself.
+    functools.wraps copies the note outwards. So it refers to the function that it is about.
     """
     try:
         setattr(function, _DEFINED_WITH, weakref.ref(function))
@@ -233,8 +203,8 @@ def bare_views(app: flask.Flask) -> dict[str, Callable[..., Any]]:
     return {endpoint: view for endpoint, view in app.view_functions.items() if _is_bare(view)}
 
 
-def refuse_bare(app: flask.Flask, *endpoints: str) -> None:
-    """Raise where one of these endpoints of an app, or of all, is such a view.
+def require_no_bare_views(app: flask.Flask, *endpoints: str) -> None:
+    """Raise where one of these endpoints, or any of the app, has decorators in the wrong order.
 
     :raises RuntimeError: it names the endpoints.
     """

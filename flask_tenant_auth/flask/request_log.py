@@ -1,10 +1,12 @@
-"""The audit line of a request, for an app that writes one itself."""
+"""The audit line of a request, for an app that writes it itself."""
 
 from __future__ import annotations
 
+import logging
+
 from flask import Request
 
-from ..audit import log_request
+from ..audit import log_request, logger
 
 
 def log_request_context(
@@ -26,4 +28,5 @@ def log_request_context(
     for name, value in (("user_id", user_id), ("tenant_id", tenant_id), ("role", role)):
         if value is not None and not isinstance(value, str):
             raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
-    log_request(request, user_id, tenant_id, role)
+    if logger.isEnabledFor(logging.INFO):
+        log_request(request, user_id, tenant_id, role)

@@ -1,26 +1,32 @@
-"""What `flask auth check` finds out about a route: who may call it, and what stands before that.
+"""What `flask auth check` reports of a route: who may call it, and what is called before the check.
 
-A declaration says what decorators declare, and functools.wraps copies it outwards. So it does not
-say whether a request meets the decorator first: between it and the route may stand a function that
-answers by itself, such as a cache. Therefore the chain of functions is followed as well.
+Declarations say what the decorators of a view are. functools.wraps copies them outwards, so they do
+not say whether a request reaches the decorator first: between the route and the decorator may be a
+function that answers by itself, such as a cache. Therefore the chain of functions is followed too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, partial
-from types import CodeType
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import Any, NamedTuple
 
 from flask import Flask
 from werkzeug.routing import Rule
 
-from ..limits import Declaration, declaration_of, declaration_of_view
+from ..limit.declarations import (
+    Declaration,
+    declaration_of,
+    declaration_of_view,
+    method_of_class,
+)
 from . import decorators
-from .registration import ANY_METHOD, guards_of
+from .checked_view import checked_view_of
+from .identity_check import is_role_check, require_identity
+from .routes import ANY_METHOD, before_request_functions
 
-# Libraries whose decorators answer nothing of the view's before the view was called: they check
-# what is sent, or serialize what is returned.
+# Libraries whose decorators show nothing of a view before it is called: they check the request, or
+# serialize the answer.
 SERIALIZERS = frozenset({"apiflask", "flask_restful", "flask_restx", "flask_smorest", "webargs"})
 
 
@@ -44,7 +50,7 @@ class Wrapper(NamedTuple):
 
 
 class Protection(NamedTuple):
-    """What is declared for one method of a route, and what stands before the decorator."""
+    """What is declared for one method of a route, and what is called before the decorator."""
 
     declaration: Declaration
     behind: tuple[str, ...]  # names of wrappers
@@ -58,9 +64,9 @@ def protection_of(app: Flask, endpoint: str, method: str) -> Protection:
         if _is_ours(decorator):
             declaration |= declaration_of(decorator(_blank))
     verified, behind = False, []
-    for guard in guards_of(app, endpoint):
-        declaration |= declaration_of(guard)
-        verified, wrappers = _walk(_steps(guard), verified=verified)
+    for function in before_request_functions(app, endpoint):
+        declaration |= declaration_of(function)
+        verified, wrappers = _walk(_steps(function), verified=verified)
         behind += wrappers
     behind += _walk(_steps_to_view(view, method), verified=verified)[1]
     return Protection(declaration, tuple(dict.fromkeys(behind)))
@@ -93,11 +99,11 @@ def _has_own_head(view: Any) -> bool:
     return hasattr(view_class, "head") or by_method
 
 
-# A step on the way of a request: a check of ours, or somebody's wrapper.
+# A step of a request: a check of ours, or a wrapper of somebody else.
 
 
 class _Check(NamedTuple):
-    """A decorator of ours that lets in only whom it knows."""
+    """A decorator of ours that asks for an identity, or for a role."""
 
     of_role: bool
 
@@ -106,10 +112,10 @@ _Step = _Check | Wrapper
 
 
 def _walk(steps: Iterable[_Step], *, verified: bool) -> tuple[bool, list[str]]:
-    """Return whether the identity is verified, and the wrappers that a request meets before that.
+    """Return whether the identity is verified, and the wrappers that are called before that.
 
-    A check of the identity alone, behind a wrapper, does no harm where another one stands before
-    the wrapper. What a check of the role is for, nothing else checks.
+    A check of the identity behind a wrapper does no harm where another one stands before the
+    wrapper. A check of the role does, because no other check replaces it.
     """
     wrappers: list[str] = []
     behind: list[str] = []
@@ -124,17 +130,14 @@ def _walk(steps: Iterable[_Step], *, verified: bool) -> tuple[bool, list[str]]:
 
 
 def _steps(function: Any) -> Iterator[_Step]:
-    """Yield what a request meets in a function and in all that it wraps, outermost first."""
+    """Yield the steps of a function and of all that it wraps, outermost first."""
     seen: set[int] = set()
     while function is not None and id(function) not in seen:
         seen.add(id(function))
-        guard = _guard_of(function)
-        if guard is not None:
-            for gate in guard.gates:
-                check = _check_of(gate)
-                if check is not None:
-                    yield check
-            function = guard.view
+        checked = checked_view_of(function)
+        if checked is not None:
+            yield from filter(None, map(_check_of, checked.checks))
+            function = checked.view
             continue
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None:
@@ -142,33 +145,18 @@ def _steps(function: Any) -> Iterator[_Step]:
         function = wrapped
 
 
-def _guard_of(function: Any) -> Any:
-    """Return what a function made by our decorators does; functools.wraps copies it to others."""
-    guard = getattr(function, decorators._GUARD, None)
-    return guard if getattr(guard, "function", None) is function else None
-
-
-def _check_of(gate: object) -> _Check | None:
-    if gate is decorators.admit:
+def _check_of(check: object) -> _Check | None:
+    if check is require_identity:
         return _Check(of_role=False)
-    if getattr(gate, "__code__", None) is _code_of_role_checks():
-        return _Check(of_role=True)
-    return None
+    return _Check(of_role=True) if is_role_check(check) else None
 
 
 def _blank() -> None:
-    """Let a decorator show what it does."""
-
-
-@cache
-def _code_of_role_checks() -> CodeType:
-    """Return the code that all checks of a role share."""
-    (check,) = _guard_of(decorators.verify_role("admin")(_blank)).gates
-    return cast("CodeType", check.__code__)
+    """Do nothing: a view to apply a decorator to, in order to see its checks."""
 
 
 def _steps_to_view(view: Any, method: str) -> Iterator[_Step]:
-    """Yield what a request meets in a view; of a class, in the order in which it is called."""
+    """Yield the steps of a view; those of a class in the order in which they are called."""
     yield from _steps(view)
     view_class = getattr(view, "view_class", None)
     if view_class is None:
@@ -179,10 +167,7 @@ def _steps_to_view(view: Any, method: str) -> Iterator[_Step]:
             yield from _steps(decorator(_blank))
         else:
             yield Wrapper.of(decorator)
-    handler = getattr(view_class, method.lower(), None)
-    if handler is None and method == "HEAD":
-        handler = getattr(view_class, "get", None)
-    yield from _steps(handler)
+    yield from _steps(method_of_class(view_class, method))
 
 
 def _method_decorators(view: Any, method: str) -> list[Any]:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core import InvalidToken, now, parse_bearer
-from ..arguments import role_text, uuid_text
 from ..audit import log_denied
 from ..config.settings import MAX_HOURS, Settings
 from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
-from .context import current_request
+from ..identity.arguments import role_text, uuid_text
+from ..identity.roles import DEFAULT_ROLE
+from .records import current_request
 from .state import current_state, signing_state
 
 # What verification reads, the caller of create_jwt_token may not write.
@@ -23,7 +24,7 @@ RESERVED_CLAIMS = frozenset({"tenant_id", "user_id", "role", "iss", "aud", "exp"
 def create_jwt_token(
     tenant_id: str | uuid.UUID,
     user_id: str | uuid.UUID,
-    role: str = "user",
+    role: str = DEFAULT_ROLE,
     expires_in_hours: float | None = None,
     *,
     claims: Mapping[str, Any] | None = None,

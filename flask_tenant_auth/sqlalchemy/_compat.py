@@ -132,7 +132,7 @@ def selected_names(statement: Insert) -> list[str]:
 
 
 def with_select(statement: Insert, names: Sequence[str], select: Any) -> Insert:
-    """Return a copy of INSERT ... SELECT with another SELECT; `from_select()` refuses a second."""
+    """Return a copy of INSERT ... SELECT with another SELECT; `from_select()` forbids a second."""
     changed = statement._clone()
     changed._select_names = list(names)
     changed.select = select

@@ -15,42 +15,42 @@ from .values import Form, form_of
 
 @dataclass(frozen=True)
 class Treatment:
-    """What is done with scoped tables and with text; statements are cached by it."""
+    """How scoped tables and text are treated. Statements are cached by it."""
 
     # Rows of all users of the tenant, or the user's own.
     whole_tenant: bool = False
-    # Text passes: the database bounds it (row-level security), or no session is isolated.
+    # Text is allowed: the database bounds it (row-level security), or no session is isolated.
     allows_text: bool = False
     # Global tables with the name of a scoped one, which are in another database than that.
     elsewhere: frozenset[Table] = frozenset()
-    # Every use of a scoped table is refused: a connection that no isolated session uses.
-    refuses: bool = False
+    # Every use of a scoped table raises: the connection is of no isolated session.
+    forbids: bool = False
 
 
 class WrittenOwner:
-    """A value on its way into a column that says whose a row is."""
+    """A value that is written into a column that says whose a row is."""
 
     def __init__(self, owner: str, table: str, form: Form, *, stamps: bool) -> None:
         self.owner = owner
         self.table = table
         self.form = form
-        # Whether nothing, or None, stands for the identity itself.
+        # Whether None, or no value, stands for the identity itself.
         self.stamps = stamps
-        # Of the bind parameter, once it is written.
+        # The name of the bind parameter, once it is written.
         self.names: list[str | None] = [None]
 
 
 class WrittenLink:
-    """Values on their way into the columns of a row that name a row of an owned table."""
+    """Values that are written into columns that name a row of an owned table."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        # Of the bind parameters, once they are written.
+        # The names of the bind parameters, once they are written.
         self.names: list[str | None] = [None] * len(link.columns)
 
 
 class Bounds:
-    """What has to be set and checked when a compiled statement is executed, by bind name."""
+    """What is set and checked when a compiled statement is executed, by bind name."""
 
     def __init__(self) -> None:
         # The owner and the form of each value of a condition.
@@ -65,8 +65,8 @@ class Bounds:
         return bool(self.own or self.owners or self.links)
 
 
-# In the names of our bind parameters: no parameter of an application has such a name.
-UNSAID = secrets.token_hex(4)
+# A part of the names of our bind parameters, so that no parameter of an application has one.
+RANDOM = secrets.token_hex(4)
 
 
 class OwnValue(BindParameter[Any]):
@@ -79,7 +79,7 @@ class OwnValue(BindParameter[Any]):
     @classmethod
     def make(cls, owner: str, column: Column[Any]) -> OwnValue:
         """Return one to be compared with a column."""
-        value = cls(f"{owner}_{UNSAID}", None, type_=column.type, unique=True)
+        value = cls(f"{owner}_{RANDOM}", None, type_=column.type, unique=True)
         value.owner, value.form = owner, form_of(column)
         return value
 
@@ -98,7 +98,7 @@ class WrittenValue(BindParameter[Any]):
 
 
 class BoundedWhere(ColumnElement[bool]):
-    """The WHERE of a statement that writes: what the application says, and what bounds it."""
+    """The WHERE of a statement that writes: the application's conditions, and ours."""
 
     __visit_name__ = "flask_tenant_auth_where"
     inherit_cache = False

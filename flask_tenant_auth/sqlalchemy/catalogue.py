@@ -1,4 +1,4 @@
-"""Which tables hold rows of tenants, and how one knows whose a row is."""
+"""Which tables hold rows of tenants, and what says whose a row is."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .models import TenantScoped, all_mappers, is_declared_global, owner_columns
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """Columns of a table that name a row of an owned table: a row is seen where that row is."""
+    """Columns that name a row of an owned table: who sees that row sees this one."""
 
     columns: tuple[Column[Any], ...]
     target: OwnedTable
     target_columns: tuple[Column[Any], ...]
-    # Whether a row may name no row there, and be seen all the same.
+    # Whether a row may name no row there, and be visible all the same.
     optional: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class OwnedTable:
-    """A table with rows of tenants. Its rows are one's own where all that is said here holds."""
+    """A table with rows of tenants. A row is visible if all of these conditions hold."""
 
     table: Table
     tenant: Column[Any] | None = None
@@ -57,19 +57,19 @@ class OwnedTable:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a statement is executed, as far as that tells tables of one name apart."""
+    """Where a statement is executed, as far as that distinguishes tables of one name."""
 
     default_schema: str | None
     # Global tables that are in another database than the scoped tables of their names.
     elsewhere: frozenset[Table] = frozenset()
     # Whether the execution replaces schemas: any may become that of a scoped table.
     translates_schemas: bool = False
-    # Whether a bare name that nobody has mapped is refused.
-    refuses_unknown: bool = True
+    # Whether a bare name of no mapped table raises.
+    forbids_unknown: bool = True
 
 
 class Catalogue:
-    """All owned tables; built anew when classes or tables have been defined since."""
+    """All owned tables. It is built again after classes or tables were defined."""
 
     def __init__(self) -> None:
         self._lock = RLock()
@@ -80,11 +80,11 @@ class Catalogue:
         # Tables of classes that are declared global.
         self._global: set[Table] = set()
         self._doubtful: frozenset[Table] = frozenset()
-        # Of all tables that are mapped, or stand beside those in a MetaData.
+        # The names of all tables that are mapped, or are in a MetaData with those.
         self._known_names: set[str] = set()
         # The class that each table is of.
         self.mappers: dict[Table, Mapper[Any]] = {}
-        # Changes when one of the owned tables does: statements compiled before are out of date.
+        # Another object after a change of the owned tables: older statements are compiled again.
         self.generation: object = object()
 
     def outdate(self, *_: object) -> None:
@@ -97,7 +97,7 @@ class Catalogue:
         return self._tables
 
     def current_generation(self) -> object:
-        """Return what stays the same as long as all owned tables do."""
+        """Return an object that stays the same as long as all owned tables do."""
         self._refresh()
         return self.generation
 
@@ -110,8 +110,8 @@ class Catalogue:
         """Return what is known about a table; a table of the same name counts as the same one.
 
         `table("account")` and a Table of another MetaData read the same rows. Only the table of a
-        class that is declared global stands for itself, if its schema is another one, or if it is
-        one of those that are in another database.
+        class that is declared global is another one, if it has another schema or is in another
+        database.
 
         :raises UnscopedStatement: when the name alone does not say which table it is.
         """
@@ -145,12 +145,12 @@ class Catalogue:
         return named[0]
 
     def _find_unknown(self, table: Any, name: str, place: Place) -> OwnedTable | None:
-        """Return the rule for a table that no scoped class and no link of one has named.
+        """Return what is known about a table that no scoped class and no link of one has named.
 
         :raises UnscopedStatement: for a bare name that is the name of no table that is mapped.
         """
         if not isinstance(table, Table):
-            if name in self._known_names or not place.refuses_unknown:
+            if name in self._known_names or not place.forbids_unknown:
                 return None
             raise UnscopedStatement(
                 f"nobody has said whose the rows of {table.name} are: map it to a class, scoped or "
@@ -226,7 +226,7 @@ def _rule(owned: OwnedTable) -> tuple[object, ...]:
 
 
 def _by_name(owned: OwnedTable) -> tuple[object, ...]:
-    """Return the rule of a table, whatever its schema."""
+    """Return what is known about a table, whatever its schema."""
     links = tuple(
         (
             tuple(column.name for column in link.columns),
@@ -238,7 +238,7 @@ def _by_name(owned: OwnedTable) -> tuple[object, ...]:
     return tuple((owner, column.name) for owner, column in owned.owners), links
 
 
-# --- Building it --------------------------------------------------------------
+# The tables of the catalogue
 
 
 def _owned_tables() -> Iterator[tuple[Table, OwnedTable]]:
@@ -271,7 +271,7 @@ def _depth(mapper: Mapper[Any]) -> tuple[int, str, str]:
 def _table_of_class(
     mapper: Mapper[Any], table: Table, tables: dict[Table, OwnedTable]
 ) -> OwnedTable:
-    """Return the rule for one table of a scoped class."""
+    """Return the owned table of a scoped class."""
     own: dict[str, Column[Any]] = {}
     missing = False
     for owner in owners_of(mapper.class_):

@@ -16,7 +16,7 @@ _CACHE = "flask_tenant_auth_dialects"
 def dialect_for(dialect: Any, treatment: Treatment) -> Any:
     """Return the copy of an engine's dialect that treats scoped tables in this way.
 
-    It is kept with the engine's own, for as long as the owned tables stay as they are.
+    It is kept on the engine's own dialect until the owned tables change.
     """
     generation = catalogue.current_generation()
     cached = dialect.__dict__.get(_CACHE)

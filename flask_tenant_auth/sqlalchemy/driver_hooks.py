@@ -1,17 +1,17 @@
 """How the settings reach a connection: at the driver, so that its own cursors are bounded too.
 
-Each class here stands between a driver and its connection to the server. Nothing that the driver
-sends passes by it, whoever made the cursor: SQLAlchemy, or code that took the driver's connection.
+Each class here is between a driver and its connection to the server. All that the driver sends
+passes it, whoever made the cursor: SQLAlchemy, or code that took the driver's connection.
 
-This is the one file with private names of the drivers. Their public interfaces are above the
-cursors that code can make for itself, so a hook there would be passed by. The names of psycopg:
+This is the one file with private names of the drivers. Code can make cursors for itself below their
+public interfaces, so a hook in those would not get all statements. The names of psycopg:
 
 - Connection._start_query: every cursor runs it before it sends a query, and it begins the
   transaction, in which the settings have to be;
 - Connection._exec_command: what the connection sends by itself, such as SAVEPOINT, and FETCH for
   server-side cursors;
-- Connection._pipeline: in a pipeline the settings must be told without a result;
-- Cursor._start_query: the text of the query is known there, and the connection is not given it;
+- Connection._pipeline: in a pipeline the settings must be set without a result;
+- Cursor._start_query: the text of the query is known there, and not to the connection;
 - ServerCursor._declare_gen, _fetch_gen and _scroll_gen: where a server-side cursor is opened and
   read, which only the identity that opened it may do.
 
@@ -21,9 +21,8 @@ And of asyncpg:
   methods, those that execute something are in `WatchedProtocol`, and those that read and write no
   rows in `FORWARDED`; no other can be called through it.
 
-A driver that lacks one of them, in a version to come, or that is not known here, is told before
-each statement of SQLAlchemy's and made to forget after it: its raw cursors see nothing. The log
-says so once.
+Another driver, or a later version that lacks one of them, gets the settings before each statement
+of SQLAlchemy's and loses them after it: its raw cursors see no rows. The log says so once.
 """
 
 from __future__ import annotations
@@ -41,25 +40,25 @@ from ..audit import logger
 if TYPE_CHECKING:
     from .row_level_security import Settings
 
-# One command that ends or begins a transaction, or gives something back. It reads no row, and in a
-# transaction that has failed PostgreSQL takes nothing else. A semicolon would begin a second one.
+# One command that ends or begins a transaction, or frees something. It reads no row, and after a
+# failure PostgreSQL accepts no other command. A semicolon would begin a second command.
 CONTROL = re.compile(
     r"\s*(?:begin|start|commit|end|rollback|abort|release|prepare\s+transaction|deallocate|close)\b"
     r"[^;]*;?\s*",
     re.IGNORECASE,
 )
-# Of what psycopg sends by itself: leaves the settings as they are.
+# Commands that psycopg sends by itself and that keep the settings.
 KEEPS_SETTINGS = re.compile(r"\s*(?:fetch|move|close|release|deallocate)\b", re.IGNORECASE)
 # psycopg's TransactionStatus; InFailedSqlTransaction.
 IDLE, INERROR = 0, 3
 FAILED_TRANSACTION = "25P02"
-WAY_OUT = (
+ADVICE = (
     "Use a version of the driver that flask_tenant_auth is tested with, or a newer release of it"
 )
 
 
 def text_of(query: object) -> str:
-    """Return the words of a query, in whatever form a driver takes it."""
+    """Return the text of a query, in whatever form a driver takes it."""
     if isinstance(query, str):
         return query
     if isinstance(query, bytes):
@@ -68,7 +67,7 @@ def text_of(query: object) -> str:
 
 
 class Hook:
-    """Between a driver and the server, while a connection is used by isolated sessions."""
+    """The part between a driver and the server, while isolated sessions use a connection."""
 
     # Names that an instance or a class of the driver must have; see `lacks`.
     NEEDS: tuple[str, ...] = ()
@@ -82,13 +81,13 @@ class Hook:
         return [f"Connection.{need}" for need in cls.NEEDS if not hasattr(driver, need)]
 
     def attach(self) -> None:
-        """Take the place."""
+        """Begin to watch the connection."""
 
     def detach(self) -> None:
         """Leave the driver as it was."""
 
     def run(self, connection: Connection, sql: str) -> None:
-        """Send commands of ours, several at once; SQLAlchemy's events are not asked."""
+        """Send commands of ours, several at once, without SQLAlchemy's events."""
         cursor: Any = connection.connection.cursor()
         try:
             cursor.execute(sql)
@@ -107,26 +106,26 @@ class Hook:
 
 
 class StatementHook(Hook):
-    """For any driver: the settings are there while a statement of SQLAlchemy's runs, and no longer.
+    """For any driver: the settings are in force only while a statement of SQLAlchemy's runs.
 
-    It costs two more round trips a statement. A raw cursor finds no identity, and sees nothing.
+    It takes two more round trips for each statement. A raw cursor sees no rows.
     """
 
     def before_statement(self, connection: Connection, sql: str) -> None:
-        """Tell who is asking."""
-        if (order := self.settings.order(sql)) is not None:
-            self.run(connection, order)
-            self.settings.note_told()
+        """Set the settings."""
+        if (setting := self.settings.sql_before(sql)) is not None:
+            self.run(connection, setting)
+            self.settings.note_set()
 
     def after_statement(self, connection: Connection) -> None:
-        """Make the connection forget; where the transaction has failed, it forgets by itself."""
+        """Reset the settings. A transaction that has failed has reset them itself."""
         try:
-            self.run(connection, self.settings.nobody_sql())
+            self.run(connection, self.settings.reset_sql())
         except Exception as error:
             if FAILED_TRANSACTION not in f"{getattr(error, 'pgcode', '')} {error}":
                 connection.invalidate()
                 raise
-        self.settings.note_nobody()
+        self.settings.note_reset()
 
 
 class PsycopgHook(Hook):
@@ -150,12 +149,12 @@ class PsycopgHook(Hook):
         self.start: Callable[[], Generator[Any, Any, None]] = driver._start_query
         self.send: Callable[..., Generator[Any, Any, Any]] = driver._exec_command
         self.factories = (driver.cursor_factory, driver.server_cursor_factory)
-        # What the next query says; None: a cursor that this connection did not make.
-        self.coming: str | None = None
+        # The text of the next query; None: of a cursor that this connection did not make.
+        self.next_query: str | None = None
 
     @classmethod
     def lacks(cls, driver: Any) -> list[str]:
-        """Look at the classes of the cursors too: a method that is not called watches nothing."""
+        """Check the classes of the cursors too: a method that is never called watches nothing."""
         lacking = super().lacks(driver)
         for factory, needs in (
             ("cursor_factory", cls.CURSOR_NEEDS),
@@ -169,7 +168,7 @@ class PsycopgHook(Hook):
         return lacking
 
     def attach(self) -> None:
-        """Put ourselves before the connection's methods."""
+        """Replace methods of the connection."""
         driver = self.driver
         driver._flask_tenant_auth = self
         driver._start_query = self.start_query
@@ -178,7 +177,7 @@ class PsycopgHook(Hook):
         driver.server_cursor_factory = watched_server_cursor(self.factories[1])
 
     def detach(self) -> None:
-        """Take ourselves away."""
+        """Restore the methods of the connection."""
         for name in ("_flask_tenant_auth", "_start_query", "_exec_command"):
             self.driver.__dict__.pop(name, None)
         for name, factory in zip(
@@ -190,7 +189,7 @@ class PsycopgHook(Hook):
     def run(self, connection: Connection, sql: str) -> None:
         """Send it without preparing it, which takes one command only."""
         proxied: Any = connection.connection
-        with self.settings.speaking():
+        with self.settings.sending():
             if hasattr(proxied.dbapi_connection, "run_async"):
                 proxied.dbapi_connection.run_async(lambda c: c.execute(sql, prepare=False))
             else:
@@ -201,42 +200,42 @@ class PsycopgHook(Hook):
         return bool(self.driver.autocommit) and self.driver.pgconn.transaction_status == IDLE
 
     def start_query(self) -> Generator[Any, Any, None]:
-        """Begin the transaction if need be, and tell it who is asking."""
-        coming, self.coming = self.coming, None
+        """Begin the transaction if there is none, and set the settings."""
+        next_query, self.next_query = self.next_query, None
         yield from self.start()
-        if not self.settings.is_speaking:
-            yield from self.tell(coming)
+        if not self.settings.is_sending:
+            yield from self.set_settings(next_query)
             self.settings.note_run()
 
     def exec_command(self, command: Any, *args: Any, **options: Any) -> Generator[Any, Any, Any]:
         """Send what the connection sends by itself, such as SAVEPOINT and FETCH."""
         text = text_of(command)
         if not CONTROL.fullmatch(text):
-            yield from self.tell(text)
+            yield from self.set_settings(text)
         if not KEEPS_SETTINGS.match(text):
             self.settings.forget()
         return (yield from self.send(command, *args, **options))
 
-    def tell(self, text: str | None) -> Generator[Any, Any, None]:
-        """Tell the transaction who is asking, unless it knows."""
+    def set_settings(self, text: str | None) -> Generator[Any, Any, None]:
+        """Set the settings of the transaction, unless they are in force."""
         if self.driver.pgconn.transaction_status in (IDLE, INERROR):
             self.settings.forget()
             return
-        # What Cursor.stream() leaves behind spoils a row that a pipeline begins with.
+        # After Cursor.stream(), a result at the beginning of a pipeline would be read wrongly.
         silent = self.driver._pipeline is not None
-        if (order := self.settings.order(text, silent)) is not None:
-            yield from self.send(order.encode())
-            self.settings.note_told()
+        if (setting := self.settings.sql_before(text, silent)) is not None:
+            yield from self.send(setting.encode())
+            self.settings.note_set()
 
 
 @lru_cache(maxsize=64)
 def watched_cursor(base: Any) -> Any:
-    """Return a class of psycopg's cursors that says beforehand what it will send."""
+    """Return a class of psycopg's cursors that shows a query to its hook before it is sent."""
 
     def _start_query(self: Any, query: Any = None) -> Generator[Any, Any, None]:
         hook = getattr(self._conn, "_flask_tenant_auth", None)
         if hook is not None:
-            hook.coming = "" if query is None else text_of(query)
+            hook.next_query = "" if query is None else text_of(query)
         yield from super(watched, self)._start_query(query)
 
     watched: Any = type(
@@ -247,7 +246,7 @@ def watched_cursor(base: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def watched_server_cursor(base: Any) -> Any:
-    """Return a class of psycopg's server-side cursors that are read by who opened them."""
+    """Return a class of psycopg's server-side cursors that only their identity can read."""
 
     def _declare_gen(self: Any, *args: Any, **options: Any) -> Generator[Any, Any, None]:
         yield from super(watched, self)._declare_gen(*args, **options)
@@ -288,7 +287,7 @@ class AsyncpgHook(Hook):
 
     @classmethod
     def lacks(cls, driver: Any) -> list[str]:
-        """Look at the protocol too: a method that is not called watches nothing."""
+        """Check the protocol too: a method that is never called watches nothing."""
         lacking = super().lacks(driver)
         protocol = getattr(driver, "_protocol", None)
         return lacking + [
@@ -296,18 +295,18 @@ class AsyncpgHook(Hook):
         ]
 
     def attach(self) -> None:
-        """Put ourselves before what sends."""
+        """Replace the object that sends."""
         self.driver._protocol = WatchedProtocol(self.settings, self.driver._protocol)
 
     def detach(self) -> None:
-        """Take ourselves away; a connection that was closed has nothing left."""
+        """Restore the object that sends; a closed connection has none."""
         if isinstance(self.driver._protocol, WatchedProtocol):
             self.driver._protocol = self.driver._protocol._inner
 
     def run(self, connection: Connection, sql: str) -> None:
         """Send it by the simple protocol, which takes several commands."""
         adapted: Any = connection.connection.dbapi_connection
-        with self.settings.speaking():
+        with self.settings.sending():
             adapted.run_async(lambda driver: driver.execute(sql))
 
     def is_alone(self, connection: Connection) -> bool:
@@ -315,8 +314,8 @@ class AsyncpgHook(Hook):
         return super().is_alone(connection) and not self.driver.is_in_transaction()
 
 
-# What asyncpg asks of its protocol that reads and writes no rows: what it knows already, what ends
-# something, and PREPARE, which executes nothing.
+# The names of asyncpg's protocol that read and write no rows: attributes, ends of something, and
+# PREPARE, which executes nothing.
 FORWARDED = frozenset(
     [
         "_get_timeout",
@@ -339,12 +338,12 @@ FORWARDED = frozenset(
         "queries_count",
     ]
 )
-# What executes something, which `WatchedProtocol` has a method for.
+# The names that execute something. `WatchedProtocol` has a method for each.
 WATCHED = ("query", "bind_execute", "bind_execute_many", "bind", "execute", "copy_out", "copy_in")
 
 
 class WatchedProtocol:
-    """asyncpg's protocol, with the transaction told who is asking before it executes."""
+    """asyncpg's protocol, which sets the settings before it executes anything."""
 
     def __init__(self, settings: Settings, inner: Any) -> None:
         self._settings = settings
@@ -354,27 +353,27 @@ class WatchedProtocol:
         if name not in FORWARDED:
             raise AttributeError(
                 f"asyncpg's protocol was asked for {name}, of which row-level security does not "
-                f"know whether it reads rows. {WAY_OUT}"
+                f"know whether it reads rows. {ADVICE}"
             )
         return getattr(self._inner, name)
 
     async def _before(self, query: Any) -> None:
         settings = self._settings
-        if settings.is_speaking:
+        if settings.is_sending:
             return
         text = getattr(query, "query", query)  # a prepared statement knows its text
         if not self._inner.is_in_transaction():
             settings.forget()
-        elif not CONTROL.fullmatch(text) and (order := settings.order(text)) is not None:
+        elif not CONTROL.fullmatch(text) and (setting := settings.sql_before(text)) is not None:
             try:
-                await self._inner.query(order, None)
+                await self._inner.query(setting, None)
             except Exception as error:
-                # PostgreSQL lets nothing but the end of this transaction pass.
+                # In this transaction PostgreSQL accepts only its end.
                 if getattr(error, "sqlstate", None) != FAILED_TRANSACTION:
                     raise
                 settings.forget()
             else:
-                settings.note_told()
+                settings.note_set()
         settings.note_run()
 
     async def query(self, query: str, *args: Any, **options: Any) -> Any:
@@ -420,12 +419,12 @@ HOOKS: dict[str, type[PsycopgHook] | type[AsyncpgHook]] = {
     "psycopg": PsycopgHook,
     "asyncpg": AsyncpgHook,
 }
-# What has been logged.
+# The drivers that have been logged.
 logged: set[str] = set()
 
 
 def hook_for(settings: Settings, connection: Connection) -> Hook:
-    """Return what fits the driver of a connection."""
+    """Return the hook for the driver of a connection."""
     driver = connection.connection.driver_connection
     libraries = {base.__module__.partition(".")[0] for base in type(driver).__mro__}
     for name, hook in HOOKS.items():
@@ -438,7 +437,7 @@ def hook_for(settings: Settings, connection: Connection) -> Hook:
 
 
 def log_unknown_version(library: str, lacking: list[str]) -> None:
-    """Log, once in each process, that the driver is used as one that is not known."""
+    """Log, once in each process, that the driver is treated as an unknown one."""
     if library in logged:
         return
     logged.add(library)
@@ -449,5 +448,5 @@ def log_unknown_version(library: str, lacking: list[str]) -> None:
         library,
         getattr(sys.modules.get(library), "__version__", "of this version"),
         ", ".join(lacking),
-        WAY_OUT,
+        ADVICE,
     )

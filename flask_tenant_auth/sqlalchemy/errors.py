@@ -1,4 +1,4 @@
-"""What isolation refuses, by name."""
+"""The errors of isolation."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ..errors import AuthError
 
 
 class IsolationError(DontWrapMixin, RuntimeError):
-    """A statement or a row that isolation does not let through; nothing was read or written."""
+    """A statement or a row that isolation does not allow. Nothing was read or written."""
 
 
 class TenantContextMissing(IsolationError):  # noqa: N818 - a documented name
-    """Rows of tenants are asked for, and nobody is asking: no verified request, no acting_as()."""
+    """A statement on rows of tenants without an identity: no verified request, no acting_as()."""
 
 
 class UnscopedStatement(IsolationError):  # noqa: N818

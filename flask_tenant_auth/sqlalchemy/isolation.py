@@ -1,12 +1,13 @@
-"""isolate(): from then on a session reads and writes the rows of the current identity alone.
+"""isolate(): its sessions read and write only the rows of the current identity.
 
-Statements are bounded where they are compiled (reading.py, writing.py). This module sees to it
-that they are compiled there, and that nothing else reaches the database:
+Statements are bounded where they are compiled (reading.py, writing.py). This module makes sure that
+they are compiled there, and that nothing else reaches the database:
 
 - before a statement is compiled, its connection gets the dialect that bounds it;
-- before a cursor runs, its statement has to be one that was so compiled, for such an identity, and
-  what it writes into the owners' columns has to be the identity's;
-- objects are stamped and checked before they are flushed, and when the identity map hands them out.
+- before a cursor runs, its statement must have been compiled in that way, for this kind of
+  identity, and the values that it writes into the owners' columns must be those of the identity;
+- objects get their owners and are checked before they are flushed; the identity map returns only
+  objects that the identity sees.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from .dialects import bounds_of, dialect_for
 from .errors import ForeignRow, UnscopedStatement
 from .models import TenantScoped
 from .objects import check_flush, is_visible, stamp_object
-from .reading import past_session
+from .reading import outside_session
 from .row_level_security import Settings, secure, settings_of
 from .scope import UNSCOPED, Unscoped, current_scope, reaches_tenant, require_identity
-from .text import is_transaction_control, refusal
+from .text import is_transaction_control, unscoped_statement
 from .values import foreign, may_own
 
 Target = TypeVar("Target")
@@ -45,19 +46,21 @@ Scope = Identity | Unscoped | None
 SCOPE_KEY = "flask_tenant_auth_scope"
 
 
-class Guard:
-    """What is known about a connection that an isolated session uses at the moment."""
+class ConnectionUse:
+    """A connection that an isolated session uses at the moment."""
 
     __slots__ = ("outer", "session", "settings")
 
-    def __init__(self, session: Session, settings: Settings | None, outer: Guard | None) -> None:
+    def __init__(
+        self, session: Session, settings: Settings | None, outer: ConnectionUse | None
+    ) -> None:
         self.session = weakref.ref(session)
         self.settings = settings
-        # Of another session that works on the same connection, and goes on when this one ends.
+        # The use by another session, on the same connection, which continues when this one ends.
         self.outer = outer
 
-    def without(self, session: Session) -> Guard | None:
-        """Return what is left when a session lets go of the connection."""
+    def without(self, session: Session) -> ConnectionUse | None:
+        """Return the use that remains when a session no longer uses the connection."""
         outer = None if self.outer is None else self.outer.without(session)
         if self.session() is session:
             return outer
@@ -65,29 +68,26 @@ class Guard:
         return self
 
 
-# The attribute of a connection that holds its guard, as long as isolated sessions use it.
-GUARD = "flask_tenant_auth_guard"
+# The attribute of a connection that holds its use.
+USE_KEY = "flask_tenant_auth_use"
 # The connections of a session.
 held: weakref.WeakKeyDictionary[Session, list[Connection]] = weakref.WeakKeyDictionary()
-# Isolated Session classes, and whether row-level security backs them.
+# Isolated Session classes, and whether they have row-level security.
 isolated: weakref.WeakKeyDictionary[type[Session], bool] = weakref.WeakKeyDictionary()
-# Engines that row-level security backs; their other connections need no check of ours.
+# Engines whose sessions have row-level security. Their other connections need no check here.
 secured: weakref.WeakSet[Engine] = weakref.WeakSet()
-# What isolate() was given.
+# The arguments of isolate().
 targets: weakref.WeakSet[Any] = weakref.WeakSet()
 
-REFUSED = Treatment(allows_text=True, refuses=True)
-
-
-# --- isolate() ----------------------------------------------------------------
+FORBIDDEN = Treatment(allows_text=True, forbids=True)
 
 
 def isolate(target: Target, *, row_level_security: bool = False) -> Target:
-    """Bound all that goes through these sessions to the current identity; returns its argument.
+    """Bound all statements of these sessions to the current identity; return the argument.
 
     Takes a sessionmaker, a scoped_session, a subclass of Session, their asyncio counterparts, or
-    Flask-SQLAlchemy's `db`. With row_level_security, PostgreSQL is told the identity at the start
-    of every transaction, and text() is left to its policies.
+    Flask-SQLAlchemy's `db`. With row_level_security, every transaction sets the identity
+    in PostgreSQL, and its policies bound text().
 
     :raises TypeError: for anything else.
     :raises ValueError: for sessions that are isolated already, with another setting.
@@ -95,7 +95,7 @@ def isolate(target: Target, *, row_level_security: bool = False) -> Target:
     if not isinstance(row_level_security, bool):
         raise TypeError("row_level_security must be a bool")
     install(session_class_of(target), row_level_security)
-    with suppress(TypeError):  # what has slots cannot be remembered, nor does it hold an engine
+    with suppress(TypeError):  # an object with slots cannot be remembered, and has no engine
         targets.add(target)
     return target
 
@@ -152,7 +152,7 @@ def async_session_class_of(target: Any) -> type[Session] | None:
 
 
 def install(session_class: type[Session], row_level_security: bool) -> None:
-    """Put the listeners onto a Session class, once."""
+    """Add the listeners to a Session class, once."""
     for known, backed in isolated.items():
         if issubclass(session_class, known):
             if backed != row_level_security:
@@ -172,16 +172,16 @@ def install(session_class: type[Session], row_level_security: bool) -> None:
     event.listen(session_class, "after_transaction_end", after_transaction_end)
     event.listen(session_class, "transient_to_pending", transient_to_pending)
     event.listen(session_class, "before_flush", before_flush)
-    _compat.wrap_identity_lookup(session_class, guarded_lookup)
+    _compat.wrap_identity_lookup(session_class, bounded_lookup)
 
 
-# --- A session and its objects ------------------------------------------------
+# A session and its objects
 
 
 def enter(session: Session, scope: Scope) -> None:
-    """Note for whom the session works, and forget what it has loaded for somebody else.
+    """Note for whom the session works, and expire what it has loaded for somebody else.
 
-    A loaded relationship is answered without any statement, so nothing could bound it later.
+    A loaded relationship is returned without a statement, so no condition could bound it later.
     """
     known = SCOPE_KEY in session.info
     previous = session.info.get(SCOPE_KEY)
@@ -200,8 +200,8 @@ def enter(session: Session, scope: Scope) -> None:
             session.expire(instance, kept)
 
 
-def guarded_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the look-up in the identity map, through which get() and lazy loads go."""
+def bounded_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the look-up in the identity map, which get() and lazy loads call."""
 
     def _identity_lookup(
         self: Session,
@@ -218,9 +218,9 @@ def guarded_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
             )
             known = self.identity_map.get(key)
             if known is not None and (scope is None or not is_visible(known, scope)):
-                return None  # not from memory, then: the database is asked, and bounded
+                return None  # so the database is asked, by a bounded statement
         elif not isinstance(scope, Unscoped) and is_linked(mapper.mapper):
-            return None  # whose it is only the database knows
+            return None  # only the database knows whose it is
         return original(
             self, mapper, primary_key_identity, identity_token=identity_token, **options
         )
@@ -235,14 +235,14 @@ def is_linked(mapper: Mapper[Any]) -> bool:
 
 
 def transient_to_pending(session: Session, instance: object) -> None:
-    """Set the owner of an object to the identity that adds it."""
+    """Set the owner of an object to the identity that adds it to a session."""
     scope = current_scope()
     if isinstance(scope, Identity):
         stamp_object(instance, scope)
 
 
 def before_flush(session: Session, *_: object) -> None:
-    """Stamp and check all objects that are about to be written."""
+    """Set the owners of all objects that are about to be written, and check them."""
     scope = current_scope()
     enter(session, scope)
     if isinstance(scope, Identity):
@@ -254,35 +254,35 @@ def before_flush(session: Session, *_: object) -> None:
         require_identity()
 
 
-# --- On the connection --------------------------------------------------------
+# A connection
 
 
-def guard_of(connection: Connection) -> Guard | None:
-    """Return what is known about a connection; None: no isolated session uses it."""
-    return connection.__dict__.get(GUARD)
+def use_of(connection: Connection) -> ConnectionUse | None:
+    """Return the use of a connection; None: no isolated session uses it."""
+    return connection.__dict__.get(USE_KEY)
 
 
 def after_begin(session: Session, connection: Connection, row_level_security: bool) -> None:
-    """Watch the connection from here on."""
-    known = guard_of(connection)
+    """Note that a session uses a connection."""
+    known = use_of(connection)
     settings = None
     if row_level_security and connection.dialect.name == "postgresql":
         secured.add(connection.engine)
         settings = settings_of(connection)
     if known is None or known.session() is not session:
-        connection.__dict__[GUARD] = Guard(session, settings, known)
+        connection.__dict__[USE_KEY] = ConnectionUse(session, settings, known)
         held.setdefault(session, []).append(connection)
 
 
 def after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
-    """Let go of the connections of a session's transaction."""
+    """Note that a session uses the connections of its transaction no longer."""
     if transaction.parent is not None:
         return
     for connection in held.pop(session, ()):
-        guard = connection.__dict__.pop(GUARD, None)
-        left = None if guard is None else guard.without(session)
+        use = connection.__dict__.pop(USE_KEY, None)
+        left = None if use is None else use.without(session)
         if left is not None:
-            connection.__dict__[GUARD] = left
+            connection.__dict__[USE_KEY] = left
 
 
 @lru_cache(maxsize=64)
@@ -291,13 +291,13 @@ def bounded(whole_tenant: bool, allows_text: bool, elsewhere: frozenset[Table]) 
     return Treatment(whole_tenant, allows_text, elsewhere)
 
 
-def tables_elsewhere(connection: Connection, guard: Guard) -> frozenset[Table]:
+def tables_elsewhere(connection: Connection, use: ConnectionUse) -> frozenset[Table]:
     """Return the global tables that have the name of a scoped one, which is in another database.
 
-    It is, when the session sends statements on the global table to the connection's engine, and
-    those on the scoped ones of its name to others.
+    That is so if the session sends statements on the global table to this connection's engine, and
+    those on the scoped tables of its name to other engines.
     """
-    session = guard.session()
+    session = use.session()
     if session is None:
         return frozenset()
     scoped: dict[str, list[Table]] = {}
@@ -308,7 +308,7 @@ def tables_elsewhere(connection: Connection, guard: Guard) -> frozenset[Table]:
         try:
             bind = session.get_bind(catalogue.mappers.get(table), clause=table)
         except UnboundExecutionError:
-            return True  # nothing is known: the same place
+            return True  # unknown: taken for the same place
         return bind.engine is connection.engine
 
     return frozenset(
@@ -318,26 +318,28 @@ def tables_elsewhere(connection: Connection, guard: Guard) -> frozenset[Table]:
     )
 
 
-def treatment_of(connection: Connection, guard: Guard | None, scope: Scope) -> Treatment | None:
+def treatment_of(
+    connection: Connection, use: ConnectionUse | None, scope: Scope
+) -> Treatment | None:
     """Return how statements on a connection are compiled; None: as SQLAlchemy does it."""
     if scope is UNSCOPED:
         return None
-    if guard is not None:
-        elsewhere = tables_elsewhere(connection, guard) if catalogue.doubtful() else frozenset()
-        return bounded(reaches_tenant(scope), guard.settings is not None, elsewhere)
+    if use is not None:
+        elsewhere = tables_elsewhere(connection, use) if catalogue.doubtful() else frozenset()
+        return bounded(reaches_tenant(scope), use.settings is not None, elsewhere)
     in_use = scope is not None or has_request_context()
-    return REFUSED if in_use and connection.engine not in secured else None
+    return FORBIDDEN if in_use and connection.engine not in secured else None
 
 
 def before_execute(connection: Connection, *_: object) -> None:
     """Choose the dialect that compiles the statement."""
-    guard = guard_of(connection)
+    use = use_of(connection)
     scope = current_scope()
-    treatment = treatment_of(connection, guard, scope)
+    treatment = treatment_of(connection, use, scope)
     own = connection.engine.dialect
     connection.dialect = own if treatment is None else dialect_for(own, treatment)
-    if guard is not None:
-        session = guard.session()
+    if use is not None:
+        session = use.session()
         if session is not None:
             enter(session, scope)
 
@@ -350,24 +352,26 @@ def before_cursor_execute(
     context: DefaultExecutionContext | None,
     executemany: bool,
 ) -> None:
-    """Let through what is bounded: the last place before the database."""
-    guard = guard_of(connection)
+    """Raise unless the statement is bounded: the last check before the database."""
+    use = use_of(connection)
     scope = current_scope()
-    treatment = treatment_of(connection, guard, scope)
+    treatment = treatment_of(connection, use, scope)
     if treatment is None:
         return
     compiled = None if context is None else context.compiled
     bounds = bounds_of(compiled)
     if bounds is None:
-        if guard is None:
-            refuse_named_tables(sql)
+        if use is None:
+            forbid_named_tables(sql)
         elif not treatment.allows_text and not is_transaction_control(sql):
-            raise refusal("a schema change" if context and context.isddl else f"The SQL {sql!r}")
+            raise unscoped_statement(
+                "a schema change" if context and context.isddl else f"The SQL {sql!r}"
+            )
         return
     if getattr(compiled, "treatment", None) != treatment:
         raise UnscopedStatement("this statement was compiled for another kind of identity")
-    if guard is None and bounds.holds_text:
-        refuse_named_tables(sql)
+    if use is None and bounds.holds_text:
+        forbid_named_tables(sql)
     if bounds.need_identity:
         check_written(connection, bounds, context, scope)
 
@@ -416,16 +420,16 @@ def check_links(
             )
 
 
-def refuse_named_tables(sql: str) -> None:
+def forbid_named_tables(sql: str) -> None:
     """Raise for text, on a connection of no isolated session, that names a scoped table.
 
-    This is a reminder for code that goes past the session, and no wall: any word counts.
+    It reminds code that does not use the session, and protects nothing: any word counts as a name.
 
     :raises TenantContextMissing, UnscopedStatement: without, and with, an identity.
     """
-    if sql.lstrip()[:6].upper() == "PRAGMA":  # how SQLite's tables are reflected
+    if sql.lstrip()[:6].upper() == "PRAGMA":  # SQLite's tables are reflected with it
         return
     words = {word.casefold() for word in re.findall(r"\w+", sql)}
     named = sorted(words.intersection(catalogue.names()))
     if named:
-        raise past_session(" and ".join(named))
+        raise outside_session(" and ".join(named))

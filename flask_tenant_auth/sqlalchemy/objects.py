@@ -25,7 +25,7 @@ def owner_attributes(mapper: Mapper[Any]) -> tuple[tuple[str, str, Form], ...]:
 
 
 def is_visible(instance: object, identity: Identity) -> bool:
-    """Whether a loaded object belongs to the identity, judged by what the database said."""
+    """Whether a loaded object belongs to the identity, by the values of the database."""
     if not isinstance(instance, TenantScoped):
         return True
     state = instance_state(instance)
@@ -39,7 +39,7 @@ def is_visible(instance: object, identity: Identity) -> bool:
 
 
 def stamp_object(instance: object, identity: Identity) -> None:
-    """Fill in whose a new object is, where it does not say so."""
+    """Set the owners of a new object that has none."""
     if not isinstance(instance, TenantScoped):
         return
     state = instance_state(instance)
@@ -52,7 +52,7 @@ def stamp_object(instance: object, identity: Identity) -> None:
 def check_object(instance: object, identity: Identity) -> None:
     """Raise ForeignRow for an object that is, was, or is about to be somebody else's.
 
-    What is not loaded is not known here. Nor does this have to hold: the statements of the flush
+    Attributes that are not loaded are not checked. They need not be: the statements of the flush
     are bounded, and the values that they write are checked.
     """
     if not isinstance(instance, TenantScoped):
@@ -62,13 +62,13 @@ def check_object(instance: object, identity: Identity) -> None:
         for values in (state.dict, state.committed_state):
             value = values.get(attribute, LoaderCallableStatus.NO_VALUE)
             if value is None and owner == "user_id" and reaches_tenant(identity):
-                continue  # a row of nobody in the tenant; what is written is checked once more
+                continue  # it has no user yet; the value that is written is checked again
             if not isinstance(value, LoaderCallableStatus) and not may_own(owner, value, identity):
                 raise foreign(f"this {type(instance).__name__}", owner)
 
 
 def check_flush(session: Session, identity: Identity) -> None:
-    """Stamp new objects that a flush is about to write, and check the others."""
+    """Set the owners of new objects that a flush is about to write, and check the others."""
     for instance in session.new:
         stamp_object(instance, identity)
     for instance in (*session.dirty, *session.deleted):

@@ -1,6 +1,6 @@
 """The policies of PostgreSQL's row-level security: what to create.
 
-Whether they are in force is asked in policy_check.py.
+policy_check.py checks whether they are in force.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, Uuid
 from sqlalchemy.dialects import postgresql
 
+from ..identity.roles import TENANT_ROLES
 from .catalogue import OwnedTable, catalogue
 from .row_level_security import PREFIX
 
@@ -28,7 +29,7 @@ def name_of(table: Table) -> str:
 
 
 def is_own(column: Column[Any], setting: str) -> str:
-    """Return the condition that a column holds what the transaction was told.
+    """Return the condition that a column holds the value of a setting of the transaction.
 
     Without an identity the setting is absent or empty, the comparison is with NULL, and no row
     passes.
@@ -44,18 +45,23 @@ def quoted(name: str) -> str:
     return _quote.quote(name)
 
 
-def condition(owned: OwnedTable, name: str | None = None) -> str:
-    """Which rows of a table the identity sees, and which it may write.
+def has_tenant_role() -> str:
+    """Return the condition that the role reaches the rows of its whole tenant."""
+    roles = [f"'{role}'" for role in sorted(TENANT_ROLES)]
+    compared = f"= {roles[0]}" if len(roles) == 1 else f"IN ({', '.join(roles)})"
+    return f"current_setting('{PREFIX}.role', true) {compared}"
 
-    The table may stand under another name, as a partition of it does.
+
+def condition(owned: OwnedTable, name: str | None = None) -> str:
+    """Return the condition on rows that the identity may see and write.
+
+    The table may have another name, as a partition of it has.
     """
     parts = []
     if owned.tenant is not None:
         parts.append(is_own(owned.tenant, "tenant_id"))
     if owned.user is not None:
-        parts.append(
-            f"(current_setting('{PREFIX}.role', true) = 'admin' OR {is_own(owned.user, 'user_id')})"
-        )
+        parts.append(f"({has_tenant_role()} OR {is_own(owned.user, 'user_id')})")
     parts += follows(owned, name or name_of(owned.table))
     return " AND ".join(parts)
 
@@ -94,7 +100,7 @@ def tables(metadata: MetaData | None = None) -> list[OwnedTable]:
 
 
 def create_sql(with_unscoped: bool = True, metadata: MetaData | None = None) -> Iterator[str]:
-    """Return the statements that put row-level security into force; they may be run again."""
+    """Return the statements that turn row-level security on. They may be run again."""
     for owned in tables(metadata):
         name = name_of(owned.table)
         allowed = condition(owned)
@@ -111,7 +117,7 @@ def create_sql(with_unscoped: bool = True, metadata: MetaData | None = None) -> 
 
 
 def drop_sql(metadata: MetaData | None = None) -> Iterator[str]:
-    """Return the statements that take it back."""
+    """Return the statements that turn it off."""
     for owned in reversed(tables(metadata)):
         name = name_of(owned.table)
         yield f"DROP POLICY IF EXISTS {UNSCOPED_POLICY} ON {name}"
@@ -133,7 +139,7 @@ def alembic_operations(with_unscoped: bool = True) -> str:
 
 
 def problems(connection: Connection, metadata: MetaData | None = None) -> Iterator[str]:
-    """Everything that keeps row-level security from bounding the role that is connected."""
+    """Return why row-level security does not bound the role that is connected."""
     from .policy_check import problems
 
     return problems(connection, metadata)

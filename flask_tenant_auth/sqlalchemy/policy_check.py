@@ -1,7 +1,7 @@
-"""Does row-level security bound the role that is connected? Everything that keeps it from doing so.
+"""Whether row-level security bounds the role that is connected, and if not, why not.
 
-What a policy means is compared as PostgreSQL itself writes it: the policies that rls-sql prints are
-created on a temporary table of the same columns, read back, and rolled back.
+Policies are compared in the form in which PostgreSQL writes them. For that, the policies that
+rls-sql prints are created on a temporary table of the same columns, read back, and rolled back.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ TRUE = ("true", "on", "yes", "1", "t", "y")
 
 @dataclass
 class Schema:
-    """What is known of the database, and what is found on the way."""
+    """What is known of the database so far."""
 
     connection: Connection
     # The roles that the connection has, or can take.
@@ -164,7 +164,7 @@ class Schema:
 
 
 def problems(connection: Connection, metadata: MetaData | None = None) -> Iterator[str]:
-    """Everything that keeps row-level security from bounding the role that is connected."""
+    """Return why row-level security does not bound the role that is connected."""
     if connection.dialect.name != "postgresql":
         yield f"{connection.dialect.name} has no row-level security"
         return
@@ -297,7 +297,7 @@ def expected_policies(schema: Schema, owned: OwnedTable, found: Any) -> dict[str
 
 
 def run(connection: Connection, sql: str) -> None:
-    """Execute a statement as it is; DDL() would replace what stands behind a percent sign."""
+    """Execute a statement as it is. DDL() would replace text behind a percent sign."""
     connection.execute(DDL(sql.replace("%", "%%")))  # type: ignore[no-untyped-call]
 
 
@@ -329,7 +329,7 @@ def policy_problems(
                 )
 
 
-# --- What reads the tables for somebody else --------------------------------------
+# Views, rules and functions that read the tables with the rights of others
 
 
 @dataclass
@@ -358,10 +358,10 @@ def reader_problems(schema: Schema) -> Iterator[str]:
 
 
 def follow(schema: Schema, readers: dict[int, Reader], functions: dict[int, Reader]) -> None:
-    """Find out which tenants' tables each view and function reaches, through others too.
+    """Set on each view and function which tenants' tables it reaches, also through others.
 
-    The body of a function is a text: what it names is looked for as a word. So it is found in a
-    comment as well, but it cannot be missed, unless the function puts its SQL together.
+    The body of a function is text, so names are searched for as words. A name is found in a
+    comment as well, but none is missed, unless the function puts its SQL together.
     """
     names = defaultdict(set, {name: set(oids) for name, oids in schema.words.items()})
     for oid, reader in (*readers.items(), *functions.items()):

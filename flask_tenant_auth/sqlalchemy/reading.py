@@ -1,8 +1,8 @@
-"""Where a scoped table enters SQL: the one place, and what is written there.
+"""The one place where a scoped table is written into SQL.
 
-SQLAlchemy's compiler writes every table of every statement, whoever made the statement. The
-compiler of this module writes a scoped table in a FROM as ``(SELECT * FROM mailbox WHERE
-<condition>) AS mailbox``. The database flattens the subquery to the plan of a condition by hand.
+SQLAlchemy's compiler writes every table of every statement, whichever API made it. The compiler of
+this module writes a scoped table in a FROM as ``(SELECT * FROM mailbox WHERE <condition>) AS
+mailbox``. The database makes the same plan for it as for the condition in the WHERE.
 
 The values of the conditions are not in the statement: `construct_params` sets them when it is
 executed, after all parameters of the application. So all identities share a compiled statement.
@@ -22,12 +22,12 @@ from .bounds import OwnValue, WrittenValue
 from .catalogue import Link, OwnedTable, Place, catalogue
 from .errors import IsolationError, TenantContextMissing, UnscopedStatement
 from .scope import current_scope
-from .text import SAMPLES, TextCompiler, refusal
+from .text import SAMPLES, TextCompiler, unscoped_statement
 from .values import own_value, written_value
 
 
 class _Around(NamedTuple):
-    """What SQLAlchemy asks of an alias around a table."""
+    """Stands for an alias around a table: SQLAlchemy reads its element."""
 
     element: Any
 
@@ -51,7 +51,7 @@ class BoundedReading(TextCompiler):
         within_tstring: bool = False,
         **options: Any,
     ) -> str:
-        """Write a table; a scoped one as the subquery of its rows that the identity may see."""
+        """Write a table; a scoped one as the subquery of the rows that the identity may see."""
         target, self._target = self._target, None
         written = asfrom or ashint or within_tstring
         owned = self._owned(table) if written else None
@@ -70,7 +70,7 @@ class BoundedReading(TextCompiler):
         plain = super().visit_table(
             table,
             asfrom=True,
-            enclosing_alias=_Around(table),  # the name that is brought along comes outside
+            enclosing_alias=_Around(table),  # its name is written outside
             ambiguous_table_name_map=ambiguous_table_name_map,
             **options,
         )
@@ -87,12 +87,12 @@ class BoundedReading(TextCompiler):
         """Write the subquery of a table's rows that the identity may see."""
         star = "*"
         for column in table.c:
-            if getattr(column, "system", False):  # as PostgreSQL's xmin, which no star brings
+            if getattr(column, "system", False):  # as PostgreSQL's xmin, which a star leaves out
                 star += f", {self.preparer.quote(column.name)}"
         return f"(SELECT {star} FROM {plain} WHERE {self._condition(owned, '', options)})"
 
     def visit_tablesample(self, tablesample: Any, asfrom: bool = False, **options: Any) -> str:
-        """Write TABLESAMPLE inside the subquery: it takes a table, and no subquery."""
+        """Write TABLESAMPLE inside the subquery, because it takes only a table."""
         table = tablesample.element
         owned = self._owned(table) if isinstance(table, TableClause) and asfrom else None
         if owned is None:
@@ -111,7 +111,7 @@ class BoundedReading(TextCompiler):
         include_table: bool = True,
         **options: Any,
     ) -> str:
-        """Write a column; one of a subquery that stands for a table with a schema by its name."""
+        """Write a column. If a subquery stands for its table, write the name of the subquery."""
         table: Any = column.table
         if include_table and self._is_renamed(table):
             name = super().visit_column(column, *args, include_table=False, **options)
@@ -128,13 +128,13 @@ class BoundedReading(TextCompiler):
     def _renamed(self, table: Any) -> str:
         """Return the name of a table's subquery, which has no schema.
 
-        Without a dot: SQLite looks for one in the names of tables that it joins in parentheses.
+        It has no dot: SQLite takes a dot in the name of a joined table for the end of a schema.
         """
         return self.preparer.quote(str(table.fullname).replace(".", ":"))
 
     def _is_renamed(self, table: Any) -> bool:
-        """Whether a column's table is a subquery here that cannot bear the name of its schema."""
-        if not isinstance(table, TableClause) or self.treatment.refuses:
+        """Whether a subquery stands for a column's table here, without the name of its schema."""
+        if not isinstance(table, TableClause) or self.treatment.forbids:
             return False
         if not self._schema(table) or self._owned(table) is None:
             return False
@@ -147,11 +147,11 @@ class BoundedReading(TextCompiler):
         return True
 
     def _schema(self, table: Any) -> Any:
-        """Return the schema of a table, also one that a translation puts in the place of none."""
+        """Return the schema of a table, after a translation of schemas."""
         return self.preparer.schema_for_object(table) if isinstance(table, Table) else table.schema
 
     def visit_cte(self, cte: Any, *args: Any, **options: Any) -> str | None:
-        """Write a CTE, unless its name would stand for a scoped table inside our subqueries."""
+        """Write a CTE; raise if its name would replace a scoped table inside our subqueries."""
         if not _compat.is_generated(cte.name) and cte.name.casefold() in catalogue.names():
             raise UnscopedStatement(
                 f"the CTE {cte.name} has the name of a scoped table: give it another name"
@@ -164,29 +164,29 @@ class BoundedReading(TextCompiler):
         :raises UnscopedStatement: when it cannot be bounded, or may not be used here.
         """
         if not self.treatment.allows_text and SAMPLES.fullmatch(str(table.name)):
-            raise refusal(f"{table.name}, which holds values of all rows,")
+            raise unscoped_statement(f"{table.name}, which holds values of all rows,")
         strict = not self.treatment.allows_text
         if strict and len(str(table.name).encode()) > self.dialect.max_identifier_length:
-            raise refusal(f"{table.name}, which the database cuts to another name,")
+            raise unscoped_statement(f"{table.name}, which the database cuts to another name,")
         place = Place(
             self.dialect.default_schema_name,
             self.treatment.elsewhere,
             translates_schemas=bool(self.schema_translate_map),
-            refuses_unknown=strict,
+            forbids_unknown=strict,
         )
         owned = catalogue.find(table, place)
         if owned is None:
             return None
         if owned.fault is not None:
             raise UnscopedStatement(f"{table.name} cannot be bounded: {owned.fault}")
-        if self.treatment.refuses:
-            raise past_session(str(table.name))
+        if self.treatment.forbids:
+            raise outside_session(str(table.name))
         return owned
 
-    # --- The condition ----------------------------------------------------------
+    # The condition
 
     def _condition(self, owned: OwnedTable, prefix: str, options: Mapping[str, Any]) -> str:
-        """Write which rows of a table are the identity's; prefix stands before its columns."""
+        """Write the condition on a table's rows; the prefix is written before its columns."""
         quote = self.preparer.quote
         parts = [
             f"{prefix}{quote(column.name)} = {self._own(owner, column, options)}"
@@ -195,7 +195,7 @@ class BoundedReading(TextCompiler):
         ]
         parts += [self._link_condition(link, prefix, options) for link in owned.links]
         optional = [link for link in owned.links if link.optional]
-        if len(optional) == len(parts):  # it names a row somewhere, and in full, or it is nobody's
+        if len(optional) == len(parts):  # a row that names no other row in full belongs to nobody
             named = (
                 " AND ".join(f"{prefix}{quote(column.name)} IS NOT NULL" for column in link.columns)
                 for link in optional
@@ -207,7 +207,7 @@ class BoundedReading(TextCompiler):
         quote = self.preparer.quote
         columns = [f"{prefix}{quote(column.name)}" for column in link.columns]
         theirs = ", ".join(quote(column.name) for column in link.target_columns)
-        self._owned(link.target.table)  # it has to be one table, also where schemas are translated
+        self._owned(link.target.table)  # raises where several tables may have this name
         table = self.preparer.format_table(link.target.table)
         rows = f"SELECT {theirs} FROM {table} WHERE {self._condition(link.target, '', options)}"
         row = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
@@ -222,7 +222,7 @@ class BoundedReading(TextCompiler):
         key = owner, _compat.type_key(column.type)
         if key not in self._own_values:
             self._own_values[key] = OwnValue.make(owner, column)
-        # What counts the binds of VALUES counts these as well.
+        # Whatever counts the binds of VALUES must count these as well.
         counting = {
             name: options[name]
             for name in ("accumulate_bind_names", "visited_bindparam")
@@ -255,7 +255,7 @@ class BoundedReading(TextCompiler):
             scope = current_scope()
             identity = scope if isinstance(scope, Identity) else None
             for name, (owner, form) in bounds.own.items():
-                # Without an identity NULL, which equals nothing; the execution is refused as well.
+                # Without an identity NULL, which equals nothing. The execution raises as well.
                 values[name] = identity and own_value(owner, identity, form)
             for written in bounds.owners:
                 name = str(written.names[0])
@@ -270,8 +270,8 @@ class BoundedReading(TextCompiler):
         return values
 
 
-def past_session(names: str) -> IsolationError:
+def outside_session(names: str) -> IsolationError:
     """Return the error for a statement on scoped tables, by a connection of no isolated session."""
     if current_scope() is None:
         return TenantContextMissing(f"a statement on {names} without an identity")
-    return refusal(f"a statement on {names}, by a connection of no isolated session,")
+    return unscoped_statement(f"a statement on {names}, by a connection of no isolated session,")

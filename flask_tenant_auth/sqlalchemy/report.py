@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Directories that hold other people's code.
+# Directories with code of others.
 FOREIGN = {"site-packages", "node_modules", "__pycache__"}
 
 
@@ -29,7 +29,7 @@ class UnscopedUse:
 def unscoped_uses(root: Path) -> Iterator[UnscopedUse]:
     """Every call of unscoped() in the Python files below a directory.
 
-    The source is read, not executed: a use that no run has reached yet is found as well.
+    The source is read, not executed: a use that was never executed is found as well.
     """
     for path in sorted(source_files(root)):
         try:

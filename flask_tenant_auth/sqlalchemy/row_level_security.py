@@ -1,15 +1,16 @@
-"""PostgreSQL's row-level security: the second wall, which also bounds raw SQL.
+"""PostgreSQL's row-level security: a second boundary, in the database, which also bounds raw SQL.
 
 The policies compare rows with settings of the transaction. The rule: when a statement runs, the
-settings are those of the identity that is in force at that moment, or nobody's.
+settings are those of the identity that is in force at that moment, or of no identity.
 
-- They are told lazily, by the driver's own connection (driver_hooks.py), just before it sends.
-- What a transaction was told is remembered only while nothing could have changed it. Each statement
-  makes it forgotten, and so told again before the next one. The exception is a SELECT, INSERT,
-  UPDATE or DELETE of SQLAlchemy's that calls no function but known ones (`keeps_settings`).
-- A savepoint is made for nobody: whoever goes back to it, by whatever SQL, goes back to nobody.
-- A cursor of the server is read by the identity that opened it. Those that SQL of the application
-  declared are closed when the identity changes.
+- The driver's own connection (driver_hooks.py) sets them, just before it sends a statement.
+- They count as known only while no statement can have changed them. After each statement they are
+  unknown, and are set again before the next one. The exception is a SELECT, INSERT, UPDATE or
+  DELETE of SQLAlchemy's that calls only known functions (`keeps_settings`).
+- A savepoint is made with the settings of no identity. A return to it, by whatever SQL, returns to
+  these.
+- A cursor of the server is read only by the identity that opened it. Cursors that SQL of the
+  application has declared are closed when the identity changes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ KEEPS_KEY = "flask_tenant_auth_keeps_settings"
 
 
 def values_of(scope: Scope) -> dict[str, str]:
-    """Return the settings that say who is asking."""
+    """Return the settings that name the identity."""
     values = {
         "tenant_id": getattr(scope, "tenant_id", ""),
         "user_id": getattr(scope, "user_id", ""),
@@ -49,15 +50,16 @@ def values_of(scope: Scope) -> dict[str, str]:
     }
     for name, value in values.items():
         if PLAIN.fullmatch(value) is None:
-            raise ValueError(f"{name} cannot be told to PostgreSQL: {value!r}")
+            raise ValueError(f"{name} cannot be a setting of PostgreSQL: {value!r}")
     return values
 
 
 def calls_of(scope: Scope) -> str:
     """Return the calls that set them, for this transaction.
 
-    The values are written into them, so that no driver needs parameters: an Identity holds
-    canonical UUIDs and a known role, nothing that could end a literal (values_of checks it).
+    They hold the values as literals, so that no driver needs parameters: an Identity holds
+    canonical UUIDs and a known role, and no character that could end a literal (`values_of` checks
+    it).
     """
     return ", ".join(
         f"set_config('{PREFIX}.{name}', '{value}', true)"
@@ -66,14 +68,14 @@ def calls_of(scope: Scope) -> str:
 
 
 def settings_sql(scope: Scope) -> str:
-    """One SELECT that tells the transaction who is asking."""
+    """Return one SELECT that sets the settings of the transaction."""
     return f"SELECT {calls_of(scope)}"
 
 
 def silent_sql(scope: Scope, closing: bool = False, kept: Iterable[str] = ()) -> str:
     """Return the same as one command without a result.
 
-    It may also close the cursors of the server, but for some, before somebody else can read them.
+    It may also close the cursors of the server, except some, before another identity can read them.
     """
     names = ", ".join(f"'{name}'" for name in ("", *kept))
     close = (  # the names are identifiers
@@ -81,14 +83,14 @@ def silent_sql(scope: Scope, closing: bool = False, kept: Iterable[str] = ()) ->
         f"IF opened NOT IN ({names}) THEN EXECUTE format('CLOSE %I', opened); END IF; END LOOP; "
     )
     return (
-        "DO $tell$ DECLARE opened text; BEGIN "
-        f"{close if closing else ''}PERFORM {calls_of(scope)}; END $tell$"
+        "DO $set$ DECLARE opened text; BEGIN "
+        f"{close if closing else ''}PERFORM {calls_of(scope)}; END $set$"
     )
 
 
-# --- What leaves the settings as they are ---------------------------------------
+# Statements that keep the settings
 
-# A word before a parenthesis that calls nothing, or calls what is known to set nothing.
+# Words before a parenthesis that are no functions, or functions that set nothing.
 KNOWN_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -110,9 +112,9 @@ READS_OR_WRITES = re.compile(r"\s*(?:select|insert|update|delete|values|with)\b"
 # A second command, a comment (it may stand between a name and its parenthesis), an escaped name.
 UNSURE = re.compile(r';|--|/\*|u&"', re.IGNORECASE)
 CALL = re.compile(r"""(?:(?P<into>\binto\s+)?(?P<name>[\w$.]+|"[^"]*"))\s*\(""", re.IGNORECASE)
-# What reads from a cursor of the server by its name.
+# These read from a cursor of the server by its name.
 FETCHES = re.compile(r"\b(?:fetch|move)\b", re.IGNORECASE)
-# What creates a savepoint has the word in it, and is not one of these.
+# SQL that creates a savepoint has the word in it, and is not one of these.
 SAVEPOINT = re.compile(r"savepoint", re.IGNORECASE)
 USES_SAVEPOINT = re.compile(
     r'\s*(?:release|rollback\s+to)(?:\s+savepoint)?\s+(?:\w+|"[^"]*")\s*;?\s*', re.IGNORECASE
@@ -120,7 +122,7 @@ USES_SAVEPOINT = re.compile(
 
 
 def keeps_settings(context: DefaultExecutionContext | None) -> bool:
-    """Whether a statement cannot have changed the settings; asked once for each compiled one."""
+    """Whether a statement cannot have changed the settings; kept with each compiled one."""
     compiled: Any = None if context is None else context.compiled
     if compiled is None:
         return False
@@ -133,8 +135,8 @@ def keeps_settings(context: DefaultExecutionContext | None) -> bool:
 def text_keeps_settings(sql: str) -> bool:
     """Whether this is one SELECT, INSERT, UPDATE or DELETE that calls known functions only.
 
-    Only to save a round trip: what it is not sure of is told again. A second command needs a
-    semicolon, and none of these commands goes back to a savepoint or sets anything by itself.
+    It only saves a round trip: in doubt the settings are set again. A second command needs a
+    semicolon, and none of these commands returns to a savepoint or sets anything by itself.
     """
     if READS_OR_WRITES.match(sql) is None or UNSURE.search(sql) is not None:
         return False
@@ -149,27 +151,27 @@ def creates_savepoint(sql: str) -> bool:
     return SAVEPOINT.search(sql) is not None and not USES_SAVEPOINT.fullmatch(sql)
 
 
-# --- One connection -------------------------------------------------------------
+# One connection
 
 
 class Unknown:
-    """The type of UNKNOWN: the settings may be anybody's."""
+    """The type of UNKNOWN: the settings may be those of any identity."""
 
 
 UNKNOWN = Unknown()
 
 
 class Settings:
-    """What one connection to the server was told, and which isolated sessions use it."""
+    """The settings of one connection to the server, and the isolated sessions that use it."""
 
     def __init__(self, connection: Connection) -> None:
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-        self.told: Scope | Unknown = UNKNOWN
-        # What was ordered last: for whom, and for whom the settings are.
-        self.ordered: tuple[Scope, Scope] = (None, None)
-        # For whom it was last told: cursors that are open may be theirs.
+        self.in_force: Scope | Unknown = UNKNOWN
+        # What was sent last: for whom, and whose settings these are.
+        self.sent: tuple[Scope, Scope] = (None, None)
+        # For whom settings were last set: cursors that are open may be theirs.
         self.last: Scope | Unknown = UNKNOWN
-        # What it knew when the last statement ran.
+        # The settings that were in force when the last statement ran.
         self.ran_for: Scope | Unknown = UNKNOWN
         # Statements since the cursors of others were closed, and how many keep the settings.
         self.runs = 0
@@ -181,42 +183,42 @@ class Settings:
         self.touched = False
         # Whether we began a transaction for the one statement that runs.
         self.opened = False
-        self.is_speaking = False
+        self.is_sending = False
         self.attached = False
         self.hook: Hook = hook_for(self, connection)
 
     def wanted(self) -> Scope:
-        """For whom the next statement runs; a connection that no session uses, for nobody."""
+        """Return for whom the next statement runs; None where no session uses the connection."""
         return current_scope() if self.sessions else None
 
-    # What the hooks ask and say.
+    # For the hooks.
 
     def target(self, sql: str | None) -> Scope:
-        """For whom this SQL runs; None: SQL that we do not get to see.
+        """Return whose settings this SQL runs with; None for SQL that is not known here.
 
-        A savepoint keeps the settings that it was made with. It is made for nobody.
+        A savepoint keeps the settings that it was made with. They are those of no identity.
         """
         return None if sql is None or creates_savepoint(sql) else self.wanted()
 
-    def order(self, sql: str | None, silent: bool = False) -> str | None:
-        """Return what to tell before this SQL; None where the transaction knows."""
+    def sql_before(self, sql: str | None, silent: bool = False) -> str | None:
+        """Return the SQL that sets the settings before this SQL; None where they are in force."""
         self.check_portals(sql)
         self.touched = self.touched or sql is None or PREFIX in sql.lower()
         scope, target = self.wanted(), self.target(sql)
         foreign_cursors = self.last != scope and self.runs != self.known_runs
-        if self.told == target and not foreign_cursors:
+        if self.in_force == target and not foreign_cursors:
             return None
-        # Until it is known that the order has arrived; it may be interrupted.
-        self.told = UNKNOWN
-        self.ordered = (scope, target)
+        # Unknown until they are set: the connection may be interrupted.
+        self.in_force = UNKNOWN
+        self.sent = (scope, target)
         if foreign_cursors:
             kept = [name for name in self.portals if name.isidentifier()]
             return silent_sql(target, True, kept)
         return silent_sql(target) if silent else settings_sql(target)
 
-    def note_told(self) -> None:
-        """Note that the order has arrived."""
-        scope, self.told = self.ordered
+    def note_set(self) -> None:
+        """Note that the settings are set."""
+        scope, self.in_force = self.sent
         if self.last != scope:
             self.last = scope
             self.runs = self.known_runs = self.runs_before = 0
@@ -224,26 +226,26 @@ class Settings:
     def note_run(self) -> None:
         """Note that something runs that may change the settings."""
         self.runs += 1
-        self.ran_for, self.told = self.told, UNKNOWN
+        self.ran_for, self.in_force = self.in_force, UNKNOWN
 
     def forget(self) -> None:
-        """Nothing is certain any more; tell it again before the next statement."""
-        self.told = UNKNOWN
+        """Note that the settings are unknown: they are set again before the next statement."""
+        self.in_force = UNKNOWN
 
-    def nobody_sql(self) -> str:
-        """Return what makes the transaction forget who asked."""
+    def reset_sql(self) -> str:
+        """Return the SQL that sets the settings of no identity."""
         return settings_sql(None)
 
-    def note_nobody(self) -> None:
-        """Note that the transaction has forgotten who asked."""
-        self.told = None
+    def note_reset(self) -> None:
+        """Note that the settings are those of no identity."""
+        self.in_force = None
 
     def note_portal(self, name: str) -> None:
         """Note that the driver opens a cursor of the server."""
         self.portals[name] = self.wanted()
 
     def check_portals(self, sql: str | None) -> None:
-        """Refuse SQL that may read a cursor which the driver opened for somebody else."""
+        """Raise for SQL that may read a cursor which the driver opened for another identity."""
         if self.portals and (sql is None or FETCHES.search(sql) is not None):
             unsure = sql is None or 'u&"' in sql.lower()
             for name in self.portals:
@@ -251,7 +253,7 @@ class Settings:
                     self.check_portal(name)
 
     def check_portal(self, name: str) -> None:
-        """Refuse to read on for somebody else: the rows were chosen for who opened the cursor."""
+        """Raise where another identity reads a cursor: its rows are those of who opened it."""
         if name in self.portals and self.portals[name] != self.wanted():
             raise UnscopedStatement(
                 f"the server-side cursor {name} was opened for another identity: read it to its "
@@ -259,22 +261,22 @@ class Settings:
             )
 
     @contextmanager
-    def speaking(self) -> Iterator[None]:
-        """Let through what we send ourselves."""
-        self.is_speaking = True
+    def sending(self) -> Iterator[None]:
+        """Note that commands of ours are sent, which need no settings."""
+        self.is_sending = True
         try:
             yield
         finally:
-            self.is_speaking = False
+            self.is_sending = False
 
-    # What SQLAlchemy says.
+    # For the events of SQLAlchemy.
 
     def attach(self, session: Session) -> None:
         """Let a session use the connection."""
         self.sessions.add(session)
         if not self.attached:
             self.attached = True
-            self.told = UNKNOWN
+            self.in_force = UNKNOWN
             self.hook.attach()
 
     def detach(self) -> bool:
@@ -292,7 +294,7 @@ class Settings:
         """Prepare for a statement that SQLAlchemy is about to execute."""
         self.runs_before = self.runs
         if self.opened:
-            self.give_up(connection)
+            self.roll_back(connection)
         if isinstance(self.hook, StatementHook) and is_server_side(context):
             raise UnscopedStatement(
                 "stream_results and yield_per need psycopg or asyncpg with row-level security: "
@@ -300,19 +302,19 @@ class Settings:
             )
         if self.hook.is_alone(connection):
             if (context is None or not context.isddl) and not CONTROL.fullmatch(sql):
-                # A transaction for this statement alone: settings that outlive it would be found
-                # by whoever gets the server's session from a pooler next.
+                # A transaction for this statement alone: the next client of a pooler would find
+                # settings that outlive it.
                 self.forget()
                 self.opened = True
-                self.hook.run(connection, f"BEGIN; {self.order(sql)}")
-                self.note_told()
+                self.hook.run(connection, f"BEGIN; {self.sql_before(sql)}")
+                self.note_set()
         elif not CONTROL.fullmatch(sql):
             self.hook.before_statement(connection, sql)
 
     def after_statement(
         self, connection: Connection, sql: str, context: DefaultExecutionContext | None
     ) -> None:
-        """Note what the statement may have changed, and end what was begun for it."""
+        """Note what the statement may have changed, and end a transaction that was begun for it."""
         if self.opened:
             self.hook.run(connection, "COMMIT")
             self.opened = False
@@ -323,17 +325,17 @@ class Settings:
         elif self.runs == self.runs_before + 1 and keeps_settings(context):
             # Nothing else was sent meanwhile.
             self.known_runs += 1
-            self.told = self.ran_for
+            self.in_force = self.ran_for
 
     def after_error(self, connection: Connection) -> None:
-        """Forget what was told: the statement has failed."""
+        """Note that the settings are unknown: the statement has failed."""
         self.forget()
         if self.opened:
-            self.give_up(connection)
+            self.roll_back(connection)
         elif isinstance(self.hook, StatementHook):
             self.hook.after_statement(connection)
 
-    def give_up(self, connection: Connection) -> None:
+    def roll_back(self, connection: Connection) -> None:
         """End the transaction that was begun for one statement, or the connection."""
         try:
             self.hook.run(connection, "ROLLBACK")
@@ -343,16 +345,16 @@ class Settings:
         self.opened = False
 
 
-# --- Where SQLAlchemy calls us --------------------------------------------------
+# The listeners of SQLAlchemy's events
 
-# Session classes that row-level security backs.
+# Session classes with row-level security.
 secured: weakref.WeakSet[type[Session]] = weakref.WeakSet()
 # The connections that each session uses.
 held: weakref.WeakKeyDictionary[Session, list[Settings]] = weakref.WeakKeyDictionary()
 
 
 def secure(session_class: type[Session]) -> None:
-    """Let PostgreSQL know, from now on, for whom the statements of these sessions run."""
+    """Set in PostgreSQL, from now on, for whom the statements of these sessions run."""
     if not secured:
         event.listen(Engine, "before_cursor_execute", before_cursor_execute)
         event.listen(Engine, "after_cursor_execute", after_cursor_execute)
@@ -373,7 +375,7 @@ def settings_of(connection: Connection) -> Settings | None:
 
 
 def after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    """Begin with a connection."""
+    """Note that a session uses a connection."""
     if connection.dialect.name != "postgresql":
         return
     settings = connection.info.get(INFO_KEY)
@@ -384,14 +386,14 @@ def after_begin(session: Session, transaction: SessionTransaction, connection: C
 
 
 def after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
-    """Let go of the connections of a session's transaction."""
+    """Note that a session uses the connections of its transaction no longer."""
     if transaction.parent is None:
         for settings in held.pop(session, ()):
             settings.sessions.discard(session)
 
 
 def checkin(dbapi_connection: Any, record: Any) -> None:
-    """Leave the connection to the pool as it was."""
+    """Return the connection to the pool as it was."""
     settings: Settings | None = record.info.get(INFO_KEY)
     if settings is not None and not settings.detach() and dbapi_connection is not None:
         record.invalidate()
@@ -405,7 +407,7 @@ def before_cursor_execute(
     context: DefaultExecutionContext | None,
     executemany: bool,
 ) -> None:
-    """Make sure that the statement runs for the identity of the moment."""
+    """Make sure that the statement runs for the current identity."""
     if (settings := settings_of(connection)) is not None:
         settings.before_statement(connection, sql, context)
 

@@ -1,4 +1,4 @@
-"""On whose behalf the database is asked at this moment."""
+"""For whom the database is asked at this moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
-from ..flask.context import current_identity, current_request, identity_in
+from ..flask.context import current_identity, identity_in
+from ..flask.records import current_request
+from ..identity import roles
 from .errors import TenantContextMissing
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ logger = logging.getLogger("flask_tenant_auth")
 
 
 class Unscoped:
-    """The type of UNSCOPED: everybody's rows, on purpose."""
+    """The type of UNSCOPED: the rows of all tenants, on purpose."""
 
     __slots__ = ()
     role: Final = "unscoped"
@@ -37,12 +39,12 @@ _unscoped_from: ContextVar[tuple[Identity | None, Request | None] | None] = Cont
 
 
 def current_scope() -> Identity | Unscoped | None:
-    """Whose rows the next statement may touch; None: nobody's."""
+    """Return whose rows the next statement may read and write; None: nobody's."""
     request = current_request()
     identity = identity_in(request)
     entered = _unscoped_from.get()
-    # The innermost wins: acting_as() inside unscoped() lends an Identity of its own, which may be
-    # equal to the one before, and bounds again; so does a request that is served inside.
+    # The innermost counts. acting_as() inside unscoped() lends an Identity of its own, which may be
+    # equal to the one before, and bounds again. So does a request that is served inside.
     if entered is not None and entered[0] is identity and entered[1] is request:
         return UNSCOPED
     return identity
@@ -50,12 +52,12 @@ def current_scope() -> Identity | Unscoped | None:
 
 def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
     """Whether the identity sees the rows of its whole tenant."""
-    return scope is not None and scope.role == "admin"
+    return scope is not None and roles.reaches_tenant(scope.role)
 
 
 @contextmanager
 def unscoped(reason: str) -> Iterator[None]:
-    """Let the statements in this block touch every tenant's rows; logged with the reason."""
+    """Let the statements of this block read and write every tenant's rows. The reason is logged."""
     if not isinstance(reason, str):
         raise TypeError(f"reason must be a str, not {type(reason).__name__}")
     if not reason.strip():
@@ -87,5 +89,5 @@ def require_identity() -> Identity:
     return identity
 
 
-# An application has few identities at a time and asks for each of them with every statement.
+# An application has few identities at a time, and needs their ids with every statement.
 as_uuid = lru_cache(maxsize=1024)(uuid.UUID)

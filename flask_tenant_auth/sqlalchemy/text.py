@@ -1,7 +1,7 @@
-"""SQL that somebody wrote as text, at each place where a compiler would pass it on.
+"""SQL that is written as text, at each place where a compiler would write it as it is.
 
-Nothing here judges what a piece of SQL does. A piece passes when it is one constant, one operator
-sign or one plain name, which no query can be; everything else is refused.
+This module does not decide what a piece of SQL does. One constant, one operator or one plain name
+is allowed, because no query can be one of these. Everything else raises `UnscopedStatement`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from . import _compat
 from .bounds import Bounds, Treatment
 from .errors import UnscopedStatement
 
-# What SQLAlchemy itself writes as text: the star and the 1 of COUNT and EXISTS, the names of
-# classes in a polymorphic union. Without what SQLAlchemy looks for in the finished SQL.
+# SQLAlchemy itself writes these as text: the star and the 1 of COUNT and EXISTS, the names of
+# classes in a polymorphic union. Signs that SQLAlchemy replaces in the finished SQL are left out.
 STRING = r"'(?:[^'\\%\[]|''|%(?!\())*'"
 CONSTANT = re.compile(rf"\*|[0-9]+|NULL|TRUE|FALSE|{STRING}", re.IGNORECASE)
 # A value that a type of the application's own writes into the SQL.
@@ -78,7 +78,7 @@ TABLE_FUNCTIONS = frozenset(
 SAMPLES = re.compile(r"pg_stat\w*|pg_largeobject|sqlite_stat\d|sqlite_dbpage|dbstat", re.IGNORECASE)
 
 
-def refusal(what: str) -> UnscopedStatement:
+def unscoped_statement(what: str) -> UnscopedStatement:
     """Return the error for SQL that is written as text."""
     return UnscopedStatement(
         f"{what} cannot be bounded to the current tenant: write it with SQLAlchemy's constructs, "
@@ -87,7 +87,7 @@ def refusal(what: str) -> UnscopedStatement:
 
 
 def is_operator(text: str, paramstyle: str) -> bool:
-    """Whether text is one operator, and nothing beside it."""
+    """Whether text is one operator and nothing else."""
     words = " ".join(text.split())
     if PLACEHOLDERS.get(paramstyle, "\0") in words:
         return False
@@ -95,28 +95,28 @@ def is_operator(text: str, paramstyle: str) -> bool:
 
 
 def is_transaction_control(sql: str) -> bool:
-    """Whether SQL is what SQLAlchemy sends to steer a transaction, to the letter."""
+    """Whether SQL is exactly what SQLAlchemy sends to begin, end or nest a transaction."""
     return TRANSACTION_CONTROL.fullmatch(sql) is not None
 
 
 class StrictNames(IdentifierPreparer):
-    """Writes a name as it is, where the application asks for that, only if it is a plain name."""
+    """Writes a name without quotes, where the application asks for that, only if it is plain."""
 
     def quote(self, ident: str) -> str:
         """Return the name as it stands in SQL.
 
-        :raises UnscopedStatement: for `quoted_name(..., quote=False)` of what needs quotes, and for
-            a name in which SQLAlchemy would fill something in.
+        :raises UnscopedStatement: for `quoted_name(..., quote=False)` of a name that needs
+            quotes, and for a name in which SQLAlchemy would replace something.
         """
         if FILLED_IN.search(ident):
-            raise refusal(f"The name {str(ident)!r}")
+            raise unscoped_statement(f"The name {str(ident)!r}")
         if isinstance(ident, quoted_name) and ident.quote is False and not NAME.fullmatch(ident):
-            raise refusal(f"The name {str(ident)!r}, written without quotes,")
+            raise unscoped_statement(f"The name {str(ident)!r}, written without quotes,")
         return super().quote(ident)
 
 
 class StrictTypes(TypeCompiler):
-    """Writes a type only if it is a type and no more."""
+    """Writes a type only if it is a type and nothing else."""
 
     def process(self, type_: Any, **options: Any) -> str:
         """Return the type as it stands in SQL.
@@ -125,7 +125,7 @@ class StrictTypes(TypeCompiler):
         """
         text = super().process(type_, **options)
         if not TYPE.fullmatch(text) or QUERY.search(QUOTED.sub("", text)):
-            raise refusal(f"The type {text!r}")
+            raise unscoped_statement(f"The type {text!r}")
         return text
 
 
@@ -140,7 +140,7 @@ def strict_types(base: type[Any]) -> type[Any]:
 
 
 class TextCompiler(SQLCompiler):
-    """Writes what somebody wrote as text only where its treatment allows that."""
+    """Writes SQL that is written as text only where its treatment allows that."""
 
     def __init__(self, dialect: Dialect, *args: Any, **options: Any) -> None:
         self.treatment: Treatment = dialect.flask_tenant_auth_treatment  # type: ignore[attr-defined]
@@ -149,7 +149,7 @@ class TextCompiler(SQLCompiler):
 
     def _require(self, harmless: object, written: str) -> None:
         if not harmless and not self.treatment.allows_text:
-            raise refusal(f"The SQL {written!r}, written as text,")
+            raise unscoped_statement(f"The SQL {written!r}, written as text,")
         self.bounds.holds_text = self.bounds.holds_text or not harmless
 
     def visit_textclause(self, textclause: Any, *args: Any, **options: Any) -> str:
@@ -190,9 +190,11 @@ class TextCompiler(SQLCompiler):
         """Write a function, unless it executes SQL that it is given."""
         rows = options.get("asfrom") and func.name.casefold() not in TABLE_FUNCTIONS
         if rows and not self.treatment.allows_text:
-            raise refusal(f"The function {func.name} in a FROM, which may be or read any table,")
+            raise unscoped_statement(
+                f"The function {func.name} in a FROM, which may be or read any table,"
+            )
         if RUNS_SQL.fullmatch(func.name) and not self.treatment.allows_text:
-            raise refusal(f"The function {func.name}, which reads past the statement,")
+            raise unscoped_statement(f"The function {func.name}, which reads past the statement,")
         return super().visit_function(func, *args, **options)
 
     def get_statement_hint_text(self, hint_texts: Iterable[str]) -> str:

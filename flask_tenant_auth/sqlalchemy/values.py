@@ -14,7 +14,7 @@ from .scope import as_uuid, reaches_tenant
 
 
 def same(value: object, expected: str) -> bool:
-    """Whether a value, in any form that a UUID takes, is this UUID; an SQL expression never is."""
+    """Whether a value, in any form of a UUID, is this UUID; an SQL expression never is."""
     if isinstance(value, uuid.UUID):
         return value == as_uuid(expected)
     if not isinstance(value, str):
@@ -44,7 +44,7 @@ def is_uuid(value: str) -> bool:
 
 
 class Form(Enum):
-    """What the Python values of an owner's column are."""
+    """The Python values of an owner's column."""
 
     OBJECT = "uuid.UUID"
     TEXT = "text with hyphens"
@@ -52,7 +52,7 @@ class Form(Enum):
 
 
 def form_of(column: Column[Any]) -> Form:
-    """Return what the column's Python values are."""
+    """Return the form of a column's Python values."""
     type_: Any = column.type
     while isinstance(type_, TypeDecorator):
         type_ = type_.impl
@@ -69,7 +69,7 @@ def in_form(value: uuid.UUID, form: Form) -> uuid.UUID | str:
 
 
 def own_value(owner: str, identity: Identity, form: Form) -> uuid.UUID | str:
-    """Return what a row of the identity holds in its tenant_id or user_id."""
+    """Return the tenant_id or user_id of a row of the identity."""
     value: str = getattr(identity, owner)
     return value if form is Form.TEXT else in_form(as_uuid(value), form)
 

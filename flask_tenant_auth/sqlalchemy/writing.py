@@ -1,8 +1,8 @@
-"""How a scoped table is written: the rows that change, and whose they say they are.
+"""How statements write scoped tables: the rows that they change, and the owners of new rows.
 
-An UPDATE or DELETE gets the condition beside its WHERE. A value for a column that says whose a row
-is becomes a bind parameter of a kind that is checked when the statement is executed, or, where the
-application wrote an expression, an expression that is NULL unless it is the identity's.
+An UPDATE or DELETE gets the condition in its WHERE. A value for a column that says whose a row is
+becomes a bind parameter, which is checked when the statement is executed. Where the application
+wrote an expression, it becomes an expression that is NULL for any other owner than the identity.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ class BoundedWriting(BoundedReading):
     """Writes statements so that they write rows of the current identity alone."""
 
     def visit_insert(self, insert_stmt: Any, *args: Any, **options: Any) -> str:
-        """Write an INSERT whose rows are, and say that they are, the identity's."""
+        """Write an INSERT whose rows belong to the identity."""
         if _compat.selected_names(insert_stmt):
             insert_stmt = self._with_owned_select(insert_stmt)
         bounded = _compat.with_dml_state(insert_stmt, self._bound_insert)
         return self._all_checked(super().visit_insert(bounded, *args, **options))
 
     def visit_update(self, update_stmt: Any, *args: Any, **options: Any) -> str:
-        """Write an UPDATE that touches rows of the identity alone, and leaves them its own."""
+        """Write an UPDATE of rows of the identity, which belong to it afterwards too."""
         bounded = _compat.with_dml_state(update_stmt, self._bound_change)
         return self._all_checked(super().visit_update(bounded, *args, **options))
 
     def visit_delete(self, delete_stmt: Any, *args: Any, **options: Any) -> str:
-        """Write a DELETE that touches rows of the identity alone."""
+        """Write a DELETE of rows of the identity."""
         bounded = _compat.with_dml_state(delete_stmt, self._bound_change)
         return super().visit_delete(bounded, *args, **options)
 
     def _all_checked(self, written: str) -> str:
-        """Return a statement, if each value that has to be checked is a bind parameter of it."""
+        """Return a statement. Raise unless each value to be checked is a bind parameter of it."""
         written_values: list[WrittenOwner | WrittenLink] = [*self.bounds.owners, *self.bounds.links]
         for value in written_values:
             if None in value.names:
@@ -105,18 +105,18 @@ class BoundedWriting(BoundedReading):
             self._bound_values(state, owned, _compat.dml_target(state.statement))
 
     def visit_flask_tenant_auth_where(self, element: BoundedWhere, **options: Any) -> str:
-        """Write the application's conditions in parentheses, and ours beside them."""
+        """Write the application's conditions in parentheses, and ours behind them."""
         own = self._condition(element.owned, element.prefix, options)
         given = _compat.conjunction(self, element.criteria, **options) if element.criteria else ""
         return f"({given}) AND {own}" if given else own
 
     def _bound_values(self, state: Any, owned: OwnedTable, target: Any) -> None:
-        """Make every value for a column that says whose a row is one that is checked."""
+        """Have every value checked that is for a column that says whose a row is."""
         rows = [dict(row) for row in _compat.value_rows(state)]
-        guarded = [column for _, column in owned.owners]
-        guarded += [column for link in owned.links for column in link.columns]
+        checked_columns = [column for _, column in owned.owners]
+        checked_columns += [column for link in owned.links for column in link.columns]
         for row in rows:
-            refuse_expressions_of(guarded, row)
+            forbid_parts_of(checked_columns, row)
         in_values = _compat.has_value_rows(state)
         for number, row in enumerate(rows):
             bounder = _RowBounder(self, state, row, number if in_values else None)
@@ -127,10 +127,10 @@ class BoundedWriting(BoundedReading):
         _compat.set_value_rows(state, rows)
 
     def _with_owned_select(self, statement: Any) -> Any:
-        """Return INSERT ... SELECT whose rows are the identity's.
+        """Return INSERT ... SELECT whose rows belong to the identity.
 
-        An owner that the SELECT leaves out is filled in. One that it gives becomes NULL, which the
-        column refuses, unless it is the identity's.
+        An owner that the SELECT leaves out is filled in. Another owner than the identity becomes
+        NULL, which the column does not accept.
         """
         owned = self._written_table(statement)
         if owned is None:
@@ -158,13 +158,13 @@ class BoundedWriting(BoundedReading):
         for key, value in own.items():
             given = values.get(key)
             if given is not None:
-                refuse_nullable([declared[key]])
+                require_not_null([declared[key]])
             values[key] = value if given is None else case((given == value, given))
         for link in owned.links:
             keys = [_own_column(target, column).key for column in link.columns]
             said = [key for key in keys if key in values]
             if said and len(said) == len(keys):
-                refuse_nullable(link.columns)
+                require_not_null(link.columns)
                 seen = _names_seen_row(link, [values[key] for key in keys])
                 values.update({key: case((seen, values[key])) for key in keys})
             elif said:
@@ -172,13 +172,13 @@ class BoundedWriting(BoundedReading):
                     f"INSERT into {target.name} from a SELECT has to say all of {', '.join(keys)}"
                 )
             else:
-                refuse_left_out(link, inserts=True)
+                require_link(link, inserts=True)
         return _compat.with_select(statement, list(values), select(*values.values()))
 
-    # --- ON CONFLICT ------------------------------------------------------------
+    # ON CONFLICT
 
     def visit_on_conflict_do_update(self, on_conflict: Any, **options: Any) -> str:
-        """Let an upsert change rows of the identity alone, and leave them its own."""
+        """Write an upsert that changes rows of the identity, which belong to it afterwards too."""
         target = _compat.dml_target(self.current_executable)
         owned = self._owned(target)
         visit = super().visit_on_conflict_do_update  # type: ignore[misc]
@@ -187,11 +187,13 @@ class BoundedWriting(BoundedReading):
         clause = _compat.copy_of(on_conflict)
         columns = [column for _, column in owned.owners]
         columns += [column for link in owned.links for column in link.columns]
-        refuse_expressions_of(columns, dict(on_conflict.update_values_to_set))
-        guarded = {_own_column(target, column): owner for owner, column in owned.owners}
-        guarded |= {_own_column(target, each): None for one in owned.links for each in one.columns}
+        forbid_parts_of(columns, dict(on_conflict.update_values_to_set))
+        checked_columns = {_own_column(target, column): owner for owner, column in owned.owners}
+        checked_columns |= {
+            _own_column(target, each): None for one in owned.links for each in one.columns
+        }
         clause.update_values_to_set = [
-            (key, self._upserted(key, value, guarded, target))
+            (key, self._upserted(key, value, checked_columns, target))
             for key, value in dict(on_conflict.update_values_to_set).items()
         ]
         criteria = [] if clause.update_whereclause is None else [clause.update_whereclause]
@@ -200,15 +202,15 @@ class BoundedWriting(BoundedReading):
         return visit(clause, **options)
 
     def _upserted(
-        self, key: Any, value: Any, guarded: Mapping[Any, str | None], target: Any
+        self, key: Any, value: Any, checked_columns: Mapping[Any, str | None], target: Any
     ) -> Any:
         """Return the value of an upsert's SET; one for an owner is checked."""
         said = {str(getattr(key, name, key)).casefold() for name in ("key", "name")}
-        for column, owner in guarded.items():
+        for column, owner in checked_columns.items():
             if not said & {column.key.casefold(), column.name.casefold()}:
                 continue
             if _is_excluded(value, column):
-                return value  # what the row had that was to be inserted, which is checked
+                return value  # of the row that was to be inserted, which is checked
             if owner is None or not isinstance(value, BindParameter):
                 if isinstance(value, ClauseElement) or owner is None:
                     raise UnscopedStatement(
@@ -229,7 +231,7 @@ class BoundedWriting(BoundedReading):
         return [] if owned is None else owned.owners
 
     def visit_on_duplicate_key_update(self, on_duplicate: Any, **options: Any) -> str:
-        """Refuse MySQL's upsert of a scoped table: it has no WHERE."""
+        """Raise for MySQL's upsert of a scoped table: it has no WHERE."""
         target = _compat.dml_target(self.current_executable)
         if self._owned(target) is not None:
             raise UnscopedStatement(f"ON DUPLICATE KEY UPDATE of {target.name} cannot be bounded")
@@ -237,7 +239,7 @@ class BoundedWriting(BoundedReading):
 
 
 class _RowBounder:
-    """Replaces, in the values of one row, those that say whose the row is."""
+    """Replaces those values of one row that say whose the row is."""
 
     def __init__(
         self, compiler: BoundedWriting, state: Any, row: dict[Any, Any], number: int | None
@@ -250,8 +252,8 @@ class _RowBounder:
     def owner(self, owner: str, column: Any, declared: Column[Any]) -> None:
         """Check a value for an owner; in an INSERT, fill it in where there is none.
 
-        The statement's own table object may know nothing of its columns' types: what is filled in
-        has the form that the declared column asks for.
+        The statement's own table object may not know the types of its columns. So the value that is
+        filled in has the form of the declared column.
         """
         meaning = WrittenOwner(owner, declared.table.name, form_of(declared), stamps=self.inserts)
         key, value = self._given(column)
@@ -276,7 +278,7 @@ class _RowBounder:
         """Check values that name a row elsewhere: it has to be one that the identity sees."""
         given = [self._given(column) for column in columns]
         if all(key is None for key, _ in given):
-            refuse_left_out(link, inserts=self.inserts)
+            require_link(link, inserts=self.inserts)
             return
         if any(key is None for key, _ in given):
             raise UnscopedStatement(
@@ -288,7 +290,7 @@ class _RowBounder:
             if isinstance(value, ClauseElement) and not isinstance(value, BindParameter | Null)
         ]
         if expressions:
-            refuse_nullable(link.columns)
+            require_not_null(link.columns)
             values = [
                 value if isinstance(value, ClauseElement) else self._bind(column, value, own.type)
                 for column, own, (_, value) in zip(columns, link.columns, given, strict=True)
@@ -315,9 +317,9 @@ class _RowBounder:
         return None, None
 
     def _bind(self, column: Any, value: Any, type_: Any) -> WrittenValue:
-        """Return the bind parameter for a value, of whatever form; it is of the column's type.
+        """Return the bind parameter for a value. It has the type of the column.
 
-        A type of the application's own could make another value of the one that is checked.
+        Another type of the application could change the value after it is checked.
         """
         if isinstance(value, WrittenValue):
             return value
@@ -332,8 +334,8 @@ class _RowBounder:
         return bind
 
     def _checked_owner(self, owner: str, column: Any, value: Any) -> Any:
-        """Return an expression that is NULL unless it says that the row is the identity's."""
-        refuse_nullable([column])
+        """Return an expression that is NULL for any other owner than the identity."""
+        require_not_null([column])
         if owner == "user_id" and self.compiler.treatment.whole_tenant:
             return value
         return case((value == OwnValue.make(owner, column), value))
@@ -346,8 +348,8 @@ class _Passed:
 _PASSED = _Passed()  # a value that comes with the execution
 
 
-def refuse_expressions_of(columns: Iterable[Column[Any]], values: Mapping[Any, Any]) -> None:
-    """Raise UnscopedStatement where a column is set as a part of something, as of a tuple."""
+def forbid_parts_of(columns: Iterable[Column[Any]], values: Mapping[Any, Any]) -> None:
+    """Raise UnscopedStatement where a column is set as a part of a tuple or another expression."""
     names = {column.name.casefold() for column in columns}
     for key in values:
         if isinstance(key, str) or (isinstance(key, ColumnClause) and not key.is_literal):
@@ -358,7 +360,7 @@ def refuse_expressions_of(columns: Iterable[Column[Any]], values: Mapping[Any, A
                 raise UnscopedStatement(f"{name} says whose a row is: set it by its name alone")
 
 
-def refuse_left_out(link: Link, *, inserts: bool) -> None:
+def require_link(link: Link, *, inserts: bool) -> None:
     """Raise UnscopedStatement where the database, or a default, chooses which row is linked to."""
     columns = link.columns
     if inserts:
@@ -373,8 +375,8 @@ def refuse_left_out(link: Link, *, inserts: bool) -> None:
         )
 
 
-def refuse_nullable(columns: Iterable[Column[Any]]) -> None:
-    """Raise UnscopedStatement where NULL, which stands for what is not the identity's, is taken."""
+def require_not_null(columns: Iterable[Column[Any]]) -> None:
+    """Raise UnscopedStatement for columns that accept NULL, which stands for another owner."""
     for column in columns:
         if column.nullable:
             raise UnscopedStatement(
@@ -411,7 +413,7 @@ def _names_seen_row(link: Link, values: list[Any]) -> Any:
 
 
 def _is_excluded(value: Any, column: Any) -> bool:
-    """Whether a value is `excluded.<column>`: what the row had that was to be inserted."""
+    """Whether a value is `excluded.<column>`: that of the row that was to be inserted."""
     table = getattr(value, "table", None)
     return (
         isinstance(value, ColumnClause)

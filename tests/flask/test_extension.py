@@ -80,7 +80,7 @@ class TestRegistration:
     def test_counters_that_cannot_be_shared_are_told(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        from flask_tenant_auth.flask import state
+        from flask_tenant_auth.limit import limiters
 
         class Alone:
             evictions = store_events = 0
@@ -94,7 +94,7 @@ class TestRegistration:
 
             def close(self) -> None: ...
 
-        monkeypatch.setattr(state, "Limiter", lambda **_: Alone())
+        monkeypatch.setattr(limiters, "Limiter", lambda **_: Alone())
         make_app()
         assert "cannot be shared with other processes" in caplog.text
         assert "Permission denied" in caplog.text

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import request
+from flask import has_request_context, request
 from werkzeug.test import EnvironBuilder
 
 from apps import bearer, make_app
@@ -24,7 +24,7 @@ from flask_tenant_auth._core import (
     open_record,
     verify_password,
 )
-from flask_tenant_auth.flask.context import RECORD
+from flask_tenant_auth.flask.records import RECORD
 from flask_tenant_auth.flask.state import state_of
 from middleware import middleware_arguments
 
@@ -92,7 +92,7 @@ def test_threads_that_replace_values_make_no_line_that_nobody_sent(tmp_path: Pat
 
 
 class Text(str):
-    """A str whose hash runs code: whatever looks it up is interrupted."""
+    """A str that runs code when it is looked up or compared."""
 
     __slots__ = ("act",)
     act: Callable[[], None]
@@ -112,15 +112,17 @@ class Text(str):
 
 
 @pytest.mark.parametrize("value", [None, "no Decision", 7, object(), [], Identity])
-def test_a_hash_that_runs_code_does_not_confuse_the_decision(value: object) -> None:
+def test_a_key_that_runs_code_does_not_confuse_the_decision(value: object) -> None:
     app = make_app()
     app.get("/api/x")(lambda: "in")
     refused: list[bool] = []
+    acting: list[bool] = []
 
     def act() -> None:
-        record = request.__dict__.get(RECORD)
-        if record is None or record.decision is None:
+        record = request.__dict__.get(RECORD) if has_request_context() else None
+        if acting or record is None or record.decision is None:
             return
+        acting.append(True)  # what it does below looks the key up again
         try:
             record.decision = value
         except TypeError:
@@ -128,9 +130,10 @@ def test_a_hash_that_runs_code_does_not_confuse_the_decision(value: object) -> N
         record.counted = ()
         for key in CHANGED:
             request.environ[key] = f"changed {key}"
+        acting.clear()
 
     environ = EnvironBuilder("/api/x", headers={"Origin": ORIGIN}).get_environ()
-    environ["HTTP_ORIGIN"] = Text(ORIGIN, act)
+    environ[Text("HTTP_ORIGIN", act)] = environ.pop("HTTP_ORIGIN")
     started: list[Any] = []
 
     def start(*call: Any) -> Callable[[bytes], None]:
@@ -142,7 +145,8 @@ def test_a_hash_that_runs_code_does_not_confuse_the_decision(value: object) -> N
     assert (status, body) == ("200 OK", b"in")
     fields = dict(headers)
     assert fields["X-RateLimit-Remaining"] == "49"
-    assert fields["Access-Control-Allow-Origin"] == ORIGIN
+    # Whether the origin was read before the key changed it or after.
+    assert fields.get("Access-Control-Allow-Origin") in (ORIGIN, None)
     assert bool(refused) == (value is not None)
 
 

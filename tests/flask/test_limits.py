@@ -401,7 +401,7 @@ class TestDecorator:
         app = make_app()
         app.get("/")(rule)
         assert set(statuses(app, "/", 600)) <= {200, 429}
-        from flask_tenant_auth.limits import declaration_of
+        from flask_tenant_auth.limit.declarations import declaration_of
 
         (kept,) = declaration_of(rule).rules
         assert len(kept._prepared) <= 256

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -119,11 +121,14 @@ def allowed_imports() -> dict[str, tuple[set[str], bool]]:
     return allowed
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yield what a module imports when it is imported itself: dotted names, ours from the root."""
+def imports_of(path: Path, *, everywhere: bool = False) -> Iterator[str]:
+    """Yield what a module imports: dotted names, ours from the root.
+
+    It is what runs when the module is imported or, everywhere, what its functions import as well.
+    What stands under TYPE_CHECKING never runs.
+    """
     package = ".".join(path.relative_to(ROOT).parent.parts)
-    tree = ast.parse(path.read_text("utf-8"))
-    for statement in tree.body:
+    for statement in statements_of(ast.parse(path.read_text("utf-8")), everywhere):
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)
         elif isinstance(statement, ast.ImportFrom):
@@ -133,6 +138,15 @@ def imports_of(path: Path) -> Iterator[str]:
                 file = ROOT / f"{module}.{alias.name}".replace(".", "/")
                 is_module = file.with_suffix(".py").is_file() or (file / "__init__.py").is_file()
                 yield f"{module}.{alias.name}" if is_module else module
+
+
+def statements_of(node: ast.AST, everywhere: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        if everywhere or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from statements_of(child, everywhere)
 
 
 def file_of(module: str) -> Path:
@@ -146,7 +160,7 @@ def test_a_module_imports_what_its_folder_may() -> None:
         if path.parent == PACKAGE and path.name in FOR_APPS:
             continue
         folders, knows_flask = allowed[str(path.parent.relative_to(PACKAGE))]
-        for module in imports_of(path):
+        for module in imports_of(path, everywhere=True):
             top = module.partition(".")[0]
             assert knows_flask or top != "flask", f"{path} imports {module}"
             if top == "flask_tenant_auth":
@@ -164,6 +178,36 @@ def test_no_modules_import_each_other() -> None:
         for path in PACKAGE.glob("**/*.py")
     }
     TopologicalSorter(modules).prepare()  # raises CycleError
+
+
+def test_what_decides_imports_nothing_that_knows_flask() -> None:
+    allowed = allowed_imports()
+    for folder, (imported, knows_flask) in allowed.items():
+        if not knows_flask:
+            assert not any(allowed[each][1] for each in imported), folder
+
+
+def test_what_decides_can_be_imported_where_there_is_no_flask() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in PACKAGE.glob("**/*.py")
+        if not allowed_imports()[str(path.parent.relative_to(PACKAGE))][1]
+        and path.name not in FOR_APPS
+    ]
+    assert len(modules) > 20
+    # The package's own __init__ imports all of it for apps: an empty one stands for it.
+    program = (
+        "import importlib, sys, types\n"
+        "sys.modules['flask'] = None\n"
+        "package = types.ModuleType('flask_tenant_auth')\n"
+        f"package.__path__ = [{str(PACKAGE)!r}]\n"
+        "sys.modules['flask_tenant_auth'] = package\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def all_imports_of(path: Path) -> set[str]:

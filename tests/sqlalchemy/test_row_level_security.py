@@ -400,7 +400,7 @@ def test_what_was_interrupted_while_it_was_told_is_told_again(
             def interrupted(_: object) -> None:
                 raise KeyboardInterrupt
 
-            patched.setattr(row_level_security.Settings, "note_told", interrupted)
+            patched.setattr(row_level_security.Settings, "note_set", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 driver(session).execute(IDS)
         assert session.scalars(text(IDS)).all() == VISIBLE[ANN_RED]
@@ -494,7 +494,7 @@ def test_an_identity_that_could_end_a_literal_is_not_told(monkeypatch: pytest.Mo
     class Hostile:
         tenant_id, user_id, role = "1", "2", "admin'), set_config('a.b', 'c"
 
-    with pytest.raises(ValueError, match="role cannot be told to PostgreSQL"):
+    with pytest.raises(ValueError, match="role cannot be a setting of PostgreSQL"):
         row_level_security.settings_sql(Hostile())
 
 
@@ -928,10 +928,10 @@ def test_a_driver_without_a_hook_is_told_for_each_statement_alone(
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     sent: list[object] = []
-    original = row_level_security.Settings.note_told
+    original = row_level_security.Settings.note_set
     monkeypatch.setattr(
         row_level_security.Settings,
-        "note_told",
+        "note_set",
         lambda settings: (sent.append(settings), original(settings)),
     )
     return sent

@@ -259,10 +259,10 @@ def test_a_transaction_pooler(database: Database) -> None:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """One entry for each time that a transaction was told who is asking."""
     sent: list[object] = []
-    original = row_level_security.Settings.note_told
+    original = row_level_security.Settings.note_set
     monkeypatch.setattr(
         row_level_security.Settings,
-        "note_told",
+        "note_set",
         lambda settings: (sent.append(settings), original(settings)),
     )
     return sent

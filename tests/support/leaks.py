@@ -57,6 +57,10 @@ record = RequestRecord(None)  # type: ignore[arg-type]
 environ = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
 
 
+def cors_rules(origins: tuple[str, ...]) -> _core.CorsRules:
+    return _core.CorsRules(resources=("/api/",), origins=origins, fields=(("A", "b"),))
+
+
 def refused(call: Callable[[], Any]) -> Callable[[], None]:
     """A call that raises, which has to give back as much as one that does not."""
 
@@ -98,6 +102,10 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Keyring.authenticate": lambda: keyring.authenticate(f"Bearer {token}"),
     "Keyring.authenticate rejected": lambda: keyring.authenticate(f"Bearer {broken}"),
     "AuditLog": lambda: AuditLog("/dev/null").path,
+    "CorsRules": lambda: cors_rules(("https://a.example", "https://*.b.example")).fields(
+        "/api/x", "https://x.b.example"
+    ),
+    "CorsRules refused": refused(lambda: cors_rules((7,))),  # type: ignore[arg-type]
     "Rate": lambda: (hash(Rate(5, 60)), str(rate), rate == Rate(10, 60)),
     "Rate refused": refused(lambda: Rate(-1, 60)),
     "describe_redis_url": lambda: _core.describe_redis_url("redis://:pw@h/1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_tenant_auth._core import CorsRules
 from flask_tenant_auth.flask.state import AppState
 
 
@@ -16,10 +17,7 @@ def middleware_arguments(inner: Any, state: AppState) -> dict[str, Any]:
         "answer": lambda start_response, *answer: start_response.send(*answer),
         "replace": lambda body, _start_response: body,
         "late_body": lambda body, _start_response: body,
-        "subtrees": (),
-        "paths": frozenset(),
-        "to_origin": {},
-        "to_others": [],
+        "cors": CorsRules(resources=(), origins=(), fields=()),
         "audit_log": None,
         "log": print,
         "limit_fields": False,

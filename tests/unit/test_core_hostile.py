@@ -36,6 +36,11 @@ class Core:
     def __init__(self, directory: Path) -> None:
         self.key = Key.secret("HS256", SECRET)
         self.pair = Key.pem("ES256", EC_PRIVATE.encode())
+        self.cors = _core.CorsRules(
+            resources=("/api/",),
+            origins=("https://a.example", "https://*.b.example"),
+            fields=(("a", "b"),),
+        )
         self.keyring = Keyring([self.pair, self.key])
         self.token = self.keyring.sign(nested_payload())
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
@@ -56,6 +61,14 @@ class Core:
             "password_iterations": (_core.password_iterations, [stored], {}),
             "parse_bearer": (_core.parse_bearer, [f"Bearer {self.token}"], {}),
             "fields_overlap": (_core.fields_overlap, [[("a", "b")], [("c", "d")]], {}),
+            "CorsRules": (
+                _core.CorsRules,
+                [],
+                {"resources": ("/api/",), "origins": ("*",), "fields": (("a", "b"),)},
+            ),
+            "covers": (self.cors.covers, ["/api/x"], {}),
+            "allows": (self.cors.allows, ["https://a.example"], {}),
+            "fields": (self.cors.fields, ["/api/x", "https://x.b.example"], {}),
             "parse_rates": (_core.parse_rates, ["5 per minute; 9 per hour"], {}),
             "Identity": (Identity, [TENANT, USER, "admin"], {"source": "token"}),
             "Key.secret": (Key.secret, ["HS256", SECRET], {"kid": "k", "allow_weak": True}),
@@ -118,7 +131,7 @@ NAMES = [
     *("parse_bearer", "fields_overlap", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "verify", "decode", "authenticate", "AuditLog", "write"),
     *("Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
-    "table_of_another_user",
+    *("table_of_another_user", "CorsRules", "covers", "allows", "fields"),
 ]
 
 

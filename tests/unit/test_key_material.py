@@ -35,7 +35,8 @@ from flask_tenant_auth import (
 from flask_tenant_auth._core import Keyring
 from flask_tenant_auth.config.key_sources import names_file
 from flask_tenant_auth.config.settings import Settings, option_lines
-from flask_tenant_auth.keys import TenantKeyrings, own_keyring
+from flask_tenant_auth.keys.keyrings import own_keyring
+from flask_tenant_auth.keys.tenants import TenantKeyrings
 from key_materials import (
     DER_DRESSES,
     ENCODINGS,

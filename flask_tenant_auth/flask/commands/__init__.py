@@ -10,15 +10,17 @@ from .keys import generate_key, rotate_key
 from .limits import limits_cli
 from .tokens import create_token, decode_token
 
+__all__ = ["auth_cli"]
+
 auth_cli = AppGroup("auth", help="Keys, tokens, protection and limits of this app.")
-for command in (
-    check,
+for _command in (
+    generate_key,
+    rotate_key,
     create_token,
     decode_token,
-    generate_key,
+    check,
     limits_cli,
-    rls_check,
     rls_sql,
-    rotate_key,
+    rls_check,
 ):
-    auth_cli.add_command(command)
+    auth_cli.add_command(_command)

@@ -1,4 +1,4 @@
-"""``flask auth check``: the configuration, and what protects and counts each route."""
+"""``flask auth check``: what should not go to production."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import click
-from flask import Flask
+from flask import Flask, current_app
 from flask.cli import with_appcontext
 
-from ...config.readers import Network
+from ...config.networks import Network
 from ...config.settings import KEYS, option_lines, unknown_settings
-from ...limits import Declaration
-from ..plans import is_static_view
+from ...limit.declarations import Declaration
 from ..registration import bare_views
 from ..route_protection import methods_of, protection_of
+from ..routes import is_static_view, plan_of
 from ..state import AppState, state_of
 from .isolation import isolation_lines
-from .stores import redis_problems, store_lines
-from .this_app import this_app, this_state
+from .stores import print_redis, store_lines
 
 # The methods that change nothing, as IANA has them (RFC 9110, section 9.2.1).
 SAFE = frozenset(
@@ -27,7 +26,7 @@ SAFE = frozenset(
 
 
 class Route(NamedTuple):
-    """One method of one route, and what its decorators and its blueprints' guards declare."""
+    """One method of one route, and what is declared on it and its before_request functions."""
 
     method: str
     path: str
@@ -35,15 +34,13 @@ class Route(NamedTuple):
     declaration: Declaration
     limits: tuple[str, ...]
     static: bool
-    behind: tuple[str, ...]  # functions that answer before a decorator of ours is asked
+    behind: tuple[str, ...]  # functions that are called before a decorator of ours, and may answer
 
     @property
     def unprotected(self) -> bool:
-        """Whether nobody said who may call this, or that everybody may."""
-        declaration = self.declaration
-        return not (
-            declaration.verified or declaration.public or declaration.elsewhere or self.static
-        )
+        """Whether nothing is declared about who may call it."""
+        declared = self.declaration
+        return not (declared.verified or declared.public or declared.elsewhere or self.static)
 
     @property
     def changes_something(self) -> bool:
@@ -75,7 +72,7 @@ def routes_of(app: Flask) -> list[Route]:
         static = is_static_view(app, app.view_functions.get(rule.endpoint))
         for method in sorted(methods_of(app, rule)):
             declaration, behind = protection_of(app, rule.endpoint, method)
-            plan = state.plans.plan(app, rule.endpoint, method)
+            plan = plan_of(app, state.plans, rule.endpoint, method)
             counted = plan.rules if state.settings.ratelimit_enabled else ()
             described = tuple(each.describe() for each in counted)
             routes.append(
@@ -87,8 +84,8 @@ def routes_of(app: Flask) -> list[Route]:
 def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
     """Return what should not go to production, one sentence each.
 
-    :param strict: also the routes that show something to everybody, and nobody said so; and those
-        where something stands between the route and the decorator that protects it.
+    :param strict: also the routes that show something to everybody without a declaration, and those
+        where another function stands between the route and the decorator that protects it.
     """
     settings = state_of(app).settings
     problems = settings.weaknesses()
@@ -97,7 +94,7 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
         f"AUTH_TRUSTED_GATEWAYS {network} takes in public addresses, whose senders could be any "
         "user: list the gateways themselves"
         for network in settings.auth_trusted_gateways
-        if _trusts_strangers(network)
+        if _has_public_addresses(network)
     ]
     problems += [
         f"{endpoint}: a decorator stands above the route decorator and does nothing there: write "
@@ -123,7 +120,7 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
     return problems
 
 
-def _trusts_strangers(network: Network) -> bool:
+def _has_public_addresses(network: Network) -> bool:
     return network.num_addresses > 1 and not network.is_private
 
 
@@ -139,7 +136,8 @@ def check(strict: bool) -> None:
     identity headers that strangers can send; with --strict, on an unprotected route of any method,
     and on one where a function that may answer by itself, as a cache, stands above the decorator.
     """
-    app, state = this_app(), this_state()
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    state = state_of(app)
     click.secho("Configuration", bold=True)
     for line in option_lines(state.settings):
         click.echo(f"  {line}")
@@ -147,7 +145,7 @@ def check(strict: bool) -> None:
     for line in _key_lines(state):
         click.echo(f"  {line}")
     click.secho("Redis", bold=True)
-    of_redis = redis_problems(state)
+    of_redis = print_redis(state)
     click.secho("Counters", bold=True)
     for line in store_lines(state):
         click.echo(f"  {line}")

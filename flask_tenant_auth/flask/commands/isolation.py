@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def isolation_lines(app: Flask) -> Iterator[str]:
-    """Each way round isolation that the app takes; nothing where it does not use isolation."""
+    """Yield each place where the app bypasses isolation; nothing in an app that does not use it."""
     if "flask_tenant_auth.sqlalchemy" not in sys.modules:
         return
     from ...sqlalchemy.models import undeclared_classes

@@ -9,7 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from ...config.settings import ALGORITHMS, SYMMETRIC, Settings
-from .this_app import this_state
+from ..state import current_state
 
 # How to make a key pair, where the algorithm wants one.
 _KEY_PAIRS = {
@@ -55,12 +55,12 @@ def _key_pair_commands(algorithm: str) -> Iterator[str]:
 @click.command("rotate-key")
 @with_appcontext
 def rotate_key() -> None:
-    """Print how to change the key without a token refused, and the new values.
+    """Print how to change the key while all tokens stay valid, and the new values.
 
-    Three rounds, since during each of them workers with the old and with the new configuration
-    answer side by side.
+    There are three rounds. During each of them, workers with the old and with the new configuration
+    answer at the same time.
     """
-    settings = this_state().settings
+    settings = current_state().settings
     if settings.symmetric:
         steps = _secret_rotation(settings, new_secret())
     else:

@@ -1,4 +1,4 @@
-"""``flask auth limits``: what is counted, shown and reset."""
+"""``flask auth limits``: what is counted for a user, a tenant or an address."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import click
-from flask import Flask
+from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from ..._core import Identity, Limit, is_valid_uuid, plain_address
+from ..routes import plan_of
 from ..state import AppState, state_of
 from .check import routes_of
-from .stores import redis_problems, store_lines
-from .this_app import this_app, this_state
+from .stores import print_redis, store_lines
 
-
-@click.group("limits", cls=AppGroup)
-def limits_cli() -> None:
-    """Show or reset what is counted for a user, a tenant or an address."""
+limits_cli = AppGroup(
+    "limits", help="Show or reset what is counted for a user, a tenant or an address."
+)
 
 
 class Client(NamedTuple):
-    """Whose counts are meant."""
+    """The client whose counts are shown or reset."""
 
     identity: Identity | None
     address: str
@@ -60,7 +59,7 @@ def _client(tenant: str | None, user: str | None, address: str | None) -> Client
 
 
 class Counted(NamedTuple):
-    """One limit, and the key it counts under when that is the app's own."""
+    """One limit, and the key of its count where a callable of the app returns that."""
 
     limit: Limit
     custom: tuple[str, ...]
@@ -71,9 +70,9 @@ def _limits_of(app: Flask, client: Client) -> list[Counted]:
     state = state_of(app)
     found: dict[tuple[str, str, str], Counted] = {}
     plans = [state.plans.unrouted]
-    plans += [state.plans.plan(app, each.endpoint, each.method) for each in routes_of(app)]
+    plans += [plan_of(app, state.plans, each.endpoint, each.method) for each in routes_of(app)]
     for plan in plans:
-        for limit, custom in plan.resolved_outside_a_request(client.identity):
+        for limit, custom in plan.resolve_outside_a_request(client.identity):
             found[limit.scope, str(limit.rate), limit.per] = Counted(limit, custom)
     if client.identity is None:
         for limit in state.failure_limits:
@@ -81,10 +80,11 @@ def _limits_of(app: Flask, client: Client) -> list[Counted]:
     return [counted for counted in found.values() if client.concerns(counted.limit)]
 
 
-def _countingthis_app() -> Flask:
-    if not this_state().settings.ratelimit_enabled:
+def _counting_app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    if not state_of(app).settings.ratelimit_enabled:
         raise click.ClickException("RATELIMIT_ENABLED is false: nothing is counted")
-    return this_app()
+    return app
 
 
 def _counters_of_another_user(state: AppState) -> str | None:
@@ -118,8 +118,8 @@ def limits_status() -> None:
 
     Exit 1, too, if another user of this host has counters of this app.
     """
-    state = state_of(_countingthis_app())
-    of_redis = redis_problems(state)
+    state = state_of(_counting_app())
+    of_redis = print_redis(state)
     for line in store_lines(state):
         click.echo(f"  {line}")
     of_others = _counters_of_another_user(state)
@@ -133,7 +133,7 @@ def limits_status() -> None:
 @_client_options
 def show_limits(tenant: str | None, user: str | None, address: str | None) -> None:
     """Show what is left of each limit. Nothing is counted by asking."""
-    client, app = _client(tenant, user, address), _countingthis_app()
+    client, app = _client(tenant, user, address), _counting_app()
     limiter = state_of(app).limiter
     for limit, custom in _limits_of(app, client):
         decision = limiter.peek([limit], client.identity, client.address, custom)
@@ -157,8 +157,8 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
 @limits_cli.command("reset")
 @_client_options
 def reset_limits(tenant: str | None, user: str | None, address: str | None) -> None:
-    """Forget what was counted; who was refused by Redis may stay so for up to a minute."""
-    client, app = _client(tenant, user, address), _countingthis_app()
+    """Forget what was counted. A client that Redis has denied may stay denied for a minute."""
+    client, app = _client(tenant, user, address), _counting_app()
     limiter = state_of(app).limiter
     counted = _limits_of(app, client)
     try:

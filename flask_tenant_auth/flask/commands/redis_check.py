@@ -1,7 +1,7 @@
-"""What `flask auth check` finds out about Redis: whether it counts, and what may keep it from that.
+"""What `flask auth check` reports of Redis: whether it counts, and what may prevent that.
 
-Each question has a deadline of its own, and one that is not answered ends the questions, so a Redis
-that hangs costs a few seconds. What is not known is reported with the reason. Often the user of the
+Each command has a deadline of its own, and the first one without a reply is the last. So a Redis
+that hangs takes a few seconds. What is not known is reported with the reason. Often the user of the
 app may not ask for it: the rights that counting needs (docs/redis.md) do not include it.
 """
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 # The longest wait for one answer: RATELIMIT_STORE_TIMEOUT_MS, but not less than this ...
 QUESTION_MS = 1000
-# ... and not more than this, since a person waits.
+# ... and not more than this, because a person waits.
 LONGEST_QUESTION_MS = 5000
-# Of so many calls the fastest is told: the first one connects.
+# The fastest of so many calls is reported: the first one connects.
 LATENCY_CALLS = 3
 OLDEST_VERSION = 5
 
 _NO_EVICTION = "noeviction"
 
-# What a call of the core raises when Redis does not do what it was asked. Its `code` says why.
+# A call of the core raises these when Redis does not do what it was asked. `code` says why.
 _NOT_ANSWERED = (ConnectionError, RuntimeError)
 _DENIED = "redis_denied"
-# An answer too, to this one command: the user may not call it, or this Redis does not know it.
-_REFUSED_COMMAND = (_DENIED, "redis_failed", "redis_refused")
-# What Redis says to a user or password that it does not know: 6 and later, and 5.
+# These are replies to this one command: the user may not call it, or Redis does not know it.
+_COMMAND_FAILED = (_DENIED, "redis_failed", "redis_refused")
+# The replies of Redis to an unknown user or password: 6 and later, and 5.
 _UNKNOWN_USER = ("WRONGPASS", "NOAUTH", "invalid password")
 
 
 @dataclass
 class RedisFindings:
-    """What there is to print, and what should not go to production, one sentence each."""
+    """The lines to print, and the problems, one sentence each."""
 
     lines: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ def check_redis(state: AppState) -> RedisFindings:
 
 
 def _ask_to_count(limiter: Limiter, settings: Settings, url: str, found: RedisFindings) -> bool:
-    """Have it count; return whether further questions make sense."""
+    """Have it count. Return whether further commands make sense."""
     fastest = float("inf")
     longest = min(max(QUESTION_MS, settings.ratelimit_store_timeout_ms), LONGEST_QUESTION_MS)
     try:
@@ -87,7 +87,7 @@ def _ask_to_count(limiter: Limiter, settings: Settings, url: str, found: RedisFi
 
 
 def _code(error: Exception) -> str:
-    """Return the reason of the core's in one word."""
+    """Return the reason that the core gives, in one word."""
     return str(getattr(error, "code", ""))
 
 
@@ -103,7 +103,7 @@ def _advice(error: Exception) -> str:
 
 
 class _Questions:
-    """Questions to one Redis. The first one that it does not answer is the last."""
+    """Commands to one Redis. The first one without a reply is the last."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
@@ -116,7 +116,7 @@ class _Questions:
         try:
             return self._limiter.ask_redis(words, QUESTION_MS), ""
         except _NOT_ANSWERED as error:
-            if _code(error) not in _REFUSED_COMMAND:
+            if _code(error) not in _COMMAND_FAILED:
                 self._ended = str(error)
             return None, str(error)
 

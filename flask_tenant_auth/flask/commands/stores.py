@@ -1,4 +1,4 @@
-"""What several commands print of the stores that count."""
+"""What the commands print about the stores of counters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..state import AppState
 from .redis_check import check_redis
 
 
-def redis_problems(state: AppState) -> list[str]:
-    """Print what there is to know of Redis; return what is wrong with it."""
+def print_redis(state: AppState) -> list[str]:
+    """Print what is known of Redis; return what is wrong with it."""
     found = check_redis(state)
     for line in found.lines:
         click.echo(f"  {line}")
@@ -21,7 +21,7 @@ def redis_problems(state: AppState) -> list[str]:
 
 
 def store_lines(state: AppState) -> Iterator[str]:
-    """Say where is counted, a line for each fact."""
+    """Yield what is known of the counters of an app, a line each."""
     if not state.settings.ratelimit_enabled:
         yield "off (RATELIMIT_ENABLED)"
         return

@@ -9,15 +9,16 @@ import click
 from flask.cli import with_appcontext
 
 from ..._core import ROLES, InvalidToken
-from ...keys import NoSigningKeyError
+from ...identity.roles import DEFAULT_ROLE
+from ...keys.keyrings import NoSigningKeyError
+from ..state import current_state
 from ..tokens import create_jwt_token
-from .this_app import this_state
 
 
 @click.command("create-token")
 @click.argument("tenant_id")
 @click.argument("user_id")
-@click.option("--role", type=click.Choice(ROLES), default="user", show_default=True)
+@click.option("--role", type=click.Choice(ROLES), default=DEFAULT_ROLE, show_default=True)
 @click.option("--hours", type=float, help="Life in hours; JWT_EXPIRATION_HOURS if not given.")
 @with_appcontext
 def create_token(tenant_id: str, user_id: str, role: str, hours: float | None) -> None:
@@ -32,13 +33,13 @@ def create_token(tenant_id: str, user_id: str, role: str, hours: float | None) -
 @click.argument("token")
 @with_appcontext
 def decode_token(token: str) -> None:
-    """Verify TOKEN and print its claims; exit 1 with the reason if it is refused.
+    """Verify TOKEN and print its claims; exit 1 with the reason if it is invalid.
 
     With - the token is read from standard input, which keeps it out of the shell's history.
     """
     if token == "-":  # noqa: S105 - the usual sign for standard input
         token = sys.stdin.read().strip()
-    claims = this_state().keyring.decode(token)
+    claims = current_state().keyring.decode(token)
     if isinstance(claims, InvalidToken):
         raise click.ClickException(f"{claims.reason}: {claims.detail}")
     click.echo(json.dumps(claims, indent=2, ensure_ascii=False))

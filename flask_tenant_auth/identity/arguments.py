@@ -1,10 +1,10 @@
-"""Arguments of the public functions: what they may be, and errors that name them."""
+"""Arguments that name a tenant, a user or a role."""
 
 from __future__ import annotations
 
 import uuid
 
-from ._core import ROLES, is_valid_uuid
+from .._core import ROLES, is_valid_uuid
 
 
 def uuid_text(name: str, value: object) -> str:
@@ -15,7 +15,7 @@ def uuid_text(name: str, value: object) -> str:
     if isinstance(value, uuid.UUID):
         return str(value)
     if not isinstance(value, str):
-        raise ValueError(  # noqa: TRY004 - for `is_valid_uuid` too None is just no UUID
+        raise ValueError(  # noqa: TRY004 - `is_valid_uuid` too takes None for an invalid UUID
             f"{name} must be a UUID, as str or uuid.UUID, not {type(value).__name__}"
         )
     if not is_valid_uuid(value):

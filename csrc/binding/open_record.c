@@ -1,0 +1,78 @@
+#include "binding/open_record.h"
+
+#include <stdbool.h>
+
+#include "binding/hold.h"
+#include "binding/type_request_record.h"
+#include "binding/type_start_response.h"
+
+/* A middleware may have begun an answer of its own, with a record for it. A
+ * failure that either of the two has counted is counted. */
+static void
+tie(const fta_state *state, fta_start_response *start, PyObject *record,
+    PyObject *environ)
+{
+    fta_request_record *taken = fta_request_record_of(state, record);
+    const fta_request_record *before =
+        fta_request_record_of(state, start->record);
+    taken->dispatched = 1;
+    if (before != NULL && before->failure_counted) {
+        taken->failure_counted = 1;
+    }
+    Py_XSETREF(start->record, Py_NewRef(record));
+    Py_XSETREF(start->environ, Py_NewRef(environ));
+}
+
+PyDoc_STRVAR(
+    open_record_doc,
+    "open_record(state, environ, key, record=None, /)\n--\n\n"
+    "The RequestRecord of a request that Flask dispatches: the one that was\n"
+    "made for it before, or a new one. The StartResponse that stands in\n"
+    "environ under the key is taken out and tied to it. No other request can\n"
+    "take it then, but for one: that of the environ that the server gave,\n"
+    "where a request on a copy of it was dispatched first.");
+
+static PyObject *
+open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const fta_state *state = fta_state_of_module(module);
+    bool is_new = count == 3 || (count == 4 && Py_IsNone(args[3]));
+    if (count < 3 || count > 4 || !PyDict_Check(args[1]) ||
+        !PyUnicode_Check(args[2]) ||
+        (!is_new && fta_request_record_of(state, args[3]) == NULL)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "open_record takes a state, environ, a dict, a key, a "
+                        "str, and perhaps a RequestRecord");
+        return NULL;
+    }
+    PyObject *environ = args[1], *key = args[2];
+    PyObject *record =
+        is_new ? fta_request_record_new(state, args[0]) : Py_NewRef(args[3]);
+    PyObject *there = record == NULL ? NULL : fta_held_item(environ, key);
+    if (there != NULL && Py_IS_TYPE(there, state->start_response_type)) {
+        fta_start_response *start = (fta_start_response *)(void *)there;
+        if (PyDict_DelItem(environ, key) < 0) {
+            Py_CLEAR(record);
+        } else if (start->environ == NULL ||
+                   (!start->begun && environ == start->outer &&
+                    start->environ != start->outer)) {
+            tie(state, start, record, environ);
+        }
+    } else if (there == NULL && PyErr_Occurred()) {
+        Py_CLEAR(record);
+    }
+    Py_XDECREF(there);
+    return record;
+}
+
+static PyMethodDef functions[] = {
+    {"open_record", (PyCFunction)(void (*)(void))open_record, METH_FASTCALL,
+     open_record_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+fta_add_open_record(PyObject *module)
+{
+    return PyModule_AddFunctions(module, functions);
+}

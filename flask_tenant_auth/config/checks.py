@@ -1,0 +1,53 @@
+"""Checks of settings that depend on each other. Each names the settings and what to write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError
+from .readers import ANY
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+def check_secrets(settings: Settings) -> None:
+    """Raise where a secret is too weak for production."""
+    weaknesses = settings.weaknesses()
+    if weaknesses and not settings.development:
+        raise ConfigurationError(
+            f"{weaknesses[0]}. Make a key with `flask auth generate-key`, or with "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(64))'`, and set it; "
+            "or set FLASK_ENV=development if this is a development machine (FLASK_ENV=testing is "
+            "production unless TESTING is set before TenantAuth)"
+        )
+
+
+def check_keys(settings: Settings) -> None:
+    """Raise where JWT_ALGORITHM has no key, or has keys that it cannot use."""
+    if not settings.symmetric and not settings.own_keys and settings.jwt_tenant_keys is None:
+        raise ConfigurationError(
+            f"JWT_ALGORITHM {settings.jwt_algorithm} needs a key: set JWT_PRIVATE_KEY to sign and "
+            "verify, or JWT_PUBLIC_KEY or JWT_JWKS to verify only"
+        )
+    if settings.symmetric and (settings.jwt_private_key or settings.jwt_public_key):
+        raise ConfigurationError(
+            f"JWT_ALGORITHM {settings.jwt_algorithm} signs with JWT_SECRET_KEY: set it to the "
+            "algorithm of JWT_PRIVATE_KEY and JWT_PUBLIC_KEY (RS256, ES256, ...), or remove them"
+        )
+
+
+def check_cors(settings: Settings) -> None:
+    """Raise where ``*`` stands beside credentials."""
+    if not settings.cors_supports_credentials:
+        return
+    if ANY in settings.cors_origins:
+        raise ConfigurationError(
+            "CORS_ORIGINS is '*' while CORS_SUPPORTS_CREDENTIALS is true, which would let every "
+            "site act as the user: list the origins, or turn the credentials off"
+        )
+    if ANY in settings.cors_expose_headers:
+        raise ConfigurationError(
+            "CORS_EXPOSE_HEADERS is '*' while CORS_SUPPORTS_CREDENTIALS is true, where browsers "
+            "take it for the name of a header field: list the names"
+        )

@@ -1,0 +1,91 @@
+"""Who sent a request: what its bearer token, or the identity headers of a gateway, prove."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from .. import errors
+from .._core import Identity, InvalidToken, RequestRecord
+from ..audit import logger
+from ..identity.denials import NO_CREDENTIALS, STRAY_BEARER, UNTRUSTED_HEADERS, Denial
+from ..identity.headers import IDENTITY_HEADERS, read_identity_headers
+from .state import AppState
+
+if TYPE_CHECKING:
+    from flask import Request
+
+# A bearer scheme without a token that can be read: alone, or in "Basic x,Bearer y", into which a
+# server joins two Authorization lines (RFC 9110, section 5.2).
+_STRAY_BEARER = re.compile(r"(^|,)\s*bearer(\s|$)", re.IGNORECASE)
+
+
+def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
+    """Authenticate a request, once. It raises nothing, and binds no identity to the request."""
+    outcome: Identity | Denial | None = record.outcome
+    if outcome is None:
+        try:
+            authorization = request.environ.get("HTTP_AUTHORIZATION")
+            proved = record.invalid_token or record.state.keyring.authenticate(authorization)
+            if isinstance(proved, Identity):
+                outcome = proved
+            else:
+                outcome = _without_valid_token(record.state, request, authorization, proved)
+        except Exception as error:  # noqa: BLE001 - the client gets a 500 without details
+            outcome = _failure(error)
+        record.outcome = outcome
+    return outcome
+
+
+def identity_of(record: RequestRecord, request: Request) -> Identity | None:
+    """Return the identity that a request's credentials prove, bound or not."""
+    outcome = outcome_of(record, request)
+    return outcome if isinstance(outcome, Identity) else None
+
+
+def _without_valid_token(
+    state: AppState, request: Request, authorization: str | None, invalid: InvalidToken | None
+) -> Identity | Denial:
+    """Authenticate a request without a valid token: by its headers, or not at all."""
+    if invalid is not None:
+        message = errors.TOKEN_EXPIRED if invalid.expired else errors.TOKEN_INVALID
+        return Denial(401, message, invalid.reason, invalid.detail)
+    if authorization is not None and _STRAY_BEARER.search(authorization):
+        return STRAY_BEARER
+    if state.trusts_identity_headers(_peer(request)):
+        parameter = partial(_parameter, request) if state.development else None
+        return read_identity_headers(request.environ, parameter)
+    if any(name in request.environ for name in IDENTITY_HEADERS):
+        return UNTRUSTED_HEADERS
+    return NO_CREDENTIALS
+
+
+def _peer(request: Request) -> str:
+    """Return the address that connected to the server.
+
+    ProxyFix replaces REMOTE_ADDR with the address in X-Forwarded-For, and keeps the original.
+    """
+    original = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
+    return cast("str", original.get("REMOTE_ADDR") or "")
+
+
+def _parameter(request: Request, name: str) -> str | None:
+    """Return a query parameter; several values as one with commas, which is no valid id."""
+    try:
+        values = request.args.getlist(name)
+    except UnicodeDecodeError:  # octets in the query string that are no UTF-8
+        return None
+    return ",".join(values) if values else None
+
+
+def _failure(error: Exception) -> Denial:
+    """Log a fault of the authentication itself, without its text, which may quote the request."""
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f"{code.co_filename}:{traceback.tb_lineno} in {code.co_name}"
+        traceback = traceback.tb_next
+    logger.error("Authentication failed with %s at %s", type(error).__name__, place)
+    detail = f"{type(error).__name__} while authenticating"
+    return Denial(500, errors.AUTHENTICATION_FAILED, "internal_error", detail)

@@ -1,0 +1,37 @@
+"""Why a request is denied: one `Denial` for each reason."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .. import errors
+from ..errors import AuthError
+
+
+class Denial(NamedTuple):
+    """Why a request is denied: the message for the client; the reason and detail for the log."""
+
+    status: int
+    message: str
+    reason: str
+    detail: str = ""
+
+
+NO_CREDENTIALS = Denial(401, errors.CREDENTIALS_REQUIRED, "no_credentials")
+STRAY_BEARER = Denial(401, errors.TOKEN_INVALID, "bearer_without_token")
+UNTRUSTED_HEADERS = Denial(
+    401,
+    errors.CREDENTIALS_REQUIRED,
+    "identity_headers_not_trusted",
+    "X-Tenant-ID, X-User-ID or X-User-Role from an address that is not in AUTH_TRUSTED_GATEWAYS",
+)
+BAD_TENANT_ID = Denial(400, errors.TENANT_ID_INVALID, "tenant_id_invalid")
+BAD_USER_ID = Denial(400, errors.USER_ID_INVALID, "user_id_invalid")
+BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
+OTHER_TENANT = Denial(403, "Access to this resource is denied", "other_tenant")
+OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
+
+
+def error_of(denial: Denial) -> AuthError:
+    """Return a denial as the error that is raised for it."""
+    return AuthError(denial.message, denial.status, reason=denial.reason)

@@ -1,0 +1,1 @@
+"""From the key settings to keyrings. Nothing here imports Flask."""

@@ -1,0 +1,75 @@
+"""One key, from the text of a setting."""
+
+from __future__ import annotations
+
+from .._core import Key
+from ..config.key_sources import PairText
+from ..config.settings import Settings
+from ..errors import ConfigurationError
+
+
+def shared_secret(name: str, secret: bytes, settings: Settings) -> Key:
+    """Make a key of JWT_ALGORITHM. Beside a key pair, a secret is an older key of HS256."""
+    algorithm = settings.jwt_algorithm if settings.symmetric else "HS256"
+    try:
+        return Key.secret(algorithm, secret, allow_weak=settings.development)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{name} cannot serve {algorithm}: {error}. `flask auth generate-key --algorithm "
+            f"{algorithm}` makes one"
+        ) from None
+
+
+def key_pair(name: str, text: PairText, settings: Settings, passphrase: bytes | None = None) -> Key:
+    """Make a key pair of JWT_ALGORITHM.
+
+    :raises ConfigurationError: for any other text; the message says what it is.
+    """
+    algorithm = settings.jwt_algorithm
+    place = name if text.path is None else f"{name} leads to the file {text.path!r}, which"
+    if settings.symmetric:
+        raise ConfigurationError(
+            f"{place} {_what_it_is(text)}: a path or PEM text stands for a key pair, and "
+            f"JWT_ALGORITHM {algorithm} takes secrets only. Give the secret itself"
+        )
+    try:
+        return Key.pem(algorithm, text.content, passphrase=passphrase)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{place} {_reason(error, text)}{_hint(name, error)} (JWT_ALGORITHM is {algorithm}; "
+            f"`flask auth generate-key --algorithm {algorithm}` shows how to make such a key)"
+        ) from None
+
+
+def _what_it_is(text: PairText) -> str:
+    """Return what a text is that is given where only a secret serves."""
+    reasons = [
+        _why_no_pair(algorithm, text) for algorithm in ("RS256", "ES256", "ES384", "ES512", "EdDSA")
+    ]
+    if None in reasons:
+        return "is a key pair or certificate"
+    return next(
+        (reason for reason in reasons if reason and "another kind" not in reason),
+        "is a key of a kind that signs no tokens",
+    )
+
+
+def _why_no_pair(algorithm: str, text: PairText) -> str | None:
+    try:
+        Key.pem(algorithm, text.content)
+    except ValueError as error:
+        return _reason(error, text)
+    return None
+
+
+def _reason(error: ValueError, text: PairText) -> str:
+    reason = str(error).removeprefix("pem ")
+    if text.path is None and "neither PEM" in reason:
+        return reason + ", and it is not the path of a file either"
+    return reason
+
+
+def _hint(name: str, error: ValueError) -> str:
+    if name == "JWT_PRIVATE_KEY" and "no passphrase" in str(error):
+        return ": set JWT_PRIVATE_KEY_PASSPHRASE to what it was encrypted with"
+    return ""

@@ -1,0 +1,96 @@
+"""The keyring of an app: its signing key, its fallbacks and its JWKS."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .._core import Identity, InvalidToken, Key, Keyring
+from ..config.key_sources import PairText
+from ..config.settings import Settings
+from ..errors import ConfigurationError
+from .jwks import jwks_keys
+from .key_texts import key_pair, shared_secret
+
+
+class Verifier(Protocol):
+    """What verifies the tokens of an app: its `Keyring`, or `TenantKeyrings`."""
+
+    def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
+        """Authenticate by an Authorization header; None where it has no bearer credentials."""
+
+    def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
+        """Return all claims of a token, verified as strictly as `authenticate` does."""
+
+
+class NoSigningKeyError(RuntimeError):
+    """The app can verify tokens but holds no key to sign them with."""
+
+
+def own_keyring(settings: Settings) -> Keyring | None:
+    """Return the app's own keys, the signing one first; None when only its tenants have keys.
+
+    :raises ConfigurationError: for a key that cannot serve, naming its configuration key.
+    """
+    if not settings.own_keys:
+        return None
+    keys = [*_signing_keys(settings), *_fallback_keys(settings), *jwks_keys(settings)]
+    distinct = {(key.algorithm, key.kid): key for key in reversed(keys)}
+    return keyring_of([key for key in keys if distinct[key.algorithm, key.kid] is key], settings)
+
+
+def keyring_of(keys: list[Key], settings: Settings) -> Keyring:
+    """Return the keyring of these keys, which verifies tokens as the settings say."""
+    try:
+        return Keyring(
+            keys,
+            issuer=settings.jwt_issuer,
+            audiences=settings.jwt_audience,
+            leeway=settings.jwt_leeway,
+            max_token_bytes=settings.jwt_max_token_bytes,
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"JWT_ALGORITHM {settings.jwt_algorithm}: {error}") from None
+
+
+def _signing_keys(settings: Settings) -> list[Key]:
+    if settings.symmetric:
+        return [shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings)]
+    private, public = settings.jwt_private_key, settings.jwt_public_key
+    keys: list[Key] = []
+    if private is not None:
+        passphrase = settings.jwt_private_key_passphrase
+        keys.append(key_pair("JWT_PRIVATE_KEY", private, settings, passphrase))
+        if not keys[0].can_sign:
+            raise ConfigurationError(
+                f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: it is a public key, or "
+                "libjwt does not sign with that. Where tokens are only verified, set "
+                "JWT_PUBLIC_KEY alone"
+            )
+    if public is not None:
+        keys.append(key_pair("JWT_PUBLIC_KEY", public, settings))
+        if keys[-1].is_private:
+            raise ConfigurationError(
+                "JWT_PUBLIC_KEY holds a private key: set JWT_PRIVATE_KEY to it where tokens are "
+                "signed, and JWT_PUBLIC_KEY to its public key (`openssl pkey -pubout`)"
+            )
+    if len(keys) > 1 and _public_part(keys[0]) != _public_part(keys[1]):
+        raise ConfigurationError(
+            "JWT_PUBLIC_KEY is not the public key of JWT_PRIVATE_KEY: no token that this app signs "
+            "would verify with it. Older public keys belong into JWT_SECRET_KEY_FALLBACKS"
+        )
+    return keys
+
+
+def _public_part(key: Key) -> tuple[str | None, ...]:
+    jwk = key.public_jwk()
+    return tuple(jwk.get(member) for member in ("n", "e", "x", "y"))
+
+
+def _fallback_keys(settings: Settings) -> list[Key]:
+    name = "JWT_SECRET_KEY_FALLBACKS"
+    return [
+        key_pair(name, each, settings)
+        if isinstance(each, PairText)
+        else shared_secret(name, each, settings)
+        for each in settings.jwt_secret_key_fallbacks
+    ]

@@ -1,0 +1,117 @@
+"""The keys of single tenants: JWT_TENANT_KEYS."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from .._core import Identity, InvalidToken, Key, Keyring, is_valid_uuid, parse_bearer
+from ..config.key_sources import PairText, names_file
+from ..config.settings import Settings
+from ..errors import ConfigurationError
+from .key_texts import key_pair, shared_secret
+from .keyrings import keyring_of
+
+KeyMaterial: TypeAlias = "str | bytes | Key"
+
+# Keyrings of tenants that are kept prepared; making one costs more than a verification.
+_PREPARED_TENANTS = 1024
+
+
+class TenantKeyrings:
+    """Keys per tenant: JWT_TENANT_KEYS, a callable from (tenant_id, kid) to a key.
+
+    The unverified token names the tenant whose key is looked up. The verified identity is compared
+    with that tenant afterwards: a token is only ever verified with a key of its own tenant. Where
+    the callable returns None, the app's own keys serve, if it has any.
+
+    The callable returns a `Key`, or text or bytes: a secret for HS256, HS384 and HS512, else a key
+    pair. A key pair or a path is never taken for a secret, and a secret never for a key pair. It is
+    called for each token, with the ``kid`` of its header or None, and for each signing, with None.
+    """
+
+    def __init__(self, lookup: Callable[..., Any], settings: Settings, own: Keyring | None) -> None:
+        self._lookup = lookup
+        self._settings = settings
+        self._own = own
+        self._prepare = lru_cache(maxsize=_PREPARED_TENANTS)(self._make_keyring)
+
+    def _make_keyring(self, material: KeyMaterial) -> Keyring:
+        key = material if isinstance(material, Key) else self._make_key(material)
+        return keyring_of([key], self._settings)
+
+    def _make_key(self, material: str | bytes) -> Key:
+        name, settings = "JWT_TENANT_KEYS", self._settings
+        octets = material.encode() if isinstance(material, str) else material
+        if not settings.symmetric:
+            return key_pair(name, PairText(octets), settings)
+        if names_file(octets):
+            raise ConfigurationError(
+                f"{name} returned the path of a file or a URL: return the secret"
+            )
+        return shared_secret(name, octets, settings)
+
+    def keyring(self, tenant_id: str, kid: str | None = None) -> Keyring | None:
+        """Return the keys of one tenant, which may be the app's own; None: there are none."""
+        material = self._lookup(tenant_id, kid)
+        if material is None:
+            return self._own
+        if not isinstance(material, str | bytes | Key):
+            kind = type(material).__name__
+            raise TypeError(f"JWT_TENANT_KEYS must return str, bytes, a Key or None, not {kind}")
+        return self._prepare(material)
+
+    def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
+        """Authenticate by an Authorization header; None where it has no bearer credentials."""
+        token = None if authorization is None else parse_bearer(authorization)
+        if token is None:
+            return _NO_KEY.authenticate(authorization)
+        tenant_id, keyring = self._keyring_claimed_by(token)
+        verified = keyring.verify(token)
+        if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
+            return _NO_KEY.verify(token)
+        return verified
+
+    def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
+        """Return all claims of a token, verified with a key of its own tenant."""
+        tenant_id, keyring = self._keyring_claimed_by(token)
+        claims = keyring.decode(token)
+        if isinstance(claims, dict) and claims["tenant_id"] != tenant_id:
+            return _NO_KEY.decode(token)
+        return claims
+
+    def _keyring_claimed_by(self, token: str | bytes) -> tuple[str | None, Keyring]:
+        tenant_id, kid = _claimed(token, self._settings.jwt_max_token_bytes)
+        if tenant_id is None:
+            return None, _NO_KEY
+        return tenant_id, self.keyring(tenant_id, kid) or _NO_KEY
+
+
+# Nobody has its one key: it answers with an `InvalidToken`, whatever token it is given.
+_NO_KEY = Keyring([Key.secret("HS256", secrets.token_bytes(32))])
+
+
+def _claimed(token: str | bytes, max_bytes: int) -> tuple[str | None, str | None]:
+    """Return the tenant and kid that an unverified token names, which only serve to find a key."""
+    if len(token) > max_bytes:
+        return None, None
+    try:
+        text = token if isinstance(token, str) else token.decode("ascii")
+        header, payload = (_unverified_json(part) for part in text.split(".")[:2])
+    except (ValueError, RecursionError):
+        return None, None
+    tenant_id, kid = payload.get("tenant_id"), header.get("kid")
+    if not is_valid_uuid(tenant_id) or not (kid is None or isinstance(kid, str)):
+        return None, None
+    return str(tenant_id).lower(), kid
+
+
+def _unverified_json(segment: str) -> dict[str, Any]:
+    decoded = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    if not isinstance(decoded, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of failure for the caller
+    return decoded

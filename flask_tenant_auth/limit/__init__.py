@@ -1,0 +1,1 @@
+"""Which limits count a request. Nothing here imports Flask."""

@@ -1,0 +1,97 @@
+"""The arguments of ``@rate_limit``: checked, and made a `Rule`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .._core import Limit, parse_rates
+from .rules import LONGEST_SCOPE, PER, OfIdentity, Rule, with_identity
+
+
+def rule_of(
+    *,
+    limit: Any,
+    per: Any,
+    cost: int,
+    methods: Any,
+    scope: Any,
+    exempt_when: Any,
+    fair_share: float,
+) -> Rule:
+    """Return the rule of these arguments.
+
+    :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
+    """
+    return Rule(
+        limit=_limit(limit, cost),
+        per=_per(per, fair_share),
+        cost=cost,
+        methods=_methods(methods),
+        scope=_scope(scope),
+        exempt_when=_callable("exempt_when", exempt_when),
+        fair_share=fair_share,
+    )
+
+
+def _callable(name: str, value: Any) -> OfIdentity | None:
+    if value is None:
+        return None
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, not {type(value).__name__}")
+    return with_identity(value, name)
+
+
+def _limit(limit: Any, cost: int) -> Any:
+    if not isinstance(cost, int) or isinstance(cost, bool):
+        raise TypeError(f"cost must be an int, not {type(cost).__name__}")
+    if cost < 1:
+        raise ValueError(f"cost must be 1 or more, not {cost}")
+    if callable(limit):
+        return with_identity(limit, "limit")
+    if not isinstance(limit, str):
+        raise TypeError(f"limit must be a str or a callable, not {type(limit).__name__}")
+    for rate in parse_rates(limit):
+        Limit(rate, scope="", cost=cost)  # raises for a cost that would never pass
+    return limit
+
+
+def _per(per: Any, fair_share: float) -> Any:
+    if isinstance(fair_share, bool) or not isinstance(fair_share, int | float):
+        raise TypeError(f"fair_share must be a number, not {type(fair_share).__name__}")
+    if not 0 < fair_share <= 1:
+        raise ValueError(f"fair_share must be over 0 and at most 1, not {fair_share}")
+    if fair_share < 1 and per != "tenant":
+        raise ValueError('fair_share divides a tenant\'s limit: it needs per="tenant"')
+    if callable(per):
+        return with_identity(per, "per")
+    if not isinstance(per, str):
+        raise TypeError(f"per must be a str or a callable, not {type(per).__name__}")
+    if per not in PER:
+        raise ValueError(f"per must be one of {', '.join(PER)}, or a callable, not {per!r}")
+    return per
+
+
+def _methods(methods: Any) -> frozenset[str] | None:
+    if methods is None:
+        return None
+    if isinstance(methods, str) or not isinstance(methods, Iterable):
+        raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
+    methods = list(methods)
+    if not all(isinstance(method, str) for method in methods):
+        raise TypeError('methods must be a list of str, as ["POST", "PUT"]')
+    if not methods:
+        raise ValueError("methods must name at least one method, or be None for all")
+    return frozenset(method.upper() for method in methods)
+
+
+def _scope(scope: Any) -> str | None:
+    if scope is not None and not isinstance(scope, str):
+        raise TypeError(f"scope must be a str, not {type(scope).__name__}")
+    if scope is None:
+        return None
+    name = f"shared {scope}"
+    blank = not scope.strip() or not scope.isprintable()
+    if blank or len(name.encode()) > LONGEST_SCOPE:
+        raise ValueError(f"scope must be a name of at most {LONGEST_SCOPE} bytes, or None")
+    return name

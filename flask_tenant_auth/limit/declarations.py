@@ -1,0 +1,78 @@
+"""What decorators declare on a view.
+
+A declaration is an attribute of the function. functools.wraps carries it outwards through other
+decorators. It protects nothing: the wrappers of the decorators do that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from .rules import Rule
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DECLARATION = "_tenant_auth_declaration"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What the decorators of a view declare."""
+
+    verified: bool = False
+    roles: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    exempt: bool = False
+    public: bool = False
+    elsewhere: str = ""  # what protects it, where that is not this library
+
+    def __or__(self, other: Declaration) -> Declaration:
+        return Declaration(
+            verified=self.verified or other.verified,
+            roles=self.roles + other.roles,
+            rules=self.rules + tuple(rule for rule in other.rules if rule not in self.rules),
+            exempt=self.exempt or other.exempt,
+            public=self.public or other.public,
+            elsewhere=self.elsewhere or other.elsewhere,
+        )
+
+
+def declaration_of(view: object) -> Declaration:
+    """Return what is declared on one callable."""
+    declaration = getattr(view, _DECLARATION, None)
+    return declaration if isinstance(declaration, Declaration) else Declaration()
+
+
+def declare(view: F, **changes: Any) -> F:
+    """Declare something more on a view."""
+    setattr(view, _DECLARATION, replace(declaration_of(view), **changes))
+    return view
+
+
+def declaration_of_view(view: object, method: str) -> Declaration:
+    """Return what is declared on a view function, on its class and on the method of the class."""
+    declaration = declaration_of(view)
+    view_class = getattr(view, "view_class", None)
+    if view_class is None:
+        return declaration
+    dispatch = getattr(view_class, "dispatch_request", None)
+    return (
+        declaration | declaration_of(dispatch) | declaration_of(method_of_class(view_class, method))
+    )
+
+
+def method_of_class(view_class: Any, method: str) -> Any:
+    """Return the function of a class-based view that answers a method; GET's answers HEAD too."""
+    handler = getattr(view_class, method.lower(), None)
+    if handler is None and method == "HEAD":
+        handler = getattr(view_class, "get", None)
+    return handler
+
+
+def rule_of_view(rule: Rule, view: object) -> Rule:
+    """Return a rule under a name of its own, so that two rules or two views never share a count."""
+    position = len(declaration_of(view).rules)
+    name = f"{getattr(view, '__qualname__', type(view).__name__)} {position}"
+    return replace(rule, name=name, _prepared={})

@@ -1,0 +1,99 @@
+"""The plan of each route: all that counts one method of one endpoint.
+
+A plan is made at the first request of its route and kept. The core counts all of it in one step,
+all or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._core import Identity, Limit
+from .declarations import Declaration
+from .rules import Rule, digest
+
+_LONGEST_KEY = 240
+# An app may route any method there is. The plans of these are kept, so that what is kept ends.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+
+
+class Plan:
+    """All that counts one method of one endpoint."""
+
+    __slots__ = ("_endpoint", "limits", "rules")
+
+    def __init__(self, endpoint: str, rules: tuple[Rule, ...]) -> None:
+        self._endpoint = endpoint
+        self.rules = rules
+        # Prepared here when no rule depends on the request; None: `resolve` must be called.
+        self.limits: tuple[Limit, ...] | None = None
+        if all(rule.fixed for rule in rules):
+            self.limits = tuple(limit for rule in rules for limit in rule.limits(endpoint, None))
+
+    def resolve(self, identity: Identity | None) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
+        """Return the limits of one request, and the keys of its custom ones in their order."""
+        limits: list[Limit] = []
+        custom: list[str] = []
+        for rule in self.rules:
+            of_rule = rule.limits(self._endpoint, identity)
+            limits += of_rule
+            if of_rule and callable(rule.per):
+                custom += [_custom_key(rule.per(identity))] * len(of_rule)
+        return tuple(limits), tuple(custom)
+
+    def resolve_outside_a_request(
+        self, identity: Identity | None
+    ) -> Iterator[tuple[Limit, tuple[str, ...]]]:
+        """Yield each limit of a client with its custom key; leave out rules that need a request.
+
+        The callables of such rules raise outside of a request, as Flask's `request` does.
+        """
+        for rule in self.rules:
+            try:
+                limits = rule.limits(self._endpoint, identity)
+                custom = (_custom_key(rule.per(identity)),) if callable(rule.per) else ()
+            except Exception:  # noqa: BLE001, S112 - an app's callables raise what they like
+                continue
+            for limit in limits:
+                yield limit, custom
+
+
+def _custom_key(key: object) -> str:
+    """Return the result of a per= callable as text; empty text stands for the address.
+
+    Clients may have a say in it, so it may be long or not valid Unicode. Then its digest is the
+    key.
+    """
+    text = "" if key is None else str(key)
+    return text if len(text) <= _LONGEST_KEY and text.isascii() else digest(text)
+
+
+NO_PLAN = Plan("", ())
+
+
+class Plans:
+    """The plans of one app by endpoint and method."""
+
+    def __init__(self, defaults: tuple[Rule, ...]) -> None:
+        self._defaults = defaults
+        # A request that no route answers is counted too, or scanning for routes would be free.
+        self.unrouted = Plan("", defaults)
+        # By endpoint and method.
+        self.made: dict[tuple[str, str], Plan] = {}
+
+    def make(self, endpoint: str, method: str, view: str, declaration: Declaration) -> Plan:
+        """Return the plan of a route, and keep it. Declared rules replace the defaults.
+
+        :param view: the endpoint under which the view is counted: views that several endpoints
+            share have one budget.
+        """
+        plan = self._plan(view, method, declaration)
+        if method in _METHODS:
+            self.made[endpoint, method] = plan
+        return plan
+
+    def _plan(self, view: str, method: str, declaration: Declaration) -> Plan:
+        declared = tuple(rule for rule in declaration.rules if rule.applies_to(method))
+        if declared:
+            return Plan(view, declared)
+        return NO_PLAN if declaration.exempt else Plan(view, self._defaults)

@@ -1,0 +1,154 @@
+"""The rules of limits: those of ``@rate_limit``, and those of the configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from .._core import Identity, Limit, parse_rates
+from ..errors import ConfigurationError
+
+# Called with the identity of the request; None: it has no identity.
+OfIdentity: TypeAlias = Callable[..., Any]
+
+PER = ("user", "tenant", "address")
+DEFAULT_SCOPE = "default"
+
+# So many limits the core counts in one step.
+MOST_LIMITS = 16
+
+# Prepared limits that one rule keeps; a callable limit may return more texts than this.
+_PREPARED_TEXTS = 256
+# In bytes of UTF-8: a key of the core holds no more.
+LONGEST_SCOPE = 255
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rule:
+    """One ``@rate_limit``: what it allows, whom it counts, and when. Compared by identity."""
+
+    limit: str | OfIdentity
+    per: str | OfIdentity = "user"
+    cost: int = 1
+    methods: frozenset[str] | None = None
+    scope: str | None = None
+    exempt_when: OfIdentity | None = None
+    fair_share: float = 1
+    name: str = ""
+    _prepared: dict[tuple[str, str], tuple[Limit, ...]] = field(default_factory=dict, repr=False)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether no part of it depends on the request."""
+        return isinstance(self.limit, str) and not callable(self.per) and self.exempt_when is None
+
+    @property
+    def size(self) -> int:
+        """How many limits it is; one where a callable decides."""
+        if not isinstance(self.limit, str):
+            return 1
+        return len(self._prepare("", self.limit))
+
+    def applies_to(self, method: str) -> bool:
+        """Whether it counts requests of this HTTP method; HEAD is counted where GET is, too."""
+        if self.methods is None or method in self.methods:
+            return True
+        return method == "HEAD" and "GET" in self.methods
+
+    def limits(self, endpoint: str, identity: Identity | None) -> tuple[Limit, ...]:
+        """Return the core's limits for one request; none when it is exempt.
+
+        :raises ValueError: when a callable limit returned a malformed text.
+        """
+        if self.exempt_when is not None and self.exempt_when(identity):
+            return ()
+        text = self.limit if isinstance(self.limit, str) else self.limit(identity)
+        if text is None:
+            return ()
+        if not isinstance(text, str):
+            raise TypeError(f"a rate limit must be text or None, not {type(text).__name__}")
+        scope = self.scope_in(endpoint)
+        limits = self._prepared.get((scope, text))
+        if limits is None:
+            if len(self._prepared) >= _PREPARED_TEXTS:
+                self._prepared.clear()
+            limits = self._prepared[scope, text] = self._prepare(scope, text)
+        return limits
+
+    def scope_in(self, endpoint: str) -> str:
+        """Return the name under which requests are counted: a shared one, or this rule's own."""
+        if self.scope is not None:
+            return self.scope
+        scope = f"{endpoint} {self.name}"
+        return scope if len(scope.encode()) <= LONGEST_SCOPE else digest(scope)
+
+    def describe(self) -> str:
+        """Return the rule in a few words, for `flask auth check`."""
+        limit = self.limit if isinstance(self.limit, str) else "limit by callable"
+        per = "callable" if callable(self.per) else self.per
+        more = [f"cost {self.cost}"] if self.cost > 1 else []
+        more += [f"fair share {self.fair_share:g}"] if self.fair_share < 1 else []
+        more += ["with exemptions"] if self.exempt_when is not None else []
+        return " ".join([limit, "per", per, *(f"({each})" for each in more)])
+
+    def _prepare(self, scope: str, text: str) -> tuple[Limit, ...]:
+        per = "custom" if callable(self.per) else self.per
+        limits = []
+        for rate in parse_rates(text):
+            limit = Limit(rate, scope=scope, per=per, cost=self.cost)
+            limits += [limit.share(self.fair_share), limit] if self.fair_share < 1 else [limit]
+        return tuple(limits)
+
+
+def with_identity(function: Callable[..., Any], argument: str) -> OfIdentity:
+    """Return a callable of the identity, for one that takes the identity or nothing.
+
+    :raises TypeError: when it needs more than one argument; the message names the parameter.
+    """
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a builtin without a signature
+        return function
+    for arguments, asked in (((None,), function), ((), lambda _identity: function())):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return asked
+    raise TypeError(f"{argument} must be a callable of the identity, or of nothing")
+
+
+def default_rules(
+    limit: str | Callable[..., str | None], tenant_limit: str, fair_share: float
+) -> tuple[Rule, ...]:
+    """Return the rules of the routes that declare none. These routes share one budget.
+
+    :raises ConfigurationError: when there are more limits than the core counts in one step.
+    """
+    rules = []
+    if limit:
+        asked = with_identity(limit, "RATELIMIT_DEFAULT") if callable(limit) else limit
+        rules.append(Rule(limit=asked, scope=DEFAULT_SCOPE))
+    if tenant_limit:
+        rules.append(
+            Rule(
+                limit=tenant_limit,
+                per="tenant",
+                scope=f"{DEFAULT_SCOPE} tenant",
+                fair_share=fair_share,
+            )
+        )
+    if sum(rule.size for rule in rules) > MOST_LIMITS:
+        raise ConfigurationError(
+            f"RATELIMIT_DEFAULT and RATELIMIT_TENANT_DEFAULT can be at most {MOST_LIMITS} limits "
+            "together; with a RATELIMIT_FAIR_SHARE, each of the tenant's counts twice"
+        )
+    return tuple(rules)
+
+
+def digest(text: str) -> str:
+    """Return a digest that stands for a text of any length."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
