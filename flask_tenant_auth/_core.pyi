@@ -8,6 +8,8 @@ _Rule = Any
 _Response = Any
 
 ROLES: tuple[str, ...]
+ALGORITHMS: tuple[str, ...]
+CORE_CLAIMS: tuple[str, ...]
 PASSWORD_ITERATIONS: int
 STRATEGIES: tuple[str, ...]
 ON_STORE_ERRORS: tuple[str, ...]
@@ -127,6 +129,9 @@ class Keyring:
     def keys(self) -> tuple[Key, ...]: ...
     def sign(self, payload: bytes, /) -> str:
         """Return a token of the payload, the UTF-8 text of an object, signed by the first key."""
+
+    def issue(self, identity: Identity, issued_at: int, expires_at: int, further: bytes, /) -> str:
+        """Return a token of the claims of CORE_CLAIMS and of further, the text of an object."""
 
     def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
         """Return the Identity of a token, or the InvalidToken that says what is wrong with it."""

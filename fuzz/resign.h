@@ -10,7 +10,7 @@
 #include "token/hmac.h"
 #include "token/json_digest.h"
 #include "token/keyring.h"
-#include "token/verify.h"
+#include "verify_token.h"
 
 #define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
 #define WHO                                                                    \
@@ -69,7 +69,7 @@ fuzz_verdict(const void *header, size_t header_size, const void *payload,
     length += fta_base64url_encode(tag, 32, token + length);
     require(length == room);
     fta_status status =
-        fta_token_verify(fuzz_keyring(), (fta_text){token, length}, sink, out);
+        verify_token(fuzz_keyring(), (fta_text){token, length}, sink, out);
     require(status != FTA_SIGNATURE_MISMATCH && status != FTA_CRYPTO);
     free(token);
     return status;

@@ -47,6 +47,22 @@ time_floor(EVP_MAC_CTX *context, fta_text signed_part)
     return seconds / CALLS * 1e9;
 }
 
+/* The steps as the binding takes them. */
+static fta_status
+verify(const fta_keyring *keyring, fta_text text, fta_claims *claims)
+{
+    fta_token token;
+    fta_status status = fta_token_open(keyring, text, &token);
+    if (status == FTA_OK) {
+        status = fta_token_check(keyring, &token);
+    }
+    if (status == FTA_OK) {
+        status = fta_token_claims(keyring, &token, NULL, claims);
+    }
+    fta_token_close(&token);
+    return status;
+}
+
 static double
 time_verify(const fta_keyring *keyring, fta_text token)
 {
@@ -54,7 +70,7 @@ time_verify(const fta_keyring *keyring, fta_text token)
     int good = 1;
     double start = cpu_seconds();
     for (int i = 0; i < CALLS; i++) {
-        good &= fta_token_verify(keyring, token, NULL, &claims) == FTA_OK;
+        good &= verify(keyring, token, &claims) == FTA_OK;
     }
     double seconds = cpu_seconds() - start;
     require(good, "the token is valid");

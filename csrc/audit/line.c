@@ -5,13 +5,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "base/json_write.h"
 
 #define SECONDS_PER_DAY 86400
-
-/* The longest form of one octet: \u and four digits. A code point beyond U+FFFF
- * is four octets and takes twice that. */
-#define ESCAPED_OCTET 6
 
 /* fta_audit_line_make reserves memory for the longest line before anything is
  * written, so that nothing here has to check. */
@@ -84,80 +80,16 @@ put_time(fta_audit_line *line, int64_t now_us)
     PUT(line, "Z");
 }
 
-/* How an octet below 0x80 is written in a JSON string. */
-typedef enum octet_class { PLAIN, QUOTED, CONTROL } octet_class;
-
-static octet_class
-class_of(unsigned char octet)
-{
-    if (octet == '"' || octet == '\\') {
-        return QUOTED;
-    }
-    return octet < 0x20 || octet == 0x7F ? CONTROL : PLAIN;
-}
-
-static void
-put_escape(fta_audit_line *line, unsigned code)
-{
-    if (code > 0xFFFF) {
-        put_escape(line, 0xD800 + ((code - 0x10000) >> 10));
-        code = 0xDC00 + ((code - 0x10000) & 0x3FF);
-    }
-    static const char hex[] = "0123456789abcdef";
-    char text[ESCAPED_OCTET] = {'\\',
-                                'u',
-                                hex[code >> 12 & 15],
-                                hex[code >> 8 & 15],
-                                hex[code >> 4 & 15],
-                                hex[code & 15]};
-    put(line, text, sizeof text);
-}
-
-/* The text as a JSON string. An octet that is no part of UTF-8 becomes U+FFFD.
- * Logs are read on terminals and in browsers. So characters are escaped that
- * end a line there, are invisible, or change how the text around them is shown.
- */
+/* The text as a JSON string; null if it is absent. */
 static void
 put_string(fta_audit_line *line, fta_text text)
 {
     if (text.data == NULL) {
         PUT(line, "null");
-        return;
+    } else {
+        char *end = fta_json_write_string(line->text + line->used, text);
+        line->used = (size_t)(end - line->text);
     }
-    PUT(line, "\"");
-    const char *in = text.data;
-    const char *end = in + text.length;
-    while (in < end) {
-        const char *plain = in;
-        while (in < end && (unsigned char)*in < 0x80 &&
-               class_of((unsigned char)*in) == PLAIN) {
-            in++;
-        }
-        put(line, plain, (size_t)(in - plain));
-        if (in == end) {
-            break;
-        }
-        unsigned char octet = (unsigned char)*in;
-        if (octet < 0x80) {
-            if (class_of(octet) == QUOTED) {
-                PUT(line, "\\");
-                put(line, in, 1);
-            } else {
-                put_escape(line, octet);
-            }
-            in++;
-            continue;
-        }
-        size_t length = fta_utf8_length(in, end);
-        uint32_t code = length == 0 ? 0xFFFD : fta_utf8_code_point(in, length);
-        if (length == 0 || fta_utf8_is_deceptive(code)) {
-            put_escape(line, code);
-        } else {
-            put(line, in, length);
-        }
-        in += length == 0 ? 1 : length;
-    }
-    PUT(line, "\"");
 }
 
 static void
@@ -183,11 +115,11 @@ fta_audit_line_make(fta_audit_line *line, const fta_audit_entry *entry)
                     entry->reason.length + entry->role.length;
     line->used = 0;
     line->text = line->buffer;
-    if (octets > (FTA_AUDIT_LINE_BUFFER - LINE_FRAME) / ESCAPED_OCTET) {
-        if (octets > (SIZE_MAX - LINE_FRAME) / ESCAPED_OCTET) {
+    if (octets > (FTA_AUDIT_LINE_BUFFER - LINE_FRAME) / FTA_JSON_ESCAPED_MAX) {
+        if (octets > (SIZE_MAX - LINE_FRAME) / FTA_JSON_ESCAPED_MAX) {
             return false;
         }
-        line->text = fta_malloc(LINE_FRAME + octets * ESCAPED_OCTET);
+        line->text = fta_malloc(LINE_FRAME + octets * FTA_JSON_ESCAPED_MAX);
         if (line->text == NULL) {
             return false;
         }

@@ -38,13 +38,16 @@ load(const uint8_t *p, size_t count)
     return value;
 }
 
-uint64_t
-fta_siphash(const fta_siphash_key *key, const uint8_t *data, size_t length)
+/* SipHash-c-d. domain changes the start, so that equal inputs of two domains
+ * have different hashes. */
+static inline uint64_t
+siphash(const fta_siphash_key *key, uint64_t domain, const uint8_t *data,
+        size_t length, int c, int d)
 {
     /* The constants are "somepseudorandomlygeneratedbytes". */
     sip s = {
         key->k0 ^ UINT64_C(0x736f6d6570736575),
-        key->k1 ^ UINT64_C(0x646f72616e646f6d),
+        key->k1 ^ UINT64_C(0x646f72616e646f6d) ^ domain,
         key->k0 ^ UINT64_C(0x6c7967656e657261),
         key->k1 ^ UINT64_C(0x7465646279746573),
     };
@@ -52,15 +55,28 @@ fta_siphash(const fta_siphash_key *key, const uint8_t *data, size_t length)
     for (size_t at = 0; at < whole; at += 8) {
         uint64_t m = load(data + at, 8);
         s.v3 ^= m;
-        rounds(&s, 2);
+        rounds(&s, c);
         s.v0 ^= m;
     }
     uint64_t last =
         ((uint64_t)length << 56) | load(data + whole, length - whole);
     s.v3 ^= last;
-    rounds(&s, 2);
+    rounds(&s, c);
     s.v0 ^= last;
     s.v2 ^= 0xff;
-    rounds(&s, 4);
+    rounds(&s, d);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+uint64_t
+fta_siphash(const fta_siphash_key *key, const uint8_t *data, size_t length)
+{
+    return siphash(key, 0, data, length, 2, 4);
+}
+
+uint64_t
+fta_siphash_1_3(const fta_siphash_key *key, uint64_t domain,
+                const uint8_t *data, size_t length)
+{
+    return siphash(key, domain, data, length, 1, 3);
 }

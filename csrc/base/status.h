@@ -1,8 +1,8 @@
-/* How a call into the core went.
+/* How a call into the core went: one list of statuses a domain.
  *
- * Every function of the core that can fail returns one of these; the binding
- * maps them to Python exceptions by table, the log names them by their text.
- * One list, so that the enum and the texts cannot drift apart. */
+ * Every function of the core that can fail returns one of these. A text is a
+ * whole sentence without a full stop: the binding makes it the message of an
+ * exception (binding/errors.c), and the log shows it as it is. */
 #ifndef FTA_BASE_STATUS_H
 #define FTA_BASE_STATUS_H
 
@@ -45,76 +45,94 @@
     X(NOT_YET_VALID, "the token is not valid yet")                             \
     X(EXPIRED, "the token has expired")
 
-/* What can be wrong with a key, a payload to sign or a stored password. */
-#define FTA_TOKEN_ERROR_LIST(X)                                                \
-    X(ALGORITHM_UNKNOWN, "must be one of HS256, HS384, HS512, RS256, RS384, "  \
-                         "RS512, PS256, PS384, PS512, ES256, ES384, ES512, "   \
-                         "EdDSA")                                              \
-    X(ALGORITHM_NOT_HMAC, "is not for a secret: a secret serves HS256, "       \
-                          "HS384 or HS512")                                    \
-    X(ALGORITHM_HMAC, "is for a secret, not for a key pair")                   \
-    X(SECRET_TOO_SHORT, "is shorter than the hash of its algorithm: 32 bytes " \
-                        "for HS256, 48 for HS384, 64 for HS512")               \
-    X(SECRET_EMPTY, "is empty")                                                \
-    X(SECRET_TOO_LONG, "is longer than 64 KiB")                                \
-    X(SECRET_IS_KEY, "is the text of a key pair, certificate or JWK, in some " \
-                     "encoding, not a secret")                                 \
-    X(KEY_EMPTY, "is empty: it holds no key")                                  \
-    X(KEY_TOO_LONG, "is longer than 256 KiB, which no key is")                 \
-    X(KEY_NOT_FOUND, "is neither PEM text nor DER: it holds no key")           \
-    X(KEY_DAMAGED, "is PEM text or DER that is cut off, damaged or of a kind " \
-                   "that is not known here")                                   \
-    X(KEY_IS_JSON, "is JSON text, not a key; JWT_JWKS takes a JWK Set")        \
-    X(KEY_IS_HTML, "is an HTML page or XML document, not a key")               \
-    X(KEY_IS_PKCS12, "is a PKCS #12 store, not a key: `openssl pkcs12 -nodes " \
-                     "-nocerts -in FILE` writes the key that is in it")        \
-    X(KEY_IS_KEYSTORE, "is a Java keystore, not a key")                        \
-    X(KEY_IS_OPENSSH, "is a key in the form of OpenSSH or PuTTY, not PEM "     \
-                      "text: `ssh-keygen -p -m PKCS8 -f FILE` writes a "       \
+/* What can be wrong with a key that somebody has configured. */
+#define FTA_KEY_LIST(X)                                                        \
+    X(ALGORITHM_NOT_HMAC, "the algorithm is not for a secret: a secret "       \
+                          "serves HS256, HS384 or HS512")                      \
+    X(ALGORITHM_HMAC, "the algorithm is for a secret, not for a key pair")     \
+    X(SECRET_TOO_SHORT, "the secret is shorter than the hash of its "          \
+                        "algorithm: 32 bytes for HS256, 48 for HS384, 64 for " \
+                        "HS512")                                               \
+    X(SECRET_EMPTY, "the secret is empty")                                     \
+    X(SECRET_TOO_LONG, "the secret is longer than 64 KiB")                     \
+    X(SECRET_IS_KEY, "the secret is the text of a key pair, certificate or "   \
+                     "JWK, in some encoding, not a secret")                    \
+    X(KEY_EMPTY, "the key is empty")                                           \
+    X(KEY_TOO_LONG, "the key is longer than 256 KiB, which no key is")         \
+    X(KEY_NOT_FOUND, "this is neither PEM text nor DER, so it holds no key")   \
+    X(KEY_DAMAGED, "this is PEM text or DER that is cut off, damaged or of a " \
+                   "kind that is not known here")                              \
+    X(KEY_IS_JSON, "this is JSON text, not a key; JWT_JWKS takes a JWK Set")   \
+    X(KEY_IS_HTML, "this is an HTML page or XML document, not a key")          \
+    X(KEY_IS_PKCS12, "this is a PKCS #12 store, not a key: `openssl pkcs12 "   \
+                     "-nodes -nocerts -in FILE` writes the key that is in it") \
+    X(KEY_IS_KEYSTORE, "this is a Java keystore, not a key")                   \
+    X(KEY_IS_OPENSSH, "this is a key in the form of OpenSSH or PuTTY, not "    \
+                      "PEM text: `ssh-keygen -p -m PKCS8 -f FILE` writes a "   \
                       "private key anew, `ssh-keygen -e -m PKCS8 -f FILE` a "  \
                       "public one")                                            \
-    X(KEY_IS_REQUEST, "is a certificate request, not a key or certificate")    \
-    X(KEY_IS_OTHER, "is PEM text or DER of something else than a key or "      \
+    X(KEY_IS_REQUEST, "this is a certificate request, not a key or "           \
+                      "certificate")                                           \
+    X(KEY_IS_OTHER, "this is PEM text or DER of something else than a key or " \
                     "certificate")                                             \
-    X(KEYS_MANY, "holds more than one key or certificate: leave the one that " \
-                 "is meant")                                                   \
-    X(KEY_ENCRYPTED, "is an encrypted private key, and there is no "           \
+    X(KEYS_MANY, "this holds more than one key or certificate: leave only "    \
+                 "one of them")                                                \
+    X(KEY_ENCRYPTED, "the key is an encrypted private key, and there is no "   \
                      "passphrase for it")                                      \
-    X(KEY_PASSPHRASE, "is an encrypted private key that does not open: the "   \
-                      "passphrase is wrong, or the cipher is not known here")  \
-    X(KEY_COSTLY, "is an encrypted private key whose key derivation costs "    \
-                  "too much: encrypt it anew with `openssl pkcs8 -topk8`")     \
-    X(KEY_KIND_MISMATCH, "is of another kind or curve than the algorithm's")   \
-    X(KEY_UNSOUND, "is not a sound key: its parts do not belong together")     \
-    X(RSA_SIZE_REFUSED, "must have from 2,048 to 8,192 bits")                  \
-    X(RSA_EXPONENT, "has a public exponent that is even, below 65,537 or "     \
-                    "above 64 bits")                                           \
-    X(ED25519_POINT, "is no Ed25519 key: its point is of small order, off "    \
-                     "the curve or not in canonical form")                     \
-    X(RSA_ROCA, "was made by a generator whose keys can be factored "          \
-                "(CVE-2017-15361)")                                            \
+    X(KEY_PASSPHRASE, "the key is an encrypted private key that does not "     \
+                      "open: the passphrase is wrong, or the cipher is not "   \
+                      "known here")                                            \
+    X(KEY_COSTLY, "the key is an encrypted private key whose key derivation "  \
+                  "costs too much: encrypt it anew with `openssl pkcs8 "       \
+                  "-topk8`")                                                   \
+    X(KEY_KIND_MISMATCH, "the key is of another kind or curve than the "       \
+                         "algorithm's")                                        \
+    X(KEY_UNSOUND, "the key is not sound: its parts do not belong together")   \
+    X(RSA_SIZE_REFUSED, "the RSA key must have from 2,048 to 8,192 bits")      \
+    X(RSA_EXPONENT, "the RSA key has a public exponent that is even, below "   \
+                    "65,537 or above 64 bits")                                 \
+    X(RSA_ROCA, "the RSA key was made by a generator whose keys can be "       \
+                "factored (CVE-2017-15361)")                                   \
+    X(ED25519_POINT, "the key is no Ed25519 key: its point is of small "       \
+                     "order, off the curve or not in canonical form")          \
     X(KEY_IS_SECRET, "a secret has no public JWK")                             \
-    X(JWK_MALFORMED, "lacks a member that its kty needs, or has one that is "  \
-                     "not canonical base64url of the right size")              \
-    X(JWK_ALGORITHM, "has no alg that is one of HS256, HS384, HS512, RS256, "  \
-                     "RS384, RS512, PS256, PS384, PS512, ES256, ES384, "       \
-                     "ES512, EdDSA, and no curve that tells it")               \
-    X(JWK_NOT_FOR_SIGNATURES, "is not for signatures")                         \
-    X(KID_MALFORMED, "must be 1 to 255 bytes of UTF-8 without control "        \
-                     "characters")                                             \
-    X(KEYRING_EMPTY, "must hold at least one key")                             \
-    X(KID_REPEATED, "hold two keys with one kid and one algorithm")            \
-    X(KEY_IS_PUBLIC, "is a public key, which cannot sign")                     \
-    X(CANNOT_SIGN, "cannot be signed with: the libjwt that is loaded does "    \
-                   "not know it")                                              \
-    X(SIGNED_OTHERWISE, "cannot be signed unchanged: libjwt carries no "       \
-                        "\\u0000, no integer beyond 64 bits and no number "    \
-                        "beyond a double")                                     \
-    X(PASSWORD_TOO_LONG, "is longer than 64 KiB")                              \
-    X(ITERATIONS_INVALID, "must be from 1,000 to 2,100,000")                   \
-    X(STORED_MALFORMED, "is not a string made by hash_password")               \
-    X(STORED_COSTLY, "would take more than ten times the iterations of a "     \
-                     "password that is hashed today")
+    X(JWK_MALFORMED, "the JWK lacks a member that its kty needs, or has one "  \
+                     "that is not canonical base64url of the right size")      \
+    X(JWK_ALGORITHM, "the JWK has no alg that is known here, and no curve "    \
+                     "that has one algorithm only")                            \
+    X(JWK_NOT_FOR_SIGNATURES, "the JWK is not for signatures")                 \
+    X(KID_MALFORMED, "the kid must be 1 to 255 bytes of UTF-8 without "        \
+                     "control characters")                                     \
+    X(KEYRING_EMPTY, "a keyring needs at least one key")                       \
+    X(KID_REPEATED, "the keyring has two keys with one kid and one algorithm")
+
+/* What keeps a payload from being signed. */
+#define FTA_SIGNING_LIST(X)                                                    \
+    X(KEY_IS_PUBLIC, "the first key is a public key, which cannot sign")       \
+    X(CANNOT_SIGN, "the libjwt that is loaded does not sign with the "         \
+                   "algorithm of the first key")                               \
+    X(SIGNED_OTHERWISE,                                                        \
+      "the payload cannot be signed unchanged: libjwt "                        \
+      "carries no \\u0000, no integer beyond 64 bits and no "                  \
+      "number beyond a double")
+
+/* What can be wrong with a password or with the string that is stored of it. */
+#define FTA_PASSWORD_LIST(X)                                                   \
+    X(PASSWORD_TOO_LONG, "the password is longer than 64 KiB")                 \
+    X(ITERATIONS_INVALID, "iterations must be from 1,000 to 2,100,000")        \
+    X(STORED_MALFORMED, "stored is not a string made by hash_password")        \
+    X(STORED_COSTLY, "stored asks for more than ten times the iterations of "  \
+                     "a password that is hashed today")
+
+/* What can be wrong with a limit, and with the memory of one host's counters.
+ */
+#define FTA_LIMIT_LIST(X)                                                      \
+    X(BAD_RATE, "the text is not a rate")                                      \
+    X(TOO_MANY_LIMITS, "one request has more than 16 limits")                  \
+    X(SHM_BYTES_INVALID, "shm_bytes must be from 16 KiB to 4 GiB")
+#define FTA_SEGMENT_LIST(X)                                                    \
+    X(SEGMENT_FOREIGN, "the shared memory's name is taken by a file that is "  \
+                       "not this user's alone")
 
 /* Of Redis: on the way there, and what it answered. */
 #define FTA_REDIS_LIST(X)                                                      \
@@ -138,32 +156,36 @@
     X(REDIS_FAILED, "Redis answered with an error")                            \
     X(REDIS_REFUSED, "Redis refused this one request")
 
-/* Of what stands at the path of an audit log. */
+/* What can be wrong with the file at the path of an audit log. */
 #define FTA_AUDIT_LIST(X)                                                      \
-    X(AUDIT_SYMLINK, "is a symbolic link, which is not followed: name the "    \
-                     "file itself")                                            \
-    X(AUDIT_HARD_LINK, "has a second name (a hard link), so that it may be "   \
-                       "another file than the log: remove one of them")        \
-    X(AUDIT_OWNER, "belongs to another user: it must belong to the user of "   \
-                   "this process or to root")                                  \
-    X(AUDIT_NO_FILE, "is neither a regular file nor the pipe or character "    \
-                     "device that was there at the start")
+    X(AUDIT_SYMLINK, "the file is a symbolic link, which is not followed: "    \
+                     "name the file itself")                                   \
+    X(AUDIT_HARD_LINK, "the file has a second name (a hard link), so that it " \
+                       "may be another file than the log: remove one of them") \
+    X(AUDIT_OWNER, "the file belongs to another user: it must belong to the "  \
+                   "user of this process or to root")                          \
+    X(AUDIT_NO_FILE, "the path leads to neither a regular file nor the pipe "  \
+                     "or character device that was there at the start")
 
-#define FTA_STATUS_LIST(X)                                                     \
-    X(OK, "ok")                                                                \
-    X(NO_MEMORY, "out of memory")                                              \
-    X(BAD_ARGUMENT, "bad argument")                                            \
+/* What every domain can meet. */
+#define FTA_COMMON_LIST(X)                                                     \
+    X(NO_MEMORY, "the system is out of memory")                                \
+    X(BAD_ARGUMENT, "an argument cannot be used")                              \
     X(CRYPTO, "the crypto library refused an operation")                       \
     X(SYSTEM, "the operating system refused an operation")                     \
-    X(STOPPED, "the caller stopped the operation")                             \
+    X(STOPPED, "the caller stopped the operation")
+
+/* FTA_OK is the only one that is no failure. FTA_INVALID_TOKEN_LIST stays one
+ * run of values: type_invalid_token.c counts on it. */
+#define FTA_STATUS_LIST(X)                                                     \
+    X(OK, "the operation has succeeded")                                       \
+    FTA_COMMON_LIST(X)                                                         \
     FTA_INVALID_TOKEN_LIST(X)                                                  \
-    FTA_TOKEN_ERROR_LIST(X)                                                    \
-    /* Counting */                                                             \
-    X(BAD_RATE, "is not a rate")                                               \
-    X(SHM_BYTES_INVALID, "must be from 16 KiB to 4 GiB")                       \
-    X(SEGMENT_FOREIGN, "the shared memory's name is taken by a file that is "  \
-                       "not this user's alone")                                \
-    X(TOO_MANY_LIMITS, "are more than 16 limits for one request")              \
+    FTA_KEY_LIST(X)                                                            \
+    FTA_SIGNING_LIST(X)                                                        \
+    FTA_PASSWORD_LIST(X)                                                       \
+    FTA_LIMIT_LIST(X)                                                          \
+    FTA_SEGMENT_LIST(X)                                                        \
     FTA_REDIS_LIST(X)                                                          \
     FTA_AUDIT_LIST(X)
 

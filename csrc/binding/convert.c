@@ -137,8 +137,7 @@ real_from_text(fta_text text)
 {
     double value;
     fta_status status = fta_json_double(text, &value);
-    return status == FTA_OK ? PyFloat_FromDouble(value)
-                            : fta_raise(status, NULL);
+    return status == FTA_OK ? PyFloat_FromDouble(value) : fta_raise(status);
 }
 
 static PyObject *

@@ -39,11 +39,9 @@ hash_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
         status = fta_password_hash(text, (uint32_t)iterations, stored, &length);
         Py_END_ALLOW_THREADS
     }
-    result =
-        status == FTA_OK
-            ? PyUnicode_FromStringAndSize(stored, (Py_ssize_t)length)
-            : fta_raise(status, status == FTA_ITERATIONS_INVALID ? "iterations"
-                                                                 : "password");
+    result = status == FTA_OK
+                 ? PyUnicode_FromStringAndSize(stored, (Py_ssize_t)length)
+                 : fta_raise(status);
 done:
     Py_DECREF(number);
     Py_DECREF(password);
@@ -79,7 +77,7 @@ verify_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
     Py_DECREF(stored);
     Py_DECREF(password);
     if (status != FTA_OK) {
-        return fta_raise(status, "stored");
+        return fta_raise(status);
     }
     return PyBool_FromLong(matches);
 }
@@ -105,7 +103,7 @@ password_iterations(PyObject *Py_UNUSED(module), PyObject *args,
     }
     fta_status status = fta_password_iterations(kept, &iterations);
     if (status != FTA_OK) {
-        return fta_raise(status, "stored");
+        return fta_raise(status);
     }
     return PyLong_FromUnsignedLong(iterations);
 }

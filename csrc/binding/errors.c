@@ -4,45 +4,45 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Every status that is not here is a ValueError. */
+/* What each status but FTA_OK is raised as. */
+#define ARE(name, exception) {FTA_##name, &exception},
+#define VALUE(name, text) ARE(name, PyExc_ValueError)
+#define PERMISSION(name, text) ARE(name, PyExc_PermissionError)
+#define CONNECTION(name, text) ARE(name, PyExc_ConnectionError)
 static const struct {
     fta_status status;
     PyObject **exception;
-} exceptions[] = {{FTA_NO_MEMORY, &PyExc_MemoryError},
-                  {FTA_CRYPTO, &PyExc_RuntimeError},
-                  {FTA_SYSTEM, &PyExc_OSError},
-                  {FTA_SEGMENT_FOREIGN, &PyExc_PermissionError},
-#define X(name, text) {FTA_##name, &PyExc_ConnectionError},
-                  FTA_REDIS_LIST(X)
-#undef X
-#define X(name, text) {FTA_##name, &PyExc_PermissionError},
-                      FTA_AUDIT_LIST(X)
-#undef X
-};
+} exceptions[] = {
+    ARE(NO_MEMORY, PyExc_MemoryError) ARE(BAD_ARGUMENT, PyExc_ValueError)
+        ARE(CRYPTO, PyExc_RuntimeError) ARE(SYSTEM, PyExc_OSError)
+            ARE(STOPPED,
+                PyExc_SystemError) /* unless the one who stopped has raised */
+    FTA_INVALID_TOKEN_LIST(VALUE) FTA_KEY_LIST(VALUE) FTA_SIGNING_LIST(VALUE)
+        FTA_PASSWORD_LIST(VALUE) FTA_LIMIT_LIST(VALUE)
+            FTA_SEGMENT_LIST(PERMISSION) FTA_REDIS_LIST(CONNECTION)
+                FTA_AUDIT_LIST(PERMISSION)};
+#define COUNT (sizeof exceptions / sizeof *exceptions)
 
+static_assert(COUNT == FTA_STATUS_COUNT - 1,
+              "every status but FTA_OK must be raised as an exception");
+
+/* A status that is not in the table is a mistake in this program. */
 static PyObject *
 exception_of(fta_status status)
 {
-    for (size_t i = 0; i < sizeof exceptions / sizeof *exceptions; i++) {
+    for (size_t i = 0; i < COUNT; i++) {
         if (exceptions[i].status == status) {
             return *exceptions[i].exception;
         }
     }
-    return PyExc_ValueError;
+    return PyExc_SystemError;
 }
 
 PyObject *
-fta_raise(fta_status status, const char *subject)
+fta_raise(fta_status status)
 {
-    /* Whoever stopped the core has said why. */
-    if (status == FTA_STOPPED && PyErr_Occurred()) {
-        return NULL;
-    }
-    PyObject *exception = exception_of(status);
-    if (subject == NULL) {
-        PyErr_SetString(exception, fta_status_text(status));
-    } else {
-        PyErr_Format(exception, "%s %s", subject, fta_status_text(status));
+    if (status != FTA_STOPPED || !PyErr_Occurred()) {
+        PyErr_SetString(exception_of(status), fta_status_text(status));
     }
     return NULL;
 }

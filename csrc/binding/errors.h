@@ -7,13 +7,12 @@
 
 #include "base/status.h"
 
-/* Raises what the status means and returns NULL. subject names the argument
- * or the thing that is wrong, and starts the message; NULL: the status's text
- * alone. */
-PyObject *fta_raise(fta_status status, const char *subject);
+/* Raises the exception of the status, with its text as the message, and
+ * returns NULL. After FTA_STOPPED the exception that is set stays. */
+PyObject *fta_raise(fta_status status);
 
-/* The name of a status in snake_case, for code that has to tell one from
- * another: a str, which never changes between versions. */
+/* The name of a status in snake_case. Programs compare it, so it never changes
+ * between versions. */
 PyObject *fta_code_of(fta_status status);
 
 #endif

@@ -78,7 +78,7 @@ describe_redis_url(PyObject *Py_UNUSED(module), PyObject *value)
         fta_redis_url_parse(text.data, text.length, &url, &problem);
     if (status != FTA_OK) {
         if (problem == NULL) {
-            return fta_raise(status, NULL);
+            return fta_raise(status);
         }
         PyErr_SetString(PyExc_ValueError, problem);
         return NULL;

@@ -64,7 +64,7 @@ raise_redis(fta_status status, const fta_redis_problem *problem)
     char text[sizeof problem->text + 128];
     (void)snprintf(text, sizeof text, "%s%s%s", fta_status_text(status),
                    problem->text[0] == '\0' ? "" : ": ", problem->text);
-    fta_raise(status, NULL);
+    fta_raise(status);
     PyObject *kind = Py_XNewRef(PyErr_Occurred());
     PyErr_Clear();
     PyObject *code = fta_code_of(status);

@@ -82,8 +82,8 @@ read_identity(const fta_state *state, PyObject *value, fta_request_arguments *r)
                      Py_TYPE(value)->tp_name);
         return false;
     }
-    r->requester.tenant_id = &identity->tenant_id;
-    r->requester.user_id = &identity->user_id;
+    r->requester.tenant_id = &identity->claims.tenant_id;
+    r->requester.user_id = &identity->claims.user_id;
     return true;
 }
 

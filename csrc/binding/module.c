@@ -1,50 +1,73 @@
-/* Registration of the module and its parts, nothing else. */
+/* Registration of the module, its types and its other parts. */
 #include "binding/state.h"
+
+#include <stddef.h>
 
 #include "binding/authenticate.h"
 #include "binding/credentials.h"
 #include "binding/fields.h"
 #include "binding/functions.h"
 #include "binding/open_record.h"
-#include "binding/type_audit_log.h"
-#include "binding/type_cors_rules.h"
 #include "binding/type_decision.h"
 #include "binding/type_identity.h"
 #include "binding/type_invalid_token.h"
 #include "binding/type_key.h"
-#include "binding/type_keyring.h"
-#include "binding/type_limit.h"
 #include "binding/type_limiter.h"
-#include "binding/type_middleware.h"
 #include "binding/type_rate.h"
 #include "binding/type_request_record.h"
 #include "binding/type_start_response.h"
 
-/* Each adds its part to the module. */
+static const struct {
+    PyType_Spec *spec;
+    size_t offset; /* of the type in fta_state */
+} types[] = {
+#define X(name) {&fta_##name##_spec, offsetof(fta_state, name##_type)},
+    FTA_TYPE_LIST(X)
+#undef X
+};
+
+/* Each adds functions, constants and objects to the module, whose types are
+ * there. */
 static int (*const parts[])(PyObject *module) = {
     fta_add_functions,
     fta_add_credentials,
     fta_add_identity,
     fta_add_invalid_token,
     fta_add_key,
-    fta_add_keyring,
-    fta_add_audit_log,
     fta_add_rate,
-    fta_add_limit,
     fta_add_limiter,
     fta_add_decision,
     fta_add_fields,
-    fta_add_cors_rules,
     fta_add_request_record,
     fta_add_start_response,
     fta_add_open_record,
-    fta_add_middleware,
     fta_add_authenticate,
 };
 
 static int
+add_types(PyObject *module)
+{
+    char *state = PyModule_GetState(module);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
+        if (type == NULL) {
+            return -1;
+        }
+        *(PyTypeObject **)(void *)(state + types[i].offset) =
+            (PyTypeObject *)type;
+        if (PyModule_AddType(module, (PyTypeObject *)type) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
 module_exec(PyObject *module)
 {
+    if (add_types(module) < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (parts[i](module) < 0) {
             return -1;
@@ -57,8 +80,11 @@ static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     fta_state *state = fta_state_of_module(module);
-#define X(type, name) Py_VISIT(state->name);
-    FTA_STATE_LIST(X)
+#define X(name) Py_VISIT(state->name##_type);
+    FTA_TYPE_LIST(X)
+#undef X
+#define X(name) Py_VISIT(state->name);
+    FTA_OBJECT_LIST(X)
 #undef X
     (void)state, (void)visit, (void)arg;
     return 0;
@@ -68,8 +94,11 @@ static int
 module_clear(PyObject *module)
 {
     fta_state *state = fta_state_of_module(module);
-#define X(type, name) Py_CLEAR(state->name);
-    FTA_STATE_LIST(X)
+#define X(name) Py_CLEAR(state->name##_type);
+    FTA_TYPE_LIST(X)
+#undef X
+#define X(name) Py_CLEAR(state->name);
+    FTA_OBJECT_LIST(X)
 #undef X
     (void)state;
     return 0;

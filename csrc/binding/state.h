@@ -1,41 +1,52 @@
-/* The state of one module object: one list, from which the struct, visit and
- * clear are made, so that they cannot drift apart. */
+/* The state of one module object: two lists, from which the struct, visit and
+ * clear are made, and of the types also their creation. */
 #ifndef FTA_BINDING_STATE_H
 #define FTA_BINDING_STATE_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* X(C type, name): every member is one owned reference or NULL. */
-#define FTA_STATE_LIST(X)                                                      \
-    X(PyTypeObject, audit_log_type)                                            \
-    X(PyTypeObject, cors_rules_type)                                           \
-    X(PyTypeObject, decision_type)                                             \
-    X(PyTypeObject, identity_type)                                             \
-    X(PyTypeObject, key_type)                                                  \
-    X(PyTypeObject, keyring_type)                                              \
-    X(PyTypeObject, limit_type)                                                \
-    X(PyTypeObject, limiter_type)                                              \
-    X(PyTypeObject, rate_type)                                                 \
-    X(PyTypeObject, invalid_token_type)                                        \
-    X(PyTypeObject, middleware_type)                                           \
-    X(PyTypeObject, request_record_type)                                       \
-    X(PyTypeObject, start_response_type)                                       \
-    X(PyObject, environ_names) /* a tuple of str, see type_start_response.h */ \
-    X(PyObject, authenticate_name)                                             \
-    X(PyObject, hit_name)                                                      \
-    X(PyObject, no_fields)         /* an empty list, never changed */          \
-    X(PyObject, nothing)           /* an empty tuple */                        \
-    X(PyObject, limit_field_names) /* a tuple of str */                        \
-    X(PyObject,                                                                \
-      invalid_tokens)  /* a tuple in the order of FTA_INVALID_TOKEN_LIST */    \
-    X(PyObject, roles) /* a tuple of str in the order of FTA_ROLE_LIST */
+/* X(name): a type of the module, made of the spec fta_<name>_spec that
+ * type_<name>.c defines. Its member is <name>_type. */
+#define FTA_TYPE_LIST(X)                                                       \
+    X(audit_log)                                                               \
+    X(cors_rules)                                                              \
+    X(decision)                                                                \
+    X(identity)                                                                \
+    X(invalid_token)                                                           \
+    X(key)                                                                     \
+    X(keyring)                                                                 \
+    X(limit)                                                                   \
+    X(limiter)                                                                 \
+    X(middleware)                                                              \
+    X(rate)                                                                    \
+    X(request_record)                                                          \
+    X(start_response)
 
+/* X(name): any other object of the module. */
+#define FTA_OBJECT_LIST(X)                                                     \
+    X(environ_names) /* a tuple of str, see type_start_response.h */           \
+    X(authenticate_name)                                                       \
+    X(hit_name)                                                                \
+    X(no_fields)         /* an empty list, never changed */                    \
+    X(nothing)           /* an empty tuple */                                  \
+    X(limit_field_names) /* a tuple of str */                                  \
+    X(invalid_tokens)    /* a tuple in the order of FTA_INVALID_TOKEN_LIST */  \
+    X(roles)             /* a tuple of str in the order of FTA_ROLE_LIST */
+
+/* Every member is Owned, or NULL until it is made. */
 typedef struct fta_state {
-#define X(type, name) type *name;
-    FTA_STATE_LIST(X)
+#define X(name) PyTypeObject *name##_type;
+    FTA_TYPE_LIST(X)
+#undef X
+#define X(name) PyObject *name;
+    FTA_OBJECT_LIST(X)
 #undef X
 } fta_state;
+
+#define X(name) extern PyType_Spec fta_##name##_spec;
+FTA_TYPE_LIST(X)
+#undef X
 
 extern struct PyModuleDef fta_module_def;
 

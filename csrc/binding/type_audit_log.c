@@ -27,11 +27,11 @@ raise_for_path(fta_status status, PyObject *path)
 #define X(name, text) case FTA_##name:
         FTA_AUDIT_LIST(X)
 #undef X
-        (void)PyErr_Format(PyExc_PermissionError, "%R %s", path,
+        (void)PyErr_Format(PyExc_PermissionError, "%R: %s", path,
                            fta_status_text(status));
         break;
     default:
-        (void)fta_raise(status, "path: ");
+        (void)fta_raise(status);
     }
 }
 
@@ -80,17 +80,18 @@ sentence(const fta_audit_outcome *outcome)
 {
     switch (outcome->change) {
     case FTA_AUDIT_LOSING:
-        return PyUnicode_FromFormat("cannot be written, lines are being lost: "
-                                    "%s",
-                                    strerror(outcome->error));
+        return PyUnicode_FromFormat(
+            "the file cannot be written, and lines are being lost: "
+            "%s",
+            strerror(outcome->error));
     case FTA_AUDIT_RESUMED:
-        return PyUnicode_FromFormat("is written again; %llu lines were lost",
-                                    (unsigned long long)outcome->lost);
+        return PyUnicode_FromFormat(
+            "the file is written again; %llu lines were lost",
+            (unsigned long long)outcome->lost);
     case FTA_AUDIT_KEEPS_OLD_FILE:
         return PyUnicode_FromFormat(
-            "was moved away and cannot be made anew, "
-            "lines go on into the old file: %s%s",
-            outcome->status == FTA_SYSTEM ? "" : "what is there now ",
+            "the file was moved away and cannot be made anew, so lines go on "
+            "into the old file: %s",
             outcome->status == FTA_SYSTEM ? strerror(outcome->error)
                                           : fta_status_text(outcome->status));
     case FTA_AUDIT_UNCHANGED:
@@ -120,10 +121,10 @@ read_identity(const fta_state *state, PyObject *value, fta_audit_entry *entry)
                      Py_TYPE(value)->tp_name);
         return false;
     }
-    const char *role = fta_role_text(identity->role);
+    const char *role = fta_role_text(identity->claims.role);
     entry->role = (fta_text){role, strlen(role)};
-    entry->tenant_id = &identity->tenant_id;
-    entry->user_id = &identity->user_id;
+    entry->tenant_id = &identity->claims.tenant_id;
+    entry->user_id = &identity->claims.user_id;
     return true;
 }
 
@@ -236,20 +237,9 @@ static PyType_Slot audit_log_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec audit_log_spec = {
+PyType_Spec fta_audit_log_spec = {
     .name = "flask_tenant_auth._core.AuditLog",
     .basicsize = sizeof(audit_log),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = audit_log_slots,
 };
-
-int
-fta_add_audit_log(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->audit_log_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &audit_log_spec, NULL);
-    return state->audit_log_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->audit_log_type);
-}

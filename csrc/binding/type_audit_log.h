@@ -4,8 +4,6 @@
 
 #include "binding/state.h"
 
-int fta_add_audit_log(PyObject *module);
-
 /* What a line is about. All are Borrowed; NULL or None: not known. The caller
  * must hold them only until fta_audit_log_write_line begins, which holds them
  * and the log while it runs. */

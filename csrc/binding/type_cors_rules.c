@@ -237,20 +237,9 @@ static PyType_Slot cors_rules_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec cors_rules_spec = {
+PyType_Spec fta_cors_rules_spec = {
     .name = "flask_tenant_auth._core.CorsRules",
     .basicsize = sizeof(cors_rules),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = cors_rules_slots,
 };
-
-int
-fta_add_cors_rules(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->cors_rules_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &cors_rules_spec, NULL);
-    return state->cors_rules_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->cors_rules_type);
-}

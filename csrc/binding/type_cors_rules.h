@@ -4,8 +4,6 @@
 
 #include "binding/state.h"
 
-int fta_add_cors_rules(PyObject *module);
-
 /* What CORS adds to the response to an ordinary request, a new reference to a
  * list that nobody may change. rules is a CorsRules; path and origin are str,
  * or anything else or NULL where environ has none. NULL with an exception

@@ -178,7 +178,7 @@ static PyType_Slot decision_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec decision_spec = {
+PyType_Spec fta_decision_spec = {
     .name = "flask_tenant_auth._core.Decision",
     .basicsize = sizeof(decision),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE |
@@ -190,12 +190,6 @@ int
 fta_add_decision(PyObject *module)
 {
     fta_state *state = fta_state_of_module(module);
-    state->decision_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &decision_spec, NULL);
-    if (state->decision_type == NULL ||
-        PyModule_AddType(module, state->decision_type) < 0) {
-        return -1;
-    }
     state->limit_field_names =
         Py_BuildValue("(sss)", "X-RateLimit-Limit", "X-RateLimit-Remaining",
                       "X-RateLimit-Reset");

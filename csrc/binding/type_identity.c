@@ -1,6 +1,6 @@
 #include "binding/type_identity.h"
 
-#include <math.h>
+#include <stddef.h>
 
 #include "binding/convert.h"
 
@@ -9,17 +9,15 @@ static const fta_text source_texts[] = {
     FTA_SOURCE_LIST(X)
 #undef X
 };
+static const fta_words source_words = FTA_WORDS(source_texts);
 
 PyObject *
 fta_identity_from_claims(fta_state *state, const fta_claims *claims)
 {
     fta_identity *self = PyObject_New(fta_identity, state->identity_type);
     if (self != NULL) {
-        self->tenant_id = claims->tenant_id;
-        self->user_id = claims->user_id;
-        self->role = claims->role;
+        self->claims = *claims;
         self->source = FTA_SOURCE_TOKEN;
-        self->expires_at = claims->expires_at;
     }
     return (PyObject *)self;
 }
@@ -39,57 +37,30 @@ read_uuid(PyObject *value, const char *argument, fta_uuid *out)
     return true;
 }
 
-static bool
-read_source(PyObject *value, fta_source *out)
-{
-    fta_text text;
-    if (!fta_utf8_from_str(value, "source", &text)) {
-        return false;
-    }
-    for (size_t i = 0; i < FTA_SOURCE_COUNT; i++) {
-        if (fta_text_equal(text, source_texts[i])) {
-            *out = (fta_source)i;
-            return true;
-        }
-    }
-    PyErr_SetString(PyExc_ValueError,
-                    "source must be one of token, headers, local");
-    return false;
-}
-
-static bool
-read_role(PyObject *value, fta_role *out)
-{
-    fta_text text;
-    if (!fta_utf8_from_str(value, "role", &text)) {
-        return false;
-    }
-    if (!fta_role_parse(text, out)) {
-        PyErr_SetString(PyExc_ValueError, "role must be one of user, admin");
-        return false;
-    }
-    return true;
-}
-
 static PyObject *
 identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"tenant_id", "user_id", "role", "source", NULL};
     PyObject *tenant_id, *user_id, *role = NULL, *source = NULL;
-    fta_claims claims = {.role = FTA_ROLE_USER, .expires_at = NAN};
-    fta_source from = FTA_SOURCE_LOCAL;
+    fta_claims claims = {.present = 1u << FTA_CLAIM_TENANT_ID |
+                                    1u << FTA_CLAIM_USER_ID |
+                                    1u << FTA_CLAIM_ROLE};
+    size_t role_place = FTA_ROLE_DEFAULT, source_place = FTA_SOURCE_LOCAL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$O:Identity", keywords,
                                      &tenant_id, &user_id, &role, &source) ||
         !read_uuid(tenant_id, "tenant_id", &claims.tenant_id) ||
         !read_uuid(user_id, "user_id", &claims.user_id) ||
-        (role != NULL && !read_role(role, &claims.role)) ||
-        (source != NULL && !read_source(source, &from))) {
+        (role != NULL &&
+         !fta_word_from_str(role, "role", &fta_role_words, &role_place)) ||
+        (source != NULL &&
+         !fta_word_from_str(source, "source", &source_words, &source_place))) {
         return NULL;
     }
+    claims.role = (fta_role)role_place;
     fta_state *state = PyType_GetModuleState(type);
     PyObject *self = fta_identity_from_claims(state, &claims);
     if (self != NULL) {
-        ((fta_identity *)self)->source = from;
+        ((fta_identity *)self)->source = (fta_source)source_place;
     }
     return self;
 }
@@ -102,34 +73,55 @@ identity_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static PyObject *
-uuid_text(const fta_uuid *uuid)
+/* --- attributes --------------------------------------------------------- */
+
+/* Where an attribute's value stands: the closure of its getter. */
+typedef struct attribute {
+    fta_claim claim;
+    size_t offset; /* in fta_claims */
+} attribute;
+
+static bool
+has_claim(PyObject *self, const attribute *shown)
 {
+    return fta_claims_have(&((fta_identity *)self)->claims, shown->claim);
+}
+
+static const void *
+value_of(PyObject *self, const attribute *shown)
+{
+    return (const char *)&((fta_identity *)self)->claims + shown->offset;
+}
+
+static PyObject *
+get_uuid(PyObject *self, void *closure)
+{
+    if (!has_claim(self, closure)) {
+        Py_RETURN_NONE;
+    }
     PyObject *text = PyUnicode_New(FTA_UUID_TEXT, 127);
     if (text != NULL) {
-        fta_uuid_format(uuid, (char *)PyUnicode_1BYTE_DATA(text));
+        fta_uuid_format(value_of(self, closure),
+                        (char *)PyUnicode_1BYTE_DATA(text));
     }
     return text;
 }
 
 static PyObject *
-get_tenant_id(PyObject *self, void *Py_UNUSED(closure))
+get_date(PyObject *self, void *closure)
 {
-    return uuid_text(&((fta_identity *)self)->tenant_id);
+    if (!has_claim(self, closure)) {
+        Py_RETURN_NONE;
+    }
+    return PyFloat_FromDouble(*(const double *)value_of(self, closure));
 }
 
 static PyObject *
-get_user_id(PyObject *self, void *Py_UNUSED(closure))
-{
-    return uuid_text(&((fta_identity *)self)->user_id);
-}
-
-static PyObject *
-get_role(PyObject *self, void *Py_UNUSED(closure))
+get_role(PyObject *self, void *closure)
 {
     fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    return Py_NewRef(PyTuple_GET_ITEM(
-        state->roles, (Py_ssize_t)((fta_identity *)self)->role));
+    fta_role role = *(const fta_role *)value_of(self, closure);
+    return Py_NewRef(PyTuple_GET_ITEM(state->roles, (Py_ssize_t)role));
 }
 
 static PyObject *
@@ -140,24 +132,14 @@ get_source(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-get_expires_at(PyObject *self, void *Py_UNUSED(closure))
-{
-    double expires_at = ((fta_identity *)self)->expires_at;
-    if (isnan(expires_at)) {
-        Py_RETURN_NONE;
-    }
-    return PyFloat_FromDouble(expires_at);
-}
-
-static PyObject *
 identity_repr(PyObject *object)
 {
     const fta_identity *self = (const fta_identity *)object;
     char tenant[FTA_UUID_TEXT + 1] = "", user[FTA_UUID_TEXT + 1] = "";
-    fta_uuid_format(&self->tenant_id, tenant);
-    fta_uuid_format(&self->user_id, user);
+    fta_uuid_format(&self->claims.tenant_id, tenant);
+    fta_uuid_format(&self->claims.user_id, user);
     return PyUnicode_FromFormat("Identity('%s', '%s', '%s', source='%s')",
-                                tenant, user, fta_role_text(self->role),
+                                tenant, user, fta_role_text(self->claims.role),
                                 source_texts[self->source].data);
 }
 
@@ -170,8 +152,8 @@ identity_compare(PyObject *a, PyObject *b, int operation)
         (operation != Py_EQ && operation != Py_NE)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    const fta_identity *left = (const fta_identity *)a;
-    const fta_identity *right = (const fta_identity *)b;
+    const fta_claims *left = &((const fta_identity *)a)->claims;
+    const fta_claims *right = &((const fta_identity *)b)->claims;
     bool equal = fta_uuid_equal(&left->tenant_id, &right->tenant_id) &&
                  fta_uuid_equal(&left->user_id, &right->user_id) &&
                  left->role == right->role;
@@ -183,7 +165,7 @@ identity_hash(PyObject *object)
 {
     /* Random UUIDs spread by themselves; multiplying keeps tenant and user
      * from cancelling each other. */
-    const fta_identity *self = (const fta_identity *)object;
+    const fta_claims *self = &((const fta_identity *)object)->claims;
     uint64_t words[4];
     memcpy(words, self->tenant_id.bytes, FTA_UUID_BYTES);
     memcpy(words + 2, self->user_id.bytes, FTA_UUID_BYTES);
@@ -196,23 +178,33 @@ identity_hash(PyObject *object)
     return result == -1 ? -2 : result;
 }
 
+#define GET_UUID get_uuid
+#define GET_DATE get_date
+#define GET_ROLE get_role
+#define DOC_UUID "A UUID in lower case; None where nothing says one."
+#define DOC_DATE "Seconds since 1970; None where nothing says it."
+#define DOC_ROLE "One of ROLES."
+
+/* Only claims that have a value can be shown. */
+#define ATTRIBUTE_SHOWN(name, kind, member)                                    \
+    {#member, GET_##kind, NULL, DOC_##kind,                                    \
+     &(attribute){FTA_CLAIM_##name, offsetof(fta_claims, member)}},
+#define ATTRIBUTE_HIDDEN(name, kind, member)
+
 static PyGetSetDef identity_getset[] = {
-    {"tenant_id", get_tenant_id, NULL, "The tenant's UUID in lower case.",
-     NULL},
-    {"user_id", get_user_id, NULL, "The user's UUID in lower case.", NULL},
-    {"role", get_role, NULL, "One of ROLES.", NULL},
-    {"source", get_source, NULL,
-     "How it became known: 'token', 'headers' or 'local'.", NULL},
-    {"expires_at", get_expires_at, NULL,
-     "When its token expires, in seconds since 1970; None without a token.",
-     NULL},
+#define X(name, text, kind, need, writer, view, member)                        \
+    ATTRIBUTE_##view(name, kind, member)
+    FTA_CLAIM_LIST(X)
+#undef X
+        {"source", get_source, NULL,
+         "How it became known: 'token', 'headers' or 'local'.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 PyDoc_STRVAR(
     identity_doc,
     "Identity(tenant_id, user_id, role='user', *, source='local')\n--\n\n"
-    "Who a request is: a user of a tenant, in a role. Immutable; equal and\n"
+    "Who sends a request: a user of a tenant, in a role. Immutable; equal and\n"
     "hashed by these three. ValueError names what is no UUID or no role.");
 
 static PyType_Slot identity_slots[] = {
@@ -226,40 +218,21 @@ static PyType_Slot identity_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec identity_spec = {
+PyType_Spec fta_identity_spec = {
     .name = "flask_tenant_auth._core.Identity",
     .basicsize = sizeof(fta_identity),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = identity_slots,
 };
 
-static PyObject *
-make_roles(void)
-{
-    PyObject *roles = PyTuple_New(FTA_ROLE_COUNT);
-    for (int i = 0; i < FTA_ROLE_COUNT && roles != NULL; i++) {
-        PyObject *text = PyUnicode_InternFromString(fta_role_text((fta_role)i));
-        if (text == NULL) {
-            Py_CLEAR(roles);
-        } else {
-            PyTuple_SET_ITEM(roles, i, text);
-        }
-    }
-    return roles;
-}
-
 int
 fta_add_identity(PyObject *module)
 {
     fta_state *state = fta_state_of_module(module);
-    state->roles = make_roles();
+    state->roles = fta_words_as_tuple(&fta_role_words);
     if (state->roles == NULL ||
         PyModule_AddObjectRef(module, "ROLES", state->roles) < 0) {
         return -1;
     }
-    state->identity_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &identity_spec, NULL);
-    return state->identity_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->identity_type);
+    return fta_add_words(module, "CORE_CLAIMS", &fta_core_claim_words);
 }

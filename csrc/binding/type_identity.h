@@ -1,4 +1,4 @@
-/* Identity: who a request is. */
+/* Identity: who sends a request. */
 #ifndef FTA_BINDING_TYPE_IDENTITY_H
 #define FTA_BINDING_TYPE_IDENTITY_H
 
@@ -21,11 +21,8 @@ typedef enum fta_source {
 
 typedef struct fta_identity {
     PyObject_HEAD
-    fta_uuid tenant_id;
-    fta_uuid user_id;
-    fta_role role;
+    fta_claims claims;
     fta_source source;
-    double expires_at; /* seconds since 1970; NaN: it does not expire */
 } fta_identity;
 
 int fta_add_identity(PyObject *module);

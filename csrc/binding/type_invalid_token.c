@@ -69,7 +69,7 @@ static PyType_Slot invalid_token_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec invalid_token_spec = {
+PyType_Spec fta_invalid_token_spec = {
     .name = "flask_tenant_auth._core.InvalidToken",
     .basicsize = sizeof(invalid_token),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
@@ -97,12 +97,6 @@ int
 fta_add_invalid_token(PyObject *module)
 {
     fta_state *state = fta_state_of_module(module);
-    state->invalid_token_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &invalid_token_spec, NULL);
-    if (state->invalid_token_type == NULL ||
-        PyModule_AddType(module, state->invalid_token_type) < 0) {
-        return -1;
-    }
     state->invalid_tokens = PyTuple_New(COUNT);
     if (state->invalid_tokens == NULL) {
         return -1;

@@ -43,15 +43,10 @@ key_object_new(fta_state *state, fta_key *key)
 static const fta_algorithm *
 read_algorithm(PyObject *value)
 {
-    fta_text name;
-    if (!fta_utf8_from_str(value, "algorithm", &name)) {
-        return NULL;
-    }
-    const fta_algorithm *algorithm = fta_algorithm_find(name);
-    if (algorithm == NULL) {
-        fta_raise(FTA_ALGORITHM_UNKNOWN, "algorithm");
-    }
-    return algorithm;
+    size_t place;
+    return fta_word_from_str(value, "algorithm", &fta_algorithm_words, &place)
+               ? &fta_algorithms[place]
+               : NULL;
 }
 
 /* NULL and None mean: derive one. */
@@ -61,23 +56,6 @@ read_kid(PyObject *value, fta_text *out)
     *out = (fta_text){NULL, 0};
     return value == NULL || value == Py_None ||
            fta_utf8_from_str(value, "kid", out);
-}
-
-/* Which argument a status is about. */
-static const char *
-subject_of(fta_status status, const char *material)
-{
-    switch (status) {
-    case FTA_ALGORITHM_NOT_HMAC:
-    case FTA_ALGORITHM_HMAC:
-        return "algorithm";
-    case FTA_KID_MALFORMED:
-        return "kid";
-    case FTA_NO_MEMORY:
-        return NULL;
-    default:
-        return material;
-    }
 }
 
 PyDoc_STRVAR(
@@ -109,7 +87,7 @@ key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
         algorithm, kid, (const uint8_t *)PyBytes_AS_STRING(secret),
         (size_t)PyBytes_GET_SIZE(secret), allow_weak, &key);
     if (status != FTA_OK) {
-        return fta_raise(status, subject_of(status, "secret"));
+        return fta_raise(status);
     }
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
@@ -162,7 +140,7 @@ key_pem(PyObject *type, PyObject *args, PyObject *kwargs)
     fta_status status =
         fta_key_from_encoded(algorithm, kid, text, passphrase, &key);
     if (status != FTA_OK) {
-        return fta_raise(status, subject_of(status, "pem"));
+        return fta_raise(status);
     }
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
@@ -194,7 +172,7 @@ read_member(PyObject *mapping, const char *name, PyObject *references,
     }
     bool done = false;
     if (!PyUnicode_Check(value)) {
-        PyErr_Format(PyExc_ValueError, "jwk: %s must be a string", name);
+        PyErr_Format(PyExc_ValueError, "the JWK's %s must be a string", name);
     } else if (PyList_Append(references, value) == 0) {
         done = fta_utf8_from_str(value, name, out);
     }
@@ -212,7 +190,7 @@ read_key_ops(PyObject *mapping, bool *for_other_ops)
     }
     bool done = false;
     if (!PyList_Check(value) && !PyTuple_Check(value)) {
-        PyErr_SetString(PyExc_ValueError, "jwk: key_ops must be an array");
+        PyErr_SetString(PyExc_ValueError, "the JWK's key_ops must be an array");
     } else {
         *for_other_ops = true;
         done = true;
@@ -260,7 +238,7 @@ key_jwk(PyObject *type, PyObject *mapping)
         result = status == FTA_OK
                      ? key_object_new(
                            PyType_GetModuleState((PyTypeObject *)type), key)
-                     : fta_raise(status, subject_of(status, "jwk"));
+                     : fta_raise(status);
     }
     Py_DECREF(references);
     return result;
@@ -290,7 +268,7 @@ key_public_jwk(PyObject *self, PyObject *Py_UNUSED(ignored))
     fta_jwk jwk;
     fta_status status = fta_key_to_jwk(((key_object *)self)->key, texts, &jwk);
     if (status != FTA_OK) {
-        return fta_raise(status, NULL);
+        return fta_raise(status);
     }
     PyObject *dict = PyDict_New();
     bool done = dict != NULL;
@@ -370,7 +348,7 @@ static PyType_Slot key_slots[] = {
     {Py_tp_methods, (void *)key_methods}, {0, NULL},
 };
 
-static PyType_Spec key_spec = {
+PyType_Spec fta_key_spec = {
     .name = "flask_tenant_auth._core.Key",
     .basicsize = sizeof(key_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE |
@@ -381,9 +359,5 @@ static PyType_Spec key_spec = {
 int
 fta_add_key(PyObject *module)
 {
-    fta_state *state = fta_state_of_module(module);
-    state->key_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &key_spec, NULL);
-    return state->key_type == NULL ? -1
-                                   : PyModule_AddType(module, state->key_type);
+    return fta_add_words(module, "ALGORITHMS", &fta_algorithm_words);
 }

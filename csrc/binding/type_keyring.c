@@ -1,4 +1,4 @@
-#include "binding/type_keyring.h"
+#include "binding/state.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -145,7 +145,7 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         fta_keyring_new(borrowed, (size_t)PyTuple_GET_SIZE(keys), &rules,
                         (size_t)max_token_bytes, &keyring);
     if (status != FTA_OK) {
-        fta_raise(status, status == FTA_NO_MEMORY ? NULL : "keys");
+        fta_raise(status);
         goto done;
     }
     keyring_object *self = PyObject_New(keyring_object, type);
@@ -194,7 +194,7 @@ static PyObject *
 invalid_token_or_error(fta_state *state, fta_status status)
 {
     PyObject *invalid_token = fta_invalid_token_of(state, status);
-    return invalid_token != NULL ? invalid_token : fta_raise(status, NULL);
+    return invalid_token != NULL ? invalid_token : fta_raise(status);
 }
 
 static PyObject *
@@ -282,24 +282,30 @@ keyring_decode(PyObject *self, PyObject *value)
     return result;
 }
 
-/* What a status of signing is about. */
-static const char *
-sign_subject(const fta_keyring *keyring, fta_status status)
+/* The str of a token that the core has made, which it takes over. */
+static PyObject *
+token_or_error(fta_status status, char *token, size_t length)
 {
-    switch (status) {
-    case FTA_NO_MEMORY:
-    case FTA_CRYPTO:
-    case FTA_SYSTEM:
-        return NULL;
-    case FTA_KEY_IS_PUBLIC:
-        return "keys[0]";
-    case FTA_CANNOT_SIGN:
-        return fta_key_algorithm(keyring->keys[0])->name.data;
-    case FTA_SIGNED_OTHERWISE:
-        return "payload";
-    default:
-        return "payload:";
+    if (status != FTA_OK) {
+        return fta_raise(status);
     }
+    PyObject *result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
+    fta_free(token);
+    return result;
+}
+
+/* The octets of a bytes argument, which live as long as it. */
+static bool
+read_json(PyObject *value, const char *argument, fta_text *out)
+{
+    if (!PyBytes_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be bytes, not %.100s", argument,
+                     Py_TYPE(value)->tp_name);
+        return false;
+    }
+    *out =
+        (fta_text){PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value)};
+    return true;
 }
 
 PyDoc_STRVAR(keyring_sign_doc,
@@ -309,34 +315,68 @@ PyDoc_STRVAR(keyring_sign_doc,
              "with the payload or why the key cannot sign.");
 
 static PyObject *
-keyring_sign(PyObject *object, PyObject *value)
+keyring_sign(PyObject *self, PyObject *value)
 {
-    keyring_object *self = (keyring_object *)object;
-    if (!PyBytes_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "payload must be bytes, not %.100s",
-                     Py_TYPE(value)->tp_name);
+    fta_text payload;
+    if (!read_json(value, "payload", &payload)) {
         return NULL;
     }
-    fta_text payload = {PyBytes_AS_STRING(value),
-                        (size_t)PyBytes_GET_SIZE(value)};
-    char *token;
-    size_t length;
+    char *token = NULL;
+    size_t length = 0;
     fta_status status;
-    PyObject *result = NULL;
-    Py_INCREF(object);
+    Py_INCREF(self);
     Py_INCREF(value);
     Py_BEGIN_ALLOW_THREADS
-    status = fta_token_sign(self->keyring, payload, &token, &length);
+    status = fta_token_sign(((keyring_object *)self)->keyring, payload, &token,
+                            &length);
     Py_END_ALLOW_THREADS
-    if (status == FTA_OK) {
-        result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
-        fta_free(token);
-    } else {
-        fta_raise(status, sign_subject(self->keyring, status));
-    }
     Py_DECREF(value);
-    Py_DECREF(object);
-    return result;
+    Py_DECREF(self);
+    return token_or_error(status, token, length);
+}
+
+PyDoc_STRVAR(keyring_issue_doc,
+             "issue($self, identity, issued_at, expires_at, further, /)\n--\n\n"
+             "A token that says the claims of CORE_CLAIMS: those of the\n"
+             "Identity, the issuer and the audiences of this Keyring, and the\n"
+             "two times in seconds since 1970. further is the UTF-8 text of a\n"
+             "JSON object with all other claims. ValueError as sign().");
+
+static PyObject *
+keyring_issue(PyObject *self, PyObject *args)
+{
+    PyObject *identity_value, *value;
+    long long issued_at, expires_at;
+    fta_text further;
+    if (!PyArg_ParseTuple(args, "OLLO:issue", &identity_value, &issued_at,
+                          &expires_at, &value) ||
+        !read_json(value, "further", &further)) {
+        return NULL;
+    }
+    const fta_identity *identity =
+        fta_identity_of(PyType_GetModuleState(Py_TYPE(self)), identity_value);
+    if (identity == NULL) {
+        return PyErr_Format(PyExc_TypeError,
+                            "identity must be Identity, not %.100s",
+                            Py_TYPE(identity_value)->tp_name);
+    }
+    fta_claims claims = identity->claims;
+    claims.present &= ~(1u << FTA_CLAIM_NBF);
+    claims.present |= 1u << FTA_CLAIM_IAT | 1u << FTA_CLAIM_EXP;
+    claims.issued_at = (double)issued_at;
+    claims.expires_at = (double)expires_at;
+    char *token = NULL;
+    size_t length = 0;
+    fta_status status;
+    Py_INCREF(self);
+    Py_INCREF(value);
+    Py_BEGIN_ALLOW_THREADS
+    status = fta_token_issue(((keyring_object *)self)->keyring, &claims,
+                             further, &token, &length);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(value);
+    Py_DECREF(self);
+    return token_or_error(status, token, length);
 }
 
 static PyObject *
@@ -353,6 +393,7 @@ static PyMemberDef keyring_members[] = {
 
 static PyMethodDef keyring_methods[] = {
     {"sign", keyring_sign, METH_O, keyring_sign_doc},
+    {"issue", keyring_issue, METH_VARARGS, keyring_issue_doc},
     {"verify", keyring_verify, METH_O, keyring_verify_doc},
     {"decode", keyring_decode, METH_O, keyring_decode_doc},
     {"authenticate", keyring_authenticate, METH_O, keyring_authenticate_doc},
@@ -375,20 +416,9 @@ static PyType_Slot keyring_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec keyring_spec = {
+PyType_Spec fta_keyring_spec = {
     .name = "flask_tenant_auth._core.Keyring",
     .basicsize = sizeof(keyring_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = keyring_slots,
 };
-
-int
-fta_add_keyring(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->keyring_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &keyring_spec, NULL);
-    return state->keyring_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->keyring_type);
-}

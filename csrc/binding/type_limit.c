@@ -181,20 +181,9 @@ static PyType_Slot limit_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec limit_spec = {
+PyType_Spec fta_limit_spec = {
     .name = "flask_tenant_auth._core.Limit",
     .basicsize = sizeof(fta_limit_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = limit_slots,
 };
-
-int
-fta_add_limit(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->limit_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &limit_spec, NULL);
-    return state->limit_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->limit_type);
-}

@@ -13,6 +13,4 @@ typedef struct fta_limit_object {
     fta_limit limit;
 } fta_limit_object;
 
-int fta_add_limit(PyObject *module);
-
 #endif

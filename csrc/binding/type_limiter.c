@@ -57,7 +57,7 @@ static PyObject *
 raise_for_open(fta_status status, const fta_store_problem *problem)
 {
     if (problem->option == NULL) {
-        return fta_raise(status, NULL);
+        return fta_raise(status);
     }
     return PyErr_Format(PyExc_ValueError, "%s %s", problem->option,
                         problem->text);
@@ -154,7 +154,7 @@ ask(PyObject *object, fta_action action, PyObject *const *args,
     fta_status status =
         fta_limiter_hit(self->limiter, &request, &waiting, &answer);
     if (status != FTA_OK) {
-        fta_raise(status, NULL);
+        fta_raise(status);
         goto done;
     }
     PyObject *rate = Py_None;
@@ -366,7 +366,7 @@ limiter_table_of_another_user(PyObject *Py_UNUSED(type), PyObject *args)
     }
     fta_status status = fta_shm_table_of_others(&options, &owner);
     if (status != FTA_OK) {
-        return fta_raise(status, NULL);
+        return fta_raise(status);
     }
     if (owner.name[0] == '\0') {
         Py_RETURN_NONE;
@@ -409,7 +409,7 @@ static PyType_Slot limiter_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec limiter_spec = {
+PyType_Spec fta_limiter_spec = {
     .name = "flask_tenant_auth._core.Limiter",
     .basicsize = sizeof(limiter_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
@@ -453,11 +453,5 @@ add_constants(PyObject *module)
 int
 fta_add_limiter(PyObject *module)
 {
-    fta_state *state = fta_state_of_module(module);
-    state->limiter_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &limiter_spec, NULL);
-    if (state->limiter_type == NULL || add_constants(module) < 0) {
-        return -1;
-    }
-    return PyModule_AddType(module, state->limiter_type);
+    return add_constants(module);
 }

@@ -212,21 +212,10 @@ static PyType_Slot middleware_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec middleware_spec = {
+PyType_Spec fta_middleware_spec = {
     .name = "flask_tenant_auth._core.Middleware",
     .basicsize = sizeof(fta_middleware),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
              Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = middleware_slots,
 };
-
-int
-fta_add_middleware(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->middleware_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &middleware_spec, NULL);
-    return state->middleware_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->middleware_type);
-}

@@ -23,6 +23,4 @@ typedef struct fta_middleware {
     char limit_fields; /* whether X-RateLimit fields are added */
 } fta_middleware;
 
-int fta_add_middleware(PyObject *module);
-
 #endif

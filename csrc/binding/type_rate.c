@@ -115,7 +115,7 @@ static PyType_Slot rate_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec rate_spec = {
+PyType_Spec fta_rate_spec = {
     .name = "flask_tenant_auth._core.Rate",
     .basicsize = sizeof(fta_rate_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
@@ -166,12 +166,5 @@ static PyMethodDef rate_functions[] = {
 int
 fta_add_rate(PyObject *module)
 {
-    fta_state *state = fta_state_of_module(module);
-    state->rate_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &rate_spec, NULL);
-    if (state->rate_type == NULL ||
-        PyModule_AddType(module, state->rate_type) < 0) {
-        return -1;
-    }
     return PyModule_AddFunctions(module, rate_functions);
 }

@@ -177,7 +177,7 @@ static PyType_Slot record_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec record_spec = {
+PyType_Spec fta_request_record_spec = {
     .name = "flask_tenant_auth._core.RequestRecord",
     .basicsize = sizeof(fta_request_record),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
@@ -188,11 +188,6 @@ int
 fta_add_request_record(PyObject *module)
 {
     fta_state *state = fta_state_of_module(module);
-    state->request_record_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &record_spec, NULL);
     state->nothing = PyTuple_New(0);
-    if (state->request_record_type == NULL || state->nothing == NULL) {
-        return -1;
-    }
-    return PyModule_AddType(module, state->request_record_type);
+    return state->nothing == NULL ? -1 : 0;
 }

@@ -417,7 +417,7 @@ static PyType_Slot start_response_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec start_response_spec = {
+PyType_Spec fta_start_response_spec = {
     .name = "flask_tenant_auth._core.StartResponse",
     .basicsize = sizeof(fta_start_response),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
@@ -430,15 +430,9 @@ int
 fta_add_start_response(PyObject *module)
 {
     fta_state *state = fta_state_of_module(module);
-    state->start_response_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &start_response_spec, NULL);
     state->environ_names =
         Py_BuildValue("(ssssss)", "REQUEST_METHOD", "PATH_INFO", "HTTP_ORIGIN",
                       "REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_AUTHORIZATION");
     state->no_fields = PyList_New(0);
-    if (state->start_response_type == NULL || state->environ_names == NULL ||
-        state->no_fields == NULL) {
-        return -1;
-    }
-    return PyModule_AddType(module, state->start_response_type);
+    return state->environ_names == NULL || state->no_fields == NULL ? -1 : 0;
 }

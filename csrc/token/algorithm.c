@@ -2,7 +2,7 @@
 
 #define TEXT(literal) {literal, sizeof(literal) - 1}
 
-static const fta_algorithm algorithms[] = {
+const fta_algorithm fta_algorithms[] = {
     {TEXT("HS256"), FTA_HMAC, "SHA256", 32, {NULL, 0}, NULL, 0},
     {TEXT("HS384"), FTA_HMAC, "SHA384", 48, {NULL, 0}, NULL, 0},
     {TEXT("HS512"), FTA_HMAC, "SHA512", 64, {NULL, 0}, NULL, 0},
@@ -18,24 +18,24 @@ static const fta_algorithm algorithms[] = {
     {TEXT("EdDSA"), FTA_EDDSA, NULL, 0, TEXT("Ed25519"), NULL, 0},
 };
 
+const fta_words fta_algorithm_words = FTA_WORDS(fta_algorithms);
+
 const fta_algorithm *
 fta_algorithm_find(fta_text name)
 {
-    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
-        if (fta_text_equal(name, algorithms[i].name)) {
-            return &algorithms[i];
-        }
-    }
-    return NULL;
+    size_t place;
+    return fta_words_find(&fta_algorithm_words, name, &place)
+               ? &fta_algorithms[place]
+               : NULL;
 }
 
 const fta_algorithm *
 fta_algorithm_of_curve(fta_text curve)
 {
-    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
-        if (algorithms[i].curve.data != NULL &&
-            fta_text_equal(curve, algorithms[i].curve)) {
-            return &algorithms[i];
+    for (size_t i = 0; i < fta_algorithm_words.count; i++) {
+        if (fta_algorithms[i].curve.data != NULL &&
+            fta_text_equal(curve, fta_algorithms[i].curve)) {
+            return &fta_algorithms[i];
         }
     }
     return NULL;

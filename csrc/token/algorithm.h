@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/text.h"
+#include "base/words.h"
 
 typedef enum fta_family {
     FTA_HMAC,
@@ -23,6 +24,10 @@ typedef struct fta_algorithm {
     const char *group;   /* OpenSSL's name of the curve */
     size_t element_size; /* octets of a coordinate; 0 if none */
 } fta_algorithm;
+
+/* All of them, and their names in the same order. */
+extern const fta_algorithm fta_algorithms[];
+extern const fta_words fta_algorithm_words;
 
 /* The algorithm of that exact name; NULL if there is none. */
 const fta_algorithm *fta_algorithm_find(fta_text name);

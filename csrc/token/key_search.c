@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/crypto_error.h"
+#include "base/hex.h"
 #include "token/pair_reader.h"
 
 #define TEXT(literal) {literal, sizeof(literal) - 1}
@@ -281,15 +282,6 @@ decode_run(const codec *each, const int8_t table[256], unsigned skip,
     return length;
 }
 
-static int
-hex_value(uint8_t c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Copies octets without NULs; of UTF-16, whose every second octet is one, it
  * keeps those that belong to a character. */
 static size_t
@@ -355,10 +347,10 @@ unescape(const uint8_t *in, size_t size, uint8_t *out)
         } else if (*in == '\\' && (left < 2 || in[1] != 'x')) {
             digits = left; /* no such escape */
         }
-        if (left >= digits + 2 && hex_value(in[digits]) >= 0 &&
-            hex_value(in[digits + 1]) >= 0) {
-            out[length++] = (uint8_t)(hex_value(in[digits]) << 4 |
-                                      hex_value(in[digits + 1]));
+        if (left >= digits + 2 && fta_hex_value(in[digits]) >= 0 &&
+            fta_hex_value(in[digits + 1]) >= 0) {
+            out[length++] = (uint8_t)(fta_hex_value(in[digits]) << 4 |
+                                      fta_hex_value(in[digits + 1]));
             in += digits + 2;
         } else if (*in == '%' || left < 2) {
             out[length++] = *in++;
@@ -383,26 +375,36 @@ unescape(const uint8_t *in, size_t size, uint8_t *out)
 #define WORK_MIN ((size_t)1 << 20)
 #define DEPTH_MAX 32
 
-static fta_status search(const uint8_t *octets, size_t size, unsigned depth,
-                         size_t *work, bool *found);
+/* One search: what is left of its work, and what has come of it. */
+typedef struct key_search {
+    size_t work; /* octets that may still be looked at */
+    bool found;
+} key_search;
 
+static fta_status search_octets(key_search *search, const uint8_t *octets,
+                                size_t size, unsigned depth);
+
+/* Searches what the runs of one encoding decode to, from each character that
+ * an octet can begin with. out has room for size octets. */
 static fta_status
-search_encoded(const codec *each, const uint8_t *octets, size_t size,
-               uint8_t *out, unsigned depth, size_t *work, bool *found)
+search_encoded(key_search *search, const codec *each, const uint8_t *octets,
+               size_t size, uint8_t *out, unsigned depth)
 {
     int8_t table[256];
     fta_status status = FTA_OK;
     const uint8_t *end = octets + size;
     fill_table(each, table);
-    for (const uint8_t *start = octets; start < end && !*found; start++) {
+    for (const uint8_t *start = octets; start < end && !search->found;
+         start++) {
         const uint8_t *next = start;
-        for (unsigned skip = 0; skip < each->offsets && !*found; skip++) {
+        for (unsigned skip = 0; skip < each->offsets && !search->found;
+             skip++) {
             next = start;
             size_t length = decode_run(each, table, skip, &next, end, out);
             if (length < SIZE_MIN) {
                 break; /* nor is it enough with fewer characters */
             }
-            status = search(out, length, depth + 1, work, found);
+            status = search_octets(search, out, length, depth + 1);
             if (status != FTA_OK) {
                 return status;
             }
@@ -412,57 +414,59 @@ search_encoded(const codec *each, const uint8_t *octets, size_t size,
     return status;
 }
 
+/* Searches everything that the octets may be an encoding of. */
 static fta_status
-search_layers(const uint8_t *octets, size_t size, uint8_t *out, unsigned depth,
-              size_t *work, bool *found)
+search_decoded(key_search *search, const uint8_t *octets, size_t size,
+               uint8_t *out, unsigned depth)
 {
     static size_t (*const plainer[])(const uint8_t *, size_t,
                                      uint8_t *) = {narrow, unescape};
     fta_status status = FTA_OK;
     for (size_t i = 0; i < sizeof plainer / sizeof *plainer; i++) {
         size_t length = plainer[i](octets, size, out);
-        if (status == FTA_OK && !*found && length < size) {
-            status = search(out, length, depth + 1, work, found);
+        if (status == FTA_OK && !search->found && length < size) {
+            status = search_octets(search, out, length, depth + 1);
         }
     }
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++) {
-        if (status == FTA_OK && !*found) {
-            status = search_encoded(&codecs[i], octets, size, out, depth, work,
-                                    found);
+        if (status == FTA_OK && !search->found) {
+            status =
+                search_encoded(search, &codecs[i], octets, size, out, depth);
         }
     }
     return status;
 }
 
 static fta_status
-search(const uint8_t *octets, size_t size, unsigned depth, size_t *work,
-       bool *found)
+search_octets(key_search *search, const uint8_t *octets, size_t size,
+              unsigned depth)
 {
     if (size < SIZE_MIN) {
         return FTA_OK;
     }
-    if (*work < size || depth > DEPTH_MAX) {
-        *found = true;
+    if (search->work < size || depth > DEPTH_MAX) {
+        search->found = true;
         return FTA_OK;
     }
-    *work -= size;
+    search->work -= size;
     if (has_mark(octets, size) || has_jwk_type(octets, size) ||
         has_rsa_numbers(octets, size)) {
-        *found = true;
+        search->found = true;
         return FTA_OK;
     }
-    fta_status status = check_point(octets, size, found);
-    if (status == FTA_OK && !*found && (depth == 0 || octets[0] == 0x30)) {
-        status = check_pair(octets, size, found);
+    fta_status status = check_point(octets, size, &search->found);
+    if (status == FTA_OK && !search->found &&
+        (depth == 0 || octets[0] == 0x30)) {
+        status = check_pair(octets, size, &search->found);
     }
-    if (status != FTA_OK || *found) {
+    if (status != FTA_OK || search->found) {
         return status;
     }
     uint8_t *out = fta_malloc(size);
     if (out == NULL) {
         return FTA_NO_MEMORY;
     }
-    status = search_layers(octets, size, out, depth, work, found);
+    status = search_decoded(search, octets, size, out, depth);
     fta_free_secret(out, size);
     return status;
 }
@@ -470,7 +474,8 @@ search(const uint8_t *octets, size_t size, unsigned depth, size_t *work,
 fta_status
 fta_key_search(const uint8_t *octets, size_t size, bool *found)
 {
-    size_t work = WORK_MIN + size * WORK_PER_OCTET;
-    *found = false;
-    return search(octets, size, 0, &work, found);
+    key_search search = {.work = WORK_MIN + size * WORK_PER_OCTET};
+    fta_status status = search_octets(&search, octets, size, 0);
+    *found = search.found;
+    return status;
 }

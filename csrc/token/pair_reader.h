@@ -26,8 +26,4 @@
  * What comes of it has to pass fta_pair_check before it is used. */
 fta_status fta_pair_read(fta_text encoded, fta_text passphrase, EVP_PKEY **out);
 
-/* The same for one DER element that fills der. */
-fta_status fta_pair_read_der(const uint8_t *der, size_t size,
-                             fta_text passphrase, EVP_PKEY **out);
-
 #endif

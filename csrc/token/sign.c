@@ -230,3 +230,48 @@ fta_token_sign(const fta_keyring *keyring, fta_text payload, char **out,
     ERR_clear_error(); /* libjwt leaves there what it does not care for */
     return status;
 }
+
+static bool
+is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static fta_text
+skip_space(fta_text text)
+{
+    while (text.length > 0 && is_space(*text.data)) {
+        text.data++;
+        text.length--;
+    }
+    return text;
+}
+
+fta_status
+fta_token_issue(const fta_keyring *keyring, const fta_claims *claims,
+                fta_text further, char **out, size_t *length)
+{
+    /* The members and the closing brace. Whether they are that is found out
+     * when the whole payload is read. */
+    fta_text rest = skip_space(further);
+    if (rest.length == 0 || *rest.data != '{') {
+        return FTA_JSON_NOT_OBJECT;
+    }
+    rest = skip_space((fta_text){rest.data + 1, rest.length - 1});
+    char *payload =
+        fta_malloc(fta_claims_room(&keyring->rules) + rest.length + 2);
+    if (payload == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    size_t size = 0;
+    payload[size++] = '{';
+    size += fta_claims_write(claims, &keyring->rules, payload + size);
+    if (size > 1 && rest.length > 0 && *rest.data != '}') {
+        payload[size++] = ',';
+    }
+    memcpy(payload + size, rest.data, rest.length);
+    fta_status status = fta_token_sign(
+        keyring, (fta_text){payload, size + rest.length}, out, length);
+    fta_free(payload);
+    return status;
+}

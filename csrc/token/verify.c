@@ -272,9 +272,13 @@ fta_status
 fta_token_claims(const fta_keyring *keyring, fta_token *token,
                  const fta_json_sink *sink, fta_claims *out)
 {
-    double now = (double)fta_clock_realtime_us() / 1e6;
-    return fta_claims_read(token->payload, token->payload_size, &keyring->rules,
-                           &keyring->seed, now, sink, out);
+    const fta_claim_reader how = {
+        .rules = &keyring->rules,
+        .seed = &keyring->seed,
+        .sink = sink,
+        .now = (double)fta_clock_realtime_us() / 1e6,
+    };
+    return fta_claims_read(&how, token->payload, token->payload_size, out);
 }
 
 void
@@ -283,20 +287,4 @@ fta_token_close(fta_token *token)
     if (token->payload != NULL) {
         free_room(token, token->payload);
     }
-}
-
-fta_status
-fta_token_verify(const fta_keyring *keyring, fta_text text,
-                 const fta_json_sink *sink, fta_claims *out)
-{
-    fta_token token;
-    fta_status status = fta_token_open(keyring, text, &token);
-    if (status == FTA_OK) {
-        status = fta_token_check(keyring, &token);
-    }
-    if (status == FTA_OK) {
-        status = fta_token_claims(keyring, &token, sink, out);
-    }
-    fta_token_close(&token);
-    return status;
 }

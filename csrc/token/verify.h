@@ -36,8 +36,4 @@ void fta_token_close(fta_token *token);
 /* Whether the second step is worth letting other threads run. */
 bool fta_token_is_slow(const fta_token *token);
 
-/* All of it. */
-fta_status fta_token_verify(const fta_keyring *keyring, fta_text text,
-                            const fta_json_sink *sink, fta_claims *out);
-
 #endif

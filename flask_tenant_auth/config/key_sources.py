@@ -66,7 +66,7 @@ def read_secret(raw: Any) -> bytes:
         Key.secret("HS256", secret, allow_weak=True)
     except ValueError as error:
         raise ValueError(
-            f"{str(error).removeprefix('secret ')}: make one with `flask auth generate-key`"
+            f"cannot be used: {error}. `flask auth generate-key` makes a secret"
         ) from None
     return secret
 

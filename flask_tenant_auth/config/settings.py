@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from .._core import LIMITER_RANGES, ON_STORE_ERRORS, STRATEGIES, describe_redis_url
+from .._core import (
+    ALGORITHMS,
+    LIMITER_RANGES,
+    ON_STORE_ERRORS,
+    STRATEGIES,
+    describe_redis_url,
+)
 from ..audit import logger
 from ..errors import ConfigurationError
 from .checks import check_cors, check_keys, check_secrets
@@ -56,12 +62,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 DEFAULT_SECRET_KEY = b"your-secret-key-change-in-production"
-SYMMETRIC = ("HS256", "HS384", "HS512")
-ALGORITHMS = (
-    *SYMMETRIC,
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "EdDSA"),
-)
+SYMMETRIC = tuple(name for name in ALGORITHMS if name.startswith("HS"))
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 MAX_HOURS = 24 * 366 * 100
 

@@ -47,7 +47,7 @@ def middleware_of(app: Flask, state: AppState, cors: Cors) -> Middleware:
         late_body=lambda body, start_response: _LateBody(body, start_response, completion.replace),
         cors=cors_rules,
         audit_log=None if path is None else _open_audit_log(path),
-        log=lambda event: logger.error("The audit log %s %s", path, event),
+        log=lambda event: logger.error("The audit log %s: %s", path, event),
         limit_fields=state.settings.ratelimit_headers_enabled,
     )
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from .._core import InvalidToken, now, parse_bearer
+from .._core import CORE_CLAIMS, Identity, InvalidToken, now, parse_bearer
 from ..audit import log_denied
 from ..config.settings import MAX_HOURS, Settings
 from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
@@ -17,8 +17,8 @@ from ..identity.roles import DEFAULT_ROLE
 from .records import current_request
 from .state import current_state, signing_state
 
-# What verification reads, the caller of create_jwt_token may not write.
-RESERVED_CLAIMS = frozenset({"tenant_id", "user_id", "role", "iss", "aud", "exp", "nbf", "iat"})
+# What `create_jwt_token` sets, its caller may not.
+RESERVED_CLAIMS = frozenset(CORE_CLAIMS)
 
 
 def create_jwt_token(
@@ -49,14 +49,14 @@ def create_jwt_token(
         when the apps of this process have settings of tokens that it does not have.
     """
     state = signing_state()
-    payload = _further_claims(claims)
-    payload["tenant_id"] = uuid_text("tenant_id", tenant_id)
-    payload["user_id"] = uuid_text("user_id", user_id)
-    payload["role"] = role_text("role", role)
-    payload |= _registered_claims(state.settings, expires_in_hours)
-    keyring = state.signing_keyring(payload["tenant_id"])
+    further = _further_claims(claims)
+    identity = Identity(
+        uuid_text("tenant_id", tenant_id), uuid_text("user_id", user_id), role_text("role", role)
+    )
+    issued_at, expires_at = _times(state.settings, expires_in_hours)
+    keyring = state.signing_keyring(identity.tenant_id)
     try:
-        return keyring.sign(_json(payload))
+        return keyring.issue(identity, issued_at, expires_at, _json(further))
     except ValueError as error:
         longest = state.settings.jwt_max_token_bytes
         raise ValueError(
@@ -77,20 +77,15 @@ def _further_claims(claims: object) -> dict[str, Any]:
     return dict(claims)
 
 
-def _registered_claims(settings: Settings, expires_in_hours: float | None) -> dict[str, Any]:
+def _times(settings: Settings, expires_in_hours: float | None) -> tuple[int, int]:
+    """Return when a token is issued and when it expires, in seconds since 1970."""
     hours = settings.jwt_expiration_hours if expires_in_hours is None else expires_in_hours
     if isinstance(hours, bool) or not isinstance(hours, int | float):
         raise TypeError(f"expires_in_hours must be a number, not {type(hours).__name__}")
     if not math.isfinite(hours) or abs(hours) > MAX_HOURS:
         raise ValueError(f"expires_in_hours must be within {MAX_HOURS}, not {hours}")
     issued_at = int(now())
-    claims: dict[str, Any] = {"iat": issued_at, "exp": issued_at + round(hours * 3600)}
-    if settings.jwt_issuer is not None:
-        claims["iss"] = settings.jwt_issuer
-    if settings.jwt_audience:
-        one, *more = settings.jwt_audience
-        claims["aud"] = [one, *more] if more else one
-    return claims
+    return issued_at, issued_at + round(hours * 3600)
 
 
 def _json(payload: dict[str, Any]) -> bytes:

@@ -26,18 +26,19 @@ def key_pair(name: str, text: PairText, settings: Settings, passphrase: bytes | 
     :raises ConfigurationError: for any other text; the message says what it is.
     """
     algorithm = settings.jwt_algorithm
-    place = name if text.path is None else f"{name} leads to the file {text.path!r}, which"
+    place = name if text.path is None else f"{name} leads to the file {text.path!r}, but it"
     if settings.symmetric:
         raise ConfigurationError(
-            f"{place} {_what_it_is(text)}: a path or PEM text stands for a key pair, and "
-            f"JWT_ALGORITHM {algorithm} takes secrets only. Give the secret itself"
+            f"{place} cannot be used with JWT_ALGORITHM {algorithm}, which takes secrets only: "
+            f"{_what_it_is(text)}. A path or PEM text stands for a key pair. Give the secret itself"
         )
     try:
         return Key.pem(algorithm, text.content, passphrase=passphrase)
     except ValueError as error:
         raise ConfigurationError(
-            f"{place} {_reason(error, text)}{_hint(name, error)} (JWT_ALGORITHM is {algorithm}; "
-            f"`flask auth generate-key --algorithm {algorithm}` shows how to make such a key)"
+            f"{place} cannot be used with JWT_ALGORITHM {algorithm}: {_reason(error, text)}"
+            f"{_hint(name, error)}. `flask auth generate-key --algorithm {algorithm}` shows how to "
+            "make such a key"
         ) from None
 
 
@@ -47,10 +48,10 @@ def _what_it_is(text: PairText) -> str:
         _why_no_pair(algorithm, text) for algorithm in ("RS256", "ES256", "ES384", "ES512", "EdDSA")
     ]
     if None in reasons:
-        return "is a key pair or certificate"
+        return "this is a key pair or certificate"
     return next(
         (reason for reason in reasons if reason and "another kind" not in reason),
-        "is a key of a kind that signs no tokens",
+        "this is a key of a kind that signs no tokens",
     )
 
 
@@ -63,7 +64,7 @@ def _why_no_pair(algorithm: str, text: PairText) -> str | None:
 
 
 def _reason(error: ValueError, text: PairText) -> str:
-    reason = str(error).removeprefix("pem ")
+    reason = str(error)
     if text.path is None and "neither PEM" in reason:
         return reason + ", and it is not the path of a file either"
     return reason

@@ -13,7 +13,7 @@ status_of(const fta_keyring *keyring, const char *token)
 {
     fta_claims claims;
     guarded copy = guarded_copy(token, strlen(token));
-    fta_status status = fta_token_verify(
+    fta_status status = verify_token(
         keyring, (fta_text){copy.text, strlen(token)}, NULL, &claims);
     guarded_free(&copy);
     return status;
@@ -173,9 +173,9 @@ test_length(void)
     }
     fta_keyring *keyring = make_keyring(NULL, 8192);
     fta_claims claims;
-    CHECK(fta_token_verify(keyring, (fta_text){NULL, 8193}, NULL, &claims) ==
+    CHECK(verify_token(keyring, (fta_text){NULL, 8193}, NULL, &claims) ==
           FTA_TOO_LONG);
-    CHECK(fta_token_verify(keyring, (fta_text){"", 0}, NULL, &claims) ==
+    CHECK(verify_token(keyring, (fta_text){"", 0}, NULL, &claims) ==
           FTA_NOT_THREE_SEGMENTS);
     free_keyring(keyring);
     free(token);

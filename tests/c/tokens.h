@@ -13,7 +13,7 @@
 
 #include "base/base64url.h"
 #include "token/keyring.h"
-#include "token/verify.h"
+#include "verify_token.h"
 
 #define TENANT "6f0b1c2e-3d4a-4b5c-8d6e-7f8091a2b3c4"
 #define USER "550e8400-e29b-41d4-a716-446655440000"
@@ -105,8 +105,7 @@ verdict(const fta_keyring *keyring, const char *header, const char *payload)
 {
     fta_claims claims;
     char *token = sign_text(header, payload);
-    fta_status status =
-        fta_token_verify(keyring, text_of(token), NULL, &claims);
+    fta_status status = verify_token(keyring, text_of(token), NULL, &claims);
     free(token);
     return status;
 }

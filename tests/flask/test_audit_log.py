@@ -176,7 +176,7 @@ class TestTheCoresLog:
         assert first is not None
         assert "File too large" in first
         assert others == [None] * 9
-        assert log.write(*LINE) == "is written again; 10 lines were lost"
+        assert log.write(*LINE) == "the file is written again; 10 lines were lost"
         assert log.write(*LINE) is None
         assert len(lines(path)) == 2
 
@@ -215,8 +215,8 @@ class TestWhatStandsAtThePath:
     @pytest.mark.parametrize(
         ("make", "message"),
         [
-            (lambda path, victim: path.symlink_to(victim), "is a symbolic link"),
-            (lambda path, victim: path.hardlink_to(victim), "has a second name"),
+            (lambda path, victim: path.symlink_to(victim), "the file is a symbolic link"),
+            (lambda path, victim: path.hardlink_to(victim), "the file has a second name"),
         ],
     )
     def test_a_link_is_an_error_that_says_so(
@@ -225,7 +225,7 @@ class TestWhatStandsAtThePath:
         victim = path.with_name("victim")
         victim.write_text("precious")
         make(path, victim)
-        with pytest.raises(PermissionError, match=f"audit.jsonl' {message}"):
+        with pytest.raises(PermissionError, match=f"audit.jsonl': {message}"):
             AuditLog(str(path))
         with pytest.raises(ConfigurationError, match=f"AUDIT_LOG .*{message}"):
             make_app(AUDIT_LOG=str(path))

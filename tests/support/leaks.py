@@ -93,6 +93,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Keyring": lambda: Keyring([key], issuer="i", audiences=["a", "b"]).keys,
     "Keyring refused": refused(lambda: Keyring([])),
     "Keyring.sign": lambda: keyring.sign(payload),
+    "Keyring.issue": lambda: keyring.issue(identity, 1, 2, b'{"a":1}'),
+    "Keyring.issue refused": refused(lambda: keyring.issue(identity, 1, 2, b'{"exp":1}')),
     "Keyring.sign refused": refused(lambda: keyring.sign(b'{"a":1,"a":2}')),
     "Keyring.verify": lambda: keyring.verify(token),
     "Keyring.verify rejected": lambda: (keyring.verify(broken), keyring.verify(expired)),

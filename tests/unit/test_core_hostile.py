@@ -80,6 +80,7 @@ class Core:
                 {"issuer": "me", "audiences": ["a", "b"], "leeway": 1.0, "max_token_bytes": 99},
             ),
             "sign": (self.keyring.sign, [nested_payload()], {}),
+            "issue": (self.keyring.issue, [identity, 1, 2, b'{"a":[1]}'], {}),
             "verify": (self.keyring.verify, [self.token], {}),
             "decode": (self.keyring.decode, [self.token], {}),
             "authenticate": (self.keyring.authenticate, [f"Bearer {self.token}"], {}),
@@ -129,8 +130,8 @@ NAMES = [
     ),
     "password_iterations",
     *("parse_bearer", "fields_overlap", "parse_rates", "Identity", "Key.secret", "Key.pem"),
-    *("Key.jwk", "Keyring", "sign", "verify", "decode", "authenticate", "AuditLog", "write"),
-    *("Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
+    *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
+    *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("table_of_another_user", "CorsRules", "covers", "allows", "fields"),
 ]
 

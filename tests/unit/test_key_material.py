@@ -340,7 +340,7 @@ def test_an_encrypted_key_needs_its_passphrase_and_nobody_is_asked(form: str) ->
         timeout=60,
         check=True,
     ).stdout
-    assert seen.startswith("refused: pem is an encrypted private key")
+    assert seen.startswith("refused: the key is an encrypted private key")
 
 
 def test_settings_show_the_path_of_a_key_and_nothing_of_it(tmp_path: Path) -> None:
@@ -703,7 +703,7 @@ def test_rsa_keys_are_bounded_in_size_and_the_usual_ones_are_taken(
     for size in (8200, 16384):
         with pytest.raises(ConfigurationError, match="JWT_JWKS holds no key"):
             keyring_of(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": [with_exponent(65537, size)]})
-    assert "is passed over: jwk " in caplog.text
+    assert "is passed over: the JWK " in caplog.text
     for e, size in ((65537, 2048), (2**32 + 15, 2048), (65537, 8192)):
         assert keyring_of(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": [with_exponent(e, size)]})
 
@@ -739,17 +739,17 @@ def test_each_entry_that_is_passed_over_is_logged_with_its_reason(
         ([], "entry 2 is passed over: it must be an object, not list"),
         (
             {**rsa_key, "use": "enc", "kid": "a"},
-            "key 'a' is passed over: jwk is not for signatures",
+            "key 'a' is passed over: the JWK is not for signatures",
         ),
-        ({**rsa_key, "key_ops": ["encrypt"]}, "entry 4 is passed over: jwk is not for signatures"),
+        ({**rsa_key, "key_ops": ["encrypt"]}, "entry 4 is passed over: the JWK is not for sig"),
         ({**private, "kid": "d"}, "key 'd' is passed over: it is a private key"),
-        ({"kty": "RSA", "n": None, "e": "AQAB"}, "entry 6 is passed over: jwk lacks a member"),
-        ({"kty": "AKP", "pub": "AQ"}, "entry 7 is passed over: jwk has no alg"),
-        ({**ed_key, "crv": 7}, "entry 8 is passed over: jwk: crv must be a string"),
-        ({**ed_key, "x": "AA"}, "entry 9 is passed over: jwk lacks a member"),
-        ({"kty": "oct", "k": "AAAA"}, "entry 10 is passed over: jwk is shorter than the hash"),
-        ({**rsa_key, "alg": "ES256"}, "entry 11 is passed over: jwk is of another kind"),
-        ({}, "entry 12 is passed over: jwk lacks a member"),
+        ({"kty": "RSA", "n": None, "e": "AQAB"}, "entry 6 is passed over: the JWK lacks a member"),
+        ({"kty": "AKP", "pub": "AQ"}, "entry 7 is passed over: the JWK has no alg"),
+        ({**ed_key, "crv": 7}, "entry 8 is passed over: the JWK's crv must be a string"),
+        ({**ed_key, "x": "AA"}, "entry 9 is passed over: the JWK lacks a member"),
+        ({"kty": "oct", "k": "AAAA"}, "entry 10 is passed over: the secret is shorter"),
+        ({**rsa_key, "alg": "ES256"}, "entry 11 is passed over: the key is of another kind"),
+        ({}, "entry 12 is passed over: the JWK lacks a member"),
     ]
     entries = [*(entry for entry, _ in passed_over), {**EC_PAIR.jwk(), "key_ops": None}]
     keyring = keyring_of(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": entries})
@@ -848,7 +848,7 @@ def test_a_published_key_of_one_tenant_signs_for_nobody() -> None:
         JWT_TENANT_KEYS=lambda tenant_id, kid: realm if tenant_id == OTHER_TENANT else None,
     )
     with app.app_context():
-        with pytest.raises(ConfigurationError, match="JWT_TENANT_KEYS is JSON text"):
+        with pytest.raises(ConfigurationError, match=r"JWT_TENANT_KEYS .* this is JSON text"):
             decode_jwt_token(forged(realm, tenant_id=OTHER_TENANT))
         with pytest.raises(AuthError):
             decode_jwt_token(forged(realm))

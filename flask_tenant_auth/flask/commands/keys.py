@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 import click
 from flask.cli import with_appcontext
 
-from ...config.settings import ALGORITHMS, SYMMETRIC, Settings
+from ..._core import ALGORITHMS
+from ...config.settings import SYMMETRIC, Settings
 from ..state import current_state
 
 # How to make a key pair, where the algorithm wants one.
