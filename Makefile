@@ -256,7 +256,7 @@ lint: packages-test $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ##
 	@luac5.1 -p $(LUA_FILES)
 	@luacheck --quiet --no-color $(LUA_FILES)
 	@$(BIN)/mypy
-	@$(BIN)/stubtest flask_tenant_auth._core
+	@$(BIN)/stubtest --mypy-config-file scripts/stubtest.ini flask_tenant_auth._core
 
 format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
 	@$(BIN)/ruff check --fix .

@@ -69,7 +69,7 @@ class Cors:
 
     def headers(self, environ: WSGIEnvironment, answer: HeaderList) -> HeaderList:
         """Return the header fields that are added to an answer: permissions, and Vary."""
-        if environ["REQUEST_METHOD"] == "OPTIONS" and _REQUEST_METHOD in environ:
+        if environ.get("REQUEST_METHOD") == "OPTIONS" and _REQUEST_METHOD in environ:
             return self._preflight_answer(environ, answer) if self.covers(environ) else []
         return self.rules.fields(environ.get("PATH_INFO", ""), environ.get("HTTP_ORIGIN"))
 

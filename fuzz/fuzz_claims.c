@@ -39,6 +39,29 @@ accept(void *context, const fta_json_event *event)
     return true;
 }
 
+/* What is written of claims is read again as they were, but for fractions. */
+static void
+require_written(const fta_claims *claims)
+{
+    const size_t header_size = sizeof HEADER - 1;
+    const fta_claim_rules *rules = &fuzz_keyring()->rules;
+    fta_claims again;
+    char *payload = malloc(fta_claims_room(rules) + 2);
+    require(payload != NULL);
+    payload[0] = '{';
+    size_t size = fta_claims_write(claims, rules, payload + 1) + 1;
+    payload[size++] = '}';
+    fta_status status =
+        fuzz_verdict(HEADER, header_size, payload, size, NULL, &again);
+    free(payload);
+    require(status == FTA_OK || status == FTA_EXPIRED);
+    if (status == FTA_OK) {
+        require(fta_uuid_equal(&again.tenant_id, &claims->tenant_id));
+        require(fta_uuid_equal(&again.user_id, &claims->user_id));
+        require(again.role == claims->role);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -62,6 +85,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(fta_uuid_equal(&with.user_id, &without.user_id));
         require(with.role == without.role && with.role < FTA_ROLE_COUNT);
         require(with.expires_at == without.expires_at);
+        require(with.present == without.present);
+        require_written(&with);
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Hooks and fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def refuse_skip(report: Report) -> Report:
-    """Turn a skip into a failure: nobody sees what a skipped test would have found.
+    """Turn a skip into a failure: a skipped test finds nothing, and nobody notices.
 
-    Debian and Ubuntu can have everything that the tests need, and `make test` installs it; another
-    platform may lack something. A test that has run and failed as expected is no skip.
+    Debian and Ubuntu have everything that the tests need, and `make test` installs it. Other
+    platforms may lack something. A test that ran and failed as expected is no skip.
     """
     if report.skipped and not hasattr(report, "wasxfail") and sys.platform == "linux":
         report.outcome = "failed"
@@ -44,15 +44,15 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 @pytest.fixture(autouse=True)
-def _present() -> Iterator[None]:
-    """Each test begins in the present: the core has one clock, which tests move."""
+def _clock_is_reset() -> Iterator[None]:
+    """The core has one clock for the process: no test leaves it shifted."""
     yield
     reset_clock()
 
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
-    """A Redis for the whole run; whoever stops it or needs it empty starts one of their own."""
+    """A Redis for the whole run. A test that stops it, or needs it empty, starts its own."""
     with Redis() as server:
         yield server
 

@@ -136,7 +136,7 @@ read_value(fta_json *reader, fta_json_event *event)
     }
 }
 
-/* False at the end of the text. */
+/* Skips white space. False at the end of the text. */
 static bool
 skip_space(fta_json *reader)
 {
@@ -168,8 +168,8 @@ read_name(fta_json *reader, fta_json_event *event)
     return fta_json_add_name(reader, event->text);
 }
 
-/* Inline, so that fta_json_leave, where most of a large text is read, has its
- * own. */
+/* Inline, so that the loop of fta_json_leave has its own copy: most of a large
+ * text is read there. */
 static inline fta_status
 next_event(fta_json *reader, fta_json_event *event)
 {

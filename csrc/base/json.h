@@ -1,14 +1,14 @@
-/* A strict JSON reader (RFC 8259) for text that an attacker wrote.
+/* A strict JSON reader (RFC 8259) for text that an attacker may have written.
  *
- * It reads forward only and gives one event at a time, so that neither nesting
- * nor size takes stack. It refuses everything that two readers could take in
- * two ways: invalid UTF-8, lone surrogates, a name repeated in one object (at
- * any depth, compared after unescaping), a byte order mark, and what follows
- * the value. It also refuses nesting beyond FTA_JSON_DEPTH and numbers of more
- * than FTA_JSON_NUMBER characters.
+ * It reads forward only and gives one event at a time, so neither nesting nor
+ * size takes stack. A text is invalid if two readers could understand it in two
+ * ways: invalid UTF-8, lone surrogates, a name twice in one object (at any
+ * depth, compared after unescaping), a byte order mark, anything behind the
+ * value. Nesting beyond FTA_JSON_DEPTH and numbers of more than FTA_JSON_NUMBER
+ * characters are invalid too.
  *
- * Its time is linear in the text: repeated names are found by a hash with a
- * secret seed once an object has more than a few. */
+ * Its time is linear in the length of the text. Once an object has more than a
+ * few names, a hash with a secret seed finds repeated ones. */
 #ifndef FTA_BASE_JSON_H
 #define FTA_BASE_JSON_H
 
@@ -18,8 +18,8 @@
 #include "base/status.h"
 #include "base/text.h"
 
-/* RFC 8259, section 9, allows limits. No honest token comes near them, and
- * Python converts 640 digits under any setting of int_max_str_digits. */
+/* RFC 8259, section 9, allows limits. Usual tokens are far below them. Python
+ * converts 640 digits under any setting of int_max_str_digits. */
 #define FTA_JSON_DEPTH 64
 #define FTA_JSON_NUMBER 640
 
@@ -43,16 +43,16 @@ typedef struct fta_json_event {
     fta_text text; /* Borrowed from the text being read */
 } fta_json_event;
 
-/* Seeds the hash of names; unpredictable to whoever writes the text. */
+/* The seed for hashes of names. Whoever writes the text must not know it. */
 typedef struct fta_json_seed {
     uint64_t words[2];
 } fta_json_seed;
 
-/* SipHash-1-3: whoever does not know the seed cannot make texts collide. */
+/* SipHash-1-3. Nobody can find two inputs with one hash without the seed. */
 uint64_t fta_json_hash(const fta_json_seed *seed, uint64_t domain,
                        const void *data, size_t length);
 
-/* So many names, of all open objects, need no memory. */
+/* How many names, of all open objects together, need no memory. */
 #define FTA_JSON_FEW 16
 
 typedef struct fta_json_name {
@@ -61,7 +61,7 @@ typedef struct fta_json_name {
     uint32_t hash; /* set in an object that uses the table */
 } fta_json_name;
 
-/* Private to the reader, here so that it can live on the stack. */
+/* Private to the reader. It is declared here so that it can be on the stack. */
 typedef struct fta_json {
     char *cursor;
     char *end;
@@ -77,33 +77,33 @@ typedef struct fta_json {
     uint32_t *slots;      /* behind names; index + 1, 0 is free; or NULL */
 } fta_json;
 
-/* The text is unescaped in place: it is changed by reading, and the events'
- * texts stay valid as long as it does. */
+/* Reading changes the text, because strings are unescaped in place. The texts
+ * of events are valid as long as it is. */
 void fta_json_start(fta_json *reader, char *text, size_t length,
                     const fta_json_seed *seed);
 
-/* FTA_OK and an event, or what is wrong; not to be called again after an
+/* FTA_OK and an event, or what is wrong. Must not be called again after an
  * error or FTA_JSON_END. */
 fta_status fta_json_next(fta_json *reader, fta_json_event *event);
 
-/* Sees events; false stops the reading with FTA_STOPPED. */
+/* Receives events. Reading stops with FTA_STOPPED when accept returns false. */
 typedef struct fta_json_sink {
     bool (*accept)(void *context, const fta_json_event *event);
     void *context;
 } fta_json_sink;
 
-/* As fta_json_next, and shows the event to the sink, which may be NULL. */
+/* As fta_json_next, and gives the event to the sink, which may be NULL. */
 fta_status fta_json_next_to(fta_json *reader, const fta_json_sink *sink,
                             fta_json_event *event);
 
 /* Reads what is left of the innermost container, its end included. */
 fta_status fta_json_leave(fta_json *reader, const fta_json_sink *sink);
 
-/* Frees what reading took; the texts of events stay valid. */
+/* Frees the memory of the reader. The texts of events stay valid. */
 void fta_json_finish(fta_json *reader);
 
-/* The value of a number's text, rounded to the nearest double, whatever the
- * locale; infinite when no double is that large. */
+/* The nearest double to a number's text, under any locale. Infinity if no
+ * double is that large. */
 fta_status fta_json_double(fta_text number, double *out);
 
 #endif

@@ -41,9 +41,10 @@ fta_json_is_plain(char c)
 
 #define FTA_JSON_EACH(octet) (0x0101010101010101u * (octet))
 
-/* Whether all eight octets are plain, without looking at each: an octet that
- * is less than n, or equal to c, borrows into its highest bit (it may do so
- * for its neighbour as well, never for a word of plain ones). */
+/* Whether all eight octets are plain, tested in one step. Subtracting n sets
+ * the highest bit of an octet below n; with XOR before it, of an octet equal to
+ * c. A borrow may set the bit of the next octet too, but no borrow begins in a
+ * word of plain octets. */
 static inline bool
 fta_json_are_plain(const char *eight)
 {

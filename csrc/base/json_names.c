@@ -11,8 +11,8 @@ fta_json_hash(const fta_json_seed *seed, uint64_t domain, const void *data,
     return fta_siphash_1_3(&key, domain, data, length);
 }
 
-/* Gets the table, and a larger array with it. The rest of the text bounds how
- * many names can come, so that this happens once. */
+/* Allocates the table together with a larger array. The rest of the text bounds
+ * the number of names that can follow, so this happens once. */
 static fta_status
 take_memory(fta_json *reader)
 {
@@ -36,8 +36,8 @@ take_memory(fta_json *reader)
     return FTA_OK;
 }
 
-/* Puts a name of the innermost object into the table; false if its like is
- * there. Names of other objects have lower indices. */
+/* Adds a name of the innermost object to the table. False if the object has
+ * that name. Names of the other objects have lower indices. */
 static bool
 insert_name(fta_json *reader, uint32_t index)
 {
@@ -58,13 +58,14 @@ insert_name(fta_json *reader, uint32_t index)
     return true;
 }
 
-/* Removes the names of the innermost object, the last ones of the array and
- * of the table: taking out what was put in last leaves every chain whole. */
+/* The names are the last ones of the array. They leave the table in the
+ * opposite order of their insertion, so every chain of slots stays whole. */
 void
 fta_json_forget_names(fta_json *reader)
 {
     uint32_t first = fta_json_first_name(reader);
-    /* No name follows those of the outermost object. */
+    /* After the outermost object no name follows, so the table may stay as it
+     * is. */
     if (reader->name_count - first > FTA_JSON_SMALL && reader->depth > 1) {
         for (uint32_t i = reader->name_count; i > first; i--) {
             uint32_t slot = reader->names[i - 1].hash & reader->slot_mask;
@@ -77,7 +78,6 @@ fta_json_forget_names(fta_json *reader)
     reader->name_count = first;
 }
 
-/* Remembers a name of the innermost object; refuses one that it has. */
 fta_status
 fta_json_add_name(fta_json *reader, fta_text text)
 {

@@ -47,8 +47,8 @@ fta_json_read_number(fta_json *reader, fta_json_event *event)
             in++;
         }
     }
-    /* Whatever follows, "01" included, is refused where a comma or the end
-     * is expected. */
+    /* What follows, such as the 1 of "01", is found invalid where a comma or
+     * the end is expected. */
     event->text.data = start;
     event->text.length = (size_t)(in - start);
     reader->cursor = in;
@@ -59,7 +59,7 @@ fta_json_read_number(fta_json *reader, fta_json_event *event)
 fta_status
 fta_json_double(fta_text number, double *out)
 {
-    /* Fifteen digits are exact in a double: no rounding, no locale. */
+    /* An integer of fifteen digits is exact in a double. */
     if (number.length <= 15) {
         const char *in = number.data, *end = in + number.length;
         bool negative = *in == '-';
@@ -79,7 +79,7 @@ fta_json_double(fta_text number, double *out)
     }
     memcpy(text, number.data, number.length);
     text[number.length] = '\0';
-    /* strtod would take the decimal point of the process's locale. */
+    /* strtod would read the decimal point of the process's locale. */
     locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (c_locale == (locale_t)0) {
         return FTA_NO_MEMORY;

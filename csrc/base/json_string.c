@@ -2,7 +2,7 @@
 #include "base/json_internal.h"
 #include "base/utf8.h"
 
-/* Four hexadecimal digits; -1 if they are not there. */
+/* The value of four hexadecimal digits; -1 for anything else. */
 static long
 read_hex4(const char *text, const char *end)
 {
@@ -104,7 +104,6 @@ read_escape(const char **in, const char *end, char **out)
     return FTA_OK;
 }
 
-/* Reads what follows the first octet that is not plain, moving it together. */
 fta_status
 fta_json_read_rest(const char **cursor, const char *end, char **out)
 {

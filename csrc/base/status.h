@@ -88,7 +88,7 @@
     X(KEY_KIND_MISMATCH, "the key is of another kind or curve than the "       \
                          "algorithm's")                                        \
     X(KEY_UNSOUND, "the key is not sound: its parts do not belong together")   \
-    X(RSA_SIZE_REFUSED, "the RSA key must have from 2,048 to 8,192 bits")      \
+    X(RSA_SIZE_INVALID, "the RSA key must have from 2,048 to 8,192 bits")      \
     X(RSA_EXPONENT, "the RSA key has a public exponent that is even, below "   \
                     "65,537 or above 64 bits")                                 \
     X(RSA_ROCA, "the RSA key was made by a generator whose keys can be "       \

@@ -7,8 +7,8 @@
 #include "binding/type_request_record.h"
 #include "binding/type_start_response.h"
 
-/* Whether an exception says that a token is no good, in whatever way. Others,
- * such as KeyboardInterrupt, are none of a token's, and no reason to go on. */
+/* Whether an exception is about the token. Others, such as KeyboardInterrupt,
+ * end the call. */
 static bool
 is_of_the_token(void)
 {
@@ -16,12 +16,12 @@ is_of_the_token(void)
            !PyErr_ExceptionMatches(PyExc_MemoryError);
 }
 
-/* The identity of a good token, a new reference; else NULL. What is the matter
- * with the token then is for Python to find out; an exception that is set has
- * nothing to do with it. */
+/* The identity of a valid token, a new reference; else NULL. Python then finds
+ * out what is wrong with the token. An exception that is set is not about the
+ * token. */
 static PyObject *
-good_token(const fta_state *state, fta_request_record *record,
-           PyObject *environ, PyObject *keyring)
+identity_of_token(const fta_state *state, fta_request_record *record,
+                  PyObject *environ, PyObject *keyring)
 {
     if (!Py_IsNone(record->outcome)) {
         PyObject *known = Py_NewRef(record->outcome);
@@ -33,22 +33,22 @@ good_token(const fta_state *state, fta_request_record *record,
     PyObject *header =
         fta_held_item(environ, PyTuple_GET_ITEM(state->environ_names,
                                                 FTA_ENVIRON_AUTHORIZATION));
-    PyObject *judged = NULL;
+    PyObject *proved = NULL;
     if (header != NULL) {
         PyObject *const args[] = {keyring, header};
-        judged =
+        proved =
             PyObject_VectorcallMethod(state->authenticate_name, args, 2, NULL);
         Py_DECREF(header);
     }
-    if (judged == NULL) {
+    if (proved == NULL) {
         if (PyErr_Occurred() && is_of_the_token()) {
             PyErr_Clear();
         }
-    } else if (fta_identity_of(state, judged) == NULL) {
-        Py_SETREF(record->invalid_token, judged);
-        judged = NULL;
+    } else if (fta_identity_of(state, proved) == NULL) {
+        Py_SETREF(record->invalid_token, proved);
+        proved = NULL;
     }
-    return judged;
+    return proved;
 }
 
 PyDoc_STRVAR(
@@ -56,9 +56,9 @@ PyDoc_STRVAR(
     "authenticate_and_count(record, environ, keyring, limiter, limits, "
     "address, /)\n"
     "--\n\n"
-    "Judge the credentials of a request and count it against all limits, in\n"
-    "one step, when they are a good token. None, and nothing counted, for\n"
-    "all others.");
+    "Authenticate a request by its token and count it against all limits, in\n"
+    "one step. Without a valid token nothing is counted, and the result is\n"
+    "None.");
 
 static PyObject *
 authenticate_and_count(PyObject *module, PyObject *const *args,
@@ -77,7 +77,7 @@ authenticate_and_count(PyObject *module, PyObject *const *args,
             "Keyring, a Limiter, a tuple of Limit and an address");
         return NULL;
     }
-    PyObject *identity = good_token(state, record, args[1], args[2]);
+    PyObject *identity = identity_of_token(state, record, args[1], args[2]);
     if (identity == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }

@@ -1,4 +1,4 @@
-/* The step that judges a request and counts it. */
+/* The step that authenticates a request and counts it. */
 #ifndef FTA_BINDING_AUTHENTICATE_H
 #define FTA_BINDING_AUTHENTICATE_H
 

@@ -117,7 +117,7 @@ fta_word_from_str(PyObject *value, const char *argument, const fta_words *words,
 static PyObject *
 integer_from_text(fta_text text)
 {
-    /* Eighteen digits always fit. */
+    /* Eighteen digits fit a long long. */
     if (text.length <= 18) {
         long long value = 0;
         bool negative = text.data[0] == '-';
@@ -164,7 +164,7 @@ value_from_event(const fta_json_event *event)
     }
 }
 
-/* Puts a value where it belongs. */
+/* Adds a value to the innermost container, or makes it the root. */
 static bool
 place(fta_builder *builder, PyObject *value)
 {

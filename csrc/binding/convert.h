@@ -27,11 +27,11 @@ int fta_add_words(PyObject *module, const char *name, const fta_words *words);
 bool fta_word_from_str(PyObject *value, const char *argument,
                        const fta_words *words, size_t *place);
 
-/* The characters of a str, or the octets of a bytes object, an octet each: as
- * they came over the wire. A character beyond Latin-1 becomes '?', which is
- * foreign to every token. *holder is a new reference to the object that the
- * text is in, to be dropped after the last look at the text; NULL on failure.
- * TypeError that names the argument for another type. */
+/* The octets of a bytes object, or the characters of a str, one octet each, as
+ * a client sent them. A character beyond Latin-1 becomes '?', which no token
+ * has. *holder is a new reference to the object that the text is in: the text
+ * lives as long as it. NULL on failure. TypeError that names the argument for
+ * another type. */
 bool fta_octets_from_object(PyObject *value, const char *argument,
                             fta_text *out, PyObject **holder);
 
@@ -49,17 +49,18 @@ fta_latin1_view(PyObject *value)
     return text;
 }
 
-/* Builds Python objects from the events of a JSON text: a sink's context. */
+/* Makes Python objects of the events of a JSON text. It is the context of a
+ * sink. */
 typedef struct fta_builder {
     PyObject *root; /* Owned; NULL before the first */
     PyObject *name; /* Owned; of the pending member */
-    /* Owned: an allocation may run the garbage collector and with it foreign
-     * code, which finds the root and can empty it. */
+    /* Owned: an allocation may run the garbage collector, and so foreign code,
+     * which can find the root and empty it. */
     PyObject *containers[FTA_JSON_DEPTH];
     unsigned depth;
 } fta_builder;
 
-/* An fta_json_sink's accept: false with an exception set. */
+/* The accept of an fta_json_sink. False with an exception set. */
 bool fta_builder_accept(void *builder, const fta_json_event *event);
 void fta_builder_clear(fta_builder *builder);
 

@@ -20,8 +20,8 @@ hash_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
                                      &password, &number)) {
         return NULL;
     }
-    /* kwargs may be a dict that others can change, as that of a
-     * functools.partial, while __index__ or other threads run. */
+    /* kwargs may be the dict of a functools.partial. Foreign code in __index__
+     * and other threads can change it. */
     Py_INCREF(password);
     Py_INCREF(number);
     PyObject *result = NULL;

@@ -14,8 +14,8 @@
 PyDoc_STRVAR(is_valid_uuid_doc,
              "is_valid_uuid(value, /)\n--\n\n"
              "Whether value is a str in the canonical form 8-4-4-4-12 of\n"
-             "RFC 9562, section 4, either case. Every other value, of any\n"
-             "type, is False; nothing is raised.");
+             "RFC 9562, section 4, in either case. It is False for any other\n"
+             "value of any type, and nothing is raised.");
 
 static PyObject *
 is_valid_uuid(PyObject *Py_UNUSED(module), PyObject *value)
@@ -37,9 +37,9 @@ is_valid_uuid(PyObject *Py_UNUSED(module), PyObject *value)
 PyDoc_STRVAR(
     plain_address_doc,
     "plain_address(text, /)\n--\n\n"
-    "The IP address that a text is, without port, brackets and zone;\n"
-    "IPv4 as such also where it is mapped into IPv6. None for what is\n"
-    "no address.");
+    "The IP address of a text, without its port, brackets and zone. An\n"
+    "IPv4 address that is mapped into IPv6 is shown as IPv4. None if\n"
+    "the text is no address.");
 
 static PyObject *
 plain_address(PyObject *Py_UNUSED(module), PyObject *value)
@@ -60,9 +60,9 @@ plain_address(PyObject *Py_UNUSED(module), PyObject *value)
 PyDoc_STRVAR(
     describe_redis_url_doc,
     "describe_redis_url(url, /)\n--\n\n"
-    "The URL of a Redis without user, password and parameters, fit to\n"
-    "be shown. ValueError, which quotes nothing of it, for what cannot\n"
-    "be one.");
+    "The URL of a Redis without its user, password and parameters, so\n"
+    "that it can be shown. ValueError, which quotes nothing of the URL,\n"
+    "if it cannot be used.");
 
 static PyObject *
 describe_redis_url(PyObject *Py_UNUSED(module), PyObject *value)
@@ -89,8 +89,8 @@ describe_redis_url(PyObject *Py_UNUSED(module), PyObject *value)
 }
 
 PyDoc_STRVAR(now_doc, "now()\n--\n\n"
-                      "The real time in seconds since 1970 as the core sees "
-                      "it: the system's,\nmoved by shift_clock().");
+                      "The time of the core in seconds since 1970: that of "
+                      "the system, moved by\nshift_clock().");
 
 static PyObject *
 now(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -98,10 +98,11 @@ now(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyFloat_FromDouble((double)fta_clock_realtime_us() / 1e6);
 }
 
-PyDoc_STRVAR(shift_clock_doc,
-             "shift_clock(realtime, monotonic)\n--\n\n"
-             "For tests: move the clocks of this process by so many seconds,\n"
-             "on top of earlier moves. ValueError beyond a century.");
+PyDoc_STRVAR(
+    shift_clock_doc,
+    "shift_clock(realtime, monotonic)\n--\n\n"
+    "For tests: move the clocks of this process by so many seconds, in\n"
+    "addition to earlier moves. ValueError for over a century.");
 
 static PyObject *
 shift_clock(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)

@@ -1,4 +1,5 @@
-/* The module-level functions: is_valid_uuid and the clock. */
+/* The functions of the module that need no type: is_valid_uuid and the clock
+ * among them. */
 #ifndef FTA_BINDING_FUNCTIONS_H
 #define FTA_BINDING_FUNCTIONS_H
 

@@ -72,18 +72,14 @@ read_custom(fta_request_arguments *r)
 static bool
 read_identity(const fta_state *state, PyObject *value, fta_request_arguments *r)
 {
-    if (Py_IsNone(value)) {
-        return true;
-    }
-    const fta_identity *identity = fta_identity_of(state, value);
-    if (identity == NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "identity must be Identity or None, not %.100s",
-                     Py_TYPE(value)->tp_name);
+    const fta_identity *identity;
+    if (!fta_read_identity(state, value, &identity)) {
         return false;
     }
-    r->requester.tenant_id = &identity->claims.tenant_id;
-    r->requester.user_id = &identity->claims.user_id;
+    if (identity != NULL) {
+        r->requester.tenant_id = &identity->claims.tenant_id;
+        r->requester.user_id = &identity->claims.user_id;
+    }
     return true;
 }
 

@@ -74,7 +74,7 @@ audit_log_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* A sentence about what has changed; None where nothing has. */
+/* A sentence about what has changed; None if nothing has. */
 static PyObject *
 sentence(const fta_audit_outcome *outcome)
 {
@@ -109,17 +109,14 @@ read_octets(PyObject *value, const char *name, fta_text *out, PyObject **holder)
 }
 
 static bool
-read_identity(const fta_state *state, PyObject *value, fta_audit_entry *entry)
+set_identity(const fta_state *state, PyObject *value, fta_audit_entry *entry)
 {
-    if (value == NULL || Py_IsNone(value)) {
-        return true;
-    }
-    const fta_identity *identity = fta_identity_of(state, value);
-    if (identity == NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "identity must be Identity or None, not %.100s",
-                     Py_TYPE(value)->tp_name);
+    const fta_identity *identity;
+    if (!fta_read_identity(state, value, &identity)) {
         return false;
+    }
+    if (identity == NULL) {
+        return true;
     }
     const char *role = fta_role_text(identity->claims.role);
     entry->role = (fta_text){role, strlen(role)};
@@ -148,7 +145,7 @@ fta_audit_log_write_line(const fta_state *state, PyObject *audit_log_object,
         read_octets(request->user_agent, "user_agent", &entry.user_agent,
                     &holders[3]) &&
         read_octets(request->reason, "reason", &entry.reason, &holders[4]) &&
-        read_identity(state, identity, &entry)) {
+        set_identity(state, identity, &entry)) {
         fta_audit_outcome outcome;
         Py_BEGIN_ALLOW_THREADS
         outcome = fta_audit_log_write(log, &entry);

@@ -29,7 +29,8 @@ cors_rules_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* Vary and the permission for one origin, then what all of them are told. */
+/* The fields for one allowed origin: Vary, its permission, and those that are
+ * the same for all allowed origins. */
 static PyObject *
 permission(const cors_rules *self, PyObject *origin)
 {
@@ -111,9 +112,9 @@ fill(cors_rules *self, PyObject *origins)
         }
         PyTuple_SET_ITEM(self->listed, i, fields);
     }
-    size_t nobody;
+    size_t unused;
     bool is_open = fta_cors_match_origin(self->rules, (fta_text){"", 0},
-                                         &nobody) == FTA_CORS_ANY;
+                                         &unused) == FTA_CORS_ANY;
     if (is_open) {
         self->others =
             Py_BuildValue("[(ss)]", "Access-Control-Allow-Origin", "*");
@@ -226,8 +227,7 @@ PyDoc_STRVAR(
     cors_rules_doc,
     "CorsRules(*, resources, origins, fields)\n--\n\n"
     "The paths and origins of CORS: tuples of str, as settings have them;\n"
-    "fields is a tuple of (name, value) pairs that each allowed origin is\n"
-    "told.");
+    "fields is a tuple of (name, value) pairs for each allowed origin.");
 
 static PyType_Slot cors_rules_slots[] = {
     {Py_tp_doc, (void *)cors_rules_doc},

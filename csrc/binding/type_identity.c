@@ -22,6 +22,23 @@ fta_identity_from_claims(fta_state *state, const fta_claims *claims)
     return (PyObject *)self;
 }
 
+bool
+fta_read_identity(const fta_state *state, PyObject *value,
+                  const fta_identity **out)
+{
+    *out = NULL;
+    if (value == NULL || Py_IsNone(value)) {
+        return true;
+    }
+    *out = fta_identity_of(state, value);
+    if (*out == NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "identity must be Identity or None, not %.100s",
+                     Py_TYPE(value)->tp_name);
+    }
+    return *out != NULL;
+}
+
 static bool
 read_uuid(PyObject *value, const char *argument, fta_uuid *out)
 {
@@ -75,7 +92,7 @@ identity_dealloc(PyObject *self)
 
 /* --- attributes --------------------------------------------------------- */
 
-/* Where an attribute's value stands: the closure of its getter. */
+/* The closure of a getter: which claim the attribute shows, and where. */
 typedef struct attribute {
     fta_claim claim;
     size_t offset; /* in fta_claims */
@@ -143,8 +160,8 @@ identity_repr(PyObject *object)
                                 source_texts[self->source].data);
 }
 
-/* Two identities are one when they are the same user of the same tenant in the
- * same role; how that became known, and until when, makes no difference. */
+/* Two identities are equal if they are the same user of the same tenant in the
+ * same role, from whatever source and until whatever time. */
 static PyObject *
 identity_compare(PyObject *a, PyObject *b, int operation)
 {
@@ -163,8 +180,8 @@ identity_compare(PyObject *a, PyObject *b, int operation)
 static Py_hash_t
 identity_hash(PyObject *object)
 {
-    /* Random UUIDs spread by themselves; multiplying keeps tenant and user
-     * from cancelling each other. */
+    /* Random UUIDs are spread already. The multiplication keeps equal tenant
+     * and user ids from cancelling each other. */
     const fta_claims *self = &((const fta_identity *)object)->claims;
     uint64_t words[4];
     memcpy(words, self->tenant_id.bytes, FTA_UUID_BYTES);
@@ -204,8 +221,9 @@ static PyGetSetDef identity_getset[] = {
 PyDoc_STRVAR(
     identity_doc,
     "Identity(tenant_id, user_id, role='user', *, source='local')\n--\n\n"
-    "Who sends a request: a user of a tenant, in a role. Immutable; equal and\n"
-    "hashed by these three. ValueError names what is no UUID or no role.");
+    "Who sends a request: a user of a tenant, in a role. It never\n"
+    "changes. Equality and hash are of these three. ValueError names the\n"
+    "argument that is no UUID or no role.");
 
 static PyType_Slot identity_slots[] = {
     {Py_tp_doc, (void *)identity_doc},

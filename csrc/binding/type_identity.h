@@ -27,8 +27,8 @@ typedef struct fta_identity {
 
 int fta_add_identity(PyObject *module);
 
-/* The Identity inside an object; NULL, with no exception set, for an object
- * of another type. */
+/* The object as an Identity. NULL without an exception for an object of another
+ * type. */
 static inline const fta_identity *
 fta_identity_of(const fta_state *state, PyObject *object)
 {
@@ -36,6 +36,12 @@ fta_identity_of(const fta_state *state, PyObject *object)
                ? (const fta_identity *)(void *)object
                : NULL;
 }
+
+/* Reads an argument that is an Identity, or NULL or None for none. TypeError
+ * for an object of another type. *out is NULL for none, else it lives as long
+ * as the object. */
+bool fta_read_identity(const fta_state *state, PyObject *value,
+                       const fta_identity **out);
 
 /* A new Identity from verified claims. */
 PyObject *fta_identity_from_claims(fta_state *state, const fta_claims *claims);

@@ -57,8 +57,8 @@ static PyMemberDef invalid_token_members[] = {
 };
 
 PyDoc_STRVAR(invalid_token_doc,
-             "Why a token was refused. Immutable; one object "
-             "per reason.");
+             "Why a token is invalid. It never changes; there "
+             "is one object for each reason.");
 
 static PyType_Slot invalid_token_slots[] = {
     {Py_tp_doc, (void *)invalid_token_doc},
@@ -115,7 +115,7 @@ fta_add_invalid_token(PyObject *module)
 PyObject *
 fta_invalid_token_of(fta_state *state, fta_status status)
 {
-    /* The list is one run of the enum. */
+    /* The statuses of the list are one run of the enum. */
     if (status < statuses[0] || status > statuses[COUNT - 1]) {
         return NULL;
     }

@@ -1,5 +1,5 @@
-/* InvalidToken: why a token was refused. One immutable object per reason, made
- * when the module is, so that refusing takes no memory. */
+/* InvalidToken: why a token is invalid. One immutable object for each reason,
+ * made with the module, so that an invalid token takes no memory. */
 #ifndef FTA_BINDING_TYPE_INVALID_TOKEN_H
 #define FTA_BINDING_TYPE_INVALID_TOKEN_H
 
@@ -9,8 +9,8 @@
 
 int fta_add_invalid_token(PyObject *module);
 
-/* A new reference to the InvalidToken of that status; NULL, with no exception
- * set, for a status that is none. */
+/* A new reference to the InvalidToken of that status. NULL without an exception
+ * for a status that says nothing of a token. */
 PyObject *fta_invalid_token_of(fta_state *state, fta_status status);
 
 #endif

@@ -27,7 +27,7 @@ key_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* Takes over the key. */
+/* The new object owns the key. */
 static PyObject *
 key_object_new(fta_state *state, fta_key *key)
 {
@@ -49,7 +49,7 @@ read_algorithm(PyObject *value)
                : NULL;
 }
 
-/* NULL and None mean: derive one. */
+/* NULL and None: the kid is derived. */
 static bool
 read_kid(PyObject *value, fta_text *out)
 {
@@ -61,9 +61,9 @@ read_kid(PyObject *value, fta_text *out)
 PyDoc_STRVAR(
     key_secret_doc,
     "secret($type, algorithm, secret, *, kid=None, allow_weak=False)\n--\n\n"
-    "A key for HS256, HS384 or HS512. ValueError when the secret is\n"
-    "shorter than the hash (32, 48, 64 bytes), unless allow_weak,\n"
-    "and when it is a public or private key, in an encoding or not.");
+    "A key for HS256, HS384 or HS512. ValueError for a secret that is\n"
+    "shorter than the hash (32, 48, 64 bytes), unless allow_weak, and\n"
+    "for a public or private key in any encoding.");
 
 static PyObject *
 key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
@@ -92,7 +92,8 @@ key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
 
-/* None and NULL mean: there is none. The octets live as long as the bytes. */
+/* NULL and None: there is no passphrase. The octets live as long as the bytes
+ * object. */
 static bool
 read_passphrase(PyObject *value, fta_text *out)
 {
@@ -114,9 +115,9 @@ read_passphrase(PyObject *value, fta_text *out)
 PyDoc_STRVAR(
     key_pem_doc,
     "pem($type, algorithm, pem, *, kid=None, passphrase=None)\n--\n\n"
-    "A key for RS*, PS*, ES* or EdDSA from PEM text or DER: a private\n"
-    "key signs and verifies, a public one or a certificate verifies.\n"
-    "ValueError, which says what it is instead, for anything else.");
+    "A key for RS*, PS*, ES* or EdDSA from PEM text or DER. A private\n"
+    "key signs and verifies. A public key or a certificate verifies.\n"
+    "For anything else a ValueError says what it is.");
 
 static PyObject *
 key_pem(PyObject *type, PyObject *args, PyObject *kwargs)
@@ -145,8 +146,8 @@ key_pem(PyObject *type, PyObject *args, PyObject *kwargs)
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
 
-/* A new reference to a member; NULL with no exception set if there is none, or
- * if it is null. */
+/* A new reference to a member. NULL without an exception if it is absent or
+ * None. */
 static PyObject *
 get_member(PyObject *mapping, const char *name)
 {
@@ -159,8 +160,8 @@ get_member(PyObject *mapping, const char *name)
     return value;
 }
 
-/* The text of a member. The reference that it is borrowed from is added to
- * the list. */
+/* The text of a member, which lives as long as the str. The list gets a
+ * reference to the str. */
 static bool
 read_member(PyObject *mapping, const char *name, PyObject *references,
             fta_text *out)
@@ -207,11 +208,12 @@ read_key_ops(PyObject *mapping, bool *for_other_ops)
     return done;
 }
 
-PyDoc_STRVAR(key_jwk_doc,
-             "jwk($type, jwk, /)\n--\n\n"
-             "A key from a JWK (RFC 7517), private or public. Its alg may be\n"
-             "absent where the curve tells it; its kid may be absent. Members\n"
-             "that are None are absent.");
+PyDoc_STRVAR(
+    key_jwk_doc,
+    "jwk($type, jwk, /)\n--\n\n"
+    "A private or public key from a JWK (RFC 7517). alg may be absent\n"
+    "if the curve has only one algorithm. kid may be absent. None\n"
+    "stands for an absent member.");
 
 static PyObject *
 key_jwk(PyObject *type, PyObject *mapping)
@@ -339,8 +341,8 @@ static PyMethodDef key_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(key_doc, "One key, bound to one algorithm. Immutable; secrets "
-                      "are wiped when it is freed.");
+PyDoc_STRVAR(key_doc, "One key, bound to one algorithm. It never changes. "
+                      "Its secrets are wiped when it is freed.");
 
 static PyType_Slot key_slots[] = {
     {Py_tp_doc, (void *)key_doc},         {Py_tp_dealloc, (void *)key_dealloc},

@@ -8,8 +8,8 @@
 
 int fta_add_key(PyObject *module);
 
-/* The key inside a Key, borrowed from it; NULL, with no exception set, for an
- * object of another type. */
+/* The key inside a Key, which lives as long as the Key. NULL without an
+ * exception for an object of another type. */
 const fta_key *fta_key_of(const fta_state *state, PyObject *object);
 
 #endif

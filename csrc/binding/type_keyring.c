@@ -57,7 +57,7 @@ borrow_keys(const fta_state *state, PyObject *tuple)
     return keys;
 }
 
-/* A str is a sequence of str, and never what was meant. */
+/* A str or bytes object is a sequence too, but nobody means it as one. */
 static PyObject *
 tuple_from_sequence(PyObject *value, const char *argument)
 {
@@ -166,8 +166,8 @@ done:
 
 /* --- using it ----------------------------------------------------------- */
 
-/* Verifies, letting other threads run while a signature takes long; the caller
- * holds the object that the text is in, and the Keyring. */
+/* Verifies a token. Other threads run meanwhile if the signature takes long, so
+ * the caller holds the Keyring and the object that the text is in. */
 static fta_status
 verify_text(const fta_keyring *keyring, fta_text text,
             const fta_json_sink *sink, fta_claims *claims)
@@ -188,8 +188,7 @@ verify_text(const fta_keyring *keyring, fta_text text,
     return status;
 }
 
-/* What refuses a token is returned, what keeps us from judging it is raised.
- */
+/* An InvalidToken is returned. Any other status is raised. */
 static PyObject *
 invalid_token_or_error(fta_state *state, fta_status status)
 {
@@ -212,8 +211,7 @@ identity_from_text(PyObject *self, fta_text text)
 
 PyDoc_STRVAR(keyring_verify_doc,
              "verify($self, token, /)\n--\n\n"
-             "The Identity of a token, or the InvalidToken that says what is\n"
-             "wrong with it.");
+             "The Identity of a token, or an InvalidToken with the reason.");
 
 static PyObject *
 keyring_verify(PyObject *self, PyObject *value)
@@ -230,8 +228,8 @@ keyring_verify(PyObject *self, PyObject *value)
 
 PyDoc_STRVAR(keyring_authenticate_doc,
              "authenticate($self, authorization, /)\n--\n\n"
-             "As verify(), from the value of an Authorization header. None\n"
-             "when there is none, or no bearer token in it.");
+             "As verify(), for the bearer token in the value of an\n"
+             "Authorization header. None if there is no such token.");
 
 static PyObject *
 keyring_authenticate(PyObject *self, PyObject *value)
@@ -253,9 +251,8 @@ keyring_authenticate(PyObject *self, PyObject *value)
 
 PyDoc_STRVAR(keyring_decode_doc,
              "decode($self, token, /)\n--\n\n"
-             "All claims of a token as a dict, or the InvalidToken that says\n"
-             "what is wrong with it; as strict as verify(). The ids are in\n"
-             "lower case, however the token spells them.");
+             "All claims of a token as a dict, or an InvalidToken with the\n"
+             "reason. It is as strict as verify(). The ids are in lower case.");
 
 static PyObject *
 keyring_decode(PyObject *self, PyObject *value)
@@ -282,7 +279,7 @@ keyring_decode(PyObject *self, PyObject *value)
     return result;
 }
 
-/* The str of a token that the core has made, which it takes over. */
+/* The str of a token that the core has made. Frees the token. */
 static PyObject *
 token_or_error(fta_status status, char *token, size_t length)
 {
@@ -404,7 +401,7 @@ PyDoc_STRVAR(keyring_doc,
              "Keyring(keys, *, issuer=None, audiences=(), leeway=0, "
              "max_token_bytes=8192)\n--\n\n"
              "The keys of an application and what its tokens must say.\n"
-             "Immutable, and safe to share between threads.");
+             "It never changes, and threads may share it.");
 
 static PyType_Slot keyring_slots[] = {
     {Py_tp_doc, (void *)keyring_doc},

@@ -164,7 +164,7 @@ static PyMemberDef record_members[] = {
 PyDoc_STRVAR(record_doc,
              "RequestRecord(state)\n--\n\n"
              "What is known of one request so far. It belongs to the Request\n"
-             "object that was invalid_token, and to no other.");
+             "object that was authenticated, and to no other.");
 
 static PyType_Slot record_slots[] = {
     {Py_tp_doc, (void *)record_doc},

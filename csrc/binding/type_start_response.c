@@ -84,7 +84,7 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
     static const int names[] = {FTA_ENVIRON_METHOD, FTA_ENVIRON_PATH,
                                 FTA_ENVIRON_ADDRESS, FTA_ENVIRON_USER_AGENT};
     enum { COUNT = sizeof names / sizeof *names };
-    PyObject *identity = NULL, *reason = NULL, *event = NULL, *told = NULL;
+    PyObject *identity = NULL, *reason = NULL, *event = NULL, *logged = NULL;
     int written = -1;
 
     for (int i = 0; i < COUNT; i++) {
@@ -117,11 +117,11 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
     if (event == NULL) {
         goto done;
     }
-    told = Py_IsNone(event) ? Py_NewRef(event)
-                            : PyObject_CallOneArg(middleware->log, event);
-    written = told == NULL ? -1 : 0;
+    logged = Py_IsNone(event) ? Py_NewRef(event)
+                              : PyObject_CallOneArg(middleware->log, event);
+    written = logged == NULL ? -1 : 0;
 done:
-    Py_XDECREF(told);
+    Py_XDECREF(logged);
     Py_XDECREF(event);
     for (int i = 0; i < COUNT; i++) {
         Py_XDECREF(held[i]);

@@ -10,7 +10,7 @@
 #include "base/base64url.h"
 
 #define PREFIX "$pbkdf2-sha512$i="
-#define SALT_SIZE 32 /* what we write; 8 to 64 are read */
+#define SALT_SIZE 32 /* of new hashes; 8 to 64 are read */
 #define SALT_SIZE_MIN 8
 #define SALT_SIZE_MAX 64
 #define HASH_SIZE 64
@@ -29,8 +29,8 @@ iterations_are_fit(uint32_t iterations)
            iterations <= FTA_PASSWORD_ITERATIONS_MAX;
 }
 
-/* Decimal digits without leading zeros, up to a dollar sign, which is passed.
- * However many there are, they are a number: one that costs too much. */
+/* Reads decimal digits without leading zeros and the dollar sign behind them. A
+ * number of any length is valid here; a long one only costs too much. */
 static fta_status
 read_iterations(const char **in, const char *end, uint32_t *out)
 {
@@ -133,7 +133,7 @@ fta_password_verify(fta_text password, fta_text stored, bool *matches)
         return status;
     }
     if (password.length > FTA_PASSWORD_MAX) {
-        /* Such a one was never stored. */
+        /* fta_password_hash has never stored such a password. */
         *matches = false;
         return FTA_OK;
     }

@@ -5,9 +5,9 @@
 
 #include "base/text.h"
 
-/* What follows the scheme, whose case does not matter, and one or more
- * spaces; data NULL when that is nothing or the scheme is another one. The
- * token itself is not judged here. */
+/* The text behind the scheme and its spaces. The case of the scheme does not
+ * matter. data NULL if the scheme is another one or nothing follows it. The
+ * token itself is not looked at. */
 fta_text fta_bearer_token(fta_text authorization);
 
 #endif

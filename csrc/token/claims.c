@@ -342,10 +342,16 @@ fta_claims_room(const fta_claim_rules *rules)
     return room;
 }
 
+/* The largest integer up to which a double has every integer. */
+#define DATE_MAX 9007199254740992.0
+
 static char *
 write_date(char *out, double seconds)
 {
-    return out + snprintf(out, CLAIM_ROOM / 2, "%lld", (long long)seconds);
+    double bounded = seconds > DATE_MAX    ? DATE_MAX
+                     : seconds < -DATE_MAX ? -DATE_MAX
+                                           : seconds;
+    return out + snprintf(out, CLAIM_ROOM / 2, "%lld", (long long)bounded);
 }
 
 static char *

@@ -91,8 +91,8 @@ fta_status fta_claims_read(const fta_claim_reader *how, char *payload,
 size_t fta_claims_room(const fta_claim_rules *rules);
 
 /* Writes what a token of these claims says under these rules, as the members
- * of a JSON object without its braces. Dates lose their fractions. Returns how
- * many octets it has written. */
+ * of a JSON object without its braces. Dates become whole seconds of at most
+ * 2^53. Returns how many octets it has written. */
 size_t fta_claims_write(const fta_claims *claims, const fta_claim_rules *rules,
                         char *out);
 

@@ -11,19 +11,20 @@
 #include "base/alloc.h"
 #include "base/crypto_error.h"
 
-/* How many contexts are kept ready: about as many as threads compute at the
- * same instant. One more costs a copy, nothing else. */
+/* How many contexts are kept ready: about as many as threads that compute at
+ * the same instant. A thread that finds none makes a copy. */
 #define POOL 8
 
 struct fta_hmac {
-    /* Never used itself, only copied, so that reading it needs no lock. */
+    /* It is only copied and never used itself, so that reading it needs no
+     * lock. */
     EVP_MAC_CTX *prepared; /* Owned */
-    /* Copies of it that nobody uses now. Each is Owned by whoever took it out
-     * of its place by an atomic exchange, so that a thread that is suspended
-     * while it computes, or a child of fork, never shares one. */
+    /* Copies that nobody uses now. Whoever takes one out of its place, by an
+     * atomic exchange, owns it. So no copy is shared, not even with a suspended
+     * thread or a child of fork. */
     _Atomic(EVP_MAC_CTX *) pool[POOL];
-    /* Whether a used context can be started again; the pool is empty where it
-     * cannot. */
+    /* Whether a used context can be started again. If not, the pool stays
+     * empty. */
     bool restarts;
 };
 
@@ -31,7 +32,7 @@ static fta_status
 prepare(EVP_MAC *algorithm, const char *digest, const uint8_t *secret,
         size_t size, EVP_MAC_CTX **out)
 {
-    /* OSSL_PARAM has no const, though nothing is written. */
+    /* OSSL_PARAM has no const, but OpenSSL writes nothing here. */
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(
                                OSSL_MAC_PARAM_DIGEST, (char *)digest, 0),
                            OSSL_PARAM_construct_end()};
@@ -46,14 +47,14 @@ compute(EVP_MAC_CTX *context, const void *message, size_t length,
         uint8_t tag[FTA_HMAC_SIZE_MAX])
 {
     size_t size;
-    /* Without a key, init starts again with the one it has. */
+    /* Without a key, init starts again with the key that the context has. */
     return EVP_MAC_init(context, NULL, 0, NULL) &&
            EVP_MAC_update(context, message, length) &&
            EVP_MAC_final(context, tag, &size, FTA_HMAC_SIZE_MAX);
 }
 
-/* Tries whether a used context starts again: in OpenSSL before 3.0.3, init
- * without a key does nothing, and a second tag comes out wrong. */
+/* Finds out whether a used context starts again. In OpenSSL before 3.0.3, init
+ * without a key does nothing, and a second tag is wrong. */
 static fta_status
 try_restart(const EVP_MAC_CTX *prepared, bool *restarts)
 {
@@ -108,8 +109,8 @@ fta_hmac_free(fta_hmac *hmac)
     fta_free(hmac);
 }
 
-/* A context that nobody else uses. Acquire here and release below hand over
- * what the last user wrote into it. */
+/* A context that nobody else uses. The acquire here and the release in
+ * give_back_context make the last user's writes visible. */
 static EVP_MAC_CTX *
 take_context(fta_hmac *hmac)
 {

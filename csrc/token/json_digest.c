@@ -53,7 +53,7 @@ add_member(level *to, const fta_json_seed *seed, uint64_t value)
 static fta_status
 digest_events(fta_json *reader, const fta_json_seed *seed, uint64_t *out)
 {
-    /* The first is the text itself, as if it were an array of one. */
+    /* The first level is the text itself, as an array of one value. */
     level levels[FTA_JSON_DEPTH + 1];
     level *top = levels;
     top->is_object = false;

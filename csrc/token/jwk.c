@@ -37,10 +37,10 @@ read_octets(fta_text member, uint8_t **out, size_t *size)
     return FTA_OK;
 }
 
-/* Everything that goes into one key until it is made. */
+/* The parts of one key, until the key is made. */
 typedef struct parts {
     OSSL_PARAM_BLD *builder; /* Owned */
-    /* The builder borrows these. */
+    /* The builder borrows the numbers and the point. */
     BIGNUM *numbers[8]; /* Owned */
     size_t count;
     uint8_t point[1 + 2 * 66];
@@ -69,7 +69,7 @@ add_number(parts *made, const char *name, fta_text member, size_t exact_size)
         status = FTA_JWK_MALFORMED;
         goto done;
     }
-    /* Secret numbers among them: from the memory that OpenSSL wipes. */
+    /* Some of the numbers are secret. OpenSSL wipes secure memory. */
     BIGNUM *number = BN_secure_new();
     if (number == NULL) {
         status = FTA_NO_MEMORY;
@@ -122,8 +122,8 @@ read_rsa(const fta_jwk *jwk, parts *made, EVP_PKEY **out)
         {OSSL_PKEY_PARAM_RSA_EXPONENT2, jwk->dq},
         {OSSL_PKEY_PARAM_RSA_COEFFICIENT1, jwk->qi},
     };
-    /* A private key needs all of its members: libjwt's OpenSSL would sign
-     * slowly, or not at all, with less. */
+    /* A private key needs all of its members. With fewer, OpenSSL signs slowly
+     * or not at all. */
     bool is_private = jwk->d.data != NULL;
     size_t count = is_private ? sizeof numbers / sizeof *numbers : 2;
     fta_status status = FTA_OK;
@@ -221,7 +221,7 @@ done:
     return status;
 }
 
-/* The algorithm that alg names, or that the curve allows only. */
+/* The algorithm that alg names, or the only one of the curve. */
 static const fta_algorithm *
 algorithm_of(const fta_jwk *jwk)
 {
@@ -312,7 +312,7 @@ fta_key_from_jwk(const fta_jwk *jwk, fta_key **out)
 
 /* --- writing ------------------------------------------------------------ */
 
-/* Encodes octets at *next, which is moved beyond them. */
+/* Writes the octets encoded at *next, which is moved to the end. */
 static fta_text
 write_octets(char **next, const uint8_t *octets, size_t size)
 {
@@ -405,8 +405,8 @@ fta_jwk_thumbprint(EVP_PKEY *pair, const fta_algorithm *algorithm, char *out,
     if (status != FTA_OK) {
         return status;
     }
-    /* The members that the kind of key requires, in the order of their names;
-     * none of the values needs escaping. */
+    /* The required members of this kind of key, in the order of their names. No
+     * value of them needs an escape. */
     const struct {
         const char *name;
         fta_text value;

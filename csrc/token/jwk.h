@@ -1,11 +1,11 @@
-/* JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037), member by member:
- * reading and writing the JSON around them is the caller's business. */
+/* JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037) as texts of their
+ * members. The caller reads and writes the JSON. */
 #ifndef FTA_TOKEN_JWK_H
 #define FTA_TOKEN_JWK_H
 
 #include "token/key.h"
 
-/* Every member that is read; all of them are strings. */
+/* The members that are read. All of them are strings. */
 #define FTA_JWK_MEMBERS(X)                                                     \
     X(kty)                                                                     \
     X(alg)                                                                     \
@@ -31,13 +31,13 @@ typedef struct fta_jwk {
     bool for_other_ops; /* key_ops is there, without "sign" and "verify" */
 } fta_jwk;
 
-/* The key of a JWK. alg may be absent where the curve tells it. */
+/* The key of a JWK. alg may be absent if the curve has only one algorithm. */
 fta_status fta_key_from_jwk(const fta_jwk *jwk, fta_key **out);
 
 /* Room for the texts of any public key. */
 #define FTA_JWK_TEXTS 4096
 
-/* The public members; their texts live in texts and in the key.
+/* The public members. Their characters are in texts and in the key.
  * FTA_KEY_IS_SECRET for an HMAC key. */
 fta_status fta_key_to_jwk(const fta_key *key, char texts[FTA_JWK_TEXTS],
                           fta_jwk *out);

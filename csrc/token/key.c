@@ -65,8 +65,8 @@ fta_key_free(fta_key *key)
     fta_free(key);
 }
 
-/* Well-formed UTF-8 is the caller's business; here it is what a header, a log
- * line and libjwt's C strings can carry. */
+/* The caller has checked that it is UTF-8. Here: whether a header, a log line
+ * and the C strings of libjwt can hold it. */
 static fta_status
 set_kid(fta_key *key, fta_text kid)
 {
@@ -111,8 +111,8 @@ check_secret(const fta_algorithm *algorithm, const uint8_t *secret, size_t size,
                                                         : FTA_OK;
 }
 
-/* Tells nothing about the secret that a token's signature does not tell, and
- * is the same on every host that has the secret. */
+/* It reveals no more of the secret than the signature of a token does. Every
+ * host that has the secret derives the same kid. */
 static fta_status
 derive_kid(fta_key *key, const uint8_t *secret, size_t size)
 {
@@ -183,8 +183,8 @@ set_pair(fta_key *key, fta_text kid, EVP_PKEY *pair)
     key->pair = pair;
     key->signature_size = fta_pair_signature_size(pair, key->algorithm);
     if (fta_pair_is_private(pair)) {
-        /* Written anew, so that libjwt signs with the very key that was
-         * checked, whatever else the PEM text held. */
+        /* libjwt gets PEM text of the checked key, and not the text that was
+         * configured, which may hold more. */
         status =
             fta_pair_to_pem(pair, &key->signing_text, &key->signing_length);
         if (status != FTA_OK) {
@@ -207,7 +207,7 @@ fta_key_from_pair(const fta_algorithm *algorithm, fta_text kid, EVP_PKEY *pair,
     }
     key->algorithm = algorithm;
     fta_status status = set_pair(key, kid, pair);
-    ERR_clear_error(); /* some checks succeed and complain all the same */
+    ERR_clear_error(); /* some checks leave errors even if they succeed */
     if (status == FTA_OK) {
         *out = key;
     } else {
@@ -245,7 +245,7 @@ verify_hmac(const fta_key *key, const void *message, size_t length,
         CRYPTO_memcmp(tag, signature, key->signature_size) != 0) {
         status = FTA_SIGNATURE_MISMATCH;
     }
-    /* The right tag for a wrong token is worth as much as a token. */
+    /* Whoever knows the right tag for an invalid token has a valid token. */
     OPENSSL_cleanse(tag, sizeof tag);
     return status;
 }

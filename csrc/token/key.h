@@ -1,6 +1,6 @@
-/* One key, bound to one algorithm when it is made and for ever: the token
- * never chooses (RFC 8725, section 3.1), and a public key can never serve as
- * an HMAC secret. */
+/* One key, bound to one algorithm when it is made. A token never chooses the
+ * algorithm (RFC 8725, section 3.1), and a public key never serves as an HMAC
+ * secret. */
 #ifndef FTA_TOKEN_KEY_H
 #define FTA_TOKEN_KEY_H
 
@@ -19,26 +19,26 @@
 
 typedef struct fta_key fta_key;
 
-/* An HMAC key, and the only way to make one: from octets that whoever calls it
- * says are a shared secret. FTA_SECRET_IS_KEY for those that hold a key in any
- * form. kid.data NULL: one derived from the secret. allow_weak admits a secret
- * shorter than the hash, for development. */
+/* Makes an HMAC key; nothing else makes one. The caller says that the octets
+ * are a shared secret. FTA_SECRET_IS_KEY if they hold a key in any form.
+ * kid.data NULL: the kid is derived from the secret. allow_weak permits a
+ * secret shorter than the hash, for development. */
 fta_status fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
                                const uint8_t *secret, size_t size,
                                bool allow_weak, fta_key **out);
 
-/* A private key, which signs and verifies, or a public one, which verifies, in
- * any form that fta_pair_read takes. Whatever else the octets are, they make no
- * key. kid.data NULL: its thumbprint (RFC 7638). */
+/* Makes a private key, which signs and verifies, or a public key, which
+ * verifies, from any form that fta_pair_read reads. Other octets make no key.
+ * kid.data NULL: the kid is the thumbprint (RFC 7638). */
 fta_status fta_key_from_encoded(const fta_algorithm *algorithm, fta_text kid,
                                 fta_text encoded, fta_text passphrase,
                                 fta_key **out);
 
-/* As above, from OpenSSL's form of it, of which it takes a reference. */
+/* As above, from a key of OpenSSL, to which it takes a reference. */
 fta_status fta_key_from_pair(const fta_algorithm *algorithm, fta_text kid,
                              EVP_PKEY *pair, fta_key **out);
 
-/* Wipes every secret and frees. NULL is allowed. */
+/* Wipes the secrets and frees the key. NULL is allowed. */
 void fta_key_free(fta_key *key);
 
 const fta_algorithm *fta_key_algorithm(const fta_key *key);

@@ -12,7 +12,7 @@
 #include "base/crypto_error.h"
 #include "token/ed25519_point.h"
 
-/* EVP_PKEY_get_raw_private_key would leave a copy behind, as OpenSSL 3.0 does
+/* EVP_PKEY_get_raw_private_key would leave a copy in memory: OpenSSL 3.0 does
  * not wipe what it exports. */
 bool
 fta_pair_is_private(const EVP_PKEY *pair)
@@ -34,8 +34,8 @@ fta_pair_is_private(const EVP_PKEY *pair)
 /* --- checking ----------------------------------------------------------- */
 
 /* Whether the modulus was made by the generator of CVE-2017-15361 ("ROCA"), so
- * that it can be factored: for each of these primes it lies among the powers
- * of 65537, as one other modulus in 2^27 does. */
+ * that it can be factored. Modulo each of these primes it is then a power of
+ * 65537. One other modulus in 2^27 is so by chance. */
 static bool
 is_roca(const BIGNUM *modulus)
 {
@@ -64,7 +64,7 @@ check_rsa(EVP_PKEY *pair)
     }
     int bits = EVP_PKEY_get_bits(pair);
     if (bits < FTA_RSA_BITS_MIN || bits > FTA_RSA_BITS_MAX) {
-        return FTA_RSA_SIZE_REFUSED;
+        return FTA_RSA_SIZE_INVALID;
     }
     BIGNUM *n = NULL, *e = NULL;
     fta_status status = FTA_KEY_UNSOUND;
@@ -94,8 +94,9 @@ check_ec(EVP_PKEY *pair, const fta_algorithm *algorithm)
         strcmp(group, algorithm->group) != 0) {
         return fta_crypto_error(FTA_KEY_KIND_MISMATCH);
     }
-    /* RFC 5480, section 2.1.1: a curve has a name, and nobody makes one that
-     * is nearly the same (CVE-2020-0601). */
+    /* RFC 5480, section 2.1.1: the curve must be given by its name. Explicit
+     * parameters can describe a curve that is nearly the same (CVE-2020-0601).
+     */
     int is_explicit = 0;
     (void)EVP_PKEY_get_int_param(
         pair, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &is_explicit);
@@ -116,8 +117,8 @@ check_ed25519(EVP_PKEY *pair)
                : fta_crypto_error(FTA_CRYPTO);
 }
 
-/* Whether the point is on the curve, and a private part belongs to the public
- * one. */
+/* Whether the point is on the curve, and the private part belongs to the public
+ * part. */
 static fta_status
 check_sound(EVP_PKEY *pair, const fta_algorithm *algorithm)
 {
@@ -126,7 +127,7 @@ check_sound(EVP_PKEY *pair, const fta_algorithm *algorithm)
         return fta_crypto_error(FTA_CRYPTO);
     }
     bool sound = true;
-    /* For RSA this would be a search for factors of the modulus. */
+    /* For RSA, OpenSSL would search for factors of the modulus. */
     if (algorithm->family == FTA_ECDSA) {
         sound = EVP_PKEY_public_check(context) == 1;
     }
@@ -223,7 +224,8 @@ write_der_integer(uint8_t *out, const uint8_t *number, size_t size)
     return out + size;
 }
 
-/* R and S side by side (RFC 7518, section 3.4) as OpenSSL wants them. */
+/* R and S, which stand side by side (RFC 7518, section 3.4), in DER for
+ * OpenSSL. */
 static size_t
 der_from_raw(const uint8_t *raw, size_t size, uint8_t out[DER_MAX])
 {
@@ -241,7 +243,8 @@ der_from_raw(const uint8_t *raw, size_t size, uint8_t out[DER_MAX])
     return (size_t)(next - out) + length;
 }
 
-/* Binds the padding: a PS signature is none for RS and the other way round. */
+/* Sets the padding of the algorithm, so that an RS key accepts no PS signature,
+ * and a PS key no RS signature. */
 static bool
 set_padding(EVP_PKEY_CTX *context, fta_family family)
 {
@@ -278,7 +281,7 @@ fta_pair_verify(EVP_PKEY *pair, const fta_algorithm *algorithm,
         size = der_from_raw(signature, size, der);
         signature = der;
     }
-    /* 0 is a wrong signature, less a malformed one: no difference to us. */
+    /* 0 is a wrong signature, below 0 a malformed one. Both are a mismatch. */
     status = EVP_DigestVerify(context, signature, size, message, length) == 1
                  ? FTA_OK
                  : fta_crypto_error(FTA_SIGNATURE_MISMATCH);

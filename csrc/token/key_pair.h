@@ -12,21 +12,22 @@
 #include "token/algorithm.h"
 
 #define FTA_RSA_BITS_MIN 2048
-/* A verification with 8,192 bits takes some 15 times as long as with 2,048;
- * whoever publishes a larger key makes every bad token dear. */
+/* A verification with 8,192 bits takes some 15 times as long as with 2,048.
+ * With a larger key, every invalid token would cost too much. */
 #define FTA_RSA_BITS_MAX 8192
-/* FIPS 186-5, section A.1.1, and no more than the 64 bits that OpenSSL takes
- * for a large modulus: a signature is verified in the time of its length. */
+/* The least is that of FIPS 186-5, section A.1.1. The most is what OpenSSL
+ * permits for a large modulus: the time of a verification grows with the length
+ * of the exponent. */
 #define FTA_RSA_EXPONENT_MIN 65537
 #define FTA_RSA_EXPONENT_BITS_MAX 64
 
-/* Large enough for every signature. */
+/* The longest signature. */
 #define FTA_SIGNATURE_MAX (FTA_RSA_BITS_MAX / 8)
 
 bool fta_pair_is_private(const EVP_PKEY *pair);
 
-/* FTA_OK if it is of the kind, the curve and the size that the algorithm
- * wants, and sound in itself. */
+/* FTA_OK if it has the kind, curve and size of the algorithm, and its parts
+ * belong together. */
 fta_status fta_pair_check(EVP_PKEY *pair, const fta_algorithm *algorithm);
 
 /* The private key as PEM text (PKCS #8), in *length characters and a NUL, to

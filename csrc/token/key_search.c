@@ -16,7 +16,7 @@
 
 /* --- what a key contains ------------------------------------------------ */
 
-/* Each is long enough never to stand in a random secret. */
+/* Each is so long that no random secret has it. */
 static const fta_text marks[] = {
     /* Text */
     TEXT("-----BEGIN "),
@@ -74,7 +74,7 @@ is_one_of(uint8_t octet, const char *characters)
     return octet != 0 && strchr(characters, octet) != NULL;
 }
 
-/* kty and its value, whatever writes them: JSON, Python, YAML, a query. */
+/* kty and its value, written as JSON, Python, YAML or a query. */
 static bool
 has_jwk_type(const uint8_t *octets, size_t size)
 {
@@ -99,7 +99,8 @@ has_jwk_type(const uint8_t *octets, size_t size)
     return false;
 }
 
-/* The length of a DER element in two or more octets; 0 if at is not that. */
+/* The length of a DER element whose length takes two or more octets; 0 for
+ * anything else. */
 static size_t
 read_length(const uint8_t **at, const uint8_t *end, uint8_t tag)
 {
@@ -186,8 +187,8 @@ check_point(const uint8_t *octets, size_t size, bool *found)
     return status;
 }
 
-/* Whatever the reader of key pairs takes for one, or would with a passphrase,
- * is no secret. */
+/* What the reader of key pairs reads, or would read with a passphrase, is no
+ * secret. */
 static fta_status
 check_pair(const uint8_t *octets, size_t size, bool *found)
 {
@@ -254,8 +255,8 @@ fill_table(const codec *each, int8_t table[256])
     }
 }
 
-/* Decodes from *at on up to the first foreign octet, before which *at is left,
- * without the first so many characters. */
+/* Decodes from *at to the first foreign octet, without the first `skip`
+ * characters. Leaves *at at the foreign octet. */
 static size_t
 decode_run(const codec *each, const int8_t table[256], unsigned skip,
            const uint8_t **at, const uint8_t *end, uint8_t *out)
@@ -282,8 +283,8 @@ decode_run(const codec *each, const int8_t table[256], unsigned skip,
     return length;
 }
 
-/* Copies octets without NULs; of UTF-16, whose every second octet is one, it
- * keeps those that belong to a character. */
+/* Copies the octets without NULs. In UTF-16 every second octet is one; there a
+ * NUL that belongs to a character stays. */
 static size_t
 copy_without_nuls(const uint8_t *in, size_t size, uint8_t *out)
 {
@@ -302,7 +303,7 @@ copy_without_nuls(const uint8_t *in, size_t size, uint8_t *out)
     return length;
 }
 
-/* Octets that were taken for Latin-1 and written as UTF-8. */
+/* Undoes UTF-8 of octets that somebody took for Latin-1. */
 static size_t
 narrow(const uint8_t *in, size_t size, uint8_t *out)
 {
@@ -319,14 +320,14 @@ narrow(const uint8_t *in, size_t size, uint8_t *out)
     return length;
 }
 
-/* Octets without what a literal, a URL or UTF-16 adds to them: backslash-n and
- * its like, %41 and \x41 and \u0041, 0x before a number, NULs. */
+/* Undoes what a literal, a URL or UTF-16 adds: escapes such as backslash-n,
+ * %41, \x41 and \u0041, 0x before a number, NULs. */
 static size_t
 unescape(const uint8_t *in, size_t size, uint8_t *out)
 {
     static const char letters[] = "nrtvf", spaces[] = "\n\r\t\v\f";
     size_t length = copy_without_nuls(in, size, out);
-    /* From here on in place: what is written is never ahead. */
+    /* From here on in place: the output is never longer than the input. */
     in = out;
     const uint8_t *end = in + length;
     length = 0;
@@ -366,11 +367,10 @@ unescape(const uint8_t *in, size_t size, uint8_t *out)
 
 /* --- the search --------------------------------------------------------- */
 
-/* Shorter octets hold no key: that of Ed25519 has 44 in DER. */
+/* Shorter octets hold no key: an Ed25519 key has 44 in DER. */
 #define SIZE_MIN 18
 
-/* Ordinary secrets take a thousandth of it; and so that no chain of encodings
- * is too long for the stack. */
+/* Usual secrets take a thousandth of the work. The depth bounds the stack. */
 #define WORK_PER_OCTET 256
 #define WORK_MIN ((size_t)1 << 20)
 #define DEPTH_MAX 32
@@ -402,7 +402,7 @@ search_encoded(key_search *search, const codec *each, const uint8_t *octets,
             next = start;
             size_t length = decode_run(each, table, skip, &next, end, out);
             if (length < SIZE_MIN) {
-                break; /* nor is it enough with fewer characters */
+                break; /* with fewer characters it is even less */
             }
             status = search_octets(search, out, length, depth + 1);
             if (status != FTA_OK) {

@@ -7,7 +7,7 @@
 
 /* --- known headers ------------------------------------------------------ */
 
-/* Whether JSON writes the text as it is, whoever writes it. */
+/* Whether every JSON writer writes the text without escapes. */
 static bool
 is_unescaped(fta_text text)
 {
@@ -22,8 +22,8 @@ is_unescaped(fta_text text)
 
 #define HEADER_MAX (FTA_KID_MAX + 64)
 
-/* The forms that libjwt, PyJWT and their like write: A is replaced by the
- * algorithm, K by the kid. */
+/* The headers that libjwt, PyJWT and others write. A stands for the algorithm,
+ * K for the kid. */
 static const char *const forms_with_kid[] = {
     "{\"alg\":\"A\",\"kid\":\"K\",\"typ\":\"JWT\"}",
     "{\"alg\":\"A\",\"typ\":\"JWT\",\"kid\":\"K\"}",
@@ -41,7 +41,7 @@ fill_form(const char *form, fta_text algorithm, fta_text kid,
 {
     size_t length = 0;
     for (; *form != '\0'; form++) {
-        /* "JWT" has neither letter. */
+        /* "JWT" has neither of the two letters. */
         fta_text part = *form == 'A'   ? algorithm
                         : *form == 'K' ? kid
                                        : (fta_text){form, 1};
@@ -83,7 +83,7 @@ algorithm_seen_before(const fta_keyring *keyring, size_t index)
     return false;
 }
 
-/* Looking through many headers would take longer than parsing one. */
+/* To compare with many headers takes longer than to parse one. */
 #define KNOWN_KEYS 4
 
 static fta_status
@@ -118,7 +118,7 @@ prepare_headers(fta_keyring *keyring)
 
 /* --- rules -------------------------------------------------------------- */
 
-/* One block: the array of audiences, then all characters. */
+/* One block of memory: the array of audiences, then all characters. */
 static fta_status
 copy_rules(fta_keyring *keyring, const fta_claim_rules *rules)
 {

@@ -1,5 +1,5 @@
-/* The keys of one application, and what its tokens must say. Immutable once
- * made, so that any number of threads may use it. */
+/* The keys of one application, and what its tokens must say. It never changes,
+ * so any number of threads may use it. */
 #ifndef FTA_TOKEN_KEYRING_H
 #define FTA_TOKEN_KEYRING_H
 
@@ -10,8 +10,8 @@
 #define FTA_TOKEN_MAX ((size_t)1 << 28)
 #define FTA_LEEWAY_MAX 86400.0
 
-/* A header segment known in advance, so that the ordinary token's is compared
- * and not parsed. */
+/* A header segment that is known in advance. The header of a usual token is
+ * compared with it and not parsed. */
 typedef struct fta_known_header {
     char *text; /* Owned */
     size_t length;

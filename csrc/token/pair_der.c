@@ -11,10 +11,10 @@
 #include "base/crypto_error.h"
 #include "token/pair_text.h"
 
-/* OpenSSL's own way to get a passphrase asks on the terminal. It is never
- * reached: whatever is encrypted is opened here, with the passphrase given. */
+/* Without this, OpenSSL may ask for a passphrase on the terminal. It is never
+ * called: encrypted keys are decrypted here, with the given passphrase. */
 static int
-refuse_passphrase(char *buffer, int size, int writing, void *context)
+give_no_passphrase(char *buffer, int size, int writing, void *context)
 {
     (void)buffer, (void)size, (void)writing, (void)context;
     return -1;
@@ -30,7 +30,7 @@ decode(const uint8_t *der, size_t size, const char *structure, const char *type,
     OSSL_DECODER_CTX *decoder = OSSL_DECODER_CTX_new_for_pkey(
         &pair, "DER", structure, type, selection, NULL, NULL);
     if (decoder == NULL ||
-        !OSSL_DECODER_CTX_set_pem_password_cb(decoder, refuse_passphrase,
+        !OSSL_DECODER_CTX_set_pem_password_cb(decoder, give_no_passphrase,
                                               NULL) ||
         !OSSL_DECODER_from_data(decoder, &data, &left) || left != 0) {
         EVP_PKEY_free(pair);
@@ -72,7 +72,7 @@ decode_certificate(const uint8_t *der, size_t size)
 {
     const unsigned char *end = der;
     EVP_PKEY *pair = NULL;
-    /* With what "TRUSTED CERTIFICATE" adds behind it, if that is there. */
+    /* AUX: with what "TRUSTED CERTIFICATE" adds at the end, if it is there. */
     X509 *certificate = d2i_X509_AUX(NULL, &end, (long)size);
     if (certificate != NULL && end == der + size) {
         pair = X509_get_pubkey(certificate);
@@ -81,10 +81,10 @@ decode_certificate(const uint8_t *der, size_t size)
     return pair;
 }
 
-/* A private key is opened with at most so many rounds of its hash: a few
- * seconds. */
+/* The most iterations of the hash of an encrypted private key: a few seconds.
+ */
 #define ITERATIONS_MAX 10000000
-/* and with at most so many blocks of scrypt, times the size of one. */
+/* The most blocks of scrypt, multiplied by the size of a block. */
 #define SCRYPT_MAX ((uint64_t)1 << 22)
 
 static bool
@@ -120,8 +120,8 @@ scrypt_is_affordable(const ASN1_TYPE *parameter)
     return affordable;
 }
 
-/* Whether a key derivation ends soon, whatever the file says. One that is not
- * known here is not tried. */
+/* Whether a key derivation takes seconds at most. One that is not known here is
+ * not tried. */
 static bool
 is_affordable(const X509_ALGOR *algorithm)
 {
@@ -176,7 +176,7 @@ open_encrypted(const X509_SIG *encrypted, fta_text passphrase, EVP_PKEY **out)
     return *out != NULL ? FTA_OK : fta_crypto_error(FTA_KEY_PASSPHRASE);
 }
 
-/* What else people have in such a file. */
+/* What the DER is, if it is no key. */
 static fta_status
 name_der(const uint8_t *der, size_t size)
 {
@@ -224,8 +224,8 @@ fta_pair_read_element(const uint8_t *der, size_t size, fta_text passphrase,
     return status;
 }
 
-/* How many octets the SEQUENCE at the start of der fills, header included; 0
- * if there is none, or not all of it. */
+/* How many octets the SEQUENCE at the start of der fills, with its header; 0 if
+ * there is none or its end is missing. */
 static size_t
 sequence_size(const uint8_t *der, size_t size)
 {
@@ -244,7 +244,7 @@ sequence_size(const uint8_t *der, size_t size)
             length = length << 8 | der[2 + i];
         }
     } else if (length == 0x80) {
-        return size; /* PKCS #12 may have it: the end is marked */
+        return size; /* no length but an end mark, as PKCS #12 may have */
     } else if (length > 0x84) {
         return 0;
     }

@@ -34,8 +34,8 @@ typedef struct pem_block {
     fta_text body;
 } pem_block;
 
-/* The next block from *at on, which is moved behind it. FTA_KEY_NOT_FOUND
- * when there is none left. */
+/* The next block from *at on. *at is moved to its end. FTA_KEY_NOT_FOUND if
+ * there is none. */
 static fta_status
 next_block(const char **at, const char *end, pem_block *out)
 {
@@ -63,8 +63,7 @@ next_block(const char **at, const char *end, pem_block *out)
     return FTA_OK;
 }
 
-/* What a block is, by its label: FTA_OK for a key or certificate, whatever
- * kind of it. */
+/* What a block is, by its label. FTA_OK for any kind of key or certificate. */
 static fta_status
 status_of_label(fta_text label)
 {
@@ -94,7 +93,8 @@ status_of_label(fta_text label)
     return FTA_KEY_IS_OTHER;
 }
 
-/* The header of the traditional encryption, and the base64 behind it. */
+/* The content of a block: the header of traditional encryption, and the base64.
+ */
 typedef struct pem_content {
     fta_text encryption; /* of DEK-Info; data NULL if there is none */
     char *base64;        /* Owned, wiped */
@@ -121,7 +121,7 @@ read_content(fta_text body, pem_content *out)
             out->length += word.length;
         }
     }
-    /* Padding is not needed, and stands at the end alone. */
+    /* The padding is dropped: it is at the end, and the decoder needs none. */
     for (int i = 0; i < 2 && out->length > 0; i++) {
         out->length -= out->base64[out->length - 1] == '=';
     }
@@ -140,7 +140,8 @@ give_passphrase(char *buffer, int size, int writing, void *context)
     return (int)passphrase->length;
 }
 
-/* RFC 1421, as OpenSSL writes "traditional" private keys. */
+/* The encryption of RFC 1421, in which OpenSSL writes "traditional" private
+ * keys. */
 static fta_status
 open_traditional(fta_text encryption, uint8_t *der, size_t size,
                  fta_text passphrase, EVP_PKEY **out)
@@ -165,7 +166,7 @@ open_traditional(fta_text encryption, uint8_t *der, size_t size,
     }
     fta_status status =
         fta_pair_read_element(der, (size_t)length, no_passphrase, out);
-    /* A wrong passphrase makes one padding in 256 look right. */
+    /* With a wrong passphrase, one padding in 256 looks right by chance. */
     return status == FTA_OK || status == FTA_NO_MEMORY ? status
                                                        : FTA_KEY_PASSPHRASE;
 }
@@ -206,7 +207,7 @@ fta_pair_read_pem(fta_text text, fta_text passphrase, EVP_PKEY **out)
     fta_status status;
     size_t blocks = 0;
     while ((status = next_block(&at, end, &block)) == FTA_OK) {
-        /* They say again what the key that follows says. */
+        /* The key that follows says the same. */
         if (fta_text_is(block.label, "EC PARAMETERS")) {
             continue;
         }

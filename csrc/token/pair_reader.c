@@ -15,9 +15,8 @@ begins_with(fta_text text, const char *prefix)
     return text.length >= length && memcmp(text.data, prefix, length) == 0;
 }
 
-/* Copies text as its author meant it: UTF-16 and a byte order mark are taken
- * away, and line ends that are written as backslash-n become such. Returns the
- * length, which is at most the text's. */
+/* Copies the text as UTF-8 without a byte order mark, and with line feeds for
+ * backslashes and n. Returns the length, which is at most that of the text. */
 static size_t
 copy_plainly(fta_text text, char *out)
 {
@@ -49,8 +48,8 @@ copy_plainly(fta_text text, char *out)
     return length;
 }
 
-/* The octets of base64 or base64url with anything of is_between in it; 0 if
- * the text is not that. */
+/* The octets of base64 or base64url, also with fillers in it; 0 for any other
+ * text. */
 static size_t
 decode_bare_base64(fta_text text, char *work, uint8_t *out)
 {
@@ -71,7 +70,8 @@ decode_bare_base64(fta_text text, char *work, uint8_t *out)
                : 0;
 }
 
-/* What text without a key in it is. */
+/* What the text is, by how it begins; FTA_KEY_NOT_FOUND if that tells nothing.
+ */
 static fta_status
 name_text(fta_text text)
 {
@@ -103,8 +103,8 @@ name_text(fta_text text)
     return FTA_KEY_NOT_FOUND;
 }
 
-/* PEM text, unless it is only quoted in something else: a key in a page or in
- * a document is an example as often as it is the key. */
+/* Reads PEM text. A key that is quoted in a page or a document is not read: it
+ * may be an example. */
 static fta_status
 read_text(fta_text text, fta_text passphrase, EVP_PKEY **out)
 {
@@ -141,7 +141,7 @@ read_encoded(fta_text encoded, fta_text passphrase, EVP_PKEY **out)
 {
     fta_status der = fta_pair_read_der((const uint8_t *)encoded.data,
                                        encoded.length, passphrase, out);
-    /* Text can begin with a 0 too. */
+    /* DER begins with the octet 0x30, and so does a text that begins with 0. */
     if (der != FTA_KEY_NOT_FOUND && der != FTA_KEY_DAMAGED) {
         return der;
     }

@@ -1,8 +1,8 @@
-/* The one reader of key pairs: what somebody has configured as a private key,
- * a public key or a certificate, in the forms that people have it in.
+/* The one reader of key pairs: a private key, a public key or a certificate, in
+ * the forms in which people configure it.
  *
- * It makes an EVP_PKEY or says what the octets are instead. It makes nothing
- * else, so that octets which are no key can never become a shared secret. */
+ * It makes an EVP_PKEY, or says what the octets are instead. It makes nothing
+ * else, so octets that are no key never become a shared secret. */
 #ifndef FTA_TOKEN_PAIR_READER_H
 #define FTA_TOKEN_PAIR_READER_H
 

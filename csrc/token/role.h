@@ -1,4 +1,4 @@
-/* The roles. Whoever adds one adds it to this list. */
+/* The roles. A new role is a new line of this list. */
 #ifndef FTA_TOKEN_ROLE_H
 #define FTA_TOKEN_ROLE_H
 

@@ -11,15 +11,15 @@
 #include "token/json_digest.h"
 #include "token/verify.h"
 
-/* libjwt takes names in any case; ours are exact already. */
+/* libjwt reads names in any case; ours are exact. */
 static jwt_alg_t
 libjwt_algorithm(const fta_algorithm *algorithm)
 {
     return jwt_str_alg(algorithm->name.data);
 }
 
-/* Later versions list PS and EdDSA too, but the signatures that 1.17 makes of
- * them, where it makes any, do not pass our check. */
+/* Later versions list PS and EdDSA too. But the signatures that 1.17 makes with
+ * them, if it makes any, fail our check. */
 static bool
 libjwt_signs(const fta_algorithm *algorithm)
 {
@@ -48,7 +48,7 @@ fta_key_can_sign(const fta_key *key)
 typedef struct task {
     const fta_key *key;  /* Borrowed */
     const char *payload; /* Borrowed; ends with a NUL */
-    char *token;         /* Owned, from malloc: nothing sets libjwt another */
+    char *token; /* Owned, from malloc: libjwt's allocator is never replaced */
     fta_status status;
 } task;
 
@@ -79,8 +79,8 @@ fill_and_encode(jwt_t *jwt, task *todo)
     if (status != FTA_OK) {
         return status;
     }
-    /* It says EINVAL whatever happened. The payload is valid JSON, so that if
-     * malloc has not set errno, libjwt cannot hold it. */
+    /* It returns EINVAL for every failure. The payload is valid JSON, so unless
+     * malloc has failed, it holds a value that libjwt cannot hold. */
     errno = 0;
     if (jwt_add_grants_json(jwt, todo->payload) != 0) {
         return errno == ENOMEM ? FTA_NO_MEMORY : FTA_SIGNED_OTHERWISE;
@@ -103,11 +103,12 @@ run(void *context)
     return NULL;
 }
 
-/* libjwt puts twice the rewritten payload on the stack. A small one fits on
- * any; a large one gets a thread whose stack is made for it. */
+/* libjwt takes twice the size of the rewritten payload from the stack. A small
+ * payload fits every stack. A large one is signed in a thread with a stack of
+ * that size. */
 #define SMALL_PAYLOAD 8192
 #define BASE_STACK ((size_t)256 * 1024)
-/* "1e15," becomes 1000000000000000.0, and that is the worst. */
+/* The worst case: "1e15," becomes 1000000000000000.0. */
 #define STACK_PER_OCTET 16
 
 static void
@@ -133,8 +134,8 @@ run_with_stack(task *todo, size_t length)
 
 /* --- signing ------------------------------------------------------------ */
 
-/* libjwt's token has to pass for one here. Where OpenSSL fails below it, 1.10
- * makes one without a signature and calls that success. */
+/* Verifies the token of libjwt. If OpenSSL fails, libjwt 1.10 makes a token
+ * without a signature and reports success. */
 static fta_status
 check_signature(const fta_keyring *keyring, fta_text text, fta_token *token)
 {
@@ -152,8 +153,7 @@ check_signature(const fta_keyring *keyring, fta_text text, fta_token *token)
     }
 }
 
-/* A token leaves only if our own reader takes it and it says what it was
- * asked to say. */
+/* A token is given out only if it verifies and says what the payload says. */
 static fta_status
 check_token(const fta_keyring *keyring, fta_text text, uint64_t expected)
 {
@@ -182,7 +182,7 @@ sign_text(const fta_keyring *keyring, fta_text payload, char *text, task *todo,
     if (status != FTA_OK) {
         return status;
     }
-    /* Reading has unescaped it. */
+    /* Reading has changed it. */
     memcpy(text, payload.data, payload.length);
     text[payload.length] = '\0';
     run_with_stack(todo, payload.length);
@@ -214,8 +214,8 @@ fta_token_sign(const fta_keyring *keyring, fta_text payload, char **out,
     if (!libjwt_signs(fta_key_algorithm(key))) {
         return FTA_CANNOT_SIGN;
     }
-    /* White space and escapes do not go into the token, but no payload is
-     * mostly that. */
+    /* White space and escapes do not go into the token. A payload that is
+     * mostly that is not expected. */
     if (payload.length / 2 > keyring->max_token_bytes) {
         return FTA_TOO_LONG;
     }
@@ -227,7 +227,7 @@ fta_token_sign(const fta_keyring *keyring, fta_text payload, char **out,
     fta_status status = sign_text(keyring, payload, text, &todo, out, length);
     free(todo.token);
     fta_free(text);
-    ERR_clear_error(); /* libjwt leaves there what it does not care for */
+    ERR_clear_error(); /* libjwt leaves errors in the queue */
     return status;
 }
 
@@ -251,8 +251,8 @@ fta_status
 fta_token_issue(const fta_keyring *keyring, const fta_claims *claims,
                 fta_text further, char **out, size_t *length)
 {
-    /* The members and the closing brace. Whether they are that is found out
-     * when the whole payload is read. */
+    /* The members and the closing brace. fta_token_sign checks that, with the
+     * whole payload. */
     fta_text rest = skip_space(further);
     if (rest.length == 0 || *rest.data != '{') {
         return FTA_JSON_NOT_OBJECT;

@@ -5,7 +5,7 @@
 #include "token/keyring.h"
 
 /* Signs the payload, the text of a JSON object, with the keyring's first key.
- * The token is verified before it is given out: its signature, and that it
+ * The signature is verified before the token is given out, and that the token
  * says what the payload says. *out is freed with fta_free. */
 fta_status fta_token_sign(const fta_keyring *keyring, fta_text payload,
                           char **out, size_t *length);

@@ -23,9 +23,9 @@ read_string(const fta_json_event *event, fta_status invalid, fta_text *out)
     return FTA_OK;
 }
 
-/* A parameter and its value, or the value's first event. Those that are not
- * named here are ignored (RFC 7515, section 4), jwk, jku, x5u and x5c among
- * them: a token does not bring its own key. */
+/* A parameter and the first event of its value. Parameters that are not named
+ * here are ignored (RFC 7515, section 4). jwk, jku, x5u and x5c are among them:
+ * a token does not bring its own key. */
 static fta_status
 read_parameter(header *found, fta_text name, const fta_json_event *event)
 {
@@ -94,8 +94,8 @@ equal_ignoring_case(fta_text text, const char *literal, size_t length)
     return true;
 }
 
-/* RFC 8725, section 3.11: other kinds of JWT must not pass for ours. RFC 7515,
- * section 4.1.9: a media type, its "application/" left out or not. */
+/* RFC 8725, section 3.11: other kinds of JWT are invalid. RFC 7515, section
+ * 4.1.9: a media type, with or without "application/". */
 static bool
 typ_is_accepted(fta_text typ)
 {
@@ -111,7 +111,7 @@ typ_is_accepted(fta_text typ)
            equal_ignoring_case(typ, "at+jwt", 6);
 }
 
-/* Which keys the header admits. */
+/* Finds the key, or the algorithm of the keys, that the header names. */
 static fta_status
 select_key(const fta_keyring *keyring, const header *found, fta_token *token)
 {
@@ -143,7 +143,8 @@ select_key(const fta_keyring *keyring, const header *found, fta_token *token)
 
 /* --- the three steps ---------------------------------------------------- */
 
-/* Room for so many octets: the scratch, or memory if it is too small. */
+/* Room for so many octets: the scratch, or allocated memory if it is too small.
+ */
 static char *
 make_room(fta_token *token, size_t size)
 {

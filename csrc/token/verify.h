@@ -11,7 +11,7 @@
 
 #include "token/keyring.h"
 
-/* Payloads up to this size need no memory but the stack's. */
+/* Payloads up to this size need no allocated memory. */
 #define FTA_TOKEN_SCRATCH 6144
 
 typedef struct fta_token {
@@ -19,13 +19,14 @@ typedef struct fta_token {
     size_t signed_length; /* header, dot, payload */
     fta_text signature;   /* Borrowed, still encoded */
     const fta_algorithm *algorithm;
-    const fta_key *key; /* Borrowed; the one by kid, or NULL: all that fit */
+    const fta_key *key; /* Borrowed; the key of the kid, or NULL: every key of
+                           the algorithm */
     char *payload;      /* scratch, or Owned */
     size_t payload_size;
     char scratch[FTA_TOKEN_SCRATCH];
 } fta_token;
 
-/* Whatever it returns, fta_token_close must follow. */
+/* fta_token_close must follow, also after a failure. */
 fta_status fta_token_open(const fta_keyring *keyring, fta_text text,
                           fta_token *token);
 fta_status fta_token_check(const fta_keyring *keyring, const fta_token *token);
@@ -33,7 +34,7 @@ fta_status fta_token_claims(const fta_keyring *keyring, fta_token *token,
                             const fta_json_sink *sink, fta_claims *out);
 void fta_token_close(fta_token *token);
 
-/* Whether the second step is worth letting other threads run. */
+/* Whether the check takes so long that other threads should run meanwhile. */
 bool fta_token_is_slow(const fta_token *token);
 
 #endif

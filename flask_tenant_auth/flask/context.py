@@ -59,7 +59,7 @@ def _no_identity(asked_by: str) -> AuthError:
         401,
         errors.CREDENTIALS_REQUIRED,
         "decorator_missing",
-        f"{asked_by}() in a request that no @verify_tenant_context has let in: the decorator is "
+        f"{asked_by}() in a request that no @verify_tenant_context has verified: the decorator is "
         "missing on the view",
     )
     request = current_request()

@@ -63,8 +63,8 @@ pem_of(EVP_PKEY *pair, bool is_private)
     return copy;
 }
 
-/* Signs as RFC 7518 says; padding and salt length may be changed to make what
- * has to be refused. Returns the size. */
+/* Signs as RFC 7518 says. Another padding or salt length makes a signature that
+ * must not verify. Returns the size. */
 static inline size_t
 sign_with(EVP_PKEY *pair, const fta_algorithm *algorithm, int padding,
           int salt_length, const void *message, size_t length,
@@ -99,7 +99,7 @@ sign_with(EVP_PKEY *pair, const fta_algorithm *algorithm, int padding,
     return size;
 }
 
-/* The way the algorithm wants it. */
+/* With the padding and salt length of the algorithm. */
 static inline size_t
 sign_rightly(EVP_PKEY *pair, const fta_algorithm *algorithm,
              const void *message, size_t length, uint8_t out[FTA_SIGNATURE_MAX])

@@ -31,7 +31,7 @@ read_one(const char *payload)
 }
 
 static void
-test_roles(void)
+test_roles_are_read_exactly(void)
 {
     fta_role role = FTA_ROLE_USER;
     CHECK(fta_role_parse(text_of("admin"), &role) && role == FTA_ROLE_ADMIN);
@@ -45,7 +45,7 @@ test_roles(void)
 }
 
 static void
-test_what_comes_out(void)
+test_claims_become_values(void)
 {
     char text[FTA_UUID_TEXT];
     CHECK(read_one("{\"tenant_id\":\"6F0B1C2E-3D4A-4B5C-8D6E-7F8091A2B3C4\","
@@ -66,7 +66,7 @@ typedef struct example {
 } example;
 
 static void
-test_each_claim(void)
+test_each_claim_has_its_kind(void)
 {
     static const example examples[] = {
         {"{" GOOD "}", FTA_OK},
@@ -152,7 +152,8 @@ test_each_claim(void)
         {"{" FUTURE ",\"tenant_id\":\"" TENANT "\",\"user_id\":\"" USER
          "\\u0000\"}",
          FTA_USER_ID_INVALID},
-        /* broken JSON outweighs a wrong claim, a wrong claim expiry */
+        /* malformed JSON is reported before an invalid claim, and that before
+         * expiry */
         {"{" WHO ",\"exp\":\"\",\"x\":}", FTA_JSON_INVALID},
         {"{" WHO ",\"exp\":1,\"role\":\"root\"}", FTA_ROLE_INVALID},
         {"{" WHO ",\"exp\":1,\"aud\":\"a\"}", FTA_AUD_UNEXPECTED},
@@ -169,7 +170,7 @@ test_each_claim(void)
 }
 
 static void
-test_leeway(void)
+test_leeway_moves_exp_and_nbf(void)
 {
     const fta_claim_rules rules = {.leeway = 10};
     CHECK(read_with("{" WHO ",\"exp\":1999999990.5}", &rules) == FTA_OK);
@@ -180,7 +181,7 @@ test_leeway(void)
 }
 
 static void
-test_issuer(void)
+test_the_issuer_must_be_ours(void)
 {
     const fta_claim_rules rules = {.issuer = {"us", 2}};
     CHECK(read_with("{" GOOD ",\"iss\":\"us\"}", &rules) == FTA_OK);
@@ -192,7 +193,7 @@ test_issuer(void)
 }
 
 static void
-test_audiences(void)
+test_one_audience_must_be_ours(void)
 {
     const fta_text ours[] = {{"api", 3}, {"mail", 4}};
     const fta_claim_rules rules = {.audiences = ours, .audience_count = 2};
@@ -210,7 +211,7 @@ test_audiences(void)
           FTA_AUD_MISMATCH);
 }
 
-/* Whether both ids came in lower case, and another claim as it was. */
+/* Counts the two ids in lower case, and the other claim unchanged. */
 static bool
 see_ids(void *context, const fta_json_event *event)
 {
@@ -243,9 +244,9 @@ refuse(void *context, const fta_json_event *event)
     return event->kind != *(const fta_json_kind *)context;
 }
 
-/* A sink may stop anywhere, the insides of claims included. */
+/* A sink may stop anywhere, also inside a claim. */
 static void
-test_stopping(void)
+test_a_sink_stops_the_reading(void)
 {
     static const fta_json_kind kinds[] = {
         FTA_JSON_OBJECT, FTA_JSON_NAME,       FTA_JSON_STRING,
@@ -263,7 +264,8 @@ test_stopping(void)
     }
 }
 
-/* Exactly as much room as was asked for, so that ASan sees one octet more. */
+/* The block has exactly the size of fta_claims_room, so that ASan finds an
+ * octet too many. */
 static bool
 writes(const fta_claims *claims, const fta_claim_rules *rules,
        const char *expected)
@@ -280,7 +282,7 @@ writes(const fta_claims *claims, const fta_claim_rules *rules,
 }
 
 static void
-test_what_is_written(void)
+test_claims_are_written_as_members(void)
 {
     const fta_text ours[] = {{"a\"", 2}, {"\x01", 1}};
     const fta_claim_rules none = {.leeway = 0};
@@ -290,6 +292,10 @@ test_what_is_written(void)
     fta_claims claims = {.present = 0};
     CHECK(writes(&claims, &none, ""));
     CHECK(writes(&claims, &one, "\"aud\":\"a\\\"\""));
+    claims = (fta_claims){.present = 1u << FTA_CLAIM_EXP, .expires_at = 1e300};
+    CHECK(writes(&claims, &none, "\"exp\":9007199254740992"));
+    claims.expires_at = -1e300;
+    CHECK(writes(&claims, &none, "\"exp\":-9007199254740992"));
     CHECK(read_one("{" GOOD ",\"role\":\"admin\",\"nbf\":-1.5,"
                    "\"iat\":17,\"jti\":\"x\"}") == FTA_OK);
     CHECK(writes(&last, &all,
@@ -301,7 +307,7 @@ test_what_is_written(void)
 
 /* What is written is read again as it was, under the same rules. */
 static void
-test_what_is_written_is_read(void)
+test_written_claims_are_read_again(void)
 {
     const fta_text ours[] = {{"api\xff", 4}, {"m\xe2\x80\xae", 4}};
     const fta_text read[] = {{"api\xef\xbf\xbd", 6}, {"m\xe2\x80\xae", 4}};
@@ -324,7 +330,7 @@ test_what_is_written_is_read(void)
 }
 
 static void
-test_names_of_the_core(void)
+test_the_core_names_the_claims_it_writes(void)
 {
     size_t place;
     CHECK(fta_core_claim_words.count == FTA_CLAIM_COUNT - 2);
@@ -336,16 +342,16 @@ test_names_of_the_core(void)
 int
 main(void)
 {
-    test_roles();
-    test_what_comes_out();
-    test_each_claim();
-    test_leeway();
-    test_issuer();
-    test_audiences();
+    test_roles_are_read_exactly();
+    test_claims_become_values();
+    test_each_claim_has_its_kind();
+    test_leeway_moves_exp_and_nbf();
+    test_the_issuer_must_be_ours();
+    test_one_audience_must_be_ours();
     test_ids_are_seen_in_lower_case();
-    test_stopping();
-    test_what_is_written();
-    test_what_is_written_is_read();
-    test_names_of_the_core();
+    test_a_sink_stops_the_reading();
+    test_claims_are_written_as_members();
+    test_written_claims_are_read_again();
+    test_the_core_names_the_claims_it_writes();
     return check_report("test_claims");
 }

@@ -42,7 +42,7 @@ static const fta_verdict limited = {.limit = 50,
                                     .retry_after_us = 10 * SECOND};
 
 static void
-test_until_its_time_and_for_its_cost(void)
+test_a_denial_is_cached_until_its_time_and_for_its_cost(void)
 {
     fta_deny_cache *cache = new_cache();
     named_hit three, two, four, other;
@@ -88,7 +88,7 @@ test_a_long_wait_is_asked_about_every_minute(void)
 
 /* A flood leaves the table as it is in size, and most of the latest in it. */
 static void
-test_a_flood(void)
+test_a_flood_keeps_the_latest_denials(void)
 {
     fta_deny_cache *cache = new_cache();
     named_hit n;
@@ -141,7 +141,7 @@ add_and_find(void *argument)
 }
 
 static void
-test_threads(void)
+test_many_threads_find_only_what_was_added(void)
 {
     fta_deny_cache *cache = new_cache();
     pthread_t threads[4];
@@ -155,7 +155,7 @@ test_threads(void)
 }
 
 static void
-test_without_memory(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     fta_deny_cache *cache;
     failing_alloc_start(0);

@@ -32,7 +32,7 @@ read_all(const char *text, size_t length)
 #define READ(text) read_all(text, sizeof(text) - 1)
 
 static void
-test_what_is_valid(void)
+test_valid_texts(void)
 {
     static const char *const texts[] = {
         "{}",
@@ -64,13 +64,14 @@ test_what_is_valid(void)
         "\"\xe0\xa0\x80\xed\x9f\xbf\"",
         "\"\xee\x80\x80\xef\xbf\xbf\"",
         "\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"",
-        /* a name may stand again in another object */
+        /* another object may have the same name */
         "{\"a\":{\"a\":{\"a\":1}},\"b\":[{\"a\":1},{\"a\":1}]}",
         "{\"a\":1,\"A\":2}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         CHECK(read_all(texts[i], strlen(texts[i])) == FTA_OK);
-        /* and no part of it is, but a number's or what only ends in space */
+        /* no prefix is valid, except of a number or before trailing white space
+         */
         for (size_t length = 0; length < strlen(texts[i]); length++) {
             fta_status status = read_all(texts[i], length);
             char first = texts[i][0], last = texts[i][length];
@@ -81,7 +82,7 @@ test_what_is_valid(void)
 }
 
 static void
-test_what_is_malformed(void)
+test_malformed_texts(void)
 {
     static const char *const texts[] = {
         "",
@@ -159,7 +160,7 @@ test_what_is_malformed(void)
 }
 
 static void
-test_what_is_not_unicode(void)
+test_texts_that_are_not_unicode(void)
 {
     static const char *const texts[] = {
         "\"\x80\"",
@@ -197,7 +198,7 @@ test_what_is_not_unicode(void)
 }
 
 static void
-test_repeated_names(void)
+test_repeated_names_are_invalid(void)
 {
     CHECK(READ("{\"a\":1,\"a\":1}") == FTA_JSON_NAME_REPEATED);
     CHECK(READ("{\"\":1,\"\":1}") == FTA_JSON_NAME_REPEATED);
@@ -212,8 +213,8 @@ test_repeated_names(void)
           FTA_JSON_NAME_REPEATED);
 }
 
-/* An object of so many names, each with an object of so many inside; the one
- * numbered twice, inner or outer, is there a second time at the end. */
+/* An object of so many names, each with an object of so many names. The inner
+ * or outer name with the number `twice` is repeated at the end. */
 static fta_status
 read_many(int outer, int inner, int twice_outer, int twice_inner)
 {
@@ -237,9 +238,9 @@ read_many(int outer, int inner, int twice_outer, int twice_inner)
     return read_all(text, (size_t)(out - text));
 }
 
-/* Around every size at which the reader changes how it compares. */
+/* Sizes around those at which the reader changes how it compares. */
 static void
-test_repeated_names_among_many(void)
+test_a_repeated_name_among_many_is_found(void)
 {
     static const int sizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 30, 100};
     const size_t count = sizeof sizes / sizeof *sizes;
@@ -260,7 +261,7 @@ test_repeated_names_among_many(void)
 }
 
 static void
-test_depth(void)
+test_nesting_is_limited(void)
 {
     char text[4 * FTA_JSON_DEPTH + 8];
     for (int depth = FTA_JSON_DEPTH - 1; depth <= FTA_JSON_DEPTH + 1; depth++) {
@@ -274,7 +275,7 @@ test_depth(void)
 }
 
 static void
-test_numbers(void)
+test_numbers_are_read_and_their_length_is_limited(void)
 {
     char text[FTA_JSON_NUMBER + 2];
     memset(text, '1', sizeof text);
@@ -305,9 +306,9 @@ test_numbers(void)
           FTA_JSON_NUMBER_TOO_LONG);
 }
 
-/* The point stays a point where people write a comma. */
+/* The decimal point stays a point in a locale with a comma. */
 static void
-test_locale(void)
+test_numbers_are_read_in_any_locale(void)
 {
     double value = 0;
     /* If the machine has none of these, the C locale is tested again. */
@@ -320,7 +321,7 @@ test_locale(void)
 }
 
 static void
-test_events(void)
+test_each_part_of_a_text_is_an_event(void)
 {
     char text[] = "{\"a\\u0000\\u00e9\":[1,-2.5,\"x\\ny\",true,false,null]}";
     static const struct {
@@ -364,7 +365,7 @@ count(void *context, const fta_json_event *event)
 }
 
 static void
-test_leaving(void)
+test_leaving_skips_the_rest_of_a_container(void)
 {
     char text[] = "[{\"a\":[1,{}]},2]";
     counter counted = {0, -1};
@@ -401,7 +402,7 @@ digest(const char *text)
 }
 
 static void
-test_digest(void)
+test_equal_values_have_equal_digests(void)
 {
     static const char *const same[][2] = {
         {"{}", " { } "},
@@ -441,7 +442,7 @@ test_digest(void)
 }
 
 static void
-test_no_memory(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     char text[512];
     size_t length = 0;
@@ -465,9 +466,9 @@ test_no_memory(void)
 int
 main(void)
 {
-    test_what_is_valid();
-    test_what_is_malformed();
-    test_what_is_not_unicode();
+    test_valid_texts();
+    test_malformed_texts();
+    test_texts_that_are_not_unicode();
     test_repeated_names();
     test_repeated_names_among_many();
     test_depth();

@@ -21,7 +21,7 @@ becomes(const char *text, size_t length, const char *expected)
 #define BECOMES(text, expected) becomes(text, sizeof(text) - 1, expected)
 
 static void
-test_what_is_escaped(void)
+test_characters_that_are_escaped(void)
 {
     CHECK(BECOMES("", "\"\""));
     CHECK(BECOMES("a/b'~ ", "\"a/b'~ \""));
@@ -35,7 +35,7 @@ test_what_is_escaped(void)
 }
 
 static void
-test_what_is_no_utf8(void)
+test_other_octets_than_utf8_are_replaced(void)
 {
     CHECK(BECOMES("\xff", "\"\\ufffd\""));
     CHECK(BECOMES("\xc3", "\"\\ufffd\""));
@@ -65,8 +65,8 @@ test_each_octet_is_read_again(void)
 int
 main(void)
 {
-    test_what_is_escaped();
-    test_what_is_no_utf8();
+    test_characters_that_are_escaped();
+    test_other_octets_than_utf8_are_replaced();
     test_each_octet_is_read_again();
     return check_report("test_json_write");
 }

@@ -1,5 +1,5 @@
-/* Nothing that is freed still holds a secret, be it ours or OpenSSL's memory.
- * Every block is searched before it goes. */
+/* No block of ours or of OpenSSL holds a secret when it is freed. Each block is
+ * searched before. */
 #ifdef __APPLE__
 #include <malloc/malloc.h>
 #define malloc_usable_size malloc_size
@@ -37,7 +37,7 @@ searching_free(void *memory)
     free(memory);
 }
 
-/* Moved by hand, so that the old place is searched too. */
+/* Allocates and copies, so that the old block is searched too. */
 static void *
 searching_realloc(void *memory, size_t size)
 {
@@ -54,7 +54,8 @@ static void *
 crypto_malloc(size_t size, const char *file, int line)
 {
     (void)file, (void)line;
-    /* From calloc: what an earlier owner of a block left is not at issue. */
+    /* From calloc: what an earlier owner has left in the block does not count.
+     */
     return size == 0 ? NULL : calloc(1, size);
 }
 
@@ -82,9 +83,9 @@ zeroing_malloc(size_t size)
     return calloc(1, size);
 }
 
-/* The search finds what is there. */
+/* The search finds a secret that is there. */
 static void
-test_control(void)
+test_a_block_that_is_not_wiped_is_noticed(void)
 {
     void *memory = fta_malloc(100);
     blocks_with_needle = 0;
@@ -98,7 +99,7 @@ test_control(void)
 }
 
 static void
-test_secret(void)
+test_a_secret_is_wiped(void)
 {
     fta_key *key = NULL;
     blocks_seen = blocks_with_needle = 0;
@@ -137,7 +138,7 @@ check_private_key(const fta_jwk *jwk, const fta_algorithm *algorithm,
 }
 
 static void
-test_private_jwk(void)
+test_a_private_jwk_is_wiped(void)
 {
     uint8_t scalar[32], public_part[32];
     size_t size = sizeof scalar;
@@ -153,7 +154,7 @@ test_private_jwk(void)
 }
 
 static void
-test_private_pairs(void)
+test_private_pairs_are_wiped(void)
 {
     static const struct {
         const char *algorithm;
@@ -181,9 +182,9 @@ main(void)
     fta_set_allocator(&allocator);
     CHECK(CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free));
     CHECK(RAND_bytes(needle, sizeof needle) == 1);
-    test_control();
-    test_secret();
-    test_private_jwk();
-    test_private_pairs();
+    test_a_block_that_is_not_wiped_is_noticed();
+    test_a_secret_is_wiped();
+    test_a_private_jwk_is_wiped();
+    test_private_pairs_are_wiped();
     return check_report("test_key_wiping");
 }

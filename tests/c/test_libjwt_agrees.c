@@ -1,6 +1,6 @@
-/* The strict reader against libjwt's: what we accept, libjwt accepts and reads
- * the same claims, but for what is listed here. The other way round libjwt
- * takes more; that is why no token from outside reaches it. */
+/* The strict reader against libjwt: libjwt accepts what we accept and reads the
+ * same claims, except what is listed here. libjwt accepts more than we do, so
+ * no token from outside reaches it. */
 #include <jwt.h>
 
 #include "check.h"
@@ -22,7 +22,7 @@ digest_of(const char *json)
     return digest;
 }
 
-/* Whether libjwt takes the token and says what the payload says. */
+/* Whether libjwt accepts the token and reads the same payload. */
 static bool
 libjwt_says(const char *token, const char *payload)
 {
@@ -44,7 +44,7 @@ typedef struct example {
 } example;
 
 static void
-test_agreement(const fta_keyring *keyring)
+test_libjwt_gives_the_same_verdict(const fta_keyring *keyring)
 {
     static const example examples[] = {
         {HEADER, "{" GOOD "}"},
@@ -71,7 +71,7 @@ test_agreement(const fta_keyring *keyring)
 
 /* What libjwt's jansson cannot hold. */
 static void
-test_exceptions(const fta_keyring *keyring)
+test_the_verdicts_differ_where_libjwt_is_less_exact(const fta_keyring *keyring)
 {
     static const example examples[] = {
         {HEADER, "{" GOOD ",\"x\":\"\\u0000\"}"},
@@ -88,9 +88,9 @@ test_exceptions(const fta_keyring *keyring)
     }
 }
 
-/* Types of token that we take and libjwt 1.10 does not; 1.17 does. */
+/* Types of token that we accept and libjwt 1.10 does not. 1.17 accepts them. */
 static void
-test_types(const fta_keyring *keyring)
+test_only_we_accept_the_other_types_of_tokens(const fta_keyring *keyring)
 {
     static const char *const headers[] = {
         "{\"alg\":\"HS256\",\"typ\":\"at+jwt\"}",
@@ -101,10 +101,10 @@ test_types(const fta_keyring *keyring)
     }
 }
 
-/* The same in small changes to one token, one octet at a time: whatever we
- * take of them, libjwt takes. */
+/* One octet of the payload changes at a time. libjwt accepts each payload that
+ * we accept. */
 static void
-test_changed_payloads(const fta_keyring *keyring)
+test_libjwt_accepts_the_changed_payloads_we_accept(const fta_keyring *keyring)
 {
     static const char payload[] =
         "{" GOOD ",\"x\":{\"a\":[1,-2.5e3,\"b\\n\"],\"c\":null}}";
@@ -130,10 +130,10 @@ int
 main(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 8192);
-    test_agreement(keyring);
-    test_exceptions(keyring);
-    test_types(keyring);
-    test_changed_payloads(keyring);
+    test_libjwt_gives_the_same_verdict(keyring);
+    test_the_verdicts_differ_where_libjwt_is_less_exact(keyring);
+    test_only_we_accept_the_other_types_of_tokens(keyring);
+    test_libjwt_accepts_the_changed_payloads_we_accept(keyring);
     free_keyring(keyring);
     return check_report("test_libjwt_agrees");
 }

@@ -1,4 +1,4 @@
-/* The forms that people have a key in, and what is none. */
+/* The forms in which people have keys, and octets that are no key. */
 #include "token/pair_reader.h"
 
 #include <openssl/err.h>
@@ -22,7 +22,7 @@ text_of(const char *text)
     return (fta_text){text, strlen(text)};
 }
 
-/* FTA_OK if it is read, and is the pair. */
+/* FTA_OK if the reader makes an equal pair of it. */
 static fta_status
 status_with(fta_text encoded, fta_text passphrase, const EVP_PKEY *pair)
 {
@@ -283,7 +283,7 @@ test_keys_in_every_form_are_read(void)
 }
 
 static void
-test_what_is_no_key_is_named(void)
+test_octets_that_are_no_key_are_named(void)
 {
     static const struct {
         const char *text;
@@ -352,7 +352,7 @@ test_what_is_no_key_is_named(void)
     EVP_PKEY_free(pair);
 }
 
-/* Whoever wrote the file says how long it takes to open it. */
+/* The file says how long its decryption takes. */
 static void
 test_a_key_derivation_that_costs_too_much_is_refused_at_once(void)
 {
@@ -428,7 +428,7 @@ count_prompt(UI *ui, UI_STRING *string)
 
 /* OpenSSL's own callback would ask on the terminal, and a server would hang. */
 static void
-test_nobody_is_asked_for_a_passphrase(void)
+test_a_missing_passphrase_is_an_error_without_a_prompt(void)
 {
     UI_METHOD *method = UI_create_method("counting");
     UI_method_set_reader(method, count_prompt);
@@ -460,8 +460,8 @@ int
 main(void)
 {
     test_keys_in_every_form_are_read();
-    test_what_is_no_key_is_named();
+    test_octets_that_are_no_key_are_named();
     test_a_key_derivation_that_costs_too_much_is_refused_at_once();
-    test_nobody_is_asked_for_a_passphrase();
+    test_a_missing_passphrase_is_an_error_without_a_prompt();
     return check_report("test_pair_reader");
 }

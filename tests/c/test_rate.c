@@ -19,7 +19,7 @@ parse(const char *text, fta_rates *out, size_t *bad_at)
 }
 
 static void
-test_good_texts(void)
+test_valid_texts_are_read(void)
 {
     static const struct {
         const char *text;
@@ -71,7 +71,7 @@ test_good_texts(void)
 }
 
 static void
-test_bad_texts(void)
+test_invalid_texts_have_their_position(void)
 {
     static const struct {
         const char *text;
@@ -151,7 +151,7 @@ test_a_text_has_as_many_rates_as_a_request_may_have_limits(void)
 }
 
 static void
-test_format(void)
+test_a_rate_is_written_as_it_is_read(void)
 {
     static const struct {
         fta_rate rate;

@@ -146,7 +146,7 @@ test_answers_that_cannot_be_true_are_malformed(void)
 }
 
 static void
-test_every_allocation_failing(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     bool known = true;
     fake_redis server;
@@ -168,7 +168,7 @@ test_every_allocation_failing(void)
 }
 
 static void
-test_prefixes(void)
+test_a_prefix_that_is_too_long_is_an_error(void)
 {
     static char longest[FTA_PREFIX_MAX + 1];
     memset(longest, 'p', sizeof(longest));

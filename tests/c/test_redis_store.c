@@ -110,7 +110,7 @@ test_a_hit_that_redis_limited_is_known(void)
 }
 
 static void
-test_what_is_an_outage_and_what_is_not(void)
+test_only_failures_of_redis_open_the_breaker(void)
 {
     static const struct {
         const char *answer;
@@ -154,7 +154,7 @@ test_what_is_an_outage_and_what_is_not(void)
 
 /* Each way of failing is new once, until something succeeds. */
 static void
-test_what_has_never_counted(void)
+test_a_redis_that_has_never_counted_is_reported(void)
 {
     static const struct {
         const char *answer;
@@ -200,7 +200,7 @@ test_what_has_never_counted(void)
 }
 
 static void
-test_comes_back_by_itself(void)
+test_a_redis_that_is_back_is_used_again(void)
 {
     const char *_Atomic said = "-LOADING x\r\n";
     fake_redis server;
@@ -237,7 +237,7 @@ open_at(const char *url, size_t prefix_length, fta_store **store,
 }
 
 static void
-test_opening(void)
+test_arguments_that_are_not_valid_do_not_open_a_store(void)
 {
     fta_store *store;
     fta_store_problem problem;

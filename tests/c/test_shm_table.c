@@ -138,7 +138,7 @@ test_each_strategy(const fta_strategy *strategy)
 }
 
 static void
-test_windows(void)
+test_a_window_is_a_period_long(void)
 {
     fta_shm_table *table = open_table(1 << 20);
     fta_hit hit = text_hit("key", 100, 10 * SECOND_US);
@@ -177,7 +177,7 @@ test_windows(void)
 /* An administrator, or NTP, moves the real clock; a test moves the other one
  * back. Neither may lock anyone out for long, nor give anyone a new quota. */
 static void
-test_stepped_clocks(void)
+test_a_wall_clock_that_is_set_changes_no_decision(void)
 {
     for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
         fta_shm_table *table = open_table(1 << 20);
@@ -205,7 +205,7 @@ test_stepped_clocks(void)
 }
 
 static void
-test_several_limits(void)
+test_several_limits_count_all_or_nothing(void)
 {
     for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
         fta_shm_table *table = open_table(1 << 20);
@@ -243,7 +243,7 @@ test_several_limits(void)
 }
 
 static void
-test_open_fails(void)
+test_a_table_that_cannot_be_opened_is_an_error(void)
 {
     fta_shm_table_options options = {.bytes = FTA_SHM_TABLE_MIN - 1};
     fta_shm_table *table;
@@ -272,7 +272,7 @@ test_open_fails(void)
 /* -- a full table ---------------------------------------------------------- */
 
 static void
-test_capacity(void)
+test_a_million_keys_fit_into_64_bytes_each(void)
 {
     const uint32_t keys = ROUNDS(1000000);
     fta_shm_table *table = open_table((size_t)keys * 64);
@@ -401,7 +401,7 @@ test_threads(const fta_strategy *strategy)
 
 /* The same limits for all: the tightest decides, exactly. */
 static void
-test_threads_with_several_limits(void)
+test_several_limits_are_exact_with_many_threads(void)
 {
     crowd c = {.table = open_table(1 << 20),
                .strategy = &fta_strategy_fixed_window,
@@ -456,7 +456,7 @@ make_trouble(void *argument)
 }
 
 static void
-test_trouble(void)
+test_resets_and_evictions_by_many_threads_leave_the_table_usable(void)
 {
     crowd c = {.table = open_table(FTA_SHM_TABLE_MIN), .tries = ROUNDS(20000)};
     pthread_t threads[THREADS];
@@ -519,7 +519,7 @@ count_in_child(shared *s, fta_shm_table *table, const fta_hit *hit, int tries)
 }
 
 static void
-test_processes(void)
+test_exactly_the_limit_passes_with_many_processes(void)
 {
     fta_shm_table *table = open_table(FTA_SHM_TABLE_MIN);
     shared *s = map_shared();
@@ -567,7 +567,7 @@ count_until_killed(fta_shm_table *table, uint64_t random)
 }
 
 static void
-test_kills(int kills)
+test_a_killed_process_leaves_the_counters_correct(int kills)
 {
     fta_shm_table *table = open_table(FTA_SHM_TABLE_MIN);
     fflush(NULL);
@@ -658,7 +658,7 @@ test_counters_outlive_processes(const fta_strategy *strategy,
 }
 
 static void
-test_default_size(void)
+test_no_size_means_the_default_size(void)
 {
     fta_shm_table_options options = {.shared = false};
     fta_shm_table *table;
@@ -676,7 +676,7 @@ int
 main(int argc, char **argv)
 {
     if (argc > 1) {
-        test_kills(atoi(argv[1]));
+        test_a_killed_process_leaves_the_counters_correct(atoi(argv[1]));
         return check_report("test_shm_table");
     }
     for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
@@ -686,15 +686,15 @@ main(int argc, char **argv)
         test_counters_outlive_processes(fta_strategies[i], false);
         test_counters_outlive_processes(fta_strategies[i], true);
     }
-    test_default_size();
-    test_windows();
-    test_stepped_clocks();
-    test_several_limits();
-    test_open_fails();
-    test_capacity();
-    test_threads_with_several_limits();
-    test_trouble();
-    test_processes();
-    test_kills(ROUNDS(200));
+    test_no_size_means_the_default_size();
+    test_a_window_is_a_period_long();
+    test_a_wall_clock_that_is_set_changes_no_decision();
+    test_several_limits_count_all_or_nothing();
+    test_a_table_that_cannot_be_opened_is_an_error();
+    test_a_million_keys_fit_into_64_bytes_each();
+    test_several_limits_are_exact_with_many_threads();
+    test_resets_and_evictions_by_many_threads_leave_the_table_usable();
+    test_exactly_the_limit_passes_with_many_processes();
+    test_a_killed_process_leaves_the_counters_correct(ROUNDS(200));
     return check_report("test_shm_table");
 }

@@ -1,6 +1,6 @@
-/* Every allocation on the way of a token fails in turn, those of OpenSSL
- * included: an error of memory, never another verdict, a crash or a
- * leak (which the sanitizers would tell). */
+/* Each allocation of the core and of OpenSSL fails in turn while a token is
+ * made or verified. The status is an error of memory, and never another
+ * verdict. There is no crash, and no leak, which the sanitizers would find. */
 #include "failing_malloc.h"
 
 #include <openssl/err.h>
@@ -37,7 +37,7 @@ static const fta_text no_kid = {NULL, 0};
         CHECK(n_ > 1);                                                         \
     } while (0)
 
-/* Anything is an error that keeps a key from being made. */
+/* Any error may keep a key from being made. */
 #define ANY FTA_STATUS_COUNT
 
 static bool
@@ -48,7 +48,7 @@ is_error(fta_status status, fta_status lost)
 }
 
 static void
-test_keyring(void)
+test_a_failing_allocation_makes_no_keyring(void)
 {
     fta_key *key = NULL;
     fta_keyring *keyring = NULL;
@@ -64,7 +64,7 @@ test_keyring(void)
     fta_key_free(key);
 }
 
-/* Large enough to need memory in each step, with many names in both parts. */
+/* So large that each step allocates memory, with many names in both parts. */
 static char *
 large_token(void)
 {
@@ -81,7 +81,7 @@ large_token(void)
 }
 
 static void
-test_verify(void)
+test_a_failing_allocation_during_verification_is_no_memory(void)
 {
     fta_claims claims;
     char *large = large_token();
@@ -89,7 +89,7 @@ test_verify(void)
     fta_keyring *keyring = make_keyring(NULL, 1 << 20);
     FAIL_EACH(verify_token(keyring, text_of(large), NULL, &claims),
               FTA_NO_MEMORY, (void)0);
-    /* A context taken while no memory was there must be given back whole. */
+    /* A context that was taken without memory must be given back in order. */
     for (int i = 0; i < 20; i++) {
         CHECK(verify_token(keyring, text_of(small), NULL, &claims) == FTA_OK);
     }
@@ -99,7 +99,7 @@ test_verify(void)
 }
 
 static void
-test_pairs(void)
+test_a_failing_allocation_with_a_key_pair_is_no_memory(void)
 {
     static const char *const names[] = {"ES256", "EdDSA"};
     for (size_t i = 0; i < 2; i++) {
@@ -128,7 +128,7 @@ test_pairs(void)
 }
 
 static void
-test_sign(void)
+test_a_failing_allocation_during_signing_is_no_memory(void)
 {
     static const char *const names[] = {"HS256", "ES256"};
     for (size_t i = 0; i < 2; i++) {
@@ -158,9 +158,9 @@ int
 main(void)
 {
     failing_malloc_install();
-    test_keyring();
-    test_verify();
-    test_pairs();
-    test_sign();
+    test_a_failing_allocation_makes_no_keyring();
+    test_a_failing_allocation_during_verification_is_no_memory();
+    test_a_failing_allocation_with_a_key_pair_is_no_memory();
+    test_a_failing_allocation_during_signing_is_no_memory();
     return check_report("test_token_memory");
 }

@@ -50,7 +50,7 @@ payload_of(const char *token)
 }
 
 static void
-test_what_is_signed(const fta_keyring *keyring)
+test_a_signed_token_verifies(const fta_keyring *keyring)
 {
     char *token = NULL;
     fta_claims claims;
@@ -64,9 +64,9 @@ test_what_is_signed(const fta_keyring *keyring)
     free(token);
 }
 
-/* Whatever libjwt and jansson can hold comes out as it went in. */
+/* What libjwt and jansson can hold is signed unchanged. */
 static void
-test_what_is_kept(const fta_keyring *keyring)
+test_values_are_signed_unchanged(const fta_keyring *keyring)
 {
     static const char *const payloads[] = {
         "{}",
@@ -87,7 +87,7 @@ test_what_is_kept(const fta_keyring *keyring)
 }
 
 static void
-test_what_is_refused(const fta_keyring *keyring)
+test_payloads_that_cannot_be_signed(const fta_keyring *keyring)
 {
     static const struct {
         const char *payload;
@@ -108,7 +108,7 @@ test_what_is_refused(const fta_keyring *keyring)
         CHECK(sign_status(keyring, examples[i].payload) ==
               examples[i].expected);
     }
-    /* Nothing is cut off where a C string would end. */
+    /* Nothing is cut off at a NUL. */
     char *token;
     size_t length;
     CHECK(fta_token_sign(keyring, (fta_text){"{}\0{}", 5}, &token, &length) ==
@@ -141,7 +141,7 @@ sign_large(void *context)
 }
 
 static void
-test_large_payloads(void)
+test_large_payloads_are_signed(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 1 << 24);
     pthread_attr_t attributes;
@@ -165,7 +165,7 @@ test_large_payloads(void)
 
 /* HS, RS and ES sign with every libjwt, the others with none. */
 static void
-test_every_algorithm(void)
+test_tokens_of_every_algorithm_verify(void)
 {
     static const char *const names[] = {
         "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256",
@@ -189,7 +189,7 @@ test_every_algorithm(void)
         CHECK(fta_key_can_sign(key) == can);
         CHECK(sign_status(keyring, "{" GOOD "}") ==
               (can ? FTA_OK : FTA_CANNOT_SIGN));
-        /* Short r and s come up once in 128 signatures. */
+        /* One signature in 128 has a short r or s. */
         for (int n = 0; can && algorithm->family == FTA_ECDSA && n < 300; n++) {
             CHECK(sign_status(keyring, "{" GOOD "}") == FTA_OK);
         }
@@ -216,9 +216,9 @@ test_public_keys_do_not_sign(void)
     EVP_PKEY_free(pair);
 }
 
-/* What we sign, libjwt takes, and what we accept as well. */
+/* libjwt accepts the tokens that we sign, and those that we accept. */
 static void
-test_libjwt_agrees(const fta_keyring *keyring)
+test_libjwt_reads_a_signed_token(const fta_keyring *keyring)
 {
     char *token = NULL;
     CHECK(sign(keyring, "{" GOOD ",\"n\":5}", &token) == FTA_OK);
@@ -237,13 +237,13 @@ int
 main(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 8192);
-    test_what_is_signed(keyring);
-    test_what_is_kept(keyring);
-    test_what_is_refused(keyring);
+    test_a_signed_token_verifies(keyring);
+    test_values_are_signed_unchanged(keyring);
+    test_payloads_that_cannot_be_signed(keyring);
     test_libjwt_agrees(keyring);
     free_keyring(keyring);
-    test_large_payloads();
-    test_every_algorithm();
+    test_large_payloads_are_signed();
+    test_tokens_of_every_algorithm_verify();
     test_public_keys_do_not_sign();
     return check_report("test_token_sign");
 }

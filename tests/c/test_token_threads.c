@@ -1,5 +1,5 @@
-/* Sixteen threads, more than a key keeps contexts for, on one keyring: every
- * verdict is right, and ThreadSanitizer sees no race. */
+/* Sixteen threads use one keyring; a key keeps contexts for fewer. Every
+ * verdict is right, and ThreadSanitizer finds no race. */
 #include <pthread.h>
 
 #include "check.h"

@@ -20,7 +20,7 @@ status_of(const fta_keyring *keyring, const char *token)
 }
 
 static void
-test_segments(const fta_keyring *keyring)
+test_a_token_has_three_segments(const fta_keyring *keyring)
 {
     char *good = sign_text(HEADER, "{" GOOD "}");
     char spoiled[1024];
@@ -39,7 +39,7 @@ test_segments(const fta_keyring *keyring)
     CHECK(status_of(keyring, spoiled) == FTA_BASE64URL_INVALID);
     snprintf(spoiled, sizeof spoiled, "%s\n", good);
     CHECK(status_of(keyring, spoiled) != FTA_OK);
-    /* No part of it is a token, and no octet of it may be another one. */
+    /* No part of a token is a token, and no octet of it may change. */
     size_t length = strlen(good);
     for (size_t i = 0; i < length; i++) {
         snprintf(spoiled, sizeof spoiled, "%.*s", (int)i, good);
@@ -55,7 +55,7 @@ test_segments(const fta_keyring *keyring)
 }
 
 static void
-test_headers(const fta_keyring *keyring)
+test_each_header_has_its_status(const fta_keyring *keyring)
 {
     const fta_text kid = fta_key_id(keyring->keys[0]);
     char ours[256];
@@ -139,9 +139,10 @@ test_headers(const fta_keyring *keyring)
 }
 
 static void
-test_payload_that_is_not_canonical(const fta_keyring *keyring)
+test_a_payload_that_is_not_canonical_is_invalid(const fta_keyring *keyring)
 {
-    /* Signed as it stands, so that only the reader can refuse it. */
+    /* The signature is right, so that only the reader can find the token
+     * invalid. */
     static const char *const payloads[] = {"e30=", "e3 0", "e31", "e", "e30+"};
     for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++) {
         char text[256], token[512];
@@ -160,9 +161,9 @@ test_payload_that_is_not_canonical(const fta_keyring *keyring)
     }
 }
 
-/* Longest first: what is over the cap is not even looked at. */
+/* A token that is too long is not read: here it is not even there. */
 static void
-test_length(void)
+test_a_token_longer_than_the_limit_is_invalid(void)
 {
     char *token = sign_text(HEADER, "{" GOOD "}");
     size_t length = strlen(token);
@@ -182,7 +183,7 @@ test_length(void)
 }
 
 static void
-test_time(const fta_keyring *keyring)
+test_a_token_expires_at_its_time(const fta_keyring *keyring)
 {
     char payload[256];
     int64_t now = fta_clock_realtime_us() / 1000000;
@@ -209,7 +210,8 @@ key_of(const char *algorithm, const char *kid, char fill)
     return key;
 }
 
-/* The status of a token of that header, signed with 64 times fill. */
+/* The status of a token of that header, signed with a secret of 64 octets
+ * `fill`. */
 static fta_status
 signed_by(const fta_keyring *keyring, const char *header, char fill)
 {
@@ -226,7 +228,7 @@ signed_by(const fta_keyring *keyring, const char *header, char fill)
 }
 
 static void
-test_several_keys(void)
+test_the_kid_selects_among_several_keys(void)
 {
     const fta_key *keys[] = {
         key_of("HS256", "new", 'n'),   key_of("HS256", "old", 'o'),
@@ -243,13 +245,13 @@ test_several_keys(void)
     CHECK(signed_by(keyring, KID("a\\\"b"), 'q') == FTA_OK);
     CHECK(signed_by(keyring, KID("fifth"), 'r') == FTA_OK);
     CHECK(signed_by(keyring, KID("sixth"), 's') == FTA_OK);
-    /* A kid selects, it does not suggest. */
+    /* Only the key of the kid is tried. */
     CHECK(signed_by(keyring, KID("new"), 'o') == FTA_SIGNATURE_MISMATCH);
     CHECK(signed_by(keyring, KID("old"), 'n') == FTA_SIGNATURE_MISMATCH);
     CHECK(signed_by(keyring, KID("older"), 'o') == FTA_KID_UNKNOWN);
     CHECK(signed_by(keyring, "{\"alg\":\"HS384\",\"kid\":\"old\"}", 'o') ==
           FTA_ALGORITHM_MISMATCH);
-    /* The key of that kid and another algorithm is another key. */
+    /* A key of that kid with another algorithm is another key. */
     CHECK(signed_by(keyring, KID("old"), 'p') == FTA_SIGNATURE_MISMATCH);
     /* Without a kid, every key of the algorithm is tried. */
     CHECK(signed_by(keyring, HEADER, 'n') == FTA_OK);
@@ -265,7 +267,7 @@ test_several_keys(void)
 }
 
 static void
-test_keyrings_that_are_refused(void)
+test_keyrings_that_are_not_valid(void)
 {
     const fta_key *keys[] = {key_of("HS256", "a", 'a'),
                              key_of("HS256", "a", 'b')};
@@ -314,7 +316,7 @@ test_rules_are_copied(void)
 /* --- key pairs ---------------------------------------------------------- */
 
 static void
-test_every_algorithm(void)
+test_tokens_of_every_algorithm_verify(void)
 {
     static const char *const names[] = {"RS256", "PS384", "ES512", "EdDSA"};
     const fta_claim_rules rules = {.leeway = 0};
@@ -349,7 +351,8 @@ test_every_algorithm(void)
         CHECK(status_of(keyring, token) != FTA_OK);
         strcpy(end - 4, "!!!!");
         CHECK(status_of(keyring, token) == FTA_BASE64URL_INVALID);
-        /* An HMAC with the public key as its secret, by that name. */
+        /* An HMAC with the public key as its secret, under the name of the
+         * algorithm. */
         CHECK(signed_by(keyring, HEADER, 'x') == FTA_ALGORITHM_MISMATCH);
         CHECK(status_of(keyring, model) != FTA_OK);
         free(token);
@@ -362,7 +365,7 @@ test_every_algorithm(void)
 
 /* Longer than any signature that there can be. */
 static void
-test_huge_signature(void)
+test_a_huge_signature_is_invalid(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 100000);
     char *token = sign_text(HEADER, "{" GOOD "}");
@@ -381,16 +384,16 @@ int
 main(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 8192);
-    test_segments(keyring);
-    test_headers(keyring);
-    test_payload_that_is_not_canonical(keyring);
-    test_time(keyring);
+    test_a_token_has_three_segments(keyring);
+    test_each_header_has_its_status(keyring);
+    test_a_payload_that_is_not_canonical_is_invalid(keyring);
+    test_a_token_expires_at_its_time(keyring);
     free_keyring(keyring);
     test_length();
     test_several_keys();
-    test_keyrings_that_are_refused();
+    test_keyrings_that_are_not_valid();
     test_rules_are_copied();
-    test_every_algorithm();
-    test_huge_signature();
+    test_tokens_of_every_algorithm_verify();
+    test_a_huge_signature_is_invalid();
     return check_report("test_token_verify");
 }

@@ -32,7 +32,7 @@ text_of(const char *text)
     return (fta_text){text, strlen(text)};
 }
 
-/* A token in memory from malloc, NUL at its end. */
+/* A token in memory from malloc, with a NUL at its end. */
 static inline char *
 sign_parts(fta_text header, fta_text payload)
 {
@@ -76,7 +76,7 @@ make_key(const char *algorithm, const char *kid)
     return key;
 }
 
-/* A keyring of one HS256 key; both are to be freed with free_keyring. */
+/* A keyring of one HS256 key. free_keyring frees both. */
 static inline fta_keyring *
 make_keyring(const fta_claim_rules *rules, size_t max_token_bytes)
 {

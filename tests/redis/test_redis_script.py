@@ -127,7 +127,7 @@ def test_states_from_a_clock_that_was_ahead(client: Client, oracle: Path, strate
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("value", ["", "x", "1", "-1 -1 -1", "1 2 3 4", "nan", "1e400", "5 5 5 "])
-def test_values_that_are_not_states(
+def test_values_that_are_no_states_are_replaced(
     client: Client, oracle: Path, strategy: str, value: str
 ) -> None:
     client.set("k", value)

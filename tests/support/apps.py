@@ -1,4 +1,4 @@
-"""Apps for tests: alone with their counters, and with nothing of this machine's settings."""
+"""Apps for tests, with counters of their own and no settings of this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _numbers = itertools.count()
 
 
 def bare_app(**config: Any) -> Flask:
-    """An app without TenantAuth: testing, no Redis, a name of its own."""
+    """An app without TenantAuth: testing, without Redis, with a name of its own."""
     app = Flask(f"app_{next(_numbers)}")
     app.config.update(
         {"TESTING": True, "REDIS_URL": "", "JWT_SECRET_KEY": SECRET, "RATELIMIT_SHM_BYTES": 2**17}
@@ -33,19 +33,19 @@ def bare_app(**config: Any) -> Flask:
 
 
 def make_app(**config: Any) -> Flask:
-    """The same with TenantAuth."""
+    """An app with TenantAuth."""
     app = bare_app(**config)
     TenantAuth(app)
     return app
 
 
 def production_app(**config: Any) -> Flask:
-    """As make_app, under the rules of production."""
+    """An app with TenantAuth, in production."""
     return make_app(FLASK_ENV="production", **config)
 
 
 def token(tenant_id: str = TENANT, user_id: str = USER, role: str = "user", **claims: Any) -> str:
-    """A token made by another library. None leaves a claim out."""
+    """A token that PyJWT makes. A claim that is None is left out."""
     now = int(time.time())
     payload = {
         "tenant_id": tenant_id,
@@ -65,7 +65,7 @@ def nested_payload() -> bytes:
 
 
 def bearer(*args: Any, **kwargs: Any) -> dict[str, str]:
-    """The Authorization header with such a token."""
+    """The Authorization header with a token of `token`."""
     return {"Authorization": f"Bearer {token(*args, **kwargs)}"}
 
 
@@ -74,7 +74,7 @@ def identity_headers(tenant_id: str = TENANT, user_id: str = USER, **more: str) 
 
 
 def error_of(response: TestResponse) -> tuple[int, str]:
-    """The status and the message of a refusal, after checking that it is the documented JSON."""
+    """The status and the message of a denial, after a check that it is the documented JSON."""
     assert response.mimetype == "application/json"
     body = response.get_json()
     titles = {

@@ -1,4 +1,4 @@
-"""Objects whose every hook runs code in the middle of a call: it takes away what the call uses."""
+"""Objects whose special methods run code during a call and take away what the call uses."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 
 class Attack:
-    """What the hooks of hostile objects run, and what it may take away."""
+    """The code that special methods of hostile objects run, and the containers that it empties."""
 
     def __init__(self) -> None:
         self.runs = 0
-        self.prey: list[Any] = []  # mutable containers that the call under attack was given
+        self.containers: list[Any] = []  # mutable arguments of the call
         self.again: Callable[[], object] = lambda: None
         self._inside = False
 
     def run(self) -> None:
-        """Empty the containers, call again from within, and let freed memory be reused."""
+        """Empty the containers, call the core again, and let freed memory be reused."""
         if self._inside:
             return
         self._inside = True
         self.runs += 1
         try:
-            for container in self.prey:
+            for container in self.containers:
                 container.clear()
             if self.runs % 16 == 1:
                 self.again()
@@ -34,7 +34,7 @@ class Attack:
 
 
 def hostile_class(base: type, attack: Attack) -> type:
-    """A subclass of a builtin whose every special method attacks, and then does as its base."""
+    """A subclass of a builtin whose special methods attack first, and then do as its base."""
 
     def hook(name: str) -> Any:
         inherited = getattr(base, name)
@@ -60,7 +60,7 @@ def hostile_class(base: type, attack: Attack) -> type:
 
 
 class Shrinking(list[Any]):
-    """A list that loses its end while it is iterated, and lies about its length."""
+    """A list that loses its end during iteration, and returns a wrong length."""
 
     def __init__(self, items: Any, attack: Attack) -> None:
         super().__init__(items)
@@ -79,7 +79,7 @@ class Shrinking(list[Any]):
 
 
 class Number:
-    """Not a number, but asked for one it attacks and says seven."""
+    """An object that is no number. Asked for one, it attacks and returns seven."""
 
     def __init__(self, attack: Attack) -> None:
         self._attack = attack
@@ -120,7 +120,7 @@ class Number:
 
 
 class Fresh(dict[str, Any]):
-    """A mapping that makes each value anew, so that nobody but the caller holds it."""
+    """A mapping that makes each value anew, so that only the caller holds it."""
 
     def __init__(self, values: Mapping[str, Any], attack: Attack) -> None:
         super().__init__(values)
@@ -137,7 +137,7 @@ class Fresh(dict[str, Any]):
 
 
 def variants(value: Any, attack: Attack) -> Iterator[Any]:
-    """Hostile objects that may stand in for a value: of its own type first, then of any."""
+    """Hostile objects in place of a value: first of its own type, then of any type."""
     plain = type(value)
     if plain in (str, bytes, int, float, list, tuple, dict):
         yield hostile_class(plain, attack)(value)
@@ -159,4 +159,4 @@ def variants(value: Any, attack: Attack) -> Iterator[Any]:
     yield hostile_class(int, attack)(2**70)
     yield hostile_class(list, attack)([Number(attack)])
     yield hostile_class(dict, attack)({"kty": "oct"})
-    yield attack.prey
+    yield attack.containers

@@ -1,4 +1,4 @@
-"""What people put where a key belongs: keys in each form, what is no key, how it is written."""
+"""Keys in every form, texts that are no keys, and the encodings that both come in."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Pair:
 
     @functools.cached_property
     def foreign_forms(self) -> dict[str, bytes]:
-        """What holds the key and is nothing that a setting takes."""
+        """Forms that hold the key and that no setting accepts."""
         public = self.private.public_key()
         jwk = self.jwk()
         spki = base64.b64encode(self.public_forms["SPKI DER"]).decode()
@@ -165,7 +165,7 @@ NO_KEYS = {
 
 Dress: TypeAlias = Callable[[bytes], bytes]
 
-# How PEM text comes and is still taken.
+# Forms of PEM text that are accepted.
 PEM_DRESSES: dict[str, Dress] = {
     "as it is": lambda text: text,
     "stripped": bytes.strip,
@@ -193,7 +193,7 @@ DER_DRESSES: dict[str, Dress] = {
     "base64url": lambda der: base64.urlsafe_b64encode(der).rstrip(b"="),
 }
 
-# How any octets may be written so that nobody sees what they are.
+# Encodings of octets.
 ENCODINGS: dict[str, Dress] = {
     "base64": base64.b64encode,
     "base64 without padding": lambda octets: base64.b64encode(octets).rstrip(b"="),
@@ -221,14 +221,14 @@ ENCODINGS: dict[str, Dress] = {
 }
 
 
-# Those of which the octets can be had again, to the last one.
+# Encodings from which every octet can be decoded again.
 EXACT = ("base64", "base64 lines", "base64url", "hex", "hex with colons", "C array", "base32")
 
 
 def encoded(
     draw: random.Random, octets: bytes, among: Sequence[str] = tuple(ENCODINGS)
 ) -> tuple[list[str], bytes]:
-    """Octets in up to three encodings, one around the other, within the length of a secret."""
+    """Octets in up to three encodings, one inside the other, no longer than a secret may be."""
     names: list[str] = []
     for _ in range(draw.randint(0, 3)):
         name = draw.choice(among)
@@ -241,7 +241,7 @@ def encoded(
 
 
 def mutated(draw: random.Random, octets: bytes) -> bytes:
-    """Octets with a few changed, taken out, put in, cut off or said twice."""
+    """Octets of which some are changed, removed, inserted, cut off or repeated."""
     changed = bytearray(octets)
     for _ in range(draw.randint(1, 4)):
         at = draw.randint(0, len(changed))
@@ -262,7 +262,7 @@ def mutated(draw: random.Random, octets: bytes) -> bytes:
 
 
 def derived(content: bytes, *further: bytes) -> set[bytes]:
-    """What somebody who has read a published key may try as an HMAC secret."""
+    """The HMAC secrets that a reader of a published key may try."""
     tried = set()
     for octets in (content, *further):
         bare = octets.strip()

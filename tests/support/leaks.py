@@ -1,7 +1,7 @@
-"""Runs each callable of the core again and again and prints by how many bytes the process grew.
+"""Calls each callable of the core many times and prints by how many bytes the process grew.
 
-``python leaks.py COUNT SLOW_COUNT``; the latter for those that take long. A process of its own, so
-that nothing else allocates meanwhile.
+``python leaks.py COUNT SLOW_COUNT``; SLOW_COUNT is for calls that take long. It is a process of its
+own, so that nothing else allocates meanwhile.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def cors_rules(origins: tuple[str, ...]) -> _core.CorsRules:
 
 
 def refused(call: Callable[[], Any]) -> Callable[[], None]:
-    """A call that raises, which has to give back as much as one that does not."""
+    """A call that raises. It has to free as much as a call that returns."""
 
     def run() -> None:
         with contextlib.suppress(TypeError, ValueError):
             call()
-            raise AssertionError("it was to be refused")
+            raise AssertionError("the call did not raise")
 
     return run
 
@@ -129,7 +129,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     ),
     "Decision read": lambda: (decision.rate, decision.store, decision.reset, decision.headers),
 }
-# These take long, one by one.
+# Each of these takes long.
 SLOW_CALLS: dict[str, Callable[[], Any]] = {
     "Key.pem": lambda: Key.pem("ES256", EC_PUBLIC),
     "Key.pem of no key": refused(lambda: Key.pem("ES256", b"<html>")),
@@ -150,7 +150,7 @@ def resident_bytes() -> int:
 
 
 def growth(call: Callable[[], Any], count: int) -> int:
-    """Bytes that the process grew by in so many calls, after as many as it takes to settle."""
+    """The bytes by which the process grew in so many calls, after a tenth of them to warm up."""
     for _ in range(count // 10 + 10):
         call()
     gc.collect()

@@ -1,4 +1,4 @@
-"""A mail service in tables, with two tenants of two users each: what the isolation tests read."""
+"""The tables of a mail service, with two tenants of two users each, for the isolation tests."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class PinnedNote(Note):
 
 @dataclass(frozen=True)
 class Who:
-    """Somebody who asks."""
+    """An identity with a name."""
 
     name: str
     tenant: uuid.UUID
@@ -178,7 +178,7 @@ def sessions(engine: Engine) -> sessionmaker[IsolatedSession]:
 
 
 def rows() -> Iterator[object]:
-    """All rows; each number and text says whose it is."""
+    """All rows. Each number and each text tells the owner."""
     yield Provider(id=1, name="imap")
     yield Provider(id=2, name="exchange")
     for number, who in enumerate(OWNERS, start=1):
@@ -204,13 +204,13 @@ def rows() -> Iterator[object]:
         note = Note(id=base + 1, text=f"{who.name} note", **own)
         note.children = [PinnedNote(id=base + 2, text=f"{who.name} pinned", **own)]
         yield note
-    # A row of Ann's under an account of Bob's, and one under another tenant's: data gone wrong.
+    # Wrong data: a row of Ann under an account of Bob, and one under an account of another tenant.
     yield Message(id=9001, subject="ann astray", account_id=201, tenant_id=RED, user_id=ANN)
     yield Message(id=9002, subject="ann-blue astray", account_id=101, tenant_id=BLUE, user_id=ANN)
 
 
 def populate(engine: Engine) -> None:
-    """Make the tables and the rows."""
+    """Create the tables and the rows."""
     Base.metadata.create_all(engine)
     with unscoped("the tests' own rows"), sessions(engine)() as session:
         session.add_all(rows())

@@ -1,4 +1,4 @@
-"""Redis in the shapes it comes in: unix socket, TLS, users, cluster, sentinel; and false ones."""
+"""Every kind of Redis (unix socket, TLS, cluster, sentinel), and peers that are no Redis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from servers import Redis, Server, free_port
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait for it; how long that took."""
+    """Wait until the condition holds; return how long that took."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > seconds:
@@ -30,7 +30,7 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
 
 
 class UnixRedis(Redis):
-    """A Redis on a unix socket alone."""
+    """A Redis that listens on a unix socket only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class UnixRedis(Redis):
 
 
 class Authority:
-    """A CA made on the spot; the files it makes are gone at the end."""
+    """A certificate authority. Its files are removed at the end."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="authority-"))
@@ -88,7 +88,7 @@ class Authority:
 
 
 class TLSRedis(Redis):
-    """A Redis that speaks TLS alone, with this certificate."""
+    """A Redis that speaks only TLS, with this certificate."""
 
     def __init__(
         self, authority: Authority, certificate: Path, key: Path, *, clients: str = "no"
@@ -182,7 +182,7 @@ class Replica(Redis):
 
 
 class Sentinel(Server):
-    """A sentinel that needs nobody's agreement."""
+    """A sentinel that decides without others."""
 
     def __init__(self, primary: Redis, service: str) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class Sentinel(Server):
 
 @contextmanager
 def false_redis(behaviour: Callable[[socket.socket], None]) -> Iterator[str]:
-    """The URL of a peer that is no Redis: behaviour has each of its connections, in a thread."""
+    """The URL of a peer that is no Redis. It calls behaviour for each connection, in a thread."""
     stopped = threading.Event()
     threads: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -237,12 +237,12 @@ def false_redis(behaviour: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 def open_descriptors() -> dict[str, str]:
-    """What this process has open, by number."""
+    """The open descriptors of this process: number to path."""
     places = list(Path("/proc/self/fd").iterdir())
     # The one that the listing itself had open is gone.
     return {place.name: str(place.readlink()) for place in places if place.is_symlink()}
 
 
 def children_exit_codes(pids: list[int]) -> list[int]:
-    """Wait for forked children."""
+    """Wait for forked children; return their exit codes."""
     return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]

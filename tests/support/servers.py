@@ -1,4 +1,4 @@
-"""Real servers for the tests: each on a free port, with files of its own, gone at the end."""
+"""Servers for the tests. Each has a free port and a directory that is removed at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_SECONDS = 30
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
+    """A port on which nothing listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections on this port of the loopback interface."""
+    """Whether a process accepts connections on this port of the loopback interface."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -44,15 +44,15 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
-        """What runs the server in the foreground."""
+        """The command that runs the server in the foreground."""
         raise NotImplementedError
 
     def user(self) -> str | None:
-        """Whom it runs as, where that is not who we are."""
+        """The user that it runs as, if that is another one."""
         return None
 
     def ready(self) -> bool:
-        """Whether it serves already."""
+        """Whether it serves."""
         return listens(self.port)
 
     def start(self) -> None:
@@ -70,14 +70,16 @@ class Server:
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError(f"it did not start:\n{(self.directory / 'log').read_text()}")
+                raise RuntimeError(
+                    f"the server did not start:\n{(self.directory / 'log').read_text()}"
+                )
             time.sleep(0.02)
 
     def stop(self) -> None:
         """End the server; its data stay until close()."""
         if self.process is not None:
             if self.process.poll() is None:
-                # One that a test has stopped (SIGSTOP) would never see the other signal.
+                # A process that a test has stopped (SIGSTOP) does not handle the other signal.
                 self.process.send_signal(signal.SIGCONT)
                 self.process.send_signal(self.stop_signal)
             self.process.wait(START_SECONDS)
@@ -102,7 +104,7 @@ class Server:
 
 
 class Redis(Server):
-    """A Redis without persistence; more of its options may be given."""
+    """A Redis without persistence; further options may be given."""
 
     def __init__(self, *options: str) -> None:
         super().__init__()
@@ -137,7 +139,7 @@ class Gunicorn(Server):
 class PostgreSQL(Server):
     """A PostgreSQL with one empty database and no durability."""
 
-    stop_signal = signal.SIGINT  # its "fast" shutdown: open sessions are ended
+    stop_signal = signal.SIGINT  # its "fast" shutdown, which ends open sessions
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +157,7 @@ class PostgreSQL(Server):
 
     @staticmethod
     def program(name: str) -> str:
-        """Debian keeps the server's programs off the PATH, a directory for each version."""
+        """Find a program: Debian has a directory for each version, outside of PATH."""
         versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
         newest = max(versions, key=lambda path: int(path.parts[4]), default=None)
         found = shutil.which(name) if newest is None else str(newest)
@@ -179,6 +181,6 @@ class PostgreSQL(Server):
         return [self.program("postgres"), "-D", "data", *options, "-c", "fsync=off"]
 
     def ready(self) -> bool:
-        """It accepts connections a moment before it lets anybody in."""
+        """Whether sessions can begin: connections are accepted a moment earlier."""
         asked = [self.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(asked, check=False).returncode == 0

@@ -1,6 +1,6 @@
-"""An independent reading of the rules of tokens, to hold the core against.
+"""A second implementation of the rules of tokens, to compare the core with.
 
-It shares nothing with the core: json, base64, hmac and uuid are Python's own. It is slow and plain
+It shares nothing with the core: json, base64, hmac and re are Python's own. It is slow and simple
 on purpose.
 """
 
@@ -25,7 +25,7 @@ STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class RefusedError(Exception):
-    """The token is not to be taken."""
+    """The token is invalid."""
 
 
 def encode(octets: bytes) -> str:
@@ -33,7 +33,7 @@ def encode(octets: bytes) -> str:
 
 
 def sign(header: bytes | dict[str, Any], payload: bytes | dict[str, Any], secret: bytes) -> str:
-    """Any header and any payload, rightly signed with HMAC-SHA256."""
+    """A token of any header and payload, signed correctly with HMAC-SHA256."""
     parts = [
         encode(part if isinstance(part, bytes) else json.dumps(part).encode())
         for part in (header, payload)
