@@ -267,9 +267,9 @@ int
 main(void)
 {
     test_a_hit_that_redis_limited_is_known();
-    test_what_is_an_outage_and_what_is_not();
-    test_what_has_never_counted();
-    test_comes_back_by_itself();
-    test_opening();
+    test_only_failures_of_redis_open_the_breaker();
+    test_a_redis_that_has_never_counted_is_reported();
+    test_a_redis_that_is_back_is_used_again();
+    test_arguments_that_are_not_valid_do_not_open_a_store();
     return check_report("test_redis_store");
 }
