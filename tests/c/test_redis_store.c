@@ -26,7 +26,7 @@ new_store(unsigned port, int timeout_ms)
                                        .timeout_ms = timeout_ms};
     fta_store *store = NULL;
     fta_store_problem problem;
-    fake_redis_require(fta_redis_store_type.open(&options, &store, &problem) ==
+    fake_redis_require(fta_store_redis.open(&options, &store, &problem) ==
                        FTA_OK);
     return store;
 }
@@ -233,7 +233,7 @@ open_at(const char *url, size_t prefix_length, fta_store **store,
                                        .prefix = {prefix, prefix_length},
                                        .timeout_ms = 50};
     *problem = (fta_store_problem){.option = NULL};
-    return fta_redis_store_type.open(&options, store, problem);
+    return fta_store_redis.open(&options, store, problem);
 }
 
 static void

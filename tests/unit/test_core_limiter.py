@@ -135,7 +135,7 @@ STEPS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MODELS)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEPS, min_size=1, max_size=40))
 def test_every_decision_is_the_one_of_the_model(
