@@ -239,7 +239,7 @@ lint: $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ## Check style a
 	@$(BIN)/ruff format --check .
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(wildcard tests/*/*.[ch] fuzz/*.[ch])
 	@$(BIN)/mypy
-	@$(BIN)/stubtest flask_tenant_auth._core
+	@$(BIN)/stubtest --mypy-config-file scripts/stubtest.ini flask_tenant_auth._core
 
 format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
 	@$(BIN)/ruff check --fix .

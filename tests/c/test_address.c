@@ -72,7 +72,7 @@ test_ports_brackets_and_zones_are_no_part_of_an_address(void)
 }
 
 static void
-test_what_is_no_address_is_none(void)
+test_text_that_is_no_address_is_rejected(void)
 {
     static const char *const texts[] = {
         "",
@@ -137,7 +137,7 @@ random_address(uint8_t bytes[FTA_ADDRESS_BYTES])
 
 /* Every way of writing an address is that address, whichever it is. */
 static void
-test_an_address_is_one_however_it_is_written(void)
+test_every_spelling_of_an_address_is_the_same_address(void)
 {
     static const char *const ways[] = {
         "%s",        "[%s]",        "[%s]:1",         "[%s]:",
@@ -181,7 +181,7 @@ int
 main(void)
 {
     test_ports_brackets_and_zones_are_no_part_of_an_address();
-    test_what_is_no_address_is_none();
-    test_an_address_is_one_however_it_is_written();
+    test_text_that_is_no_address_is_rejected();
+    test_every_spelling_of_an_address_is_the_same_address();
     return check_report("test_address");
 }

@@ -50,7 +50,7 @@ await_view(fta_breaker *breaker, fta_breaker_view wanted)
 static const fta_redis_problem told = {"told"};
 
 static void
-test_opens_at_once_and_closes_by_itself(void)
+test_it_opens_at_once_and_closes_by_itself(void)
 {
     store s = {.well = false};
     fta_breaker *breaker = new_breaker(&s);
@@ -81,7 +81,7 @@ test_opens_at_once_and_closes_by_itself(void)
 }
 
 static void
-test_an_earlier_outage_is_no_news(void)
+test_an_outage_before_the_last_view_does_not_open_it(void)
 {
     store s = {.well = true};
     fta_breaker *breaker = new_breaker(&s);
@@ -100,7 +100,7 @@ test_an_earlier_outage_is_no_news(void)
 /* Distances double and are bounded: of the first second and a half, at most
  * five probes (0.1, 0.2, 0.4, 0.8 s, each a quarter shorter at most). */
 static void
-test_probes_keep_their_distance(void)
+test_probes_are_repeated_with_pauses(void)
 {
     store s = {.well = false};
     fta_breaker *breaker = new_breaker(&s);
@@ -112,7 +112,7 @@ test_probes_keep_their_distance(void)
 }
 
 static void
-test_stopped_stays_open_without_a_thread(void)
+test_a_stopped_breaker_stays_open_without_a_thread(void)
 {
     store s = {.well = false};
     fta_breaker *breaker = new_breaker(&s);
@@ -172,7 +172,7 @@ look_and_trip(void *argument)
 }
 
 static void
-test_threads(void)
+test_many_threads_see_one_outage(void)
 {
     store s = {.well = true};
     crowd c = {.breaker = new_breaker(&s)};
@@ -196,7 +196,7 @@ test_threads(void)
 }
 
 static void
-test_without_memory(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     store s = {.well = true};
     fta_breaker *breaker;
@@ -215,14 +215,14 @@ test_without_memory(void)
 int
 main(void)
 {
-    test_opens_at_once_and_closes_by_itself();
-    test_an_earlier_outage_is_no_news();
-    test_probes_keep_their_distance();
-    test_stopped_stays_open_without_a_thread();
+    test_it_opens_at_once_and_closes_by_itself();
+    test_an_outage_before_the_last_view_does_not_open_it();
+    test_probes_are_repeated_with_pauses();
+    test_a_stopped_breaker_stays_open_without_a_thread();
 #ifndef __SANITIZE_THREAD__
     test_a_child_has_a_thread_of_its_own();
 #endif
-    test_threads();
-    test_without_memory();
+    test_many_threads_see_one_outage();
+    test_a_failing_allocation_is_no_memory();
     return check_report("test_breaker");
 }

@@ -29,7 +29,7 @@ read_one(const char *payload)
 }
 
 static void
-test_roles(void)
+test_only_exact_names_of_roles_are_read(void)
 {
     fta_role role = FTA_ROLE_USER;
     CHECK(fta_role_parse(text_of("admin"), &role) && role == FTA_ROLE_ADMIN);
@@ -43,7 +43,7 @@ test_roles(void)
 }
 
 static void
-test_what_comes_out(void)
+test_the_claims_are_returned(void)
 {
     char text[FTA_UUID_TEXT];
     CHECK(read_one("{\"tenant_id\":\"6F0B1C2E-3D4A-4B5C-8D6E-7F8091A2B3C4\","
@@ -64,7 +64,7 @@ typedef struct example {
 } example;
 
 static void
-test_each_claim(void)
+test_each_claim_follows_its_rule(void)
 {
     static const example examples[] = {
         {"{" GOOD "}", FTA_OK},
@@ -167,7 +167,7 @@ test_each_claim(void)
 }
 
 static void
-test_leeway(void)
+test_leeway_moves_expiry_and_not_before(void)
 {
     const fta_claim_rules rules = {.leeway = 10};
     CHECK(read_with("{" WHO ",\"exp\":1999999990.5}", &rules) == FTA_OK);
@@ -178,7 +178,7 @@ test_leeway(void)
 }
 
 static void
-test_issuer(void)
+test_the_issuer_must_be_the_configured_one(void)
 {
     const fta_claim_rules rules = {.issuer = {"us", 2}};
     CHECK(read_with("{" GOOD ",\"iss\":\"us\"}", &rules) == FTA_OK);
@@ -190,7 +190,7 @@ test_issuer(void)
 }
 
 static void
-test_audiences(void)
+test_one_audience_must_be_a_configured_one(void)
 {
     const fta_text ours[] = {{"api", 3}, {"mail", 4}};
     const fta_claim_rules rules = {.audiences = ours, .audience_count = 2};
@@ -243,7 +243,7 @@ refuse(void *context, const fta_json_event *event)
 
 /* A sink may stop anywhere, the insides of claims included. */
 static void
-test_stopping(void)
+test_a_sink_can_stop_at_any_event(void)
 {
     static const fta_json_kind kinds[] = {
         FTA_JSON_OBJECT, FTA_JSON_NAME,       FTA_JSON_STRING,
@@ -263,13 +263,13 @@ test_stopping(void)
 int
 main(void)
 {
-    test_roles();
-    test_what_comes_out();
-    test_each_claim();
-    test_leeway();
-    test_issuer();
-    test_audiences();
+    test_only_exact_names_of_roles_are_read();
+    test_the_claims_are_returned();
+    test_each_claim_follows_its_rule();
+    test_leeway_moves_expiry_and_not_before();
+    test_the_issuer_must_be_the_configured_one();
+    test_one_audience_must_be_a_configured_one();
     test_ids_are_seen_in_lower_case();
-    test_stopping();
+    test_a_sink_can_stop_at_any_event();
     return check_report("test_claims");
 }

@@ -42,7 +42,7 @@ static const fta_verdict refused = {.limit = 50,
                                     .retry_after_us = 10 * SECOND};
 
 static void
-test_until_its_time_and_for_its_cost(void)
+test_a_denial_is_cached_until_its_time_and_for_its_cost(void)
 {
     fta_deny_cache *refusals = new_refusals();
     named_hit three, two, four, other;
@@ -73,7 +73,7 @@ test_until_its_time_and_for_its_cost(void)
 }
 
 static void
-test_a_long_refusal_is_asked_about_every_minute(void)
+test_a_long_denial_is_cached_for_one_minute(void)
 {
     fta_deny_cache *refusals = new_refusals();
     named_hit n;
@@ -90,7 +90,7 @@ test_a_long_refusal_is_asked_about_every_minute(void)
 
 /* A flood leaves the table as it is in size, and most of the latest in it. */
 static void
-test_a_flood(void)
+test_a_flood_keeps_the_latest_denials(void)
 {
     fta_deny_cache *refusals = new_refusals();
     named_hit n;
@@ -143,7 +143,7 @@ add_and_find(void *argument)
 }
 
 static void
-test_threads(void)
+test_many_threads_find_only_what_was_added(void)
 {
     fta_deny_cache *refusals = new_refusals();
     pthread_t threads[4];
@@ -157,7 +157,7 @@ test_threads(void)
 }
 
 static void
-test_without_memory(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     fta_deny_cache *refusals;
     failing_alloc_start(0);
@@ -168,10 +168,10 @@ test_without_memory(void)
 int
 main(void)
 {
-    test_until_its_time_and_for_its_cost();
-    test_a_long_refusal_is_asked_about_every_minute();
-    test_a_flood();
-    test_threads();
-    test_without_memory();
+    test_a_denial_is_cached_until_its_time_and_for_its_cost();
+    test_a_long_denial_is_cached_for_one_minute();
+    test_a_flood_keeps_the_latest_denials();
+    test_many_threads_find_only_what_was_added();
+    test_a_failing_allocation_is_no_memory();
     return check_report("test_deny_cache");
 }

@@ -32,7 +32,7 @@ read_all(const char *text, size_t length)
 #define READ(text) read_all(text, sizeof(text) - 1)
 
 static void
-test_what_is_valid(void)
+test_valid_texts_are_read(void)
 {
     static const char *const texts[] = {
         "{}",
@@ -81,7 +81,7 @@ test_what_is_valid(void)
 }
 
 static void
-test_what_is_malformed(void)
+test_malformed_texts_are_invalid(void)
 {
     static const char *const texts[] = {
         "",
@@ -159,7 +159,7 @@ test_what_is_malformed(void)
 }
 
 static void
-test_what_is_not_unicode(void)
+test_text_that_is_not_unicode_is_invalid(void)
 {
     static const char *const texts[] = {
         "\"\x80\"",
@@ -197,7 +197,7 @@ test_what_is_not_unicode(void)
 }
 
 static void
-test_repeated_names(void)
+test_repeated_names_are_invalid(void)
 {
     CHECK(READ("{\"a\":1,\"a\":1}") == FTA_JSON_NAME_REPEATED);
     CHECK(READ("{\"\":1,\"\":1}") == FTA_JSON_NAME_REPEATED);
@@ -239,7 +239,7 @@ read_many(int outer, int inner, int twice_outer, int twice_inner)
 
 /* Around every size at which the reader changes how it compares. */
 static void
-test_repeated_names_among_many(void)
+test_a_repeated_name_among_many_is_found(void)
 {
     static const int sizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 30, 100};
     const size_t count = sizeof sizes / sizeof *sizes;
@@ -260,7 +260,7 @@ test_repeated_names_among_many(void)
 }
 
 static void
-test_depth(void)
+test_nesting_is_limited(void)
 {
     char text[4 * FTA_JSON_DEPTH + 8];
     for (int depth = FTA_JSON_DEPTH - 1; depth <= FTA_JSON_DEPTH + 1; depth++) {
@@ -274,7 +274,7 @@ test_depth(void)
 }
 
 static void
-test_numbers(void)
+test_numbers_are_read_and_their_length_is_limited(void)
 {
     char text[FTA_JSON_NUMBER + 2];
     memset(text, '1', sizeof text);
@@ -307,7 +307,7 @@ test_numbers(void)
 
 /* The point stays a point where people write a comma. */
 static void
-test_locale(void)
+test_numbers_are_read_in_any_locale(void)
 {
     double value = 0;
     /* If the machine has none of these, the C locale is tested again. */
@@ -320,7 +320,7 @@ test_locale(void)
 }
 
 static void
-test_events(void)
+test_each_part_of_a_text_is_an_event(void)
 {
     char text[] = "{\"a\\u0000\\u00e9\":[1,-2.5,\"x\\ny\",true,false,null]}";
     static const struct {
@@ -364,7 +364,7 @@ count(void *context, const fta_json_event *event)
 }
 
 static void
-test_leaving(void)
+test_leaving_skips_the_rest_of_a_container(void)
 {
     char text[] = "[{\"a\":[1,{}]},2]";
     counter counted = {0, -1};
@@ -401,7 +401,7 @@ digest(const char *text)
 }
 
 static void
-test_digest(void)
+test_equal_values_have_equal_digests(void)
 {
     static const char *const same[][2] = {
         {"{}", " { } "},
@@ -441,7 +441,7 @@ test_digest(void)
 }
 
 static void
-test_no_memory(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     char text[512];
     size_t length = 0;
@@ -465,17 +465,17 @@ test_no_memory(void)
 int
 main(void)
 {
-    test_what_is_valid();
-    test_what_is_malformed();
-    test_what_is_not_unicode();
-    test_repeated_names();
-    test_repeated_names_among_many();
-    test_depth();
-    test_numbers();
-    test_locale();
-    test_events();
-    test_leaving();
-    test_digest();
-    test_no_memory();
+    test_valid_texts_are_read();
+    test_malformed_texts_are_invalid();
+    test_text_that_is_not_unicode_is_invalid();
+    test_repeated_names_are_invalid();
+    test_a_repeated_name_among_many_is_found();
+    test_nesting_is_limited();
+    test_numbers_are_read_and_their_length_is_limited();
+    test_numbers_are_read_in_any_locale();
+    test_each_part_of_a_text_is_an_event();
+    test_leaving_skips_the_rest_of_a_container();
+    test_equal_values_have_equal_digests();
+    test_a_failing_allocation_is_no_memory();
     return check_report("test_json");
 }

@@ -39,7 +39,7 @@ secret_status(const char *algorithm, const char *secret, size_t size,
 }
 
 static void
-test_secrets(void)
+test_a_secret_is_as_long_as_the_hash(void)
 {
     static const char many[FTA_SECRET_MAX + 1] = "x";
     CHECK(secret_status("HS256", many, 31, false) == FTA_SECRET_TOO_SHORT);
@@ -115,7 +115,7 @@ test_a_key_is_no_secret(void)
 }
 
 static void
-test_kids(void)
+test_a_kid_is_short_printable_text(void)
 {
     static const char secret[] = "0123456789abcdef0123456789abcdef";
     char long_kid[FTA_KID_MAX + 2];
@@ -157,7 +157,7 @@ test_kids(void)
 
 /* RFC 7515, appendix A.1: the signature of the example. */
 static void
-test_hmac_vector(void)
+test_the_hmac_vector_of_rfc_7515_verifies(void)
 {
     static const char k[] = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0"
                             "gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
@@ -202,7 +202,7 @@ key_from_pair(const char *algorithm, EVP_PKEY *pair, bool is_private)
 }
 
 static void
-test_signatures_of_pairs(void)
+test_the_signatures_of_every_pair_verify(void)
 {
     uint8_t signature[FTA_SIGNATURE_MAX];
     for (size_t i = 0; i < PAIR_ALGORITHMS; i++) {
@@ -250,7 +250,7 @@ test_signatures_of_pairs(void)
 /* One RSA pair serves RS and PS, and six kinds of signature: each key takes
  * its own alone, and PS only with a salt as long as the hash. */
 static void
-test_rsa_paddings_and_hashes_are_bound(void)
+test_an_rsa_key_verifies_one_padding_and_hash(void)
 {
     static const char *const names[] = {"RS256", "RS384", "RS512",
                                         "PS256", "PS384", "PS512"};
@@ -280,7 +280,7 @@ test_rsa_paddings_and_hashes_are_bound(void)
 /* CVE-2022-21449: r or s of 0, or of n and beyond, is no signature; nor is
  * the DER form that OpenSSL and certificates use. */
 static void
-test_ecdsa_edges(void)
+test_an_ecdsa_signature_has_its_length_and_values_in_range(void)
 {
     for (size_t i = 6; i < 9; i++) {
         const fta_algorithm *algorithm = algorithm_named(pair_algorithms[i]);
@@ -360,7 +360,7 @@ pem_status(const char *algorithm, EVP_PKEY *pair, bool is_private)
 }
 
 static void
-test_pairs_fit_their_algorithm(void)
+test_a_pair_of_another_algorithm_is_rejected(void)
 {
     static const char *const kinds[] = {"RS256", "ES256", "ES384", "ES512",
                                         "EdDSA"};
@@ -408,7 +408,7 @@ pem_text_status(const char *algorithm, const char *pem)
 }
 
 static void
-test_malformed_pem(void)
+test_malformed_pem_is_rejected(void)
 {
     EVP_PKEY *pair = EVP_EC_gen("prime256v1");
     char *pem = pem_of(pair, true);
@@ -428,7 +428,7 @@ test_malformed_pem(void)
 /* Two keys of one curve, of which the second is only nearly the curve's: its
  * parameters stand in the key (CVE-2020-0601). */
 static void
-test_curves_have_a_name(void)
+test_a_curve_without_a_name_is_rejected(void)
 {
     EVP_PKEY *pair = EVP_EC_gen("prime256v1");
     CHECK(pem_status("ES256", pair, false) == FTA_OK);
@@ -440,7 +440,7 @@ test_curves_have_a_name(void)
 /* --- JWK ---------------------------------------------------------------- */
 
 static void
-test_jwk_round_trips(void)
+test_a_published_jwk_is_read_as_the_same_key(void)
 {
     for (size_t i = 0; i < PAIR_ALGORITHMS; i++) {
         EVP_PKEY *pair = new_pair(algorithm_named(pair_algorithms[i]));
@@ -472,7 +472,7 @@ test_jwk_round_trips(void)
     "XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
 
 static void
-test_thumbprint_vector(void)
+test_the_thumbprint_vector_of_rfc_7638_is_the_kid(void)
 {
     fta_jwk jwk = {.kty = {"RSA", 3},
                    .alg = {"RS256", 5},
@@ -494,7 +494,7 @@ test_thumbprint_vector(void)
     "_c_qHRtKUsNSGCT7OZg0hzm2KphtjnayKJvC64vAbROBR4Ubg6Bxg9IQVZ-QYyE"
 
 static void
-test_roca(void)
+test_a_key_of_the_roca_generator_is_rejected(void)
 {
     fta_jwk jwk = {.kty = {"RSA", 3},
                    .alg = {"RS256", 5},
@@ -507,7 +507,7 @@ test_roca(void)
 
 /* RFC 8037, appendix A: a private key, its public one and a signature. */
 static void
-test_eddsa_vector(void)
+test_the_eddsa_vector_of_rfc_8037_verifies(void)
 {
     fta_jwk jwk = {.kty = {"OKP", 3},
                    .crv = {"Ed25519", 7},
@@ -541,7 +541,7 @@ test_eddsa_vector(void)
 #define EC_D "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"
 
 static void
-test_ec_vector(void)
+test_the_es256_vector_of_rfc_7515_verifies(void)
 {
     static const char signed_text[] =
         "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQog"
@@ -565,7 +565,7 @@ test_ec_vector(void)
 }
 
 static void
-test_malformed_jwk(void)
+test_a_malformed_jwk_is_rejected(void)
 {
     const fta_jwk good = {.kty = {"EC", 2},
                           .crv = {"P-256", 5},
@@ -655,7 +655,7 @@ test_malformed_jwk(void)
 
 /* A modulus that makes each verification dear. */
 static void
-test_rsa_is_not_too_large(void)
+test_an_rsa_key_over_8192_bits_is_rejected(void)
 {
     static char n[FTA_BASE64_LENGTH(1025u) + 1];
     static uint8_t octets[1025];
@@ -689,7 +689,7 @@ test_a_secret_is_not_published(void)
 }
 
 static void
-test_algorithms(void)
+test_only_exact_names_of_algorithms_are_known(void)
 {
     CHECK(algorithm_named("HS256") != NULL);
     CHECK(algorithm_named("hs256") == NULL);
@@ -704,24 +704,24 @@ test_algorithms(void)
 int
 main(void)
 {
-    test_algorithms();
-    test_secrets();
+    test_only_exact_names_of_algorithms_are_known();
+    test_a_secret_is_as_long_as_the_hash();
     test_a_key_is_no_secret();
-    test_kids();
-    test_hmac_vector();
-    test_signatures_of_pairs();
-    test_rsa_paddings_and_hashes_are_bound();
-    test_ecdsa_edges();
-    test_pairs_fit_their_algorithm();
-    test_malformed_pem();
-    test_curves_have_a_name();
-    test_jwk_round_trips();
-    test_thumbprint_vector();
-    test_roca();
-    test_eddsa_vector();
-    test_ec_vector();
-    test_malformed_jwk();
-    test_rsa_is_not_too_large();
+    test_a_kid_is_short_printable_text();
+    test_the_hmac_vector_of_rfc_7515_verifies();
+    test_the_signatures_of_every_pair_verify();
+    test_an_rsa_key_verifies_one_padding_and_hash();
+    test_an_ecdsa_signature_has_its_length_and_values_in_range();
+    test_a_pair_of_another_algorithm_is_rejected();
+    test_malformed_pem_is_rejected();
+    test_a_curve_without_a_name_is_rejected();
+    test_a_published_jwk_is_read_as_the_same_key();
+    test_the_thumbprint_vector_of_rfc_7638_is_the_kid();
+    test_a_key_of_the_roca_generator_is_rejected();
+    test_the_eddsa_vector_of_rfc_8037_verifies();
+    test_the_es256_vector_of_rfc_7515_verifies();
+    test_a_malformed_jwk_is_rejected();
+    test_an_rsa_key_over_8192_bits_is_rejected();
     test_a_secret_is_not_published();
     fta_key_free(NULL);
     return check_report("test_key");

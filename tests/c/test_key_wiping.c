@@ -84,7 +84,7 @@ zeroing_malloc(size_t size)
 
 /* The search finds what is there. */
 static void
-test_control(void)
+test_a_block_that_is_not_wiped_is_noticed(void)
 {
     void *memory = fta_malloc(100);
     blocks_with_needle = 0;
@@ -98,7 +98,7 @@ test_control(void)
 }
 
 static void
-test_secret(void)
+test_a_secret_is_wiped(void)
 {
     fta_key *key = NULL;
     blocks_seen = blocks_with_needle = 0;
@@ -137,7 +137,7 @@ check_private_key(const fta_jwk *jwk, const fta_algorithm *algorithm,
 }
 
 static void
-test_private_jwk(void)
+test_a_private_jwk_is_wiped(void)
 {
     uint8_t scalar[32], public_part[32];
     size_t size = sizeof scalar;
@@ -153,7 +153,7 @@ test_private_jwk(void)
 }
 
 static void
-test_private_pairs(void)
+test_private_pairs_are_wiped(void)
 {
     static const struct {
         const char *algorithm;
@@ -181,9 +181,9 @@ main(void)
     fta_set_allocator(&allocator);
     CHECK(CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free));
     CHECK(RAND_bytes(needle, sizeof needle) == 1);
-    test_control();
-    test_secret();
-    test_private_jwk();
-    test_private_pairs();
+    test_a_block_that_is_not_wiped_is_noticed();
+    test_a_secret_is_wiped();
+    test_a_private_jwk_is_wiped();
+    test_private_pairs_are_wiped();
     return check_report("test_key_wiping");
 }

@@ -44,7 +44,7 @@ typedef struct example {
 } example;
 
 static void
-test_agreement(const fta_keyring *keyring)
+test_libjwt_gives_the_same_verdict(const fta_keyring *keyring)
 {
     static const example examples[] = {
         {HEADER, "{" GOOD "}"},
@@ -71,7 +71,7 @@ test_agreement(const fta_keyring *keyring)
 
 /* What libjwt's jansson cannot hold. */
 static void
-test_exceptions(const fta_keyring *keyring)
+test_the_verdicts_differ_where_libjwt_is_less_exact(const fta_keyring *keyring)
 {
     static const example examples[] = {
         {HEADER, "{" GOOD ",\"x\":\"\\u0000\"}"},
@@ -90,7 +90,7 @@ test_exceptions(const fta_keyring *keyring)
 
 /* Types of token that we take and libjwt 1.10 does not; 1.17 does. */
 static void
-test_types(const fta_keyring *keyring)
+test_only_we_accept_the_other_types_of_tokens(const fta_keyring *keyring)
 {
     static const char *const headers[] = {
         "{\"alg\":\"HS256\",\"typ\":\"at+jwt\"}",
@@ -104,7 +104,7 @@ test_types(const fta_keyring *keyring)
 /* The same in small changes to one token, one octet at a time: whatever we
  * take of them, libjwt takes. */
 static void
-test_changed_payloads(const fta_keyring *keyring)
+test_libjwt_accepts_the_changed_payloads_we_accept(const fta_keyring *keyring)
 {
     static const char payload[] =
         "{" GOOD ",\"x\":{\"a\":[1,-2.5e3,\"b\\n\"],\"c\":null}}";
@@ -130,10 +130,10 @@ int
 main(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 8192);
-    test_agreement(keyring);
-    test_exceptions(keyring);
-    test_types(keyring);
-    test_changed_payloads(keyring);
+    test_libjwt_gives_the_same_verdict(keyring);
+    test_the_verdicts_differ_where_libjwt_is_less_exact(keyring);
+    test_only_we_accept_the_other_types_of_tokens(keyring);
+    test_libjwt_accepts_the_changed_payloads_we_accept(keyring);
     free_keyring(keyring);
     return check_report("test_libjwt_agrees");
 }

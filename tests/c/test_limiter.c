@@ -101,7 +101,7 @@ is_one_subject(fta_per per, const fta_requester *a, const fta_requester *b)
 }
 
 static void
-test_whom_a_limit_counts(void)
+test_a_limit_counts_the_subject_that_per_names(void)
 {
     fta_requester colleague = somebody, namesake = somebody, roaming = somebody;
     colleague.user_id = &other_user;
@@ -119,7 +119,7 @@ test_whom_a_limit_counts(void)
 }
 
 static void
-test_nobody_is_unlimited(void)
+test_every_requester_has_a_subject(void)
 {
     static const fta_per pers[] = {FTA_PER_USER, FTA_PER_MEMBER, FTA_PER_TENANT,
                                    FTA_PER_ADDRESS, FTA_PER_CUSTOM};
@@ -181,7 +181,7 @@ test_a_network_of_ipv6_is_one_client(void)
 
 /* Whatever a client can choose, it never is somebody else's counter. */
 static void
-test_nothing_collides(void)
+test_subjects_of_different_kinds_are_different(void)
 {
     char bytes[2 * FTA_UUID_BYTES];
     memcpy(bytes, tenant.bytes, FTA_UUID_BYTES);
@@ -219,7 +219,7 @@ test_nothing_collides(void)
 }
 
 static void
-test_long_subjects(void)
+test_long_subjects_are_told_apart(void)
 {
     char a[5000], b[5000];
     memset(a, 'x', sizeof a);
@@ -246,7 +246,7 @@ test_long_subjects(void)
 }
 
 static void
-test_custom_in_order(void)
+test_custom_limits_take_their_texts_in_order(void)
 {
     fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
     fta_limiter *limiter = open_limiter(&options);
@@ -275,7 +275,7 @@ test_custom_in_order(void)
 }
 
 static void
-test_numbers_of_limits(void)
+test_more_limits_than_the_maximum_are_an_error(void)
 {
     fta_limiter_options options = options_of(FTA_GCRA);
     fta_limiter *limiter = open_limiter(&options);
@@ -301,7 +301,7 @@ test_numbers_of_limits(void)
 }
 
 static void
-test_fair_share(void)
+test_a_share_limits_each_member_of_the_tenant(void)
 {
     fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
     fta_limiter *limiter = open_limiter(&options);
@@ -395,7 +395,7 @@ test_a_rate_of_zero_denies_everybody(void)
 }
 
 static void
-test_shared_memory_that_cannot_be_had(void)
+test_memory_of_the_process_replaces_shared_memory_that_is_missing(void)
 {
     fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
     options.memory.shared = true;
@@ -411,7 +411,7 @@ test_shared_memory_that_cannot_be_had(void)
 }
 
 static void
-test_shared_memory(void)
+test_two_limiters_of_one_directory_count_together(void)
 {
     char directory[] = "/tmp/fta-test-XXXXXX";
     CHECK(mkdtemp(directory) != NULL);
@@ -451,7 +451,7 @@ test_shared_memory(void)
 }
 
 static void
-test_names(void)
+test_each_word_of_per_is_read_and_written(void)
 {
     static const char *const pers[] = {"user", "member", "tenant", "address",
                                        "custom"};
@@ -473,7 +473,7 @@ test_names(void)
 }
 
 static void
-test_no_memory(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     fta_limiter_options options = options_of(FTA_FIXED_WINDOW);
     fta_limiter *limiter;
@@ -498,19 +498,19 @@ test_no_memory(void)
 int
 main(void)
 {
-    test_whom_a_limit_counts();
-    test_nobody_is_unlimited();
+    test_a_limit_counts_the_subject_that_per_names();
+    test_every_requester_has_a_subject();
     test_a_network_of_ipv6_is_one_client();
-    test_nothing_collides();
-    test_long_subjects();
-    test_custom_in_order();
-    test_numbers_of_limits();
-    test_fair_share();
+    test_subjects_of_different_kinds_are_different();
+    test_long_subjects_are_told_apart();
+    test_custom_limits_take_their_texts_in_order();
+    test_more_limits_than_the_maximum_are_an_error();
+    test_a_share_limits_each_member_of_the_tenant();
     test_a_share_leaves_the_rest_to_the_others();
     test_a_rate_of_zero_denies_everybody();
-    test_shared_memory_that_cannot_be_had();
-    test_shared_memory();
-    test_names();
-    test_no_memory();
+    test_memory_of_the_process_replaces_shared_memory_that_is_missing();
+    test_two_limiters_of_one_directory_count_together();
+    test_each_word_of_per_is_read_and_written();
+    test_a_failing_allocation_is_no_memory();
     return check_report("test_limiter");
 }

@@ -283,7 +283,7 @@ test_keys_in_every_form_are_read(void)
 }
 
 static void
-test_what_is_no_key_is_named(void)
+test_text_that_is_no_key_has_a_status_of_its_own(void)
 {
     static const struct {
         const char *text;
@@ -428,7 +428,7 @@ count_prompt(UI *ui, UI_STRING *string)
 
 /* OpenSSL's own callback would ask on the terminal, and a server would hang. */
 static void
-test_nobody_is_asked_for_a_passphrase(void)
+test_a_missing_passphrase_is_an_error_without_a_prompt(void)
 {
     UI_METHOD *method = UI_create_method("counting");
     UI_method_set_reader(method, count_prompt);
@@ -460,8 +460,8 @@ int
 main(void)
 {
     test_keys_in_every_form_are_read();
-    test_what_is_no_key_is_named();
+    test_text_that_is_no_key_has_a_status_of_its_own();
     test_a_key_derivation_that_costs_too_much_is_refused_at_once();
-    test_nobody_is_asked_for_a_passphrase();
+    test_a_missing_passphrase_is_an_error_without_a_prompt();
     return check_report("test_pair_reader");
 }

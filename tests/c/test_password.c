@@ -12,7 +12,7 @@ text_of(const char *text)
 }
 
 static void
-test_round_trip(void)
+test_a_password_verifies_against_its_hash_only(void)
 {
     char stored[FTA_PASSWORD_STORED_MAX], again[FTA_PASSWORD_STORED_MAX];
     size_t length = 0, again_length = 0;
@@ -36,7 +36,7 @@ test_round_trip(void)
 }
 
 static void
-test_empty_and_binary_passwords(void)
+test_empty_and_binary_passwords_verify(void)
 {
     char stored[FTA_PASSWORD_STORED_MAX];
     size_t length = 0;
@@ -56,7 +56,7 @@ test_empty_and_binary_passwords(void)
 /* From another implementation: Python's hashlib.pbkdf2_hmac("sha512",
  * b"password", b"saltsaltsaltsalt", 1000). */
 static void
-test_vector(void)
+test_the_vector_of_pbkdf2_verifies(void)
 {
     static const char stored[] = "$pbkdf2-sha512$i=1000$c2FsdHNhbHRzYWx0c2FsdA$"
                                  "715rqIr5dXOVPpBhqqsugl037zT5bWJTWYmZtIcK8hBni"
@@ -76,7 +76,7 @@ test_vector(void)
     "AAAAAAAAAAAAAA"
 
 static void
-test_malformed(void)
+test_a_malformed_stored_string_is_invalid(void)
 {
     static const char *const texts[] = {
         "",
@@ -151,7 +151,7 @@ test_a_stored_string_costs_at_most_ten_times_the_iterations_of_today(void)
 }
 
 static void
-test_limits(void)
+test_iterations_and_lengths_are_limited(void)
 {
     static char large[FTA_PASSWORD_MAX + 1];
     char stored[FTA_PASSWORD_STORED_MAX];
@@ -176,11 +176,11 @@ test_limits(void)
 int
 main(void)
 {
-    test_round_trip();
-    test_empty_and_binary_passwords();
-    test_vector();
-    test_malformed();
+    test_a_password_verifies_against_its_hash_only();
+    test_empty_and_binary_passwords_verify();
+    test_the_vector_of_pbkdf2_verifies();
+    test_a_malformed_stored_string_is_invalid();
     test_a_stored_string_costs_at_most_ten_times_the_iterations_of_today();
-    test_limits();
+    test_iterations_and_lengths_are_limited();
     return check_report("test_password");
 }

@@ -23,7 +23,7 @@ parse(const char *text, fta_rate *out, size_t capacity, size_t *count,
 }
 
 static void
-test_good_texts(void)
+test_valid_texts_are_read(void)
 {
     static const struct {
         const char *text;
@@ -74,7 +74,7 @@ test_good_texts(void)
 }
 
 static void
-test_bad_texts(void)
+test_invalid_texts_have_their_position(void)
 {
     static const struct {
         const char *text;
@@ -138,7 +138,7 @@ test_bad_texts(void)
 }
 
 static void
-test_capacity(void)
+test_more_rates_than_fit_are_an_error(void)
 {
     fta_rate rates[3];
     size_t count, bad_at;
@@ -151,7 +151,7 @@ test_capacity(void)
 }
 
 static void
-test_format(void)
+test_a_rate_is_written_as_it_is_read(void)
 {
     static const struct {
         fta_rate rate;
@@ -182,7 +182,7 @@ test_format(void)
 }
 
 static void
-test_strategy_names(void)
+test_each_strategy_has_a_name(void)
 {
     for (int i = FTA_FIXED_WINDOW; i <= FTA_GCRA; i++) {
         const char *name = fta_strategy_name((fta_strategy)i);
@@ -320,7 +320,7 @@ test_walk(fta_strategy strategy, uint32_t limit, int64_t period_us,
 }
 
 static void
-test_arithmetic(void)
+test_every_decision_is_the_one_of_the_model(void)
 {
     static const int64_t starts[] = {0, -7 * SECOND_US + 3, 1234567890123456,
                                      INT64_C(4000000000) * SECOND_US};
@@ -343,7 +343,7 @@ test_arithmetic(void)
 }
 
 static void
-test_sliding_by_hand(void)
+test_the_sliding_window_decides_as_computed_by_hand(void)
 {
     /* "10 per 100 seconds"; 8 in one window, then a quarter into the next. */
     fta_hit hit = {.limit = 10, .cost = 1, .period_us = 100 * SECOND_US};
@@ -360,7 +360,7 @@ test_sliding_by_hand(void)
 }
 
 static void
-test_gcra_by_hand(void)
+test_gcra_decides_as_computed_by_hand(void)
 {
     fta_hit hit = {.limit = 3, .cost = 1, .period_us = 30 * SECOND_US};
     int64_t now_us = 500 * SECOND_US, tat_us = 0;
@@ -381,7 +381,7 @@ test_gcra_by_hand(void)
 }
 
 static void
-test_closer(void)
+test_the_verdict_with_the_least_remaining_is_closer(void)
 {
     fta_verdict half = {.allowed = true, .limit = 10, .remaining = 5};
     fta_verdict tenth = {.allowed = true, .limit = 1000, .remaining = 100};
@@ -399,14 +399,14 @@ test_closer(void)
 int
 main(void)
 {
-    test_good_texts();
-    test_bad_texts();
-    test_capacity();
-    test_format();
-    test_strategy_names();
-    test_arithmetic();
-    test_sliding_by_hand();
-    test_gcra_by_hand();
-    test_closer();
+    test_valid_texts_are_read();
+    test_invalid_texts_have_their_position();
+    test_more_rates_than_fit_are_an_error();
+    test_a_rate_is_written_as_it_is_read();
+    test_each_strategy_has_a_name();
+    test_every_decision_is_the_one_of_the_model();
+    test_the_sliding_window_decides_as_computed_by_hand();
+    test_gcra_decides_as_computed_by_hand();
+    test_the_verdict_with_the_least_remaining_is_closer();
     return check_report("test_rate");
 }

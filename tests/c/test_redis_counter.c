@@ -101,7 +101,7 @@ says(fake_redis *self, const char *request, char *answer)
 }
 
 static void
-test_answers_are_not_believed(void)
+test_replies_out_of_range_are_malformed(void)
 {
     static const struct {
         const char *answer;
@@ -143,7 +143,7 @@ test_answers_are_not_believed(void)
 }
 
 static void
-test_every_allocation_failing(void)
+test_a_failing_allocation_is_no_memory(void)
 {
     bool known = true;
     fake_redis server;
@@ -165,7 +165,7 @@ test_every_allocation_failing(void)
 }
 
 static void
-test_prefixes(void)
+test_a_prefix_that_is_too_long_is_an_error(void)
 {
     static char longest[FTA_PREFIX_MAX + 1];
     memset(longest, 'p', sizeof(longest));
@@ -183,8 +183,8 @@ int
 main(void)
 {
     test_the_script_is_sent_once();
-    test_answers_are_not_believed();
-    test_every_allocation_failing();
-    test_prefixes();
+    test_replies_out_of_range_are_malformed();
+    test_a_failing_allocation_is_no_memory();
+    test_a_prefix_that_is_too_long_is_an_error();
     return check_report("test_redis_counter");
 }

@@ -57,7 +57,7 @@ static const char allows[] = "*4\r\n:1\r\n:49\r\n:1000000\r\n:0\r\n";
 static const char refuses[] = "*4\r\n:0\r\n:0\r\n:9000000\r\n:9000000\r\n";
 
 static void
-test_whom_redis_refused_is_known(void)
+test_a_denial_is_answered_without_asking_redis(void)
 {
     const char *_Atomic said = refuses;
     fake_redis server;
@@ -86,7 +86,7 @@ test_whom_redis_refused_is_known(void)
 }
 
 static void
-test_what_is_an_outage_and_what_is_not(void)
+test_only_failures_of_redis_open_the_breaker(void)
 {
     static const struct {
         const char *answer;
@@ -131,7 +131,7 @@ test_what_is_an_outage_and_what_is_not(void)
 
 /* Each way of failing is new once, until something succeeds. */
 static void
-test_what_has_never_counted(void)
+test_a_redis_that_has_never_counted_is_reported(void)
 {
     static const struct {
         const char *answer;
@@ -179,7 +179,7 @@ test_what_has_never_counted(void)
 }
 
 static void
-test_comes_back_by_itself(void)
+test_a_redis_that_is_back_is_used_again(void)
 {
     const char *_Atomic said = "-LOADING x\r\n";
     fake_redis server;
@@ -204,7 +204,7 @@ test_comes_back_by_itself(void)
 }
 
 static void
-test_opening(void)
+test_arguments_that_are_not_valid_do_not_open_a_store(void)
 {
     static char prefix[256];
     fta_redis_store *store;
@@ -237,10 +237,10 @@ test_opening(void)
 int
 main(void)
 {
-    test_whom_redis_refused_is_known();
-    test_what_is_an_outage_and_what_is_not();
-    test_what_has_never_counted();
-    test_comes_back_by_itself();
-    test_opening();
+    test_a_denial_is_answered_without_asking_redis();
+    test_only_failures_of_redis_open_the_breaker();
+    test_a_redis_that_has_never_counted_is_reported();
+    test_a_redis_that_is_back_is_used_again();
+    test_arguments_that_are_not_valid_do_not_open_a_store();
     return check_report("test_redis_store");
 }

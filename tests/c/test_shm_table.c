@@ -81,7 +81,7 @@ start_of_window(const fta_hit *hit)
 /* -- one thread ------------------------------------------------------------ */
 
 static void
-test_each_strategy(fta_strategy strategy)
+test_each_strategy_lets_exactly_the_limit_through(fta_strategy strategy)
 {
     fta_shm_table *counter = open_table(1 << 20);
     fta_hit hit = text_hit("key", 5, 100 * SECOND_US);
@@ -133,7 +133,7 @@ test_each_strategy(fta_strategy strategy)
 }
 
 static void
-test_windows(void)
+test_a_window_is_a_period_long(void)
 {
     fta_shm_table *counter = open_table(1 << 20);
     fta_hit hit = text_hit("key", 100, 10 * SECOND_US);
@@ -168,7 +168,7 @@ test_windows(void)
 /* An administrator, or NTP, moves the real clock; a test moves the other one
  * back. Neither may lock anyone out for long, nor give anyone a new quota. */
 static void
-test_stepped_clocks(void)
+test_a_wall_clock_that_is_set_changes_no_decision(void)
 {
     for (size_t i = 0; i < 3; i++) {
         fta_shm_table *counter = open_table(1 << 20);
@@ -195,7 +195,7 @@ test_stepped_clocks(void)
 }
 
 static void
-test_several_limits(void)
+test_several_limits_count_all_or_nothing(void)
 {
     for (size_t i = 0; i < 3; i++) {
         fta_shm_table *counter = open_table(1 << 20);
@@ -234,7 +234,7 @@ test_several_limits(void)
 }
 
 static void
-test_open_fails(void)
+test_a_table_that_cannot_be_opened_is_an_error(void)
 {
     fta_shm_table_options options = {.bytes = FTA_SHM_TABLE_MIN - 1};
     fta_shm_table *counter;
@@ -263,7 +263,7 @@ test_open_fails(void)
 /* -- a full table ---------------------------------------------------------- */
 
 static void
-test_capacity(void)
+test_a_million_keys_fit_into_64_bytes_each(void)
 {
     const uint32_t keys = ROUNDS(1000000);
     fta_shm_table *counter = open_table((size_t)keys * 64);
@@ -298,7 +298,7 @@ test_capacity(void)
 /* Twenty times as many fresh keys as there are slots do not free a client
  * who has been refused, nor one who has used most of his limit. */
 static void
-test_flood(fta_strategy strategy)
+test_a_flood_of_keys_does_not_reset_a_limited_key(fta_strategy strategy)
 {
     fta_shm_table *counter = open_table(256 << 10);
     fta_hit abuser = text_hit("abuser", 50, 1000 * SECOND_US);
@@ -370,7 +370,7 @@ run_crowd(crowd *c)
 }
 
 static void
-test_threads(fta_strategy strategy)
+test_exactly_the_limit_passes_with_many_threads(fta_strategy strategy)
 {
     crowd c = {.counter = open_table(FTA_SHM_TABLE_MIN),
                .strategy = strategy,
@@ -390,7 +390,7 @@ test_threads(fta_strategy strategy)
 
 /* The same limits for all: the tightest decides, exactly. */
 static void
-test_threads_with_several_limits(void)
+test_several_limits_are_exact_with_many_threads(void)
 {
     crowd c = {.counter = open_table(1 << 20), .hit_count = 3, .tries = 10};
     for (int round = 0; round < ROUNDS(50); round++) {
@@ -442,7 +442,7 @@ make_trouble(void *argument)
 }
 
 static void
-test_trouble(void)
+test_resets_and_evictions_by_many_threads_leave_the_table_usable(void)
 {
     crowd c = {.counter = open_table(FTA_SHM_TABLE_MIN),
                .tries = ROUNDS(20000)};
@@ -506,7 +506,7 @@ count_in_child(shared *s, fta_shm_table *counter, const fta_hit *hit, int tries)
 }
 
 static void
-test_processes(void)
+test_exactly_the_limit_passes_with_many_processes(void)
 {
     fta_shm_table *counter = open_table(FTA_SHM_TABLE_MIN);
     shared *s = map_shared();
@@ -554,7 +554,7 @@ count_until_killed(fta_shm_table *counter, uint64_t random)
 }
 
 static void
-test_kills(int kills)
+test_a_killed_process_leaves_the_counters_correct(int kills)
 {
     fta_shm_table *counter = open_table(FTA_SHM_TABLE_MIN);
     fflush(NULL);
@@ -644,7 +644,7 @@ test_counters_outlive_processes(fta_strategy strategy, bool ends_suddenly)
 }
 
 static void
-test_default_size(void)
+test_no_size_means_the_default_size(void)
 {
     fta_shm_table_options options = {.shared = false};
     fta_shm_table *counter;
@@ -662,25 +662,25 @@ int
 main(int argc, char **argv)
 {
     if (argc > 1) {
-        test_kills(atoi(argv[1]));
+        test_a_killed_process_leaves_the_counters_correct(atoi(argv[1]));
         return check_report("test_shm_table");
     }
     for (size_t i = 0; i < 3; i++) {
-        test_each_strategy(strategies[i]);
-        test_flood(strategies[i]);
-        test_threads(strategies[i]);
+        test_each_strategy_lets_exactly_the_limit_through(strategies[i]);
+        test_a_flood_of_keys_does_not_reset_a_limited_key(strategies[i]);
+        test_exactly_the_limit_passes_with_many_threads(strategies[i]);
         test_counters_outlive_processes(strategies[i], false);
         test_counters_outlive_processes(strategies[i], true);
     }
-    test_default_size();
-    test_windows();
-    test_stepped_clocks();
-    test_several_limits();
-    test_open_fails();
-    test_capacity();
-    test_threads_with_several_limits();
-    test_trouble();
-    test_processes();
-    test_kills(ROUNDS(200));
+    test_no_size_means_the_default_size();
+    test_a_window_is_a_period_long();
+    test_a_wall_clock_that_is_set_changes_no_decision();
+    test_several_limits_count_all_or_nothing();
+    test_a_table_that_cannot_be_opened_is_an_error();
+    test_a_million_keys_fit_into_64_bytes_each();
+    test_several_limits_are_exact_with_many_threads();
+    test_resets_and_evictions_by_many_threads_leave_the_table_usable();
+    test_exactly_the_limit_passes_with_many_processes();
+    test_a_killed_process_leaves_the_counters_correct(ROUNDS(200));
     return check_report("test_shm_table");
 }

@@ -48,7 +48,7 @@ is_error(fta_status status, fta_status lost)
 }
 
 static void
-test_keyring(void)
+test_a_failing_allocation_makes_no_keyring(void)
 {
     fta_key *key = NULL;
     fta_keyring *keyring = NULL;
@@ -81,7 +81,7 @@ large_token(void)
 }
 
 static void
-test_verify(void)
+test_a_failing_allocation_during_verification_is_no_memory(void)
 {
     fta_claims claims;
     char *large = large_token();
@@ -100,7 +100,7 @@ test_verify(void)
 }
 
 static void
-test_pairs(void)
+test_a_failing_allocation_with_a_key_pair_is_no_memory(void)
 {
     static const char *const names[] = {"ES256", "EdDSA"};
     for (size_t i = 0; i < 2; i++) {
@@ -129,7 +129,7 @@ test_pairs(void)
 }
 
 static void
-test_sign(void)
+test_a_failing_allocation_during_signing_is_no_memory(void)
 {
     static const char *const names[] = {"HS256", "ES256"};
     for (size_t i = 0; i < 2; i++) {
@@ -159,9 +159,9 @@ int
 main(void)
 {
     failing_malloc_install();
-    test_keyring();
-    test_verify();
-    test_pairs();
-    test_sign();
+    test_a_failing_allocation_makes_no_keyring();
+    test_a_failing_allocation_during_verification_is_no_memory();
+    test_a_failing_allocation_with_a_key_pair_is_no_memory();
+    test_a_failing_allocation_during_signing_is_no_memory();
     return check_report("test_token_memory");
 }

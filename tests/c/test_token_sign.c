@@ -50,7 +50,7 @@ payload_of(const char *token)
 }
 
 static void
-test_what_is_signed(const fta_keyring *keyring)
+test_a_valid_payload_is_signed(const fta_keyring *keyring)
 {
     char *token = NULL;
     fta_claims claims;
@@ -66,7 +66,7 @@ test_what_is_signed(const fta_keyring *keyring)
 
 /* Whatever libjwt and jansson can hold comes out as it went in. */
 static void
-test_what_is_kept(const fta_keyring *keyring)
+test_every_member_of_the_payload_is_kept(const fta_keyring *keyring)
 {
     static const char *const payloads[] = {
         "{}",
@@ -87,7 +87,7 @@ test_what_is_kept(const fta_keyring *keyring)
 }
 
 static void
-test_what_is_refused(const fta_keyring *keyring)
+test_a_payload_that_cannot_be_signed_is_rejected(const fta_keyring *keyring)
 {
     static const struct {
         const char *payload;
@@ -141,7 +141,7 @@ sign_large(void *context)
 }
 
 static void
-test_large_payloads(void)
+test_large_payloads_are_signed(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 1 << 24);
     pthread_attr_t attributes;
@@ -165,7 +165,7 @@ test_large_payloads(void)
 
 /* HS, RS and ES sign with every libjwt, the others with none. */
 static void
-test_every_algorithm(void)
+test_tokens_of_every_algorithm_verify(void)
 {
     static const char *const names[] = {
         "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256",
@@ -218,7 +218,7 @@ test_public_keys_do_not_sign(void)
 
 /* What we sign, libjwt takes, and what we accept as well. */
 static void
-test_libjwt_agrees(const fta_keyring *keyring)
+test_libjwt_reads_a_signed_token(const fta_keyring *keyring)
 {
     char *token = NULL;
     CHECK(sign(keyring, "{" GOOD ",\"n\":5}", &token) == FTA_OK);
@@ -237,13 +237,13 @@ int
 main(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 8192);
-    test_what_is_signed(keyring);
-    test_what_is_kept(keyring);
-    test_what_is_refused(keyring);
-    test_libjwt_agrees(keyring);
+    test_a_valid_payload_is_signed(keyring);
+    test_every_member_of_the_payload_is_kept(keyring);
+    test_a_payload_that_cannot_be_signed_is_rejected(keyring);
+    test_libjwt_reads_a_signed_token(keyring);
     free_keyring(keyring);
-    test_large_payloads();
-    test_every_algorithm();
+    test_large_payloads_are_signed();
+    test_tokens_of_every_algorithm_verify();
     test_public_keys_do_not_sign();
     return check_report("test_token_sign");
 }

@@ -20,7 +20,7 @@ status_of(const fta_keyring *keyring, const char *token)
 }
 
 static void
-test_segments(const fta_keyring *keyring)
+test_a_token_has_three_segments(const fta_keyring *keyring)
 {
     char *good = sign_text(HEADER, "{" GOOD "}");
     char spoiled[1024];
@@ -55,7 +55,7 @@ test_segments(const fta_keyring *keyring)
 }
 
 static void
-test_headers(const fta_keyring *keyring)
+test_each_header_has_its_status(const fta_keyring *keyring)
 {
     const fta_text kid = fta_key_id(keyring->keys[0]);
     char ours[256];
@@ -139,7 +139,7 @@ test_headers(const fta_keyring *keyring)
 }
 
 static void
-test_payload_that_is_not_canonical(const fta_keyring *keyring)
+test_a_payload_that_is_not_canonical_is_invalid(const fta_keyring *keyring)
 {
     /* Signed as it stands, so that only the reader can refuse it. */
     static const char *const payloads[] = {"e30=", "e3 0", "e31", "e", "e30+"};
@@ -162,7 +162,7 @@ test_payload_that_is_not_canonical(const fta_keyring *keyring)
 
 /* Longest first: what is over the cap is not even looked at. */
 static void
-test_length(void)
+test_a_token_longer_than_the_limit_is_invalid(void)
 {
     char *token = sign_text(HEADER, "{" GOOD "}");
     size_t length = strlen(token);
@@ -182,7 +182,7 @@ test_length(void)
 }
 
 static void
-test_time(const fta_keyring *keyring)
+test_a_token_expires_at_its_time(const fta_keyring *keyring)
 {
     char payload[256];
     int64_t now = fta_clock_realtime_us() / 1000000;
@@ -226,7 +226,7 @@ signed_by(const fta_keyring *keyring, const char *header, char fill)
 }
 
 static void
-test_several_keys(void)
+test_the_kid_selects_among_several_keys(void)
 {
     const fta_key *keys[] = {
         key_of("HS256", "new", 'n'),   key_of("HS256", "old", 'o'),
@@ -265,7 +265,7 @@ test_several_keys(void)
 }
 
 static void
-test_keyrings_that_are_refused(void)
+test_a_keyring_that_is_not_valid_is_rejected(void)
 {
     const fta_key *keys[] = {key_of("HS256", "a", 'a'),
                              key_of("HS256", "a", 'b')};
@@ -314,7 +314,7 @@ test_rules_are_copied(void)
 /* --- key pairs ---------------------------------------------------------- */
 
 static void
-test_every_algorithm(void)
+test_tokens_of_every_algorithm_verify(void)
 {
     static const char *const names[] = {"RS256", "PS384", "ES512", "EdDSA"};
     const fta_claim_rules rules = {.leeway = 0};
@@ -362,7 +362,7 @@ test_every_algorithm(void)
 
 /* Longer than any signature that there can be. */
 static void
-test_huge_signature(void)
+test_a_huge_signature_is_invalid(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 100000);
     char *token = sign_text(HEADER, "{" GOOD "}");
@@ -381,16 +381,16 @@ int
 main(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 8192);
-    test_segments(keyring);
-    test_headers(keyring);
-    test_payload_that_is_not_canonical(keyring);
-    test_time(keyring);
+    test_a_token_has_three_segments(keyring);
+    test_each_header_has_its_status(keyring);
+    test_a_payload_that_is_not_canonical_is_invalid(keyring);
+    test_a_token_expires_at_its_time(keyring);
     free_keyring(keyring);
-    test_length();
-    test_several_keys();
-    test_keyrings_that_are_refused();
+    test_a_token_longer_than_the_limit_is_invalid();
+    test_the_kid_selects_among_several_keys();
+    test_a_keyring_that_is_not_valid_is_rejected();
     test_rules_are_copied();
-    test_every_algorithm();
-    test_huge_signature();
+    test_tokens_of_every_algorithm_verify();
+    test_a_huge_signature_is_invalid();
     return check_report("test_token_verify");
 }

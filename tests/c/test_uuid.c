@@ -22,7 +22,7 @@ valid(const char *text)
 }
 
 static void
-test_reads_either_case_and_writes_lower(void)
+test_either_case_is_read_and_lower_case_is_written(void)
 {
     const char lower[] = "550e8400-e29b-41d4-a716-446655440abf";
     const char upper[] = "550E8400-E29B-41D4-A716-446655440ABF";
@@ -107,7 +107,7 @@ test_differing_bytes_are_not_equal(void)
 int
 main(void)
 {
-    test_reads_either_case_and_writes_lower();
+    test_either_case_is_read_and_lower_case_is_written();
     test_any_version_and_variant_is_valid();
     test_other_forms_are_invalid();
     test_only_digits_and_hyphens_in_their_positions_are_valid();

@@ -41,7 +41,9 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 class TestRequestLine:
-    def test_exactly(self, app: Flask, log: pytest.LogCaptureFixture) -> None:
+    def test_a_request_is_logged_in_the_documented_form(
+        self, app: Flask, log: pytest.LogCaptureFixture
+    ) -> None:
         headers = bearer() | {"User-Agent": "Mozilla/5.0 (X11; Linux)"}
         app.test_client().get("/api/accounts?page=2", headers=headers)
         (record,) = log.records
@@ -51,7 +53,7 @@ class TestRequestLine:
             'role=user ip=127.0.0.1 user_agent="Mozilla/5.0 (X11; Linux)"'
         )
 
-    def test_fields_are_attributes_of_the_record(
+    def test_the_fields_are_attributes_of_the_record(
         self, app: Flask, log: pytest.LogCaptureFixture
     ) -> None:
         app.test_client().get("/api/accounts", headers=bearer(role="admin"))
@@ -66,14 +68,16 @@ class TestRequestLine:
         }
         assert {name: getattr(record, name) for name in fields} == fields
 
-    def test_nothing_is_computed_when_nobody_reads(
+    def test_nothing_is_computed_when_the_logger_is_off(
         self, app: Flask, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.WARNING, "flask_tenant_auth")
         assert app.test_client().get("/api/accounts", headers=bearer()).status_code == 200
         assert caplog.records == []
 
-    def test_what_is_missing(self, app: Flask, log: pytest.LogCaptureFixture) -> None:
+    def test_a_missing_value_is_written_as_a_dash(
+        self, app: Flask, log: pytest.LogCaptureFixture
+    ) -> None:
         with app.test_request_context("/", headers={"User-Agent": ""}):
             log_request_context(request, None, None, None)
         assert log.messages == [
@@ -92,7 +96,7 @@ class TestRefusals:
             ("/api/admin", bearer(), 403, "role_insufficient"),
         ],
     )
-    def test_are_warnings_that_say_why(
+    def test_denied_requests_log_a_warning_with_the_reason(
         self,
         app: Flask,
         log: pytest.LogCaptureFixture,
@@ -109,7 +113,9 @@ class TestRefusals:
         )
         assert (record.status, record.reason) == (status, reason)
 
-    def test_a_limit_and_a_resource(self, app: Flask, log: pytest.LogCaptureFixture) -> None:
+    def test_a_limited_request_and_a_denied_resource_log_their_reasons(
+        self, app: Flask, log: pytest.LogCaptureFixture
+    ) -> None:
         for _ in range(2):
             app.test_client().get("/api/slow", headers=bearer())
         assert log.records[-1].reason == "rate_limit_exceeded"
@@ -121,7 +127,9 @@ class TestRefusals:
 
 
 class TestSecrets:
-    def test_no_token_gets_into_the_log(self, app: Flask, log: pytest.LogCaptureFixture) -> None:
+    def test_no_token_is_written_to_the_log(
+        self, app: Flask, log: pytest.LogCaptureFixture
+    ) -> None:
         client = app.test_client()
         good = token()
         tampered = good[:-4] + "AAAA"
@@ -137,7 +145,7 @@ class TestSecrets:
             assert part not in log.text
             assert part.upper() not in log.text
 
-    def test_nor_into_an_exception(self, app: Flask) -> None:
+    def test_no_token_is_in_the_text_of_an_exception(self, app: Flask) -> None:
         good = token()
         with app.app_context(), pytest.raises(AuthError) as caught:
             decode_jwt_token(good[:-4] + "AAAA")
@@ -180,15 +188,15 @@ class TestInjection:
         assert LINE.fullmatch(line)
 
     @given(st.text())
-    def test_plain_is_one_word(self, value: str) -> None:
+    def test_a_plain_value_is_one_word(self, value: str) -> None:
         assert re.fullmatch(r"[!-~]+", plain(value))
 
     @given(st.text())
-    def test_quoted_ends_where_it_should(self, value: str) -> None:
+    def test_a_quoted_value_ends_at_its_last_quote(self, value: str) -> None:
         assert re.fullmatch(r"(?:[ !#-\[\]-~]|\\[ -~])*", quoted(value))
 
     @given(st.text(max_size=100), st.text(max_size=100))
-    def test_two_values_never_look_the_same(self, one: str, other: str) -> None:
+    def test_different_values_are_quoted_differently(self, one: str, other: str) -> None:
         assert (quoted(one) == quoted(other)) is (one == other)
 
     @pytest.mark.parametrize(
@@ -203,10 +211,10 @@ class TestInjection:
             ("\x7f\x85", "\\x7f\\x85"),
         ],
     )
-    def test_escapes(self, value: str, written: str) -> None:
+    def test_special_characters_are_escaped(self, value: str, written: str) -> None:
         assert quoted(value) == written
 
-    def test_what_is_overlong_is_cut(self) -> None:
+    def test_a_value_that_is_too_long_is_cut(self) -> None:
         assert quoted("x" * 5000) == "x" * 1024 + "..."
 
 

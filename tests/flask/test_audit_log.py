@@ -58,7 +58,7 @@ def path(tmp_path: Path) -> Path:
 
 
 class TestTheCoresLog:
-    def test_a_line_says_who_did_what_when(self, path: Path) -> None:
+    def test_a_line_has_the_time_the_identity_and_the_request(self, path: Path) -> None:
         log = AuditLog(str(path))
         before = now()
         assert log.write(*LINE) is None
@@ -76,7 +76,7 @@ class TestTheCoresLog:
             "reason": None,
         }
 
-    def test_what_is_not_known_is_null(self, path: Path) -> None:
+    def test_an_unknown_field_is_null(self, path: Path) -> None:
         log = AuditLog(str(path))
         log.write("GET", "/", 401, None, None, None, "expired")
         (line,) = lines(path)
@@ -109,7 +109,7 @@ class TestTheCoresLog:
         AuditLog(str(path)).write("GET", text, 200, None, None, None, None)
         assert lines(path)[0]["endpoint"] == text.encode("latin-1", "replace").decode()
 
-    def test_a_file_moved_away_is_made_anew_within_a_second(self, path: Path) -> None:
+    def test_a_moved_file_is_created_again_within_a_second(self, path: Path) -> None:
         log = AuditLog(str(path))
         log.write(*LINE)
         moved = path.rename(path.with_suffix(".1"))
@@ -122,7 +122,7 @@ class TestTheCoresLog:
             reset_clock()
         assert (len(lines(moved)), len(lines(path))) == (2, 1)
 
-    def test_reopen_makes_it_anew_at_once(self, path: Path) -> None:
+    def test_reopen_creates_a_moved_file_again_at_once(self, path: Path) -> None:
         log = AuditLog(str(path))
         path.unlink()
         log.reopen()
@@ -130,7 +130,7 @@ class TestTheCoresLog:
         assert len(lines(path)) == 1
 
     @pytest.mark.parametrize("status", [-1, 0, 99, 1000, 2**31, -(2**62)])
-    def test_a_status_that_http_does_not_know_is_null(self, path: Path, status: int) -> None:
+    def test_a_status_outside_of_http_is_null(self, path: Path, status: int) -> None:
         AuditLog(str(path)).write("GET", "/", status, None, None, None, None)
         assert lines(path)[0]["status"] is None
 
@@ -148,11 +148,13 @@ class TestTheCoresLog:
             thread.join()
         assert len(lines(path)) == 4000
 
-    def test_the_file_is_not_for_everybody(self, path: Path) -> None:
+    def test_other_users_cannot_read_the_file(self, path: Path) -> None:
         AuditLog(str(path))
         assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
 
-    def test_its_descriptor_is_one_is_not_inherited_and_is_closed(self, path: Path) -> None:
+    def test_the_log_has_one_descriptor_that_is_not_inherited_and_is_closed(
+        self, path: Path
+    ) -> None:
         log = AuditLog(str(path))
         (descriptor,) = open_on(path)
         assert not os.get_inheritable(descriptor)
@@ -164,7 +166,7 @@ class TestTheCoresLog:
         del log
         assert open_on(path) == []
 
-    def test_a_full_disk_is_told_once_and_its_end_too(self, path: Path) -> None:
+    def test_a_full_disk_is_reported_once_and_so_is_its_end(self, path: Path) -> None:
         log = AuditLog(str(path))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -202,7 +204,7 @@ class TestTheCoresLog:
                 assert character in written, f"U+{ord(character):04X}"
 
     @pytest.mark.parametrize("name", ["\u2028", "\u202e", "\u2066", "\u061c", "\ufeff", "\x85"])
-    def test_a_user_agent_ends_no_line_and_turns_no_text(self, path: Path, name: str) -> None:
+    def test_a_user_agent_cannot_end_a_line_or_reverse_text(self, path: Path, name: str) -> None:
         octets = f"a{name}b".encode().decode("latin-1")
         AuditLog(str(path)).write("GET", "/", 200, None, None, octets, None)
         text = path.read_text(encoding="utf-8")
@@ -219,7 +221,7 @@ class TestWhatStandsAtThePath:
             (lambda path, victim: path.hardlink_to(victim), "has a second name"),
         ],
     )
-    def test_a_link_is_an_error_that_says_so(
+    def test_a_link_at_the_path_is_an_error_that_says_so(
         self, path: Path, make: Callable[[Path, Path], None], message: str
     ) -> None:
         victim = path.with_name("victim")
@@ -252,7 +254,7 @@ class TestWhatStandsAtThePath:
         assert log.write(*LINE) is None
         assert len(lines(path)) == 1
 
-    def test_the_output_of_the_process_is_no_link(self) -> None:
+    def test_the_output_of_the_process_is_accepted_at_the_path(self) -> None:
         program = (
             "from flask_tenant_auth._core import AuditLog\n"
             "AuditLog('/dev/stdout').write('GET', '/', 200, None, None, None, None)"
@@ -273,7 +275,9 @@ class TestBadArguments:
             (None, TypeError),
         ],
     )
-    def test_a_path_that_will_not_do(self, given_path: Any, error: type[Exception]) -> None:
+    def test_a_path_that_cannot_be_used_is_an_error(
+        self, given_path: Any, error: type[Exception]
+    ) -> None:
         with pytest.raises(error):
             AuditLog(given_path)
 
@@ -287,7 +291,9 @@ class TestBadArguments:
         assert lines(path) == []
 
     @pytest.mark.parametrize("arguments", [(), LINE[:-1], (*LINE, None)])
-    def test_a_wrong_number_of_them(self, path: Path, arguments: tuple[Any, ...]) -> None:
+    def test_a_wrong_number_of_arguments_is_a_type_error(
+        self, path: Path, arguments: tuple[Any, ...]
+    ) -> None:
         with pytest.raises(TypeError, match="7 arguments"):
             AuditLog(str(path)).write(*arguments)
 
@@ -302,7 +308,7 @@ class TestAuditLogOfAnApp:
         app.get("/broken", endpoint="broken")(verify_tenant_context(lambda: 1 / 0))
         return app
 
-    def test_every_answer_is_on_record(self, app: Flask, path: Path) -> None:
+    def test_every_response_has_a_line(self, app: Flask, path: Path) -> None:
         app.config["PROPAGATE_EXCEPTIONS"] = False
         client = app.test_client()
         client.get("/public")
@@ -324,7 +330,9 @@ class TestAuditLogOfAnApp:
         ]
         assert [line["user_id"] for line in lines(path)[:2]] == [None, USER]
 
-    def test_who_it_was_is_told_of_those_who_were_let_in(self, app: Flask, path: Path) -> None:
+    def test_only_lines_of_authenticated_requests_have_an_identity(
+        self, app: Flask, path: Path
+    ) -> None:
         headers = bearer(role="admin") | {"User-Agent": "B\u00e4r/1".encode().decode("latin-1")}
         app.test_client().get("/admin", headers=headers)
         (line,) = lines(path)
@@ -341,12 +349,14 @@ class TestAuditLogOfAnApp:
             "reason": None,
         }
 
-    def test_no_token_and_no_query_gets_there(self, app: Flask, path: Path) -> None:
+    def test_no_token_and_no_query_is_written(self, app: Flask, path: Path) -> None:
         app.test_client().get("/api/x?token=secret", headers=bearer())
         assert "secret" not in path.read_text()
         assert bearer()["Authorization"][7:20] not in path.read_text()
 
-    def test_rotation_under_a_running_app(self, app: Flask, path: Path) -> None:
+    def test_a_running_app_writes_to_the_new_file_after_rotation(
+        self, app: Flask, path: Path
+    ) -> None:
         client = app.test_client()
         client.get("/public")
         moved = path.rename(path.with_suffix(".1"))

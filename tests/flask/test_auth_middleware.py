@@ -59,14 +59,14 @@ def context(app: Flask) -> Iterator[Flask]:
 
 
 class TestUUIDValidation:
-    def test_canonical_uuid(self) -> None:
+    def test_a_canonical_uuid_is_valid(self) -> None:
         assert is_valid_uuid(USER)
 
-    def test_either_case(self) -> None:
+    def test_upper_case_is_valid(self) -> None:
         assert is_valid_uuid(USER.upper())
 
     @pytest.mark.parametrize("version", [uuid.uuid1(), uuid.uuid4(), uuid.UUID(int=0)])
-    def test_any_version(self, version: uuid.UUID) -> None:
+    def test_any_version_is_valid(self, version: uuid.UUID) -> None:
         assert is_valid_uuid(str(version))
 
     @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ class TestUUIDValidation:
             "",
         ],
     )
-    def test_other_forms(self, value: str) -> None:
+    def test_other_forms_are_invalid(self, value: str) -> None:
         assert not is_valid_uuid(value)
 
     @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ class TestUUIDValidation:
 class TestJWTTokens:
     # Creation
 
-    def test_create_carries_the_claims(self, context: Flask) -> None:
+    def test_a_new_token_has_the_documented_claims(self, context: Flask) -> None:
         before = int(time.time())
         claims = jwt.decode(create_jwt_token(TENANT, USER), SECRET, ["HS256"])
         assert claims["tenant_id"] == TENANT
@@ -105,19 +105,19 @@ class TestJWTTokens:
         assert before <= claims["iat"] <= time.time()
         assert set(claims) == {"tenant_id", "user_id", "role", "iat", "exp"}
 
-    def test_create_expires_after_the_configured_hours(self, context: Flask) -> None:
+    def test_a_new_token_expires_after_the_configured_hours(self, context: Flask) -> None:
         claims = decode_jwt_token(create_jwt_token(TENANT, USER))
         assert claims["exp"] - claims["iat"] == 24 * 3600
 
-    def test_create_expires_after_the_given_hours(self, context: Flask) -> None:
+    def test_a_new_token_expires_after_the_given_hours(self, context: Flask) -> None:
         claims = decode_jwt_token(create_jwt_token(TENANT, USER, expires_in_hours=1.5))
         assert claims["exp"] - claims["iat"] == 5400
 
     @pytest.mark.parametrize("role", ["admin", UserRole.ADMIN])
-    def test_create_with_a_role(self, context: Flask, role: str) -> None:
+    def test_a_new_token_has_the_given_role(self, context: Flask, role: str) -> None:
         assert decode_jwt_token(create_jwt_token(TENANT, USER, role))["role"] == "admin"
 
-    def test_create_with_further_claims(self, context: Flask) -> None:
+    def test_a_new_token_has_the_further_claims(self, context: Flask) -> None:
         further = {"name": "Jürgen \U0001f600", "teams": [{"id": 7, "lead": None}], "sub": "x"}
         decoded = decode_jwt_token(create_jwt_token(TENANT, USER, claims=further))
         assert {name: decoded[name] for name in further} == further
@@ -133,13 +133,13 @@ class TestJWTTokens:
             ((TENANT, USER, None), "role"),
         ],
     )
-    def test_create_refuses_bad_values(
+    def test_create_raises_for_values_that_are_not_valid(
         self, context: Flask, arguments: tuple[Any, ...], named: str
     ) -> None:
         with pytest.raises(ValueError, match=named):
             create_jwt_token(*arguments)
 
-    def test_create_refuses_reserved_claims(self, context: Flask) -> None:
+    def test_create_raises_for_reserved_claims(self, context: Flask) -> None:
         for name in ("tenant_id", "user_id", "role", "exp", "iat", "nbf", "iss", "aud"):
             with pytest.raises(ValueError, match=f"claims.*{name}"):
                 create_jwt_token(TENANT, USER, claims={name: 1})
@@ -150,17 +150,17 @@ class TestJWTTokens:
 
     # Decoding
 
-    def test_decode_a_token_of_pyjwt(self, context: Flask) -> None:
+    def test_decode_reads_a_token_of_pyjwt(self, context: Flask) -> None:
         decoded = decode_jwt_token(token(role="admin", nested={"ü": [1, 2.5, None]}))
         assert decoded["role"] == "admin"
         assert decoded["nested"] == {"ü": [1, 2.5, None]}
 
-    def test_decode_an_expired_token(self, context: Flask) -> None:
+    def test_decode_raises_for_an_expired_token(self, context: Flask) -> None:
         with pytest.raises(AuthError) as caught:
             decode_jwt_token(create_jwt_token(TENANT, USER, expires_in_hours=-1))
         assert (caught.value.status_code, caught.value.message) == (401, "Token expired")
 
-    def test_decode_a_token_of_another_key(self, context: Flask) -> None:
+    def test_decode_raises_for_a_token_of_another_key(self, context: Flask) -> None:
         foreign = jwt.encode({"tenant_id": TENANT, "user_id": USER, "exp": 2**33}, "x" * 64)
         with pytest.raises(AuthError) as caught:
             decode_jwt_token(foreign)
@@ -169,11 +169,11 @@ class TestJWTTokens:
     @pytest.mark.parametrize(
         "bad", ["", ".", "a.b.c", "not a token", "é.é.é", "\x00" * 9, "." * 99]
     )
-    def test_decode_what_is_no_token(self, context: Flask, bad: str) -> None:
+    def test_decode_raises_for_text_that_is_no_token(self, context: Flask, bad: str) -> None:
         with pytest.raises(AuthError, match=r"^Invalid token$"):
             decode_jwt_token(bad)
 
-    def test_decode_an_unsigned_token(self, context: Flask) -> None:
+    def test_decode_raises_for_an_unsigned_token(self, context: Flask) -> None:
         unsigned = jwt.encode({"tenant_id": TENANT, "user_id": USER, "exp": 2**33}, "", "none")
         with pytest.raises(AuthError, match=r"^Invalid token$"):
             decode_jwt_token(unsigned)
@@ -181,48 +181,48 @@ class TestJWTTokens:
 
 class TestBearerTokenExtraction:
     @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
-    def test_scheme_in_any_case(self, app: Flask, scheme: str) -> None:
+    def test_the_scheme_is_read_in_any_case(self, app: Flask, scheme: str) -> None:
         with app.test_request_context(headers={"Authorization": f"{scheme} abc.def.ghi"}):
             assert extract_bearer_token() == "abc.def.ghi"
 
-    def test_no_header(self, app: Flask) -> None:
+    def test_a_request_without_the_header_has_no_token(self, app: Flask) -> None:
         with app.test_request_context():
             assert extract_bearer_token() is None
 
     @pytest.mark.parametrize("value", ["Basic dXNlcjpwYXNz", "Bearerabc", "Token abc", ""])
-    def test_other_schemes(self, app: Flask, value: str) -> None:
+    def test_other_schemes_have_no_token(self, app: Flask, value: str) -> None:
         with app.test_request_context(headers={"Authorization": value}):
             assert extract_bearer_token() is None
 
-    def test_several_spaces(self, app: Flask) -> None:
+    def test_several_spaces_before_the_token_are_skipped(self, app: Flask) -> None:
         with app.test_request_context(headers={"Authorization": "Bearer   abc.def.ghi"}):
             assert extract_bearer_token() == "abc.def.ghi"
 
 
 class TestTenantContextExtraction:
-    def test_from_a_token(self, app: Flask) -> None:
+    def test_a_token_gives_the_identity(self, app: Flask) -> None:
         with app.test_request_context(headers=bearer(role="admin")):
             assert extract_tenant_context() == (TENANT, USER, "admin")
 
-    def test_from_headers(self, app: Flask) -> None:
+    def test_identity_headers_give_the_identity(self, app: Flask) -> None:
         headers = identity_headers(**{"X-User-Role": "admin"})
         with app.test_request_context(headers=headers):
             assert extract_tenant_context() == (TENANT, USER, "admin")
 
-    def test_from_query_parameters(self, app: Flask) -> None:
+    def test_query_parameters_give_the_identity(self, app: Flask) -> None:
         with app.test_request_context(query_string={"tenant_id": TENANT, "user_id": USER}):
             assert extract_tenant_context() == (TENANT, USER, "user")
 
-    def test_a_token_wins_over_headers(self, app: Flask) -> None:
+    def test_a_token_has_precedence_over_headers(self, app: Flask) -> None:
         headers = identity_headers(OTHER_TENANT, OTHER_USER) | bearer()
         with app.test_request_context(headers=headers):
             assert extract_tenant_context() == (TENANT, USER, "user")
 
-    def test_nothing(self, app: Flask) -> None:
+    def test_a_request_without_credentials_has_no_identity(self, app: Flask) -> None:
         with app.test_request_context():
             assert extract_tenant_context() == (None, None, None)
 
-    def test_a_bad_token_is_nobody_even_beside_headers(self, app: Flask) -> None:
+    def test_an_invalid_token_gives_no_identity_even_with_headers(self, app: Flask) -> None:
         headers = identity_headers() | {"Authorization": "Bearer a.b.c"}
         with app.test_request_context(headers=headers):
             assert extract_tenant_context() == (None, None, None)
@@ -283,7 +283,7 @@ class TestVerifyRoleDecorator:
         with app.test_request_context(headers=bearer(role="admin")):
             assert self.admins() == "in"
 
-    def test_refuses_another_role(self, app: Flask) -> None:
+    def test_denies_another_role(self, app: Flask) -> None:
         with app.test_request_context(headers=bearer()):
             response, status = self.admins()
         assert status == 403
@@ -292,18 +292,18 @@ class TestVerifyRoleDecorator:
             "message": "Insufficient permissions. Required role: admin",
         }
 
-    def test_several_roles(self, app: Flask) -> None:
+    def test_lets_each_of_several_roles_in(self, app: Flask) -> None:
         view = verify_role("user", UserRole.ADMIN)(lambda: "in")
         for role in UserRole:
             with app.test_request_context(headers=bearer(role=str(role))):
                 assert view() == "in"
 
-    def test_nobody_enters_unverified(self, app: Flask) -> None:
+    def test_denies_requests_without_credentials(self, app: Flask) -> None:
         with app.test_request_context():
             assert self.admins()[1] == 401
             assert verify_role("admin")(lambda: "in")()[1] == 401
 
-    def test_the_other_order_is_as_closed(self, app: Flask) -> None:
+    def test_denies_the_same_requests_in_either_order_of_decorators(self, app: Flask) -> None:
         view = verify_role("admin")(verify_tenant_context(lambda: "in"))
         for headers, expected in (({}, 401), (bearer(), 403)):
             with app.test_request_context(headers=headers):
@@ -311,7 +311,7 @@ class TestVerifyRoleDecorator:
         with app.test_request_context(headers=bearer(role="admin")):
             assert view() == "in"
 
-    def test_bad_roles_fail_where_they_are_written(self) -> None:
+    def test_raises_for_unknown_roles_where_it_is_applied(self) -> None:
         with pytest.raises(ValueError, match="roles"):
             verify_role()
         with pytest.raises(ValueError, match="roles"):
@@ -321,59 +321,61 @@ class TestVerifyRoleDecorator:
 
 
 class TestContextGetters:
-    def test_after_verification(self, app: Flask) -> None:
+    def test_getters_return_the_verified_identity(self, app: Flask) -> None:
         view = verify_tenant_context(lambda: (get_tenant_context(), get_user_role()))
         with app.test_request_context(headers=bearer(role="admin")):
             assert view() == ((TENANT, USER), "admin")
 
     @pytest.mark.parametrize("getter", [get_tenant_context, get_user_role])
-    def test_a_token_alone_is_not_enough(self, app: Flask, getter: Any) -> None:
+    def test_a_token_without_the_decorator_is_not_enough(self, app: Flask, getter: Any) -> None:
         with app.test_request_context(headers=bearer()), pytest.raises(AuthError) as caught:
             getter()
         assert caught.value.status_code == 401
 
     @pytest.mark.parametrize("getter", [get_tenant_context, get_user_role])
-    def test_outside_of_any_request(self, getter: Any) -> None:
+    def test_getters_raise_outside_of_any_request(self, getter: Any) -> None:
         with pytest.raises(AuthError) as caught:
             getter()
         assert caught.value.status_code == 401
 
-    def test_acting_as(self) -> None:
+    def test_getters_return_the_identity_of_acting_as(self) -> None:
         with acting_as(TENANT, USER, "admin"):
             assert (get_tenant_context(), get_user_role()) == ((TENANT, USER), "admin")
 
 
 class TestVerifyResourceAccess:
-    def test_one_s_own(self) -> None:
+    def test_permits_the_resource_of_the_user(self) -> None:
         with acting_as(TENANT, USER):
             assert verify_resource_access(TENANT, USER) is True
 
-    def test_another_tenant_s(self) -> None:
+    def test_denies_the_resource_of_another_tenant(self) -> None:
         with acting_as(TENANT, USER, "admin"), pytest.raises(AuthError) as caught:
             verify_resource_access(OTHER_TENANT, USER)
         assert caught.value.status_code == 403
 
-    def test_another_user_s(self) -> None:
+    def test_denies_the_resource_of_another_user(self) -> None:
         with acting_as(TENANT, USER), pytest.raises(AuthError) as caught:
             verify_resource_access(TENANT, OTHER_USER)
         assert caught.value.status_code == 403
 
-    def test_an_admin_may_see_its_tenant_s(self) -> None:
+    def test_permits_an_admin_the_resources_of_its_tenant(self) -> None:
         with acting_as(TENANT, USER, "admin"):
             assert verify_resource_access(TENANT, OTHER_USER) is True
 
-    def test_compared_as_uuids(self) -> None:
+    def test_compares_ids_as_uuids(self) -> None:
         with acting_as(TENANT.upper(), USER):
             assert verify_resource_access(uuid.UUID(TENANT), USER.upper()) is True
 
-    def test_without_an_identity(self) -> None:
+    def test_raises_401_without_an_identity(self) -> None:
         with pytest.raises(AuthError) as caught:
             verify_resource_access(TENANT, USER)
         assert caught.value.status_code == 401
 
 
 class TestRequestLogging:
-    def test_the_line(self, app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_line_has_the_documented_form(
+        self, app: Flask, caplog: pytest.LogCaptureFixture
+    ) -> None:
         caplog.set_level(logging.INFO, "flask_tenant_auth")
         with app.test_request_context(
             "/api/accounts?secret=1",
@@ -393,7 +395,7 @@ class TestRequestLogging:
         (record,) = caplog.records
         assert (record.levelno, record.tenant_id, record.user_id) == (logging.INFO, TENANT, USER)
 
-    def test_nobody_can_write_a_line_of_their_own(
+    def test_a_client_cannot_write_a_line_of_its_own(
         self, app: Flask, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "flask_tenant_auth")
@@ -407,11 +409,11 @@ class TestRequestLogging:
 
 
 class TestErrorHandling:
-    def test_the_pair(self) -> None:
+    def test_create_auth_response_returns_the_documented_pair(self) -> None:
         assert create_auth_response("No") == ({"error": "Unauthorized", "message": "No"}, 401)
         assert create_auth_response("No", 403) == ({"error": "Forbidden", "message": "No"}, 403)
 
-    def test_an_auth_error_answers_for_itself(self, app: Flask) -> None:
+    def test_an_auth_error_renders_itself(self, app: Flask) -> None:
         @app.get("/x/<int:status>")
         def refuse(status: int) -> str:
             raise AuthError("Because", status)
@@ -419,7 +421,7 @@ class TestErrorHandling:
         for status in (400, 401, 403, 429, 500):
             assert error_of(app.test_client().get(f"/x/{status}")) == (status, "Because")
 
-    def test_a_fault_of_ours_is_a_500_without_detail(
+    def test_an_internal_error_is_a_500_without_detail(
         self, app: Flask, caplog: pytest.LogCaptureFixture
     ) -> None:
         class Broken:
@@ -481,13 +483,13 @@ class TestIntegrationScenarios:
 
         return app.test_client()
 
-    def test_log_in_and_use_the_token(self, client: Any) -> None:
+    def test_a_token_of_the_login_works_until_a_role_is_missing(self, client: Any) -> None:
         made = client.post("/login", json={"role": "user"}).get_json()["token"]
         headers = {"Authorization": f"Bearer {made}"}
         assert client.get("/api/accounts/1", headers=headers).get_json() == {"id": "1"}
         assert error_of(client.delete("/api/accounts", headers=headers))[0] == 403
 
-    def test_tenants_are_apart(self, client: Any) -> None:
+    def test_one_tenant_cannot_read_rows_of_another(self, client: Any) -> None:
         for key, status in (("1", 200), ("2", 403), ("3", 403)):
             assert client.get(f"/api/accounts/{key}", headers=bearer()).status_code == status
         admin = bearer(role="admin")

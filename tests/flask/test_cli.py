@@ -51,7 +51,7 @@ def values(output: str) -> dict[str, str]:
 
 class TestKeys:
     @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-    def test_generate_key_makes_one_that_production_takes(self, algorithm: str) -> None:
+    def test_generate_key_makes_a_key_that_production_accepts(self, algorithm: str) -> None:
         outputs = [run(make_app(), "generate-key", "--algorithm", algorithm) for _ in "ab"]
         made = [values(output.output) for output in outputs]
         assert made[0]["JWT_SECRET_KEY"] != made[1]["JWT_SECRET_KEY"]
@@ -91,7 +91,7 @@ class TestKeys:
         assert refused.returncode != 0
         assert "JWT_SECRET_KEY is the documented default" in refused.stderr
 
-    def test_rotate_key_prints_three_rounds_that_work(self) -> None:
+    def test_rotate_key_prints_three_rounds_of_settings_that_work(self) -> None:
         output = run(make_app(JWT_SECRET_KEY_FALLBACKS=["f" * 40]), "rotate-key").output
         lines = [line.strip() for line in output.splitlines()]
         assert [line[0] for line in lines if line[1:2] == "."] == ["1", "2", "3"]
@@ -117,7 +117,7 @@ class TestKeys:
         assert in_a_list in output
         assert in_the_app not in output
 
-    def test_rotate_key_pair(self) -> None:
+    def test_rotate_key_prints_commands_and_no_private_key_for_a_key_pair(self) -> None:
         app = make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE)
         output = run(app, "rotate-key").output
         assert "openssl genpkey -algorithm RSA" in output
@@ -125,7 +125,7 @@ class TestKeys:
 
 
 class TestTokens:
-    def test_create_and_decode(self) -> None:
+    def test_decode_token_prints_the_claims_of_create_token(self) -> None:
         app = make_app()
         made = run(app, "create-token", TENANT, USER, "--role", "admin", "--hours", "2").output
         result = run(app, "decode-token", made.strip())
@@ -133,16 +133,16 @@ class TestTokens:
         assert (claims["tenant_id"], claims["user_id"]) == (TENANT, USER)
         assert (claims["role"], claims["exp"] - claims["iat"]) == ("admin", 7200)
 
-    def test_decode_from_standard_input(self) -> None:
+    def test_decode_token_reads_standard_input(self) -> None:
         result = run(make_app(), "decode-token", "-", input=token(name="é") + "\n")
         assert json.loads(result.output)["name"] == "é"
 
-    def test_decode_says_why_not(self) -> None:
+    def test_decode_token_says_why_a_token_is_invalid(self) -> None:
         result = run(make_app(), "decode-token", token(exp=1))
         assert result.exit_code == 1
         assert "expired" in result.output
 
-    def test_bad_arguments(self) -> None:
+    def test_arguments_that_are_not_valid_fail_with_their_name(self) -> None:
         result = run(make_app(), "create-token", "x", USER)
         assert result.exit_code == 1
         assert "tenant_id" in result.output
@@ -150,7 +150,7 @@ class TestTokens:
 
 
 class TestCheck:
-    def test_a_sound_app(self) -> None:
+    def test_an_app_without_problems_exits_with_0(self) -> None:
         app = production_app()
         app.get("/open", endpoint="open")(lambda: "in")
         app.get("/mine", endpoint="mine")(verify_tenant_context(lambda: "in"))
@@ -167,7 +167,7 @@ class TestCheck:
         assert "POST    /login  [public]  50 per minute per user" in lines
         assert "No problems found." in lines
 
-    def test_it_shows_every_key_and_no_secret(self) -> None:
+    def test_check_shows_every_setting_and_no_secret(self) -> None:
         app = make_app(JWT_SECRET_KEY_FALLBACKS=["f" * 40])
         output = run(app, "check").output
         shown = values(output)
@@ -178,7 +178,7 @@ class TestCheck:
             assert secret not in output
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-    def test_an_unprotected_mutating_route(self, method: str) -> None:
+    def test_an_unprotected_route_that_changes_something_is_a_problem(self, method: str) -> None:
         app = production_app()
         app.route("/x", methods=[method], endpoint="x")(lambda: "in")
         result = run(app, "check")
@@ -186,14 +186,14 @@ class TestCheck:
         assert f"{method} /x (x) changes something" in result.output
 
     @pytest.mark.parametrize(("method", "exit_code"), [("MKCOL", 1), ("PROPFIND", 0)])
-    def test_a_method_of_the_app_s_own(self, method: str, exit_code: int) -> None:
+    def test_a_route_of_an_unknown_method_is_checked(self, method: str, exit_code: int) -> None:
         app = production_app()
         app.add_url_rule("/", "dav", lambda: "in", methods=[method])
         assert run(app, "check").exit_code == exit_code
         app.view_functions["dav"] = verify_tenant_context(app.view_functions["dav"])
         assert run(app, "check").exit_code == 0
 
-    def test_a_route_that_takes_any_method(self) -> None:
+    def test_a_route_of_any_method_is_checked(self) -> None:
         """It was not on the list at all, and anybody could post to it."""
         app = production_app()
         app.url_map.add(Rule("/any", endpoint="any"))
@@ -207,7 +207,7 @@ class TestCheck:
         assert run(app, "check").exit_code == 0
         assert app.test_client().post("/any").status_code == 401
 
-    def test_methods_of_a_class_one_by_one(self) -> None:
+    def test_methods_of_a_class_are_checked_one_by_one(self) -> None:
         class Items(MethodView):
             @verify_tenant_context
             def post(self) -> None: ...
@@ -231,7 +231,7 @@ class TestCheck:
         assert result.exit_code == 0, result.output
         assert "POST    /x  [role admin]" in result.output
 
-    def test_strict_an_unprotected_route_of_any_method(self) -> None:
+    def test_strict_finds_an_unprotected_route_of_any_method(self) -> None:
         app = production_app()
         app.get("/open", endpoint="open")(lambda: "in")
         app.get("/mine", endpoint="mine")(verify_tenant_context(lambda: "in"))
@@ -252,7 +252,7 @@ class TestCheck:
             app.view_functions[endpoint] = verify_tenant_context(app.view_functions[endpoint])
         assert run(app, "check", "--strict").exit_code == 0
 
-    def test_strict_static_files_are_meant_for_all_and_no_other_view_of_that_name(
+    def test_strict_permits_the_static_files_of_flask_and_no_other_view_of_that_name(
         self, tmp_path: Path
     ) -> None:
         app = Flask("static", static_folder=str(tmp_path))
@@ -346,7 +346,7 @@ class TestCheck:
         with pytest.raises(TypeError, match="takes a view function"):
             protected_elsewhere("SSO")(MethodView)
 
-    def test_a_setting_that_is_not_known(self) -> None:
+    def test_an_unknown_setting_is_a_problem(self) -> None:
         result = run(make_app(JWT_LEWAY=7), "check")
         assert result.exit_code == 1
         assert "Problem: JWT_LEWAY (in app.config)" in result.output
@@ -354,7 +354,7 @@ class TestCheck:
         ignored = make_app(JWT_LEWAY=7, AUTH_IGNORE_CONFIG="JWT_LEWAY")
         assert run(ignored, "check").exit_code == 0
 
-    def test_a_weak_key(self) -> None:
+    def test_a_weak_key_is_a_problem(self) -> None:
         for secret in (None, "short"):
             result = run(make_app(JWT_SECRET_KEY=secret), "check")
             assert result.exit_code == 1
@@ -371,12 +371,14 @@ class TestCheck:
             ("10.0.0.0/8, fd00::/8, 127.0.0.1", 0),
         ],
     )
-    def test_header_trust_that_strangers_can_use(self, gateways: str, exit_code: int) -> None:
+    def test_trusted_gateways_that_include_strangers_are_a_problem(
+        self, gateways: str, exit_code: int
+    ) -> None:
         result = run(production_app(AUTH_TRUSTED_GATEWAYS=gateways), "check")
         assert result.exit_code == exit_code
         assert ("Problem: AUTH_TRUSTED_GATEWAYS" in result.output) is bool(exit_code)
 
-    def test_what_else_it_shows(self) -> None:
+    def test_check_shows_where_keys_come_from_and_what_is_off(self) -> None:
         def keys_of_tenants(tenant_id: str, kid: str | None) -> None: ...
 
         app = production_app(
@@ -432,7 +434,7 @@ class TestCheck:
             make_app(REDIS_URL=url, RATELIMIT_ENABLED=enabled)
         assert re.search("hun|ter2", str(raised.value)) is None
 
-    def test_without_tenant_auth(self) -> None:
+    def test_check_works_without_tenant_auth(self) -> None:
         from flask_tenant_auth.flask.commands import auth_cli
 
         app = bare_app()
@@ -460,7 +462,7 @@ class TestLimits:
         lines = [line.rpartition(": ") for line in result.output.splitlines()]
         return {scope: int(rest.partition("remaining=")[2].split()[0]) for scope, _, rest in lines}
 
-    def test_show_a_user_and_count_nothing(self, app: Flask) -> None:
+    def test_show_prints_the_limits_of_a_user_and_counts_nothing(self, app: Flask) -> None:
         client = app.test_client()
         for _ in range(2):
             client.get("/", headers=bearer())
@@ -470,20 +472,20 @@ class TestLimits:
         other = self.remaining(run(app, "limits", "show", "--tenant", TENANT, "--user", OTHER_USER))
         assert (other["default"], other["default tenant"]) == (5, 7)
 
-    def test_show_a_tenant_shows_its_own_alone(self, app: Flask) -> None:
+    def test_show_prints_only_the_limits_of_a_tenant(self, app: Flask) -> None:
         app.test_client().get("/", headers=bearer())
         assert self.remaining(run(app, "limits", "show", "--tenant", TENANT)) == {
             "default tenant": 8
         }
 
-    def test_show_an_address(self, app: Flask) -> None:
+    def test_show_prints_the_limits_of_an_address(self, app: Flask) -> None:
         app.test_client().get("/")
         app.test_client().get("/closed")
         shown = self.remaining(run(app, "limits", "show", "--address", "127.0.0.1"))
         assert shown["default"] == 3
         assert shown["authentication failures"] == 29
 
-    def test_reset(self, app: Flask) -> None:
+    def test_reset_lets_a_limited_user_in_again(self, app: Flask) -> None:
         client = app.test_client()
         statuses = [client.get("/", headers=bearer()).status_code for _ in range(6)]
         assert statuses == [200] * 5 + [429]
@@ -491,7 +493,7 @@ class TestLimits:
         assert result.output.startswith("reset ")
         assert client.get("/", headers=bearer()).status_code == 200
 
-    def test_of_a_server_that_is_running(self, tmp_path: Path) -> None:
+    def test_a_command_finds_the_counts_of_a_running_server(self, tmp_path: Path) -> None:
         """The command is a process of its own, and finds what the server's have counted."""
         (tmp_path / "shop.py").write_text(
             "from flask import Flask\n"
@@ -535,11 +537,13 @@ class TestLimits:
             ("--tenant", TENANT, "--address", "127.0.0.1"),
         ],
     )
-    def test_whose(self, app: Flask, arguments: tuple[str, ...]) -> None:
+    def test_a_command_without_one_subject_is_a_usage_error(
+        self, app: Flask, arguments: tuple[str, ...]
+    ) -> None:
         for command in ("show", "reset"):
             assert run(app, "limits", command, *arguments).exit_code == 2
 
-    def test_nothing_is_counted(self) -> None:
+    def test_a_command_fails_where_limits_are_off(self) -> None:
         app = make_app(RATELIMIT_ENABLED=False)
         result = run(app, "limits", "show", "--address", "127.0.0.1")
         assert result.exit_code == 1

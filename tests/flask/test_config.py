@@ -72,7 +72,7 @@ class TestSources:
         assert found.cors_resources == ("/api/",)
         assert (found.flask_host, found.flask_port) == ("0.0.0.0", 5000)
 
-    def test_app_config_then_environment_then_default(
+    def test_app_config_comes_before_the_environment_and_that_before_the_default(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert settings().jwt_leeway == 0
@@ -81,7 +81,9 @@ class TestSources:
         assert settings(JWT_LEEWAY=9).jwt_leeway == 9
         assert settings(JWT_LEEWAY=None).jwt_leeway == 7
 
-    def test_empty_means_unset_where_it_says_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_empty_value_is_unset_where_it_has_no_meaning(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         for key in KEYS:
             monkeypatch.setenv(key, "")
         app = Flask("plain")
@@ -93,18 +95,18 @@ class TestSources:
         assert (found.redis_url, found.ratelimit_default, found.auth_failure_limit) == ("", "", "")
         assert found.cors_origins == ()
 
-    def test_it_cannot_be_changed(self) -> None:
+    def test_settings_cannot_be_changed(self) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             settings().jwt_leeway = 1  # type: ignore[misc]
 
-    def test_it_does_not_show_secrets(self) -> None:
+    def test_settings_do_not_show_secrets(self) -> None:
         found = settings(
             JWT_SECRET_KEY_FALLBACKS=["f" * 40], REDIS_URL="redis://:hunter2@example.com/0"
         )
         for secret in (SECRET, "f" * 40, "hunter2"):
             assert secret not in repr(found)
 
-    def test_without_an_app_the_environment_alone_decides(
+    def test_without_an_app_only_the_environment_is_read(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY"):
@@ -131,7 +133,7 @@ class TestEnvironmentOfTheApp:
             ("developmnt", False, False, False),
         ],
     )
-    def test_explicit_then_debug_or_testing_then_production(
+    def test_flask_env_comes_before_debug_and_testing_and_the_rest_is_production(
         self, explicit: str | None, debug: bool, testing: bool, development: bool
     ) -> None:
         app = bare_app(FLASK_ENV=explicit, TESTING=testing)
@@ -168,7 +170,7 @@ class TestEnvironmentOfTheApp:
         assert client.get("/", query_string=query).status_code == 401
         assert client.get("/", headers=identity_headers()).status_code == 401
 
-    def test_testing_that_is_set_after_init_opens_no_app_without_a_word(self) -> None:
+    def test_testing_that_is_set_after_init_does_not_make_a_development_app(self) -> None:
         for explicit in (None, "production", "staging"):
             app = make_app(TESTING=False, FLASK_ENV=explicit)
             app.get("/")(verify_tenant_context(lambda: "in"))
@@ -176,14 +178,14 @@ class TestEnvironmentOfTheApp:
             assert app.test_client().get("/", headers=identity_headers()).status_code == 401
 
     @pytest.mark.parametrize("value", ["false", "False", "0", "no", "", "off", 0, None])
-    def test_testing_that_is_a_text_which_says_no_is_not_set(self, value: object) -> None:
+    def test_testing_with_a_text_that_means_false_is_not_set(self, value: object) -> None:
         """As `config["TESTING"] = os.environ.get("TESTING")` makes it."""
         for word in (None, "testing"):
             assert not Settings.from_app(bare_app(FLASK_ENV=word, TESTING=value)).development
             assert not state_of(bare_app(FLASK_ENV=word, TESTING=value)).development
             assert Settings.from_app(bare_app(FLASK_ENV=word, TESTING="true")).development
 
-    def test_testing_is_held_to_production_at_init_until_testing_is_set(self) -> None:
+    def test_testing_follows_the_rules_of_production_at_init_until_it_is_set(self) -> None:
         with pytest.raises(ConfigurationError, match="TESTING is set before TenantAuth"):
             make_app(FLASK_ENV="testing", TESTING=False, JWT_SECRET_KEY=None)
         make_app(FLASK_ENV="testing", TESTING=True, JWT_SECRET_KEY=None)
@@ -198,17 +200,17 @@ class TestEnvironmentOfTheApp:
 
 class TestBooleans:
     @pytest.mark.parametrize("word", ["true", "1", "yes", "on", "TRUE", " On "])
-    def test_true(self, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    def test_words_for_true_are_true(self, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
         monkeypatch.setenv("CORS_SUPPORTS_CREDENTIALS", word)
         assert settings().cors_supports_credentials is True
 
     @pytest.mark.parametrize("word", ["false", "0", "no", "off", "False"])
-    def test_false(self, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    def test_words_for_false_are_false(self, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
         monkeypatch.setenv("RATELIMIT_ENABLED", word)
         assert settings().ratelimit_enabled is False
 
     @pytest.mark.parametrize("word", ["0", "1", "true", "false"])
-    def test_as_flask_reads_the_environment(
+    def test_values_of_from_prefixed_env_are_booleans(
         self, monkeypatch: pytest.MonkeyPatch, word: str
     ) -> None:
         """It takes values for JSON, so 0 and 1 come as int."""
@@ -297,17 +299,19 @@ class TestRefused:
             ("FLASK_PORT", "http", "number from"),
         ],
     )
-    def test_with_the_key_and_the_fix(self, key: str, value: object, says: str) -> None:
+    def test_an_invalid_setting_raises_with_its_name_and_the_fix(
+        self, key: str, value: object, says: str
+    ) -> None:
         with pytest.raises(ConfigurationError) as caught:
             TenantAuth(bare_app(**{key: value}))
         assert str(caught.value).startswith(f"{key} ")
         assert says in str(caught.value)
 
-    def test_credentials_for_every_site(self) -> None:
+    def test_credentials_for_any_origin_are_an_error(self) -> None:
         with pytest.raises(ConfigurationError, match=r"CORS_ORIGINS.*CORS_SUPPORTS_CREDENTIALS"):
             settings(CORS_ORIGINS="*", CORS_SUPPORTS_CREDENTIALS=True)
 
-    def test_exposing_everything_with_credentials(self) -> None:
+    def test_exposing_all_headers_with_credentials_is_an_error(self) -> None:
         with pytest.raises(ConfigurationError, match=r"CORS_EXPOSE_HEADERS is '\*'"):
             settings(CORS_EXPOSE_HEADERS="*", CORS_SUPPORTS_CREDENTIALS=True)
         assert settings(CORS_EXPOSE_HEADERS="*").cors_expose_headers == ("*",)
@@ -345,7 +349,7 @@ class TestBlank:
         with pytest.raises(ConfigurationError, match=f"^{key} is set to white space"):
             settings(**{key: blank})
 
-    def test_a_secret_of_white_space_is_an_error_in_bytes_too(self) -> None:
+    def test_a_secret_of_white_space_is_an_error_as_bytes_too(self) -> None:
         with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is set to white space"):
             settings(JWT_SECRET_KEY=b" " * 64)
 
@@ -368,19 +372,21 @@ class TestBlank:
 
 class TestSecrets:
     @pytest.mark.parametrize("secret", [None, "", DEFAULT_SECRET_KEY, "short", b"s" * 31])
-    def test_production_does_not_start_without_a_good_one(self, secret: Any) -> None:
+    def test_production_does_not_start_without_a_good_secret(self, secret: Any) -> None:
         with pytest.raises(ConfigurationError) as caught:
             production_app(JWT_SECRET_KEY=secret)
         assert str(caught.value).startswith("JWT_SECRET_KEY ")
         assert "flask auth generate-key" in str(caught.value)
 
     @pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
-    def test_as_long_as_the_hash(self, algorithm: str, least: int) -> None:
+    def test_a_secret_shorter_than_the_hash_stops_production(
+        self, algorithm: str, least: int
+    ) -> None:
         production_app(JWT_SECRET_KEY="s" * least, JWT_ALGORITHM=algorithm)
         with pytest.raises(ConfigurationError, match=f"{least} or more"):
             production_app(JWT_SECRET_KEY="s" * (least - 1), JWT_ALGORITHM=algorithm)
 
-    def test_fallbacks_too(self) -> None:
+    def test_a_weak_fallback_stops_production(self) -> None:
         with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY_FALLBACKS"):
             production_app(JWT_SECRET_KEY_FALLBACKS=["short"])
         with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY_FALLBACKS"):
@@ -394,23 +400,25 @@ class TestSecrets:
         assert (record.name, record.levelno) == ("flask_tenant_auth", logging.WARNING)
         assert "JWT_SECRET_KEY is the documented default" in record.getMessage()
 
-    def test_a_good_one_says_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_good_secret_logs_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
         make_app()
         production_app()
         assert caplog.records == []
 
-    def test_a_single_fallback_of_bytes(self) -> None:
+    def test_bytes_are_one_fallback(self) -> None:
         assert settings(JWT_SECRET_KEY_FALLBACKS=b"f" * 40).jwt_secret_key_fallbacks == (b"f" * 40,)
 
     @pytest.mark.parametrize("around", ["{}\n", " {}", "\t{}\r\n"])
-    def test_white_space_around_the_documented_one_makes_it_no_secret(self, around: str) -> None:
+    def test_white_space_around_the_documented_key_does_not_make_it_a_secret(
+        self, around: str
+    ) -> None:
         """As a file of one line, or an env file, gives it."""
         documented = around.format("your-secret-key-change-in-production")
         with pytest.raises(ConfigurationError, match="documented default"):
             production_app(JWT_SECRET_KEY=documented)
         production_app(JWT_SECRET_KEY=around.format("n" * 32))
 
-    def test_a_list_of_fallbacks_is_taken_as_it_is(self) -> None:
+    def test_a_list_of_fallbacks_is_not_split(self) -> None:
         """A comma list cannot hold them; and JWT_SECRET_KEY, which they were, is not cut."""
         secrets = [f"{'a' * 20},{'b' * 20}", f" {'c' * 40}\n"]
         app = make_app(JWT_SECRET_KEY_FALLBACKS=["", *secrets])
@@ -438,7 +446,7 @@ class TestSecrets:
         with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY_FALLBACKS is neither PEM"):
             make_app(JWT_SECRET_KEY_FALLBACKS=[str(folder / "gone.pem")], **keys)
 
-    def test_a_comma_list_of_fallbacks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_comma_list_of_fallbacks_is_split(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("JWT_SECRET_KEY_FALLBACKS", f"{'a' * 40}, {'b' * 40},")
         assert settings().jwt_secret_key_fallbacks == (b"a" * 40, b"b" * 40)
 
@@ -471,7 +479,9 @@ class TestOrigins:
             ("", set()),
         ],
     )
-    def test_as_a_browser_writes_them(self, given: Any, origins: set[str]) -> None:
+    def test_origins_are_written_as_a_browser_writes_them(
+        self, given: Any, origins: set[str]
+    ) -> None:
         assert set(settings(CORS_ORIGINS=given).cors_origins) == origins
 
 
@@ -495,7 +505,7 @@ class TestEveryValueThatIsTakenWorks:
             ("CORS_MAX_AGE", 86400),
         ],
     )
-    def test_at_both_ends_of_its_range(self, key: str, value: float) -> None:
+    def test_an_app_starts_at_both_ends_of_the_range(self, key: str, value: float) -> None:
         more = {"REDIS_URL": "redis://127.0.0.1:1/0"} if key == "RATELIMIT_STORE_TIMEOUT_MS" else {}
         app = make_app(RATELIMIT_TENANT_DEFAULT="5 per minute", **{key: value}, **more)
         app.get("/")(verify_tenant_context(lambda: "in"))
@@ -506,7 +516,7 @@ class TestEveryValueThatIsTakenWorks:
 
 
 class TestLists:
-    def test_networks(self) -> None:
+    def test_networks_are_read_from_a_comma_list(self) -> None:
         found = settings(AUTH_TRUSTED_GATEWAYS="10.0.0.0/8, 192.0.2.7, fd00::/8")
         assert found.auth_trusted_gateways == (
             ip_network("10.0.0.0/8"),
@@ -514,7 +524,7 @@ class TestLists:
             ip_network("fd00::/8"),
         )
 
-    def test_networks_of_ipv4_written_as_ipv6(self) -> None:
+    def test_ipv4_networks_written_as_ipv6_are_ipv4_networks(self) -> None:
         """A peer is compared as the IPv4 address that it is, so these never matched any."""
         found = settings(AUTH_TRUSTED_GATEWAYS="::ffff:10.0.0.0/104, ::ffff:192.0.2.7, ::/0")
         assert found.auth_trusted_gateways == (
@@ -523,19 +533,19 @@ class TestLists:
             ip_network("::/0"),
         )
 
-    def test_resources(self) -> None:
+    def test_resources_are_path_prefixes(self) -> None:
         found = settings(CORS_RESOURCES="/api/*, /v1, *")
         assert found.cors_resources == ("/api/", "/v1", "/")
 
-    def test_a_path_of_any_type(self, tmp_path: Path) -> None:
+    def test_a_path_is_read_from_text_and_path_objects(self, tmp_path: Path) -> None:
         assert settings(AUDIT_LOG=tmp_path / "log").audit_log == str(tmp_path / "log")
         assert settings(AUDIT_LOG="/tmp/\udcff").audit_log == "/tmp/\udcff"
 
-    def test_names_that_others_read(self) -> None:
+    def test_names_that_others_read_are_ignored(self) -> None:
         found = settings(AUTH_IGNORE_CONFIG="AUTH_PROXY, JWT_COOKIE_SECURE")
         assert found.auth_ignore_config == ("AUTH_PROXY", "JWT_COOKIE_SECURE")
 
-    def test_audiences(self) -> None:
+    def test_audiences_are_read_from_a_comma_list(self) -> None:
         assert settings(JWT_AUDIENCE="a, b").jwt_audience == ("a", "b")
 
 

@@ -24,30 +24,30 @@ from flask_tenant_auth.flask.context import current_identity
 
 
 class TestActingAs:
-    def test_gives_and_takes_back(self) -> None:
+    def test_acting_as_sets_the_identity_and_restores_the_one_before(self) -> None:
         assert current_identity() is None
         with acting_as(TENANT, USER) as identity:
             assert current_identity() is identity
             assert identity.source == "local"
         assert current_identity() is None
 
-    def test_the_innermost_counts(self) -> None:
+    def test_the_innermost_acting_as_is_in_force(self) -> None:
         with acting_as(TENANT, USER, "admin"):
             with acting_as(OTHER_TENANT, OTHER_USER):
                 assert get_tenant_context() == (OTHER_TENANT, OTHER_USER)
                 assert get_user_role() == "user"
             assert get_user_role() == "admin"
 
-    def test_an_exception_takes_it_back(self) -> None:
+    def test_an_exception_ends_acting_as(self) -> None:
         with pytest.raises(KeyError), acting_as(TENANT, USER):
             raise KeyError
         assert current_identity() is None
 
-    def test_as_a_decorator(self) -> None:
+    def test_acting_as_works_as_a_decorator(self) -> None:
         job = acting_as(TENANT, UUID_OF_USER, UserRole.ADMIN)(get_user_role)
         assert [job(), job()] == ["admin", "admin"]
 
-    def test_a_new_thread_has_none(self) -> None:
+    def test_a_new_thread_has_no_identity(self) -> None:
         seen = []
         with acting_as(TENANT, USER):
             thread = threading.Thread(target=lambda: seen.append(current_identity()))
@@ -55,7 +55,7 @@ class TestActingAs:
             thread.join()
         assert seen == [None]
 
-    def test_concurrent_tasks_keep_theirs(self) -> None:
+    def test_concurrent_tasks_keep_their_identities(self) -> None:
         async def work(tenant_id: str, delay: float) -> str:
             with acting_as(tenant_id, USER):
                 await asyncio.sleep(delay)
@@ -75,7 +75,9 @@ class TestActingAs:
             ((TENANT, USER, 7), "role"),
         ],
     )
-    def test_bad_arguments(self, arguments: tuple[object], named: str) -> None:
+    def test_arguments_that_are_not_valid_raise_with_their_name(
+        self, arguments: tuple[object], named: str
+    ) -> None:
         with pytest.raises(ValueError, match=named), acting_as(*arguments):  # type: ignore[arg-type]
             pass
 
@@ -84,7 +86,7 @@ UUID_OF_USER = uuid.UUID(USER)
 
 
 class TestRequests:
-    def test_one_request_inside_another_s_app_context(self) -> None:
+    def test_a_request_inside_of_another_has_its_own_identity(self) -> None:
         app = make_app()
 
         @app.get("/outer")
@@ -100,20 +102,20 @@ class TestRequests:
 
         assert app.test_client().get("/outer", headers=bearer()).get_json() == [None, USER]
 
-    def test_looking_binds_nothing(self) -> None:
+    def test_extracting_an_identity_does_not_bind_it(self) -> None:
         with make_app().test_request_context(headers=bearer()):
             assert extract_tenant_context() == (TENANT, USER, "user")
             with pytest.raises(AuthError):
                 get_tenant_context()
 
-    def test_extract_inside_acting_as(self) -> None:
+    def test_extract_returns_the_identity_of_acting_as(self) -> None:
         with acting_as(TENANT, USER, "admin"):
             assert extract_tenant_context() == (TENANT, USER, "admin")
 
-    def test_extract_outside_of_everything(self) -> None:
+    def test_extract_returns_nothing_outside_of_a_request(self) -> None:
         assert extract_tenant_context() == (None, None, None)
 
-    def test_a_token_is_judged_once(self) -> None:
+    def test_a_token_is_verified_once_a_request(self) -> None:
         app = make_app()
         seen = []
 
@@ -149,7 +151,9 @@ class TestResources:
             ("user", SimpleNamespace(tenant_id=OTHER_TENANT), False),
         ],
     )
-    def test_an_object(self, role: str, resource: object, allowed: bool) -> None:
+    def test_an_object_is_permitted_by_its_owner_and_role(
+        self, role: str, resource: object, allowed: bool
+    ) -> None:
         with acting_as(TENANT, USER, role):
             if allowed:
                 assert verify_resource_access(resource) is True
@@ -158,7 +162,7 @@ class TestResources:
                     verify_resource_access(resource)
                 assert caught.value.status_code == 403
 
-    def test_an_object_that_nobody_owns_is_refused(self) -> None:
+    def test_an_object_whose_owner_is_none_raises(self) -> None:
         with acting_as(TENANT, USER, "admin"), pytest.raises(ValueError, match="resource_user_id"):
             verify_resource_access(SimpleNamespace(tenant_id=TENANT, user_id=None))
 
@@ -177,7 +181,7 @@ class Everybodys:
     tenant_id = TENANT
 
 
-def test_a_user_that_cannot_be_found_out_is_not_everybody() -> None:
+def test_an_object_whose_owner_cannot_be_read_raises() -> None:
     with acting_as(TENANT, USER):
         with pytest.raises(AttributeError, match="owner"):
             verify_resource_access(Broken())

@@ -46,7 +46,7 @@ def permissions(response: TestResponse) -> dict[str, str]:
 
 
 class TestAnswers:
-    def test_a_listed_origin(self) -> None:
+    def test_a_listed_origin_may_read_the_response(self) -> None:
         response = ask(cors_app(), "/api/open")
         assert permissions(response) == {
             "Access-Control-Allow-Origin": ORIGIN,
@@ -74,31 +74,31 @@ class TestAnswers:
             "\xff",
         ],
     )
-    def test_any_other_is_told_nothing(self, origin: str) -> None:
+    def test_an_origin_that_is_not_listed_gets_no_cors_headers(self, origin: str) -> None:
         app = cors_app()
         for response in (ask(app, "/api/open", origin), preflight(app, "/api/open", "GET", origin)):
             assert response.status_code == 200
             assert permissions(response) == {}
             assert response.headers["Vary"].startswith("Origin")
 
-    def test_the_default_is_a_local_page(self) -> None:
+    def test_the_default_origin_is_a_local_page(self) -> None:
         app = make_app()
         app.get("/api/open")(lambda: "in")
         for origin in ("http://localhost:3000", "https://localhost:3000"):
             assert permissions(ask(app, "/api/open", origin))
         assert not permissions(ask(app, "/api/open"))
 
-    def test_without_an_origin_it_varies_all_the_same(self) -> None:
+    def test_a_response_varies_by_origin_without_an_origin_too(self) -> None:
         response = ask(cors_app(), "/api/open", None)
         assert permissions(response) == {}
         assert response.headers["Vary"] == "Origin"
 
-    def test_only_covered_paths(self) -> None:
+    def test_paths_outside_of_the_resources_get_no_cors_headers(self) -> None:
         response = ask(cors_app(), "/page")
         assert permissions(response) == {}
         assert "Vary" not in response.headers
 
-    def test_on_refusals_and_errors_too(self) -> None:
+    def test_denials_and_errors_have_cors_headers_too(self) -> None:
         app = cors_app(AUTH_FAILURE_LIMIT="1 per minute", PROPAGATE_EXCEPTIONS=False)
         app.get("/api/broken", endpoint="broken")(lambda: 1 / 0)
         app.get("/api/slow", endpoint="slow")(rate_limit("1 per minute")(lambda: "in"))
@@ -113,7 +113,9 @@ class TestAnswers:
         "origin", ["https://anything.example", "null", None, "", "*", "file://", "\xff"]
     )
     @pytest.mark.parametrize("ietf", [False, True])
-    def test_any_origin_is_told_to_every_answer(self, origin: str | None, ietf: bool) -> None:
+    def test_any_origin_puts_an_asterisk_on_every_response(
+        self, origin: str | None, ietf: bool
+    ) -> None:
         """A cache keeps one answer for all, whoever asked first."""
         app = cors_app(CORS_ORIGINS="*", RATELIMIT_IETF_HEADERS_ENABLED=ietf)
         for path in ("open", "closed", "missing"):
@@ -124,12 +126,12 @@ class TestAnswers:
             assert "Vary" not in response.headers
         assert permissions(ask(app, "/page", origin)) == {}
 
-    def test_any_origin_takes_in_what_is_listed_beside_it(self) -> None:
+    def test_any_origin_includes_the_origins_listed_with_it(self) -> None:
         app = cors_app(CORS_ORIGINS="*, https://*.example.com, app.example.com")
         for origin in (ORIGIN, "https://a.example.com", "https://b.example", None):
             assert ask(app, "/api/open", origin).headers["Access-Control-Allow-Origin"] == "*"
 
-    def test_any_origin_is_told_to_a_preflight(self) -> None:
+    def test_any_origin_puts_an_asterisk_on_a_preflight_response(self) -> None:
         app = cors_app(CORS_ORIGINS="*")
         for origin in ("https://anything.example", "null"):
             response = preflight(app, "/api/edit", "PUT", origin)
@@ -138,18 +140,18 @@ class TestAnswers:
             assert "Access-Control-Allow-Credentials" not in response.headers
         assert "Access-Control-Allow-Methods" not in preflight(app, "/api/edit", "GET").headers
 
-    def test_credentials(self) -> None:
+    def test_credentials_are_permitted_to_listed_origins_only(self) -> None:
         app = cors_app(CORS_SUPPORTS_CREDENTIALS=True)
         for response in (ask(app, "/api/open"), preflight(app, "/api/edit", "PUT")):
             assert response.headers["Access-Control-Allow-Credentials"] == "true"
         assert not permissions(ask(app, "/api/open", "https://evil.example"))
 
-    def test_nobody_at_all(self) -> None:
+    def test_no_origin_is_permitted_where_none_is_listed(self) -> None:
         response = ask(cors_app(CORS_ORIGINS=""), "/api/open")
         assert permissions(response) == {}
         assert "Vary" not in response.headers
 
-    def test_vary_is_added_to_what_is_there(self) -> None:
+    def test_origin_is_added_to_a_vary_header_that_is_there(self) -> None:
         app = cors_app(SECRET_KEY="x" * 32)
 
         @app.get("/api/varies")
@@ -161,7 +163,7 @@ class TestAnswers:
         (vary,) = response.headers.getlist("Vary")
         assert sorted(vary.split(", ")) == ["Accept", "Cookie", "Origin"]
 
-    def test_a_view_does_not_widen_it(self) -> None:
+    def test_a_view_cannot_permit_more_than_the_settings(self) -> None:
         app = cors_app()
         app.get("/api/own", endpoint="own")(
             lambda: ("in", {"Access-Control-Allow-Origin": "https://old.example"})
@@ -171,7 +173,7 @@ class TestAnswers:
 
 
 class TestPreflight:
-    def test_of_a_method_that_exists(self) -> None:
+    def test_a_preflight_of_an_allowed_method_is_answered(self) -> None:
         response = preflight(cors_app(), "/api/edit", "PUT")
         assert response.status_code == 200
         assert permissions(response) == {
@@ -186,11 +188,13 @@ class TestPreflight:
 
     @pytest.mark.parametrize("method", ["DELETE", "HEAD", "put", "X", "", "*"])
     @pytest.mark.parametrize("methods", [None, "*"])
-    def test_of_a_method_that_is_not_there(self, method: str, methods: str | None) -> None:
+    def test_a_preflight_of_a_method_without_a_route_is_not_allowed(
+        self, method: str, methods: str | None
+    ) -> None:
         response = preflight(cors_app(CORS_METHODS=methods), "/api/edit", method)
         assert "Access-Control-Allow-Methods" not in response.headers
 
-    def test_of_a_method_that_is_not_allowed(self) -> None:
+    def test_a_preflight_of_a_method_that_is_not_listed_is_not_allowed(self) -> None:
         response = preflight(cors_app(CORS_METHODS="PUT"), "/api/edit", "PATCH")
         assert "Access-Control-Allow-Methods" not in response.headers
 
@@ -200,7 +204,7 @@ class TestPreflight:
             assert method in allowed.split(", ")
 
     @pytest.mark.parametrize("credentials", [False, True])
-    def test_all_methods_are_written_out_as_those_of_the_route(self, credentials: bool) -> None:
+    def test_all_methods_are_listed_as_the_methods_of_the_route(self, credentials: bool) -> None:
         """With credentials, browsers take an asterisk for a method of that name."""
         app = cors_app(CORS_METHODS="*", CORS_SUPPORTS_CREDENTIALS=credentials)
         headers = preflight(app, "/api/edit", "PATCH").headers
@@ -223,7 +227,7 @@ class TestPreflight:
             ("x" * 5000, None),
         ],
     )
-    def test_all_headers_are_written_out_as_those_that_are_asked_for(
+    def test_all_headers_are_listed_as_the_requested_ones(
         self, requested: str, allowed: str | None
     ) -> None:
         """An asterisk never stands for Authorization, and for nothing with credentials."""
@@ -241,7 +245,7 @@ class TestPreflight:
             assert "PUT" in response.headers["Access-Control-Allow-Methods"]
         assert "Access-Control-Request-Headers" in response.headers["Vary"]
 
-    def test_listed_headers_are_told_whatever_is_asked_for(self) -> None:
+    def test_listed_headers_are_allowed_whatever_is_requested(self) -> None:
         response = (
             cors_app()
             .test_client()
@@ -256,13 +260,13 @@ class TestPreflight:
         )
         assert response.headers["Access-Control-Allow-Headers"] == "Content-Type, Authorization"
 
-    def test_of_no_route(self) -> None:
+    def test_a_preflight_without_a_route_is_a_404(self) -> None:
         assert preflight(cors_app(), "/api/missing", "GET").status_code == 404
 
-    def test_outside_of_what_is_covered(self) -> None:
+    def test_a_preflight_outside_of_the_resources_has_no_cors_headers(self) -> None:
         assert permissions(preflight(cors_app(), "/page", "GET")) == {}
 
-    def test_needs_no_credentials_and_counts_for_nothing(self) -> None:
+    def test_a_preflight_needs_no_credentials_and_is_not_counted(self) -> None:
         app = cors_app(RATELIMIT_DEFAULT="1 per minute", AUTH_FAILURE_LIMIT="1 per minute")
         for _ in range(3):
             response = preflight(app, "/api/closed", "GET")
@@ -270,7 +274,7 @@ class TestPreflight:
             assert "X-RateLimit-Limit" not in response.headers
         assert ask(app, "/api/closed", **bearer()).status_code == 200
 
-    def test_is_not_given_to_a_view_of_its_own(self) -> None:
+    def test_a_preflight_does_not_call_the_view(self) -> None:
         app = cors_app()
         called = []
 
@@ -282,7 +286,7 @@ class TestPreflight:
         assert preflight(app, "/api/own", "GET").headers["Access-Control-Allow-Origin"] == ORIGIN
         assert called == []
 
-    def test_own_methods_and_headers(self) -> None:
+    def test_a_preflight_lists_the_configured_methods_and_headers(self) -> None:
         app = cors_app(CORS_METHODS="get, patch", CORS_ALLOW_HEADERS=["X-A"], CORS_MAX_AGE="0")
         response = preflight(app, "/api/edit", "PATCH")
         assert response.headers["Access-Control-Allow-Methods"] == "GET, PATCH"
@@ -306,7 +310,7 @@ class TestSubdomains:
             "https://" + "a" * 63 + ".example.com",
         ],
     )
-    def test_one_or_more_labels_below_the_host_are_let_in(self, origin: str) -> None:
+    def test_one_or_more_labels_below_the_host_are_permitted(self, origin: str) -> None:
         app = cors_app(CORS_ORIGINS=PATTERN)
         for response in (ask(app, "/api/open", origin), preflight(app, "/api/edit", "PUT", origin)):
             assert response.headers["Access-Control-Allow-Origin"] == origin
@@ -358,18 +362,18 @@ class TestSubdomains:
             "",
         ],
     )
-    def test_what_is_no_such_host_is_told_nothing(self, origin: str) -> None:
+    def test_any_other_host_gets_no_cors_headers(self, origin: str) -> None:
         app = cors_app(CORS_ORIGINS=PATTERN)
         for response in (ask(app, "/api/open", origin), preflight(app, "/api/edit", "PUT", origin)):
             assert permissions(response) == {}
             assert response.headers["Vary"].startswith("Origin")
 
-    def test_the_host_itself_is_listed_by_itself(self) -> None:
+    def test_the_host_itself_needs_an_entry_of_its_own(self) -> None:
         app = cors_app(CORS_ORIGINS="https://example.com, https://*.example.com")
         for origin in ("https://example.com", "https://a.example.com"):
             assert ask(app, "/api/open", origin).headers["Access-Control-Allow-Origin"] == origin
 
-    def test_one_origin_s_answer_is_not_another_s(self) -> None:
+    def test_the_response_of_one_origin_does_not_permit_another(self) -> None:
         app = cors_app(CORS_ORIGINS=PATTERN, CORS_SUPPORTS_CREDENTIALS=True)
         for origin in ("https://a.example.com", "https://b.example.com"):
             found = permissions(ask(app, "/api/open", origin))
@@ -378,7 +382,9 @@ class TestSubdomains:
 
     @settings(max_examples=2000, deadline=None)
     @given(st.data())
-    def test_exactly_what_the_grammar_of_the_pattern_says(self, data: st.DataObject) -> None:
+    def test_an_origin_is_permitted_exactly_by_the_grammar_of_the_pattern(
+        self, data: st.DataObject
+    ) -> None:
         """Origins that are built like the right ones, with a fault in them or without."""
         host = data.draw(st.sampled_from(["example.com", "a.b.example", "localhost", "x-y.z"]))
         scheme = data.draw(st.sampled_from(["https", "http"]))
@@ -450,7 +456,7 @@ class TestPaths:
             ("/api/", "/%61pi/x", True),
         ],
     )
-    def test_by_plain_prefixes_of_the_routed_path(
+    def test_a_resource_is_a_prefix_of_the_routed_path(
         self, resources: str, path: str, covered: bool
     ) -> None:
         app = make_app(CORS_RESOURCES=resources, CORS_ORIGINS="app.example.com")

@@ -52,11 +52,11 @@ def outcomes(app: Flask, path: str, method: str = "GET") -> tuple[int, int, int,
 
 
 class TestKindsOfViews:
-    def test_plain(self, app: Flask) -> None:
+    def test_a_plain_view_is_protected(self, app: Flask) -> None:
         app.get("/")(verify_tenant_context(lambda: "in"))
         assert outcomes(app, "/") == (401, 401, 200, 200)
 
-    def test_async(self, app: Flask) -> None:
+    def test_an_async_view_is_protected(self, app: Flask) -> None:
         @app.get("/")
         @verify_tenant_context
         @verify_role("admin")
@@ -80,20 +80,20 @@ class TestKindsOfViews:
 
         assert app.test_client().get("/", headers=bearer()).get_json() == [USER, USER]
 
-    def test_blueprint(self, app: Flask) -> None:
+    def test_a_view_of_a_blueprint_is_protected(self, app: Flask) -> None:
         blueprint = Blueprint("inner", __name__, url_prefix="/inner")
         blueprint.get("/")(verify_tenant_context(lambda: "in"))
         app.register_blueprint(blueprint)
         assert outcomes(app, "/inner/") == (401, 401, 200, 200)
 
-    def test_guard_of_a_whole_blueprint(self, app: Flask) -> None:
+    def test_a_hook_of_a_blueprint_protects_all_its_views(self, app: Flask) -> None:
         blueprint = Blueprint("inner", __name__)
         blueprint.before_request(verify_role("admin")(lambda: None))
         blueprint.get("/")(lambda: get_user_role())
         app.register_blueprint(blueprint)
         assert outcomes(app, "/") == (401, 401, 403, 200)
 
-    def test_decorators_of_a_class(self, app: Flask) -> None:
+    def test_decorators_of_a_class_protect_it(self, app: Flask) -> None:
         class Admins(View):
             # The first is applied first and so is the innermost: the role is asked first.
             decorators: ClassVar[list[Callable[..., Any]]] = [
@@ -107,7 +107,7 @@ class TestKindsOfViews:
         app.add_url_rule("/", view_func=Admins.as_view("admins"))
         assert outcomes(app, "/") == (401, 401, 403, 200)
 
-    def test_methods_of_a_class(self, app: Flask) -> None:
+    def test_methods_of_a_class_are_protected_one_by_one(self, app: Flask) -> None:
         class Items(MethodView):
             def get(self) -> str:
                 return "public"
@@ -148,20 +148,20 @@ class TestKindsOfViews:
             protected_elsewhere("SSO"),
         ],
     )
-    def test_a_class_or_a_value_is_refused(self, decorator: Any) -> None:
+    def test_a_class_or_a_value_cannot_be_decorated(self, decorator: Any) -> None:
         for wrong in (View, None, 7):
             with pytest.raises(TypeError, match="takes a view function"):
                 decorator(wrong)
 
 
 class TestFailsClosed:
-    def test_the_view_is_not_called(self, app: Flask) -> None:
+    def test_a_denied_request_does_not_call_the_view(self, app: Flask) -> None:
         called = []
         app.get("/")(verify_role("admin")(lambda: called.append(1) or "in"))
         outcomes(app, "/")
         assert called == [1]
 
-    def test_options_never_reaches_the_view_without_identity(self, app: Flask) -> None:
+    def test_options_without_an_identity_does_not_call_the_view(self, app: Flask) -> None:
         @app.route("/", methods=["GET", "OPTIONS"])
         @verify_tenant_context
         def view() -> str:
@@ -173,7 +173,7 @@ class TestFailsClosed:
         assert response.allow == {"GET", "HEAD", "OPTIONS"}
         assert client.options("/", headers=bearer()).text == USER
 
-    def test_outside_any_request(self) -> None:
+    def test_a_view_called_outside_of_a_request_needs_acting_as(self) -> None:
         view = verify_tenant_context(lambda: "in")
         with pytest.raises(RuntimeError, match="outside a request"):
             view()
@@ -185,14 +185,14 @@ class TestFailsClosed:
         with acting_as(TENANT, USER):
             assert error_of(app.test_client().get("/")) == REQUIRED
 
-    def test_acting_as_inside_a_request_does(self, app: Flask) -> None:
+    def test_acting_as_inside_a_request_gives_the_identity(self, app: Flask) -> None:
         view = verify_role("admin")(lambda: get_tenant_context())
         with app.test_request_context(headers=bearer()):
             with acting_as(OTHER_TENANT, USER, "admin"):
                 assert view() == (OTHER_TENANT, USER)
             assert view()[1] == 403
 
-    def test_a_thread_has_its_request_s_identity_or_none(self, app: Flask) -> None:
+    def test_a_thread_has_the_identity_of_its_request_or_none(self, app: Flask) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         @app.get("/")
@@ -228,17 +228,17 @@ class TestCredentials:
             f"Basic eA==, bearer {token()}",
         ],
     )
-    def test_a_bad_authorization_is_401_even_beside_headers(
+    def test_an_invalid_authorization_is_401_even_with_headers(
         self, app: Flask, authorization: str
     ) -> None:
         headers = identity_headers() | {"Authorization": authorization}
         assert error_of(app.test_client().get("/", headers=headers)) == (401, "Invalid token")
 
-    def test_two_authorization_headers(self, app: Flask) -> None:
+    def test_two_authorization_headers_are_401(self, app: Flask) -> None:
         headers = [("Authorization", f"Bearer {token()}")] * 2
         assert error_of(app.test_client().get("/", headers=headers))[0] == 401
 
-    def test_another_scheme_leaves_the_headers(self, app: Flask) -> None:
+    def test_another_scheme_leaves_the_identity_headers_valid(self, app: Flask) -> None:
         headers = identity_headers() | {"Authorization": 'Digest username="x", realm="y"'}
         assert app.test_client().get("/", headers=headers).status_code == 200
 
@@ -254,7 +254,7 @@ class TestCredentials:
         assert status == (400, "Tenant ID must be valid UUID")
 
     @pytest.mark.parametrize("missing", ["X-Tenant-ID", "X-User-ID"])
-    def test_half_an_identity_is_none(self, app: Flask, missing: str) -> None:
+    def test_an_incomplete_identity_is_no_identity(self, app: Flask, missing: str) -> None:
         headers = identity_headers()
         del headers[missing]
         assert error_of(app.test_client().get("/", headers=headers)) == REQUIRED
@@ -273,7 +273,9 @@ class TestCredentials:
             ),
         ],
     )
-    def test_the_challenge(self, app: Flask, headers: dict[str, str], challenge: str) -> None:
+    def test_a_401_has_one_challenge(
+        self, app: Flask, headers: dict[str, str], challenge: str
+    ) -> None:
         response = app.test_client().get("/", headers=headers)
         assert response.headers.getlist("WWW-Authenticate") == [challenge]
 
@@ -291,10 +293,10 @@ class TestGateways:
         return app.test_client().get("/", headers=headers, environ_overrides=base).status_code
 
     @pytest.mark.parametrize("peer", ["127.0.0.1", "10.0.0.1", "::1", "", "unix:", "x"])
-    def test_nobody_is_believed_by_default(self, peer: str) -> None:
+    def test_identity_headers_are_not_trusted_by_default(self, peer: str) -> None:
         assert self.status(production_app(), peer) == 401
 
-    def test_parameters_are_never_believed(self) -> None:
+    def test_query_parameters_are_never_trusted_in_production(self) -> None:
         app = production_app(AUTH_TRUSTED_GATEWAYS="0.0.0.0/0")
         app.get("/")(verify_tenant_context(lambda: "in"))
         query = {"tenant_id": TENANT, "user_id": USER}
@@ -316,7 +318,7 @@ class TestGateways:
             ("10.1.2.3, 11.1.1.1", 401),
         ],
     )
-    def test_the_listed_ones_are(self, peer: str, status: int) -> None:
+    def test_identity_headers_of_listed_gateways_are_trusted(self, peer: str, status: int) -> None:
         app = production_app(AUTH_TRUSTED_GATEWAYS=["10.0.0.0/8", "fd00::/8"])
         assert self.status(app, peer) == status
 
@@ -324,7 +326,7 @@ class TestGateways:
         ("peer", "forwarded", "status"),
         [("203.0.113.9", "10.1.2.3", 401), ("10.1.2.3", "203.0.113.9", 200)],
     )
-    def test_the_peer_counts_and_not_what_it_forwards(
+    def test_the_address_of_the_peer_decides_and_not_a_forwarded_one(
         self, peer: str, forwarded: str, status: int
     ) -> None:
         from werkzeug.middleware.proxy_fix import ProxyFix
@@ -333,7 +335,7 @@ class TestGateways:
         app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
         assert self.status(app, peer, HTTP_X_FORWARDED_FOR=forwarded) == status
 
-    def test_a_bad_header_of_a_gateway_is_400(self) -> None:
+    def test_an_invalid_header_of_a_gateway_is_400(self) -> None:
         app = production_app(AUTH_TRUSTED_GATEWAYS="127.0.0.1")
         app.get("/")(verify_tenant_context(lambda: "in"))
         response = app.test_client().get("/", headers=identity_headers("x"))
@@ -341,7 +343,7 @@ class TestGateways:
 
 
 class TestSignals:
-    def test_each_outcome_is_told(self) -> None:
+    def test_each_outcome_sends_its_signal(self) -> None:
         app = make_app()
         app.get("/")(rate_limit("2 per minute")(verify_role("admin")(lambda: "in")))
         seen: list[tuple[Any, ...]] = []

@@ -142,7 +142,7 @@ class TestWhatIsAroundTheDecorator:
 class TestErrorHandlers:
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize("key", ["AuthError", "status", "HTTPException"])
-    def test_are_asked(self, when: str, key: str) -> None:
+    def test_error_handlers_of_the_app_answer_denials(self, when: str, key: str) -> None:
         def own(error: HTTPException) -> tuple[str, int]:
             assert error.code is not None
             return f"own {error.code}", error.code
@@ -167,7 +167,7 @@ class TestErrorHandlers:
         assert got[401].headers["WWW-Authenticate"].startswith("Bearer realm=")
         assert int(got[429].headers["Retry-After"]) >= 1
 
-    def test_of_the_limit_alone_gets_the_decision(self, app: Flask) -> None:
+    def test_a_handler_of_429_gets_the_decision(self, app: Flask) -> None:
         @app.errorhandler(RateLimitExceeded)
         def own(error: RateLimitExceeded) -> tuple[dict[str, Any], int]:
             assert error.decision is not None
@@ -178,13 +178,13 @@ class TestErrorHandlers:
         assert got[429].get_json() == {"limit": 1}
         assert error_of(got[401])[0] == 401
 
-    def test_of_the_limit_is_asked_by_the_hook_as_well(self) -> None:
+    def test_a_handler_of_429_answers_for_the_hook_too(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="1 per minute")
         app.register_error_handler(429, lambda error: (f"wait {error.decision.limit}", 429))
         app.get("/")(lambda: "in")
         assert [app.test_client().get("/").text for _ in range(2)] == ["in", "wait 1"]
 
-    def test_of_a_blueprint_is_asked(self, app: Flask) -> None:
+    def test_a_handler_of_a_blueprint_answers_its_denials(self, app: Flask) -> None:
         blueprint = Blueprint("inner", __name__)
         blueprint.register_error_handler(AuthError, lambda error: ("blueprint's", error.code))
         add_views(blueprint)
@@ -201,7 +201,7 @@ class TestErrorHandlers:
             (None, True),
         ],
     )
-    def test_of_an_app_is_asked_wherever_it_is_installed(
+    def test_a_handler_of_the_app_answers_wherever_it_is_registered(
         self, module: str | None, asked: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The libraries whose handlers are not are named; a company's package is not among them."""
@@ -218,14 +218,14 @@ class TestErrorHandlers:
         add_views(app)
         assert (answers(app)[401].text == "own") is asked
 
-    def test_of_any_exception_is_not_asked_beside_tenantauth(self) -> None:
+    def test_a_handler_of_exception_does_not_answer_denials(self) -> None:
         app = make_app()
         app.register_error_handler(Exception, lambda error: ("general", 500))
         add_views(app)
         got = answers(app)
         assert [error_of(got[status])[0] for status in STATUSES] == [*STATUSES]
 
-    def test_a_handler_s_own_challenge_stays(self, app: Flask) -> None:
+    def test_the_challenge_of_a_handler_is_kept(self, app: Flask) -> None:
         own = {"WWW-Authenticate": 'Basic realm="x"'}
         app.register_error_handler(401, lambda error: ("no", 401, own))
         add_views(app)
@@ -233,7 +233,9 @@ class TestErrorHandlers:
         assert challenges == ['Basic realm="x"']
 
     @pytest.mark.parametrize("key", ["TESTING", "PROPAGATE_EXCEPTIONS", "DEBUG"])
-    def test_a_denial_is_an_answer_whatever_is_propagated(self, app: Flask, key: str) -> None:
+    def test_a_denial_is_a_response_even_if_exceptions_are_propagated(
+        self, app: Flask, key: str
+    ) -> None:
         app.config[key] = True
         add_views(app)
         assert {answer.status_code for answer in answers(app).values()} == {200, *STATUSES}
@@ -255,7 +257,7 @@ class TestCalledByFlask:
         app.get("/")(lambda: {"got": guarded()})
         self.check(app)
 
-    def test_from_an_async_view(self, guarded: Any) -> None:
+    def test_a_call_in_an_async_view_raises(self, guarded: Any) -> None:
         app = make_app()  # without TenantAuth, nothing in the view's thread tells who dispatches
 
         async def view() -> dict[str, Any]:
@@ -265,7 +267,7 @@ class TestCalledByFlask:
         app.get("/")(view)
         self.check(app)
 
-    def test_inside_of_an_async_decorator_of_another_library(self) -> None:
+    def test_a_view_inside_an_async_decorator_raises(self) -> None:
         """It awaits an async view; in the loop that runs then, ours does too."""
 
         def other(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -315,7 +317,7 @@ class TestCalledByFlask:
         (line,) = map(json.loads, log.read_text().splitlines())
         assert line["reason"] == "weekday"
 
-    def test_from_a_thread_with_the_request(self, guarded: Any) -> None:
+    def test_a_call_in_a_thread_of_the_request_raises(self, guarded: Any) -> None:
         app = make_app()
 
         @app.get("/")
@@ -338,7 +340,7 @@ class TestCalledByFlask:
 
         self.check(app)
 
-    def test_from_a_method_of_a_class(self, app: Flask, guarded: Any) -> None:
+    def test_a_call_in_a_method_of_a_class_raises(self, app: Flask, guarded: Any) -> None:
         class Views(MethodView):
             decorators: ClassVar[list[Callable[..., Any]]] = [lambda view: to_json(view)]
 
@@ -348,7 +350,7 @@ class TestCalledByFlask:
         app.add_url_rule("/", view_func=Views.as_view("views"))
         self.check(app)
 
-    def test_from_a_hook_that_comes_before_tenantauth(self) -> None:
+    def test_a_hook_before_tenantauth_raises(self) -> None:
         app = bare_app(AUTH_FAILURE_LIMIT="2 per minute")
         app.before_request(verify_tenant_context(lambda: None))
         TenantAuth(app)
@@ -357,7 +359,7 @@ class TestCalledByFlask:
         statuses = [app.test_client().get("/").status_code for _ in range(2)]
         assert statuses == [401, 429]  # each was counted once
 
-    def test_by_a_test_that_dispatches_itself(self, app: Flask, guarded: Any) -> None:
+    def test_a_request_that_a_test_dispatches_raises(self, app: Flask, guarded: Any) -> None:
         app.get("/")(to_json(guarded))
         with app.test_request_context("/"):
             assert app.full_dispatch_request().status_code == 401
@@ -370,17 +372,17 @@ class TestCalledDirectly:
     def guarded(self) -> Callable[[], Any]:
         return verify_tenant_context(lambda: "in")
 
-    def test_it_returns_the_pair(self, app: Flask, guarded: Any) -> None:
+    def test_a_direct_call_returns_the_documented_pair(self, app: Flask, guarded: Any) -> None:
         with app.test_request_context("/"):
             body, status = guarded()
         assert (status, body["error"]) == (401, "Unauthorized")
 
-    def test_after_the_hooks_were_run_by_hand(self, app: Flask, guarded: Any) -> None:
+    def test_a_direct_call_after_the_hooks_returns_the_pair(self, app: Flask, guarded: Any) -> None:
         with app.test_request_context("/"):
             app.preprocess_request()
             assert guarded()[1] == 401
 
-    def test_in_a_request_of_its_own_inside_of_a_dispatched_one(
+    def test_a_direct_call_in_an_inner_request_returns_the_pair(
         self, app: Flask, guarded: Any
     ) -> None:
         @app.get("/")
@@ -390,7 +392,7 @@ class TestCalledDirectly:
 
         assert app.test_client().get("/", headers=bearer()).get_json() == {"inner": 401}
 
-    def test_a_limit_does_too(self, app: Flask) -> None:
+    def test_a_direct_call_over_a_limit_returns_the_pair(self, app: Flask) -> None:
         limited = rate_limit("1 per minute")(lambda: "in")
         with app.test_request_context("/"):
             assert limited() == "in"
@@ -402,12 +404,12 @@ class TestCalledDirectly:
 
 
 class TestTheErrors:
-    def test_are_those_of_werkzeug_as_well(self) -> None:
+    def test_auth_errors_are_exceptions_of_werkzeug(self) -> None:
         assert isinstance(AuthError("x", 401), Unauthorized)
         assert not isinstance(AuthError("x", 403), Unauthorized)
         assert type(AuthError("x", 402)).__name__ == "AuthError"
 
-    def test_a_subclass_with_arguments_of_its_own(self) -> None:
+    def test_a_subclass_with_its_own_arguments_keeps_its_class(self) -> None:
         class SuspendedError(AuthError):
             def __init__(self) -> None:
                 super().__init__("Suspended", 403, reason="suspended")
@@ -424,7 +426,7 @@ class TestTheErrors:
 
         assert app.test_client().get("/").text == "own"
 
-    def test_the_one_of_a_limit(self) -> None:
+    def test_rate_limit_exceeded_has_status_reason_and_message(self) -> None:
         error = RateLimitExceeded("5 per 1 minute")
         assert isinstance(error, (AuthError, TooManyRequests))
         assert (error.code, error.reason, error.decision) == (429, "rate_limit_exceeded", None)

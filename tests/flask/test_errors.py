@@ -53,24 +53,24 @@ class TestThePair:
             (503, "Service Unavailable"),
         ],
     )
-    def test_titles(self, status: int, title: str) -> None:
+    def test_each_status_has_its_title(self, status: int, title: str) -> None:
         assert create_auth_response("m", status) == ({"error": title, "message": "m"}, status)
 
     @pytest.mark.parametrize("status", [0, 99, 200, 302, 399, 499, 600, -401])
-    def test_what_is_no_error_status(self, status: int) -> None:
+    def test_a_status_that_is_no_error_raises(self, status: int) -> None:
         with pytest.raises(ValueError, match="status_code"):
             create_auth_response("m", status)
 
 
 class TestAuthError:
-    def test_is_an_http_exception(self) -> None:
+    def test_an_auth_error_is_an_http_exception(self) -> None:
         error = AuthError("Because", 403)
         assert isinstance(error, HTTPException)
         assert (error.code, error.status_code) == (403, 403)
         assert error.message == error.description == str(error) == "Because"
         assert error.data == {"error": "Forbidden", "message": "Because"}
 
-    def test_renders_itself_as_a_wsgi_application(self) -> None:
+    def test_an_auth_error_is_a_wsgi_application(self) -> None:
         from werkzeug.test import Client
 
         response = Client(AuthError('He said "no"\n', 400)).get("/")
@@ -89,7 +89,7 @@ class TestAuthError:
             ),
         ],
     )
-    def test_a_401_challenges(self, message: str, challenge: str) -> None:
+    def test_a_401_has_a_challenge(self, message: str, challenge: str) -> None:
         assert AuthError(message).get_response().headers["WWW-Authenticate"] == challenge
 
     @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy, deepcopy])
@@ -118,7 +118,7 @@ class TestAuthError:
 
         assert written(AuthError) == {"AuthError", "RateLimitExceeded", "ForeignRow"}
 
-    def test_each_body_is_its_own(self) -> None:
+    def test_changing_the_data_does_not_change_the_error(self) -> None:
         error = AuthError("Because")
         error.data["message"] = "changed"
         assert error.message == "Because"
@@ -168,7 +168,7 @@ class TestAnyOctetsInAnyHeader:
     @example({}, "Bearer " + "\xff" * 9000, "GET")
     @example({"X_TENANT_ID": TENANT, "X_USER_ID": USER, "X_USER_ROLE": "\x00"}, None, "GET")
     @example({"X_TENANT_ID": TENANT, "X_USER_ID": USER + "\r\n"}, None, "GET")
-    def test_is_a_documented_answer(
+    def test_any_octets_in_a_header_get_a_documented_response(
         self, headers: dict[str, str], authorization: str | None, method: str
     ) -> None:
         environ: dict[str, Any] = {f"HTTP_{name}": value for name, value in headers.items()}
@@ -188,7 +188,9 @@ class TestAnyOctetsInAnyHeader:
         host=OCTETS,
         length=OCTETS,
     )
-    def test_in_the_query_and_the_host_too(self, query: str, host: str, length: str) -> None:
+    def test_any_octets_in_query_and_host_get_a_documented_response(
+        self, query: str, host: str, length: str
+    ) -> None:
         environ = {
             "QUERY_STRING": f"tenant_id={query}&user_id={query}",
             "HTTP_HOST": host,

@@ -153,7 +153,7 @@ def test_nobody_else_sees_or_deletes_an_account(
     assert user.get(account).status_code == 200
 
 
-def test_an_admin_lists_the_accounts_of_the_own_tenant(app: Flask, user: Caller) -> None:
+def test_an_admin_lists_the_accounts_of_its_tenant(app: Flask, user: Caller) -> None:
     first = user.post("/accounts", VALID).json["id"]
     second = Caller(app, TENANT, COLLEAGUE).post("/accounts", VALID).json["id"]
     Caller(app, OTHER_TENANT, USER).post("/accounts", VALID)
@@ -234,7 +234,7 @@ def test_a_missing_field_is_named(user: Caller, field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["tenant_id", "user_id", "id", "hostnam"])
-def test_a_field_that_is_not_the_clients_to_set_is_named(user: Caller, field: str) -> None:
+def test_a_field_that_clients_may_not_set_is_named(user: Caller, field: str) -> None:
     answer = user.post("/accounts", VALID | {field: str(uuid4())})
     assert answer.status_code == 400
     assert f"{field!r} is not a known field" in answer.json["message"]
@@ -251,7 +251,7 @@ def test_a_body_that_is_no_json_object_is_a_400(user: Caller, data: bytes) -> No
     assert answer.json["message"].startswith("The body must be a JSON object")
 
 
-def test_a_huge_body_is_refused_unread(user: Caller) -> None:
+def test_a_huge_body_is_rejected_without_being_read(user: Caller) -> None:
     assert user.post("/accounts", VALID | {"email": "x" * 20_000}).status_code == 413
 
 
@@ -271,7 +271,7 @@ def test_a_mail_password_is_kept_encrypted_and_never_returned(app: Flask, user: 
         assert app.extensions["vault"].decrypt(stored) == password
 
 
-def test_pages(user: Caller) -> None:
+def test_accounts_are_listed_in_pages(user: Caller) -> None:
     made = [user.post("/accounts", VALID | {"port": port}).json["id"] for port in range(1, 6)]
 
     def seen(query: str) -> list[str]:
@@ -292,7 +292,7 @@ def test_pages(user: Caller) -> None:
         *("offset=-1", "offset=99999999999", "offset=1e3"),
     ],
 )
-def test_a_bad_page_is_a_400_that_names_the_parameter(user: Caller, query: str) -> None:
+def test_an_invalid_page_is_a_400_that_names_the_parameter(user: Caller, query: str) -> None:
     answer = user.get(f"/accounts?{query}")
     assert answer.status_code == 400
     assert answer.json["message"].startswith(f"{query.partition('=')[0]} must be a whole number")
@@ -329,7 +329,7 @@ def test_a_generated_token_works(app: Flask) -> None:
         ({"role": ["admin"]}, "Role must be one of: user, admin"),
     ],
 )
-def test_a_token_for_nobody_is_refused(
+def test_an_invalid_request_for_a_token_is_a_400(
     plain: Flask, change: dict[str, object], message: str
 ) -> None:
     answer = token_request(plain, **change)
@@ -337,7 +337,7 @@ def test_a_token_for_nobody_is_refused(
     assert answer.json == {"error": "Invalid request", "message": message}
 
 
-def test_production_has_no_token_route_and_believes_no_headers(
+def test_production_has_no_token_route_and_trusts_no_headers(
     make_app: Callable[..., Flask],
 ) -> None:
     app = make_app(FLASK_ENV="production")
@@ -346,7 +346,7 @@ def test_production_has_no_token_route_and_believes_no_headers(
     assert app.test_client().get("/api/v1/accounts", headers=headers).status_code == 401
 
 
-def test_without_a_key_for_them_mail_passwords_are_not_taken(
+def test_mail_passwords_are_not_accepted_without_a_key_for_them(
     make_app: Callable[..., Flask],
 ) -> None:
     app = make_app(MAIL_PASSWORD_KEY="")
@@ -380,7 +380,7 @@ def test_health_is_public_and_not_limited(plain: Flask) -> None:
         assert (answer.status_code, answer.json) == (200, {"status": "ok"})
 
 
-def test_health_tells_when_the_database_is_away(
+def test_health_reports_a_database_that_is_away(
     make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
     (tmp_path / "a directory").mkdir()
@@ -398,7 +398,7 @@ def test_init_db_makes_the_tables_and_can_be_repeated(
     assert Caller(app, TENANT, USER).get("/accounts").json["total"] == 0
 
 
-def test_the_fifty_first_request_of_a_minute_is_refused(user: Caller) -> None:
+def test_the_fifty_first_request_of_a_minute_is_limited(user: Caller) -> None:
     answers = [user.get("/accounts") for _ in range(51)]
     assert [answer.status_code for answer in answers] == [200] * 50 + [429]
     assert answers[-1].json == {"error": "Rate limit exceeded", "message": "50 per 1 minute"}
@@ -406,6 +406,8 @@ def test_the_fifty_first_request_of_a_minute_is_refused(user: Caller) -> None:
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
-def test_flask_auth_check_finds_nothing(make_app: Callable[..., Flask], environment: str) -> None:
+def test_flask_auth_check_finds_no_problem(
+    make_app: Callable[..., Flask], environment: str
+) -> None:
     result = make_app(FLASK_ENV=environment).test_cli_runner().invoke(args=["auth", "check"])
     assert result.exit_code == 0, result.output

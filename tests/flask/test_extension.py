@@ -24,7 +24,7 @@ from flask_tenant_auth.flask.extension import state_of
 
 
 class TestRegistration:
-    def test_in_one_step_and_in_two(self) -> None:
+    def test_an_app_is_registered_in_one_step_or_in_two(self) -> None:
         for app in (bare_app(), bare_app()):
             TenantAuth(app)
             assert app.extensions["tenant_auth"] is state_of(app)
@@ -43,11 +43,11 @@ class TestRegistration:
         with pytest.raises(RuntimeError, match="already registered"):
             TenantAuth(app)
 
-    def test_only_an_app(self) -> None:
+    def test_anything_but_an_app_is_a_type_error(self) -> None:
         with pytest.raises(TypeError, match="app must be a"):
             TenantAuth("app")  # type: ignore[arg-type]
 
-    def test_after_use_without_it(self) -> None:
+    def test_an_app_can_be_registered_after_use_without_it(self) -> None:
         app = bare_app()
         with app.app_context():
             made = create_jwt_token(TENANT, USER)
@@ -55,7 +55,7 @@ class TestRegistration:
         with app.app_context():
             assert decode_jwt_token(made)["user_id"] == USER
 
-    def test_a_refused_configuration_leaves_the_app_as_it_was(self) -> None:
+    def test_an_invalid_configuration_leaves_the_app_unchanged(self) -> None:
         app = bare_app(JWT_LEEWAY="x")
         with pytest.raises(ValueError, match="JWT_LEEWAY"):
             TenantAuth(app)
@@ -64,7 +64,7 @@ class TestRegistration:
         app.config["JWT_LEEWAY"] = 1
         TenantAuth(app)
 
-    def test_an_app_that_is_dropped_goes_away(self) -> None:
+    def test_an_app_that_is_dropped_is_collected(self) -> None:
         app = make_app()
         app.get("/")(verify_tenant_context(lambda: "in"))
         assert app.test_client().get("/", headers=bearer()).status_code == 200
@@ -73,11 +73,11 @@ class TestRegistration:
         gc.collect()
         assert gone() is None
 
-    def test_a_counter_that_cannot_be_made_names_its_key(self) -> None:
+    def test_counters_that_cannot_be_made_name_their_setting(self) -> None:
         with pytest.raises(ConfigurationError, match="REDIS_URL"):
             make_app(REDIS_URL="redis://[localhost/0")
 
-    def test_counters_that_cannot_be_shared_are_told(
+    def test_counters_that_cannot_be_shared_log_a_warning(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         from flask_tenant_auth.limit import limiters
@@ -101,7 +101,7 @@ class TestRegistration:
 
 
 class TestSeveralApps:
-    def test_one_instance_and_two_keys_in_one_process(self) -> None:
+    def test_one_extension_serves_two_apps_with_two_keys(self) -> None:
         auth = TenantAuth()
         apps = [bare_app(JWT_SECRET_KEY=letter * 64) for letter in "ab"]
         tokens = []
@@ -120,14 +120,14 @@ class TestSeveralApps:
         assert statuses == [[200, 401], [401, 200]]
         assert vars(auth) == {}
 
-    def test_counts_of_two_apps_are_apart(self) -> None:
+    def test_two_apps_count_separately(self) -> None:
         apps = [make_app(RATELIMIT_DEFAULT="1 per minute") for _ in "ab"]
         for app in apps:
             app.get("/")(lambda: "in")
             statuses = [app.test_client().get("/").status_code for _ in range(2)]
             assert statuses == [200, 429]
 
-    def test_an_app_inside_a_request_of_another(self) -> None:
+    def test_an_app_called_inside_a_request_of_another_has_no_identity(self) -> None:
         inner, outer = make_app(JWT_SECRET_KEY="i" * 64), make_app()
 
         @inner.get("/")
@@ -152,7 +152,7 @@ class TestHooks:
         for headers in ({}, bearer(), {"Authorization": "Bearer a.b.c"}, identity_headers("x")):
             assert app.test_client().get("/", headers=headers).status_code == 200
 
-    def test_each_answer_tells_the_limit(self) -> None:
+    def test_each_response_has_the_headers_of_the_limit(self) -> None:
         app = make_app()
         app.get("/")(lambda: "in")
         app.get("/abort/<int:status>", endpoint="abort")(lambda status: abort(status))
@@ -176,7 +176,7 @@ class TestHooks:
         assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
         assert "X-RateLimit-Limit" in response.headers
 
-    def test_an_earlier_hook_that_refuses_is_counted_too(self) -> None:
+    def test_a_response_of_an_earlier_hook_is_counted_too(self) -> None:
         app = bare_app(AUTH_FAILURE_LIMIT="1 per minute")
         app.before_request(lambda: ("no", 401))
         TenantAuth(app)
@@ -233,7 +233,7 @@ class TestWithoutTenantAuth:
         with app.test_request_context("/"), pytest.raises(ValueError, match="JWT_SECRET_KEY"):
             app.view_functions["<lambda>"]()
 
-    def test_outside_any_app_the_environment_decides(self, monkeypatch: Any) -> None:
+    def test_outside_of_any_app_only_the_environment_is_read(self, monkeypatch: Any) -> None:
         monkeypatch.setenv("REDIS_URL", "")
         monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
         assert decode_jwt_token(create_jwt_token(TENANT, USER))["tenant_id"] == TENANT

@@ -54,7 +54,7 @@ def meanwhile(*changes: Callable[[int], None]) -> Iterator[None]:
             thread.join()
 
 
-def test_threads_that_replace_values_make_no_line_that_nobody_sent(tmp_path: Path) -> None:
+def test_threads_that_replace_values_write_no_line_that_was_not_sent(tmp_path: Path) -> None:
     log = tmp_path / "audit"
     app = make_app(AUDIT_LOG=str(log), RATELIMIT_DEFAULT="1000000 per minute")
     app.get("/api/x")(verify_tenant_context(lambda: "in"))
@@ -150,7 +150,7 @@ def test_a_key_that_runs_code_does_not_confuse_the_decision(value: object) -> No
     assert bool(refused) == (value is not None)
 
 
-def test_keys_of_environ_that_run_code_when_they_are_compared() -> None:
+def test_keys_of_environ_that_run_code_do_no_harm() -> None:
     app = make_app()
     app.get("/api/x")(verify_tenant_context(lambda: "in"))
     environ = EnvironBuilder("/api/x", headers=bearer()).get_environ()
@@ -181,7 +181,7 @@ def test_keys_of_environ_that_run_code_when_they_are_compared() -> None:
     assert len(compared) > 50
 
 
-def test_what_stands_in_environ_under_the_key_may_be_anything() -> None:
+def test_any_value_in_environ_under_the_key_does_no_harm() -> None:
     app = make_app()
     state = state_of(app)
     for other in (None, 7, "text", object(), RequestRecord(state), app):
@@ -190,7 +190,7 @@ def test_what_stands_in_environ_under_the_key_may_be_anything() -> None:
         assert (record.dispatched, environ) == (False, {state.start_response_key: other})
 
 
-def test_an_authorization_that_is_replaced_while_it_is_judged() -> None:
+def test_replacing_an_authorization_during_verification_does_no_harm() -> None:
     app = make_app()
     state = state_of(app)
     environ: dict[str, Any] = {}
@@ -206,7 +206,7 @@ def test_an_authorization_that_is_replaced_while_it_is_judged() -> None:
             assert isinstance(record.outcome, Identity) or record.outcome is None
 
 
-def test_a_password_that_is_taken_away_while_it_is_hashed() -> None:
+def test_a_password_freed_during_hashing_is_still_hashed() -> None:
     """functools.partial hands the core its own keywords, which anybody can change."""
     stored = hash_password(b"p" * 100, 5000)
     call = functools.partial(verify_password, password=b"p" * 100, stored=stored)
@@ -227,7 +227,7 @@ def test_a_password_that_is_taken_away_while_it_is_hashed() -> None:
     assert verify_password(b"q" * 100, hashing())
 
 
-def test_collection_of_garbage_that_changes_the_headers() -> None:
+def test_a_garbage_collection_that_changes_the_headers_does_no_harm() -> None:
     import gc
     import weakref
 
@@ -266,7 +266,7 @@ def test_collection_of_garbage_that_changes_the_headers() -> None:
 @pytest.mark.parametrize(
     "raised", [KeyboardInterrupt, SystemExit, MemoryError, ValueError, LookupError]
 )
-def test_only_an_exception_about_the_token_means_that_it_is_no_good_one(
+def test_only_an_exception_about_the_token_makes_it_invalid(
     raised: type[BaseException],
 ) -> None:
     state = state_of(make_app())

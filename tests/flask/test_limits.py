@@ -54,7 +54,7 @@ def statuses(app: Flask, path: str, times: int, method: str = "GET", **kwargs: A
 
 
 class TestDefault:
-    def test_fifty_a_minute_for_each_user(self) -> None:
+    def test_each_user_has_fifty_requests_a_minute(self) -> None:
         app = make_app()
         app.get("/")(view)
         assert statuses(app, "/", 52, headers=bearer()) == [200] * 50 + [429] * 2
@@ -69,7 +69,7 @@ class TestDefault:
             assert statuses(app, "/", 1, headers=headers) == [200]
         assert statuses(app, "/", 1, headers=bearer()) == [429]
 
-    def test_one_budget_for_all_routes_without_their_own(self) -> None:
+    def test_routes_without_their_own_limit_share_one(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="3 per minute")
         app.get("/a", endpoint="a")(view)
         app.get("/b", endpoint="b")(view)
@@ -81,12 +81,12 @@ class TestDefault:
             *(200, 200, 429),
         ]
 
-    def test_scanning_is_counted(self) -> None:
+    def test_requests_without_a_route_are_counted(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="2 per minute")
         client = app.test_client()
         assert [client.get(f"/{n}").status_code for n in range(3)] == [404, 404, 429]
 
-    def test_options_and_static_files_are_not(self) -> None:
+    def test_options_and_static_files_are_not_counted(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="1 per minute")
         app.get("/")(view)
         assert statuses(app, "/", 3, method="OPTIONS") == [200] * 3
@@ -154,12 +154,12 @@ class TestDefault:
             assert statuses(app, "/s/a.css", 2) == [404, 429], kind
 
     @pytest.mark.parametrize("text", ["100/min", "5/s", "10 per week", "10/2 hours", "9/h|1/s"])
-    def test_the_rates_that_people_write_are_taken(self, text: str) -> None:
+    def test_usual_spellings_of_rates_are_accepted(self, text: str) -> None:
         app = make_app(RATELIMIT_DEFAULT=text)
         app.get("/")(view)
         assert statuses(app, "/", 1) == [200]
 
-    def test_zero_lets_nobody_in(self) -> None:
+    def test_a_rate_of_zero_limits_everybody(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="0 per minute")
         app.get("/")(view)
         app.get("/open", endpoint="open")(rate_limit("1 per minute")(view))
@@ -185,13 +185,13 @@ class TestDefault:
         assert statuses(app, "/", 1) == [429]
 
     @pytest.mark.parametrize("config", [{"RATELIMIT_ENABLED": False}, {"RATELIMIT_DEFAULT": ""}])
-    def test_off(self, config: dict[str, Any]) -> None:
+    def test_an_empty_or_disabled_limit_counts_nothing(self, config: dict[str, Any]) -> None:
         app = make_app(**config)
         app.get("/")(view)
         assert statuses(app, "/", 60) == [200] * 60
         assert "X-RateLimit-Limit" not in app.test_client().get("/").headers
 
-    def test_exempt(self) -> None:
+    def test_an_exempt_view_is_not_limited(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="1 per minute")
         app.get("/")(rate_limit_exempt(view))
         assert statuses(app, "/", 3) == [200] * 3
@@ -201,13 +201,13 @@ class TestDefault:
         app.get("/")(rate_limit("1 per minute")(view))
         assert statuses(app, "/", 3) == [200] * 3
 
-    def test_a_bad_token_is_counted_by_address(self) -> None:
+    def test_an_invalid_token_is_counted_by_address(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="2 per minute")
         app.get("/")(view)
         assert statuses(app, "/", 1, headers={"Authorization": "Bearer a.b.c"}) == [200]
         assert statuses(app, "/", 2) == [200, 429]
 
-    def test_a_limit_by_callable(self) -> None:
+    def test_a_callable_decides_the_limit(self) -> None:
         def plan(identity: Identity | None) -> str:
             return "1 per minute" if identity is None else "2 per minute"
 
@@ -218,7 +218,7 @@ class TestDefault:
 
 
 class TestDecorator:
-    def test_refuses_with_the_documented_answer(self) -> None:
+    def test_a_limited_request_gets_the_documented_response(self) -> None:
         app = make_app()
         app.get("/")(rate_limit("1 per minute")(view))
         client = app.test_client()
@@ -231,7 +231,7 @@ class TestDecorator:
         reset = int(response.headers["X-RateLimit-Reset"])
         assert reset - _core.now() == pytest.approx(60, abs=2)
 
-    def test_the_next_window(self) -> None:
+    def test_the_next_window_begins_with_the_full_limit(self) -> None:
         app = make_app()
         app.get("/")(rate_limit("1 per minute")(view))
         assert statuses(app, "/", 2) == [200, 429]
@@ -245,7 +245,7 @@ class TestDecorator:
         assert statuses(app, "/a", 2) == [200, 429]
         assert statuses(app, "/b", 2) == [200, 429]
 
-    def test_a_scope_shares_it(self) -> None:
+    def test_views_of_one_scope_share_a_count(self) -> None:
         app = make_app()
         for name in "ab":
             app.get(f"/{name}", endpoint=name)(rate_limit("2 per minute", scope="search")(view))
@@ -259,7 +259,7 @@ class TestDecorator:
         _core.shift_clock(1, 1)
         assert statuses(app, "/", 2) == [200, 429]
 
-    def test_several_in_one_text(self) -> None:
+    def test_several_rates_in_one_text_all_count(self) -> None:
         app = make_app()
         app.get("/")(rate_limit("2 per second; 3 per minute")(view))
         assert statuses(app, "/", 3) == [200, 200, 429]
@@ -325,18 +325,18 @@ class TestDecorator:
             assert statuses(app, first, 1) == [429]
         assert statuses(app, "/other", 4) == [200, 200, 200, 429]
 
-    def test_other_methods_have_the_default(self) -> None:
+    def test_methods_that_are_not_named_have_the_default(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="3 per minute")
         app.route("/", methods=["GET", "POST"])(rate_limit("1 per minute", methods=["POST"])(view))
         assert statuses(app, "/", 4) == [200, 200, 200, 429]
         assert statuses(app, "/", 2, method="POST") == [200, 429]
 
-    def test_cost(self) -> None:
+    def test_a_request_counts_its_cost(self) -> None:
         app = make_app()
         app.get("/")(rate_limit("10 per minute", cost=4)(view))
         assert statuses(app, "/", 3) == [200, 200, 429]
 
-    def test_per_tenant_and_per_address(self) -> None:
+    def test_per_decides_whether_tenants_or_addresses_are_counted(self) -> None:
         app = make_app()
         app.get("/t", endpoint="t")(rate_limit("2 per minute", per="tenant")(view))
         app.get("/a", endpoint="a")(rate_limit("2 per minute", per="address")(view))
@@ -357,7 +357,7 @@ class TestDecorator:
             lambda *anything: request.headers.get("X-Key"),
         ],
     )
-    def test_per_a_callable(self, per: Callable[..., Any]) -> None:
+    def test_per_may_be_a_callable(self, per: Callable[..., Any]) -> None:
         app = make_app()
         app.get("/")(rate_limit("1 per minute", per=per)(view))
         for key in ("a", "b", "é", "x" * 5000):
@@ -365,7 +365,7 @@ class TestDecorator:
         assert statuses(app, "/", 2) == [200, 429]
         assert statuses(app, "/", 1, headers={"X-Key": ""}) == [429]
 
-    def test_plans(self) -> None:
+    def test_each_plan_has_its_own_limit(self) -> None:
         plans = {TENANT: "3 per minute", OTHER_TENANT: None}
 
         def plan(identity: Identity | None) -> str | None:
@@ -377,19 +377,19 @@ class TestDecorator:
         assert statuses(app, "/", 4, headers=bearer()) == [200, 200, 200, 429]
         assert statuses(app, "/", 4, headers=bearer(OTHER_TENANT)) == [200] * 4
 
-    def test_a_malformed_plan_is_the_app_s_fault(self) -> None:
+    def test_a_malformed_plan_is_a_500(self) -> None:
         app = make_app()
         app.get("/")(rate_limit(lambda: "often")(view))
         with pytest.raises(ValueError, match="often"):
             app.test_client().get("/")
 
-    def test_a_plan_that_is_no_text_is_too(self) -> None:
+    def test_a_plan_that_is_no_text_is_a_500(self) -> None:
         app = make_app()
         app.get("/")(rate_limit(lambda: 7)(view))  # type: ignore[arg-type, return-value]
         with pytest.raises(TypeError, match="must be text or None"):
             app.test_client().get("/")
 
-    def test_a_builtin_may_be_asked(self) -> None:
+    def test_a_builtin_may_be_the_callable(self) -> None:
         app = make_app()
         app.get("/")(rate_limit("1 per minute", per=type)(view))
         assert statuses(app, "/", 2, headers=bearer()) == [200, 429]
@@ -406,7 +406,7 @@ class TestDecorator:
         (kept,) = declaration_of(rule).rules
         assert len(kept._prepared) <= 256
 
-    def test_exempt_when(self) -> None:
+    def test_exempt_when_exempts_a_request(self) -> None:
         app = make_app()
         exempt = rate_limit(
             "1 per minute", exempt_when=lambda identity: identity and identity.role == "admin"
@@ -415,7 +415,7 @@ class TestDecorator:
         assert statuses(app, "/", 3, headers=bearer(role="admin")) == [200] * 3
         assert statuses(app, "/", 2, headers=bearer()) == [200, 429]
 
-    def test_on_methods_of_a_class(self) -> None:
+    def test_methods_of_a_class_have_their_own_limits(self) -> None:
         class Items(MethodView):
             decorators: ClassVar[list[Callable[..., Any]]] = [rate_limit("5 per minute")]
 
@@ -433,7 +433,7 @@ class TestDecorator:
         assert statuses(app, "/", 2, method="POST") == [200, 429]
         assert statuses(app, "/", 1, method="HEAD") == [429]
 
-    def test_under_a_decorator_that_hides_it(self) -> None:
+    def test_a_limit_below_a_decorator_without_wraps_counts(self) -> None:
         """Then the hook counts the default, and the decorator its own rule when it runs."""
         limited = rate_limit("1 per minute")(view)
         app = make_app()
@@ -450,7 +450,7 @@ class TestDecorator:
         app.get("/")(lambda: limited() and limited())
         assert statuses(app, "/", 3) == [200, 200, 429]
 
-    def test_in_any_order_with_the_other_decorators(self) -> None:
+    def test_the_order_of_the_decorators_does_not_matter(self) -> None:
         app = make_app()
         one = rate_limit("1 per minute")
         app.get("/a", endpoint="a")(one(verify_tenant_context(view)))
@@ -459,12 +459,12 @@ class TestDecorator:
             assert statuses(app, path, 2, headers=bearer()) == [200, 429]
             assert statuses(app, path, 1, headers=bearer(user_id=OTHER_USER)) == [200]
 
-    def test_a_job_is_no_request(self) -> None:
+    def test_a_call_outside_of_a_request_is_not_counted(self) -> None:
         limited = rate_limit("1 per minute")(view)
         with acting_as(TENANT, USER):
             assert [limited(), limited()] == ["in", "in"]
 
-    def test_exact_under_threads(self) -> None:
+    def test_exactly_the_limit_passes_with_many_threads(self) -> None:
         app = make_app()
         app.get("/")(rate_limit("50 per minute")(view))
 
@@ -478,7 +478,7 @@ class TestDecorator:
         assert found.count(429) == 70
 
     @pytest.mark.parametrize("strategy", ["sliding-window-counter", "gcra"])
-    def test_other_strategies(self, strategy: str) -> None:
+    def test_each_strategy_lets_exactly_the_limit_through(self, strategy: str) -> None:
         app = make_app(RATELIMIT_STRATEGY=strategy)
         app.get("/")(rate_limit("5 per minute")(view))
         assert statuses(app, "/", 7) == [200] * 5 + [429] * 2
@@ -520,13 +520,13 @@ class TestArguments:
             ({"fair_share": float("nan"), "per": "tenant"}, ValueError, "fair_share"),
         ],
     )
-    def test_errors_where_it_is_applied(
+    def test_arguments_that_are_not_valid_raise_where_they_are_applied(
         self, arguments: dict[str, Any], error: type[Exception], says: str
     ) -> None:
         with pytest.raises(error, match=says):
             rate_limit(**({"limit": "10 per minute"} | arguments))
 
-    def test_more_than_the_core_counts_at_once(self) -> None:
+    def test_more_limits_than_can_be_counted_raise(self) -> None:
         limited: Any = view
         for _ in range(8):
             limited = rate_limit("5 per second; 9 per minute")(limited)
@@ -537,7 +537,7 @@ class TestArguments:
         assert statuses(app, "/", 6) == [200] * 5 + [429]
 
     @pytest.mark.parametrize(("own", "tenants", "share"), [(16, 1, 1), (0, 9, 0.5), (2, 8, 0.9)])
-    def test_more_defaults_than_the_core_counts_at_once(
+    def test_more_default_limits_than_can_be_counted_raise(
         self, own: int, tenants: int, share: float
     ) -> None:
         """Every request was a 500."""
@@ -565,7 +565,7 @@ class TestArguments:
             @rate_limit_exempt
             def both() -> None: ...
 
-    def test_long_names_of_endpoints_do_not_matter(self) -> None:
+    def test_long_names_of_endpoints_are_counted(self) -> None:
         app = make_app()
         names = ("x" * 300, "x" * 299 + "y")
         for name in names:
@@ -592,7 +592,7 @@ class TestFairShare:
         app.get("/")(rate_limit("1 per minute", per="tenant", fair_share=0.5)(view))
         assert statuses(app, "/", 2, headers=bearer()) == [200, 429]
 
-    def test_by_configuration(self) -> None:
+    def test_the_configured_share_limits_each_user(self) -> None:
         app = make_app(
             RATELIMIT_DEFAULT="", RATELIMIT_TENANT_DEFAULT="4 per minute", RATELIMIT_FAIR_SHARE=0.5
         )
@@ -602,7 +602,7 @@ class TestFairShare:
         assert statuses(app, "/", 1, headers=bearer(OTHER_TENANT)) == [200]
 
 
-def test_a_right_guess_passes_a_view_that_checks_passwords_unless_it_has_a_limit() -> None:
+def test_a_right_password_passes_a_login_view_without_its_own_limit() -> None:
     """As docs/security.md says: the view runs before its 401 is counted."""
     app = make_app(AUTH_FAILURE_LIMIT="2 per hour", RATELIMIT_DEFAULT="")
 
@@ -623,7 +623,7 @@ class TestFailures:
         app.get("/")(verify_tenant_context(view))
         return app
 
-    def test_beyond_the_limit_401_becomes_429(self, app: Flask) -> None:
+    def test_a_401_becomes_a_429_above_the_limit(self, app: Flask) -> None:
         bad = {"Authorization": "Bearer a.b.c"}
         assert statuses(app, "/", 5, headers=bad) == [401] * 3 + [429] * 2
         response = app.test_client().get("/", headers=bad)
@@ -631,11 +631,11 @@ class TestFailures:
         assert response.headers["Retry-After"] in A_MINUTE
         assert "WWW-Authenticate" not in response.headers
 
-    def test_a_valid_token_is_never_refused_for_it(self, app: Flask) -> None:
+    def test_a_valid_token_is_never_limited_by_failures(self, app: Flask) -> None:
         statuses(app, "/", 5)
         assert statuses(app, "/", 5, headers=bearer()) == [200] * 5
 
-    def test_all_addresses_of_one_ipv6_network_have_one(self, app: Flask) -> None:
+    def test_all_addresses_of_one_ipv6_network_share_a_limit(self, app: Flask) -> None:
         """Whoever rented one server could guess from another address each time."""
         client = app.test_client()
 
@@ -646,31 +646,31 @@ class TestFailures:
         assert [guess(f"2001:db8:0:7::{number}") for number in range(1, 7)] == [401] * 3 + [429] * 3
         assert guess("2001:db8:0:8::1") == 401
 
-    def test_each_address_has_its_own(self, app: Flask) -> None:
+    def test_each_address_has_its_own_limit(self, app: Flask) -> None:
         statuses(app, "/", 5)
         assert statuses(app, "/", 1, environ_overrides={"REMOTE_ADDR": "192.0.2.9"}) == [401]
 
-    def test_only_401s_count(self, app: Flask) -> None:
+    def test_only_401_responses_count(self, app: Flask) -> None:
         assert statuses(app, "/", 5, headers=identity_headers("x")) == [400] * 5
         assert statuses(app, "/", 1) == [401]
 
-    def test_401s_of_views_count_too(self, app: Flask) -> None:
+    def test_a_401_of_a_view_counts_too(self, app: Flask) -> None:
         app.post("/login")(lambda: ("wrong", 401))
         assert statuses(app, "/login", 4, method="POST") == [401] * 3 + [429]
 
-    def test_off(self) -> None:
+    def test_an_empty_failure_limit_counts_no_failures(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="", RATELIMIT_DEFAULT="")
         app.get("/")(verify_tenant_context(view))
         assert statuses(app, "/", 40) == [401] * 40
 
-    def test_the_documented_default(self) -> None:
+    def test_the_default_limit_is_the_documented_one(self) -> None:
         app = make_app(RATELIMIT_DEFAULT="")
         app.get("/")(verify_tenant_context(view))
         assert statuses(app, "/", 31) == [401] * 30 + [429]
 
 
 class TestHeaders:
-    def test_can_be_turned_off(self) -> None:
+    def test_headers_can_be_turned_off(self) -> None:
         app = make_app(RATELIMIT_HEADERS_ENABLED=False)
         app.get("/")(rate_limit("1 per minute")(view))
         client = app.test_client()
@@ -678,7 +678,7 @@ class TestHeaders:
             assert "X-RateLimit-Limit" not in response.headers
         assert response.headers["Retry-After"] in A_MINUTE
 
-    def test_ietf_fields(self) -> None:
+    def test_ietf_headers_have_all_limits(self) -> None:
         app = make_app(RATELIMIT_IETF_HEADERS_ENABLED=True)
         app.get("/")(rate_limit("5 per second; 100 per hour")(view))
         headers = app.test_client().get("/").headers
@@ -686,12 +686,12 @@ class TestHeaders:
         assert headers["RateLimit"].startswith('"1";r=4;t=')
         assert headers["X-RateLimit-Remaining"] == "4"
 
-    def test_ietf_fields_are_opt_in(self) -> None:
+    def test_ietf_headers_are_off_by_default(self) -> None:
         app = make_app()
         app.get("/")(view)
         assert "RateLimit" not in app.test_client().get("/").headers
 
-    def test_they_tell_of_the_limit_closest_to_refusal(self) -> None:
+    def test_headers_are_of_the_limit_with_the_least_remaining(self) -> None:
         app = make_app()
         app.get("/")(rate_limit("100 per minute", per="address")(rate_limit("3 per hour")(view)))
         headers = app.test_client().get("/").headers
@@ -720,7 +720,7 @@ class TestStores:
         app.get("/")(rate_limit("2 per minute")(view))
         return app
 
-    def test_redis_that_is_away_is_told_once_and_breaks_nothing(
+    def test_a_redis_that_is_away_is_logged_once_and_fails_no_request(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         app = self.limited(f"redis://:hunter2@127.0.0.1:{free_port()}/0")
@@ -731,7 +731,7 @@ class TestStores:
         assert "RATELIMIT_ON_STORE_ERROR=memory" in told[0].getMessage()
         assert "hunter2" not in caplog.text
 
-    def test_a_full_table_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_full_table_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
         app = self.limited("", RATELIMIT_SHM_BYTES=2**16)
         for n in range(6000):
             state_of(app).hit(LIMITS, None, f"192.0.2.{n}")
@@ -741,17 +741,17 @@ class TestStores:
         assert statuses(app, "/", 3, headers=bearer()) == [200, 200, 429]
 
     @pytest.mark.parametrize(("policy", "status"), [("allow", 200), ("deny", 429)])
-    def test_other_answers_to_that(self, policy: str, status: int) -> None:
+    def test_on_store_error_decides_without_a_store(self, policy: str, status: int) -> None:
         app = self.limited(f"redis://127.0.0.1:{free_port()}/0", RATELIMIT_ON_STORE_ERROR=policy)
         assert statuses(app, "/", 4, headers=bearer()) == [status] * 4
 
-    def test_two_apps_meet_in_redis(self, redis: Redis) -> None:
+    def test_two_apps_count_together_in_redis(self, redis: Redis) -> None:
         prefix = f"meeting {uuid.uuid4()}"
         apps = [self.limited(redis.url, RATELIMIT_KEY_PREFIX=prefix) for _ in "ab"]
         found = [statuses(app, "/", 2, headers=bearer()) for app in apps]
         assert found == [[200, 200], [429, 429]]
 
-    def test_its_coming_back_is_told_too(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_redis_that_is_back_is_logged_too(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "flask_tenant_auth")
         with Redis() as server:
             app = self.limited(server.url)
@@ -767,7 +767,7 @@ class TestStores:
         assert ["away" in line for line in told[:2]] == [True, False]
 
 
-def test_a_route_of_any_method_keeps_no_plan_for_invented_ones() -> None:
+def test_a_route_of_any_method_keeps_no_plan_for_unknown_methods() -> None:
     """A flood of requests, each with a method of its own, made the app keep something for each."""
     app = make_app()
     app.url_map.add(Rule("/", endpoint="root"))
@@ -779,7 +779,7 @@ def test_a_route_of_any_method_keeps_no_plan_for_invented_ones() -> None:
     assert list(state_of(app).plans.made) == [("root", "GET")]
 
 
-def test_a_planted_file_is_neither_used_nor_followed(tmp_path: Path) -> None:
+def test_a_file_or_link_of_another_user_is_not_used(tmp_path: Path) -> None:
     """What has the name of our counters, is ours and is no file stops the app."""
     name = f"app_{uuid.uuid4().hex}"
 
@@ -864,14 +864,14 @@ class TestFailuresByOptions:
         for method in ("GET", "OPTIONS"):
             assert statuses(app, "/api/own", 3, method, headers=bearer()) == [200] * 3
 
-    def test_what_asks_for_no_identity_counts_no_failure(self) -> None:
+    def test_a_view_without_an_identity_counts_no_failure(self) -> None:
         app = self.app()
         for method in ("GET", "OPTIONS"):
             assert statuses(app, "/api/public", 5, method, headers=BAD_TOKEN) == [200] * 5
         assert statuses(app, "/api/own", 1, "OPTIONS", headers=BAD_TOKEN) == [200]
 
     @pytest.mark.parametrize("guard", [verify_tenant_context, public_route])
-    def test_what_a_guard_or_a_method_of_a_class_asks_for_counts(self, guard: Any) -> None:
+    def test_a_hook_or_a_method_of_a_class_counts_failures(self, guard: Any) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="2 per minute")
 
         class Views(MethodView):
@@ -892,13 +892,13 @@ class TestFailuresByOptions:
         limited = guard is verify_tenant_context
         assert found == [[200] * 2, [429] * 2 if limited else [200] * 2]
 
-    def test_each_counts_once(self) -> None:
+    def test_each_failure_counts_once(self) -> None:
         """In the hook and in the decorator alike."""
         app = self.app()
         assert statuses(app, "/api/own", 1, "OPTIONS", headers=BAD_TOKEN) == [200]
         assert statuses(app, "/api/own", 2, headers=BAD_TOKEN) == [401, 429]
 
-    def test_a_limited_one_is_told_as_any_other(self) -> None:
+    def test_a_limited_options_request_gets_the_documented_response(self) -> None:
         client = self.app().test_client()
         answers = [client.options("/api/own", headers=BAD_TOKEN) for _ in range(3)]
         assert error_of(answers[-1]) == (429, "2 per 1 minute")
@@ -916,7 +916,7 @@ class TestFailuresByOptions:
             assert statuses(app, path, 5, "OPTIONS") == [200] * 5
         assert statuses(app, "/api/own", 3, headers=BAD_TOKEN) == [401, 401, 429]
 
-    def test_a_preflight_with_a_bad_token_is_one(self) -> None:
+    def test_a_preflight_with_an_invalid_token_is_a_failure(self) -> None:
         headers = {
             "Origin": "https://app.example.com",
             "Access-Control-Request-Method": "GET",
@@ -924,14 +924,16 @@ class TestFailuresByOptions:
         }
         assert statuses(self.app(), "/api/own", 3, "OPTIONS", headers=headers) == [200, 200, 429]
 
-    def test_without_tenant_auth_the_decorator_counts_them(self) -> None:
+    def test_the_decorator_counts_failures_without_tenant_auth(self) -> None:
         app = bare_app(AUTH_FAILURE_LIMIT="2 per minute")
         app.route("/", methods=["GET", "OPTIONS"])(verify_tenant_context(view))
         assert statuses(app, "/", 3, "OPTIONS", headers=BAD_TOKEN) == [200, 200, 429]
         assert statuses(app, "/", 1, headers=BAD_TOKEN) == [429]
 
     @pytest.mark.parametrize("config", [{"AUTH_FAILURE_LIMIT": ""}, {"RATELIMIT_ENABLED": False}])
-    def test_not_where_failures_are_not_counted(self, config: dict[str, Any]) -> None:
+    def test_failures_are_not_counted_where_the_limit_is_empty(
+        self, config: dict[str, Any]
+    ) -> None:
         app = make_app(**config)
         app.route("/", methods=["GET", "OPTIONS"])(verify_tenant_context(view))
         assert statuses(app, "/", 40, "OPTIONS", headers=BAD_TOKEN) == [200] * 40

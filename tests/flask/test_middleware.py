@@ -233,7 +233,7 @@ class TestAnyStack:
         stack=st.lists(st.sampled_from(ORDINARY), min_size=1, max_size=4),
         requests=requests_of_clients,
     )
-    def test_answers_as_the_app_does_without_it(
+    def test_any_stack_answers_as_the_app_does_without_it(
         self, stack: list[Any], requests: list[tuple[str, str]]
     ) -> None:
         assert answers(stack, requests) == answers([], requests)
@@ -244,7 +244,7 @@ class TestAnyStack:
         stack=st.lists(st.sampled_from(ORDINARY), min_size=1, max_size=6),
         requests=requests_of_clients,
     )
-    def test_answers_as_the_app_does_without_it_at_length(
+    def test_any_stack_answers_as_the_app_does_without_it_in_many_runs(
         self, stack: list[Any], requests: list[tuple[str, str]]
     ) -> None:
         assert answers(stack, requests) == answers([], requests)
@@ -261,14 +261,14 @@ def test_a_failure_is_counted_once_and_becomes_a_429(middleware: Any, path: str)
     assert lines[2][6] == "rate_limit_exceeded"
 
 
-def test_an_answer_that_is_started_again_is_the_last_one() -> None:
+def test_a_response_that_is_started_again_replaces_the_first() -> None:
     seen, lines = answers([starts_again], [("/in", "good"), ("/in", "none"), ("/own401", "none")])
     assert [each[0][:3] for each in seen] == ["200", "401", "401"]
     assert seen[0][1]["X-RateLimit-Remaining"] == ["49"]
     assert [line[2] for line in lines] == [202, 200, 202, 401, 202, 401]
 
 
-def test_a_body_that_is_closed_early_is_closed_inside() -> None:
+def test_closing_a_body_early_closes_the_inner_body() -> None:
     closings: list[str] = []
 
     class Body:
@@ -307,7 +307,7 @@ def test_a_middleware_that_answers_401_itself_is_counted_too() -> None:
     assert [each[0][:3] for each in seen] == ["401", "401", "429"]
 
 
-def test_a_middleware_that_asks_the_app_twice_gets_two_judgements() -> None:
+def test_a_middleware_that_calls_the_app_twice_is_authenticated_twice() -> None:
     def again(app: App) -> App:
         def middleware(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
             read(app, environ)

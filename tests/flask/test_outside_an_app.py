@@ -43,9 +43,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
         ("JWT_TENANT_KEYS", lambda _tenant_id, _kid: None),
     ],
 )
-def test_settings_that_only_an_app_has_are_missed_with_their_names(
-    secret: str, key: str, value: object
-) -> None:
+def test_missing_settings_of_an_app_are_named(secret: str, key: str, value: object) -> None:
     """It signed with the environment's, and the app refused the token."""
     app = make_app(**{"JWT_SECRET_KEY": None, key: value})
     with pytest.raises(ConfigurationError) as caught:
@@ -57,7 +55,7 @@ def test_settings_that_only_an_app_has_are_missed_with_their_names(
         assert decode_jwt_token(create_jwt_token(TENANT, USER))["user_id"] == USER
 
 
-def test_a_token_is_judged_by_the_environment_alone() -> None:
+def test_a_token_is_verified_by_the_environment_alone() -> None:
     """That lets nobody in who should not be."""
     app = make_app()
     with app.app_context():
@@ -66,7 +64,7 @@ def test_a_token_is_judged_by_the_environment_alone() -> None:
         decode_jwt_token(made)
 
 
-def test_an_app_that_goes_by_the_environment_takes_such_tokens() -> None:
+def test_an_app_with_the_same_environment_accepts_such_tokens() -> None:
     other = make_app()
     app = make_app(JWT_SECRET_KEY=None, JWT_JWKS_ROUTE=None)
     made = create_jwt_token(TENANT, USER)
@@ -76,7 +74,7 @@ def test_an_app_that_goes_by_the_environment_takes_such_tokens() -> None:
     assert other.name != app.name
 
 
-def test_an_environment_that_cannot_work_alone_says_where_it_was_asked(
+def test_an_incomplete_environment_raises_at_the_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("JWT_SECRET_KEY")
@@ -97,7 +95,9 @@ def test_an_environment_that_cannot_work_alone_says_where_it_was_asked(
     ],
     ids=["no app", "an app of the environment", "another app", "an app that is gone"],
 )
-def test_in_a_process_of_its_own(before: str, works: bool, tmp_path: Path) -> None:
+def test_a_process_without_an_app_makes_and_reads_tokens(
+    before: str, works: bool, tmp_path: Path
+) -> None:
     script = (
         "from flask import Flask\n"
         "from flask_tenant_auth import TenantAuth, create_jwt_token, decode_jwt_token\n"

@@ -11,14 +11,14 @@ from flask_tenant_auth import _core, hash_password, password_needs_rehash, verif
 
 
 @pytest.mark.parametrize("password", ["hunter2", "pässwörd \U0001f511", "\ud800", b"\xff"])
-def test_what_was_hashed_verifies_and_nothing_else(password: str | bytes) -> None:
+def test_only_the_hashed_password_verifies(password: str | bytes) -> None:
     stored = hash_password(password)
     assert verify_password(password, stored)
     assert not verify_password("another", stored)
     assert not verify_password("", stored)
 
 
-def test_padding_of_hmac_does_not_make_two_passwords_one() -> None:
+def test_passwords_that_hmac_pads_alike_are_different() -> None:
     with pytest.raises(ValueError, match="NUL"):
         hash_password("hunter2\0")
     stored = hash_password("hunter2")
@@ -26,7 +26,7 @@ def test_padding_of_hmac_does_not_make_two_passwords_one() -> None:
     assert verify_password("hunter2", stored)
 
 
-def test_it_is_pbkdf2_with_the_documented_parameters() -> None:
+def test_the_hash_is_pbkdf2_with_the_documented_parameters() -> None:
     _, scheme, iterations, salt, digest = hash_password("hunter2").split("$")
     assert (scheme, iterations) == ("pbkdf2-sha512", "i=210000")
     raw_salt, raw_digest = (
@@ -40,7 +40,7 @@ def test_each_hash_has_its_own_salt() -> None:
     assert hash_password("hunter2") != hash_password("hunter2")
 
 
-def test_an_older_weaker_hash_verifies_and_wants_renewing() -> None:
+def test_an_older_weaker_hash_verifies_and_needs_a_rehash() -> None:
     stored = _core.hash_password(b"hunter2", 1000)
     assert verify_password("hunter2", stored)
     assert password_needs_rehash(stored)

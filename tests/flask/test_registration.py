@@ -49,7 +49,7 @@ def target(request: pytest.FixtureRequest) -> Any:
 
 class TestWhereTheDecoratorIsApplied:
     @pytest.mark.parametrize("decorator", DECORATORS)
-    def test_above_the_route_is_an_error(self, target: Any, decorator: Any) -> None:
+    def test_a_decorator_above_the_route_is_an_error(self, target: Any, decorator: Any) -> None:
         with pytest.raises(RuntimeError, match=ERROR) as caught:
 
             @decorator
@@ -61,13 +61,13 @@ class TestWhereTheDecoratorIsApplied:
         assert target.name in str(caught.value)
 
     @pytest.mark.parametrize("decorator", DECORATORS)
-    def test_below_it_is_right(self, target: Any, decorator: Any) -> None:
+    def test_a_decorator_below_the_route_is_no_error(self, target: Any, decorator: Any) -> None:
         @target.get("/")
         @decorator
         def secret() -> str:
             return "secret"
 
-    def test_with_others_between(self, target: Any) -> None:
+    def test_a_decorator_above_the_route_and_others_is_an_error(self, target: Any) -> None:
         with pytest.raises(RuntimeError, match=ERROR):
 
             @verify_tenant_context
@@ -76,7 +76,7 @@ class TestWhereTheDecoratorIsApplied:
             def secret() -> str:
                 return "secret"
 
-    def test_with_the_route_between_two_of_ours(self, target: Any) -> None:
+    def test_a_route_between_two_decorators_is_an_error(self, target: Any) -> None:
         with pytest.raises(RuntimeError, match=ERROR):
 
             @verify_tenant_context
@@ -85,7 +85,7 @@ class TestWhereTheDecoratorIsApplied:
             def secret() -> str:
                 return "secret"
 
-    def test_through_an_attribute(self, target: Any) -> None:
+    def test_a_route_of_an_attribute_is_found(self, target: Any) -> None:
         holder = SimpleNamespace(inner=SimpleNamespace(target=target))
         del target
         with pytest.raises(RuntimeError, match=ERROR):
@@ -95,7 +95,7 @@ class TestWhereTheDecoratorIsApplied:
             def secret() -> str:
                 return "secret"
 
-    def test_of_an_async_view(self, target: Any) -> None:
+    def test_a_decorator_above_the_route_of_an_async_view_is_an_error(self, target: Any) -> None:
         with pytest.raises(RuntimeError, match=ERROR):
 
             @verify_tenant_context
@@ -103,13 +103,13 @@ class TestWhereTheDecoratorIsApplied:
             async def secret() -> str:
                 return "secret"
 
-    def test_as_a_call(self, target: Any) -> None:
+    def test_a_decorator_called_with_a_routed_view_is_an_error(self, target: Any) -> None:
         with pytest.raises(RuntimeError, match=ERROR):
             verify_tenant_context(target.get("/")(lambda: "secret"))
 
 
 class TestWhatIsRight:
-    def test_one_view_with_and_without(self) -> None:
+    def test_one_view_may_be_registered_with_and_without_a_decorator(self) -> None:
         app = make_app()
 
         def view() -> str:
@@ -120,14 +120,14 @@ class TestWhatIsRight:
         client = app.test_client()
         assert [client.get(path).status_code for path in ("/open", "/closed")] == [200, 401]
 
-    def test_a_decorator_around_a_view_that_takes_its_place(self) -> None:
+    def test_a_decorated_view_may_replace_the_registered_one(self) -> None:
         app = make_app()
         app.add_url_rule("/", "view", lambda: "in")
         app.view_functions["view"] = verify_tenant_context(app.view_functions["view"])
         assert app.test_client().get("/").status_code == 401
         assert app.test_client().get("/", headers=bearer()).status_code == 200
 
-    def test_routes_that_are_stacked(self) -> None:
+    def test_several_routes_of_one_view_are_no_error(self) -> None:
         app = make_app()
 
         @app.get("/a")
@@ -142,7 +142,9 @@ class TestWhatIsRight:
         assert [client.get(path).status_code for path in ("/a", "/b")] == [401, 401]
         assert not bare_views(app)
 
-    def test_one_definition_with_and_without(self, target: Any) -> None:
+    def test_one_definition_may_be_registered_with_and_without_a_decorator(
+        self, target: Any
+    ) -> None:
         """A decorator of the app registers a function twice; ours is not above the definition's."""
 
         def registrar(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,7 +164,7 @@ class TestWhatIsRight:
         assert [client.get(path).status_code for path in ("/open", "/closed")] == [200, 401]
         assert not bare_views(app)
 
-    def test_the_same_without_a_declaration_is_told_at_the_first_request(
+    def test_an_undeclared_view_is_an_error_at_the_first_request(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         app = make_app(PROPAGATE_EXCEPTIONS=False)
@@ -190,7 +192,7 @@ class TestWhatItCosts:
         monkeypatch.setattr(gc, "get_objects", lambda: found.append(1) or original())
         return found
 
-    def test_no_decorator_of_a_factory_looks_through_all_objects(self, scans: list[int]) -> None:
+    def test_decorators_in_a_factory_do_not_search_all_objects(self, scans: list[int]) -> None:
         app = make_app()
 
         @app.get("/")
@@ -207,7 +209,7 @@ class TestWhatItCosts:
         app.get("/lambda", endpoint="lambda")(verify_tenant_context(rate_limit_exempt(lambda: "")))
         assert scans == []
 
-    def test_the_first_one_does_where_somebody_holds_the_function(self, scans: list[int]) -> None:
+    def test_only_the_first_decorator_searches_all_objects(self, scans: list[int]) -> None:
         kept = []
 
         def keep(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,7 +224,7 @@ class TestWhatItCosts:
 
         assert scans == [1]
 
-    def test_nor_does_one_that_finds_its_app_among_variables(
+    def test_a_decorator_that_finds_its_app_in_variables_does_not_search(
         self, target: Any, scans: list[int]
     ) -> None:
         class Holder:
@@ -258,7 +260,9 @@ def hidden(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestWhatWasOutOfReach:
-    def test_init_app_refuses_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_init_app_raises_for_a_hidden_decorator_above_the_route(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         app = bare_app()
         hidden(app, monkeypatch)
         assert list(bare_views(app)) == ["secret"]
@@ -267,7 +271,7 @@ class TestWhatWasOutOfReach:
         assert app not in known_apps
 
     @pytest.mark.parametrize("enabled", [True, False])
-    def test_its_requests_are_a_500_and_no_others(
+    def test_only_requests_of_the_hidden_view_are_a_500(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, enabled: bool
     ) -> None:
         app = make_app(PROPAGATE_EXCEPTIONS=False, RATELIMIT_ENABLED=enabled)

@@ -72,7 +72,7 @@ class TestASecondRequestContext:
             ("", [TENANT, USER]),
         ],
     )
-    def test_on_a_copy_of_environ(
+    def test_a_request_on_a_copy_of_environ_is_authenticated_anew(
         self, app: Flask, authorization: str | None, expected: Any
     ) -> None:
         @app.get("/")
@@ -89,7 +89,7 @@ class TestASecondRequestContext:
         answer = app.test_client().get("/", headers=bearer()).get_json()
         assert answer == {"inner": expected, "outer": [TENANT, USER]}
 
-    def test_on_the_same_environ(self, app: Flask) -> None:
+    def test_a_request_on_the_same_environ_is_authenticated_anew(self, app: Flask) -> None:
         @app.get("/")
         @verify_tenant_context
         def view() -> dict[str, Any]:
@@ -103,7 +103,7 @@ class TestASecondRequestContext:
         answer = app.test_client().get("/", headers=bearer()).get_json()
         assert answer == {"inner": [OTHER_TENANT, OTHER_USER], "outer": [TENANT, USER]}
 
-    def test_is_counted_by_itself(self, app: Flask) -> None:
+    def test_a_second_request_is_counted_by_itself(self, app: Flask) -> None:
         limited = rate_limit("2 per minute", per="tenant")(lambda: "in")
 
         @app.get("/")
@@ -119,7 +119,7 @@ class TestASecondRequestContext:
         assert answer.get_json() == {"inner": ["in", "in", 429]}
         assert answer.status_code == 200
 
-    def test_looking_at_it_proves_nothing_for_the_outer_one(self, app: Flask) -> None:
+    def test_extracting_an_inner_identity_does_not_bind_the_outer_request(self, app: Flask) -> None:
         @app.get("/")
         def view() -> dict[str, Any]:
             with app.request_context(request.environ | {"HTTP_AUTHORIZATION": OTHER}):
@@ -128,7 +128,7 @@ class TestASecondRequestContext:
 
         assert app.test_client().get("/").get_json() == {"inner": OTHER_TENANT, "outer": None}
 
-    def test_the_outer_answer_keeps_its_headers_and_its_audit_line(self, tmp_path: Path) -> None:
+    def test_the_outer_response_keeps_its_headers_and_its_audit_line(self, tmp_path: Path) -> None:
         log = tmp_path / "audit"
         app = make_app(AUDIT_LOG=str(log), RATELIMIT_DEFAULT="9 per minute")
 
@@ -147,7 +147,9 @@ class TestASecondRequestContext:
         (line,) = map(json.loads, log.read_text().splitlines())
         assert (line["tenant_id"], line["status"]) == (TENANT, 200)
 
-    def test_the_same_app_served_on_the_environ_of_a_request(self, tmp_path: Path) -> None:
+    def test_the_app_called_on_the_environ_of_a_request_authenticates_anew(
+        self, tmp_path: Path
+    ) -> None:
         log = tmp_path / "audit"
         app = make_app(AUDIT_LOG=str(log))
 
@@ -198,7 +200,7 @@ class TestARecordThatIsMadeBeforeFlaskDispatches:
         app.get("/<name>")(verify_tenant_context(lambda name: "in"))
         return app
 
-    def test_the_answer_has_its_headers_and_its_audit_line(
+    def test_the_response_has_its_headers_and_its_audit_line(
         self, app: Flask, tmp_path: Path
     ) -> None:
         answer = app.test_client().get("/x", headers=bearer())
@@ -216,7 +218,7 @@ class TestARecordThatIsMadeBeforeFlaskDispatches:
         assert found == ["no_credentials"] * 3 + ["rate_limit_exceeded"]
 
     @pytest.mark.parametrize("interface", [Asking, SecureCookieSessionInterface])
-    def test_a_hook_that_denies_before_that_of_tenantauth(
+    def test_a_hook_that_denies_before_tenantauth_is_counted_once(
         self, tmp_path: Path, interface: Any
     ) -> None:
         log = tmp_path / "audit"
@@ -289,14 +291,16 @@ class Events:
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 @pytest.mark.parametrize("order", ["SocketIO first", "TenantAuth first"])
 class TestEventsOfAWebSocket:
-    def test_each_is_counted_as_one(self, order: str, transport: str) -> None:
+    def test_each_event_is_counted_as_one_request(self, order: str, transport: str) -> None:
         events = Events(order)
         with events.served() as url, events.connected(url, transport) as client:
             answers = [client.call("limited", timeout=20) for _ in range(5)]
         assert answers[:3] == ["in"] * 3
         assert [status for _, status in answers[3:]] == [429, 429]
 
-    def test_each_is_judged_so_none_outlives_the_token(self, order: str, transport: str) -> None:
+    def test_each_event_is_authenticated_so_none_outlives_the_token(
+        self, order: str, transport: str
+    ) -> None:
         events = Events(order)
         expires = int(time.time()) + 4
         with events.served() as url, events.connected(url, transport, exp=expires) as client:
@@ -305,7 +309,9 @@ class TestEventsOfAWebSocket:
             body, status = client.call("who", timeout=20)
         assert (status, body["message"]) == (401, "Token expired")
 
-    def test_a_connection_is_refused_to_nobody(self, order: str, transport: str) -> None:
+    def test_an_invalid_token_cannot_connect_and_a_valid_one_can(
+        self, order: str, transport: str
+    ) -> None:
         import socketio
 
         events = Events(order)
@@ -320,7 +326,9 @@ class TestEventsOfAWebSocket:
                     client.connect(url, namespaces=["/closed"], **options)
                 client.disconnect()
 
-    def test_http_beside_it_is_as_ever(self, order: str, transport: str) -> None:
+    def test_http_requests_beside_a_websocket_are_unchanged(
+        self, order: str, transport: str
+    ) -> None:
         client = Events(order).app.test_client()
         answer = client.get("/http", headers=bearer())
         assert answer.get_json() == [TENANT, USER]
@@ -370,7 +378,7 @@ class TestReasons:
         ]
         assert "reason=tenant_suspended" in caplog.text
 
-    def test_a_receiver_that_redirects_is_logged_as_what_it_answers(
+    def test_a_receiver_that_redirects_is_logged_with_its_status(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         log = tmp_path / "audit"
@@ -397,7 +405,7 @@ class TestReasons:
         assert re.findall(r"status=(\d+)", caplog.text) == ["302", "403"]
         assert reasons(log) == [(302, None, TENANT), (403, "denied_by_receiver", TENANT)]
 
-    def test_a_receiver_that_redirects_lets_nobody_in_who_asks_again(self) -> None:
+    def test_a_request_that_a_receiver_redirected_stays_denied(self) -> None:
         app = make_app()
 
         @app.get("/")
@@ -475,7 +483,7 @@ class TestReasons:
         assert "get_tenant_context() in a request that no @verify_tenant_context" in caplog.text
         assert [each[1] for each in reasons(log)] == [None, "decorator_missing"]
 
-    def test_each_denial_is_told_to_receivers_and_none_needs_them(self) -> None:
+    def test_each_denial_sends_a_signal_that_needs_no_receiver(self) -> None:
         app = make_app()
         app.get("/missing")(lambda: list(get_tenant_context()))
         app.get("/tenant", endpoint="t")(owned_by(OTHER_TENANT, USER))
@@ -503,7 +511,7 @@ class TestReasons:
         ]
         assert statuses() == [401, 403, 403, 401]
 
-    def test_a_denial_outside_of_any_app_is_told_to_nobody(self) -> None:
+    def test_a_denial_outside_of_any_app_sends_no_signal(self) -> None:
         told: list[Any] = []
 
         def remember(sender: Any, **what: Any) -> None:
@@ -519,7 +527,7 @@ class TestReasons:
         assert told == ["other_tenant"]
 
     @pytest.mark.parametrize("name", ["X-Tenant-ID", "X-User-ID", "X-User-Role"])
-    def test_headers_that_production_does_not_believe_have_their_own(
+    def test_untrusted_identity_headers_have_their_own_reason(
         self, caplog: pytest.LogCaptureFixture, name: str
     ) -> None:
         app = production_app()
@@ -530,7 +538,7 @@ class TestReasons:
         found = re.findall(r"reason=(\w+)", caplog.text)
         assert found == ["no_credentials", "identity_headers_not_trusted"]
 
-    def test_development_believes_them(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_development_trusts_identity_headers(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         app = make_app()
         app.get("/")(who)
@@ -539,7 +547,7 @@ class TestReasons:
 
 
 class TestOptions:
-    def test_with_bad_tokens_counts_as_a_failure(self) -> None:
+    def test_options_with_an_invalid_token_counts_as_a_failure(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="2 per minute")
         app.get("/auto")(who)
         app.get("/public", endpoint="public")(lambda: "in")
@@ -556,7 +564,7 @@ class TestOptions:
         assert client.options("/own", headers=bad).status_code == 429
         assert client.options("/own", headers=bearer()).status_code == 200
 
-    def test_without_any_is_no_failure(self) -> None:
+    def test_options_without_a_token_is_no_failure(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="1 per minute")
         app.route("/", methods=["OPTIONS", "GET"])(who)
         client = app.test_client()

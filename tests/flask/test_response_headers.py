@@ -44,7 +44,7 @@ def ask(app: Flask, path: str = "/api/x", **headers: str) -> Any:
 
 
 class TestHeaders:
-    def test_of_every_answer(self) -> None:
+    def test_every_response_has_the_headers(self) -> None:
         app = make_app(PROPAGATE_EXCEPTIONS=False)
         app.get("/api/x")(lambda: "in")
         app.get("/api/broken", endpoint="broken")(lambda: 1 / 0)
@@ -60,7 +60,7 @@ class TestHeaders:
             assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
             assert all(answer.headers.getlist(name) for name in LIMITS)
 
-    def test_of_an_answer_that_an_earlier_hook_gave(self) -> None:
+    def test_a_response_of_an_earlier_hook_has_the_headers(self) -> None:
         app = bare_app()
         app.before_request(lambda: ("closed", 503))
         TenantAuth(app)
@@ -93,18 +93,18 @@ class TestHeaders:
             ([("VARY", "Cookie"), ("vary", "a,b , origin")], "Cookie, a, b, origin"),
         ],
     )
-    def test_vary_is_one_field(self, there: list[tuple[str, str]], expected: str) -> None:
+    def test_vary_is_one_header_field(self, there: list[tuple[str, str]], expected: str) -> None:
         both = merged([("A", "1"), *there, ("B", "2")], [("Vary", "Origin"), ("C", "3")])
         assert [each for each in both if each[0] == "Vary"] == [("Vary", expected)]
         assert sorted(name for name, _ in both) == ["A", "B", "C", "Vary"]
 
-    def test_what_is_merged_stays_as_it_was(self) -> None:
+    def test_merging_headers_does_not_change_their_sources(self) -> None:
         headers, added = [("Vary", "a"), ("A", "1")], [("Vary", "Origin"), ("A", "2")]
         merged(headers, added)
         assert headers == [("Vary", "a"), ("A", "1")]
         assert added == [("Vary", "Origin"), ("A", "2")]
 
-    def test_one_answer_does_not_leak_into_the_next(self) -> None:
+    def test_headers_of_one_response_are_not_in_the_next(self) -> None:
         app = make_app()
         app.get("/api/x")(lambda: "in")
         first, second = (dict(ask(app).headers) for _ in range(2))
@@ -113,7 +113,7 @@ class TestHeaders:
 
 
 class TestMiddleware:
-    def test_outside_and_inside_of_the_middleware(self) -> None:
+    def test_middleware_outside_and_inside_of_tenantauth_both_work(self) -> None:
         def copies_environ(app: Any) -> Any:
             def middleware(
                 environ: WSGIEnvironment, start_response: StartResponse
@@ -131,7 +131,7 @@ class TestMiddleware:
         assert answer.headers["X-RateLimit-Remaining"] == "49"
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
 
-    def test_two_apps_behind_one_dispatcher(self) -> None:
+    def test_two_apps_behind_one_dispatcher_have_their_own_headers(self) -> None:
         outer, inner = make_app(RATELIMIT_DEFAULT="9 per minute"), make_app()
         inner.get("/api/x")(lambda: "inner")
         outer.get("/api/x")(lambda: "outer")
@@ -139,7 +139,7 @@ class TestMiddleware:
         assert client.get("/api/x").headers["X-RateLimit-Limit"] == "9"
         assert client.get("/inner/api/x").headers["X-RateLimit-Limit"] == "50"
 
-    def test_an_app_that_hands_its_environ_to_another(self) -> None:
+    def test_an_app_that_passes_its_environ_to_another_keeps_its_headers(self) -> None:
         outer, inner = make_app(RATELIMIT_DEFAULT="9 per minute"), make_app()
         inner.get("/api/x")(lambda: "inner")
 
@@ -155,7 +155,7 @@ class TestMiddleware:
 
 
 class TestInsteadOf401:
-    def test_a_view_that_answers_401_by_itself(self) -> None:
+    def test_a_401_of_a_view_becomes_a_429_too(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="2 per minute")
         closed: list[str] = []
 
@@ -177,14 +177,14 @@ class TestInsteadOf401:
         assert last.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert closed == ["closed"]  # the one that was not sent; the client holds the others
 
-    def test_to_head(self) -> None:
+    def test_a_401_to_head_becomes_a_429_without_a_body(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="1 per minute")
         app.get("/api/x")(verify_tenant_context(lambda: "in"))
         client = app.test_client()
         assert [client.head("/api/x").status_code for _ in range(2)] == [401, 429]
         assert client.head("/api/x").data == b""
 
-    def test_a_valid_token_is_never_refused_for_it(self) -> None:
+    def test_a_valid_token_is_never_limited_for_it(self) -> None:
         app = make_app(AUTH_FAILURE_LIMIT="1 per minute")
         app.get("/api/x")(verify_tenant_context(lambda: "in"))
         for _ in range(3):
@@ -193,7 +193,7 @@ class TestInsteadOf401:
 
 
 class TestTheCoresTypes:
-    def test_a_new_record_knows_nothing(self) -> None:
+    def test_a_new_record_is_empty(self) -> None:
         record = RequestRecord(state_of(make_app()))
         assert (record.identity, record.subject, record.outcome) == (None,) * 3
         assert (record.decision, record.reason, record.invalid_token) == (None,) * 3
@@ -202,7 +202,7 @@ class TestTheCoresTypes:
             record.state = None  # type: ignore[misc,assignment]
 
     @pytest.mark.parametrize("name", ["identity", "subject", "decision", "reason"])
-    def test_what_the_core_reads_has_its_type_or_is_none(self, name: str) -> None:
+    def test_an_attribute_that_the_core_reads_has_its_type_or_is_none(self, name: str) -> None:
         record = RequestRecord(state_of(make_app()))
         setattr(record, name, None)
         for wrong in (7, object(), b"x", type("Text", (str,), {})("x")):
@@ -213,7 +213,7 @@ class TestTheCoresTypes:
         assert getattr(record, name) is None
 
     @pytest.mark.parametrize("name", ["counted", "limits"])
-    def test_what_was_counted_is_a_tuple(self, name: str) -> None:
+    def test_counted_limits_are_a_tuple(self, name: str) -> None:
         record = RequestRecord(state_of(make_app()))
         setattr(record, name, (1,))
         for wrong in (None, [], "x"):
@@ -249,7 +249,7 @@ class TestTheCoresTypes:
         "arguments",
         [(), (None,) * 6, ("r", {}, "k", "l", (), "a"), (1, 2, 3), ({}, {}, {}), (1, {}, "k", 1)],
     )
-    def test_counting_takes_a_record_environ_a_keyring_a_limiter_limits_and_an_address(
+    def test_counting_with_wrong_arguments_is_a_type_error(
         self, arguments: tuple[Any, ...]
     ) -> None:
         with pytest.raises(TypeError):
@@ -257,7 +257,7 @@ class TestTheCoresTypes:
         with pytest.raises(TypeError):
             open_record(*arguments)
 
-    def test_nothing_is_counted_where_there_is_no_good_token(self) -> None:
+    def test_nothing_is_counted_for_an_invalid_token(self) -> None:
         app = make_app()
         state = state_of(app)
 
@@ -335,7 +335,7 @@ class TestTheCoresTypes:
 
         assert Client(Middleware(**middleware_arguments(inner, state))).get("/").status_code == 200
 
-    def test_a_bad_token_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_invalid_token_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         app = make_app()
         app.get("/api/x")(verify_tenant_context(lambda: "in"))
         parsed: list[str] = []
@@ -359,7 +359,7 @@ class TestTheCoresTypes:
         assert not [key for key in environ if key.startswith("flask_tenant_auth")]
         parts.close()  # type: ignore[attr-defined]
 
-    def test_an_app_that_fails_leaves_nothing_behind(self) -> None:
+    def test_an_app_that_raises_leaves_environ_unchanged(self) -> None:
         app = make_app()
 
         def broken(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -444,9 +444,7 @@ class TestTheCoresTypes:
             ("audit_log", object()),
         ],
     )
-    def test_what_outlives_the_collector_holds_plain_text_alone(
-        self, name: str, wrong: object
-    ) -> None:
+    def test_an_argument_of_a_wrong_type_is_a_type_error(self, name: str, wrong: object) -> None:
         arguments = middleware_arguments(print, state_of(make_app()))
         Middleware(**arguments)
         with pytest.raises(TypeError):

@@ -57,7 +57,7 @@ def cached(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class TestHeadAndOptions:
-    def test_handlers_of_a_class_that_ask_for_nothing_are_unprotected(self) -> None:
+    def test_handlers_of_a_class_without_a_decorator_are_unprotected(self) -> None:
         class Notes(MethodView):
             @verify_tenant_context
             def get(self) -> str:
@@ -79,7 +79,7 @@ class TestHeadAndOptions:
             "OPTIONS /notes (notes) shows something",
         ]
 
-    def test_handlers_of_a_class_that_ask_are_protected(self) -> None:
+    def test_handlers_of_a_class_with_a_decorator_are_protected(self) -> None:
         class Notes(MethodView):
             @verify_tenant_context
             def get(self) -> str:
@@ -97,7 +97,7 @@ class TestHeadAndOptions:
         assert app.test_client().options("/notes").text == ""
         assert strict(app) == []
 
-    def test_a_view_of_options_alone(self) -> None:
+    def test_a_view_of_options_alone_is_checked(self) -> None:
         app = production_app()
         app.add_url_rule("/purge", "purge", lambda: "deleted", methods=["OPTIONS"])
         assert app.test_client().options("/purge").text == "deleted"
@@ -107,7 +107,7 @@ class TestHeadAndOptions:
         assert app.test_client().options("/purge").text == ""
         assert strict(app) == []
 
-    def test_what_flask_answers_itself_is_no_route(self) -> None:
+    def test_responses_of_flask_itself_are_no_routes(self) -> None:
         app = production_app()
         app.get("/mine", endpoint="mine")(verify_tenant_context(lambda: "in"))
         assert strict(app) == []
@@ -161,7 +161,7 @@ class TestBehindAWrapper:
         guarded.register_blueprint(inner)
         assert strict(guarded) == []
 
-    def test_a_cached_guard_guards_once(self) -> None:
+    def test_a_cached_hook_is_named_as_a_problem(self) -> None:
         app = production_app()
         app.before_request(cached(verify_tenant_context(lambda: None)))
         app.get("/x", endpoint="x")(lambda: "in")
@@ -169,7 +169,9 @@ class TestBehindAWrapper:
         assert "answer_from_cache" in problem
 
     @pytest.mark.parametrize("decorators", [[cached], [verify_tenant_context, cached]])
-    def test_a_cache_around_a_class(self, decorators: list[Any]) -> None:
+    def test_a_cache_around_a_class_is_named_unless_a_decorator_is_outside(
+        self, decorators: list[Any]
+    ) -> None:
         class Notes(MethodView):
             @verify_tenant_context
             def get(self) -> str:
@@ -301,7 +303,7 @@ def test_rules_that_call_no_view_are_no_routes() -> None:
     assert len(strict(app)) > 1
 
 
-def test_a_websocket_is_asked_for_with_get() -> None:
+def test_a_websocket_is_a_route_of_get() -> None:
     app = production_app()
     app.url_map.add(Rule("/ws", endpoint="ws", websocket=True))
     app.view_functions["ws"] = lambda: "in"

@@ -40,7 +40,7 @@ def test_workers_of_a_host_count_together(clients: ThreadPoolExecutor) -> None:
             assert storm(clients, server, new_user()) == EXACT
 
 
-def test_a_killed_worker_takes_no_count_with_it(clients: ThreadPoolExecutor) -> None:
+def test_a_killed_worker_loses_no_count(clients: ThreadPoolExecutor) -> None:
     headers = new_user()
     with ServedApp() as server:
         assert storm(clients, server, headers) == EXACT
@@ -61,7 +61,7 @@ def test_workers_of_a_host_count_together_a_hundred_times(clients: ThreadPoolExe
             assert storm(clients, server, new_user()) == EXACT
 
 
-def test_a_key_is_rotated_and_no_token_refused() -> None:
+def test_no_token_is_denied_while_a_key_is_rotated() -> None:
     """The three rounds that `flask auth rotate-key` prints, two servers restarted in turn."""
     old, new = "the-old-key-" * 4, "the-new-key-" * 4
     rounds = [
@@ -105,7 +105,7 @@ def test_production_without_a_key_does_not_start() -> None:
     server.close()
 
 
-def test_the_interpreter_that_is_tested_is_the_one_that_serves() -> None:
+def test_the_served_app_is_the_one_of_this_tree() -> None:
     """A positive control for all of the above: the app is this tree's."""
     with ServedApp(1) as server:
         assert server.get("/api/who", new_user())[0] == 200

@@ -76,7 +76,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_one_recycled_worker_forgets_nothing() -> None:
+def test_a_recycled_worker_keeps_all_counts() -> None:
     """`gunicorn -w 1 --max-requests 20` once let 150 of 150 pass."""
     headers = new_user()
     with Recycling(1, 20) as server:
@@ -87,7 +87,7 @@ def test_one_recycled_worker_forgets_nothing() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_nothing_that_happens_to_a_server_gives_a_new_quota(workers: int) -> None:
+def test_reloads_restarts_and_kills_give_no_new_quota(workers: int) -> None:
     headers = new_user()
     with Recycling(workers, 9) as server:
         statuses: Counter[int] = Counter()
@@ -115,7 +115,7 @@ def test_all_processes_use_one_segment_in_sixty_thousand_histories() -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("workers", [1, 4])
-def test_nothing_that_happens_to_a_server_gives_a_new_quota_for_minutes(workers: int) -> None:
+def test_reloads_restarts_and_kills_give_no_new_quota_for_minutes(workers: int) -> None:
     seed = int(os.environ.get("SOAK_SEED", time.time_ns()))
     sys.stdout.write(f"SOAK_SEED={seed}\n")
     chance = random.Random(seed)

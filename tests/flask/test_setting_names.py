@@ -93,7 +93,7 @@ class TestUnknownNames:
         assert f"the nearest name is {meant}." in message
         assert f"AUTH_IGNORE_CONFIG={name}" in message
 
-    def test_the_environment_counts_as_app_config_does(
+    def test_unknown_names_in_the_environment_are_found_too(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         production_app()
@@ -102,23 +102,23 @@ class TestUnknownNames:
         monkeypatch.setenv("AUTH_IGNORE_CONFIG", "AUTH_PORT_80_TCP")
         production_app()
 
-    def test_an_empty_variable_of_the_environment_is_there(
+    def test_an_empty_variable_of_the_environment_is_found_too(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """RATELIMIT_DEFAULT empty is no limit; so somebody may think of RATELIMIT_DEFALT."""
         monkeypatch.setenv("RATELIMIT_DEFALT", "")
         assert "RATELIMIT_DEFAULT" in error_of_production()
 
-    def test_none_in_app_config_is_no_setting(self) -> None:
+    def test_a_name_set_to_none_is_not_found(self) -> None:
         production_app(JWT_COOKIE_DOMAIN=None)
 
-    def test_all_are_named_at_once(self) -> None:
+    def test_all_unknown_names_are_named_at_once(self) -> None:
         message = error_of_production(CORS_ORIGIN="*", AUTH_X="y")
         assert message.startswith("AUTH_X (in app.config) ")
         assert "CORS_ORIGIN (in app.config) " in message
         assert message.endswith("AUTH_IGNORE_CONFIG=AUTH_X,CORS_ORIGIN")
 
-    def test_the_paste_ready_list_is_taken(self) -> None:
+    def test_the_printed_list_of_names_is_accepted(self) -> None:
         config = {"JWT_OTHER": 1, "CORS_OTHER": 2}
         listed = error_of_production(**config).rpartition("AUTH_IGNORE_CONFIG=")[2]
         production_app(**config, AUTH_IGNORE_CONFIG=listed)
@@ -127,14 +127,14 @@ class TestUnknownNames:
 
     @settings(deadline=None)
     @given(st.text("ABZ019_.-:=%\u00e9", max_size=12))
-    def test_the_paste_ready_list_is_taken_whatever_the_name(self, rest: str) -> None:
+    def test_the_printed_list_is_accepted_whatever_the_name(self, rest: str) -> None:
         name = f"AUTH_{rest}"
         if name in KEYS:
             return
         listed = error_of_production(**{name: 1}).rpartition("AUTH_IGNORE_CONFIG=")[2]
         production_app(**{name: 1}, AUTH_IGNORE_CONFIG=listed)
 
-    def test_a_missing_key_is_told_by_its_misspelt_name(self) -> None:
+    def test_a_missing_key_is_named_by_its_misspelt_name(self) -> None:
         """Not as a key that nobody set."""
         message = error_of_production(JWT_SECRET_KEY=None, JWT_SECRETKEY="k" * 40)
         assert message.startswith("JWT_SECRETKEY ")
@@ -142,7 +142,7 @@ class TestUnknownNames:
     def test_no_value_is_shown(self) -> None:
         assert "hunter2" not in error_of_production(JWT_SECRETKEY="hunter2")
 
-    def test_development_warns_and_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_development_warns_and_starts(self, caplog: pytest.LogCaptureFixture) -> None:
         make_app(JWT_LEWAY=7, AUTH_IGNORE_CONFIG=["AUTH_X"], AUTH_X=1)
         (record,) = caplog.records
         assert (record.name, record.levelno) == ("flask_tenant_auth", logging.WARNING)
@@ -151,7 +151,7 @@ class TestUnknownNames:
             "JWT_LEEWAY: it is not read, and production will not start"
         )
 
-    def test_without_an_app_the_environment_is_held_to_it_too(
+    def test_unknown_names_are_found_without_an_app_too(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("JWT_SECRET_KEY", "k" * 64)
@@ -159,7 +159,7 @@ class TestUnknownNames:
         with pytest.raises(ConfigurationError, match=r"JWT_ISUER \(in the environment\)"):
             create_jwt_token("x", "y")
 
-    def test_names_of_others_are_nobody_s_business(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_names_with_other_prefixes_are_ignored(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MY_JWT_THING", "1")
         monkeypatch.setenv("jwt_lower", "1")
         app = bare_app(FLASK_ENV="production", SQLALCHEMY_DATABASE_URI="sqlite://", jwt_lower=1)
@@ -224,10 +224,12 @@ class TestNamesOfOtherLibraries:
             ("CORS_HEADERS", "CORS_ALLOW_HEADERS"),
         ],
     )
-    def test_the_name_that_does_the_same(self, theirs: str, ours: str) -> None:
+    def test_a_name_of_another_library_gets_the_name_that_does_the_same(
+        self, theirs: str, ours: str
+    ) -> None:
         assert f"; {ours}" in error_of_production(**{theirs: "x"})
 
-    def test_what_is_advised_is_a_setting(self) -> None:
+    def test_the_advised_name_is_a_setting(self) -> None:
         for name, counterpart in COUNTERPARTS.items():
             assert name.startswith(PREFIXES)
             assert name not in KEYS
@@ -290,7 +292,7 @@ class TestLibrariesBesideThisOne:
             result = app.test_cli_runner().invoke(args=["auth", "check"])
             assert "is no setting of this library" not in result.output
 
-    def test_a_default_of_the_app_s_class_is_not_set_by_anybody(self) -> None:
+    def test_a_default_of_the_class_of_the_app_is_ignored(self) -> None:
         class Shop(Flask):
             default_config = {**Flask.default_config, "AUTH_PAGES": ["a"], "JWT_ISSUER": "shop"}  # noqa: RUF012
 

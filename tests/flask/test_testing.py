@@ -60,7 +60,7 @@ def make_app(leaky: str = "", **config: object) -> Flask:
 
 
 class TestClient:
-    def test_it_signs_in(self) -> None:
+    def test_the_client_signs_in_as_a_user(self) -> None:
         client = AuthClient(make_app())
         assert client.get("/rows").status_code == 401
         signed_in = client.as_user(OWNER.tenant_id, uuid.UUID(OWNER.user_id))
@@ -71,7 +71,7 @@ class TestClient:
         }
         assert signed_in.get("/rows", headers={"Authorization": "Bearer x"}).status_code == 401
 
-    def test_it_is_what_the_app_hands_out(self) -> None:
+    def test_the_client_can_be_the_test_client_of_the_app(self) -> None:
         app = make_app()
         app.test_client_class = AuthClient
         with app.test_client() as client:
@@ -85,13 +85,13 @@ class TestClient:
             (OWNER.tenant_id, OWNER.user_id, "root"),
         ],
     )
-    def test_what_it_does_not_take(self, tenant: str, user: str, role: str) -> None:
+    def test_arguments_that_are_not_valid_raise(self, tenant: str, user: str, role: str) -> None:
         with pytest.raises(ValueError):
             AuthClient(make_app()).as_user(tenant, user, role)
 
 
 class TestClock:
-    def test_a_token_expires(self) -> None:
+    def test_a_token_expires_when_the_clock_moves(self) -> None:
         client = AuthClient(make_app()).as_user(OWNER.tenant_id, OWNER.user_id, expires_in_hours=1)
         with Clock() as clock:
             clock.move(minutes=59)
@@ -100,20 +100,20 @@ class TestClock:
             assert client.get("/rows").status_code == 401
         assert client.get("/rows").status_code == 200
 
-    def test_a_limit_begins_anew(self, auth_clock: Clock) -> None:
+    def test_a_limit_begins_again_when_the_clock_moves(self, auth_clock: Clock) -> None:
         app = make_app(RATELIMIT_ENABLED=True, RATELIMIT_DEFAULT="2 per minute")
         client = AuthClient(app).as_user(OWNER.tenant_id, str(uuid.uuid4()))
         assert [client.get("/rows").status_code for _ in range(3)] == [200, 200, 429]
         auth_clock.move(61)
         assert client.get("/rows").status_code == 200
 
-    def test_it_does_not_go_back(self, auth_clock: Clock) -> None:
+    def test_the_clock_cannot_move_back(self, auth_clock: Clock) -> None:
         with pytest.raises(ValueError, match="forward"):
             auth_clock.move(-1)
 
 
 class TestForeignAnswers:
-    def test_an_app_that_holds(self, assert_get_routes_isolated: Any) -> None:
+    def test_an_isolated_app_has_no_foreign_answers(self, assert_get_routes_isolated: Any) -> None:
         assert foreign_answers(make_app(), ROWS, OWNER, STRANGER) == []
         assert_get_routes_isolated(make_app(), ROWS, OWNER, STRANGER)
 
@@ -126,7 +126,7 @@ class TestForeignAnswers:
             ("header", "/claimed", "claimed"),
         ],
     )
-    def test_an_app_that_leaks(
+    def test_an_app_that_leaks_has_foreign_answers(
         self, leaky: str, url: str, endpoint: str, assert_get_routes_isolated: Any
     ) -> None:
         found = foreign_answers(make_app(leaky), ROWS, OWNER, STRANGER)
@@ -144,13 +144,13 @@ class TestForeignAnswers:
         found = foreign_answers(app, ROWS, OWNER, STRANGER)
         assert {answer.endpoint for answer in found} == {"any"}
 
-    def test_what_may_be_seen(self) -> None:
+    def test_ids_that_may_be_seen_are_no_foreign_answers(self) -> None:
         texts = [row["title"] for row in ROWS]
         assert foreign_answers(make_app("list"), ROWS, OWNER, STRANGER, texts[1:]) != []
         with pytest.raises(AssertionError, match="nothing was checked"):
             foreign_answers(make_app("list"), ROWS, OWNER, STRANGER, texts)
 
-    def test_a_check_that_could_not_fail(self) -> None:
+    def test_a_check_that_could_not_fail_raises(self) -> None:
         with pytest.raises(AssertionError, match="nothing was checked"):
             foreign_answers(make_app(), ROWS, STRANGER, STRANGER)
 

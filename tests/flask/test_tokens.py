@@ -66,7 +66,7 @@ def accepts(app: Flask, text: str) -> bool:
 
 
 class TestClaims:
-    def test_issuer_and_audience_go_in_and_are_checked(self) -> None:
+    def test_issuer_and_audience_are_written_and_checked(self) -> None:
         app = make_app(JWT_ISSUER="https://a.example", JWT_AUDIENCE="api, mail")
         made = created(app)
         claims = jwt.decode(made, SECRET, ["HS256"], audience="mail", issuer="https://a.example")
@@ -82,7 +82,7 @@ class TestClaims:
         made = created(make_app(JWT_AUDIENCE=["api"]))
         assert jwt.decode(made, SECRET, ["HS256"], audience="api")["aud"] == "api"
 
-    def test_leeway(self) -> None:
+    def test_leeway_accepts_a_token_that_has_just_expired(self) -> None:
         late = created(make_app(), expires_in_hours=-10 / 3600)
         assert not accepts(make_app(), late)
         assert accepts(make_app(JWT_LEEWAY=30), late)
@@ -91,7 +91,7 @@ class TestClaims:
         app = make_app()
         assert accepts(app, token(role=None))  # type: ignore[arg-type]
 
-    def test_what_would_never_verify_is_not_made(self) -> None:
+    def test_a_token_that_would_never_verify_is_not_made(self) -> None:
         app = make_app(JWT_MAX_TOKEN_BYTES=512)
         with pytest.raises(ValueError, match="JWT_MAX_TOKEN_BYTES"):
             created(app, claims={"long": "x" * 400})
@@ -106,16 +106,16 @@ class TestClaims:
             ({"a": "\ud800"}, ValueError),
         ],
     )
-    def test_claims_that_are_no_json(self, claims: Any, error: type[Exception]) -> None:
+    def test_claims_that_are_no_json_raise(self, claims: Any, error: type[Exception]) -> None:
         with pytest.raises(error, match="claims"):
             created(make_app(), claims=claims)
 
     @pytest.mark.parametrize("hours", [float("nan"), float("inf"), 1e9, -1e9])
-    def test_hours_out_of_range(self, hours: float) -> None:
+    def test_hours_out_of_range_raise(self, hours: float) -> None:
         with pytest.raises(ValueError, match="expires_in_hours"):
             created(make_app(), expires_in_hours=hours)
 
-    def test_hours_of_any_other_type(self) -> None:
+    def test_hours_of_another_type_raise(self) -> None:
         for hours in ("1", True, [1]):
             with pytest.raises(TypeError, match="expires_in_hours"):
                 created(make_app(), expires_in_hours=hours)
@@ -140,7 +140,7 @@ class TestAlgorithms:
             ("ES256", EC_PRIVATE, EC_PUBLIC),
         ],
     )
-    def test_sign_here_and_verify_elsewhere(
+    def test_another_library_verifies_our_tokens(
         self, algorithm: str, private: str, public: str
     ) -> None:
         signer = production_app(JWT_ALGORITHM=algorithm, JWT_PRIVATE_KEY=private)
@@ -155,7 +155,9 @@ class TestAlgorithms:
         ("algorithm", "private", "public"),
         [("PS256", RSA_PRIVATE, RSA_PUBLIC), ("EdDSA", ED_PRIVATE, ED_PUBLIC)],
     )
-    def test_verify_what_others_sign(self, algorithm: str, private: str, public: str) -> None:
+    def test_tokens_of_another_library_verify(
+        self, algorithm: str, private: str, public: str
+    ) -> None:
         app = make_app(JWT_ALGORITHM=algorithm, JWT_PUBLIC_KEY=public)
         assert accepts(app, jwt.encode(CLAIMS, private, algorithm))
 
@@ -178,7 +180,7 @@ class TestAlgorithms:
             make_app(JWT_SECRET_KEY=RSA_PUBLIC)
 
     @pytest.mark.parametrize("key", ["JWT_SECRET_KEY", "JWT_SECRET_KEY_FALLBACKS"])
-    def test_a_public_key_without_its_armour_is_no_secret_either(self, key: str) -> None:
+    def test_the_base64_of_a_public_key_is_no_secret(self, key: str) -> None:
         """DER, or its base64, as some identity providers publish it."""
         der = RSA.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -190,7 +192,7 @@ class TestAlgorithms:
                 make_app(**config, **keys, **{key: published})
         make_app(**config, **keys, **{key: base64.b64encode(os.urandom(48))})
 
-    def test_what_libjwt_cannot_sign_is_refused_at_init(self) -> None:
+    def test_an_algorithm_that_libjwt_cannot_sign_stops_the_app(self) -> None:
         """A later libjwt signs more than 1.10 does; a public key signs with none."""
         for algorithm, pem in (
             ("EdDSA", ED_PRIVATE),
@@ -205,7 +207,7 @@ class TestAlgorithms:
             with pytest.raises(ConfigurationError, match=f"JWT_PRIVATE_KEY.*{algorithm}"):
                 make_app(**config)
 
-    def test_keys_from_files_and_from_one_line(self, tmp_path: Path) -> None:
+    def test_keys_are_read_from_files_and_from_one_line(self, tmp_path: Path) -> None:
         path = tmp_path / "private.pem"
         path.write_text(RSA_PRIVATE)
         made = created(make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=str(path)))
@@ -228,7 +230,7 @@ class TestAlgorithms:
             ),
         ],
     )
-    def test_keys_that_cannot_serve(self, config: dict[str, str], key: str) -> None:
+    def test_keys_that_do_not_fit_stop_the_app(self, config: dict[str, str], key: str) -> None:
         with pytest.raises(ConfigurationError, match=key):
             bare_app_state(**config)
 
@@ -240,7 +242,7 @@ def bare_app_state(**config: Any) -> Any:
 
 
 class TestRotation:
-    def test_no_token_is_refused_in_any_round(self) -> None:
+    def test_every_token_is_valid_in_every_round(self) -> None:
         """Workers with the configuration before and after each step answer side by side."""
         steps = [
             make_app(JWT_SECRET_KEY=OLD),
@@ -254,7 +256,7 @@ class TestRotation:
         assert accepts(steps[3], created(steps[2]))
         assert not accepts(steps[3], created(steps[0]))
 
-    def test_fallbacks_never_sign(self) -> None:
+    def test_fallbacks_do_not_sign(self) -> None:
         made = created(make_app(JWT_SECRET_KEY=NEW, JWT_SECRET_KEY_FALLBACKS=OLD))
         assert jwt.decode(made, NEW, ["HS256"])["user_id"] == USER
 
@@ -262,14 +264,14 @@ class TestRotation:
         kids = [jwt.get_unverified_header(created(make_app(JWT_SECRET_KEY=key))) for key in "ab"]
         assert kids[0]["kid"] != kids[1]["kid"]
 
-    def test_from_a_secret_to_a_key_pair(self) -> None:
+    def test_a_secret_is_replaced_by_a_key_pair_without_invalid_tokens(self) -> None:
         after = make_app(
             JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE, JWT_SECRET_KEY_FALLBACKS=OLD
         )
         assert accepts(after, created(make_app(JWT_SECRET_KEY=OLD)))
         assert accepts(after, created(after))
 
-    def test_an_older_public_key(self) -> None:
+    def test_a_public_key_may_be_a_fallback(self) -> None:
         older, older_public = pems(rsa.generate_private_key(65537, 2048))
         app = make_app(
             JWT_ALGORITHM="RS256",
@@ -295,13 +297,13 @@ def jwks_of(*keys: tuple[str, str]) -> dict[str, Any]:
 class TestJwks:
     JWKS = jwks_of(("RS256", RSA_PUBLIC), ("ES256", EC_PUBLIC))
 
-    def test_keys_of_a_dict(self) -> None:
+    def test_keys_of_a_dict_verify(self) -> None:
         app = production_app(JWT_SECRET_KEY=None, JWT_ALGORITHM="RS256", JWT_JWKS=self.JWKS)
         assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
         assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
         assert not accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS512"))
 
-    def test_keys_of_a_file(self, tmp_path: Path) -> None:
+    def test_keys_of_a_file_verify(self, tmp_path: Path) -> None:
         path = tmp_path / "jwks.json"
         path.write_text(json.dumps(self.JWKS))
         app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS=str(path))
@@ -330,7 +332,7 @@ class TestJwks:
             {"kty": "oct", "k": "YQ", "alg": "HS256", "kid": "f"},
         ],
     )
-    def test_keys_of_other_kinds_do_not_keep_the_known_ones_out(
+    def test_keys_of_unknown_kinds_do_not_hide_the_known_ones(
         self, foreign: dict[str, Any], caplog: pytest.LogCaptureFixture
     ) -> None:
         """An identity provider that adds a new kind of key stopped the app."""
@@ -341,7 +343,7 @@ class TestJwks:
         with pytest.raises(ConfigurationError, match="JWT_JWKS holds no key"):
             make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": [foreign]})
 
-    def test_two_keys_of_one_kid_are_refused_at_init(self) -> None:
+    def test_two_keys_of_one_kid_stop_the_app(self) -> None:
         """The second verified nothing, and nobody was told."""
         other = Key.pem("RS256", pems(rsa.generate_private_key(65537, 2048))[1].encode())
         key = self.JWKS["keys"][0]
@@ -352,7 +354,7 @@ class TestJwks:
             app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": fine})
             assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
 
-    def test_keys_for_encryption_are_passed_over(self) -> None:
+    def test_keys_for_encryption_are_skipped(self) -> None:
         keys = [{**self.JWKS["keys"][0], "use": "enc"}, self.JWKS["keys"][1]]
         app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": keys})
         assert not accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
@@ -369,7 +371,7 @@ class TestJwks:
             "/no/such/file.json",
         ],
     )
-    def test_what_is_no_jwks(self, jwks: Any) -> None:
+    def test_a_value_that_is_no_jwks_stops_the_app(self, jwks: Any) -> None:
         with pytest.raises(ConfigurationError, match="JWT_JWKS"):
             make_app(JWT_ALGORITHM="RS256", JWT_JWKS=jwks)
 
@@ -377,7 +379,7 @@ class TestJwks:
         app = make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE)
         assert app.test_client().get("/.well-known/jwks.json").status_code == 404
 
-    def test_the_route_serves_what_others_verify_with(self) -> None:
+    def test_the_route_serves_the_public_keys(self) -> None:
         app = make_app(
             JWT_ALGORITHM="RS256",
             JWT_PRIVATE_KEY=RSA_PRIVATE,
@@ -394,7 +396,7 @@ class TestJwks:
         key = jwt.PyJWKSet.from_dict(served)[jwt.get_unverified_header(created(app))["kid"]]
         assert jwt.decode(created(app), key, ["RS256"])["user_id"] == USER
 
-    def test_a_route_with_nothing_to_serve_is_refused(self) -> None:
+    def test_a_route_without_public_keys_stops_the_app(self) -> None:
         with pytest.raises(ConfigurationError, match="JWT_JWKS_ROUTE"):
             make_app(JWT_JWKS_ROUTE="/.well-known/jwks.json")
 
@@ -414,7 +416,7 @@ class TestTenantKeys:
     def signed(self, secret: str, **claims: Any) -> str:
         return jwt.encode(CLAIMS | claims, secret, "HS256")
 
-    def test_each_tenant_s_own(self) -> None:
+    def test_each_tenant_has_its_own_key(self) -> None:
         app = self.app()
         for tenant_id, secret in self.KEYS.items():
             assert accepts(app, self.signed(secret, tenant_id=tenant_id))
@@ -422,25 +424,25 @@ class TestTenantKeys:
             assert jwt.decode(made, secret, ["HS256"])["tenant_id"] == tenant_id
             assert accepts(app, made)
 
-    def test_another_tenant_s_key_does_not_do(self) -> None:
+    def test_the_key_of_another_tenant_does_not_verify(self) -> None:
         app = self.app()
         assert not accepts(app, self.signed(self.KEYS[OTHER_TENANT]))
         assert not accepts(app, self.signed(self.KEYS[TENANT], tenant_id=OTHER_TENANT))
 
-    def test_a_claim_said_twice_does_not_help(self) -> None:
+    def test_a_repeated_tenant_claim_is_invalid(self) -> None:
         payload = json.dumps(CLAIMS)[:-1] + f', "tenant_id": "{OTHER_TENANT}"}}'
         for tenant_id in (TENANT, OTHER_TENANT):
             made = jwt.api_jws.encode(payload.encode(), self.KEYS[tenant_id], "HS256")
             assert not accepts(self.app(), made)
 
-    def test_a_tenant_without_a_key_is_refused(self) -> None:
+    def test_a_token_of_a_tenant_without_a_key_is_invalid(self) -> None:
         app = self.app()
         nobody = str(uuid.UUID(int=7))
         assert not accepts(app, self.signed("x" * 64, tenant_id=nobody))
         with pytest.raises(NoSigningKeyError):
             created(app, nobody)
 
-    def test_or_has_the_app_s_where_that_has_one(self) -> None:
+    def test_a_tenant_without_a_key_has_the_key_of_the_app(self) -> None:
         app = self.app(JWT_SECRET_KEY=SECRET)
         nobody = str(uuid.UUID(int=7))
         assert accepts(app, created(app, nobody))
@@ -450,9 +452,7 @@ class TestTenantKeys:
         app = self.app(FLASK_ENV="production")
         assert accepts(app, self.signed(self.KEYS[TENANT]))
 
-    def test_whatever_was_claimed_before_the_verified_tenant_counts(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_only_the_verified_tenant_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Should the look-up and the core ever read a token differently, it is refused."""
         app = self.app()
         self.KEYS = dict.fromkeys(self.KEYS, "t" * 64)
@@ -462,7 +462,7 @@ class TestTenantKeys:
         monkeypatch.setattr(name, lambda *_: (OTHER_TENANT, None))
         assert not accepts(app, made)
 
-    def test_what_is_no_key_is_a_500(self) -> None:
+    def test_a_value_that_is_no_key_is_a_500(self) -> None:
         self.KEYS = {TENANT: 7}
         app = self.app()
         app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
@@ -481,7 +481,7 @@ class TestTenantKeys:
             statuses.append(app.test_client().get("/", headers=headers).status_code)
         assert statuses == [500, 200]
 
-    def test_other_schemes_are_not_asked_about(self) -> None:
+    def test_other_schemes_do_not_call_the_callable(self) -> None:
         app = self.app()
         app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
         client = app.test_client()
@@ -489,7 +489,7 @@ class TestTenantKeys:
         assert client.get("/").status_code == 401
         assert self.asked == []
 
-    def test_the_kid_is_passed(self) -> None:
+    def test_the_callable_gets_the_kid(self) -> None:
         app = self.app()
         accepts(app, jwt.encode(CLAIMS, self.KEYS[TENANT], "HS256", headers={"kid": "k7"}))
         assert self.asked[0] == (TENANT, "k7")
@@ -503,14 +503,14 @@ class TestTenantKeys:
         "bad",
         ["", "a.b", "a.b.c", "e30.e30.e30", "W10.W10.W10", "e30." + "W1tb" * 3000 + ".x", "é.é.é"],
     )
-    def test_what_is_no_token_asks_for_no_key(self, bad: str) -> None:
+    def test_text_that_is_no_token_does_not_call_the_callable(self, bad: str) -> None:
         app = self.app()
         app.get("/", endpoint="who")(verify_tenant_context(lambda: "in"))
         headers = {"Authorization": f"Bearer {bad}"}
         assert app.test_client().get("/", headers=headers).status_code == 401
         assert self.asked == []
 
-    def test_a_changed_key_counts_at_once(self) -> None:
+    def test_a_changed_key_is_used_at_once(self) -> None:
         app = self.app()
         old = created(app)
         assert accepts(app, old)
@@ -518,7 +518,7 @@ class TestTenantKeys:
         assert not accepts(app, old)
         assert accepts(app, created(app))
 
-    def test_a_key_object_or_pem(self) -> None:
+    def test_a_tenant_key_may_be_a_key_object_or_pem(self) -> None:
         self.KEYS = {TENANT: Key.pem("ES256", EC_PUBLIC.encode()), OTHER_TENANT: RSA_PUBLIC}
         app = self.app(JWT_ALGORITHM="RS256")
         assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))

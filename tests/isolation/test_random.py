@@ -69,7 +69,7 @@ def seen(
     return SimpleNamespace(**observing[request.param].result())
 
 
-def test_random_statements_answer_as_if_there_were_only_own_rows(seen: SimpleNamespace) -> None:
+def test_random_statements_answer_as_if_only_own_rows_existed(seen: SimpleNamespace) -> None:
     """And no row of anybody else changes."""
     if seen.failing:
         pytest.fail(

@@ -21,7 +21,7 @@ from benchmarks.instructions import (
 
 
 class TestPublished:
-    def test_readme_says_what_was_measured_and_nothing_else(self) -> None:
+    def test_readme_has_the_measured_figures_and_no_others(self) -> None:
         section = report.SECTION.search(report.README.read_text())
         assert section is not None
         assert section.group() == report.readme_section(report.Results.read())
@@ -35,7 +35,7 @@ class TestPublished:
         assert {"machine", "versions", "measured"} <= data.keys()
         assert "flask-tenant-auth" in data["versions"]
 
-    def test_every_figure_with_a_goal_tells_whether_it_is_reached(self) -> None:
+    def test_every_figure_with_a_goal_says_whether_it_is_reached(self) -> None:
         figures = [
             figure
             for subject in report.Results.read().subjects.values()
@@ -46,7 +46,7 @@ class TestPublished:
 
 
 class TestHarness:
-    def test_medians_quartiles_and_differences(self) -> None:
+    def test_medians_quartiles_and_differences_are_right(self) -> None:
         samples = harness.Samples((5.0, 1.0, 4.0, 2.0, 3.0))
         assert (samples.low, samples.median, samples.high) == (2, 3, 4)
         assert harness.Samples((3.0, 9.0)).minus(harness.Samples((1.0, 2.0))).rounds == (2, 7)
@@ -66,20 +66,20 @@ class TestHarness:
         assert {len(samples.rounds) for samples in timed.values()} == {3}
         assert all(count > 3 for count in calls.values())
 
-    def test_a_slow_case_is_slower(self) -> None:
+    def test_a_slower_case_has_a_longer_time(self) -> None:
         plan = harness.Plan(rounds=3, turn_seconds=1e-3)
         timed = harness.interleave(
             {"few": lambda: sum(range(10)), "many": lambda: sum(range(10_000))}, plan
         )
         assert timed["many"].median > 10 * timed["few"].median
 
-    def test_goals(self) -> None:
+    def test_goals_are_reached_or_missed(self) -> None:
         assert result.Figure.at_most("x", 2, 3).reached
         assert not result.Figure.at_most("x", 4, 3).reached
         assert result.Figure.no_less("x", 4, 3).reached
         assert not result.Figure.no_less("x", 2, 3).reached
 
-    def test_a_subject_survives_json(self) -> None:
+    def test_a_subject_is_the_same_after_json(self) -> None:
         subject = result.Subject(
             "name",
             "Title",
@@ -102,7 +102,7 @@ class TestGuard:
     def test_a_known_interpreter_may_grow_by_a_tenth(self) -> None:
         assert most_allowed("a", {"a": 0.2, "b": 0.9}) == pytest.approx(0.2 * (1 + TOLERANCE))
 
-    def test_an_unknown_one_is_held_against_the_largest(self) -> None:
+    def test_an_unknown_interpreter_is_compared_with_the_largest_record(self) -> None:
         known = {"a": 0.2, "b": 0.3}
         assert most_allowed("c", known) == pytest.approx(0.3 * (1 + TOLERANCE_OF_OTHERS))
 

@@ -120,7 +120,7 @@ def process_as_before(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("process_as_before")
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_code_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "")
     monkeypatch.setenv("FLASK_ENV", "development")
     monkeypatch.chdir(tmp_path)
@@ -144,7 +144,7 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             value.dispose()
 
 
-def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
+def test_a_wrong_code_block_fails(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Page\n\n```python\nassert 1 == 2\n```\n", "utf-8")
     [block] = blocks_of(page)

@@ -43,7 +43,7 @@ def run(
         "import pytest\n@pytest.fixture\ndef f():\n    pytest.xfail('why')\ndef test_it(f): pass\n",
     ],
 )
-def test_a_skip_fails_the_run_and_tells_its_reason(
+def test_a_skipped_test_fails_the_run_with_its_reason(
     run: Callable[[str], pytest.RunResult], source: str
 ) -> None:
     result = run(source)
@@ -52,7 +52,7 @@ def test_a_skip_fails_the_run_and_tells_its_reason(
     assert "skipped" not in result.parseoutcomes()
 
 
-def test_passing_and_expected_failures_stay_what_they_are(
+def test_passed_and_xfailed_tests_are_reported_unchanged(
     run: Callable[[str], pytest.RunResult],
 ) -> None:
     result = run(
@@ -63,7 +63,7 @@ def test_passing_and_expected_failures_stay_what_they_are(
     result.assert_outcomes(passed=1, xfailed=2)
 
 
-def test_redis_answers_and_is_gone_when_closed() -> None:
+def test_redis_answers_until_it_is_closed() -> None:
     with Redis("--maxmemory", "8mb") as server:
         with RedisClient.from_url(server.url) as client:
             assert client.ping()

@@ -35,7 +35,7 @@ def includes_of(path: Path) -> list[str]:
     return re.findall(r'^#\s*include "([^"]+)"', path.read_text("utf-8"), re.MULTILINE)
 
 
-def test_a_file_includes_what_its_folder_may() -> None:
+def test_a_file_includes_only_what_its_folder_may() -> None:
     allowed = allowed_includes()
     for path in CSRC.glob("**/*.[ch]"):
         for name in includes_of(path):
@@ -65,7 +65,7 @@ def test_an_internal_header_is_included_only_where_its_first_line_says() -> None
             assert may, f"{path} includes {name}"
 
 
-def test_only_the_binding_knows_python() -> None:
+def test_only_the_binding_includes_python_h() -> None:
     included = re.compile(r"^#\s*include\s*[<\"]Python\.h", re.MULTILINE)
     knowing = {
         str(path.parent.relative_to(CSRC))
@@ -126,7 +126,7 @@ def file_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def test_a_module_imports_what_its_folder_may() -> None:
+def test_a_module_imports_only_what_its_folder_may() -> None:
     allowed = allowed_imports()
     for path in PACKAGE.glob("**/*.py"):
         if path.parent == PACKAGE and path.name in FOR_APPS:
@@ -152,14 +152,14 @@ def test_no_modules_import_each_other() -> None:
     TopologicalSorter(modules).prepare()  # raises CycleError
 
 
-def test_what_decides_imports_nothing_that_knows_flask() -> None:
+def test_modules_that_decide_import_no_module_that_imports_flask() -> None:
     allowed = allowed_imports()
     for folder, (imported, knows_flask) in allowed.items():
         if not knows_flask:
             assert not any(allowed[each][1] for each in imported), folder
 
 
-def test_what_decides_can_be_imported_where_there_is_no_flask() -> None:
+def test_modules_that_decide_can_be_imported_without_flask() -> None:
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in PACKAGE.glob("**/*.py")

@@ -105,7 +105,7 @@ def stops(printed: str) -> list[tuple[int, str]]:
     return [(int(status), line) for status, line in found]
 
 
-def test_the_printed_lines_give_what_they_promise_and_fifty_means_fifty(directory: Path) -> None:
+def test_the_printed_commands_work_and_the_limit_is_fifty(directory: Path) -> None:
     port = free_port()
     with served(directory, port) as printed:
         *single, (last, loop) = stops(printed)
@@ -131,7 +131,7 @@ def test_a_second_start_keeps_data_and_tokens(directory: Path) -> None:
     assert all(key.stat().st_mode & 0o777 == 0o600 for key in keys)
 
 
-def test_a_taken_port_is_said_plainly(directory: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(directory: Path) -> None:
     port = free_port()
     with served(directory, port):
         said = refused(directory, port)
@@ -158,6 +158,6 @@ def test_production_prints_no_token_and_makes_none(directory: Path) -> None:
         assert status_of(f"curl -si {headers} {base}/api/v1/accounts") == 401
 
 
-def test_a_configuration_mistake_is_said_without_a_traceback(directory: Path) -> None:
+def test_a_configuration_error_is_printed_without_a_traceback(directory: Path) -> None:
     assert "JWT_ALGORITHM" in refused(directory, free_port(), JWT_ALGORITHM="none")
     assert "MAIL_PASSWORD_KEY" in refused(directory, free_port(), MAIL_PASSWORD_KEY="short")

@@ -32,7 +32,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_sdist_has_all_that_the_build_needs(sdist: Path) -> None:
+def test_the_sdist_has_every_file_of_the_build(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     sources = {str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.[ch]")}
@@ -41,7 +41,7 @@ def test_sdist_has_all_that_the_build_needs(sdist: Path) -> None:
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md", "csrc/README.md"} <= names
 
 
-def test_sdist_builds_a_wheel_that_works_on_its_own(sdist: Path, tmp_path: Path) -> None:
+def test_the_sdist_builds_a_wheel_that_works_on_its_own(sdist: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run(
         [*pip, "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", tmp_path, sdist],
@@ -99,7 +99,7 @@ def test_setup_names_the_packages_of_every_missing_library(tmp_path: Path) -> No
     )
 
 
-def test_setup_refuses_a_libjwt_with_the_other_interface(tmp_path: Path) -> None:
+def test_setup_rejects_a_libjwt_with_the_other_interface(tmp_path: Path) -> None:
     has_libjwt_3 = a_pkg_config(
         tmp_path,
         'case "$*" in *modversion*) echo 3.2.1;; *atleast-version=2.0*libjwt*) exit 0;; esac',

@@ -58,7 +58,7 @@ print(json.dumps({"calm": calm, "frozen": frozen, "gaps": sorted(gaps)[-20:]}))
 """
 
 
-def test_a_frozen_redis_stops_the_hub_once_and_no_request_fails() -> None:
+def test_a_frozen_redis_blocks_the_hub_once_and_no_request_fails() -> None:
     with Redis() as redis:
         assert redis.process is not None
         shown = subprocess.run(

@@ -65,7 +65,9 @@ def counts(counter: Limiter, *, scope: str = "proof") -> bool:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_limit_lets_through_what_it_says(redis: Redis, client: Client, strategy: str) -> None:
+def test_a_limit_lets_exactly_its_number_through(
+    redis: Redis, client: Client, strategy: str
+) -> None:
     counter = limiter(redis.url, strategy=strategy)
     five = limit("5 per hour")
     decisions = [counter.hit([five], None, "10.0.0.1") for _ in range(7)]
@@ -78,7 +80,7 @@ def test_a_limit_lets_through_what_it_says(redis: Redis, client: Client, strateg
     assert counter.status()["slots_used"] == 0
 
 
-def test_all_or_nothing_and_the_closest_limit_speaks(redis: Redis, client: Client) -> None:
+def test_several_limits_count_all_or_nothing(redis: Redis, client: Client) -> None:
     counter = limiter(redis.url)
     each, all_of_them = limit("3 per hour", per="user"), limit("5 per hour", per="tenant")
     for _ in range(3):
@@ -93,7 +95,7 @@ def test_all_or_nothing_and_the_closest_limit_speaks(redis: Redis, client: Clien
     assert (refused.allowed, refused.index, refused.limit) == (False, 1, 5)
 
 
-def test_cost(redis: Redis, client: Client) -> None:
+def test_a_hit_counts_its_cost(redis: Redis, client: Client) -> None:
     counter = limiter(redis.url)
     dear, cheap = limit("10 per hour", cost=4), limit("10 per hour", cost=1)
     assert [counter.hit([dear], None, "a").allowed for _ in range(3)] == [True, True, False]
@@ -112,7 +114,7 @@ def test_peek_counts_nothing_and_reset_forgets(redis: Redis, client: Client) -> 
     assert counter.hit([two], None, "a").remaining == 1
 
 
-def test_prefixes_keep_applications_apart(redis: Redis, client: Client) -> None:
+def test_apps_with_different_prefixes_count_separately(redis: Redis, client: Client) -> None:
     one, other = limiter(redis.url, prefix="one"), limiter(redis.url, prefix="{other}")
     once = limit("1 per hour")
     assert one.hit([once], None, "a").allowed
@@ -124,7 +126,7 @@ def test_prefixes_keep_applications_apart(redis: Redis, client: Client) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_key_dies(redis: Redis, client: Client, strategy: str) -> None:
+def test_every_key_has_a_time_to_live(redis: Redis, client: Client, strategy: str) -> None:
     counter = limiter(redis.url, strategy=strategy)
     rates = ["5 per second", "5 per hour", "8388607 per 5 years"]
     counter.hit([limit(text, scope=text) for text in rates], ALICE, "a")
@@ -133,7 +135,9 @@ def test_every_key_dies(redis: Redis, client: Client, strategy: str) -> None:
     assert min(lives) > 0
 
 
-def test_exactly_n_across_processes_and_threads(redis: Redis, client: Client) -> None:
+def test_exactly_the_limit_passes_with_many_processes_and_threads(
+    redis: Redis, client: Client
+) -> None:
     """Three processes with four threads each, one Redis: 300 ask at once, exactly 50 pass."""
     program = """
 import sys, threading
@@ -180,7 +184,9 @@ def reads(client: Client) -> int:
     return int(client.info("stats")["total_reads_processed"])
 
 
-def test_one_read_a_hit_and_none_for_whom_it_refused(redis: Redis, client: Client) -> None:
+def test_a_hit_is_one_round_trip_and_a_repeated_denial_is_none(
+    redis: Redis, client: Client
+) -> None:
     counter = limiter(redis.url)
     limits = [limit("10 per hour"), limit("1000000 per hour", scope="other"), limit("9000 per day")]
     assert counter.hit(limits, None, "warm").allowed
@@ -197,7 +203,7 @@ def test_one_read_a_hit_and_none_for_whom_it_refused(redis: Redis, client: Clien
     assert reads(client) - before - 1 == 0
 
 
-def test_who_was_refused_is_let_in_when_the_time_has_come(redis: Redis, client: Client) -> None:
+def test_a_limited_client_passes_when_its_wait_is_over(redis: Redis, client: Client) -> None:
     for strategy in STRATEGIES:
         counter = limiter(redis.url, strategy=strategy)
         one = limit("2 per second", scope=strategy)
@@ -207,7 +213,7 @@ def test_who_was_refused_is_let_in_when_the_time_has_come(redis: Redis, client: 
         until(lambda: counter.hit([one], None, "a").allowed, 3, "admission")  # noqa: B023
 
 
-def test_a_reset_elsewhere_ends_a_remembered_refusal_within_a_minute(
+def test_a_reset_by_another_host_ends_a_cached_denial_within_a_minute(
     redis: Redis, client: Client
 ) -> None:
     from flask_tenant_auth._core import reset_clock, shift_clock
@@ -239,7 +245,7 @@ def test_a_flushed_script_is_sent_again(redis: Redis, client: Client) -> None:
     assert counter.changes == 0
 
 
-def test_full_memory_opens_the_breaker_and_room_closes_it(client: Client) -> None:
+def test_a_redis_without_memory_opens_the_breaker_until_it_has_room(client: Client) -> None:
     with Redis("--maxmemory-policy", "noeviction") as server, Client.from_url(server.url) as own:
         counter = limiter(server.url)
         assert counts(counter)
@@ -254,7 +260,7 @@ def test_full_memory_opens_the_breaker_and_room_closes_it(client: Client) -> Non
         assert counter.changes == 2
 
 
-def test_a_replica_is_refused_until_it_is_a_primary() -> None:
+def test_a_replica_is_not_used_until_it_is_a_primary() -> None:
     with (
         Redis(*AT_ONCE) as primary,
         Replica(primary) as replica,
@@ -267,7 +273,7 @@ def test_a_replica_is_refused_until_it_is_a_primary() -> None:
         until(lambda: counts(counter), 2, "counting again")
 
 
-def test_a_loading_redis_is_waited_for_elsewhere() -> None:
+def test_a_loading_redis_is_not_used_until_it_has_loaded() -> None:
     with Redis() as server:
         with Client.from_url(server.url) as own:
             with own.pipeline(transaction=False) as pipeline:
@@ -289,7 +295,7 @@ def test_a_loading_redis_is_waited_for_elsewhere() -> None:
         until(lambda: counts(counter), 15, "counting again")
 
 
-def test_a_key_that_is_something_else_is_no_outage(redis: Redis, client: Client) -> None:
+def test_a_key_of_another_type_is_no_outage(redis: Redis, client: Client) -> None:
     counter = limiter(redis.url)
     five = limit("5 per hour")
     counter.hit([five], None, "a")
@@ -303,7 +309,7 @@ def test_a_key_that_is_something_else_is_no_outage(redis: Redis, client: Client)
     assert counter.hit([five], None, "b").store == "redis"
 
 
-def test_password_and_user() -> None:
+def test_a_user_with_a_password_can_count() -> None:
     with Redis() as server, Client.from_url(server.url) as own:
         own.acl_setuser(
             "app",
@@ -334,14 +340,14 @@ def test_password_and_user() -> None:
 # --- Ways to get there ----------------------------------------------------------
 
 
-def test_unix_socket() -> None:
+def test_a_unix_socket_can_be_used() -> None:
     with UnixRedis() as server:
         counter = limiter(server.url)
         assert counts(counter)
         assert counter.status()["redis_url"] == server.url
 
 
-def test_host_names_and_ipv6(redis: Redis) -> None:
+def test_host_names_and_ipv6_addresses_can_be_used(redis: Redis) -> None:
     assert counts(limiter(f"redis://localhost:{redis.port}"))
     mapped = f"redis://[::ffff:127.0.0.1]:{redis.port}"
     counter = limiter(mapped)
@@ -397,7 +403,7 @@ def test_tls_verifies_chain_and_name(authority: Authority) -> None:
             counter.close()
 
 
-def test_tls_with_client_certificates(authority: Authority) -> None:
+def test_a_client_certificate_is_sent(authority: Authority) -> None:
     certificate, key = authority.issue("server", "DNS:localhost")
     with TLSRedis(authority, certificate, key, clients="yes") as server:
         ca = authority.certificate
@@ -409,7 +415,7 @@ def test_tls_with_client_certificates(authority: Authority) -> None:
         without.close()
 
 
-def test_plain_towards_tls_and_tls_towards_plain(authority: Authority, redis: Redis) -> None:
+def test_a_plain_and_a_tls_peer_do_not_connect(authority: Authority, redis: Redis) -> None:
     with TLSRedis(authority, *authority.issue("some", "DNS:localhost")) as server:
         assert not counts(limiter(f"redis://localhost:{server.port}", timeout_ms=300))
     counter = limiter(f"rediss://127.0.0.1:{redis.port}", timeout_ms=300)
@@ -428,7 +434,7 @@ def test_plain_towards_tls_and_tls_towards_plain(authority: Authority, redis: Re
         ),
     ],
 )
-def test_a_wrong_url_is_said_at_once_and_without_secrets(url: str, problem: str) -> None:
+def test_an_invalid_url_raises_at_once_without_its_secrets(url: str, problem: str) -> None:
     with pytest.raises(ValueError, match="redis_url: ") as raised:
         limiter(url)
     assert str(raised.value) == f"redis_url: {problem}"
@@ -450,7 +456,7 @@ def slot_and_keys(cluster: Cluster, prefix: str) -> tuple[int, list[bytes]]:
         return slot, client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)
 
 
-def test_cluster_every_node_is_found(cluster: Cluster) -> None:
+def test_every_node_of_a_cluster_is_found(cluster: Cluster) -> None:
     owners = set()
     for number in range(12):
         counter = limiter(cluster.url, prefix=f"app{number}")
@@ -462,7 +468,7 @@ def test_cluster_every_node_is_found(cluster: Cluster) -> None:
     assert len(owners) == 3
 
 
-def test_cluster_follows_a_slot_that_moves(cluster: Cluster) -> None:
+def test_a_slot_that_moves_is_followed(cluster: Cluster) -> None:
     """MOVED and ASK, with all of a request's keys, some of them, and none of them moved."""
     counter = limiter(cluster.url, prefix="moving")
     limits = [limit("100 per hour", scope=scope) for scope in "abc"]
@@ -501,7 +507,7 @@ def test_cluster_follows_a_slot_that_moves(cluster: Cluster) -> None:
     assert counter.changes == 0
 
 
-def test_cluster_down_opens_the_breaker(cluster: Cluster) -> None:
+def test_a_cluster_that_is_down_opens_the_breaker(cluster: Cluster) -> None:
     counter = limiter(cluster.url, prefix="down")
     assert counts(counter)
     slot, _ = slot_and_keys(cluster, "down")
@@ -516,7 +522,7 @@ def test_cluster_down_opens_the_breaker(cluster: Cluster) -> None:
     until(lambda: counts(counter), 5, "counting again")
 
 
-def test_a_cluster_without_cluster_is_said_so(cluster: Cluster) -> None:
+def test_a_cluster_url_without_a_cluster_says_so(cluster: Cluster) -> None:
     stores = set()
     for number in range(6):
         counter = limiter(cluster.url.partition("?")[0], prefix=f"single{number}")
@@ -528,7 +534,7 @@ def test_a_cluster_without_cluster_is_said_so(cluster: Cluster) -> None:
 # --- Sentinel ---------------------------------------------------------------------
 
 
-def test_sentinel_finds_the_primary_and_follows_a_failover() -> None:
+def test_sentinels_name_the_primary_before_and_after_a_failover() -> None:
     with (
         Redis(*AT_ONCE) as primary,
         Replica(primary) as replica,
@@ -591,7 +597,9 @@ def test_a_child_leaves_its_parents_connections_alone(
             assert counter.changes == 0
 
 
-def test_a_child_that_never_counts_ends_its_copy_in_silence(redis: Redis, client: Client) -> None:
+def test_a_child_that_never_counts_leaves_its_parent_undisturbed(
+    redis: Redis, client: Client
+) -> None:
     counter = limiter(redis.url)
     assert counts(counter)
     pid = os.fork()
@@ -603,7 +611,7 @@ def test_a_child_that_never_counts_ends_its_copy_in_silence(redis: Redis, client
     assert counter.changes == 0
 
 
-def test_threads_share_the_pool_and_wait_for_a_place(redis: Redis, client: Client) -> None:
+def test_threads_share_the_pool_and_wait_for_a_connection(redis: Redis, client: Client) -> None:
     counter = limiter(f"{redis.url}?max_connections=2")
     stores: list[str] = []
     many = limit("100000 per hour", scope="pool")

@@ -109,7 +109,7 @@ MALFORMED = "Redis sent a malformed or oversized reply"
         pytest.param(answer(b"-BUSY Redis is busy\r\n"), "Redis is busy with a script", id="busy"),
     ],
 )
-def test_a_false_redis_costs_one_timeout_once(
+def test_a_peer_that_is_no_redis_takes_one_timeout_once(
     behaviour: Callable[[socket.socket], None], failure: str
 ) -> None:
     with false_redis(behaviour) as url, limiter(url, timeout_ms=100) as counter:
@@ -128,7 +128,7 @@ def test_a_false_redis_costs_one_timeout_once(
         assert counter.changes == 1
 
 
-def test_a_late_answer_is_never_taken_for_the_next(redis: Redis) -> None:
+def test_a_late_reply_is_not_taken_for_the_next_one(redis: Redis) -> None:
     """Each connection is asked one question; its answer comes after everybody has left."""
     questions: list[int] = []
 
@@ -149,7 +149,7 @@ def test_a_late_answer_is_never_taken_for_the_next(redis: Redis) -> None:
     assert set(questions) == {1}
 
 
-def test_nobody_there_and_nothing_to_resolve() -> None:
+def test_a_host_that_does_not_listen_takes_no_time() -> None:
     for url in (
         "redis://127.0.0.1:1",
         "unix:///no/such/socket",
@@ -167,7 +167,7 @@ def test_nobody_there_and_nothing_to_resolve() -> None:
     ("policy", "expected"),
     [("memory", [True, True, False]), ("allow", [True] * 3), ("deny", [False] * 3)],
 )
-def test_what_happens_without_the_store(policy: str, expected: list[bool]) -> None:
+def test_on_store_error_decides_without_redis(policy: str, expected: list[bool]) -> None:
     with limiter("redis://127.0.0.1:1", on_store_error=policy) as counter:
         decisions = [hit(counter, TWO) for _ in range(3)]
         assert [d.allowed for d in decisions] == expected
@@ -240,7 +240,7 @@ def check_outage(load: Load, calm: tuple[float, float], out: tuple[float, float]
     assert load.back(out[1]) < 2
 
 
-def test_killed_and_restarted_under_load() -> None:
+def test_no_request_waits_while_redis_is_killed_and_restarted() -> None:
     with Redis() as server, limiter(server.url) as counter:
         hit(counter)
         with Load(counter) as load:
@@ -262,7 +262,7 @@ def test_killed_and_restarted_under_load() -> None:
         )
 
 
-def test_frozen_and_thawed_under_load() -> None:
+def test_no_request_waits_while_redis_is_frozen() -> None:
     with Redis() as server, limiter(server.url) as counter:
         hit(counter)
         assert server.process is not None
@@ -279,7 +279,7 @@ def test_frozen_and_thawed_under_load() -> None:
         assert counter.changes == 2
 
 
-def test_a_restart_between_two_requests_is_not_even_noticed() -> None:
+def test_a_restart_between_two_requests_fails_no_request() -> None:
     with Redis() as server, limiter(server.url, timeout_ms=1000) as counter:
         assert hit(counter).store == "redis"
         server.stop()
@@ -291,7 +291,7 @@ def test_a_restart_between_two_requests_is_not_even_noticed() -> None:
         assert counter.changes == 0
 
 
-def test_a_client_refused_before_the_outage_stays_refused(redis: Redis) -> None:
+def test_a_client_limited_before_the_outage_stays_limited(redis: Redis) -> None:
     with Redis() as server, limiter(server.url, timeout_ms=1000) as counter:
         assert [hit(counter, TWO).allowed for _ in range(3)] == [True, True, False]
         server.stop()
@@ -302,7 +302,7 @@ def test_a_client_refused_before_the_outage_stays_refused(redis: Redis) -> None:
 # --- Threads, forks, exits ------------------------------------------------------
 
 
-def test_a_thread_lives_only_as_long_as_the_outage() -> None:
+def test_the_probing_thread_ends_with_the_outage() -> None:
     with Redis() as server, limiter(server.url, timeout_ms=1000) as counter:
         before = threads_of()
         hit(counter)
@@ -321,7 +321,7 @@ def test_a_thread_lives_only_as_long_as_the_outage() -> None:
         assert threads_of() == before
 
 
-def test_a_child_forked_in_an_outage_finds_back_by_itself() -> None:
+def test_a_child_forked_in_an_outage_uses_redis_again() -> None:
     with Redis() as server, limiter(server.url, timeout_ms=1000) as counter:
         hit(counter)
         server.stop()
@@ -345,7 +345,7 @@ def test_a_child_forked_in_an_outage_finds_back_by_itself() -> None:
         assert children_exit_codes(pids) == [0, 0, 0]
 
 
-def test_a_process_ends_in_the_middle_of_an_outage() -> None:
+def test_a_process_can_end_during_an_outage() -> None:
     """Its exit neither waits for the probing thread nor trips over it, TLS or not."""
     program = """
 import sys, time
@@ -369,7 +369,7 @@ time.sleep(float(sys.argv[2]))
                     assert time.monotonic() - started < 5
 
 
-def test_many_limiters_come_and_go(redis: Redis) -> None:
+def test_closed_limiters_leave_no_descriptor(redis: Redis) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for url in (redis.url, "redis://127.0.0.1:1"):
         for _ in range(50):

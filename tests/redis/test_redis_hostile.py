@@ -116,7 +116,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("url", "state"), STATES)
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: repr(answer[:24]))
-def test_an_answer_that_the_state_does_not_expect_is_an_error_and_no_more(
+def test_a_reply_that_the_state_does_not_expect_is_only_an_error(
     url: str, state: bytes, answer: bytes
 ) -> None:
     with attacked(url) as (peer, counter):
@@ -128,7 +128,7 @@ def test_an_answer_that_the_state_does_not_expect_is_an_error_and_no_more(
 
 
 @pytest.mark.parametrize(("url", "state"), STATES)
-def test_the_same_peer_counts_when_it_answers_rightly(url: str, state: bytes) -> None:
+def test_the_same_peer_counts_with_correct_replies(url: str, state: bytes) -> None:
     with attacked(url) as (peer, counter):
         if state == b"ASKING":
             peer.wrong[state] = b"+OK\r\n"
@@ -137,7 +137,7 @@ def test_the_same_peer_counts_when_it_answers_rightly(url: str, state: bytes) ->
         assert counter.status()["failure"] == ""
 
 
-def test_it_is_taken_back_as_soon_as_it_answers_rightly() -> None:
+def test_a_peer_is_used_again_when_its_replies_are_correct() -> None:
     with attacked("redis://:p@127.0.0.1:{}?cluster=true") as (peer, counter):
         peer.wrong[b"CLUSTER"] = b"-MOVED 1 h:1\r\n"
         assert hit(counter) == "memory"
@@ -161,7 +161,9 @@ def test_it_is_taken_back_as_soon_as_it_answers_rightly() -> None:
         (b"-ASK 1 h:99999\r\n", MALFORMED),
     ],
 )
-def test_redirects_in_circles_and_to_odd_places_end(answer: bytes, failure: str | None) -> None:
+def test_redirects_in_circles_and_to_invalid_addresses_end(
+    answer: bytes, failure: str | None
+) -> None:
     with attacked("redis://127.0.0.1:{}?cluster=true") as (peer, counter):
         peer.wrong[b"EVALSHA"] = answer.replace(b"{port}", str(peer.port).encode())
         started = time.monotonic()
@@ -209,7 +211,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, took)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_huge_answer_takes_neither_memory_nor_time(shape: str) -> None:
+def test_a_huge_reply_takes_neither_memory_nor_time(shape: str) -> None:
     def pour(peer: socket.socket) -> None:
         peer.recv(65536)
         for piece in SHAPES[shape]():
@@ -224,7 +226,7 @@ def test_a_huge_answer_takes_neither_memory_nor_time(shape: str) -> None:
     assert seconds < 2
 
 
-def test_bytes_without_end_do_not_outlast_the_timeout_not_even_over_tls() -> None:
+def test_endless_bytes_do_not_exceed_the_timeout_with_or_without_tls() -> None:
     """One byte a record, as fast as it goes: there is always something to read."""
     with Authority() as authority:
         certificate, key = authority.issue("endless", "IP:127.0.0.1")

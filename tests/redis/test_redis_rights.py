@@ -112,7 +112,7 @@ def give_rights_to_all(cluster: Cluster, line: str) -> None:
             give_rights(client, line)
 
 
-def test_the_rights_of_a_cluster() -> None:
+def test_the_documented_rights_of_a_cluster_are_enough_and_needed() -> None:
     with Cluster() as cluster:
         url = cluster.url.replace("redis://", "redis://app:password@")
         give_rights_to_all(cluster, CLUSTER)
@@ -121,7 +121,7 @@ def test_the_rights_of_a_cluster() -> None:
         assert not counts(url)
 
 
-def test_the_rights_behind_sentinels() -> None:
+def test_the_documented_rights_behind_sentinels_are_enough_and_needed() -> None:
     with ExitStack() as stack:
         primary = stack.enter_context(Redis())
         sentinel = stack.enter_context(Sentinel(primary, "counters"))
@@ -183,7 +183,7 @@ def test_what_keeps_redis_from_ever_counting_is_logged_once(
     assert not state_of(app).limiter.status()["redis_has_counted"]
 
 
-def test_a_redis_that_counts_is_not_said_never_to_have_counted(
+def test_a_redis_that_counts_is_not_reported_as_never_counting(
     redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app(REDIS_URL=redis.url)
@@ -237,7 +237,7 @@ def test_check_works_with_no_more_than_the_documented_rights(redis: Redis) -> No
 
 
 @pytest.mark.parametrize("words", [("check", "--strict"), ("limits", "status")])
-def test_check_tells_an_unreachable_redis(words: tuple[str, ...]) -> None:
+def test_check_reports_an_unreachable_redis(words: tuple[str, ...]) -> None:
     result = run(app_at(f"redis://127.0.0.1:{free_port()}/0"), *words)
     assert result.exit_code == 1
     assert "cannot be reached" in result.output
@@ -347,7 +347,7 @@ def test_limits_show_says_that_redis_does_not_count() -> None:
     assert "this is what this host has counted" in result.output
 
 
-def test_asking_needs_a_redis_and_words() -> None:
+def test_a_question_needs_a_redis_and_words() -> None:
     without = Limiter(prefix="p", shared=False)
     with pytest.raises(ValueError, match="no redis_url"):
         without.check_redis(100)

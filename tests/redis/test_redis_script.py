@@ -70,7 +70,7 @@ def random_requests(chance: random.Random, count: int) -> Iterator[tuple[int, st
 
 
 @pytest.mark.parametrize("strategy", "fsg")
-def test_script_and_core_answer_alike(client: Client, oracle: Path, strategy: str) -> None:
+def test_the_script_and_the_core_decide_alike(client: Client, oracle: Path, strategy: str) -> None:
     text = script_of(oracle)
     assert text.count("redis.call('TIME')") == 1
     told = text.replace("redis.call('TIME')", "{0, ARGV[#ARGV]}")
@@ -103,7 +103,9 @@ def test_every_key_has_a_time_to_live(client: Client, oracle: Path, strategy: st
 
 
 @pytest.mark.parametrize("strategy", "fsg")
-def test_states_from_a_clock_that_was_ahead(client: Client, oracle: Path, strategy: str) -> None:
+def test_states_of_a_clock_that_was_ahead_do_not_deny(
+    client: Client, oracle: Path, strategy: str
+) -> None:
     """Neither a lock-out until that time comes, nor a division by what is not there."""
     script = client.register_script(script_of(oracle))
     seconds, microseconds = client.time()
@@ -123,7 +125,7 @@ def test_states_from_a_clock_that_was_ahead(client: Client, oracle: Path, strate
 
 @pytest.mark.parametrize("strategy", "fsg")
 @pytest.mark.parametrize("value", ["", "x", "1", "-1 -1 -1", "1 2 3 4", "nan", "1e400", "5 5 5 "])
-def test_values_that_are_not_states(
+def test_values_that_are_no_states_are_replaced(
     client: Client, oracle: Path, strategy: str, value: str
 ) -> None:
     client.set("k", value)

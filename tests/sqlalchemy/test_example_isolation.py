@@ -91,14 +91,14 @@ def rows(app: Flask) -> list[Account]:
     return found
 
 
-def test_no_view_filters_by_tenant() -> None:
+def test_the_views_do_not_name_the_tenant() -> None:
     assert "tenant_id" not in inspect.getsource(accounts)
 
 
 @pytest.mark.parametrize(
     "stranger", [STRANGER, STRANGE_ADMIN, COLLEAGUE], ids=["user", "admin", "colleague"]
 )
-def test_no_get_route_shows_them_to_others(
+def test_no_get_route_shows_accounts_to_others(
     app: Flask,
     rows: list[Account],
     stranger: Identity,
@@ -107,7 +107,7 @@ def test_no_get_route_shows_them_to_others(
     assert_get_routes_isolated(app, rows, OWNER, stranger)
 
 
-def test_nobody_else_removes_them(app: Flask, rows: list[Account]) -> None:
+def test_nobody_else_can_delete_an_account(app: Flask, rows: list[Account]) -> None:
     for who in (STRANGER, STRANGE_ADMIN, COLLEAGUE):
         client = AuthClient(app).as_user(who.tenant_id, who.user_id, who.role)
         for row in rows:
@@ -118,14 +118,14 @@ def test_nobody_else_removes_them(app: Flask, rows: list[Account]) -> None:
     assert client.get("/api/v1/accounts").json["total"] == 1
 
 
-def test_an_admin_sees_the_tenant(app: Flask, rows: list[Account]) -> None:
+def test_an_admin_sees_the_accounts_of_its_tenant(app: Flask, rows: list[Account]) -> None:
     admin = AuthClient(app).as_user(OWNER.tenant_id, UUID(int=9), "admin")
     assert admin.get("/api/v1/accounts").json["total"] == 0
     assert admin.get("/api/v1/admin/accounts").json["total"] == 4
     assert admin.get(f"/api/v1/accounts/{rows[0].id}").status_code == 200
 
 
-def test_raw_sql(app: Flask, rows: list[Account]) -> None:
+def test_raw_sql_is_bounded_or_an_error(app: Flask, rows: list[Account]) -> None:
     """PostgreSQL bounds it; where nothing does, it is refused."""
     assert rows
     with app.app_context(), acting_as(OWNER.tenant_id, OWNER.user_id):

@@ -528,12 +528,12 @@ HARMLESS: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_the_check_is_silent(database: Database, name: str) -> None:
+def test_harmless_changes_are_no_problem(database: Database, name: str) -> None:
     assert found(database, *HARMLESS[name]) == []
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
-def test_the_check_finds(database: Database, name: str) -> None:
+def test_each_sabotage_is_found(database: Database, name: str) -> None:
     statements, expected = SABOTAGES[name]
     lines = found(database, *statements)
     wanted = [line for line in expected if line != "..."]
@@ -543,7 +543,7 @@ def test_the_check_finds(database: Database, name: str) -> None:
         assert len(lines) == len(wanted), lines
 
 
-def test_the_check_as_the_application_itself(database: Database) -> None:
+def test_the_role_of_the_application_can_run_the_check(database: Database) -> None:
     """Positive control: no transaction of a superuser's, and it leaves nothing behind."""
     engine = database.engine("app")
     with engine.connect() as connection:
@@ -581,7 +581,9 @@ def test_the_command_exits_1_for_a_problem_and_0_without(
 
 
 @pytest.mark.parametrize("whose", ["ROLE checked_app", "DATABASE checked"])
-def test_a_setting_that_every_connection_begins_with(database: Database, whose: str) -> None:
+def test_a_setting_that_every_connection_begins_with_is_found(
+    database: Database, whose: str
+) -> None:
     engine = create_engine(database.url.replace("postgres@", "checked_app@"), poolclass=NullPool)
     try:
         database.run(database.superuser, f"ALTER {whose} SET flask_tenant_auth.role = 'unscoped'")
@@ -632,7 +634,7 @@ class Child(Parted):
     id: Mapped[int] = mapped_column(ForeignKey("Odd.Parted %s.the id"), primary_key=True)
 
 
-def test_names_that_need_quotes_and_partitions(server: PostgreSQL) -> None:
+def test_names_that_need_quotes_are_checked(server: PostgreSQL) -> None:
     database = Database(server, "odd")
     database.run(database.superuser, 'CREATE SCHEMA "Odd" AUTHORIZATION odd_owner')
     owner = database.engine("owner")
@@ -678,7 +680,7 @@ class Event(TenantScoped, PartitionedBase):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-def test_partitions(server: PostgreSQL) -> None:
+def test_partitions_are_checked(server: PostgreSQL) -> None:
     database = Database(server, "parted")
     owner, app = database.engine("owner"), database.engine("app")
     PartitionedBase.metadata.create_all(owner)

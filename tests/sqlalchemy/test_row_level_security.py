@@ -160,7 +160,7 @@ WAYS: dict[str, Callable[[Session], list[int]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_cursor_runs_for_whom_is_in_force_and_not_for_who_began(
+def test_a_cursor_runs_for_the_identity_in_force_and_not_for_the_first(
     session: Session, way: str
 ) -> None:
     ask = WAYS[way]
@@ -176,13 +176,13 @@ def test_a_cursor_runs_for_whom_is_in_force_and_not_for_who_began(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_first_statement_of_a_transaction_may_be_any(session: Session, way: str) -> None:
+def test_any_first_statement_of_a_transaction_is_bounded(session: Session, way: str) -> None:
     with ANN_RED.acting():
         assert sorted(WAYS[way](session)) == VISIBLE[ANN_RED]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_cursor_that_was_made_before_the_identity_ended(session: Session, way: str) -> None:
+def test_a_cursor_made_before_the_identity_ended_sees_nothing(session: Session, way: str) -> None:
     with ANN_RED.acting():
         cursor = fairy(session).cursor()
         assert len(cursor.execute(IDS).fetchall()) == 3
@@ -214,7 +214,7 @@ def test_a_cursor_that_its_connection_did_not_make_sees_nothing(
         assert cursor.execute(IDS).fetchall() == []
 
 
-def test_a_cursor_class_of_the_applications_own_is_told(database: Database) -> None:
+def test_a_cursor_class_of_the_application_is_bounded(database: Database) -> None:
     engine = create_engine(
         database.url.replace("postgres@", f"{database.name}_app@"),
         connect_args={"cursor_factory": psycopg.ClientCursor},
@@ -265,7 +265,7 @@ SENDERS: dict[str, Callable[[Session, str], object]] = {
 
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("change", CHANGES)
-def test_sql_that_changes_the_settings_is_made_good_before_the_next_statement(
+def test_settings_that_sql_changed_are_restored_before_the_next_statement(
     session: Session, change: str, sender: str
 ) -> None:
     send = SENDERS[sender]
@@ -282,7 +282,7 @@ def test_sql_that_changes_the_settings_is_made_good_before_the_next_statement(
     session.rollback()
 
 
-def test_functions_in_compiled_statements_that_change_the_settings(session: Session) -> None:
+def test_settings_that_a_function_changed_are_restored(session: Session) -> None:
     with ANN_RED.acting():
         session.execute(select(func.set_config("flask_tenant_auth.role", "unscoped", True))).all()
         assert session.scalars(text(IDS)).all() == VISIBLE[ANN_RED]
@@ -290,7 +290,7 @@ def test_functions_in_compiled_statements_that_change_the_settings(session: Sess
 
 @pytest.mark.parametrize("sender", ["text", "exec_driver_sql", "cursor"])
 @pytest.mark.parametrize("nested", [True, False], ids=["begin_nested", "SAVEPOINT"])
-def test_one_text_that_goes_back_to_a_savepoint_and_reads_sees_nobody_elses_rows(
+def test_one_text_that_rolls_back_to_a_savepoint_and_reads_is_bounded(
     session: Session, sender: str, nested: bool
 ) -> None:
     with unscoped("everybody's rows"):
@@ -315,7 +315,7 @@ def test_one_text_that_goes_back_to_a_savepoint_and_reads_sees_nobody_elses_rows
 # --- The server's cursors ---------------------------------------------------------
 
 
-def test_a_server_side_cursor_is_read_by_who_opened_it(session: Session) -> None:
+def test_a_server_side_cursor_is_read_by_the_identity_that_opened_it(session: Session) -> None:
     with unscoped("everybody's rows"):
         result = session.execute(text(IDS), execution_options={"yield_per": 1})
         assert result.fetchone() == (101,)
@@ -336,7 +336,7 @@ def test_a_server_side_cursor_is_read_by_who_opened_it(session: Session) -> None
         assert len(cursor.fetchall()) == 10
 
 
-def test_a_server_side_cursor_is_not_read_under_its_name_by_somebody_else(
+def test_a_server_side_cursor_is_not_read_by_name_for_another_identity(
     session: Session,
 ) -> None:
     with unscoped("everybody's rows"):
@@ -355,7 +355,7 @@ def test_a_server_side_cursor_is_not_read_under_its_name_by_somebody_else(
         theirs.close()
 
 
-def test_sql_that_names_the_cursor_of_somebody_else_is_refused(session: Session) -> None:
+def test_sql_that_names_the_cursor_of_another_identity_is_rejected(session: Session) -> None:
     with unscoped("everybody's rows"):
         cursor = driver(session).cursor("theirs")
         cursor.execute(IDS)
@@ -390,7 +390,7 @@ def test_cursors_that_sql_declared_are_closed_when_the_identity_changes(
         assert session.scalars(text(IDS)).all() == VISIBLE[ANN_RED]
 
 
-def test_what_was_interrupted_while_it_was_told_is_told_again(
+def test_settings_whose_sending_was_interrupted_are_sent_again(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ANN_RED.acting():
@@ -409,7 +409,7 @@ def test_what_was_interrupted_while_it_was_told_is_told_again(
 # --- After the session -------------------------------------------------------------
 
 
-def test_a_connection_that_outlives_its_session_is_nobodys(engine: Engine) -> None:
+def test_a_connection_that_outlives_its_session_has_no_identity(engine: Engine) -> None:
     with engine.connect() as connection, connection.begin():
         with ANN_RED.acting():
             with SecuredSession(connection) as session:
@@ -421,7 +421,7 @@ def test_a_connection_that_outlives_its_session_is_nobodys(engine: Engine) -> No
         assert connection.connection.cursor().execute(IDS).fetchall() == []
 
 
-def test_a_driver_is_left_as_it_was(engine: Engine) -> None:
+def test_the_driver_is_unchanged_after_the_session(engine: Engine) -> None:
     with ANN_RED.acting(), SecuredSession(engine) as session:
         session.execute(text("SELECT 1"))
         connection = driver(session)
@@ -490,7 +490,7 @@ def test_settings_that_outlive_the_transaction_do_not_reach_the_pool(
         assert connection.scalars(text(IDS)).all() == []
 
 
-def test_an_identity_that_could_end_a_literal_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_identity_that_could_end_a_literal_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     class Hostile:
         tenant_id, user_id, role = "1", "2", "admin'), set_config('a.b', 'c"
 
@@ -501,7 +501,7 @@ def test_an_identity_that_could_end_a_literal_is_not_told(monkeypatch: pytest.Mo
 # --- AUTOCOMMIT ---------------------------------------------------------------------
 
 
-def test_autocommit_many_times(database: Database) -> None:
+def test_autocommit_is_bounded_for_prepared_statements_too(database: Database) -> None:
     """More often than psycopg executes a text before it prepares it."""
     engine = database.engine("app").execution_options(isolation_level="AUTOCOMMIT")
     with SecuredSession(engine) as session, ANN_RED.acting():
@@ -513,7 +513,7 @@ def test_autocommit_many_times(database: Database) -> None:
             assert driver(session).execute(IDS).fetchall() == []
 
 
-def test_autocommit_with_a_transaction_of_ones_own(database: Database) -> None:
+def test_a_transaction_begun_in_autocommit_is_bounded(database: Database) -> None:
     engine = database.engine("app").execution_options(isolation_level="AUTOCOMMIT")
     with SecuredSession(engine) as session:
         session.execute(text("BEGIN"))
@@ -553,7 +553,7 @@ async def raw_ids(name: str, session: AsyncSession) -> list[int]:
 
 @pytest.mark.parametrize("name", ASYNC_DRIVERS)
 @pytest.mark.parametrize("level", ["READ COMMITTED", "AUTOCOMMIT"])
-def test_asyncio(database: Database, name: str, level: str) -> None:
+def test_async_sessions_are_bounded(database: Database, name: str, level: str) -> None:
     async def work() -> None:
         engine = async_engine(database, name, isolation_level=level)
         raw_is_told = level != "AUTOCOMMIT"
@@ -588,7 +588,9 @@ def test_asyncio(database: Database, name: str, level: str) -> None:
 
 
 @pytest.mark.parametrize("name", ASYNC_DRIVERS)
-def test_asyncio_savepoints_errors_and_streams(database: Database, name: str) -> None:
+def test_savepoints_errors_and_streams_of_async_sessions_are_bounded(
+    database: Database, name: str
+) -> None:
     long = text("SELECT id FROM account, generate_series(1, 100) ORDER BY id")
 
     async def work() -> None:
@@ -676,7 +678,9 @@ ASYNCPG_WAYS = [
 
 
 @pytest.mark.parametrize("way", ASYNCPG_WAYS, ids=lambda way: way.__name__)
-def test_asyncpg_runs_for_whom_is_in_force(database: Database, way: Callable[..., object]) -> None:
+def test_asyncpg_runs_for_the_identity_in_force(
+    database: Database, way: Callable[..., object]
+) -> None:
     async def work() -> None:
         engine = async_engine(database, "asyncpg")
         async with SecuredAsyncSession(engine) as session:
@@ -705,7 +709,7 @@ def test_asyncpg_runs_for_whom_is_in_force(database: Database, way: Callable[...
     asyncio.run(work())
 
 
-def test_asyncpg_is_asked_for_nothing_that_is_not_known(database: Database) -> None:
+def test_a_method_of_asyncpg_that_is_not_known_raises(database: Database) -> None:
     """A method of a version to come might execute something that nobody watches."""
 
     async def work() -> None:
@@ -727,7 +731,7 @@ def test_asyncpg_is_asked_for_nothing_that_is_not_known(database: Database) -> N
     asyncio.run(work())
 
 
-def test_all_that_asyncpg_asks_of_its_protocol_is_known() -> None:
+def test_every_method_that_asyncpg_calls_is_known() -> None:
     called = {
         name
         for file in Path(asyncpg.__file__).parent.glob("*.py")
@@ -758,7 +762,7 @@ def nothing_logged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["_scroll_gen", None])
-def test_a_driver_that_lacks_a_name_is_told_before_each_statement(
+def test_a_driver_that_lacks_a_name_gets_the_settings_before_each_statement(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -840,14 +844,14 @@ def test_each_name_that_a_hook_overrides_is_looked_for(
     assert name in told
 
 
-def test_a_driver_of_another_name_is_told_before_each_statement_without_a_warning(
+def test_an_unknown_driver_gets_the_settings_before_each_statement(
     caplog: pytest.LogCaptureFixture, nothing_logged: None
 ) -> None:
     assert hook_of(SimpleNamespace()) is driver_hooks.StatementHook
     assert told_of(caplog) == []
 
 
-def test_cursors_that_a_function_makes_cannot_be_watched(
+def test_a_driver_whose_cursors_a_function_makes_gets_no_cursor_hook(
     caplog: pytest.LogCaptureFixture, nothing_logged: None
 ) -> None:
     driver = known_driver("psycopg")
@@ -857,7 +861,7 @@ def test_cursors_that_a_function_makes_cannot_be_watched(
 
 
 @pytest.mark.parametrize("name", ASYNC_DRIVERS)
-def test_asyncio_tasks_that_share_a_pool(database: Database, name: str) -> None:
+def test_async_tasks_that_share_a_pool_keep_their_identities(database: Database, name: str) -> None:
     async def work() -> None:
         url = database.url.replace("postgres@", f"{database.name}_app@")
         engine = create_async_engine(
@@ -884,7 +888,7 @@ def test_asyncio_tasks_that_share_a_pool(database: Database, name: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["READ COMMITTED", "AUTOCOMMIT"])
-def test_a_driver_without_a_hook_is_told_for_each_statement_alone(
+def test_a_driver_without_a_hook_gets_the_settings_for_one_statement(
     database: Database, level: str
 ) -> None:
     url = database.url.replace("postgres@", f"{database.name}_app@")
@@ -1127,7 +1131,7 @@ def walk(database: Database, seed: int, steps: int, threads: int = 1) -> int:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_random_sequences(database: Database, threads: int) -> None:
+def test_random_sequences_are_as_the_model_says(database: Database, threads: int) -> None:
     seed = int(os.environ.get("SEED", random.randrange(10**6)))
     print(f"SEED={seed}")  # noqa: T201 - shown when it fails
     walk(database, seed, 400 // threads, threads)
@@ -1154,7 +1158,7 @@ WEAKENED: dict[str, tuple[object, str, object]] = {
 
 
 @pytest.mark.parametrize("weakness", WEAKENED)
-def test_random_sequences_find_what_is_weaker(
+def test_random_sequences_find_a_weaker_implementation(
     database: Database, weakness: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Positive control of the random sequences."""
@@ -1169,7 +1173,7 @@ def test_random_sequences_find_what_is_weaker(
 
 
 @pytest.mark.soak
-def test_long_random_sequences(database: Database) -> None:
+def test_long_random_sequences_are_as_the_model_says(database: Database) -> None:
     seed = int(os.environ.get("SEED", random.randrange(10**6)))
     for number in range(40):
         print(f"SEED={seed + number}")  # noqa: T201 - shown when it fails

@@ -92,7 +92,7 @@ def test_rows_are_bounded(factory: str) -> None:
     run(test)
 
 
-def test_writing_is_bounded_and_text_is_refused() -> None:
+def test_writing_is_bounded_and_text_raises() -> None:
     async def test(engine: AsyncEngine) -> None:
         sessions = isolate(async_sessionmaker(engine))
         with ANN_RED.acting():

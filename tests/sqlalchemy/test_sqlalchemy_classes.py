@@ -406,7 +406,7 @@ class Contact(Names):
     status: Mapped[str | None]
 
 
-def test_a_table_with_the_name_of_a_column_of_another_is_no_obstacle(
+def test_a_table_named_like_a_column_of_another_is_bounded(
     engine: Engine, session: Session
 ) -> None:
     Names.metadata.create_all(engine)
@@ -603,7 +603,7 @@ def test_a_table_of_another_metadata_follows_the_rows_it_links_to(linked: Sessio
             assert len(linked.scalars(select(each.c.id)).all()) == 3
 
 
-def test_a_bare_name_that_nobody_has_mapped_is_refused(linked: Session) -> None:
+def test_a_name_of_no_mapped_table_raises(linked: Session) -> None:
     """It could be a partition, or another table in which the database keeps the rows."""
     with ANN_RED.acting():
         for name in ("mail_2025", "nfts_content", "sqlite_master", "x" * 10_000):
@@ -660,7 +660,7 @@ class Doubled(TypeDecorator[int]):
         return value * 2
 
 
-def test_owners_of_types_that_print_alike(engine: Engine, session: Session) -> None:
+def test_owners_of_types_that_print_alike_are_bounded(engine: Engine, session: Session) -> None:
     class Base(DeclarativeBase):
         pass
 
@@ -712,7 +712,7 @@ PARTS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("way", PARTS)
-def test_an_owner_is_not_set_as_a_part_of_something(linked: Session, way: str) -> None:
+def test_an_owner_cannot_be_set_as_a_part_of_an_expression(linked: Session, way: str) -> None:
     with ANN_RED.acting(), pytest.raises(UnscopedStatement):
         linked.execute(PARTS[way](), execution_options={"synchronize_session": False})
     linked.rollback()
@@ -721,7 +721,7 @@ def test_an_owner_is_not_set_as_a_part_of_something(linked: Session, way: str) -
         assert linked.scalars(select(attachment.c.mail_id)).all() == [1, 2, 3]
 
 
-def test_listeners_of_the_engine_s_dialect_are_asked(engine: Engine) -> None:
+def test_listeners_of_the_dialect_of_the_engine_are_called(engine: Engine) -> None:
     Linked.metadata.create_all(engine)
     seen: list[str] = []
     with isolate(sessionmaker(engine))() as session, ANN_RED.acting():
@@ -746,7 +746,7 @@ def test_an_expression_does_not_cut_a_link_that_may_be_absent(linked: Session) -
         assert linked.execute(update(reply).values(mail_id=1)).rowcount == 2
 
 
-def test_a_default_of_the_database_does_not_choose_the_row_that_is_linked_to(
+def test_a_default_of_the_database_cannot_choose_the_linked_row(
     linked: Session,
 ) -> None:
     light = table("chosen", column("id"))

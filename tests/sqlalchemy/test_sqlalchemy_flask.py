@@ -129,7 +129,7 @@ def app() -> Iterator[Flask]:
 
 
 class TestRequests:
-    def test_each_sees_their_own(self, app: Flask) -> None:
+    def test_each_identity_sees_its_own_rows(self, app: Flask) -> None:
         for who, titles in (
             (ANN_RED, ["ann"]),
             (ADMIN_RED, ["ann", "bob"]),
@@ -142,7 +142,7 @@ class TestRequests:
                 "page": len(titles),
             }
 
-    def test_get_or_404(self, app: Flask) -> None:
+    def test_get_or_404_is_bounded(self, app: Flask) -> None:
         assert AuthClient(app).as_user(RED, ANN_RED.user).get("/posts/1").json == {"title": "ann"}
         assert AuthClient(app).as_user(BLUE, ANN_RED.user).get("/posts/1").status_code == 404
 
@@ -156,12 +156,12 @@ class TestRequests:
             "message": "Access to this resource is denied",
         }
 
-    def test_a_view_that_forgot_to_verify(self, app: Flask) -> None:
+    def test_a_view_without_the_decorator_is_a_401(self, app: Flask) -> None:
         client = AuthClient(app).as_user(RED, ANN_RED.user)
         with pytest.raises(TenantContextMissing):
             client.get("/forgotten")
 
-    def test_the_engine_past_the_session(self, app: Flask) -> None:
+    def test_the_engine_without_the_session_raises_in_a_request(self, app: Flask) -> None:
         client = AuthClient(app).as_user(RED, BOB, "admin")
         with pytest.raises(UnscopedStatement):
             client.get("/raw")
@@ -223,7 +223,7 @@ def test_a_request_inside_unscoped_is_bounded(app: Flask) -> None:
 
 
 class TestFactories:
-    def test_sessionmaker(self, engine: Engine) -> None:
+    def test_sessions_of_a_sessionmaker_are_isolated(self, engine: Engine) -> None:
         factory = sessionmaker(engine)
         assert isolate(factory) is factory
         with factory() as session:
@@ -232,14 +232,14 @@ class TestFactories:
         with other() as session:
             assert session.scalar(select(func.count(Memo.id))) == 1  # not isolated
 
-    def test_scoped_session(self, engine: Engine) -> None:
+    def test_sessions_of_a_scoped_session_are_isolated(self, engine: Engine) -> None:
         registry = scoped_session(sessionmaker(engine))
         registry()  # there already
         isolate(registry)
         check_isolated(registry())
         registry.remove()
 
-    def test_session_class(self, engine: Engine) -> None:
+    def test_sessions_of_a_class_are_isolated(self, engine: Engine) -> None:
         @isolate
         class OwnSession(Session):
             pass
@@ -247,7 +247,7 @@ class TestFactories:
         with OwnSession(engine) as session:
             check_isolated(session)
 
-    def test_begin_and_an_outer_connection(self, engine: Engine) -> None:
+    def test_a_session_on_an_outer_connection_is_isolated(self, engine: Engine) -> None:
         factory = isolate(sessionmaker(engine))
         with engine.connect() as connection, connection.begin():
             with factory(bind=connection, join_transaction_mode="create_savepoint") as session:
@@ -255,7 +255,7 @@ class TestFactories:
             # The session has let go of the connection.
             assert connection.scalar(text("SELECT count(*) FROM memo")) == 1
 
-    def test_two_sessions_on_one_connection(self, engine: Engine) -> None:
+    def test_two_sessions_on_one_connection_are_isolated(self, engine: Engine) -> None:
         factory = isolate(sessionmaker(join_transaction_mode="create_savepoint"))
         with engine.connect() as connection, factory(bind=connection) as first, ANN_RED.acting():
             first.add(Memo())
@@ -268,7 +268,7 @@ class TestFactories:
             first.add(Memo())
             first.flush()
 
-    def test_twice(self, engine: Engine) -> None:
+    def test_a_factory_can_be_isolated_twice(self, engine: Engine) -> None:
         factory = sessionmaker(engine)
         isolate(factory)
         isolate(factory)
@@ -278,15 +278,15 @@ class TestFactories:
             isolate(factory, row_level_security=True)
 
     @pytest.mark.parametrize("target", [None, 1, "db", object(), Session.execute, int])
-    def test_what_it_does_not_take(self, target: object) -> None:
+    def test_a_value_that_makes_no_sessions_raises(self, target: object) -> None:
         with pytest.raises(TypeError, match="isolate"):
             isolate(target)
 
-    def test_what_row_level_security_is_not(self, engine: Engine) -> None:
+    def test_row_level_security_that_is_no_boolean_raises(self, engine: Engine) -> None:
         with pytest.raises(TypeError, match="row_level_security"):
             isolate(sessionmaker(engine), row_level_security="yes")
 
-    def test_row_level_security_without_postgresql(self, engine: Engine) -> None:
+    def test_raw_sql_raises_where_there_is_no_row_level_security(self, engine: Engine) -> None:
         """Nothing stands behind it there: raw SQL stays refused."""
         factory = isolate(sessionmaker(engine), row_level_security=True)
         with factory() as session:
@@ -296,7 +296,7 @@ class TestFactories:
 
 
 class TestOtherColumns:
-    def test_text_and_another_name(self, engine: Engine) -> None:
+    def test_columns_of_text_with_other_names_are_bounded(self, engine: Engine) -> None:
         with isolate(sessionmaker(engine))() as session:
             with ANN_RED.acting():
                 session.add(PlainIds(id=1))
@@ -315,7 +315,7 @@ class TestOtherColumns:
 
 
 class TestClasses:
-    def test_a_hierarchy_that_would_show_more(self) -> None:
+    def test_a_hierarchy_that_would_show_more_raises(self) -> None:
         class Open(Base):
             __tablename__ = "open"
             id: Mapped[int] = mapped_column(primary_key=True)
@@ -345,7 +345,7 @@ class TestClasses:
         with pytest.raises(TypeError, match="decorates a class"):
             global_table(1)
 
-    def test_undeclared_classes(self) -> None:
+    def test_classes_that_are_not_declared_are_found(self) -> None:
         found = undeclared_classes()
         assert {Forgotten, City} <= set(found)
         assert not {Country, Post, Memo} & set(found)
@@ -361,7 +361,7 @@ class TestUnscoped:
         assert record.reason == "the\nnight's report"
 
     @pytest.mark.parametrize("reason", ["", "  "])
-    def test_a_reason_is_needed(self, reason: str) -> None:
+    def test_a_missing_reason_raises(self, reason: str) -> None:
         with pytest.raises(ValueError, match="reason"), unscoped(reason):
             pass
 
@@ -378,7 +378,7 @@ class TestUnscoped:
             with pytest.raises(TenantContextMissing):
                 session.scalars(select(Memo)).all()
 
-    def test_the_innermost_wins(self, engine: Engine) -> None:
+    def test_the_innermost_scope_is_in_force(self, engine: Engine) -> None:
         with isolate(sessionmaker(engine))() as session, unscoped("rows of two"):
             session.add_all([Memo(tenant_id=RED), Memo(tenant_id=BLUE)])
             session.commit()
@@ -424,7 +424,7 @@ def test_verify_resource_access_takes_an_object() -> None:
             assert refused.value.code == 403
 
 
-def test_many_threads(tmp_path: Path) -> None:
+def test_many_threads_keep_their_identities(tmp_path: Path) -> None:
     """One engine, one cache of statements, an identity in each thread."""
     engine = create_engine(f"sqlite:///{tmp_path}/mail.sqlite3")
     populate(engine)
@@ -449,7 +449,7 @@ def test_many_threads(tmp_path: Path) -> None:
 
 
 class TestReport:
-    def test_uses_of_unscoped(self, tmp_path: Path) -> None:
+    def test_every_use_of_unscoped_is_found_with_its_reason(self, tmp_path: Path) -> None:
         (tmp_path / "jobs.py").write_text(
             "from flask_tenant_auth.sqlalchemy import unscoped as everybody\n"
             "import flask_tenant_auth.sqlalchemy as isolation\n"
@@ -476,7 +476,9 @@ class TestReport:
             (1, "in wide letters"),
         ]
 
-    def test_check_lists_them(self, app: Flask, tmp_path: Path) -> None:
+    def test_check_lists_uses_of_unscoped_and_undeclared_classes(
+        self, app: Flask, tmp_path: Path
+    ) -> None:
         (tmp_path / "views.py").write_text("with unscoped('a login by address'):\n    pass\n")
         app.root_path = str(tmp_path)
         output = app.test_cli_runner().invoke(args=["auth", "check"]).output
@@ -484,7 +486,7 @@ class TestReport:
         assert f"{__name__}.Forgotten is neither TenantScoped nor UserScoped" in output
         assert f"{__name__}.Country" not in output
 
-    def test_rls_sql(self, app: Flask) -> None:
+    def test_rls_sql_prints_the_policies(self, app: Flask) -> None:
         output = app.test_cli_runner().invoke(args=["auth", "rls-sql"]).output
         assert "ALTER TABLE post FORCE ROW LEVEL SECURITY;" in output
         assert "flask_tenant_auth_unscoped ON post\n    USING" in output
@@ -494,13 +496,13 @@ class TestReport:
         compile(output, "migration.py", "exec")
         assert "def downgrade() -> None:" in output
 
-    def test_rls_check(self, app: Flask) -> None:
+    def test_rls_check_fails_without_postgresql(self, app: Flask) -> None:
         result = app.test_cli_runner().invoke(args=["auth", "rls-check"])
         assert result.exit_code == 1
         assert "sqlite has no row-level security" in result.output
 
 
-def test_acting_as_in_an_app_context(app: Flask) -> None:
+def test_acting_as_bounds_sessions_in_an_app_context(app: Flask) -> None:
     with acting_as(RED, ANN_RED.user):
         assert db.session.scalars(db.select(Post.title)).all() == ["ann"]
         assert Post.query.count() == 1
@@ -510,7 +512,7 @@ def test_acting_as_in_an_app_context(app: Flask) -> None:
     db.session.remove()
 
 
-def test_two_tables_of_one_name(engine: Engine) -> None:
+def test_two_tables_of_one_name_are_both_bounded(engine: Engine) -> None:
     """Each class is bounded by its own columns, in a database of its own."""
 
     class OtherBase(DeclarativeBase):

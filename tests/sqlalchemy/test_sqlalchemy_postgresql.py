@@ -78,7 +78,7 @@ def session(walled: Engine) -> Iterator[Session]:
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=lambda who: who.name)
 @pytest.mark.parametrize("way", ACCOUNTS)
-def test_reading(plain: Engine, walled: Engine, who: Who, way: str) -> None:
+def test_every_query_reads_own_rows_only(plain: Engine, walled: Engine, who: Who, way: str) -> None:
     for factory in (sessions(plain), sessionmaker(walled, class_=SecuredSession)):
         with factory() as session, who.acting():
             found = ids(ACCOUNTS[way](session))
@@ -87,21 +87,23 @@ def test_reading(plain: Engine, walled: Engine, who: Who, way: str) -> None:
 
 @pytest.mark.parametrize("who", [ANN_RED, ADMIN_RED, ANN_BLUE], ids=lambda who: who.name)
 @pytest.mark.parametrize("way", FIGURES)
-def test_figures(plain: Engine, walled: Engine, who: Who, way: str) -> None:
+def test_every_figure_is_of_own_rows_only(
+    plain: Engine, walled: Engine, who: Who, way: str
+) -> None:
     ask, reference = FIGURES[way]
     for factory in (sessions(plain), sessionmaker(walled, class_=SecuredSession)):
         with factory() as session, who.acting():
             assert ask(session) == reference(own(who, Account))
 
 
-def test_lateral(plain: Engine) -> None:
+def test_a_lateral_subquery_is_bounded(plain: Engine) -> None:
     inner = select(Account.id).where(Account.provider_id == Provider.id).lateral()
     with sessions(plain)() as session, ANN_RED.acting():
         found = session.scalars(select(inner.c.id).select_from(Provider).join(inner, true()))
         assert ids(found) == [101, 102, 103]
 
 
-def test_row_locks(plain: Engine) -> None:
+def test_row_locks_are_bounded(plain: Engine) -> None:
     with sessions(plain)() as session, ANN_RED.acting():
         locked = session.scalars(
             select(Account).join(Message).with_for_update(of=[Message, Account])
@@ -109,7 +111,7 @@ def test_row_locks(plain: Engine) -> None:
         assert {a.id for a in locked} == {101, 102, 103}
 
 
-def test_delete_of_a_joined_subclass(plain: Engine) -> None:
+def test_a_delete_of_a_joined_subclass_is_bounded(plain: Engine) -> None:
     from sqlalchemy import delete
 
     with sessions(plain)() as session:
@@ -121,7 +123,7 @@ def test_delete_of_a_joined_subclass(plain: Engine) -> None:
         session.rollback()
 
 
-def test_upsert(plain: Engine) -> None:
+def test_an_upsert_is_bounded(plain: Engine) -> None:
     row = {"email": "1@bob", "size": 99, "provider_id": 1}
     statement = postgresql_insert(Account).on_conflict_do_update(
         index_elements=["email"], set_={"size": 99}
@@ -168,12 +170,12 @@ def test_raw_sql_is_bounded(session: Session, who: Who, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["text", "exec_driver_sql", "DBAPI cursor"])
-def test_no_identity_sees_nothing(session: Session, way: str) -> None:
+def test_raw_sql_without_an_identity_sees_nothing(session: Session, way: str) -> None:
     assert ids(RAW[way](session)) == []
 
 
 @pytest.mark.parametrize("way", ["core", "connection"])
-def test_no_identity_is_still_an_error_for_a_construct(session: Session, way: str) -> None:
+def test_a_construct_without_an_identity_raises(session: Session, way: str) -> None:
     with pytest.raises(TenantContextMissing):
         RAW[way](session)
     with pytest.raises(TenantContextMissing):
@@ -218,7 +220,7 @@ def test_raw_writes_are_bounded(session: Session, walled: Engine) -> None:
                 session.rollback()
 
 
-def test_new_objects(session: Session) -> None:
+def test_new_objects_can_be_inserted_and_deleted(session: Session) -> None:
     """INSERT ... RETURNING and identity columns pass the policies."""
     with ANN_RED.acting():
         account = Account(email="new", messages=[Message(subject="new")])
@@ -230,7 +232,7 @@ def test_new_objects(session: Session) -> None:
         session.commit()
 
 
-def test_a_pool_of_one_connection(walled: Engine) -> None:
+def test_identities_that_share_one_connection_see_their_own_rows(walled: Engine) -> None:
     """From tenant to tenant, and to nobody: each sees its own, and the connection keeps nothing."""
     for _ in range(3):
         for who in EVERYBODY:
@@ -243,7 +245,7 @@ def test_a_pool_of_one_connection(walled: Engine) -> None:
                 assert connection.scalar(text(told)) in (None, "")
 
 
-def test_a_transaction_pooler(database: Database) -> None:
+def test_no_setting_outlives_the_transaction_in_a_pooler(database: Database) -> None:
     """What is told ends with the transaction: nothing of it is left for the next client."""
     engine = database.engine("app")
     with SecuredSession(engine) as session, ANN_RED.acting():
@@ -268,7 +270,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return sent
 
 
-def test_one_round_trip_for_a_transaction(
+def test_the_settings_take_one_round_trip_a_transaction(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = told(monkeypatch)
@@ -284,7 +286,7 @@ def test_one_round_trip_for_a_transaction(
         assert len(sent) == 2
 
 
-def test_savepoints(session: Session) -> None:
+def test_savepoints_are_bounded(session: Session) -> None:
     count = text("SELECT count(*) FROM account")
     with ANN_RED.acting():
         assert session.scalar(count) == 3
@@ -303,7 +305,7 @@ def test_savepoints(session: Session) -> None:
         assert session.scalar(count) == 3
 
 
-def test_a_savepoint_that_is_rolled_back_for_somebody_else(session: Session) -> None:
+def test_a_savepoint_rolled_back_for_another_identity_is_bounded(session: Session) -> None:
     count = text("SELECT count(*) FROM account")
     with ANN_RED.acting():
         session.scalar(count)
@@ -317,7 +319,7 @@ def test_a_savepoint_that_is_rolled_back_for_somebody_else(session: Session) -> 
     assert session.scalar(count) == 0
 
 
-def test_a_failed_statement_inside_a_savepoint(session: Session) -> None:
+def test_a_failed_statement_inside_a_savepoint_leaves_rows_bounded(session: Session) -> None:
     count = text("SELECT count(*) FROM account")
     with ANN_RED.acting():
         assert session.scalar(count) == 3
@@ -329,7 +331,7 @@ def test_a_failed_statement_inside_a_savepoint(session: Session) -> None:
             assert session.scalar(count) == 6
 
 
-def test_two_phase(walled: Engine) -> None:
+def test_two_phase_commits_are_bounded(walled: Engine) -> None:
     with SecuredSession(walled, twophase=True) as session:
         with ANN_RED.acting():
             assert session.scalar(text("SELECT count(*) FROM account")) == 3
@@ -344,7 +346,7 @@ def test_two_phase(walled: Engine) -> None:
             assert session.scalar(text("SELECT count(*) FROM account")) == 6
 
 
-def test_autocommit(walled: Engine) -> None:
+def test_statements_in_autocommit_are_bounded(walled: Engine) -> None:
     """Each statement is a transaction of its own, and is told who is asking."""
     engine = walled.execution_options(isolation_level="AUTOCOMMIT")
     count = text("SELECT count(*) FROM account")
@@ -363,7 +365,7 @@ def test_autocommit(walled: Engine) -> None:
         assert connection.scalar(count) == 0
 
 
-def test_unscoped(session: Session) -> None:
+def test_unscoped_reads_every_row_until_it_ends(session: Session) -> None:
     count = text("SELECT count(*) FROM account")
     with ANN_RED.acting():
         assert session.scalar(count) == 3
@@ -375,7 +377,7 @@ def test_unscoped(session: Session) -> None:
         assert session.scalar(count) == 3
 
 
-def test_threads(database: Database) -> None:
+def test_threads_on_few_connections_keep_their_identities(database: Database) -> None:
     """Many threads on few connections: nobody is told what somebody else was."""
     engine = database.engine("app", pool_size=2)
     statements = [
@@ -400,7 +402,9 @@ def test_threads(database: Database) -> None:
         assert sorted(pool.map(work, range(8))) == list(range(8))
 
 
-def test_other_connections_of_a_secured_engine(walled: Engine, session: Session) -> None:
+def test_other_connections_of_a_secured_engine_read_nothing(
+    walled: Engine, session: Session
+) -> None:
     """They are told nothing, so PostgreSQL shows them nothing."""
     with ANN_RED.acting():
         session.execute(text("SELECT 1"))
@@ -409,7 +413,7 @@ def test_other_connections_of_a_secured_engine(walled: Engine, session: Session)
             assert connection.execute(select(Account.__table__)).all() == []
 
 
-def test_other_connections_of_a_plain_engine(plain: Engine) -> None:
+def test_other_connections_of_a_plain_engine_raise_for_scoped_tables(plain: Engine) -> None:
     with plain.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM account")) == 12
         with ANN_RED.acting():
@@ -443,7 +447,7 @@ def checked(server: PostgreSQL) -> Iterator[Database]:
     database.dispose()
 
 
-def test_check(checked: Database) -> None:
+def test_the_check_names_what_is_missing(checked: Database) -> None:
     app, owner = checked.engine("app"), checked.owner
     found = found_by_check(app)
     assert "account: row-level security is not enabled" in found
@@ -458,13 +462,13 @@ def test_check(checked: Database) -> None:
     assert found_by_check(app) == ""
 
 
-def test_check_of_another_database() -> None:
+def test_the_check_names_a_database_without_row_level_security() -> None:
     engine = create_engine("sqlite://")
     assert found_by_check(engine) == "sqlite has no row-level security"
     engine.dispose()
 
 
-def test_alembic_operations(checked: Database) -> None:
+def test_alembic_operations_do_what_the_sql_does(checked: Database) -> None:
     """They are Python, and do what the SQL does."""
     script = policies.alembic_operations()
 

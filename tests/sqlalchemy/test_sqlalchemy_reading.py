@@ -94,21 +94,21 @@ class Raw(UserDefinedType[str]):
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=lambda who: who.name)
 @pytest.mark.parametrize("way", ACCOUNTS)
-def test_accounts(session: Session, who: Who, way: str) -> None:
+def test_every_query_reads_own_rows_only(session: Session, who: Who, way: str) -> None:
     with who.acting():
         found = ids(ACCOUNTS[way](session))
     assert found == [account.id for account in own(who, Account)]
 
 
 @pytest.mark.parametrize("way", ACCOUNTS)
-def test_without_an_identity_nothing_is_answered(session: Session, way: str) -> None:
+def test_every_query_raises_without_an_identity(session: Session, way: str) -> None:
     with pytest.raises(TenantContextMissing):
         ids(ACCOUNTS[way](session))
 
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=lambda who: who.name)
 @pytest.mark.parametrize("way", FIGURES)
-def test_figures(session: Session, who: Who, way: str) -> None:
+def test_every_figure_is_of_own_rows_only(session: Session, who: Who, way: str) -> None:
     ask, reference = FIGURES[way]
     with who.acting():
         found = ask(session)
@@ -116,14 +116,16 @@ def test_figures(session: Session, who: Who, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", FIGURES)
-def test_no_figure_without_an_identity(session: Session, way: str) -> None:
+def test_every_figure_raises_without_an_identity(session: Session, way: str) -> None:
     with pytest.raises(TenantContextMissing):
         FIGURES[way][0](session)
 
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=lambda who: who.name)
 class TestRelated:
-    def test_messages_under_an_account(self, session: Session, who: Who) -> None:
+    def test_related_rows_are_bounded_however_they_are_loaded(
+        self, session: Session, who: Who
+    ) -> None:
         """Another user's message under one's own account stays unseen, however it is loaded."""
         mine = own(who, Message)
         for load in (lazyload, joinedload, selectinload, subqueryload, immediateload):
@@ -137,13 +139,13 @@ class TestRelated:
                 parent.update({m.id: account.id for m in account.messages})
             assert found == {m.id for m in mine if parent[m.id] in accounts}
 
-    def test_a_parent_that_is_not_ones_own_is_none(self, session: Session, who: Who) -> None:
+    def test_a_parent_of_another_identity_is_none(self, session: Session, who: Who) -> None:
         with who.acting():
             for message in session.scalars(select(Message)):
                 seen = message.account
                 assert seen is None or who.sees_user(seen)
 
-    def test_many_to_many(self, session: Session, who: Who) -> None:
+    def test_a_many_to_many_relationship_is_bounded(self, session: Session, who: Who) -> None:
         for load in (lazyload, joinedload, selectinload, subqueryload):
             session.expunge_all()
             with who.acting():
@@ -153,13 +155,13 @@ class TestRelated:
                     assert all(who.sees_user(message) for message in label.messages)
                     session.expire(label)
 
-    def test_joined_through_a_link_table(self, session: Session, who: Who) -> None:
+    def test_a_join_through_a_link_table_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             found = session.scalars(select(Message).join(Message.labels).distinct()).all()
         linked = [m for m in own(who, Message) if m.id < 9000]
         assert ids(m.id for m in found) == [m.id for m in linked]
 
-    def test_association_proxy(self, session: Session, who: Who) -> None:
+    def test_an_association_proxy_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             for account in session.scalars(select(Account)):
                 assert all(
@@ -171,7 +173,7 @@ class TestRelated:
             ).all()
         assert found == [a.id for a in own(who, Account) if a.id == 202]
 
-    def test_column_property(self, session: Session, who: Who) -> None:
+    def test_a_column_property_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             counted = {
                 a.id: a.message_count
@@ -188,13 +190,13 @@ class TestRelated:
         }
         assert counted == alone == deferred == expected
 
-    def test_hybrid(self, session: Session, who: Who) -> None:
+    def test_a_hybrid_property_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             found = dict(session.execute(select(Account.id, Account.unread)).all())
             counted = dict(session.execute(select(Account.id, Account.message_count)).all())
         assert found == counted
 
-    def test_self_referential(self, session: Session, who: Who) -> None:
+    def test_a_self_referential_relationship_is_bounded(self, session: Session, who: Who) -> None:
         for load in (lazyload, joinedload, selectinload, subqueryload):
             session.expunge_all()
             with who.acting():
@@ -202,7 +204,7 @@ class TestRelated:
                 assert ids(n.id for n in notes) == [n.id for n in own(who, Note)]
                 assert all(who.sees_user(child) for n in notes for child in n.children)
 
-    def test_single_table_inheritance(self, session: Session, who: Who) -> None:
+    def test_single_table_inheritance_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             pinned = session.scalars(select(PinnedNote)).all()
             texts = session.scalars(select(PinnedNote.text)).all()
@@ -210,7 +212,7 @@ class TestRelated:
         assert ids(n.id for n in pinned) == [n.id for n in expected]
         assert sorted(texts) == sorted(n.text for n in expected)
 
-    def test_joined_table_inheritance(self, session: Session, who: Who) -> None:
+    def test_joined_table_inheritance_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             documents = session.scalars(select(Document)).all()
             invoices = session.scalars(select(Invoice)).all()
@@ -225,13 +227,13 @@ class TestRelated:
         assert sorted(amounts) == sorted(alias) == sorted(i.amount for i in own(who, Invoice))
         assert total == sum(amounts)
 
-    def test_alias_of_a_subclass(self, session: Session, who: Who) -> None:
+    def test_an_alias_of_a_subclass_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             alias = session.scalars(select(aliased(Invoice).amount)).all()
         assert sorted(alias) == sorted(i.amount for i in own(who, Invoice))
 
     @pytest.mark.filterwarnings("ignore:SELECT statement has a cartesian product")
-    def test_the_table_of_a_subclass_by_itself(self, session: Session, who: Who) -> None:
+    def test_the_table_of_a_subclass_by_itself_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             amounts = session.scalars(select(INVOICE.c.amount)).all()
             beside = session.execute(
@@ -243,7 +245,7 @@ class TestRelated:
         assert len(other) == len(amounts) * len(own(who, Document))
 
     @pytest.mark.filterwarnings("ignore:SELECT statement has a cartesian product")
-    def test_a_link_table_by_itself(self, session: Session, who: Who) -> None:
+    def test_a_link_table_by_itself_is_bounded(self, session: Session, who: Who) -> None:
         with who.acting():
             found = session.execute(select(LINKS)).all()
             beside = session.execute(select(LINKS, Account.id)).all()
@@ -252,7 +254,9 @@ class TestRelated:
         assert {tuple(row) for row in found} == expected
         assert len(beside) == len(expected) * len(own(who, Account))
 
-    def test_columns_of_a_subclass_loaded_late(self, session: Session, who: Who) -> None:
+    def test_columns_of_a_subclass_that_are_loaded_late_are_bounded(
+        self, session: Session, who: Who
+    ) -> None:
         with who.acting():
             documents = session.scalars(select(Document)).all()
             amounts = [d.amount for d in documents if isinstance(d, Invoice)]
@@ -262,7 +266,7 @@ class TestRelated:
 class TestIdentityMap:
     """What a session has in memory is not handed to another identity."""
 
-    def test_get(self, session: Session) -> None:
+    def test_get_of_a_row_of_others_is_none(self, session: Session) -> None:
         with BOB_RED.acting():
             assert session.get(Account, 101) is None
             assert session.get(Account, 201).email == "1@bob"
@@ -271,7 +275,7 @@ class TestIdentityMap:
             assert session.get(Account, 301) is None
 
     @pytest.mark.parametrize("other", [BOB_RED, ANN_BLUE], ids=lambda who: who.name)
-    def test_get_of_an_object_that_is_in_memory(self, session: Session, other: Who) -> None:
+    def test_get_of_a_loaded_object_of_others_is_none(self, session: Session, other: Who) -> None:
         with ANN_RED.acting():
             kept = session.get(Account, 101)
             assert kept is not None
@@ -284,7 +288,7 @@ class TestIdentityMap:
             assert session.get(Account, 101) is kept
             assert kept.email == "1@ann"
 
-    def test_get_of_an_expired_object(self, session: Session) -> None:
+    def test_get_of_an_expired_object_of_others_is_none(self, session: Session) -> None:
         with ANN_RED.acting():
             kept = session.get(Account, 101)
             session.expire(kept)
@@ -294,7 +298,7 @@ class TestIdentityMap:
             assert session.get(Account, 101) is kept
             assert kept.email == "1@ann"
 
-    def test_get_without_an_identity(self, session: Session) -> None:
+    def test_get_without_an_identity_raises(self, session: Session) -> None:
         with ANN_RED.acting():
             kept = session.get(Account, 101)
         with pytest.raises(TenantContextMissing):
@@ -303,7 +307,7 @@ class TestIdentityMap:
             _ = kept.email  # forgotten, with all that was loaded
 
     @pytest.mark.parametrize("before", [ANN_RED, None], ids=["an identity", "unscoped"])
-    def test_what_somebody_loaded_is_forgotten_when_nobody_asks(
+    def test_loaded_objects_are_expired_when_there_is_no_identity(
         self, session: Session, before: Who | None
     ) -> None:
         """A collection is answered from memory, without a statement that could be refused."""
@@ -313,7 +317,7 @@ class TestIdentityMap:
         with pytest.raises(TenantContextMissing):
             _ = provider.accounts
 
-    def test_get_one_and_get_of_a_subclass(self, session: Session) -> None:
+    def test_get_one_and_get_of_a_subclass_are_bounded(self, session: Session) -> None:
         with ANN_RED.acting():
             assert session.get(Document, 102).title == "ann invoice"
             assert session.get(Invoice, 102).amount == 100
@@ -329,20 +333,20 @@ class TestIdentityMap:
             assert stray.account is None
         assert kept is not None
 
-    def test_refresh(self, session: Session) -> None:
+    def test_refresh_for_another_identity_raises(self, session: Session) -> None:
         with ANN_RED.acting():
             kept = session.get(Account, 101)
         with BOB_RED.acting(), pytest.raises(Exception, match="Could not refresh"):
             session.refresh(kept)
 
-    def test_expired_attribute(self, session: Session) -> None:
+    def test_an_expired_attribute_raises_for_another_identity(self, session: Session) -> None:
         with ANN_RED.acting():
             kept = session.get(Account, 101)
             session.expire(kept)
         with ANN_BLUE.acting(), pytest.raises(Exception, match="has been deleted"):
             _ = kept.email
 
-    def test_deferred_attribute(self, session: Session) -> None:
+    def test_a_deferred_attribute_raises_for_another_identity(self, session: Session) -> None:
         with ANN_RED.acting():
             kept = session.scalars(
                 select(Account).where(Account.id == 101).options(defer(Account.email))
@@ -350,7 +354,7 @@ class TestIdentityMap:
         with ANN_BLUE.acting(), pytest.raises(Exception, match="has been deleted"):
             _ = kept.email
 
-    def test_refresh_of_a_subclass(self, session: Session) -> None:
+    def test_refresh_of_a_subclass_for_another_identity_raises(self, session: Session) -> None:
         with ANN_RED.acting():
             kept = session.scalars(select(Document).where(Document.id == 102)).one()
         with ANN_BLUE.acting():
@@ -359,7 +363,7 @@ class TestIdentityMap:
             with pytest.raises(Exception, match="Could not refresh"):
                 session.refresh(kept)
 
-    def test_a_loaded_collection_is_forgotten(self, session: Session) -> None:
+    def test_a_loaded_collection_is_expired_for_another_identity(self, session: Session) -> None:
         """provider.accounts is answered from memory, without any statement."""
         seen = {}
         for who in (ANN_RED, BOB_RED, ADMIN_RED, ANN_BLUE):
@@ -369,7 +373,7 @@ class TestIdentityMap:
                 assert all(who.sees_user(a) for a in provider.accounts)
         assert all(seen.values())
 
-    def test_unscoped_shows_no_collection_that_somebody_has_loaded(self, session: Session) -> None:
+    def test_unscoped_does_not_show_a_collection_loaded_before(self, session: Session) -> None:
         with ANN_RED.acting():
             provider = session.get(Provider, 1)
             mine = {a.id for a in provider.accounts}
@@ -378,7 +382,7 @@ class TestIdentityMap:
             assert mine < everybodys
             assert {a.id for a in session.get(Provider, 1).accounts} == mine
 
-    def test_a_collection_loaded_by_a_session_with_changes(self, session: Session) -> None:
+    def test_a_collection_loaded_with_pending_changes_is_bounded(self, session: Session) -> None:
         with ANN_RED.acting():
             provider = session.get(Provider, 1)
             assert provider.accounts
@@ -390,11 +394,11 @@ class TestIdentityMap:
         session.rollback()
 
 
-def test_a_health_check_passes(session: Session) -> None:
+def test_a_health_check_is_allowed(session: Session) -> None:
     assert session.scalar(text("SELECT 1")) == 1
 
 
-def test_nothing_is_bounded_that_is_global(session: Session) -> None:
+def test_global_classes_are_not_bounded(session: Session) -> None:
     assert session.scalars(select(Provider.name).order_by(Provider.id)).all() == [
         "imap",
         "exchange",
@@ -522,7 +526,7 @@ REFUSED: dict[str, Callable[[Session], object]] = {
 
 @pytest.mark.filterwarnings("ignore:SELECT statement has a cartesian product")
 @pytest.mark.parametrize("way", REFUSED)
-def test_refused(session: Session, way: str) -> None:
+def test_statements_that_cannot_be_bounded_raise(session: Session, way: str) -> None:
     for _ in range(2):  # what was refused once is not let through from a cache
         with ADMIN_RED.acting(), pytest.raises(UnscopedStatement):
             REFUSED[way](session)
@@ -530,7 +534,9 @@ def test_refused(session: Session, way: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:SELECT statement has a cartesian product")
 @pytest.mark.parametrize("way", REFUSED)
-def test_refused_without_an_identity(session: Session, way: str) -> None:
+def test_statements_that_cannot_be_bounded_raise_without_an_identity(
+    session: Session, way: str
+) -> None:
     with pytest.raises((TenantContextMissing, UnscopedStatement)):
         REFUSED[way](session)
 

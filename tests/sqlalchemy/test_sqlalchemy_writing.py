@@ -180,7 +180,9 @@ NEW: dict[str, Callable[..., object]] = {
 
 @pytest.mark.parametrize("way", NEW)
 @pytest.mark.parametrize("who", [ANN_RED, ANN_BLUE, ADMIN_RED], ids=lambda who: who.name)
-def test_a_new_row_is_ones_own(engine: Engine, session: Session, who: Who, way: str) -> None:
+def test_a_new_row_belongs_to_the_identity(
+    engine: Engine, session: Session, who: Who, way: str
+) -> None:
     with who.acting():
         NEW[way](session)
     row = account_of(engine, "new")
@@ -201,9 +203,7 @@ def test_owners_may_be_named(engine: Engine, session: Session, way: str) -> None
     ids=["tenant", "user", "both"],
 )
 @pytest.mark.usefixtures("untouched")
-def test_a_row_for_others_is_refused(
-    session: Session, way: str, owner: dict[str, uuid.UUID]
-) -> None:
+def test_a_row_for_others_raises(session: Session, way: str, owner: dict[str, uuid.UUID]) -> None:
     with ANN_RED.acting(), pytest.raises(ForeignRow):
         NEW[way](session, **owner)
 
@@ -220,19 +220,19 @@ def test_an_admin_makes_rows_for_the_tenants_users(
 
 @pytest.mark.parametrize("way", NEW)
 @pytest.mark.usefixtures("untouched")
-def test_not_even_an_admin_makes_rows_for_another_tenant(session: Session, way: str) -> None:
+def test_an_admin_cannot_make_rows_for_another_tenant(session: Session, way: str) -> None:
     with ADMIN_RED.acting(), pytest.raises(ForeignRow):
         NEW[way](session, tenant_id=BLUE)
 
 
 @pytest.mark.parametrize("way", NEW)
 @pytest.mark.usefixtures("untouched")
-def test_no_row_without_an_identity(session: Session, way: str) -> None:
+def test_a_new_row_without_an_identity_raises(session: Session, way: str) -> None:
     with pytest.raises(TenantContextMissing):
         NEW[way](session, tenant_id=RED, user_id=BOB)
 
 
-def test_an_object_is_whose_who_added_it(session: Session, engine: Engine) -> None:
+def test_an_object_belongs_to_the_identity_that_added_it(session: Session, engine: Engine) -> None:
     """Somebody else's flush does not make it theirs."""
     with ANN_RED.acting():
         session.add(Account(email="new"))
@@ -242,7 +242,7 @@ def test_an_object_is_whose_who_added_it(session: Session, engine: Engine) -> No
     assert "new" not in {row[1] for row in everything(engine)["account"]}
 
 
-def test_a_subclass_is_stamped_in_its_base(session: Session, engine: Engine) -> None:
+def test_a_subclass_gets_its_owner_in_the_base_table(session: Session, engine: Engine) -> None:
     with ANN_BLUE.acting():
         session.add(Invoice(id=1, title="new", amount=1))
         session.commit()
@@ -298,7 +298,7 @@ NEW_ROWS: dict[str, Callable[[Session], object]] = {
 
 
 @pytest.mark.parametrize("way", NEW_ROWS)
-def test_rows_of_any_statement_are_stamped(engine: Engine, session: Session, way: str) -> None:
+def test_rows_of_any_statement_get_their_owner(engine: Engine, session: Session, way: str) -> None:
     with ANN_RED.acting():
         committed(session, NEW_ROWS[way])
     row = account_of(engine, "new")
@@ -378,7 +378,7 @@ def test_no_statement_makes_rows_of_others(session: Session, way: str) -> None:
         session.rollback()
 
 
-def test_several_values_that_say_whose_they_are(session: Session, engine: Engine) -> None:
+def test_several_values_with_their_owners_are_checked(session: Session, engine: Engine) -> None:
     row = {"size": 0, "provider_id": 1, "tenant_id": RED, "user_id": ANN_RED.user}
     with ANN_RED.acting():
         session.execute(insert(Account).values([{"email": "new", **row}, {"email": "b", **row}]))
@@ -392,7 +392,7 @@ def test_several_values_that_say_whose_they_are(session: Session, engine: Engine
     assert account_of(engine, "new").user_id == ANN_RED.user
 
 
-def test_a_global_row_from_a_bounded_select(session: Session) -> None:
+def test_a_global_row_is_inserted_from_a_bounded_select(session: Session) -> None:
     with ANN_RED.acting():
         session.execute(
             insert(Provider).from_select(["name"], select(Account.email).order_by(Account.id))
@@ -448,7 +448,7 @@ def test_upsert_does_not_change_the_owner(session: Session, way: str) -> None:
     session.rollback()
 
 
-def test_upsert_may_set_the_owner_to_what_it_is(session: Session, engine: Engine) -> None:
+def test_upsert_may_set_the_owner_to_itself(session: Session, engine: Engine) -> None:
     statement = sqlite_insert(TABLE).values(email="1@ann", size=8, provider_id=1)
     for owner in (statement.excluded.tenant_id, RED, bindparam("t", RED)):
         with ANN_RED.acting():
@@ -461,7 +461,7 @@ def test_upsert_may_set_the_owner_to_what_it_is(session: Session, engine: Engine
     assert account_of(engine, "1@ann").size == 8
 
 
-def test_upsert_changes_ones_own_row(session: Session, engine: Engine) -> None:
+def test_upsert_changes_an_own_row(session: Session, engine: Engine) -> None:
     with ANN_RED.acting():
         session.execute(
             sqlite_insert(Account)
@@ -509,9 +509,7 @@ CHANGES: dict[str, Callable[[Session], object]] = {
 
 @pytest.mark.parametrize("way", CHANGES)
 @pytest.mark.parametrize("who", [ANN_RED, ANN_BLUE, ADMIN_RED], ids=lambda who: who.name)
-def test_only_ones_own_rows_are_changed(
-    engine: Engine, session: Session, who: Who, way: str
-) -> None:
+def test_only_own_rows_are_changed(engine: Engine, session: Session, who: Who, way: str) -> None:
     with who.acting():
         CHANGES[way](session)
         session.commit()
@@ -547,9 +545,7 @@ REMOVALS: dict[str, Callable[[Session], object]] = {
 
 @pytest.mark.parametrize("way", REMOVALS)
 @pytest.mark.parametrize("who", [ANN_RED, ANN_BLUE, ADMIN_RED], ids=lambda who: who.name)
-def test_only_ones_own_rows_are_removed(
-    engine: Engine, session: Session, who: Who, way: str
-) -> None:
+def test_only_own_rows_are_removed(engine: Engine, session: Session, who: Who, way: str) -> None:
     with engine.connect() as connection:
         before = connection.execute(select(Message.__table__)).all()
     with who.acting():
@@ -598,7 +594,7 @@ def made_up(session: Session) -> None:
 @pytest.mark.parametrize("way", ATTEMPTS)
 @pytest.mark.parametrize("who", [ANN_RED, ANN_BLUE], ids=lambda who: who.name)
 @pytest.mark.usefixtures("untouched")
-def test_others_rows_stay_as_they_are(session: Session, who: Who, way: str) -> None:
+def test_rows_of_others_are_unchanged(session: Session, who: Who, way: str) -> None:
     refusals = UnscopedStatement, ForeignRow, StaleDataError
     # A key may be taken by a row that Ann cannot see.
     with who.acting(), suppress(*refusals, IntegrityError):
@@ -629,7 +625,7 @@ STATEMENTS: dict[str, Callable[[Session], object]] = {
 
 @pytest.mark.parametrize("way", STATEMENTS)
 @pytest.mark.parametrize("who", [ANN_RED, ANN_BLUE, ADMIN_RED], ids=lambda who: who.name)
-def test_a_statement_changes_ones_own_rows_only(
+def test_a_statement_changes_own_rows_only(
     session: Session, engine: Engine, who: Who, way: str
 ) -> None:
     before = everything(engine)
@@ -695,7 +691,7 @@ def test_an_admin_moves_a_row_between_users(session: Session, engine: Engine, wa
 
 
 @pytest.mark.usefixtures("untouched")
-def test_an_object_of_somebody_else_in_the_same_session(session: Session) -> None:
+def test_an_object_of_another_identity_in_the_session_cannot_be_changed(session: Session) -> None:
     with BOB_RED.acting():
         account = session.get(Account, 201)
     with ANN_RED.acting():
@@ -707,7 +703,7 @@ def test_an_object_of_somebody_else_in_the_same_session(session: Session) -> Non
             session.delete(account)
 
 
-def test_update_of_a_joined_subclass(session: Session, engine: Engine) -> None:
+def test_an_update_of_a_joined_subclass_is_bounded(session: Session, engine: Engine) -> None:
     """Both tables are in the statement, joined: the owner is in the other one."""
     with ANN_RED.acting():
         session.execute(
@@ -721,7 +717,9 @@ def test_update_of_a_joined_subclass(session: Session, engine: Engine) -> None:
     assert amounts == {102: 7, 202: 7, 302: 300, 402: 400}
 
 
-def test_objects_of_a_joined_subclass(session: Session, engine: Engine) -> None:
+def test_objects_of_a_joined_subclass_can_be_changed_and_deleted(
+    session: Session, engine: Engine
+) -> None:
     with ANN_RED.acting():
         session.get(Invoice, 102).amount = 7
         session.delete(session.get(Invoice, 202))
@@ -735,7 +733,7 @@ def test_objects_of_a_joined_subclass(session: Session, engine: Engine) -> None:
 
 @pytest.mark.filterwarnings("ignore:DELETE statement on table .* 0 were matched")
 @pytest.mark.usefixtures("untouched")
-def test_a_joined_subclass_made_up(session: Session) -> None:
+def test_a_made_up_object_of_a_joined_subclass_cannot_be_changed(session: Session) -> None:
     for change in (lambda i: setattr(i, "amount", 9), session.delete):
         invoice = Invoice(id=302, kind="invoice", title="x", amount=1, tenant_id=RED)
         make_transient_to_detached(invoice)

@@ -142,7 +142,7 @@ def core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Core:
     return Core(tmp_path)
 
 
-def test_the_calls_below_are_all_that_the_core_has(core: Core) -> None:
+def test_the_list_of_calls_has_every_callable_of_the_core(core: Core) -> None:
     """Those of one request's object have a file of their own."""
     assert sorted(core.calls()) == sorted(NAMES)
     functions = {
@@ -160,13 +160,13 @@ def test_the_calls_below_are_all_that_the_core_has(core: Core) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_right_arguments_are_right(core: Core, name: str) -> None:
+def test_the_listed_arguments_are_accepted(core: Core, name: str) -> None:
     function, args, kwargs = core.calls()[name]
     function(*args, **kwargs)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_argument_that_mutates_the_others_in_the_middle_of_the_call(
+def test_an_argument_that_mutates_the_others_during_the_call_does_no_harm(
     core: Core, name: str
 ) -> None:
     attack = Attack()
@@ -202,7 +202,7 @@ def test_an_argument_that_mutates_the_others_in_the_middle_of_the_call(
 
 
 @pytest.mark.parametrize("made", [list, tuple])
-def test_a_sequence_that_shrinks_while_it_is_iterated(core: Core, made: type) -> None:
+def test_a_sequence_that_shrinks_during_iteration_does_no_harm(core: Core, made: type) -> None:
     attack = Attack()
     attack.again = core.again
     keyring = Keyring(Shrinking([Key.secret("HS256", SECRET) for _ in range(1)], attack))
@@ -216,7 +216,7 @@ def test_a_sequence_that_shrinks_while_it_is_iterated(core: Core, made: type) ->
     assert attack.runs > 4
 
 
-def test_a_mapping_whose_values_nobody_else_holds(core: Core) -> None:
+def test_a_mapping_that_makes_its_values_anew_does_no_harm(core: Core) -> None:
     attack = Attack()
     attack.again = core.again
     jwk = core.pair.public_jwk()
@@ -233,7 +233,7 @@ def test_a_str_subclass_counts_by_its_characters_whatever_its_methods_say(core: 
     assert Limit(Rate(1, 1), scope=liar("s")).scope == "s"
 
 
-def test_a_finalizer_that_calls_back_while_its_object_is_freed(core: Core) -> None:
+def test_a_finalizer_that_calls_back_during_deallocation_does_no_harm(core: Core) -> None:
     attack = Attack()
     attack.again = core.again
     kind = hostile_class(str, attack)
@@ -258,7 +258,7 @@ def test_buffers_that_can_be_resized_are_not_taken(core: Core) -> None:
             Key.secret("HS256", wrong)  # type: ignore[arg-type]
 
 
-def test_a_collection_in_the_middle_of_decoding_finds_nothing_that_it_could_break(
+def test_a_garbage_collection_during_decoding_does_no_harm(
     core: Core,
 ) -> None:
     """A finalizer, run by an allocation, empties every container that it can find."""
@@ -284,7 +284,7 @@ def test_a_collection_in_the_middle_of_decoding_finds_nothing_that_it_could_brea
         gc.set_threshold(*before)
 
 
-def test_the_core_is_called_while_the_interpreter_ends() -> None:
+def test_the_core_can_be_called_while_the_interpreter_ends() -> None:
     program = """
 import os
 from flask_tenant_auth import _core

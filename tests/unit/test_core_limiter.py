@@ -131,7 +131,7 @@ STEPS = st.one_of(
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEPS, min_size=1, max_size=40))
-def test_every_decision_is_the_models(
+def test_every_decision_is_the_one_of_the_model(
     strategy: str, steps: list[tuple[str, int | list[tuple[tuple[int, int], int]]]]
 ) -> None:
     _core.reset_clock()
@@ -169,7 +169,7 @@ def test_every_decision_is_the_models(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_who_waits_as_long_as_told_passes(strategy: str) -> None:
+def test_a_client_that_waits_for_retry_after_passes(strategy: str) -> None:
     limiter = alone(strategy)
     chance = random.Random(5)
     for scope in range(30):
@@ -186,7 +186,7 @@ def test_who_waits_as_long_as_told_passes(strategy: str) -> None:
 # --- What a decision says -----------------------------------------------------------------------
 
 
-def test_a_decision_is_about_the_limit_closest_to_refusal() -> None:
+def test_a_decision_is_about_the_limit_with_the_least_remaining() -> None:
     limiter = alone()
     limits = [rule(10, 60), rule(100, 3600), rule(4, 600)]
     for left in (3, 2, 1, 0):
@@ -204,7 +204,7 @@ def test_a_decision_is_about_the_limit_closest_to_refusal() -> None:
     assert repr(refused) == "<Decision refused: 0 of 4 remaining, rate Rate(4, 600)>"
 
 
-def test_of_refusals_the_longest_wait_is_told() -> None:
+def test_the_longest_wait_of_several_denials_is_returned() -> None:
     limiter = alone()
     limits = [rule(1, 60), rule(1, 3600), rule(1, 600)]
     assert limiter.hit(limits, SOMEBODY, "").allowed
@@ -213,14 +213,14 @@ def test_of_refusals_the_longest_wait_is_told() -> None:
     assert refused.retry_after > 3590
 
 
-def test_no_limit_allows() -> None:
+def test_a_hit_without_limits_is_allowed() -> None:
     decision = alone().hit([], None, "")
     assert decision.allowed
     assert (decision.limit, decision.remaining, decision.store) == (0, 0, "none")
     assert decision.rate is None
 
 
-def test_the_real_clock_decides_nothing() -> None:
+def test_the_wall_clock_does_not_change_a_decision() -> None:
     limiter, limits = alone(), [rule(1, 60)]
     assert limiter.hit(limits, SOMEBODY, "").allowed
     for step in (86400 * 365, -2 * 86400 * 365):
@@ -254,7 +254,7 @@ def test_custom_limits_take_their_texts_in_order() -> None:
     assert limiter.peek([b], None, "192.0.2.1").remaining == 3
 
 
-def test_one_noisy_user_leaves_the_tenant_its_share() -> None:
+def test_one_user_cannot_use_the_whole_limit_of_the_tenant() -> None:
     limiter = alone()
     tenant = rule(10, 60, per="tenant")
     limits = [tenant, tenant.share(0.5)]
@@ -268,7 +268,7 @@ def test_one_noisy_user_leaves_the_tenant_its_share() -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_exactly_as_many_threads_pass_as_there_is_room(strategy: str) -> None:
+def test_exactly_the_limit_passes_with_many_threads(strategy: str) -> None:
     limiter = alone(strategy)
     limits = [rule(50, 3600), rule(70, 7200)]
     passed: list[bool] = []
@@ -380,7 +380,7 @@ def test_separate_processes_count_as_one(workers: Workers) -> None:
     assert not Path(path).exists()
 
 
-def test_what_is_not_the_same_is_not_shared() -> None:
+def test_limits_that_differ_count_separately() -> None:
     prefix = f"tests {uuid.uuid4()}"
     limits = [rule(1, 60)]
     a = Limiter(prefix=prefix, app="a", shm_bytes=2**16)
@@ -424,7 +424,7 @@ def test_a_segment_of_an_app_that_never_starts_again_is_removed_by_another() -> 
     assert not path.exists()
 
 
-def test_the_name_of_the_counters_cannot_be_foreseen() -> None:
+def test_the_name_of_the_counters_cannot_be_guessed() -> None:
     prefix = f"tests {uuid.uuid4()}"
     names = []
     for _ in range(2):
@@ -447,7 +447,7 @@ def test_a_rate_of_zero_denies_everybody() -> None:
     assert limiter.hit(limits[:1], SOMEBODY, "").allowed
 
 
-def test_a_file_of_ours_that_is_no_file_is_an_error() -> None:
+def test_a_link_in_place_of_the_counters_is_an_error() -> None:
     prefix = f"tests {uuid.uuid4()}"
     limiter = Limiter(prefix=prefix, shm_bytes=2**16)
     path = Path(limiter.status()["path"])
@@ -494,7 +494,7 @@ def test_a_thousand_killed_workers_leave_nothing_behind() -> None:
 # --- The table ----------------------------------------------------------------------------------
 
 
-def test_a_flood_of_fresh_keys_frees_no_abuser() -> None:
+def test_a_flood_of_new_keys_does_not_reset_a_limited_client() -> None:
     limiter, limits = alone(), [rule(20, 3600, per="address")]
     while limiter.hit(limits, None, "abuser").allowed:
         pass
@@ -508,7 +508,7 @@ def test_a_flood_of_fresh_keys_frees_no_abuser() -> None:
     assert limiter.evictions == status["evictions"]
 
 
-def test_status_tells_what_there_is() -> None:
+def test_status_describes_the_store() -> None:
     limiter = Limiter(prefix=f"tests {uuid.uuid4()}", shm_bytes=2**20, strategy="gcra")
     limiter.hit([rule(5, 60)], SOMEBODY, "")
     status = limiter.status()
@@ -571,7 +571,9 @@ def test_memory_stays_flat() -> None:
         ({"prefix": "x", "colour": 1}, TypeError, "colour"),
     ],
 )
-def test_bad_limiters(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+def test_arguments_of_a_limiter_that_are_not_valid_raise(
+    arguments: dict[str, object], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         Limiter(**arguments)  # type: ignore[arg-type]
 
@@ -595,7 +597,7 @@ def test_bad_limiters(arguments: dict[str, object], error: type[Exception], mess
         (([], None, "", [""] * 17), ValueError, "custom must be at most 16"),
     ],
 )
-def test_bad_requests(
+def test_arguments_of_a_hit_that_are_not_valid_raise(
     method: str, arguments: tuple[object, ...], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -15,7 +15,7 @@ from flask_tenant_auth._core import hash_password, password_iterations, verify_p
 ITERATIONS = 1000
 
 
-def test_round_trip() -> None:
+def test_a_password_verifies_against_its_hash_only() -> None:
     stored = hash_password(b"correct horse", ITERATIONS)
     assert stored.startswith("$pbkdf2-sha512$i=1000$")
     assert verify_password(b"correct horse", stored)
@@ -24,7 +24,7 @@ def test_round_trip() -> None:
     assert password_iterations(stored) == ITERATIONS
 
 
-def test_hashlib_says_the_same() -> None:
+def test_hashlib_computes_the_same_hash() -> None:
     _, kind, rounds, salt, digest = hash_password(b"\xff\0x", ITERATIONS).split("$")
     assert (kind, rounds) == ("pbkdf2-sha512", f"i={ITERATIONS}")
     octets = base64.b64decode(salt + "=")
@@ -33,7 +33,7 @@ def test_hashlib_says_the_same() -> None:
     assert base64.b64decode(digest + "==") == expected
 
 
-def test_salts_differ() -> None:
+def test_each_hash_has_another_salt() -> None:
     assert len({hash_password(b"x", ITERATIONS) for _ in range(20)}) == 20
 
 
@@ -61,14 +61,14 @@ def test_other_threads_run_meanwhile() -> None:
         "$pbkdf2-sha512$i=1000$c2FsdHNhbHRzYWx0c2Fsd\xe9$" + "A" * 86,
     ],
 )
-def test_malformed(stored: str) -> None:
+def test_a_malformed_stored_string_raises(stored: str) -> None:
     for call in (lambda: verify_password(b"x", stored), lambda: password_iterations(stored)):
         with pytest.raises(ValueError, match="stored is not a string made by hash_password"):
             call()
 
 
 @pytest.mark.parametrize("iterations", [2_100_001, 100_000_000, 2**32, 10**30])
-def test_a_stored_string_that_costs_too_much_is_refused_at_once(iterations: int) -> None:
+def test_a_stored_string_with_too_many_iterations_raises_at_once(iterations: int) -> None:
     stored = f"$pbkdf2-sha512$i={iterations}$c2FsdHNhbHRzYWx0c2FsdA$" + "A" * 86
     began = time.process_time()
     for call in (lambda: verify_password(b"x", stored), lambda: password_iterations(stored)):
@@ -99,6 +99,8 @@ def test_a_stored_string_that_costs_too_much_is_refused_at_once(iterations: int)
         (lambda: password_iterations(5), TypeError, "stored must be str"),
     ],
 )
-def test_bad_arguments(call: Callable[[], object], error: type[Exception], message: str) -> None:
+def test_arguments_that_are_not_valid_raise(
+    call: Callable[[], object], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         call()

@@ -100,12 +100,12 @@ def test_any_text_is_read_as_the_reference_reads_it(text: str) -> None:
 
 
 @given(st.integers(0, LIMIT_MAX), st.integers(1, PERIOD_MAX))
-def test_what_str_says_reads_the_same(limit: int, period: int) -> None:
+def test_the_text_of_a_rate_reads_as_the_same_rate(limit: int, period: int) -> None:
     rate = Rate(limit, period)
     assert parse_rates(str(rate)) == (rate,)
 
 
-def test_documented_texts() -> None:
+def test_the_documented_texts_are_read() -> None:
     assert str(parse_rates("50 per minute")[0]) == "50 per 1 minute"
     assert parse_rates("50 per minute; 5 per second") == (Rate(50, 60), Rate(5, 1))
     assert parse_rates("100/hour") == (Rate(100, 3600),)
@@ -130,12 +130,12 @@ def test_documented_texts() -> None:
         ("0 per minute", 0, 60),
     ],
 )
-def test_the_rates_that_people_write_are_read(text: str, limit: int, period: int) -> None:
+def test_usual_spellings_of_rates_are_read(text: str, limit: int, period: int) -> None:
     assert parse_rates(text) == (Rate(limit, period),)
 
 
 @pytest.mark.parametrize("separator", [";", ",", "|", " ; ", "\t|\n"])
-def test_each_separator_parts_two_rates(separator: str) -> None:
+def test_each_separator_separates_two_rates(separator: str) -> None:
     assert parse_rates(f"5/s{separator}9/h") == (Rate(5, 1), Rate(9, 3600))
 
 
@@ -194,12 +194,14 @@ def test_rates_are_values() -> None:
         ((5, 60, 1), TypeError),
     ],
 )
-def test_bad_rates(arguments: tuple[object, ...], error: type[Exception]) -> None:
+def test_arguments_of_a_rate_that_are_not_valid_raise(
+    arguments: tuple[object, ...], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         Rate(*arguments)  # type: ignore[arg-type]
 
 
-def test_limits_say_what_they_are() -> None:
+def test_the_repr_of_a_limit_has_its_parts() -> None:
     limit = Limit(Rate(5, 60), scope="mail", per="tenant", cost=2)
     assert (limit.rate, limit.scope, limit.per, limit.cost) == (Rate(5, 60), "mail", "tenant", 2)
     assert repr(limit) == "Limit(Rate(5, 60), scope='mail', per='tenant', cost=2)"
@@ -208,7 +210,7 @@ def test_limits_say_what_they_are() -> None:
     assert Limit(Rate(0, 60), scope="", per="tenant").share(0.5).rate == Rate(0, 60)
 
 
-def test_a_share_of_a_limit() -> None:
+def test_a_share_is_the_rounded_fraction_of_a_limit() -> None:
     share = Limit(Rate(1000, 3600), scope="mail", per="tenant", cost=3).share(0.25)
     assert repr(share) == "Limit(Rate(250, 3600), scope='mail', per='member', cost=3)"
     assert Limit(Rate(10, 60), scope="", per="tenant").share(0.19).rate == Rate(1, 60)
@@ -239,7 +241,9 @@ def test_a_share_of_a_limit() -> None:
         ({"scope": "", "size": 1}, TypeError, "size"),
     ],
 )
-def test_bad_limits(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+def test_arguments_of_a_limit_that_are_not_valid_raise(
+    arguments: dict[str, object], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         Limit(Rate(10, 60), **arguments)  # type: ignore[arg-type]
     with pytest.raises(TypeError):

@@ -79,7 +79,7 @@ def keyring() -> Keyring:
     return Keyring([Key.pem("ES256", EC_PRIVATE.encode())])  # slow enough to let others run
 
 
-def test_tokens_whose_only_reference_another_thread_replaces(keyring: Keyring) -> None:
+def test_tokens_that_another_thread_frees_do_no_harm(keyring: Keyring) -> None:
     payload = nested_payload()
     good = keyring.sign(payload)
     shared: dict[str, Any] = {}
@@ -116,7 +116,7 @@ def delayed(peer: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("with_redis", [False, True], ids=["memory", "redis"])
-def test_lists_of_limits_that_change_while_they_are_counted(with_redis: bool) -> None:
+def test_lists_of_limits_that_change_during_counting_do_no_harm(with_redis: bool) -> None:
     limits: list[Limit] = []
     custom: list[str] = []
     box: dict[str, Any] = {}
@@ -156,7 +156,7 @@ def test_lists_of_limits_that_change_while_they_are_counted(with_redis: bool) ->
         run("")
 
 
-def test_lines_whose_texts_are_replaced_while_they_are_written(tmp_path: Path) -> None:
+def test_texts_that_another_thread_frees_during_writing_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "log"
     log = AuditLog(str(path))
     box: dict[str, Any] = {}
@@ -189,7 +189,7 @@ def test_lines_whose_texts_are_replaced_while_they_are_written(tmp_path: Path) -
             assert written[name] is None or written[name].replace("\ufffd", "\u00e9") in TEXTS
 
 
-def test_an_environ_that_changes_while_its_request_is_answered(tmp_path: Path) -> None:
+def test_an_environ_that_changes_during_a_request_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "log"
     app = make_app(
         AUDIT_LOG=str(path), CORS_ORIGINS="https://a.example", RATELIMIT_DEFAULT="1000000 per hour"
@@ -228,7 +228,7 @@ def test_an_environ_that_changes_while_its_request_is_answered(tmp_path: Path) -
     assert {line["status"] for line in lines} == {200}
 
 
-def test_passwords_whose_bytes_another_thread_drops() -> None:
+def test_passwords_that_another_thread_frees_do_no_harm() -> None:
     stored = hash_password(b"password", 1000)
     box: dict[str, Any] = {}
 

@@ -149,7 +149,9 @@ class TestRoundTrips:
         assert identity.expires_at == payload["exp"]
 
     @pytest.mark.parametrize("algorithm", PAIR_ALGORITHMS)
-    def test_key_pairs(self, algorithm: str, pairs: dict[str, PrivateKey]) -> None:
+    def test_tokens_of_every_key_pair_verify(
+        self, algorithm: str, pairs: dict[str, PrivateKey]
+    ) -> None:
         pair = pairs[algorithm]
         private = Key.pem(algorithm, private_pem(pair))
         public = Key.pem(algorithm, public_pem(pair))
@@ -183,7 +185,9 @@ class TestRoundTrips:
         assert (decoded["tenant_id"], decoded["user_id"]) == (TENANT, USER)
         assert decoded["other"] == USER.upper()
 
-    def test_time_is_the_cores(self, keyring: Keyring, clock: Callable[..., None]) -> None:
+    def test_the_time_is_that_of_the_clock_of_the_core(
+        self, keyring: Keyring, clock: Callable[..., None]
+    ) -> None:
         token = signed(exp=int(now()) + 100)
         assert reason(keyring.verify(token)) == ""
         clock(101, 0)
@@ -297,7 +301,7 @@ UNUSUAL_CLAIMS = {
 
 class TestHostileTokens:
     @pytest.mark.parametrize("name", HOSTILE_HEADERS)
-    def test_header(self, name: str, keyring: Keyring) -> None:
+    def test_a_token_with_a_hostile_header_is_invalid(self, name: str, keyring: Keyring) -> None:
         header, expected = HOSTILE_HEADERS[name]
         token = sign(header, claims(), SECRET)
         assert reason(keyring.verify(token)) == expected
@@ -306,7 +310,7 @@ class TestHostileTokens:
             token_oracle.read(token, SECRET, time.time())
 
     @pytest.mark.parametrize("name", HOSTILE_CLAIMS)
-    def test_claims(self, name: str, keyring: Keyring) -> None:
+    def test_a_token_with_hostile_claims_is_invalid(self, name: str, keyring: Keyring) -> None:
         payload, expected = HOSTILE_CLAIMS[name]
         token = sign(HEADER, filled(payload), SECRET)
         assert reason(keyring.verify(token)) == expected
@@ -315,7 +319,9 @@ class TestHostileTokens:
             token_oracle.read(token, SECRET, time.time())
 
     @pytest.mark.parametrize("name", UNUSUAL_CLAIMS)
-    def test_unusual_but_right(self, name: str, keyring: Keyring) -> None:
+    def test_unusual_tokens_that_follow_the_rules_are_valid(
+        self, name: str, keyring: Keyring
+    ) -> None:
         token = sign(HEADER, filled(UNUSUAL_CLAIMS[name]), SECRET)
         assert reason(keyring.verify(token)) == ""
         assert keyring.decode(token) == token_oracle.read(token, SECRET, time.time())
@@ -323,17 +329,17 @@ class TestHostileTokens:
     @pytest.mark.parametrize(
         "typ", ["JWT", "jwt", "at+jwt", "application/jwt", "Application/AT+JWT"]
     )
-    def test_kinds_that_are_ours(self, typ: str, keyring: Keyring) -> None:
+    def test_the_accepted_types_of_tokens_are_valid(self, typ: str, keyring: Keyring) -> None:
         assert reason(keyring.verify(sign({"alg": "HS256", "typ": typ}, claims(), SECRET))) == ""
 
-    def test_a_token_does_not_bring_its_key(self, keyring: Keyring) -> None:
+    def test_a_key_in_the_token_is_ignored(self, keyring: Keyring) -> None:
         other = bytes(64)
         jwk = {"kty": "oct", "k": base64.urlsafe_b64encode(other).rstrip(b"=").decode()}
         header = {"alg": "HS256", "jwk": jwk, "jku": "https://evil.example/keys"}
         assert reason(keyring.verify(sign(header, claims(), other))) == "signature_mismatch"
         assert reason(keyring.verify(sign(header, claims(), SECRET))) == ""
 
-    def test_one_changed_character_anywhere(self, keyring: Keyring) -> None:
+    def test_a_token_with_one_changed_character_is_invalid(self, keyring: Keyring) -> None:
         token = signed()
         for place, character in enumerate(token):
             for other in "Aa0-_.=+/ \n\0é":
@@ -341,7 +347,9 @@ class TestHostileTokens:
                     changed = token[:place] + other + token[place + 1 :]
                     assert isinstance(keyring.verify(changed), InvalidToken)
 
-    def test_no_part_of_a_token_and_nothing_around_it(self, keyring: Keyring) -> None:
+    def test_a_part_of_a_token_or_one_with_more_around_it_is_invalid(
+        self, keyring: Keyring
+    ) -> None:
         token = signed()
         for length in range(len(token)):
             assert isinstance(keyring.verify(token[:length]), InvalidToken)
@@ -350,7 +358,7 @@ class TestHostileTokens:
             assert isinstance(keyring.verify(token + extra), InvalidToken)
             assert isinstance(keyring.verify(extra + token), InvalidToken)
 
-    def test_other_serializations(self, keyring: Keyring) -> None:
+    def test_other_serializations_are_invalid(self, keyring: Keyring) -> None:
         header, payload, signature = signed().split(".")
         flat = json.dumps({"protected": header, "payload": payload, "signature": signature})
         assert reason(keyring.verify(flat)) == "not_three_segments"
@@ -358,7 +366,7 @@ class TestHostileTokens:
         assert reason(keyring.verify(f"{header}..{signature}")) == "not_three_segments"
         assert reason(keyring.verify(f"{header}.{payload}.")) == "not_three_segments"
 
-    def test_length(self) -> None:
+    def test_a_token_longer_than_the_limit_is_invalid(self) -> None:
         token = signed()
         key = Key.secret("HS256", SECRET)
         assert reason(Keyring([key], max_token_bytes=len(token)).verify(token)) == ""
@@ -375,7 +383,7 @@ class TestHostileTokens:
         with pytest.raises(ValueError, match="secret is the text of a key"):
             Key.secret("HS256", ssh)
 
-    def test_es256_signature_in_der(self, pairs: dict[str, PrivateKey]) -> None:
+    def test_an_es256_signature_in_der_is_invalid(self, pairs: dict[str, PrivateKey]) -> None:
         pair = pairs["ES256"]
         assert isinstance(pair, ec.EllipticCurvePrivateKey)
         token = jwt.encode(claims(), pair, "ES256")
@@ -385,7 +393,9 @@ class TestHostileTokens:
         assert reason(keyring.verify(token)) == ""
         assert reason(keyring.verify(f"{head}.{token_oracle.encode(der)}")) == "signature_mismatch"
 
-    def test_rs_and_ps_of_one_key(self, pairs: dict[str, PrivateKey]) -> None:
+    def test_rs_and_ps_of_one_key_do_not_verify_each_other(
+        self, pairs: dict[str, PrivateKey]
+    ) -> None:
         pair = pairs["RS256"]
         for ours, theirs in (("RS256", "PS256"), ("PS256", "RS256"), ("RS256", "RS512")):
             keyring = Keyring([Key.pem(ours, public_pem(pair))])
@@ -426,17 +436,21 @@ class TestAgainstTheOracle:
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(extra=st.dictionaries(st.text(), JSON_TEXT))
     @example(extra={"aud": []})
-    def test_claims_from_values(self, keyring: Keyring, extra: dict[str, Any]) -> None:
+    def test_the_verdict_on_random_claims_is_that_of_the_oracle(
+        self, keyring: Keyring, extra: dict[str, Any]
+    ) -> None:
         verdicts_agree(keyring, sign(HEADER, claims() | extra, SECRET))
 
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(extra=st.dictionaries(st.text(), JSON_TEXT))
     @example(extra={"typ": "at+jwt"})
-    def test_headers_from_values(self, keyring: Keyring, extra: dict[str, Any]) -> None:
+    def test_the_verdict_on_random_headers_is_that_of_the_oracle(
+        self, keyring: Keyring, extra: dict[str, Any]
+    ) -> None:
         if "kid" not in extra:
             verdicts_agree(keyring, sign(HEADER | extra, claims(), SECRET))
 
-    def test_mutated_texts(self, keyring: Keyring) -> None:
+    def test_the_verdict_on_mutated_texts_is_that_of_the_oracle(self, keyring: Keyring) -> None:
         """Valid payloads and headers with octets changed, removed, doubled and spliced."""
         chance = random.Random(20261123)
         texts = [filled(text) for text in UNUSUAL_CLAIMS.values()]
@@ -472,7 +486,7 @@ class TestAgainstTheOracle:
             accepted += isinstance(keyring.verify(token), Identity)
         assert accepted > 500
 
-    def test_mutated_tokens(self, keyring: Keyring) -> None:
+    def test_the_verdict_on_mutated_tokens_is_that_of_the_oracle(self, keyring: Keyring) -> None:
         chance = random.Random(4)
         characters = "ABCDwxyz0189-_.=+/ é"
         for _ in range(3000):
@@ -483,7 +497,7 @@ class TestAgainstTheOracle:
 
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(extra=st.dictionaries(st.text(), JSON_TEXT))
-    def test_what_we_sign_says_what_it_was_asked_to_say(
+    def test_a_signed_token_has_the_claims_that_were_given(
         self, keyring: Keyring, extra: dict[str, Any]
     ) -> None:
         payload = extra | claims()
@@ -501,13 +515,13 @@ class TestAgainstTheOracle:
 
 
 class TestRules:
-    def test_issuer(self) -> None:
+    def test_a_token_of_another_issuer_is_invalid(self) -> None:
         keyring = Keyring([Key.secret("HS256", SECRET)], issuer="us")
         assert reason(keyring.verify(signed(iss="us"))) == ""
         assert reason(keyring.verify(signed(iss="them"))) == "iss_mismatch"
         assert reason(keyring.verify(signed())) == "iss_mismatch"
 
-    def test_audiences(self) -> None:
+    def test_a_token_without_a_configured_audience_is_invalid(self) -> None:
         keyring = Keyring([Key.secret("HS256", SECRET)], audiences=["api", "é"])
         assert reason(keyring.verify(signed(aud="api"))) == ""
         assert reason(keyring.verify(signed(aud=["x", "é"]))) == ""
@@ -515,7 +529,7 @@ class TestRules:
         assert reason(keyring.verify(signed(aud=[]))) == "aud_mismatch"
         assert reason(keyring.verify(signed())) == "aud_mismatch"
 
-    def test_leeway(self) -> None:
+    def test_leeway_moves_expiry_and_not_before(self) -> None:
         strict = Keyring([Key.secret("HS256", SECRET)])
         lenient = Keyring([Key.secret("HS256", SECRET)], leeway=30.5)
         for token, expected in (
@@ -525,7 +539,7 @@ class TestRules:
             assert reason(strict.verify(token)) == expected
             assert reason(lenient.verify(token)) == ""
 
-    def test_decode_keeps_kinds(self, keyring: Keyring) -> None:
+    def test_decode_keeps_the_types_of_json(self, keyring: Keyring) -> None:
         text = f'"i":1,"f":1.0,"b":{2**200},"e":1e2,"n":-0,"t":true,"z":null,"l":[{{}}]'
         decoded = keyring.decode(sign(HEADER, filled("{GOOD," + text + "}"), SECRET))
         assert isinstance(decoded, dict)
@@ -557,13 +571,15 @@ class TestRules:
             (b'{"a":"' + b"x" * 7000 + b'"}', "payload: the token is longer"),
         ],
     )
-    def test_what_is_not_signed(self, payload: bytes, message: str, keyring: Keyring) -> None:
+    def test_a_payload_that_would_be_invalid_is_not_signed(
+        self, payload: bytes, message: str, keyring: Keyring
+    ) -> None:
         with pytest.raises(ValueError, match=message):
             keyring.sign(payload)
 
 
 class TestSeveralKeys:
-    def test_rotation_logs_nobody_out(self) -> None:
+    def test_tokens_stay_valid_during_a_rotation(self) -> None:
         old = Key.secret("HS256", b"o" * 32)
         new = Key.secret("HS256", b"n" * 32)
         payload = json.dumps(claims()).encode()
@@ -582,7 +598,9 @@ class TestSeveralKeys:
             assert reason(keyring.verify(sign(HEADER, claims(), bytes([fill]) * 32))) == ""
         assert reason(keyring.verify(sign(HEADER, claims(), SECRET))) == "signature_mismatch"
 
-    def test_mixed_algorithms(self, pairs: dict[str, PrivateKey]) -> None:
+    def test_keys_of_different_algorithms_verify_their_tokens(
+        self, pairs: dict[str, PrivateKey]
+    ) -> None:
         keys = [Key.secret("HS256", SECRET)]
         keys += [Key.pem(name, public_pem(pair)) for name, pair in pairs.items()]
         keyring = Keyring(keys)
@@ -590,7 +608,7 @@ class TestSeveralKeys:
             assert reason(keyring.verify(jwt.encode(claims(), pair, name))) == ""
         assert reason(keyring.verify(signed())) == ""
 
-    def test_two_keys_of_one_kid(self) -> None:
+    def test_two_keys_of_one_algorithm_and_kid_raise(self) -> None:
         keys = [Key.secret("HS256", SECRET, kid="a"), Key.secret("HS256", b"x" * 32, kid="a")]
         with pytest.raises(ValueError, match="two keys with one kid"):
             Keyring(keys)
@@ -598,14 +616,14 @@ class TestSeveralKeys:
 
 
 class TestKeys:
-    def test_attributes(self) -> None:
+    def test_a_key_has_its_attributes_and_shows_no_secret(self) -> None:
         key = Key.secret("HS256", SECRET)
         assert (key.algorithm, len(key.kid), key.can_sign) == ("HS256", 12, True)
         assert Key.secret("HS256", SECRET).kid == key.kid
         assert Key.secret("HS256", SECRET, kid="2026 é").kid == "2026 é"
         assert SECRET.decode() not in repr(key) + repr(Keyring([key]))
 
-    def test_weak_secrets(self) -> None:
+    def test_a_secret_shorter_than_the_hash_raises(self) -> None:
         for algorithm, size in (("HS256", 32), ("HS384", 48), ("HS512", 64)):
             with pytest.raises(ValueError, match="secret is shorter than the hash"):
                 Key.secret(algorithm, b"x" * (size - 1))
@@ -613,7 +631,7 @@ class TestKeys:
         assert Key.secret("HS256", b"x", allow_weak=True).can_sign
 
     @pytest.mark.parametrize("algorithm", PAIR_ALGORITHMS)
-    def test_jwk_of_pyjwt(self, algorithm: str, pairs: dict[str, PrivateKey]) -> None:
+    def test_a_jwk_of_pyjwt_is_read(self, algorithm: str, pairs: dict[str, PrivateKey]) -> None:
         pair = pairs[algorithm]
         theirs = jwt.get_algorithm_by_name(algorithm)
         private = json.loads(theirs.to_jwk(pair)) | {"alg": algorithm}  # type: ignore[attr-defined]
@@ -644,11 +662,11 @@ class TestKeys:
             ({"kty": "oct", "alg": "RS256", "k": "A" * 43}, "another kind"),
         ],
     )
-    def test_jwk_that_is_refused(self, jwk: dict[str, Any], message: str) -> None:
+    def test_a_jwk_that_is_not_valid_raises(self, jwk: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             Key.jwk(jwk)
 
-    def test_pem_that_is_refused(self, pairs: dict[str, PrivateKey]) -> None:
+    def test_pem_text_that_is_not_valid_raises(self, pairs: dict[str, PrivateKey]) -> None:
         small = rsa.generate_private_key(65537, 1024)
         pem = private_pem(pairs["ES256"])
         encrypted = pairs["ES256"].private_bytes(
@@ -683,14 +701,14 @@ class TestKeys:
 
 
 class TestIdentity:
-    def test_attributes(self) -> None:
+    def test_an_identity_has_its_attributes(self) -> None:
         identity = Identity(TENANT.upper(), USER, "admin", source="headers")
         assert (identity.tenant_id, identity.user_id) == (TENANT, USER)
         assert (identity.role, identity.source) == ("admin", "headers")
         assert identity.expires_at is None
         assert eval(repr(identity)) == identity
 
-    def test_equality_and_hash(self) -> None:
+    def test_identities_are_equal_by_tenant_user_and_role(self) -> None:
         identity = Identity(TENANT, USER)
         assert identity == Identity(TENANT.upper(), USER, "user", source="headers")
         assert hash(identity) == hash(Identity(TENANT.upper(), USER, source="headers"))
@@ -701,7 +719,7 @@ class TestIdentity:
             _ = identity < identity  # type: ignore[operator]
 
     @pytest.mark.parametrize("name", ["tenant_id", "role", "expires_at", "anything"])
-    def test_immutable(self, name: str) -> None:
+    def test_an_identity_cannot_be_changed(self, name: str) -> None:
         with pytest.raises(AttributeError):
             setattr(Identity(TENANT, USER), name, "x")
         with pytest.raises(TypeError):
@@ -717,7 +735,7 @@ class TestIdentity:
             ((TENANT, "\ud800"), {}, "user_id has lone surrogates"),
         ],
     )
-    def test_bad_values(
+    def test_values_that_are_not_valid_raise(
         self, arguments: tuple[str, ...], options: dict[str, str], message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
@@ -728,25 +746,27 @@ class TestAuthenticate:
     @pytest.mark.parametrize(
         "value", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearerabc", "Token x", "é", "\u1234"]
     )
-    def test_no_bearer_credentials(self, value: str | None, keyring: Keyring) -> None:
+    def test_a_header_without_bearer_credentials_has_no_identity(
+        self, value: str | None, keyring: Keyring
+    ) -> None:
         assert keyring.authenticate(value) is None
         if value is not None:
             assert parse_bearer(value) is None
 
     @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER    ", "bEaReR "])
-    def test_the_scheme_has_no_case(self, scheme: str, keyring: Keyring) -> None:
+    def test_the_scheme_is_read_in_any_case(self, scheme: str, keyring: Keyring) -> None:
         token = signed()
         assert keyring.authenticate(scheme + token) == keyring.verify(token)
         assert parse_bearer(scheme + token) == token
 
     @pytest.mark.parametrize("rest", ["x", "a b", "é", "\u1234.b.c", "\U0001f600", "a.b.c", "\0"])
-    def test_bearer_of_nonsense(self, rest: str, keyring: Keyring) -> None:
+    def test_a_bearer_token_of_any_text_is_invalid(self, rest: str, keyring: Keyring) -> None:
         assert isinstance(keyring.authenticate("Bearer " + rest), InvalidToken)
         assert parse_bearer("Bearer " + rest) == rest
 
 
 class TestRejection:
-    def test_one_object_per_reason(self, keyring: Keyring) -> None:
+    def test_each_reason_has_one_object(self, keyring: Keyring) -> None:
         assert keyring.verify("a") is keyring.verify("b")
         assert keyring.verify("a") is Keyring([Key.secret("HS512", SECRET)]).decode(b"a")
 
@@ -809,12 +829,12 @@ class TestArguments:
             (lambda: parse_bearer(b"Bearer x"), "str"),
         ],
     )
-    def test_type_errors(self, call: Callable[[], object], message: str) -> None:
+    def test_arguments_of_wrong_types_raise(self, call: Callable[[], object], message: str) -> None:
         with pytest.raises(TypeError, match=message):
             call()
 
     @pytest.mark.parametrize("value", [None, 1, 1.5, [], {}, object(), bytearray(b"x")])
-    def test_methods(self, value: Any, keyring: Keyring) -> None:
+    def test_methods_name_an_argument_of_a_wrong_type(self, value: Any, keyring: Keyring) -> None:
         for method, name in (
             (keyring.verify, "token"),
             (keyring.decode, "token"),
@@ -846,11 +866,13 @@ class TestArguments:
             (lambda: Keyring([Key.secret("HS256", SECRET)], max_token_bytes=2**40), "max_token_b"),
         ],
     )
-    def test_value_errors(self, call: Callable[[], object], message: str) -> None:
+    def test_values_that_are_not_valid_raise(
+        self, call: Callable[[], object], message: str
+    ) -> None:
         with pytest.raises(ValueError, match=message):
             call()
 
-    def test_a_mapping_that_raises(self) -> None:
+    def test_an_exception_of_a_mapping_is_raised(self) -> None:
         class Broken(dict[str, str]):
             def __getitem__(self, name: str) -> str:
                 raise RuntimeError(name)
@@ -858,7 +880,7 @@ class TestArguments:
         with pytest.raises(RuntimeError, match="key_ops"):
             Key.jwk(Broken())
 
-    def test_a_key_cannot_be_copied_out(self) -> None:
+    def test_a_key_cannot_be_pickled_or_copied(self) -> None:
         for value in (Key.secret("HS256", SECRET), Keyring([Key.secret("HS256", SECRET)])):
             with pytest.raises(TypeError):
                 pickle.dumps(value)
@@ -873,7 +895,9 @@ class TestLife:
         assert reason(keyring.verify(signed())) == ""
         assert isinstance(keyring.keys, tuple)
 
-    def test_threads(self, keyring: Keyring, pairs: dict[str, PrivateKey]) -> None:
+    def test_many_threads_can_use_one_keyring(
+        self, keyring: Keyring, pairs: dict[str, PrivateKey]
+    ) -> None:
         both = Keyring([*keyring.keys, Key.pem("ES256", private_pem(pairs["ES256"]))])
         tokens = [signed(), jwt.encode(claims(), pairs["ES256"], "ES256")]
         wrong: list[object] = []
@@ -892,7 +916,7 @@ class TestLife:
             thread.join()
         assert not wrong
 
-    def test_fork(self, keyring: Keyring) -> None:
+    def test_a_forked_child_can_use_the_keyring(self, keyring: Keyring) -> None:
         token = signed()
         assert reason(keyring.verify(token)) == ""
         child = os.fork()
@@ -982,7 +1006,7 @@ print(resident() - before)
     assert int(run(script, SECRET.decode(), signed())) < 64 * 1024
 
 
-def test_huge_tokens_on_a_small_stack() -> None:
+def test_huge_tokens_need_no_large_stack() -> None:
     """In threads of 256 KiB, with the cap at 16 MB."""
     script = """
 import sys, threading

@@ -95,7 +95,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("call", "named", "wrong"), CASES)
-def test_is_refused_by_name(call: Callable[[object], object], named: str, wrong: object) -> None:
+def test_a_wrong_type_raises_with_the_name_of_the_argument(
+    call: Callable[[object], object], named: str, wrong: object
+) -> None:
     with make_app().app_context(), pytest.raises((TypeError, ValueError), match=named):
         call(wrong)
 
@@ -115,12 +117,12 @@ WITHOUT_WRONG_ARGUMENTS = {
 }
 
 
-def test_every_public_name_is_looked_at() -> None:
+def test_every_public_name_is_tested() -> None:
     assert {name for name, *_ in calls()} | WITHOUT_WRONG_ARGUMENTS == set(public.__all__)
 
 
 @pytest.mark.parametrize("name", sorted(public.__all__))
-def test_every_public_name_explains_itself(name: str) -> None:
+def test_every_public_name_has_a_docstring(name: str) -> None:
     documented = getattr(public, name).__doc__
     assert documented
     assert len(documented.strip()) > 20

@@ -173,18 +173,18 @@ def run_pair_settings(seed: int, count: int, path: Path) -> None:
     assert taken > count // 10, "the generator makes nothing that is right"
 
 
-def test_whatever_stands_for_a_key_pair_makes_no_secret(tmp_path: Path) -> None:
+def test_no_text_in_place_of_a_key_pair_becomes_a_secret(tmp_path: Path) -> None:
     run_pair_settings(SEED, 150, tmp_path / "key")
 
 
 @pytest.mark.soak
-def test_whatever_stands_for_a_key_pair_makes_no_secret_for_long(tmp_path: Path) -> None:
+def test_no_text_in_place_of_a_key_pair_becomes_a_secret_in_many_runs(tmp_path: Path) -> None:
     for seed in range(SEED, SEED + 20):
         run_pair_settings(seed, 1000, tmp_path / "key")
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.algorithm)
-def test_keys_in_the_forms_that_people_have_are_taken(pair: Pair, tmp_path: Path) -> None:
+def test_keys_in_all_usual_forms_are_read(pair: Pair, tmp_path: Path) -> None:
     path = tmp_path / "key"
     for setting, forms in (
         ("JWT_PUBLIC_KEY", pair.public_forms),
@@ -211,7 +211,7 @@ def test_keys_in_the_forms_that_people_have_are_taken(pair: Pair, tmp_path: Path
                     assert key.is_private is (setting == "JWT_PRIVATE_KEY")
 
 
-def test_ec_parameters_before_a_key_are_passed_over() -> None:
+def test_ec_parameters_before_a_key_are_skipped() -> None:
     parameters = NO_KEYS["parameters"]
     for form in ("traditional PEM", "PKCS8 PEM"):
         text = (parameters + EC_PAIR.private_forms[form]).decode()
@@ -268,7 +268,7 @@ def test_the_error_names_the_setting_and_what_the_file_is(
         production_app(JWT_SECRET_KEY_FALLBACKS=[path])  # of HS256
 
 
-def test_files_that_cannot_be_read_stop_the_app_and_nothing_waits(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_stop_the_app_at_once(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path, says in ((pipe, "regular file"), (tmp_path, "directory|regular"), ("/gone", "path")):
@@ -278,7 +278,7 @@ def test_files_that_cannot_be_read_stop_the_app_and_nothing_waits(tmp_path: Path
         make_app(JWT_ALGORITHM="RS256", JWT_PUBLIC_KEY=7)
 
 
-def test_a_private_and_a_public_key_belong_together() -> None:
+def test_a_public_key_of_another_private_key_stops_the_app() -> None:
     other = Pair("RS256", rsa.generate_private_key(65537, 2048))
     private = RSA_PAIR.private_forms["PKCS8 PEM"]
     with pytest.raises(ConfigurationError, match="JWT_PUBLIC_KEY is not the public key of"):
@@ -293,7 +293,7 @@ def test_a_private_and_a_public_key_belong_together() -> None:
         assert len(keyring.keys) == 1
 
 
-def test_each_of_the_two_settings_takes_its_own_part_of_a_pair() -> None:
+def test_a_private_and_a_public_key_in_each_others_setting_raise() -> None:
     with pytest.raises(ConfigurationError, match="JWT_PUBLIC_KEY holds a private key"):
         keyring_of(JWT_ALGORITHM="RS256", JWT_PUBLIC_KEY=RSA_PAIR.private_forms["PKCS8 PEM"])
     with pytest.raises(ConfigurationError, match="JWT_PRIVATE_KEY cannot sign"):
@@ -301,7 +301,7 @@ def test_each_of_the_two_settings_takes_its_own_part_of_a_pair() -> None:
 
 
 @pytest.mark.parametrize("form", EC_PAIR.encrypted_forms)
-def test_an_encrypted_key_needs_its_passphrase_and_nobody_is_asked(form: str) -> None:
+def test_an_encrypted_key_needs_its_passphrase_and_no_prompt_appears(form: str) -> None:
     """Without a terminal, and with one on which a prompt would wait."""
     text = EC_PAIR.encrypted_forms[form]
     for passphrase, says in ((None, "set JWT_PRIVATE_KEY_PASSPHRASE"), ("no", "wrong")):
@@ -343,7 +343,7 @@ def test_an_encrypted_key_needs_its_passphrase_and_nobody_is_asked(form: str) ->
     assert seen.startswith("refused: pem is an encrypted private key")
 
 
-def test_settings_show_the_path_of_a_key_and_nothing_of_it(tmp_path: Path) -> None:
+def test_settings_show_the_path_of_a_key_and_not_the_key(tmp_path: Path) -> None:
     path = tmp_path / "public"
     path.write_bytes(EC_PAIR.public_forms["SPKI PEM"])
     private = EC_PAIR.encrypted_forms["encrypted PEM"].decode()
@@ -403,17 +403,17 @@ def run_secrets(seed: int, count: int) -> None:
         assert not refused(dressed), f"KEY_SEED={SEED}: {secret!r}, {names}"
 
 
-def test_a_key_in_any_encoding_is_no_secret_and_a_secret_in_any_is_one() -> None:
+def test_any_encoding_of_a_key_is_no_secret_and_other_text_is_one() -> None:
     run_secrets(SEED, 300)
 
 
 @pytest.mark.soak
-def test_a_key_in_any_encoding_is_no_secret_and_a_secret_in_any_is_one_for_long() -> None:
+def test_any_encoding_of_a_key_is_no_secret_and_other_text_is_one_in_many_runs() -> None:
     for seed in range(SEED, SEED + 20):
         run_secrets(seed, 2000)
 
 
-def test_looking_through_a_secret_takes_little_time() -> None:
+def test_searching_a_secret_for_keys_takes_little_time() -> None:
     """Also where the octets are the encoding of something again and again."""
     began = time.process_time()
     for octets in (b"3" * 65536, b"V" * 65536, b"\\" * 65536, b"%25" * 21845, os.urandom(65536)):
@@ -468,7 +468,7 @@ def test_a_key_in_a_setting_for_secrets_stops_the_app(octets: bytes) -> None:
         make_app(JWT_JWKS={"keys": [{"kty": "oct", "alg": "HS256", "k": k}]})
 
 
-def test_secrets_of_the_app_are_taken_in_each_of_these_settings() -> None:
+def test_secrets_of_the_app_are_accepted_in_each_of_these_settings() -> None:
     """The positive control of the test above."""
     secret = base64.b64encode(os.urandom(48)).decode()
     k = base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode()
@@ -552,7 +552,7 @@ def test_the_parts_of_text_around_a_key_are_no_secrets() -> None:
         assert decode_jwt_token(token)["user_id"] == USER
 
 
-def test_with_key_pairs_what_a_tenant_has_is_a_key_pair_or_nothing(tmp_path: Path) -> None:
+def test_with_key_pairs_a_tenant_key_is_a_key_pair_or_an_error(tmp_path: Path) -> None:
     draw = random.Random(SEED)
     path = tmp_path / "key"
     for _ in range(60):
@@ -653,7 +653,7 @@ def test_there_are_eight_points_of_small_order() -> None:
     assert all(times(8, point) == (0, 1) for point in TORSION)
 
 
-def test_ed25519_keys_of_small_order_off_the_curve_or_not_canonical_are_refused(
+def test_ed25519_keys_of_small_order_or_not_canonical_are_rejected(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for point in BAD_POINTS:
@@ -664,7 +664,7 @@ def test_ed25519_keys_of_small_order_off_the_curve_or_not_canonical_are_refused(
             assert "is no Ed25519 key" in str(caught.value) + caplog.text, (point.hex(), config)
 
 
-def test_ed25519_keys_of_everybody_else_are_taken() -> None:
+def test_other_ed25519_keys_are_accepted() -> None:
     draw = random.Random(SEED)
     for _ in range(30):
         public = ed25519.Ed25519PrivateKey.from_private_bytes(draw.randbytes(32)).public_key()
@@ -689,7 +689,7 @@ def with_exponent(e: int, bits: int = 2048) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("e", [1, 2, 3, 17, 65535, 65536, 65538, 2**64 + 1, 2**256 + 1])
-def test_rsa_exponents_that_are_even_small_or_huge_are_refused(
+def test_rsa_exponents_that_are_even_small_or_huge_are_rejected(
     e: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ConfigurationError, match="JWT_JWKS holds no key"):
@@ -697,7 +697,7 @@ def test_rsa_exponents_that_are_even_small_or_huge_are_refused(
     assert "has a public exponent" in caplog.text
 
 
-def test_rsa_keys_are_bounded_in_size_and_the_usual_ones_are_taken(
+def test_rsa_keys_are_accepted_up_to_the_largest_size(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for size in (8200, 16384):
@@ -709,7 +709,7 @@ def test_rsa_keys_are_bounded_in_size_and_the_usual_ones_are_taken(
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1])
-def test_ec_points_off_the_curve_or_at_infinity_are_refused(curve: type) -> None:
+def test_ec_points_off_the_curve_or_at_infinity_are_rejected(curve: type) -> None:
     private = ec.generate_private_key(curve())
     algorithm = {256: "ES256", 384: "ES384", 521: "ES512"}[private.key_size]
     pair = Pair(algorithm, private)
@@ -728,7 +728,7 @@ def test_ec_points_off_the_curve_or_at_infinity_are_refused(curve: type) -> None
 # --- JWT_JWKS -----------------------------------------------------------------
 
 
-def test_each_entry_that_is_passed_over_is_logged_with_its_reason(
+def test_each_entry_that_is_skipped_is_logged_with_its_reason(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     private = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(EC_PAIR.private))
@@ -802,7 +802,7 @@ def test_an_entry_without_alg_has_the_algorithm_of_its_type(
     ]  # fmt: skip
 
 
-def test_a_jwk_set_comes_as_a_dict_as_text_or_from_a_file(tmp_path: Path) -> None:
+def test_a_jwk_set_is_read_from_a_dict_text_or_a_file(tmp_path: Path) -> None:
     jwks = {"keys": [EC_PAIR.jwk()]}
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps(jwks))
@@ -839,7 +839,7 @@ def test_keys_that_verify_never_sign(config: dict[str, Any]) -> None:
         assert decode_jwt_token(create_jwt_token(TENANT, USER))["user_id"] == USER
 
 
-def test_a_published_key_of_one_tenant_signs_for_nobody() -> None:
+def test_a_published_key_of_a_tenant_cannot_sign() -> None:
     """The whole way once more, through an app: the public file of the issue."""
     realm = RSA_PAIR.foreign_forms["realm JSON"]
     app = make_app(

@@ -184,7 +184,7 @@ def plant(name: str, kind: str, precious: Path) -> Path:
         ("directory", "-0123456789abcdef"),
     ],
 )
-def test_another_user_who_makes_our_file_first_stops_nothing(
+def test_a_file_that_another_user_made_first_does_no_harm(
     prefix: str, kind: str, suffix: str, tmp_path: Path
 ) -> None:
     precious = tmp_path / "precious"
@@ -209,7 +209,7 @@ def test_another_user_who_makes_our_file_first_stops_nothing(
 
 
 @pytest.mark.usefixtures("two_users")
-def test_two_users_do_not_count_together(prefix: str) -> None:
+def test_two_users_count_separately(prefix: str) -> None:
     ours = run_worker(prefix)
     theirs = run_worker(prefix, user=NOBODY)
     assert (ours["passed"], theirs["passed"]) == (30, 30)
@@ -239,7 +239,7 @@ COMMAND = textwrap.dedent("""
 
 @pytest.mark.xfail(os.geteuid() != 0, reason="only root can be two users", run=False)
 @pytest.mark.parametrize("command", ["show", "reset", "status"])
-def test_a_command_of_another_user_than_the_app_s_says_so(prefix: str, command: str) -> None:
+def test_a_command_of_another_user_than_that_of_the_app_says_so(prefix: str, command: str) -> None:
     address = [] if command == "status" else ["--address", "127.0.0.1"]
 
     def run_command() -> subprocess.CompletedProcess[str]:
@@ -304,7 +304,7 @@ def mounted(size: str) -> str:
     return f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
 
 
-def test_a_container_s_shared_memory_is_not_used_up(prefix: str) -> None:
+def test_a_small_shared_memory_is_not_used_up(prefix: str) -> None:
     """64 MiB, as Docker gives them: several apps fit, and most is left to others."""
     status = run_worker(prefix, wrap=mounted("64m"))["status"]
     assert status["shared"]
@@ -312,7 +312,7 @@ def test_a_container_s_shared_memory_is_not_used_up(prefix: str) -> None:
     assert run_worker(prefix, wrap=mounted("1g"))["status"]["shm_bytes"] > 15 * 2**20
 
 
-def test_a_full_shared_memory_is_survived_and_names_the_setting(prefix: str) -> None:
+def test_a_full_shared_memory_names_the_setting_and_the_app_counts(prefix: str) -> None:
     fill = "head -c 2000000 /dev/zero > /dev/shm/other 2>/dev/null || true"
     worker = run_worker(prefix, wrap=f"{mounted('1m')}; {fill}")
     assert worker["passed"] == 30
@@ -342,13 +342,13 @@ def test_a_new_size_waits_for_the_counters_that_are_there(prefix: str) -> None:
 # --- Which counters are whose -------------------------------------------------------------------
 
 
-def test_a_release_in_a_new_directory_goes_on_with_the_counters_of_its_prefix(prefix: str) -> None:
+def test_a_release_in_a_new_directory_keeps_the_counters_of_its_prefix(prefix: str) -> None:
     """A deploy that unpacks each release beside the last one gives nobody a new quota."""
     assert run_worker(prefix, root="/tmp")["passed"] == 30
     assert run_worker(prefix, root="/")["passed"] == 20
 
 
-def test_two_apps_of_one_name_in_two_directories_are_apart_without_a_prefix(
+def test_two_apps_of_one_name_in_two_directories_count_separately(
     prefix: str, tmp_path: Path
 ) -> None:
     places = [tmp_path / "one", tmp_path / "two"]

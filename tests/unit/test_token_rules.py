@@ -51,7 +51,7 @@ def keyring() -> Keyring:
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED)
-def test_refused(keyring: Keyring, text: str, reason: str) -> None:
+def test_a_token_that_breaks_a_rule_is_invalid(keyring: Keyring, text: str, reason: str) -> None:
     judged = keyring.verify(text)
     assert isinstance(judged, InvalidToken)
     assert judged.reason == reason
@@ -61,7 +61,7 @@ def test_refused(keyring: Keyring, text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("text", ACCEPTED)
-def test_accepted(keyring: Keyring, text: str) -> None:
+def test_an_unusual_token_that_keeps_the_rule_is_valid(keyring: Keyring, text: str) -> None:
     judged = keyring.verify(text)
     assert isinstance(judged, Identity)
     decoded = keyring.decode(text)
@@ -80,14 +80,14 @@ class TestConfigured:
         judged = Keyring([Key.secret("HS256", SECRET)], **settings).verify(text)
         return judged.reason if isinstance(judged, InvalidToken) else None
 
-    def test_issuer(self) -> None:
+    def test_the_issuer_must_be_the_configured_one(self) -> None:
         assert self.reason(claim(iss="https://us"), issuer="https://us") is None
         assert self.reason(claim(iss="https://us/"), issuer="https://us") == "iss_mismatch"
         assert self.reason(claim(iss="HTTPS://US"), issuer="https://us") == "iss_mismatch"
         assert self.reason(claim(iss=["https://us"]), issuer="https://us") == "iss_invalid"
         assert self.reason(GOOD, issuer="https://us") == "iss_mismatch"
 
-    def test_audience(self) -> None:
+    def test_the_audience_must_include_a_configured_one(self) -> None:
         ours = {"audiences": ["api", "web"]}
         assert self.reason(claim(aud="web"), **ours) is None
         assert self.reason(claim(aud=["other", "api"]), **ours) is None
@@ -96,7 +96,7 @@ class TestConfigured:
         assert self.reason(claim(aud="ap"), **ours) == "aud_mismatch"
         assert self.reason(GOOD, **ours) == "aud_mismatch"
 
-    def test_leeway(self) -> None:
+    def test_leeway_moves_expiry_and_not_before(self) -> None:
         assert self.reason(claim(exp=NOW - 30), leeway=120) is None
         assert self.reason(claim(exp=NOW - 300), leeway=120) == "expired"
         assert self.reason(claim(nbf=NOW + 60), leeway=120) is None
