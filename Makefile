@@ -1,4 +1,4 @@
-# Everything a user, a developer or the CI does, by one name each: `make help`.
+# The tasks of users, developers and the CI. `make help` lists them.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -14,8 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUILD := build
 
-# Warnings are errors where we work, not where somebody's newer compiler knows
-# a warning that ours does not.
+# Warnings are errors in development and in the CI only: a user's compiler may be
+# newer and have more warnings.
 ifneq ($(filter true 1,$(CI) $(FTA_WERROR)),)
 export FTA_WERROR := 1
 WERROR := -Werror
@@ -34,7 +34,7 @@ packages:
 packages-test:
 	@PYTHON=$(PYTHON) scripts/install_packages.sh test
 
-venv: $(BIN)/python ## Make .venv, where everything from PyPI goes
+venv: $(BIN)/python ## Make .venv, which holds the packages from PyPI
 $(BIN)/python: | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and sys.executable + \
 		" is too old: Python 3.10 or later is needed, and PYTHON=... names another")'
@@ -51,7 +51,7 @@ $(VENV)/.group-%: pyproject.toml | $(BIN)/python
 C_FILES := $(wildcard csrc/*/*.[ch] csrc/*/*/*.[ch])
 LUA_FILES := $(wildcard csrc/*/*/*/*.lua)
 
-build: $(VENV)/.built ## Build the C core and install the package, editable, into .venv
+build: $(VENV)/.built ## Build the C core and install the package into .venv, editable
 $(VENV)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject.toml | $(BIN)/python
 	@echo "Building flask_tenant_auth"
 	@$(BIN)/pip install -qq --no-build-isolation --editable .
@@ -60,7 +60,7 @@ $(VENV)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject.
 # --- Running ------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/.built $(VENV)/.group-example ## Set up what is missing and run the example e-mail service
+run: $(VENV)/.built $(VENV)/.group-example ## Install what is missing, then run the example e-mail service
 	@cd examples && exec ../$(BIN)/python -m email_service
 
 # --- The C tests, one build of core and tests per flavour ---------------------
@@ -76,11 +76,11 @@ $(SCRIPT).c: $(LUA_FILES) scripts/embed_lua.py
 FUZZERS := $(wildcard fuzz/fuzz_*.c)
 LIBRARIES := libjwt openssl hiredis
 
-# Not :=, because pkg-config may be a moment from being installed.
+# Not :=, because a prerequisite may install pkg-config first.
 C_FLAGS = -std=c11 -D_GNU_SOURCE -g -Wall -Wextra -Wshadow -Wconversion $(WERROR) \
 	-Icsrc -Itests/c $(shell pkg-config --cflags $(LIBRARIES))
 C_LIBS = $(shell pkg-config --libs $(LIBRARIES)) -lpthread
-# ThreadSanitizer of before 2024 does not start on every kernel's layout.
+# A ThreadSanitizer from before 2024 fails on kernels with more random address bits.
 NO_ASLR = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
 
@@ -92,8 +92,8 @@ FLAGS_fuzz := $(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined
 LINK_fuzz := -fsanitize=fuzzer
 
 # $(call flavour,NAME,COMPILER): build/NAME/core.a, and build/NAME/test_* or
-# build/NAME/fuzz_* linked with it. An archive, so that a test which holds its
-# own copy of a file of the core is linked with that copy alone.
+# build/NAME/fuzz_* linked with it. The core is an archive: a test that includes
+# a file of the core is then linked without that file of the archive.
 define flavour
 CORE_$(1) := $(CORE:csrc/%.c=$(BUILD)/$(1)/core/%.o) $(SCRIPT:$(BUILD)/%=$(BUILD)/$(1)/%.o)
 
@@ -107,7 +107,7 @@ $(BUILD)/$(1)/generated/%.o: $(BUILD)/generated/%.c Makefile
 
 $(BUILD)/$(1)/core.a: $$(CORE_$(1))
 	@rm -f $$@
-	ar qcs $$@ $$^ # two folders may have a file of one name
+	ar qcs $$@ $$^ # files of different folders may have the same name
 
 $(BUILD)/$(1)/%: tests/c/%.c $(BUILD)/$(1)/core.a Makefile
 	$(2) $$(C_FLAGS) $$(FLAGS_$(1)) -MMD -MP -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/core.a $$(C_LIBS)
@@ -124,7 +124,7 @@ endef
 $(foreach name,plain asan tsan coverage,$(eval $(call flavour,$(name),$$(CC))))
 $(eval $(call flavour,fuzz,$$(CLANG)))
 
-# $(call run_tests,FLAVOUR,WRAPPER): builds on all cores, then runs one by one.
+# $(call run_tests,FLAVOUR,WRAPPER): builds on all cores, then runs the tests one by one.
 define run_tests
 	@$(MAKE) -s -j$(JOBS) programs-$(1)
 	@for test in $(C_TESTS:tests/c/%.c=$(BUILD)/$(1)/%); do $(2) $$test || exit 1; done
@@ -139,9 +139,10 @@ asan: packages ## Run the C tests under AddressSanitizer and UndefinedBehaviorSa
 	@echo "C tests under ASan and UBSan"
 	$(call run_tests,asan)
 
-# The extension with sanitizers, for the Python tests of the core. GCC's: its
-# runtime comes with the compiler. It is preloaded, because Python is not built
-# with it. Under a minute; FTA_THREAD_SECONDS is for each test with threads.
+# The extension with sanitizers, for the Python tests of the core. It is built
+# with GCC, whose sanitizer runtime comes with the compiler. The runtime is
+# preloaded, because Python itself is built without it. FTA_THREAD_SECONDS is the
+# time of each test with threads.
 SANITIZED := $(BUILD)/asan-python
 SANITIZED_CC ?= gcc
 SANITIZED_FLAGS := -std=c11 -D_GNU_SOURCE -Icsrc -g -fPIC $(SANITIZE) -fsanitize=address,undefined \
@@ -150,8 +151,8 @@ SANITIZED_OBJECTS := $(patsubst csrc/%.c,$(SANITIZED)/objects/%.o,$(filter %.c,$
 	$(SCRIPT:$(BUILD)/%=$(SANITIZED)/%.o)
 SANITIZED_TESTS := $(wildcard tests/unit/test_core_*.py) tests/flask/test_tokens.py tests/unit/test_token_rules.py \
 	tests/flask/test_audit_log.py tests/redis/test_redis_hostile.py tests/project/test_sanitized.py
-# Not what measures memory or time, nor what is about processes, nor the hypothesis runs that
-# drive the readers of the core, which the fuzzers drive under the same sanitizers.
+# Left out: tests that measure memory or time, tests of processes, and the hypothesis tests of the
+# parsers, which the fuzzers run under the same sanitizers.
 SANITIZED_WITHOUT := stays_flat or take_no_memory or run_meanwhile or separate_processes or \
 	killed_workers or AgainstTheOracle
 PYTHON_INCLUDE = -I$(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
@@ -190,13 +191,13 @@ tsan: packages ## Run the C tests under ThreadSanitizer
 valgrind: packages-test ## Run the C tests under valgrind's memcheck
 	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full --child-silent-after-fork=yes)
 
-coverage: packages ## Measure what the C tests cover of the core: lines, branches, and which are missed
+coverage: packages ## List the lines and branches of the core that the C tests miss
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
 	$(call run_tests,coverage)
 	@$(PYTHON) scripts/coverage_summary.py $(BUILD)/coverage/core
 
 .PHONY: timing
-timing: packages ## Test that the time of a wrong signature does not tell how much of it is right
+timing: packages ## Test that the time of an invalid signature does not depend on the wrong octet
 	@$(MAKE) -s $(BUILD)/plain/timing_signature
 	@$(BUILD)/plain/timing_signature
 
@@ -205,7 +206,7 @@ $(BUILD)/plain/timing_%: tests/timing/timing_%.c $(BUILD)/plain/core.a Makefile
 
 # --- Fuzzing ------------------------------------------------------------------
 
-# What is found grows below build/; fuzz/corpus/ holds the small seeds.
+# New inputs are written below build/. fuzz/corpus/ holds the seeds.
 # $(call run_fuzzers,SECONDS)
 define run_fuzzers
 	@$(MAKE) -s -j$(JOBS) programs-fuzz
@@ -229,12 +230,12 @@ fuzz-short: packages-test
 
 # --- Speed --------------------------------------------------------------------
 
-# BENCH_ARGS=--quick only shows that everything works, in two minutes.
+# BENCH_ARGS=--quick shows in two minutes that everything works. Its figures are not for quoting.
 BENCH := .venv-bench
 BENCH_ARGS ?=
 
 .PHONY: bench
-bench: packages-test $(BENCH)/.built ## Measure this and its peers side by side, and write the figures into README
+bench: packages-test $(BENCH)/.built ## Measure this package and its peers, and write the figures into README
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 
 $(BENCH)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject.toml | packages
@@ -258,7 +259,7 @@ lint: packages-test $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ##
 	@$(BIN)/mypy
 	@$(BIN)/stubtest --mypy-config-file scripts/stubtest.ini flask_tenant_auth._core
 
-format: $(VENV)/.group-lint ## Let ruff and clang-format put the style right
+format: $(VENV)/.group-lint ## Format the code with ruff and clang-format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/clang-format -i $(C_FILES) $(wildcard tests/*/*.[ch] fuzz/*.[ch])
@@ -296,10 +297,10 @@ check-python: $(VENV)/.built $(VENV)/.group-test
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation dist clean
-test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy ## Set up what is missing, then check and test everything
+test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy ## Install what is missing, then run all checks and tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# The newest SQLAlchemy is in .venv; this one stands before it on the path.
+# .venv has the newest SQLAlchemy. PYTHONPATH puts this one before it.
 SQLALCHEMY_20 := $(BUILD)/sqlalchemy20
 $(SQLALCHEMY_20)/.installed: | $(BIN)/python
 	@echo "Installing SQLAlchemy 2.0 beside the newest"
@@ -321,7 +322,7 @@ define run_statements
 	@$(BIN)/python -m tests.isolation --dialect $(1) --statements $(2) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
 endef
 
-isolation: packages-test $(VENV)/.built $(VENV)/.group-test ## Compare 120,000 random statements with the rows of their identity
+isolation: packages-test $(VENV)/.built $(VENV)/.group-test ## Test data isolation with 120,000 random statements
 	$(call run_statements,sqlite,100000)
 	$(call run_statements,postgresql,20000)
 

@@ -20,7 +20,7 @@ class Library(NamedTuple):
 
     name: str  # pkg-config's
     oldest: str
-    too_new: str  # the first version whose interface the core does not speak, if there is one
+    too_new: str  # the first version with another interface, if there is one
     debian: str
     homebrew: str
 
@@ -37,12 +37,12 @@ def pkg_config(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([PKG_CONFIG, *arguments], capture_output=True, text=True, check=False)
 
 
-def has(library: Library, version_option: str, version: str) -> bool:
+def has_version(library: Library, version_option: str, version: str) -> bool:
     return pkg_config(f"--{version_option}={version}", library.name).returncode == 0
 
 
-def refuse_missing() -> None:
-    """Exit, with what to install, where something that the build needs is not there."""
+def check_requirements() -> None:
+    """Exit with a message if a tool or library of the build is missing or too new."""
     if shutil.which(PKG_CONFIG) is None:
         sys.exit(
             f"flask_tenant_auth: {PKG_CONFIG} is missing.\n"
@@ -50,7 +50,9 @@ def refuse_missing() -> None:
             "  Homebrew:        brew install pkg-config"
         )
     missing = [
-        library for library in LIBRARIES if not has(library, "atleast-version", library.oldest)
+        library
+        for library in LIBRARIES
+        if not has_version(library, "atleast-version", library.oldest)
     ]
     if missing:
         names = ", ".join(f"{library.name} {library.oldest} or later" for library in missing)
@@ -60,7 +62,7 @@ def refuse_missing() -> None:
             f"  Homebrew:        brew install {' '.join(one.homebrew for one in missing)}"
         )
     for library in LIBRARIES:
-        if library.too_new and has(library, "atleast-version", library.too_new):
+        if library.too_new and has_version(library, "atleast-version", library.too_new):
             found = pkg_config("--modversion", library.name).stdout.strip()
             sys.exit(
                 f"flask_tenant_auth: {library.name} {found} is too new: version {library.too_new} "
@@ -72,7 +74,7 @@ def refuse_missing() -> None:
 
 
 def core_extension() -> Extension:
-    refuse_missing()
+    check_requirements()
     names = [library.name for library in LIBRARIES]
     warnings = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
     if os.environ.get("FTA_WERROR") == "1":

@@ -1,1 +1,1 @@
-"""Figures about flask_tenant_auth and its peers, measured side by side: `make bench`."""
+"""Measures flask_tenant_auth and its peers in the same run: `make bench`."""

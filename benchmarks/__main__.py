@@ -1,7 +1,7 @@
 """Measures, prints, and writes results.json, chart.svg and README's section on performance.
 
-`make bench` runs it. With --quick or --only the figures are printed and left in build/, because
-they are not for quoting.
+`make bench` runs it. With --quick or --only it prints the figures and writes them into build/ only,
+because they are not for quoting.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ SUBJECTS = (
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only check that it all works")
+    parser.add_argument("--quick", action="store_true", help="only check that everything works")
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, metavar="SUBJECT", default=SUBJECTS)
     return parser.parse_args()
 
 
 def main() -> None:
-    # Proving that a stack refuses makes it warn; whoever reads the figures need not see that.
+    # check_that_it_works() makes the stacks log warnings. They are not part of the figures.
     logging.getLogger().addHandler(logging.NullHandler())
     asked = arguments()
     plan = Plan.for_checking() if asked.quick else Plan()

@@ -1,19 +1,19 @@
-"""The contestants: one small API, bare and behind each stack.
+"""The stacks: one small API on bare Flask, on flask_tenant_auth and on each peer.
 
 Each stack does the same work for a request: a bearer token verified, tenant and user checked to
-be UUIDs, the role checked, one limit counted per user and told in X-RateLimit headers, CORS for
-one origin, one audit line where the log takes it. `prove` holds every contestant to that before
+be UUIDs, the role checked, one limit counted for each user and sent in X-RateLimit headers, CORS
+for one origin, one audit line if the logger is enabled. `check_that_it_works` checks this before
 anything is timed.
 
-The peers run in the fastest form that their documentation offers; where two forms were possible
-both were timed and the faster one stands here:
+The peers run in the fastest form that their documentation offers. Where there are two forms, both
+were timed and the faster one is used:
 
 - PyJWT: the key as bytes, algorithms and required claims given once (functools.partial).
 - Flask-JWT-Extended: header only, no user lookup, one verify_jwt_in_request a request.
 - Flask-Limiter: fixed window, `default_limits` (20 us faster than the decorator), `memory://` or
   redis-py with hiredis as its parser.
 - Flask-Cors: one origin as a plain string, no regular expression.
-- Their audit line is built only where the logger takes it.
+- Their audit line is built only if the logger is enabled.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ORIGIN = "https://app.example.com"
 TENANT = str(uuid.UUID(int=0x5EED_0000_0000_4000_8000_0000_0000_0001))
 USER = str(uuid.UUID(int=0x5EED_0000_0000_4000_8000_0000_0000_0002))
 PATH = "/api/accounts"
-NO_LIMIT = "8000000 per minute"  # counted like any limit, never reached
+NO_LIMIT = "8000000 per minute"  # counted, never reached
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 AUDIT_LINE = 'Request: method=%s endpoint=%s user_id=%s tenant_id=%s role=%s ip=%s user_agent="%s"'
 
@@ -61,7 +61,7 @@ def add_view(app: Flask, protect: Callable[..., Any] = lambda view: view, path: 
 
 
 def bare(store: str = "", limit: str = NO_LIMIT) -> Flask:
-    """Flask and the view: what everybody pays."""
+    """Flask and the view alone: every stack has this cost."""
     app = Flask("bench_bare")
     add_view(app)
     return app
@@ -192,7 +192,7 @@ def token_of_pyjwt(role: str) -> str:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Stack:
     name: str
     title: str
     make: Callable[..., Flask]
@@ -200,17 +200,17 @@ class Contestant:
     logger: str = ""
 
 
-BARE = Contestant("bare", "bare Flask", bare, token_of_pyjwt)
-OURS = Contestant("ours", "flask_tenant_auth", ours, token_of_pyjwt, "flask_tenant_auth")
+BARE = Stack("bare", "bare Flask", bare, token_of_pyjwt)
+OURS = Stack("ours", "flask_tenant_auth", ours, token_of_pyjwt, "flask_tenant_auth")
 PEERS = (
-    Contestant(
+    Stack(
         "pyjwt_stack",
         "PyJWT + Flask-Limiter + Flask-Cors",
         pyjwt_stack,
         token_of_pyjwt,
         "bench_pyjwt",
     ),
-    Contestant(
+    Stack(
         "flask_jwt_extended_stack",
         "Flask-JWT-Extended + Flask-Limiter + Flask-Cors",
         flask_jwt_extended_stack,
@@ -227,12 +227,12 @@ HEADERS = {
 }
 
 
-def headers_for(contestant: Contestant, role: str = "user") -> dict[str, str]:
-    return {**HEADERS, "Authorization": f"Bearer {contestant.token(role)}"}
+def headers_for(stack: Stack, role: str = "user") -> dict[str, str]:
+    return {**HEADERS, "Authorization": f"Bearer {stack.token(role)}"}
 
 
 def wsgi_call(app: Flask, headers: dict[str, str], path: str = PATH) -> Callable[[], object]:
-    """One request as a WSGI server makes it: a fresh environ, the whole body read, closed."""
+    """Return a request as a WSGI server makes it: a new environ, the body read, then closed."""
     template = EnvironBuilder(path, headers=headers).get_environ()
     template["REMOTE_ADDR"] = "192.0.2.7"
 
@@ -251,25 +251,24 @@ def wsgi_call(app: Flask, headers: dict[str, str], path: str = PATH) -> Callable
     return call
 
 
-def prove(contestant: Contestant, store: str = "") -> None:
-    """A stack that skips a part of the work is not timed."""
-    app = contestant.make(store, limit="2 per hour")
-    good = headers_for(contestant)
+def check_that_it_works(stack: Stack, store: str = "") -> None:
+    """Raise if a stack skips a part of the work."""
+    app = stack.make(store, limit="2 per hour")
+    good = headers_for(stack)
     forged = {**good, "Authorization": good["Authorization"][:-6] + "AAAAAA"}
     status, sent, _ = wsgi_call(app, good)()
     shown = dict(sent)
     checks = {
-        "a good token is let in": status == "200 OK",
-        "CORS is answered": shown.get("Access-Control-Allow-Origin") == ORIGIN,
-        "the limit is told": shown.get("X-RateLimit-Limit") == "2",
-        "what remains is told": shown.get("X-RateLimit-Remaining") == "1",
-        "the reset is told": int(shown.get("X-RateLimit-Reset", 0)) > time.time(),
-        "a forged token is refused": wsgi_call(app, forged)()[0][:3] in ("401", "422"),
-        "no token is refused": wsgi_call(app, {})()[0][:3] == "401",
-        "an unknown role is refused": wsgi_call(app, headers_for(contestant, "guest"))()[0][:1]
-        == "4",
-        "the limit holds": [wsgi_call(app, good)()[0][:3] for _ in range(3)][-1] == "429",
+        "a valid token is accepted": status == "200 OK",
+        "the CORS header is sent": shown.get("Access-Control-Allow-Origin") == ORIGIN,
+        "the limit is sent": shown.get("X-RateLimit-Limit") == "2",
+        "the rest is sent": shown.get("X-RateLimit-Remaining") == "1",
+        "the reset is sent": int(shown.get("X-RateLimit-Reset", 0)) > time.time(),
+        "an invalid token is denied": wsgi_call(app, forged)()[0][:3] in ("401", "422"),
+        "a request without a token is denied": wsgi_call(app, {})()[0][:3] == "401",
+        "a wrong role is denied": wsgi_call(app, headers_for(stack, "guest"))()[0][:1] == "4",
+        "the limit is enforced": [wsgi_call(app, good)()[0][:3] for _ in range(3)][-1] == "429",
     }
-    failed = [what for what, held in checks.items() if not held]
+    failed = [what for what, passed in checks.items() if not passed]
     if failed:
-        raise AssertionError(f"{contestant.title}: not so: {'; '.join(failed)}")
+        raise AssertionError(f"{stack.title}: failed: {'; '.join(failed)}")

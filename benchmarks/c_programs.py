@@ -1,7 +1,7 @@
-"""The programs of c/: figures of the core with no interpreter in the way.
+"""Compiles and runs the programs of c/, which measure the core without an interpreter.
 
-Each prints lines "name<TAB>figure", one line a round for each name; it is given the number of
-rounds as its first argument.
+The first argument of a program is the number of rounds. It prints lines "name<TAB>figure", one for
+each name and round.
 """
 
 from __future__ import annotations

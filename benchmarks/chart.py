@@ -1,4 +1,4 @@
-"""Bars as SVG: a title, groups of bars, each with its name and its figure."""
+"""Draws a bar chart as SVG."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def text(x: float, y: float, content: str, kind: str = "") -> str:
 
 
 def draw(title: str, unit: str, groups: Sequence[Group]) -> str:
-    """All groups on one scale, so that their bars can be compared."""
+    """Draw all groups on one scale, so that their bars can be compared."""
     longest = max(bar.value for group in groups for bar in group.bars)
     parts, y = [text(LABEL_X, 22, title, "title")], TOP
     for group in groups:

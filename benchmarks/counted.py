@@ -1,7 +1,7 @@
-"""What instructions.py runs under callgrind: so many requests of each app.
+"""The program that instructions.py runs under callgrind: REQUESTS requests of each app.
 
-Prints how many. "burdened" is our app with work in every request that the guard must notice: it
-shows that the guard can fail.
+It prints REQUESTS. "burdened" is our app with more work in every request. The guard must fail for
+it, which shows that the guard works.
 """
 
 from __future__ import annotations

@@ -29,14 +29,14 @@ def run(plan: Plan) -> Subject:
     if limiter.hit(full, identity, "192.0.2.7").allowed or theirs.hit(
         small_item, apps.USER, "full"
     ):
-        raise AssertionError("the limit of one let a second hit pass")
+        raise AssertionError("a limit of one allowed a second hit")
     timed = interleave(
         {
             "ours, 1 limit": lambda: limiter.hit(one, identity, "192.0.2.7"),
             "limits, 1 limit": lambda: theirs.hit(item, apps.USER, "one"),
             "ours, 4 limits at once": lambda: limiter.hit(four, identity, "192.0.2.7"),
-            "ours, refused": lambda: limiter.hit(full, identity, "192.0.2.7"),
-            "limits, refused": lambda: theirs.hit(small_item, apps.USER, "full"),
+            "ours, limited": lambda: limiter.hit(full, identity, "192.0.2.7"),
+            "limits, limited": lambda: theirs.hit(small_item, apps.USER, "full"),
         },
         plan,
     )

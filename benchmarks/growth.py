@@ -1,4 +1,4 @@
-"""How the cost of a request grows: it should not."""
+"""How the cost of a request grows with routes, limits, keys, claims and tenants."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PEOPLE = (1, 1_000, 100_000)
 
 
 def with_routes(make: Callable[..., apps.Flask], routes: int, **config: object) -> apps.Flask:
-    """The app with so many further views, each protected like the first."""
+    """Return the app with that many routes, each protected like the first."""
     app = make(**config)
     view = app.view_functions[f"accounts{apps.PATH}"]
     for number in range(routes - 1):
@@ -32,7 +32,7 @@ def with_routes(make: Callable[..., apps.Flask], routes: int, **config: object) 
 
 
 def by_routes(plan: Plan) -> dict[str, object]:
-    """What we add, and the best of what peers add, to a bare app with as many routes."""
+    """Return what each stack adds to a bare app with as many routes."""
     calls = {}
     for routes in ROUTES:
         for each in (apps.BARE, *apps.STACKS):
@@ -62,7 +62,7 @@ def by_limits(plan: Plan) -> dict[str, object]:
 
 
 def by_keys(plan: Plan) -> dict[str, object]:
-    """A token of the last of so many keys: its kid selects it."""
+    """Verify a token of the last key. Its kid selects the key."""
     calls = {}
     for count in KEYS:
         keys = [Key.secret("HS256", f"{apps.SECRET} {number}".encode()) for number in range(count)]
@@ -87,7 +87,7 @@ def by_claims(plan: Plan) -> dict[str, object]:
 
 
 def by_people(plan: Plan) -> dict[str, object]:
-    """Users of as many tenants, one after the other, each with a counter of its own."""
+    """Count hits of users in turn. Each user has a tenant and a counter of its own."""
     (rate,) = parse_rates(apps.NO_LIMIT)
     calls = {}
     for count in PEOPLE:
@@ -109,7 +109,7 @@ def by_people(plan: Plan) -> dict[str, object]:
 
 
 def slope(samples: dict[str, object]) -> float:
-    """The last figure over the first."""
+    """Return the last median divided by the first."""
     medians = [each.median for each in samples.values()]
     return medians[-1] / medians[0]
 

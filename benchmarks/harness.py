@@ -1,11 +1,11 @@
 """Interleaved timing.
 
-A machine is never equally fast for two minutes. So contestants are never timed one after the
-other: every round times each of them for a few milliseconds, in an order that rotates from round
-to round, and what is compared are figures of the same round.
+The speed of a machine changes within minutes. Therefore each round times every case for a few
+milliseconds, in an order that rotates from round to round. Only figures of the same round are
+compared.
 
-Time is the thread's own on the CPU, so that what else the machine does is not counted; where a
-call waits for another process (Redis), it is the time that passes.
+The time is the thread's CPU time, which leaves out what else the machine does. For calls that wait
+for another process (Redis) it is the wall time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 Call = Callable[[], object]
 Cases = Callable[[], Mapping[str, Call]]
 Clock = Callable[[], float]
-ON_CPU, PASSED = time.thread_time, time.perf_counter
+ON_CPU, WALL = time.thread_time, time.perf_counter
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Plan:
 
     @classmethod
     def for_checking(cls) -> Plan:
-        """Enough to see that everything works; not enough to quote."""
+        """Return a short plan. It shows that everything works; its figures are not for quoting."""
         return cls(
             rounds=9,
             turn_seconds=0.005,
@@ -52,7 +52,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Samples:
-    """One figure a round."""
+    """One figure for each round."""
 
     rounds: tuple[float, ...]
 
@@ -74,18 +74,18 @@ class Samples:
         return statistics.quantiles(self.rounds, n=4, method="inclusive")[which]
 
     def minus(self, other: Samples) -> Samples:
-        """What this one cost more, round by round: noise that both shared cancels out."""
+        """Subtract round by round, which cancels the noise that both share."""
         pairs = zip(self.rounds, other.rounds, strict=True)
         return Samples(tuple(mine - theirs for mine, theirs in pairs))
 
     def over(self, other: Samples) -> Samples:
-        """How many times the other one this is, round by round."""
+        """Divide round by round."""
         pairs = zip(self.rounds, other.rounds, strict=True)
         return Samples(tuple(mine / theirs for mine, theirs in pairs))
 
 
-class Elsewhere:
-    """A call that is made in another process, where nothing of its competitors is loaded."""
+class RemoteCall:
+    """A call in another process, which loads nothing of the other cases."""
 
     def __init__(self, there: Connection, name: str) -> None:
         self._there = there
@@ -97,13 +97,13 @@ class Elsewhere:
         return seconds
 
     def __call__(self) -> object:
-        """Return what the call finds, in a form that can be compared."""
+        """Return the result of the call in a form that can be compared."""
         self._there.send((self._name, 0))
         return self._there.recv()
 
 
 def serve(make: Cases, here: Connection) -> None:
-    """Make the calls that are asked for, until nobody asks any more."""
+    """Make the calls that the other end names, until it sends None."""
     cases = make()
     found = getattr(sys.modules[make.__module__], "found", lambda answer: answer)
     here.send(list(cases))
@@ -113,20 +113,20 @@ def serve(make: Cases, here: Connection) -> None:
 
 
 @contextmanager
-def elsewhere(make: Cases) -> Iterator[dict[str, Elsewhere]]:
-    """Give the calls that a function makes, each to be made in one process of its own."""
+def in_other_process(make: Cases) -> Iterator[dict[str, RemoteCall]]:
+    """Start a process, and yield the cases of a function as calls in that process."""
     there, here = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(make, here))
-    process.daemon = True  # it ends with this one, whatever happens
+    process.daemon = True  # it ends with this process
     process.start()
     here.close()
-    yield {name: Elsewhere(there, name) for name in there.recv()}
+    yield {name: RemoteCall(there, name) for name in there.recv()}
     there.send(None)
     process.join()
 
 
 def seconds_for(call: Call, calls: int, clock: Clock) -> float:
-    if isinstance(call, Elsewhere):
+    if isinstance(call, RemoteCall):
         return call.seconds_for(calls)
     start = clock()
     for _ in repeat(None, calls):
@@ -135,7 +135,7 @@ def seconds_for(call: Call, calls: int, clock: Clock) -> float:
 
 
 def calls_in(call: Call, seconds: float, clock: Clock) -> int:
-    """How many calls fit into so much time, found by trying; this also warms the call up."""
+    """Measure how many calls fit into that time. This also warms the caches."""
     calls = 1
     while (taken := seconds_for(call, calls, clock)) < seconds / 4:
         calls *= 4
@@ -143,7 +143,7 @@ def calls_in(call: Call, seconds: float, clock: Clock) -> int:
 
 
 def interleave(cases: Mapping[str, Call], plan: Plan, clock: Clock = ON_CPU) -> dict[str, Samples]:
-    """Microseconds per call of each case, one figure a round."""
+    """Return the microseconds of a call of each case, one figure for each round."""
     counts = {name: calls_in(call, plan.turn_seconds, clock) for name, call in cases.items()}
     figures: dict[str, list[float]] = {name: [] for name in cases}
     names = list(cases)

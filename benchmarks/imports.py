@@ -1,4 +1,4 @@
-"""How long an app waits for `import`, beyond Flask's own."""
+"""The time to import each stack after Flask."""
 
 from __future__ import annotations
 

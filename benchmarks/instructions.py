@@ -1,13 +1,13 @@
-"""A guard against slow growth: the instructions of a request, which no busy machine disturbs.
+"""The instruction guard: fails if a request takes more instructions than recorded.
 
-valgrind's callgrind counts what a request of the bare app and of ours takes. What ours adds is
-held, as a share of the bare app's, against the figure that stands in instructions.json for this
-Python and this Flask, and may be at most a tenth above it. A Python or Flask that is not listed
-is held against the largest figure that is, and may be half above that: its interpreter spends
-other numbers of instructions on the same code, but not as other as that.
+A busy machine does not change the number of instructions. valgrind's callgrind counts those of a
+request of the bare app and of ours. The share that ours adds to the bare app's may be at most a
+tenth above the share that instructions.json lists for these versions of Python, Flask and OpenSSL.
+Versions that are not listed may be at most half above the largest share, because another
+interpreter takes another number of instructions for the same code.
 
-    python -m benchmarks.instructions            measure, and judge
-    python -m benchmarks.instructions --record   measure, and list this Python and Flask
+    python -m benchmarks.instructions            measure and compare
+    python -m benchmarks.instructions --record   measure and list these versions
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Counts:
 
     @property
     def share(self) -> float:
-        """What ours adds, in requests of the bare app."""
+        """The instructions that ours adds, divided by those of the bare app."""
         return self.ours / self.bare - 1
 
 
 def here() -> str:
-    """What the number of instructions depends on, by its versions that change it."""
+    """Return the versions that change the number of instructions."""
     linked = subprocess.run(
         ["pkg-config", "--modversion", "openssl"], capture_output=True, text=True, check=True
     ).stdout
@@ -72,7 +72,7 @@ def most_allowed(where: str, known: dict[str, float]) -> float:
 
 
 def measure() -> dict[str, float]:
-    """Instructions per request of every app that counted.py knows, by its name."""
+    """Return the instructions of a request for each app of counted.py, by name."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         library = folder / "switch.so"
@@ -80,8 +80,8 @@ def measure() -> dict[str, float]:
         command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"]
         command += [f"--callgrind-out-file={folder}/counts", sys.executable]
         command += ["-m", "benchmarks.counted", str(library)]
-        # Nothing may differ from run to run: not the order of sets, not what a pool of this
-        # machine's other processes left in shared memory (the limiter of counted.py is private).
+        # A fixed hash seed gives sets the same order in every run. The limiter of counted.py is
+        # private, so that other processes do not change its shared memory.
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         shown = subprocess.run(
             command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
@@ -91,22 +91,22 @@ def measure() -> dict[str, float]:
 
 
 def read_counts(path: Path, requests: int) -> tuple[str, float]:
-    """The label and the total of one of callgrind's files."""
+    """Read the label and the total of a file of callgrind."""
     text = path.read_text()
     label = re.search(r"^desc: Trigger: Client Request: (\S+)$", text, re.MULTILINE)
     total = re.search(r"^(?:totals|summary): (\d+)$", text, re.MULTILINE)
     if label is None or total is None:
-        raise AssertionError(f"callgrind wrote something new:\n{text[:500]}")
+        raise AssertionError(f"the file of callgrind cannot be read:\n{text[:500]}")
     return label[1], int(total[1]) / requests
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions")
-    parser.add_argument("--record", action="store_true", help="list this Python and Flask")
+    parser.add_argument("--record", action="store_true", help="list these versions")
     asked = parser.parse_args()
     counted = measure()
     counts = Counts(counted["bare"], counted["ours"])
-    print(f"bare {counts.bare:,.0f}, ours {counts.ours:,.0f}: we add {counts.share:.4f}")
+    print(f"bare {counts.bare:,.0f}, ours {counts.ours:,.0f}: ours adds {counts.share:.4f}")
     known = recorded() if RECORD.exists() else {}
     if asked.record:
         known[here()] = round(counts.share, 4)

@@ -1,4 +1,4 @@
-"""What isolation costs a statement, beside the same statement with its filter written by hand."""
+"""The time of a statement under isolate(), and of the same statement with a filter by hand."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from flask_tenant_auth import acting_as
 from flask_tenant_auth.sqlalchemy import UserScoped, isolate
 
 from . import apps
-from .harness import Plan, Samples, elsewhere, interleave
+from .harness import Plan, Samples, in_other_process, interleave
 from .result import Figure, Subject, Table
 from .result import Row as ResultRow
 
 TENANT, USER = uuid.UUID(apps.TENANT), uuid.UUID(apps.USER)
 ROWS = 100
-KEPT = ExitStack()  # for as long as the process runs
+IDENTITY = ExitStack()  # open until the process ends
 FLUSH = "insert, flush, rollback"
 
 
@@ -53,7 +53,7 @@ class Mail(UserScoped, Base):
 
 
 class PlainFolder(Base):
-    """Folder, without the mixin that isolate() acts on."""
+    """Folder without the mixin that isolate() needs."""
 
     __tablename__ = "plain_folder"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -64,7 +64,7 @@ class PlainFolder(Base):
 
 
 class PlainMail(Base):
-    """Mail, likewise."""
+    """Mail without the mixin that isolate() needs."""
 
     __tablename__ = "plain_mail"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -76,7 +76,7 @@ class PlainMail(Base):
 
 
 class Isolated:
-    """Statements under isolate(): none names a tenant."""
+    """Statements under isolate(). They name no tenant."""
 
     mail, folder = Mail, Folder
     who: ClassVar[dict[str, uuid.UUID]] = {}
@@ -87,7 +87,7 @@ class Isolated:
 
 
 class ByHand:
-    """The same statements as they are written without it."""
+    """The same statements with a filter."""
 
     mail, folder = PlainMail, PlainFolder
     who: ClassVar[dict[str, uuid.UUID]] = {"tenant_id": TENANT, "user_id": USER}
@@ -146,31 +146,31 @@ def filled_engine() -> Engine:
 
 
 def found(answer: Any) -> Any:
-    """What a statement found or changed, in a form that can be compared."""
+    """Return the result of a statement in a form that can be compared."""
     if isinstance(answer, list):
         return [found(each) for each in answer]
     return tuple(answer) if isinstance(answer, Row) else getattr(answer, "id", answer)
 
 
 def isolated() -> dict[str, Callable[[], Any]]:
-    """The statements in a process that isolates its sessions."""
+    """Return the statements of an isolated session."""
     sessions = isolate(sessionmaker(filled_engine()))
-    KEPT.enter_context(acting_as(TENANT, USER))
+    IDENTITY.enter_context(acting_as(TENANT, USER))
     return statements(sessions(), Isolated)
 
 
 def by_hand() -> dict[str, Callable[[], Any]]:
-    """The statements in a process that isolates nothing."""
+    """Return the statements of a plain session."""
     return statements(Session(filled_engine()), ByHand)
 
 
 def run(plan: Plan) -> Subject:
     rows: list[ResultRow] = []
     ratios: dict[str, Samples] = {}
-    with elsewhere(isolated) as ours, elsewhere(by_hand) as theirs:
+    with in_other_process(isolated) as ours, in_other_process(by_hand) as theirs:
         for name, statement in ours.items():
             if statement() != theirs[name]():
-                raise AssertionError(f"{name}: the two do not find the same")
+                raise AssertionError(f"{name}: the results differ")
             timed = interleave({"isolated": statement, "by hand": theirs[name]}, plan)
             rows += [ResultRow.of(f"{name}, {way}", samples) for way, samples in timed.items()]
             ratios[name] = timed["isolated"].over(timed["by hand"])

@@ -1,4 +1,4 @@
-"""On what, and with what, the figures were made."""
+"""Describes the machine and the versions of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROGRAMS = {
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """Return the name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)

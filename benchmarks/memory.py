@@ -1,6 +1,6 @@
-"""Memory of one worker process after it has served some requests.
+"""The memory of a worker process after REQUESTS requests.
 
-python -m benchmarks.memory CONTESTANT     that contestant's figure, in MiB
+python -m benchmarks.memory STACK     print the memory of a stack, in MiB
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REQUESTS = 2_000
 
 
 def resident_mib() -> float:
-    """The proportional share where the system tells it: shared pages count once, not per worker."""
+    """Return the proportional set size where the system has it: it counts a shared page once."""
     rollup = Path("/proc/self/smaps_rollup")
     if rollup.exists():
         found = re.search(r"^Pss:\s+(\d+) kB$", rollup.read_text(), re.MULTILINE)
@@ -32,26 +32,26 @@ def resident_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def serve(contestant: apps.Contestant) -> float:
-    call = apps.wsgi_call(contestant.make(), apps.headers_for(contestant))
+def serve(stack: apps.Stack) -> float:
+    call = apps.wsgi_call(stack.make(), apps.headers_for(stack))
     for _ in range(REQUESTS):
         call()
     return resident_mib()
 
 
-def in_a_process_of_its_own(name: str) -> float:
+def in_own_process(name: str) -> float:
     command = [sys.executable, "-m", "benchmarks.memory", name]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return float(shown.stdout)
 
 
 def run(plan: Plan) -> Subject:
-    contestants = (apps.BARE, *apps.STACKS)
-    figures: dict[str, list[float]] = {each.name: [] for each in contestants}
+    stacks = (apps.BARE, *apps.STACKS)
+    figures: dict[str, list[float]] = {each.name: [] for each in stacks}
     for _ in range(min(plan.processes, 5)):
-        for each in contestants:
-            figures[each.name].append(in_a_process_of_its_own(each.name))
-    samples = {each.title: Samples(tuple(figures[each.name])) for each in contestants}
+        for each in stacks:
+            figures[each.name].append(in_own_process(each.name))
+    samples = {each.title: Samples(tuple(figures[each.name])) for each in stacks}
     return Subject("memory", "Memory of a worker", (Table.of("One worker", "MiB", samples),))
 
 

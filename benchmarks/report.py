@@ -1,7 +1,7 @@
 """Tables for the terminal, results.json, the chart, and README's section on performance.
 
-README's section and the chart are made of results.json alone, by pure functions; a test makes
-them again and compares.
+README's section and the chart are made from results.json alone. A test makes them again and
+compares.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def print_subject(subject: Subject) -> None:
         print("\n  Goals")
     for figure in subject.figures:
         sign = ">=" if figure.at_least else "<="
-        verdict = "" if figure.reached else "   SHORT"
+        verdict = "" if figure.reached else "   MISSED"
         wanted = f"{sign} {figure.goal:g}"
         print(f"    {figure.name:<60} {shown(figure.value):>8} {figure.unit:<5} {wanted}{verdict}")
     for note in subject.notes:
@@ -56,7 +56,7 @@ def to_json(about: dict[str, Any], subjects: Sequence[Subject]) -> str:
 
 
 class Results:
-    """results.json, read back."""
+    """The content of results.json."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
@@ -102,7 +102,7 @@ def stack_lines(results: Results) -> list[list[str]]:
 
 
 def zip_rows(tables: Sequence[Table]) -> list[Table]:
-    """The tables turned on their side: one for each contestant."""
+    """Transpose the tables: return one for each stack."""
     return [
         Table(rows[0].name, tables[0].unit, tuple(rows))
         for rows in zip(*(table.rows for table in tables), strict=True)
@@ -124,7 +124,7 @@ def served_lines(results: Results) -> list[list[str]]:
     ]
 
 
-# What is called, in which table it stands, our row, the peer's row, the peer.
+# A part, its subject, its table, our row, the peer's row, the peer.
 HS256, MADE, PUBLIC = (
     "HS256, the ordinary token",
     "A token made, HS256",
@@ -151,7 +151,7 @@ def part_lines(results: Results) -> list[list[str]]:
 
 
 def readme_section(results: Results) -> str:
-    """What stands in README between the two markers."""
+    """Return the text between the two markers of README."""
     machine, versions = results.data["machine"], results.data["versions"]
     named = ("PyJWT", "Flask-JWT-Extended", "Flask-Limiter", "Flask-Cors")
     peers = ", ".join(f"{name} {versions[name]}" for name in named)
@@ -201,5 +201,5 @@ def publish(results: Results) -> None:
     CHART.write_text(chart_of(results))
     text = README.read_text()
     if not SECTION.search(text):
-        raise AssertionError(f"README.md has lost its markers:\n{BEGIN}\n{END}")
+        raise AssertionError(f"README.md lacks the markers:\n{BEGIN}\n{END}")
     README.write_text(SECTION.sub(lambda _: readme_section(results), text))

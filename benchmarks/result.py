@@ -1,8 +1,7 @@
-"""What a subject hands to the report: tables, and figures that have a goal."""
+"""The results of a subject: tables, and figures with a goal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ from .harness import Samples
 
 @dataclass(frozen=True)
 class Row:
-    """A name and a figure with its spread: the quartiles of the rounds."""
+    """A name, and the median and the quartiles of its rounds."""
 
     name: str
     median: float
@@ -23,14 +22,10 @@ class Row:
     def of(cls, name: str, samples: Samples, note: str = "") -> Row:
         return cls(name, samples.median, samples.low, samples.high, note)
 
-    @classmethod
-    def exact(cls, name: str, figure: float, note: str = "") -> Row:
-        return cls(name, figure, figure, figure, note)
-
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one unit."""
+    """Rows with the same unit."""
 
     title: str
     unit: str
@@ -43,7 +38,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number that the project promises something about."""
+    """A number with a goal."""
 
     name: str
     value: float
@@ -66,7 +61,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Subject:
-    """Everything one file of this folder found out."""
+    """The results of one module of this folder."""
 
     name: str
     title: str
@@ -89,7 +84,3 @@ class Subject:
             figures=tuple(Figure(**each) for each in data["figures"]),
             notes=tuple(data["notes"]),
         )
-
-
-def by_name(subjects: Iterable[Subject]) -> dict[str, Subject]:
-    return {subject.name: subject for subject in subjects}

@@ -1,4 +1,4 @@
-"""Under a real server: gunicorn, 2 processes of 4 threads, asked by wrk on loopback."""
+"""Requests to gunicorn (2 processes of 4 threads), which wrk sends on loopback."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw."""
+    """The figures of wrk."""
 
     per_second: float
     p99_ms: float
 
 
-def ask(port: int, contestant: apps.Contestant, seconds: float) -> Load:
+def measure_load(port: int, stack: apps.Stack, seconds: float) -> Load:
     command = [*WRK, "--duration", f"{max(1, round(seconds))}s"]
-    for name, value in apps.headers_for(contestant).items():
+    for name, value in apps.headers_for(stack).items():
         command += ["--header", f"{name}: {value}"]
     command.append(f"http://127.0.0.1:{port}{apps.PATH}")
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in shown or "Socket errors" in shown:
-        raise AssertionError(f"{contestant.title}: not every answer was good:\n{shown}")
+        raise AssertionError(f"{stack.title}: a request failed:\n{shown}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", shown)
     slowest = re.search(r"99%\s+([\d.]+)(us|ms|s)", shown)
     if rate is None or slowest is None:
-        raise AssertionError(f"wrk said something new:\n{shown}")
+        raise AssertionError(f"the output of wrk cannot be read:\n{shown}")
     return Load(float(rate[1]), float(slowest[1]) * MILLISECONDS[slowest[2]])
 
 
 def run(plan: Plan) -> Subject:
-    loads: dict[tuple[apps.Contestant, bool], list[Load]] = {}
+    loads: dict[tuple[apps.Stack, bool], list[Load]] = {}
     with contextlib.ExitStack() as stop:
         redis = stop.enter_context(Redis())
         ports = {}
-        for with_redis, contestants in ((False, (apps.BARE, *apps.STACKS)), (True, apps.STACKS)):
-            for each in contestants:
+        for with_redis, stacks in ((False, (apps.BARE, *apps.STACKS)), (True, apps.STACKS)):
+            for each in stacks:
                 application = f"benchmarks.apps:{each.name}({redis.url if with_redis else ''!r})"
                 server = stop.enter_context(Gunicorn(application, *GTHREAD))
                 ports[each, with_redis] = server.port
-                ask(server.port, each, 1)  # every worker has served before anything counts
+                measure_load(server.port, each, 1)  # warms every worker up
         for _ in range(plan.served_rounds):
             for (each, with_redis), port in ports.items():
-                load = ask(port, each, plan.served_seconds)
+                load = measure_load(port, each, plan.served_seconds)
                 loads.setdefault((each, with_redis), []).append(load)
 
     def table(title: str, unit: str, with_redis: bool) -> Table:

@@ -1,4 +1,4 @@
-"""The whole request as WSGI calls: what each stack adds to a bare Flask app."""
+"""The time that each stack adds to a request of a bare Flask app, as WSGI calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.servers import Redis
 
 from . import apps
-from .harness import ON_CPU, PASSED, Plan, Samples, interleave
+from .harness import ON_CPU, WALL, Plan, Samples, interleave
 from .result import Figure, Row, Subject, Table
 
 REDIS = " with Redis"
@@ -20,7 +20,7 @@ LINE_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 @contextlib.contextmanager
 def info_lines_to_files(folder: Path) -> Iterator[None]:
-    """Every contestant's logger at INFO, each into a file of its own."""
+    """Set the logger of each stack to INFO, with a file of its own."""
     with contextlib.ExitStack() as undo:
         for stack in apps.STACKS:
             logger = logging.getLogger(stack.logger)
@@ -40,9 +40,9 @@ def lines_in(path: Path) -> int:
 
 
 def added(plan: Plan, redis: str) -> dict[str, Samples]:
-    """Microseconds that each stack adds, in memory and with Redis; "bare" is Flask itself."""
+    """Return the microseconds that each stack adds, in memory and with Redis. "bare" is Flask."""
     found = {}
-    for suffix, store, clock in ((REDIS, redis, PASSED), ("", "", ON_CPU)):
+    for suffix, store, clock in ((REDIS, redis, WALL), ("", "", ON_CPU)):
         calls = {"bare": apps.wsgi_call(apps.bare(), apps.headers_for(apps.BARE))}
         for stack in apps.STACKS:
             calls[stack.name + suffix] = apps.wsgi_call(stack.make(store), apps.headers_for(stack))
@@ -53,7 +53,7 @@ def added(plan: Plan, redis: str) -> dict[str, Samples]:
 
 
 def added_by_sink(plan: Plan, path: Path) -> Samples:
-    """What AUDIT_LOG adds to a request of an app that is otherwise the same."""
+    """Return the time that AUDIT_LOG adds to a request."""
     headers = apps.headers_for(apps.OURS)
     calls = {
         "without": apps.wsgi_call(apps.ours(), headers),
@@ -80,8 +80,8 @@ def ratio(timed: dict[str, Samples], suffix: str) -> float:
 def run(plan: Plan) -> Subject:
     with Redis() as server, tempfile.TemporaryDirectory() as name:
         for number, stack in enumerate(apps.STACKS, 1):
-            apps.prove(stack)
-            apps.prove(stack, f"{server.url[:-1]}{number}")
+            apps.check_that_it_works(stack)
+            apps.check_that_it_works(stack, f"{server.url[:-1]}{number}")
         folder = Path(name)
         quiet = added(plan, server.url)
         with info_lines_to_files(folder):

@@ -1,4 +1,4 @@
-"""Tokens: verified, refused and made, beside PyJWT; and the core beside its floor, one HMAC."""
+"""The time to verify and to make a token, beside PyJWT's; the core beside one HMAC-SHA256."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def asymmetric_keys() -> dict[str, object]:
 
 
 def by_algorithm() -> dict[str, Callable[[], object]]:
-    """Verification with a public key, ours and PyJWT's."""
+    """Return calls that verify with a public key, ours and PyJWT's."""
     ways: dict[str, Callable[[], object]] = {}
     for algorithm, private in asymmetric_keys().items():
         public = private.public_key()
@@ -49,13 +49,13 @@ def by_algorithm() -> dict[str, Callable[[], object]]:
 
 
 def forged(token: str) -> str:
-    """The same token with another signature of the right form."""
+    """Return the token with an invalid signature of the right form."""
     head, payload, signature = token.split(".")
     return f"{head}.{payload}.{'A' * 42}{signature[-1]}"
 
 
 def padded(length: int, secret: str = apps.SECRET) -> str:
-    """A valid token of about, and never over, so many bytes; most of it one claim."""
+    """Return a valid token of at most that many bytes, nearly all of them in one claim."""
     overhead = len(jwt.encode({**apps.claims(), "filler": ""}, secret, algorithm="HS256"))
     filler = "x" * ((length - overhead - 4) * 3 // 4)
     token = jwt.encode({**apps.claims(), "filler": filler}, secret, algorithm="HS256")
@@ -65,7 +65,7 @@ def padded(length: int, secret: str = apps.SECRET) -> str:
 
 
 def most_claims(length: int) -> str:
-    """The worst case: as many names as fit, each of which has to be compared with the others."""
+    """Return the worst case: as many names as fit, because each is compared with the others."""
     count = length // 8  # more than fit: a name and its value take 8 bytes of text at least
     while True:
         more = {f"{number:x}": 0 for number in range(count)}
@@ -82,7 +82,7 @@ def expired() -> str:
 
 
 def wrong_key(token: str) -> str:
-    """Signed by somebody else, with our header."""
+    """Return the token, signed with another key."""
     payload = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     return jwt.encode(payload, "x" * 48, algorithm="HS256")
 
@@ -93,19 +93,19 @@ def run(plan: Plan) -> Subject:
     pyjwt = functools.partial(
         jwt.decode, key=apps.SECRET.encode(), algorithms=["HS256"], options={"require": ["exp"]}
     )
-    refusals = {
-        "refused: forged signature": forged(token),
-        "refused: expired": expired(),
-        "refused: another key": wrong_key(token),
-        "refused: over the cap": "a" * (LONGEST + 1),
+    invalid = {
+        "invalid: forged signature": forged(token),
+        "invalid: expired": expired(),
+        "invalid: another key": wrong_key(token),
+        "invalid: over the cap": "a" * (LONGEST + 1),
     }
     longest = {
         f"verify, {LONGEST} bytes, one long claim": padded(LONGEST),
         f"verify, {LONGEST} bytes, most claims": most_claims(LONGEST),
     }
-    for name, each in {"the ordinary token": token, **longest, **refusals}.items():
-        if isinstance(ring.verify(each), InvalidToken) is not (name in refusals):
-            raise AssertionError(f"{name}: the verdict was another: {ring.verify(each)!r}")
+    for name, each in {"the ordinary token": token, **longest, **invalid}.items():
+        if isinstance(ring.verify(each), InvalidToken) is not (name in invalid):
+            raise AssertionError(f"{name}: an unexpected result: {ring.verify(each)!r}")
 
     with apps.ours(RATELIMIT_KEY_PREFIX="bench-tokens").app_context():
         hs256 = interleave(
@@ -113,7 +113,7 @@ def run(plan: Plan) -> Subject:
                 "decode_jwt_token": lambda: decode_jwt_token(token),
                 "PyJWT decode": lambda: pyjwt(token),
                 "Keyring.verify": lambda: ring.verify(token),
-                **{name: functools.partial(ring.verify, each) for name, each in refusals.items()},
+                **{name: functools.partial(ring.verify, each) for name, each in invalid.items()},
                 **{name: functools.partial(ring.verify, each) for name, each in longest.items()},
             },
             plan,
@@ -128,7 +128,7 @@ def run(plan: Plan) -> Subject:
     algorithms = interleave(by_algorithm(), plan)
     c = c_programs.run("token_verify", plan, apps.SECRET, token)
     median = {name: samples.median for name, samples in hs256.items()}
-    slowest_refusal = max(median[name] for name in refusals)
+    slowest_invalid = max(median[name] for name in invalid)
     return Subject(
         "tokens",
         "Tokens",
@@ -146,14 +146,14 @@ def run(plan: Plan) -> Subject:
                 "x",
             ),
             Figure.at_most(
-                "core verify / its floor, one HMAC-SHA256 of the same bytes",
-                c["verify"].median / c["floor"].median,
+                "core verify / one HMAC-SHA256 of the same bytes",
+                c["verify"].median / c["HMAC-SHA256"].median,
                 4,
                 "x",
             ),
             Figure.at_most(
-                "slowest refusal / an accepted token",
-                slowest_refusal / median["Keyring.verify"],
+                "slowest invalid token / a valid token",
+                slowest_invalid / median["Keyring.verify"],
                 1,
                 "x",
             ),
@@ -163,6 +163,6 @@ def run(plan: Plan) -> Subject:
                 10,
                 "x",
             ),
-            Figure.at_most("a token over the cap", median["refused: over the cap"], 10, "us"),
+            Figure.at_most("a token over the cap", median["invalid: over the cap"], 10, "us"),
         ),
     )

@@ -1,4 +1,4 @@
-"""Is this text a UUID?"""
+"""The time to check whether a text is a UUID."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(plan: Plan) -> Subject:
     for text, expected in ((TEXT, True), (wrong, False)):
         for name, check in ways.items():
             if bool(check(text)) is not expected:
-                raise AssertionError(f"{name} errs about {text}")
+                raise AssertionError(f"{name} is wrong about {text}")
     right = interleave({name: lambda f=f: f(TEXT) for name, f in ways.items()}, plan)
     refused = interleave({name: lambda f=f: f(wrong) for name, f in ways.items()}, plan)
     return Subject(

@@ -22,7 +22,7 @@ _REQUEST = (
     'tenant_id=%(tenant_id)s role=%(role)s ip=%(ip)s user_agent="%(user_agent)s"'
 )
 _DENIED = (
-    "Refused: status=%(status)d reason=%(reason)s method=%(method)s endpoint=%(endpoint)s "
+    "Denied: status=%(status)d reason=%(reason)s method=%(method)s endpoint=%(endpoint)s "
     "user_id=%(user_id)s tenant_id=%(tenant_id)s role=%(role)s ip=%(ip)s "
     'user_agent="%(user_agent)s" answer="%(answer)s" detail="%(detail)s"'
 )

@@ -1,5 +1,7 @@
-/* Any octets as the address of a client: what is read is an address that
- * inet_pton reads too, and it is the same however it is dressed. */
+/* Any octets as the address of a client. Every address that inet_pton reads is
+ * read. What is read formats as a text that inet_pton reads as the same
+ * address. Brackets, a port, a zone or a space around that text do not change
+ * it. */
 #include "limit/address.h"
 
 #include <stdio.h>
@@ -11,11 +13,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-expect(const char *written, size_t length, const fta_address *expected)
+require_parsed(const char *written, size_t length, const fta_address *expected)
 {
     fta_address found;
     char *copy =
-        malloc(length > 0 ? length : 1); /* One byte too far is seen. */
+        malloc(length > 0 ? length : 1); /* ASan sees a read beyond it. */
     if (copy == NULL) {
         return;
     }
@@ -27,9 +29,9 @@ expect(const char *written, size_t length, const fta_address *expected)
     free(copy);
 }
 
-/* Octets that can stand in a zone or be taken for something else in it. */
+/* Copies the octets that may stand in a zone. */
 static size_t
-zone_of(const char *data, size_t size, char *out, size_t room)
+copy_zone(const char *data, size_t size, char *out, size_t room)
 {
     size_t length = 0;
     for (size_t i = 0; i < size && length < room; i++) {
@@ -51,18 +53,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0) {
         memcpy(text, data, size);
     }
-    /* Whatever inet_pton reads is read. */
-    char plain[FTA_ADDRESS_TEXT], dressed[256], zone[64];
+    char plain[FTA_ADDRESS_TEXT], decorated[256], zone[64];
     struct in6_addr bytes;
-    bool known = false;
+    bool is_address = false;
     if (size > 0 && size < sizeof plain && memchr(text, '\0', size) == NULL) {
         memcpy(plain, text, size);
         plain[size] = '\0';
-        known = inet_pton(AF_INET, plain, &bytes) == 1 ||
-                inet_pton(AF_INET6, plain, &bytes) == 1;
+        is_address = inet_pton(AF_INET, plain, &bytes) == 1 ||
+                     inet_pton(AF_INET6, plain, &bytes) == 1;
     }
     if (!fta_address_parse((fta_text){text, size}, &address)) {
-        if (known) {
+        if (is_address) {
             abort();
         }
         free(text);
@@ -74,18 +75,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcmp(&bytes, address.bytes, family == AF_INET ? 4 : 16) != 0) {
         abort();
     }
-    expect(plain, length, &address);
-    size_t of_zone = zone_of(text, size, zone, sizeof zone);
-    static const char *const ways[] = {"[%s]:%zu", "[%s]", " %s", "[%s]:"};
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        int n = snprintf(dressed, sizeof dressed, ways[i], plain, size);
-        expect(dressed, (size_t)n, &address);
+    require_parsed(plain, length, &address);
+    size_t zone_length = copy_zone(text, size, zone, sizeof zone);
+    static const char *const forms[] = {"[%s]:%zu", "[%s]", " %s", "[%s]:"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        int n = snprintf(decorated, sizeof decorated, forms[i], plain, size);
+        require_parsed(decorated, (size_t)n, &address);
     }
-    int n = snprintf(dressed, sizeof dressed, "[%s%%", plain);
-    memcpy(dressed + n, zone, of_zone);
-    dressed[(size_t)n + of_zone] = ']';
-    expect(dressed, (size_t)n + of_zone + 1, &address);
-    expect(dressed + 1, (size_t)n + of_zone - 1, &address);
+    int n = snprintf(decorated, sizeof decorated, "[%s%%", plain);
+    memcpy(decorated + n, zone, zone_length);
+    decorated[(size_t)n + zone_length] = ']';
+    require_parsed(decorated, (size_t)n + zone_length + 1, &address);
+    require_parsed(decorated + 1, (size_t)n + zone_length - 1, &address);
     free(text);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* Any text: what decodes is what encoding writes, and nothing else is. */
+/* Any text. If it decodes, encoding the result gives the same text. Any octets
+ * survive encoding and decoding. */
 #include "base/base64url.h"
 
 #include <stdlib.h>

@@ -1,11 +1,12 @@
-/* Any octets as the payload of a rightly signed token: read twice, with and
- * without a sink, with the same result, and refused as JSON if the digest's
- * reading refuses it too. */
-#include "resign.h"
+/* Any octets as the payload of a token with a valid signature. The status is
+ * the same with and without a sink. It is a JSON error exactly if
+ * fta_json_digest() gives the same error. */
+#include "signed_token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Checks that what is opened is closed, and names stand in objects alone. */
+/* Which objects and arrays are open. Each end has to close the one that was
+ * opened last, and a name has to be inside an object. */
 typedef struct nesting {
     uint64_t objects;
     unsigned depth;
@@ -52,7 +53,7 @@ require_written(const fta_claims *claims)
     size_t size = fta_claims_write(claims, rules, payload + 1) + 1;
     payload[size++] = '}';
     fta_status status =
-        fuzz_verdict(HEADER, header_size, payload, size, NULL, &again);
+        status_of_signed(HEADER, header_size, payload, size, NULL, &again);
     free(payload);
     require(status == FTA_OK || status == FTA_EXPIRED);
     if (status == FTA_OK) {
@@ -71,13 +72,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fta_claims with, without;
     uint64_t digest;
     if (size == 0) {
-        return 0; /* no segment, so that the token is no token */
+        return 0; /* An empty segment makes the token malformed. */
     }
     fta_status status =
-        fuzz_verdict(HEADER, header_size, data, size, NULL, &without);
-    require(fuzz_verdict(HEADER, header_size, data, size, &sink, &with) ==
+        status_of_signed(HEADER, header_size, data, size, NULL, &without);
+    require(status_of_signed(HEADER, header_size, data, size, &sink, &with) ==
             status);
-    fta_status json = fuzz_digest(data, size, &digest);
+    fta_status json = status_of_digest(data, size, &digest);
     require(is_about_json(status) ? json == status : json == FTA_OK);
     if (status == FTA_OK) {
         require(at.depth == 0);

@@ -1,6 +1,6 @@
-/* Any octets as a key pair and as a secret. What makes a key pair makes no
- * HMAC key, in either way, and what the reader takes is never a secret. The
- * first octet says whether there is a passphrase. */
+/* Any octets as a key pair and as a secret. Octets that are read as a key pair
+ * are never an HMAC key, neither as an encoded key nor as a secret. The first
+ * octet says whether there is a passphrase. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* Any octets as a text of rates: read, or an error, but never misread. */
+/* Any octets as a text of rates. Rates that are read are in range, and their
+ * text reads as the same rates. An error has a position and a reason. */
 #include "limit/rate.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    /* A copy of exactly this size: one byte too far is seen. */
+    /* A copy of exactly this size: ASan sees a read beyond it. */
     char *text = malloc(size > 0 ? size : 1);
     fta_rates found;
     fta_rate_error error = {.at = size + 1};
@@ -28,7 +29,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     }
     for (size_t i = 0; i < found.count; i++) {
-        /* What was read is in range, and what is written reads the same. */
         const fta_rate *rate = &found.rates[i];
         char written[FTA_RATE_TEXT];
         fta_rates again;

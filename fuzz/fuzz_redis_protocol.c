@@ -28,11 +28,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum {
     PEERS_MAX = 8, /* open at a time: more than any URL below allows */
     REQUEST_MAX = 16384,
-    ANSWER_MAX = 65536,
+    REPLY_MAX = 65536,
     WORDS_MAX = 32,
     CALLS_MAX = 4,
     TIMEOUT_US = 50000,
-    OPERATIONS_MAX = 200000, /* of one input */
+    SYSTEM_CALLS_MAX = 200000, /* of one input */
     MEMORY_MAX = 8 << 20,
 };
 
@@ -52,7 +52,7 @@ require_at(int condition, int line)
 static const uint8_t *input, *input_end;
 static size_t piece_size;
 static int64_t cost_us;
-static long operations;
+static long system_calls;
 static int64_t waited_us; /* by the shifted clock */
 
 static unsigned
@@ -68,17 +68,17 @@ pick(size_t choices)
 }
 
 static void
-pass_time(int64_t us)
+advance_clock(int64_t us)
 {
     waited_us += us;
     fta_clock_shift(0, us);
 }
 
 static void
-operate(void)
+count_system_call(void)
 {
-    require(++operations < OPERATIONS_MAX);
-    pass_time(cost_us);
+    require(++system_calls < SYSTEM_CALLS_MAX);
+    advance_clock(cost_us);
 }
 
 /* --- Memory --------------------------------------------------------------- */
@@ -86,7 +86,7 @@ operate(void)
 static long memory_held, memory_most;
 
 static void
-note_malloc(const volatile void *memory, size_t size)
+count_malloc(const volatile void *memory, size_t size)
 {
     (void)memory;
     memory_held += (long)size;
@@ -94,7 +94,7 @@ note_malloc(const volatile void *memory, size_t size)
 }
 
 static void
-note_free(const volatile void *memory)
+count_free(const volatile void *memory)
 {
     if (memory != NULL) {
         memory_held -=
@@ -110,10 +110,10 @@ typedef struct peer {
     bool closes; /* when all is read */
     const char *endless; /* comes again and again when all is read, or NULL */
     size_t request_length;
-    size_t answer_length;
-    size_t answer_read;
+    size_t reply_length;
+    size_t reply_read;
     char request[REQUEST_MAX];
-    char answer[ANSWER_MAX];
+    char reply[REPLY_MAX];
 } peer;
 
 static peer peers[PEERS_MAX];
@@ -127,32 +127,32 @@ peer_of(const fta_redis_socket *s)
 }
 
 static void
-say_bytes(peer *p, const char *bytes, size_t length)
+add_bytes(peer *p, const char *bytes, size_t length)
 {
-    size_t room = ANSWER_MAX - p->answer_length;
+    size_t room = REPLY_MAX - p->reply_length;
     length = length < room ? length : room;
     if (length > 0) {
-        memcpy(p->answer + p->answer_length, bytes, length);
-        p->answer_length += length;
+        memcpy(p->reply + p->reply_length, bytes, length);
+        p->reply_length += length;
     }
 }
 
-static void say(peer *p, const char *format, ...)
+static void add_reply(peer *p, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 static void
-say(peer *p, const char *format, ...)
+add_reply(peer *p, const char *format, ...)
 {
     char text[1024];
     va_list values;
     va_start(values, format);
     int length = vsnprintf(text, sizeof(text), format, values);
     va_end(values);
-    say_bytes(p, text, (size_t)length);
+    add_bytes(p, text, (size_t)length);
 }
 
 static const char *
-some_host(void)
+pick_host(void)
 {
     static char longest[300];
     static const char *const hosts[] = {"h",    "g",    "127.0.0.1",    "::1",
@@ -163,7 +163,7 @@ some_host(void)
 }
 
 static long long
-some_number(void)
+pick_number(void)
 {
     static const long long numbers[] = {
         0,         1,     2,          100,        5461,
@@ -173,14 +173,14 @@ some_number(void)
 }
 
 static void
-say_text(peer *p, const char *text)
+add_text(peer *p, const char *text)
 {
-    say(p, "$%zu\r\n%s\r\n", strlen(text), text);
+    add_reply(p, "$%zu\r\n%s\r\n", strlen(text), text);
 }
 
 /* Any value, of either version of the protocol. */
 static void
-say_value(peer *p, int depth)
+add_value(peer *p, int depth)
 {
     static const char *const simple[] = {
         "$-1\r\n", "*-1\r\n", "+OK\r\n",   "$0\r\n\r\n",       "*0\r\n",
@@ -189,23 +189,23 @@ say_value(peer *p, int depth)
         "=5\r\n",  "!3\r\n",  "$99999\r\n"};
     switch (pick(5)) {
     case 0:
-        say(p, "%s", simple[pick(sizeof(simple) / sizeof(*simple))]);
+        add_reply(p, "%s", simple[pick(sizeof(simple) / sizeof(*simple))]);
         break;
     case 1:
-        say(p, ":%lld\r\n", some_number());
+        add_reply(p, ":%lld\r\n", pick_number());
         break;
     case 2:
-        say_text(p, some_host());
+        add_text(p, pick_host());
         break;
     case 3:
-        say(p, "-ERR at depth %d\r\n", depth);
+        add_reply(p, "-ERR at depth %d\r\n", depth);
         break;
     default:
         if (depth > 0) {
             unsigned length = pick(5);
-            say(p, "%c%u\r\n", "*****%~>"[pick(8)], length);
+            add_reply(p, "%c%u\r\n", "*****%~>"[pick(8)], length);
             for (unsigned i = 0; i < length; i++) {
-                say_value(p, depth - 1);
+                add_value(p, depth - 1);
             }
         }
         break;
@@ -213,7 +213,7 @@ say_value(peer *p, int depth)
 }
 
 static void
-say_error(peer *p)
+add_error(peer *p)
 {
     static const char *const words[] = {
         "MOVED",     "ASK",     "TRYAGAIN",  "CLUSTERDOWN",
@@ -223,37 +223,37 @@ say_error(peer *p)
     const char *word = words[pick(sizeof(words) / sizeof(*words))];
     switch (pick(4)) {
     case 0:
-        say(p, "-%s\r\n", word);
+        add_reply(p, "-%s\r\n", word);
         break;
     case 1:
-        say(p, "-%s at @user_script:1\r\n", word);
+        add_reply(p, "-%s at @user_script:1\r\n", word);
         break;
     default:
-        say(p, "-%s %lld %s:%lld\r\n", word, some_number(), some_host(),
-            some_number());
+        add_reply(p, "-%s %lld %s:%lld\r\n", word, pick_number(), pick_host(),
+                  pick_number());
         break;
     }
 }
 
 static void
-say_slots(peer *p)
+add_slots(peer *p)
 {
     unsigned ranges = pick(4);
     if (ranges == 0) {
-        say(p, "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n");
-        say_text(p, pick(2) == 0 ? "h" : "");
-        say(p, ":1\r\n");
+        add_reply(p, "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n");
+        add_text(p, pick(2) == 0 ? "h" : "");
+        add_reply(p, ":1\r\n");
         return;
     }
-    say(p, "*%u\r\n", ranges);
+    add_reply(p, "*%u\r\n", ranges);
     for (unsigned i = 0; i < ranges; i++) {
         unsigned nodes = pick(3);
-        say(p, "*%u\r\n:%lld\r\n:%lld\r\n", nodes + 2, some_number(),
-            some_number());
+        add_reply(p, "*%u\r\n:%lld\r\n:%lld\r\n", nodes + 2, pick_number(),
+                  pick_number());
         for (unsigned node = 0; node < nodes; node++) {
-            say(p, "*2\r\n");
-            say_text(p, some_host());
-            say(p, ":%lld\r\n", some_number());
+            add_reply(p, "*2\r\n");
+            add_text(p, pick_host());
+            add_reply(p, ":%lld\r\n", pick_number());
         }
     }
 }
@@ -266,56 +266,56 @@ is_word(const char *word, size_t length, const char *wanted)
 
 /* The reply of a working Redis. */
 static void
-say_right(peer *p, const char *word, size_t length)
+add_right_reply(peer *p, const char *word, size_t length)
 {
     if (is_word(word, length, "ROLE")) {
-        say(p, "*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n");
+        add_reply(p, "*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n");
     } else if (is_word(word, length, "SENTINEL")) {
-        say(p, "*2\r\n$1\r\ng\r\n$4\r\n6379\r\n");
+        add_reply(p, "*2\r\n$1\r\ng\r\n$4\r\n6379\r\n");
     } else if (is_word(word, length, "CLUSTER")) {
-        say_slots(p);
+        add_slots(p);
     } else if (is_word(word, length, "EVALSHA") ||
                is_word(word, length, "EVAL")) {
-        say(p, "*4\r\n:%u\r\n:%u\r\n:%u\r\n:%u\r\n", pick(2), pick(11),
-            pick(256), pick(256));
+        add_reply(p, "*4\r\n:%u\r\n:%u\r\n:%u\r\n:%u\r\n", pick(2), pick(11),
+                  pick(256), pick(256));
     } else {
         require(is_word(word, length, "AUTH") ||
                 is_word(word, length, "SELECT") ||
                 is_word(word, length, "ASKING"));
-        say(p, "+OK\r\n");
+        add_reply(p, "+OK\r\n");
     }
 }
 
 static void
-say_raw(peer *p)
+add_raw(peer *p)
 {
     size_t length = next();
     size_t left = (size_t)(input_end - input);
     length = length < left ? length : left;
     if (length > 0) {
-        say_bytes(p, (const char *)input, length);
+        add_bytes(p, (const char *)input, length);
         input += length;
     }
 }
 
 static void
-answer_request(peer *p, const char *word, size_t length)
+reply_to_request(peer *p, const char *word, size_t length)
 {
     switch (pick(24)) {
     default:
-        say_right(p, word, length);
+        add_right_reply(p, word, length);
         break;
     case 10:
     case 11:
     case 12:
     case 13:
-        say_error(p);
+        add_error(p);
         break;
     case 14:
-        say_value(p, 4);
+        add_value(p, 4);
         break;
     case 15:
-        say_raw(p);
+        add_raw(p);
         break;
     case 16: /* silence */
         break;
@@ -323,30 +323,30 @@ answer_request(peer *p, const char *word, size_t length)
         p->closes = true;
         break;
     case 18:
-        say_right(p, word, length);
+        add_right_reply(p, word, length);
         p->closes = true;
         break;
     case 19: /* two replies to one request */
-        say_right(p, word, length);
-        say_right(p, word, length);
+        add_right_reply(p, word, length);
+        add_right_reply(p, word, length);
         break;
     case 20:
-        say(p, "$1000000000\r\n");
+        add_reply(p, "$1000000000\r\n");
         p->endless = "x";
         break;
     case 21:
-        say(p, "*%lld\r\n", some_number());
+        add_reply(p, "*%lld\r\n", pick_number());
         p->endless = pick(2) == 0 ? ":1\r\n" : "*1\r\n";
         break;
     case 22:
         for (unsigned depth = next(); depth > 0; depth--) {
-            say(p, "*1\r\n");
+            add_reply(p, "*1\r\n");
         }
-        say(p, ":1\r\n");
+        add_reply(p, ":1\r\n");
         break;
     case 23: /* a reply to no request comes first */
-        say_value(p, 2);
-        say_right(p, word, length);
+        add_value(p, 2);
+        add_right_reply(p, word, length);
         break;
     }
 }
@@ -390,7 +390,7 @@ take_request(peer *p)
         require(memcmp(at, "\r\n", 2) == 0);
         at += 2;
     }
-    answer_request(p, first, first_length);
+    reply_to_request(p, first, first_length);
     p->request_length = (size_t)(end - at);
     memmove(p->request, at, p->request_length);
     return true;
@@ -407,17 +407,17 @@ is_host(const char *name)
 }
 
 static void
-time_out(const fta_redis_socket *s)
+wait_until_deadline(const fta_redis_socket *s)
 {
     int64_t left = s->deadline - fta_clock_monotonic_us();
-    pass_time(left > 0 ? left + 1 : 0);
+    advance_clock(left > 0 ? left + 1 : 0);
 }
 
 static fta_status
 open_peer(fta_redis_socket *s, const fta_redis_host *host, const char *path,
           fta_redis_problem *problem)
 {
-    operate();
+    count_system_call();
     require(host != NULL ? is_host(host->name) && host->port > 0
                          : strcmp(path, "/s") == 0);
     int fd = 0;
@@ -428,17 +428,17 @@ open_peer(fta_redis_socket *s, const fta_redis_host *host, const char *path,
     unsigned choice = pick(8);
     if (choice == 7) {
         fta_redis_problem_set(problem, "refused");
-        pass_time(100);
+        advance_clock(100);
         return FTA_REDIS_UNREACHABLE;
     }
     peer *p = &peers[fd];
     p->open = true;
     p->asked = p->closes = false;
     p->endless = NULL;
-    p->request_length = p->answer_length = p->answer_read = 0;
+    p->request_length = p->reply_length = p->reply_read = 0;
     atomic_store(&s->fd, fd);
     if (choice == 6) {
-        time_out(s);
+        wait_until_deadline(s);
         return FTA_REDIS_TIMEOUT;
     }
     return FTA_OK;
@@ -447,13 +447,13 @@ open_peer(fta_redis_socket *s, const fta_redis_host *host, const char *path,
 static bool
 has_bytes(const peer *p)
 {
-    return p->answer_read < p->answer_length || p->endless != NULL;
+    return p->reply_read < p->reply_length || p->endless != NULL;
 }
 
 static ssize_t
 send_to_peer(fta_redis_socket *s, const char *bytes, size_t length)
 {
-    operate();
+    count_system_call();
     peer *p = peer_of(s);
     require(length > 0);
     /* A new request: nothing of an earlier reply may be left. */
@@ -479,15 +479,15 @@ send_to_peer(fta_redis_socket *s, const char *bytes, size_t length)
 static ssize_t
 receive_from_peer(fta_redis_socket *s, char *bytes, size_t size)
 {
-    operate();
+    count_system_call();
     peer *p = peer_of(s);
     p->asked = false;
-    size_t left = p->answer_length - p->answer_read;
+    size_t left = p->reply_length - p->reply_read;
     size = size < piece_size ? size : piece_size;
     if (left > 0) {
         size = size < left ? size : left;
-        memcpy(bytes, p->answer + p->answer_read, size);
-        p->answer_read += size;
+        memcpy(bytes, p->reply + p->reply_read, size);
+        p->reply_read += size;
         return (ssize_t)size;
     }
     if (p->closes) {
@@ -508,19 +508,19 @@ receive_from_peer(fta_redis_socket *s, char *bytes, size_t size)
 static fta_status
 wait_for_peer(fta_redis_socket *s, short events)
 {
-    operate();
+    count_system_call();
     const peer *p = peer_of(s);
     if (events == POLLOUT || has_bytes(p) || p->closes) {
         return FTA_OK;
     }
-    time_out(s);
+    wait_until_deadline(s);
     return FTA_REDIS_TIMEOUT;
 }
 
 static bool
 peer_is_quiet(const fta_redis_socket *s)
 {
-    operate();
+    count_system_call();
     peer *p = peer_of(s);
     p->asked = false;
     return !has_bytes(p) && !p->closes;
@@ -536,8 +536,8 @@ close_peer(fta_redis_socket *s)
 static void
 pause_call(int milliseconds)
 {
-    operate();
-    pass_time((int64_t)milliseconds * 1000);
+    count_system_call();
+    advance_clock((int64_t)milliseconds * 1000);
 }
 
 static const fta_redis_transport transport = {
@@ -581,7 +581,7 @@ call(fta_redis_counter *counter)
 
 /* What happens to idle connections between two calls. */
 static void
-disturb(fta_redis_counter *counter)
+change_idle_connections(fta_redis_counter *counter)
 {
     switch (pick(8)) {
     case 5:
@@ -595,7 +595,7 @@ disturb(fta_redis_counter *counter)
     case 7: /* the late end of a reply */
         for (size_t i = 0; i < PEERS_MAX; i++) {
             if (peers[i].open) {
-                say(&peers[i], ":7\r\n");
+                add_reply(&peers[i], ":7\r\n");
             }
         }
         break;
@@ -635,21 +635,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static bool hooked;
     if (!hooked) {
         hooked = true;
-        require(__sanitizer_install_malloc_and_free_hooks(note_malloc,
-                                                          note_free) > 0);
+        require(__sanitizer_install_malloc_and_free_hooks(count_malloc,
+                                                          count_free) > 0);
     }
     input = data;
     input_end = data + size;
-    operations = 0;
+    system_calls = 0;
     memory_held = memory_most = 0;
     fta_redis_counter *counter =
         new_counter(urls[pick(sizeof(urls) / sizeof(*urls))]);
     unsigned pieces = next();
-    piece_size = pieces == 0 ? ANSWER_MAX : pieces;
+    piece_size = pieces == 0 ? REPLY_MAX : pieces;
     cost_us = 1 + 4 * (int64_t)pick(64);
     for (int i = 0; i < CALLS_MAX && (i == 0 || input < input_end); i++) {
         call(counter);
-        disturb(counter);
+        change_idle_connections(counter);
     }
     fta_redis_counter_free(counter);
     for (size_t i = 0; i < PEERS_MAX; i++) {

@@ -1,6 +1,6 @@
-/* Any octets as a token. Nobody can sign here, so that what is accepted has to
- * be a token of the corpus, but for nothing: not one octet may differ. */
-#include "resign.h"
+/* Any octets as a token. The fuzzer cannot sign, so a token that is accepted is
+ * one of the corpus. None of its octets may differ. */
+#include "signed_token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,7 +12,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fta_status status = verify_token(fuzz_keyring(), text, NULL, &claims);
     require(status != FTA_CRYPTO && status != FTA_NO_MEMORY);
     if (status == FTA_OK) {
-        /* Sign its parts again: the same text must come out. */
+        /* Signing its parts again must give the same text. */
         const char *first = memchr(text.data, '.', size);
         const char *second =
             memchr(first + 1, '.', (size_t)(text.data + size - first - 1));

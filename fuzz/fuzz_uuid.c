@@ -1,5 +1,5 @@
-/* Any text: what parses is 36 characters that formatting writes, but for
- * case. */
+/* Any text. A text that parses has 36 characters, and formatting gives the same
+ * text in lower case. */
 #include "base/uuid.h"
 
 #include <stdlib.h>

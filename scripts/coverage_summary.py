@@ -1,6 +1,8 @@
-"""Prints what the C tests cover, by gcov: lines and branches of each file, and the misses.
+"""Prints the lines and branches that the C tests cover and miss, by file, as gcov counts them.
 
-Usage: coverage_summary.py DIRECTORY (of the *.gcno files). GCOV names another gcov.
+Usage: coverage_summary.py DIRECTORY
+
+DIRECTORY holds the *.gcno files. The environment variable GCOV names another gcov.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FileCoverage:
-    """What was measured of one source file."""
+    """The coverage of one source file."""
 
     name: str
     lines: list[int]
@@ -27,7 +29,7 @@ class FileCoverage:
     branches_missed: list[int]  # the line of each branch that was never taken
 
 
-def measured(directory: Path) -> Iterator[FileCoverage]:
+def read_coverage(directory: Path) -> Iterator[FileCoverage]:
     """Read the data of every .c file that was compiled into directory."""
     notes = sorted(directory.rglob("*.gcno"))
     if not notes:
@@ -59,17 +61,17 @@ def summarize(source: dict[str, Any]) -> FileCoverage:
 
 
 def share(missed: int, of: int) -> str:
-    """Say the covered part in per cent; a file without any is covered whole."""
+    """Return the covered part in per cent. A file without branches is covered completely."""
     return f"{100 * (of - missed) / of if of else 100:6.1f} %"
 
 
 def row(name: str, lines: tuple[int, int], branches: tuple[int, int]) -> str:
-    """One line of the table: (missed, of) of lines and of branches."""
+    """Return one line of the table. lines and branches are (missed, all)."""
     return f"{name:<24}{lines[1]:>7}{share(*lines):>10}{branches[1]:>10}{share(*branches):>10}"
 
 
-def runs(file: FileCoverage) -> Iterator[str]:
-    """Name the missed lines; those with nothing that ran between them as "first-last"."""
+def ranges_missed(file: FileCoverage) -> Iterator[str]:
+    """Name the missed lines. Lines with no covered line between them are "first-last"."""
     for missed, group in groupby(file.lines, key=file.lines_missed.__contains__):
         if missed:
             first, *more = group
@@ -77,8 +79,8 @@ def runs(file: FileCoverage) -> Iterator[str]:
 
 
 def main(directory: Path) -> None:
-    """Print the table, then the misses."""
-    files = list(measured(directory))
+    """Print the table, then what was missed."""
+    files = list(read_coverage(directory))
     print(f"{'the core':<24}{'lines':>7}{'covered':>10}{'branches':>10}{'covered':>10}")
     for file in files:
         print(
@@ -93,7 +95,7 @@ def main(directory: Path) -> None:
     print(row("all", total_lines, total_branches))
     for file in files:
         if file.lines_missed:
-            print(f"{file.name}: lines never run: {', '.join(runs(file))}")
+            print(f"{file.name}: lines never run: {', '.join(ranges_missed(file))}")
         only_branches = sorted(set(file.branches_missed) - file.lines_missed)
         if only_branches:
             print(f"{file.name}: branches never taken: {', '.join(map(str, only_branches))}")

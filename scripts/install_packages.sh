@@ -1,12 +1,12 @@
 #!/bin/sh
 # Installs the system packages that this project needs and this machine lacks.
 #
-#   scripts/install_packages.sh run     what building and running takes
-#   scripts/install_packages.sh test    that, and what the tests take
+#   scripts/install_packages.sh run     what is needed to build and run
+#   scripts/install_packages.sh test    the same, and what the tests need
 #
-# Each need is a check and the Debian/Ubuntu packages that meet it; only needs
-# whose check fails are installed, so a second run does nothing, and a library
-# or a Python that came from elsewhere counts. It never asks a question.
+# Each need is a check and the Debian/Ubuntu packages that satisfy it. Packages
+# are installed only where the check fails. A second run therefore does nothing,
+# and a library or a Python from another source is used. It asks no questions.
 set -eu
 
 purpose=${1:-run}
@@ -37,8 +37,8 @@ libfuzzer() {
 
 # --- The list -----------------------------------------------------------------
 
-# The C library's headers come with Python's, but a Python from elsewhere does
-# not bring them: asking the compiler is the one test that is right for both.
+# Debian's python3-dev brings the headers of the C library, a Python from another
+# source does not. Asking the compiler is right for both.
 need 'echo "#include <stdio.h>" | cc -E -' gcc libc6-dev
 need 'command -v make' make
 need 'command -v pkg-config' pkg-config
@@ -55,7 +55,7 @@ if [ "$purpose" = test ]; then
     need 'command -v redis-server' redis-server
     need 'postgresql_server' postgresql
     need 'command -v valgrind' valgrind
-    # Brings the sanitizers for the extension, which Python loads before all else.
+    # gcc has the sanitizer runtime that is preloaded into Python.
     need 'test -f "$(gcc -print-file-name=libasan.so)"' gcc
     need 'command -v wrk' wrk
     need 'command -v openssl' openssl
@@ -63,20 +63,19 @@ if [ "$purpose" = test ]; then
     need 'command -v clang' clang
     need 'command -v luac5.1' lua5.1
     need 'command -v luacheck' lua-check
-    # Its runtime is a package of its own, or, where there is no such package,
-    # comes with clang itself.
+    # libFuzzer is a package of its own. Where there is none, clang brings it.
     need 'libfuzzer' libclang-rt-dev
 fi
 
-# --- What to do about it ------------------------------------------------------
+# --- The installation ---------------------------------------------------------
 
 if [ -z "$packages" ]; then
     exit 0
 fi
 
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "Missing here, by the names that Debian and Ubuntu give them:$packages" >&2
-    echo "Please install their counterparts, then run make again. With Homebrew:" >&2
+    echo "These packages are missing (their names in Debian and Ubuntu):$packages" >&2
+    echo "Install them with this system's package manager, then run make again. With Homebrew:" >&2
     echo "  brew install pkg-config libjwt openssl@3 hiredis redis postgresql" >&2
     exit 1
 fi
@@ -86,21 +85,21 @@ if [ "$(id -u)" -eq 0 ]; then
 elif command -v sudo >/dev/null 2>&1 && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
     as_root='sudo env'
 else
-    echo "These system packages are missing, and installing them takes root:" >&2
+    echo "These system packages are missing, and only root can install them:" >&2
     echo "  apt-get update && apt-get install -y --no-install-recommends$packages" >&2
-    echo "Please have that run by root (or by a user with sudo), then run make again." >&2
+    echo "Run that command as root, then run make again." >&2
     exit 1
 fi
 
 echo "Installing system packages:$packages"
 apt_get() {
-    # A package manager that is busy elsewhere (unattended upgrades) is waited for.
+    # Waits while another process (unattended upgrades, for example) holds the lock.
     $as_root DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a \
         apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >>"$log" 2>&1
 }
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# Without the newest lists, what is known may do; without any, the next step tells.
+# If the update fails, older lists may do. Without any list, the installation fails.
 apt_get update || true
 known=
 for package in $packages; do

@@ -1,5 +1,5 @@
-/* redis_counter ROUNDS HOST PORT: one hit in Redis, and a bare hiredis EVALSHA
- * of the same script with the same arguments. Microseconds. */
+/* redis_counter ROUNDS HOST PORT: microseconds of one hit in Redis, and of a
+ * bare hiredis EVALSHA of the same script with the same arguments. */
 #include <hiredis.h>
 #include <stdint.h>
 #include <string.h>
@@ -45,16 +45,15 @@ time_counter(fta_redis_counter *counter)
     fta_redis_problem problem;
     fta_verdict verdict;
     int good = 1;
-    double start = passed_seconds();
+    double start = wall_seconds();
     for (int i = 0; i < CALLS; i++) {
         int64_t deadline = fta_clock_monotonic_us() + 1000000;
-        good &=
-            fta_redis_counter_hit(counter, &request, deadline, &verdict,
+        good &= fta_redis_counter_hit(counter, &request, deadline, &verdict,
                                       &problem) == FTA_OK &&
-            verdict.allowed;
+                verdict.allowed;
     }
-    double seconds = passed_seconds() - start;
-    require(good, "every hit is let pass");
+    double seconds = wall_seconds() - start;
+    require(good, "every hit is allowed");
     return seconds / CALLS * 1e6;
 }
 
@@ -65,19 +64,19 @@ time_bare(redisContext *redis, const char *hash)
     int length = snprintf(limit, sizeof limit, "%u", FTA_RATE_LIMIT_MAX);
     char full_key[sizeof key + 16];
     int key_length = snprintf(full_key, sizeof full_key, "{fta:bench}%s", key);
-    const char *words[] = {"EVALSHA", hash,  "1", full_key,
-                           "fixed-window", "c",       limit, "1", "1000000"};
+    const char *words[] = {"EVALSHA", hash,  "1", full_key, "fixed-window",
+                           "c",       limit, "1", "1000000"};
     const size_t lengths[] = {
         7, 40, 1, (size_t)key_length, 12, 1, (size_t)length, 1, 7};
     int good = 1;
-    double start = passed_seconds();
+    double start = wall_seconds();
     for (int i = 0; i < CALLS; i++) {
         redisReply *reply = redisCommandArgv(redis, 9, (const char **)words,
                                              (const size_t *)lengths);
         good &= reply != NULL && reply->type == REDIS_REPLY_ARRAY;
         freeReplyObject(reply);
     }
-    double seconds = passed_seconds() - start;
+    double seconds = wall_seconds() - start;
     require(good, "every EVALSHA is answered");
     return seconds / CALLS * 1e6;
 }
@@ -95,8 +94,8 @@ main(int argc, char **argv)
     require(loaded != NULL && loaded->type == REDIS_REPLY_STRING,
             "Redis has the script");
     for (int round = 0; round < rounds; round++) {
-        tell("bare hiredis EVALSHA", time_bare(redis, loaded->str));
-        tell("redis_counter", time_counter(counter));
+        print_figure("bare hiredis EVALSHA", time_bare(redis, loaded->str));
+        print_figure("redis_counter", time_counter(counter));
     }
     freeReplyObject(loaded);
     redisFree(redis);

@@ -1,6 +1,6 @@
-/* shm_table ROUNDS: one hit in shared memory, by one process and by two at
- * once, nanoseconds; and how many of a million keys find no place at 64 bytes
- * each. */
+/* shm_table ROUNDS: nanoseconds of one hit in shared memory, by one process and
+ * by two at once. Then how many of a million keys a table of 64 bytes for each
+ * key evicts. */
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -32,8 +32,8 @@ make_key(uint8_t key[KEY_SIZE], uint64_t number)
     memcpy(key + KEY_SIZE - sizeof number, &number, sizeof number);
 }
 
-/* Nanoseconds per hit. Different processes serve different users, as they
- * mostly do. The limit is never reached: its window is over before. */
+/* Nanoseconds of a hit. Each process counts other users. The window ends before
+ * the limit is reached. */
 static double
 time_hits(fta_shm_table *table, uint64_t first)
 {
@@ -52,12 +52,12 @@ time_hits(fta_shm_table *table, uint64_t first)
         good &= verdict.allowed;
     }
     double seconds = cpu_seconds() - start;
-    require(good, "every hit is let pass");
+    require(good, "every hit is allowed");
     return seconds / HITS * 1e9;
 }
 
-/* Each process on a processor of its own: schedulers can leave a fork beside
- * its parent for longer than a round lasts. */
+/* Gives each process a processor of its own. A scheduler can leave a fork on
+ * the processor of its parent for longer than a round. */
 static void
 stay_on(int which)
 {
@@ -77,16 +77,16 @@ stay_on(int which)
 #endif
 }
 
-typedef struct meeting {
+typedef struct shared_figures {
     atomic_int arrived;
     double figures[2];
-} meeting;
+} shared_figures;
 
-/* Both processes start together; the slower one's figure counts. */
+/* Both processes start together. The result is the figure of the slower one. */
 static double
-time_two_processes(fta_shm_table *table, meeting *meeting)
+time_two_processes(fta_shm_table *table, shared_figures *shared)
 {
-    atomic_store(&meeting->arrived, 0);
+    atomic_store(&shared->arrived, 0);
     pid_t children[2];
     for (int me = 0; me < 2; me++) {
         children[me] = fork();
@@ -94,10 +94,10 @@ time_two_processes(fta_shm_table *table, meeting *meeting)
         if (children[me] == 0) {
             stay_on(me);
             (void)time_hits(table, (uint64_t)me * USERS); /* warms up */
-            atomic_fetch_add(&meeting->arrived, 1);
-            while (atomic_load(&meeting->arrived) < 2) {
+            atomic_fetch_add(&shared->arrived, 1);
+            while (atomic_load(&shared->arrived) < 2) {
             }
-            meeting->figures[me] = time_hits(table, (uint64_t)me * USERS);
+            shared->figures[me] = time_hits(table, (uint64_t)me * USERS);
             _exit(0);
         }
     }
@@ -107,11 +107,11 @@ time_two_processes(fta_shm_table *table, meeting *meeting)
                     status == 0,
                 "each process did its part");
     }
-    return meeting->figures[0] > meeting->figures[1] ? meeting->figures[0]
-                                                     : meeting->figures[1];
+    return shared->figures[0] > shared->figures[1] ? shared->figures[0]
+                                                   : shared->figures[1];
 }
 
-/* A table in private memory: the pages are shared with forks all the same. */
+/* A table without a file. Forks share its pages too. */
 static fta_shm_table *
 open_table(size_t bytes)
 {
@@ -123,7 +123,7 @@ open_table(size_t bytes)
     return table;
 }
 
-/* A million live keys in a table of 64 bytes for each: what is lost. */
+/* How many of a million live keys a table of 64 bytes for each key evicts. */
 static double
 keys_lost(void)
 {
@@ -152,16 +152,16 @@ main(int argc, char **argv)
     require(argc == 2, "the argument is ROUNDS");
     int rounds = atoi(argv[1]);
     fta_shm_table *table = open_table((size_t)16 << 20);
-    meeting *meeting = mmap(NULL, sizeof *meeting, PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    require(meeting != MAP_FAILED, "there is memory");
+    shared_figures *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    require(shared != MAP_FAILED, "there is memory");
     for (int round = 0; round < rounds; round++) {
-        tell("1 process", time_hits(table, 0));
-        tell("2 processes", time_two_processes(table, meeting));
+        print_figure("1 process", time_hits(table, 0));
+        print_figure("2 processes", time_two_processes(table, shared));
     }
     fta_shm_table_close(table);
     for (int i = 0; i < 5; i++) {
-        tell("keys lost", keys_lost());
+        print_figure("keys lost", keys_lost());
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* What the programs of this folder share: a clock, and a line of output. */
+/* What the programs of this folder share: clocks, a check, a line of output. */
 #ifndef FTA_BENCHMARKS_TIMING_H
 #define FTA_BENCHMARKS_TIMING_H
 
@@ -14,32 +14,32 @@ seconds_of(clockid_t id)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* The process's own on the CPU: what else the machine does is not counted. */
+/* The CPU time of the process, which leaves out what else the machine does. */
 static inline double
 cpu_seconds(void)
 {
     return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-/* What passes, waiting included. */
+/* The wall time, which includes waiting. */
 static inline double
-passed_seconds(void)
+wall_seconds(void)
 {
     return seconds_of(CLOCK_MONOTONIC);
 }
 
 static inline void
-tell(const char *name, double figure)
+print_figure(const char *name, double figure)
 {
     printf("%s\t%.4f\n", name, figure);
 }
 
-/* A benchmark whose subject does not work has nothing to say. */
+/* Ends the program if what it measures does not work. */
 static inline void
 require(int condition, const char *what)
 {
     if (!condition) {
-        fprintf(stderr, "not so: %s\n", what);
+        fprintf(stderr, "failed: %s\n", what);
         exit(1);
     }
 }

@@ -1,6 +1,6 @@
-/* token_verify ROUNDS SECRET TOKEN: the core's verify of an HS256 token, and
- * its floor, one HMAC-SHA256 over the bytes that are signed, with a prepared
- * EVP context. Nanoseconds. */
+/* token_verify ROUNDS SECRET TOKEN: nanoseconds that the core takes to verify
+ * an HS256 token, and that one HMAC-SHA256 over the signed bytes takes with a
+ * prepared EVP context. */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -30,7 +30,7 @@ prepare(fta_text secret)
 }
 
 static double
-time_floor(EVP_MAC_CTX *context, fta_text signed_part)
+time_hmac(EVP_MAC_CTX *context, fta_text signed_part)
 {
     unsigned char tag[EVP_MAX_MD_SIZE];
     size_t size;
@@ -102,8 +102,8 @@ main(int argc, char **argv)
 
     EVP_MAC_CTX *context = prepare(secret);
     for (int round = 0; round < rounds; round++) {
-        tell("floor", time_floor(context, signed_part));
-        tell("verify", time_verify(keyring, token));
+        print_figure("HMAC-SHA256", time_hmac(context, signed_part));
+        print_figure("verify", time_verify(keyring, token));
     }
     EVP_MAC_CTX_free(context);
     fta_keyring_free(keyring);

@@ -46,7 +46,7 @@ value_of_reply(const fta_redis_reply *reply, int depth)
 static fta_store *
 redis_of(const fta_limiter *limiter, int timeout_ms)
 {
-    fta_store *redis = fta_limiter_store(limiter, &fta_redis_store_type);
+    fta_store *redis = fta_limiter_store(limiter, &fta_store_redis);
     if (redis == NULL) {
         PyErr_SetString(PyExc_ValueError, "this limiter has no redis_url");
     } else if (timeout_ms < 1) {

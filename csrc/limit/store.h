@@ -1,7 +1,5 @@
 /* A store: where counters are. The limiter knows stores by this interface
- * alone.
- *
- * A store is a folder with its files, and a line in stores.c. */
+ * alone. A store is its own files, and its line in FTA_STORE_LIST. */
 #ifndef FTA_LIMIT_STORE_H
 #define FTA_LIMIT_STORE_H
 
@@ -13,6 +11,12 @@
 #include "base/text.h"
 #include "limit/facts.h"
 #include "limit/hit.h"
+
+/* X(name): the store fta_store_<name>. In the order in which they are asked:
+ * each counts where the one before it does not. */
+#define FTA_STORE_LIST(X)                                                      \
+    X(redis)                                                                   \
+    X(shm)
 
 /* What all stores of a limiter are opened with; each reads what concerns it. */
 typedef struct fta_store_options {
@@ -116,8 +120,11 @@ struct fta_store_type {
     void (*close)(fta_store *store);
 };
 
-/* In the order in which they are asked: each counts where the one before it
- * does not. */
+#define X(name) extern const fta_store_type fta_store_##name;
+FTA_STORE_LIST(X)
+#undef X
+
+/* All of them, in the order of the list. */
 extern const fta_store_type *const fta_store_types[];
 extern const size_t fta_store_type_count;
 

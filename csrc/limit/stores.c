@@ -1,14 +1,16 @@
-/* The stores that there are, and the ranges of their options. The only file of
- * the limiter that names a store. */
+/* The table of stores, and the ranges of their options. The only file of the
+ * limiter that includes files of a store: a range is what the store can hold.
+ */
 #include <stdio.h>
 
-#include "limit/redis/store.h"
-#include "limit/shm/store.h"
+#include "limit/redis/counter.h"
 #include "limit/shm/table.h"
+#include "limit/store.h"
 
 const fta_store_type *const fta_store_types[] = {
-    &fta_redis_store_type,
-    &fta_shm_store_type,
+#define X(name) &fta_store_##name,
+    FTA_STORE_LIST(X)
+#undef X
 };
 
 const size_t fta_store_type_count =

@@ -27,7 +27,7 @@ libjwt_signs(const fta_algorithm *algorithm)
     case FTA_HMAC:
     case FTA_RSA_PKCS1:
     case FTA_ECDSA:
-        return true;
+        return libjwt_algorithm(algorithm) != JWT_ALG_TERM; /* it knows it */
     case FTA_RSA_PSS:
     case FTA_EDDSA:
         break;

@@ -1,6 +1,7 @@
-"""An e-mail service for many tenants: what an application on flask_tenant_auth looks like.
+"""An e-mail service for many tenants: an example of an application with flask_tenant_auth.
 
-Accounts (mailboxes that the service would fetch from) belong to a user, and users to a tenant.
+An account is a mailbox that the service would fetch mail from. It belongs to a user, and a user
+belongs to a tenant.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from werkzeug.sansio.response import Response
 from flask_tenant_auth import TenantAuth
 
 from . import accounts, database, development, health
-from .vault import Vault
+from .password_cipher import PasswordCipher
 
 INSTANCE = Path(__file__).parent / "instance"
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """Make the application; config, then the environment, then defaults decide.
+    """Make the application. config has precedence over the environment.
 
     DATABASE_URL        SQLAlchemy's URL of a SQLite or PostgreSQL; default: a file in instance/
-    MAIL_PASSWORD_KEY   the Fernet key that mail passwords are kept under; without one they are not
-                        taken
-    and all keys of flask_tenant_auth.
+    MAIL_PASSWORD_KEY   the Fernet key that encrypts mail passwords; without it an account with a
+                        password is a 400
+    All settings of flask_tenant_auth apply too.
     """
     app = Flask(__name__, instance_path=str(INSTANCE), static_folder=None)
     app.config.from_mapping(
@@ -38,11 +39,11 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         MAX_CONTENT_LENGTH=16 * 1024,
     )
     app.config.from_mapping(config or {})
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # an account reads best id first
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # id first
 
     TenantAuth(app)
     database.init_app(app)
-    app.extensions["vault"] = Vault(app.config["MAIL_PASSWORD_KEY"])
+    app.extensions["password_cipher"] = PasswordCipher(app.config["MAIL_PASSWORD_KEY"])
     app.register_error_handler(HTTPException, as_json)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(accounts.blueprint, url_prefix="/api/v1")
@@ -52,7 +53,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 
 def as_json(error: HTTPException) -> Response:
-    """An API answers in JSON, also when it refuses; the error's headers (Allow) stay."""
+    """Give an error a JSON body. Its headers (Allow, for example) stay."""
     response = error.get_response()
     if not response.is_json and error.code is not None and error.code >= 400:
         titles = {400: "Invalid request", 404: "Not found"}

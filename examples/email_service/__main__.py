@@ -1,7 +1,7 @@
 """Serve the example with gunicorn: `make run`.
 
-Everything has a default: a development environment, a SQLite file, limits in shared memory, and
-keys that are made once and kept in instance/. The environment overrides each of them.
+Every setting has a default: FLASK_ENV=development, a SQLite file, limits in shared memory, and keys
+that are made once and stored in instance/. The environment overrides each of them.
 """
 
 from __future__ import annotations
@@ -21,36 +21,38 @@ from gunicorn.app.base import BaseApplication
 from flask_tenant_auth import ConfigurationError
 
 from . import INSTANCE, create_app
+from .curl_lines import add_example_account, curl_lines
 from .database import create_tables
-from .tour import make_first_account, tour
 
 
-def kept(name: str, make: Callable[[], bytes]) -> str:
-    """A secret of this machine: made once, readable by its owner alone."""
+def load_or_make_secret(name: str, make: Callable[[], bytes]) -> str:
+    """Return a secret of this machine. It is made once, and only its owner can read the file."""
     path = INSTANCE / name
     if not path.exists():
         INSTANCE.mkdir(exist_ok=True)
         new = path.with_suffix(".new")
         new.touch(mode=0o600)
         new.write_bytes(make())
-        new.rename(path)  # whole or not at all
+        new.rename(path)  # the file is complete or absent
     return path.read_text()
 
 
 def set_defaults() -> None:
-    """Fill in what the environment leaves open, but for the JWT key of a production."""
+    """Set what the environment does not. In production it has to set JWT_SECRET_KEY itself."""
     os.environ.setdefault("FLASK_ENV", "development")
     os.environ.setdefault("REDIS_URL", "")
     if not os.environ.get("MAIL_PASSWORD_KEY"):
-        os.environ["MAIL_PASSWORD_KEY"] = kept("mail_password_key", Fernet.generate_key)
+        os.environ["MAIL_PASSWORD_KEY"] = load_or_make_secret(
+            "mail_password_key", Fernet.generate_key
+        )
     if not os.environ.get("JWT_SECRET_KEY") and os.environ["FLASK_ENV"] == "development":
-        os.environ["JWT_SECRET_KEY"] = kept(
+        os.environ["JWT_SECRET_KEY"] = load_or_make_secret(
             "jwt_secret_key", lambda: secrets.token_hex(32).encode()
         )
 
 
-def refuse_taken_port(host: str, port: int) -> None:
-    """Say that somebody else listens there before gunicorn tries five times."""
+def check_port_is_free(host: str, port: int) -> None:
+    """Exit with a message when the port is taken. gunicorn itself would try five times."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,17 +61,17 @@ def refuse_taken_port(host: str, port: int) -> None:
         except OSError as error:
             sys.exit(
                 f"Cannot listen on {host}, port {port}: {error.strerror}.\n"
-                "Another port: FLASK_PORT=5001 make run"
+                "FLASK_PORT=5001 make run uses another port."
             )
 
 
-def in_url(host: str) -> str:
-    """A host as it stands before a port."""
+def host_in_url(host: str) -> str:
+    """Return a host as a URL writes it: an IPv6 address has brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn, run from here."""
+    """gunicorn with the options of this program."""
 
     def __init__(self, app: Flask, options: dict[str, Any]) -> None:
         self.app = app
@@ -78,7 +80,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load_config(self) -> None:
         for name, value in self.options.items():
-            if name in self.cfg.settings:  # older versions have no control socket
+            if name in self.cfg.settings:  # older versions lack control_socket_disable
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
@@ -86,8 +88,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def main() -> None:
-    """Prepare, then serve until Ctrl-C."""
-    # The audit line of every request is written at INFO.
+    """Create the tables, then serve until Ctrl-C."""
+    # The audit log writes a line for each request at INFO.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     set_defaults()
     try:
@@ -96,27 +98,27 @@ def main() -> None:
         sys.exit(f"The service cannot start: {error}")
     settings = app.extensions["tenant_auth"].settings
     host, port = settings.flask_host, settings.flask_port
-    refuse_taken_port(host, port)
+    check_port_is_free(host, port)
     with app.app_context():
         create_tables()
         if settings.development:
-            make_first_account()
-    # The workers are forks, and a connection must not be shared by two processes.
+            add_example_account()
+    # The workers are forks of this process. They must not share its connections.
     app.extensions["engine"].dispose()
 
-    everywhere = ("0.0.0.0", "::")  # noqa: S104 - the settings' word, only compared with
-    base = f"http://{in_url('127.0.0.1' if host in everywhere else host)}:{port}"
+    wildcards = ("0.0.0.0", "::")  # noqa: S104 - only compared with
+    base = f"http://{host_in_url('127.0.0.1' if host in wildcards else host)}:{port}"
     greeting = f"The e-mail service answers at {base}. Ctrl-C stops it."
     if settings.development:
         greeting = (
-            f"{tour(app, base)}\n\n{greeting}\n"
-            "This is a development server: whoever reaches it can make tokens for anybody. "
-            "FLASK_HOST=127.0.0.1 keeps it to this machine."
+            f"{curl_lines(app, base)}\n\n{greeting}\n"
+            "This is a development server: everybody who reaches it can make a token for any user. "
+            "FLASK_HOST=127.0.0.1 make run serves this machine only."
         )
     Server(
         app,
         {
-            "bind": f"{in_url(host)}:{port}",
+            "bind": f"{host_in_url(host)}:{port}",
             "workers": 2,
             "threads": 4,
             "control_socket_disable": True,

@@ -1,4 +1,4 @@
-"""The accounts of whoever asks, and, for an admin, those of the whole tenant."""
+"""The views: a user's own accounts and, for an admin, the accounts of the whole tenant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flask_tenant_auth.sqlalchemy import unscoped
 
 from .database import session
 from .models import Account
-from .requests import ACCOUNT, json_fields, page, refuse
+from .requests import ACCOUNT, bad_request, json_fields, page
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -26,8 +26,8 @@ Json = dict[str, Any]
 
 
 def own_account(account_id: UUID) -> Account:
-    """One account, which must be the user's own: 404 where there is none, 403 where it is not."""
-    with unscoped("to tell an account of somebody else, a 403, from none at all"):
+    """Return one of the user's own accounts. Without the account: 404. Of another user: 403."""
+    with unscoped("an account of another user is a 403, an account that does not exist a 404"):
         account = session().get(Account, account_id)
     if account is None:
         abort(404, "There is no such account")
@@ -36,7 +36,7 @@ def own_account(account_id: UUID) -> Account:
 
 
 def one_page(accounts: Select[Any]) -> tuple[list[Account], int]:
-    """One page of a query's accounts, oldest first, and how many there are in all."""
+    """Return one page of the accounts of a query, oldest first, and the number of all of them."""
     limit, offset = page()
     total = session().scalar(select(func.count()).select_from(accounts.subquery())) or 0
     ordered = accounts.order_by(Account.created_at, Account.id).limit(limit).offset(offset)
@@ -47,7 +47,7 @@ def one_page(accounts: Select[Any]) -> tuple[list[Account], int]:
 @verify_tenant_context
 def list_accounts() -> Json:
     """List the user's own accounts."""
-    user_id = get_tenant_context()[1]  # an admin sees more, but lists their own here as well
+    user_id = get_tenant_context()[1]  # an admin's query sees the whole tenant
     accounts, total = one_page(select(Account).where(Account.user_id == UUID(user_id)))
     return {"accounts": [account.summary() for account in accounts], "total": total}
 
@@ -55,13 +55,13 @@ def list_accounts() -> Json:
 @blueprint.post("/accounts")
 @verify_tenant_context
 def add_account() -> tuple[Json, int, dict[str, str]]:
-    """Add an account of the user's."""
+    """Add an account for the user."""
     values = json_fields(ACCOUNT)
     if values["password"] is not None:
-        vault = current_app.extensions["vault"]
-        if not vault.is_open:
-            refuse("password cannot be kept: the service has no MAIL_PASSWORD_KEY")
-        values["password"] = vault.encrypt(values["password"])
+        cipher = current_app.extensions["password_cipher"]
+        if not cipher.has_key:
+            bad_request("password cannot be stored: the service has no MAIL_PASSWORD_KEY")
+        values["password"] = cipher.encrypt(values["password"])
     account = Account(**values)
     session().add(account)
     session().commit()
@@ -71,14 +71,14 @@ def add_account() -> tuple[Json, int, dict[str, str]]:
 @blueprint.get("/accounts/<uuid:account_id>")
 @verify_tenant_context
 def show_account(account_id: UUID) -> Json:
-    """Show one account of the user's."""
+    """Show one of the user's accounts."""
     return own_account(account_id).details()
 
 
 @blueprint.delete("/accounts/<uuid:account_id>")
 @verify_tenant_context
 def delete_account(account_id: UUID) -> tuple[str, int]:
-    """Remove one account of the user's."""
+    """Delete one of the user's accounts."""
     session().delete(own_account(account_id))
     session().commit()
     return "", 204
@@ -87,8 +87,8 @@ def delete_account(account_id: UUID) -> tuple[str, int]:
 @blueprint.get("/admin/accounts")
 @verify_tenant_context
 @verify_role("admin")
-def list_tenants_accounts() -> Json:
-    """List the accounts of everybody in the admin's tenant."""
+def list_accounts_of_tenant() -> Json:
+    """List the accounts of all users of the admin's tenant."""
     accounts, total = one_page(select(Account))
     shown = [account.summary() | {"user_id": str(account.user_id)} for account in accounts]
     return {"accounts": shown, "total": total}

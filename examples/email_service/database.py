@@ -1,4 +1,4 @@
-"""The database: one engine for the app, one session for a request."""
+"""The database: one engine for each app, one session for each request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Base(DeclarativeBase):
 def init_app(app: Flask) -> None:
     """Give an app its engine, its sessions and the command `flask init-db`."""
     app.extensions["engine"] = make_engine(make_url(app.config["DATABASE_URL"]))
-    # A statement sees the rows of whoever asks, and no others; no view has to say so.
+    # A statement sees the rows of the request's identity only. No view needs a filter for that.
     sessions = sessionmaker(app.extensions["engine"], expire_on_commit=False)
     app.extensions["sessions"] = isolate(sessions, row_level_security=True)
     app.teardown_appcontext(close)
@@ -33,7 +33,7 @@ def make_engine(url: URL) -> Engine:
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite":
-        # A connection that the server has dropped meanwhile is replaced, not used.
+        # A connection that the server has closed is replaced before it is used.
         return create_engine(url, pool_pre_ping=True)
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def make_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
-        # Readers and one writer at once, and a writer waits for its turn.
+        # Readers work beside one writer. A second writer waits.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA busy_timeout = 5000")
 
@@ -57,14 +57,14 @@ def session() -> Session:
 
 
 def close(_error: BaseException | None) -> None:
-    """Give the request's connection back; what was not committed is rolled back."""
+    """Close the session: roll back what was not committed, and release the connection."""
     current: Session | None = g.pop("session", None)
     if current is not None:
         current.close()
 
 
 def create_tables() -> None:
-    """Create the tables that are missing and, on PostgreSQL, the policies that guard them."""
+    """Create the tables that are missing and, on PostgreSQL, their row-level policies."""
     engine: Engine = current_app.extensions["engine"]
     Base.metadata.create_all(engine)
     if engine.dialect.name == "postgresql":

@@ -1,4 +1,4 @@
-"""For load balancers: whether this instance can serve."""
+"""The view that load balancers ask whether this instance can serve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/health")
 @rate_limit_exempt
 def health() -> tuple[dict[str, str], int]:
-    """Ask the database; public and never limited."""
+    """Query the database. The view is public and never limited."""
     try:
         session().execute(text("SELECT 1"))
     except SQLAlchemyError:

@@ -1,4 +1,4 @@
-"""What is kept."""
+"""The table of accounts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .database import Base
 
 
 class Account(UserScoped, Base):
-    """A mailbox of a user, and how to reach it."""
+    """A mailbox of a user, and the server that it is on."""
 
     __tablename__ = "accounts"
     __table_args__ = (Index("accounts_by_owner", "tenant_id", "user_id", "created_at", "id"),)
@@ -27,14 +27,14 @@ class Account(UserScoped, Base):
     port: Mapped[int]
     encryption: Mapped[str] = mapped_column(String(8))
     is_sync_enabled: Mapped[bool]
-    # Encrypted by the vault, and part of no answer.
+    # Encrypted. No answer holds it.
     password: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), default=lambda: datetime.now(timezone.utc)
     )
 
     def summary(self) -> dict[str, Any]:
-        """What a list shows of an account."""
+        """Return the fields that a list shows."""
         return {
             "id": str(self.id),
             "email": self.email,
@@ -43,7 +43,7 @@ class Account(UserScoped, Base):
         }
 
     def details(self) -> dict[str, Any]:
-        """What its owner sees of an account: all but the password."""
+        """Return all fields but the password."""
         return self.summary() | {
             "hostname": self.hostname,
             "port": self.port,

@@ -1,4 +1,4 @@
-"""Reading what a client sends: every problem is a 400 that names the field."""
+"""Reads the input of a request. A value that is not valid is a 400 that names its field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REQUIRED = object()
 
 
 class Field(NamedTuple):
-    """How one field is read; read raises ValueError with the end of "<field> ..."."""
+    """How one field is read. A ValueError of read() says what follows the field's name."""
 
     read: Reader
     default: Any = _REQUIRED
@@ -59,7 +59,7 @@ def _one_of(*choices: str) -> Reader:
 
 
 def _port(value: Any) -> int:
-    # A bool is an int in Python, but not a port.
+    # In Python a bool is an int. It is not a port.
     if type(value) is not int or not 1 <= value <= 65535:
         raise ValueError("must be a whole number from 1 to 65535")
     return value
@@ -67,7 +67,7 @@ def _port(value: Any) -> int:
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")  # noqa: TRY004 - it becomes a 400 like the rest
+        raise ValueError("must be true or false")  # noqa: TRY004 - becomes a 400 like the rest
     return value
 
 
@@ -82,49 +82,49 @@ ACCOUNT: Mapping[str, Field] = {
 }
 
 
-def refuse(message: str) -> NoReturn:
+def bad_request(message: str) -> NoReturn:
     """End the request with a 400."""
     abort(400, message)
 
 
 def json_object() -> dict[str, Any]:
-    """The body, which must be a JSON object."""
+    """Read the body, which must be a JSON object."""
     try:
         body = request.get_json(silent=True)
     except RecursionError:
         body = None
     if not isinstance(body, dict):
-        refuse("The body must be a JSON object, with Content-Type: application/json")
+        bad_request("The body must be a JSON object, with Content-Type: application/json")
     return body
 
 
 def json_fields(fields: Mapping[str, Field]) -> dict[str, Any]:
-    """The body's fields, all checked; one that is not in the list is a mistake of the client."""
+    """Read and check the fields of the body. A field that is not in the list is a 400."""
     body = json_object()
     for name in body:
         if name not in fields:
-            refuse(f"{name!r} is not a known field; known are: {', '.join(fields)}")
+            bad_request(f"{name!r} is not a known field; the known fields are: {', '.join(fields)}")
     values = {}
     for name, field in fields.items():
         if name not in body:
             if field.default is _REQUIRED:
-                refuse(f"{name} is required")
+                bad_request(f"{name} is required")
             values[name] = field.default
             continue
         try:
             values[name] = field.read(body[name])
         except ValueError as error:
-            refuse(f"{name} {error}")
+            bad_request(f"{name} {error}")
     return values
 
 
 def page() -> tuple[int, int]:
-    """The query's limit and offset."""
+    """Read limit and offset from the query string."""
     return _whole("limit", 1, MAX_PAGE, MAX_PAGE), _whole("offset", 0, 10**9, 0)
 
 
 def _whole(name: str, low: int, high: int, default: int) -> int:
     text = request.args.get(name, str(default))
     if not re.fullmatch(r"[0-9]{1,10}", text) or not low <= int(text) <= high:
-        refuse(f"{name} must be a whole number from {low} to {high}")
+        bad_request(f"{name} must be a whole number from {low} to {high}")
     return int(text)

@@ -46,7 +46,7 @@ def limiter_of(settings: Settings, *, app: str, shared: bool) -> Limiter:
             "Remove it (fta-* in /dev/shm), or set another prefix"
         ) from None
     except ValueError as error:
-        raise ConfigurationError(_say_of_setting(str(error))) from None
+        raise ConfigurationError(_of_setting(str(error))) from None
     except (MemoryError, OSError) as error:
         reason = str(error) or type(error).__name__
         raise ConfigurationError(
@@ -65,10 +65,10 @@ _SETTING_OF = {
 }
 
 
-def _say_of_setting(error: str) -> str:
-    """Name the setting where an error of `Limiter` names, as its first word, the argument."""
+def _of_setting(error: str) -> str:
+    """Name the setting in an error of `Limiter` whose first word is the argument."""
     argument, _, problem = error.partition(" ")
     if argument in _SETTING_OF:
         return f"{_SETTING_OF[argument]} {problem}"
-    # The path of the app, which may have no Unicode text.
+    # The directory of the app, which may be no Unicode text.
     return f"RATELIMIT_KEY_PREFIX must be set, because the app has no name to count under: {error}"

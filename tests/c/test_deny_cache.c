@@ -71,7 +71,7 @@ test_a_denial_is_cached_until_its_time_and_for_its_cost(void)
 }
 
 static void
-test_a_long_wait_is_asked_about_every_minute(void)
+test_a_long_denial_is_cached_for_one_minute(void)
 {
     fta_deny_cache *cache = new_cache();
     named_hit n;
@@ -166,10 +166,10 @@ test_a_failing_allocation_is_no_memory(void)
 int
 main(void)
 {
-    test_until_its_time_and_for_its_cost();
-    test_a_long_wait_is_asked_about_every_minute();
-    test_a_flood();
-    test_threads();
-    test_without_memory();
+    test_a_denial_is_cached_until_its_time_and_for_its_cost();
+    test_a_long_denial_is_cached_for_one_minute();
+    test_a_flood_keeps_the_latest_denials();
+    test_many_threads_find_only_what_was_added();
+    test_a_failing_allocation_is_no_memory();
     return check_report("test_deny_cache");
 }

@@ -469,14 +469,14 @@ main(void)
     test_valid_texts();
     test_malformed_texts();
     test_texts_that_are_not_unicode();
-    test_repeated_names();
-    test_repeated_names_among_many();
-    test_depth();
-    test_numbers();
-    test_locale();
-    test_events();
-    test_leaving();
-    test_digest();
-    test_no_memory();
+    test_repeated_names_are_invalid();
+    test_a_repeated_name_among_many_is_found();
+    test_nesting_is_limited();
+    test_numbers_are_read_and_their_length_is_limited();
+    test_numbers_are_read_in_any_locale();
+    test_each_part_of_a_text_is_an_event();
+    test_leaving_skips_the_rest_of_a_container();
+    test_equal_values_have_equal_digests();
+    test_a_failing_allocation_is_no_memory();
     return check_report("test_json");
 }

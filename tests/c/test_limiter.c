@@ -478,7 +478,7 @@ test_two_limiters_of_one_directory_count_together(void)
 }
 
 static void
-test_words(void)
+test_each_word_is_read_and_written(void)
 {
     CHECK(fta_per_words.count == 5);
     for (size_t i = 0; i < fta_per_words.count; i++) {
@@ -632,13 +632,13 @@ main(void)
     test_a_share_limits_each_member_of_the_tenant();
     test_a_share_leaves_the_rest_to_the_others();
     test_a_rate_of_zero_denies_everybody();
-    test_shared_memory_that_cannot_be_had();
-    test_shared_memory();
-    test_words();
+    test_memory_of_the_process_replaces_shared_memory_that_is_missing();
+    test_two_limiters_of_one_directory_count_together();
+    test_each_word_is_read_and_written();
     test_an_option_out_of_its_range_is_named();
     test_a_url_that_cannot_be_used_is_named();
     test_the_next_store_counts_while_the_first_is_away();
     test_no_store_counts_where_the_options_say_so();
-    test_no_memory();
+    test_a_failing_allocation_is_no_memory();
     return check_report("test_limiter");
 }

@@ -184,9 +184,9 @@ test_a_rate_is_written_as_it_is_read(void)
 int
 main(void)
 {
-    test_good_texts();
-    test_bad_texts();
+    test_valid_texts_are_read();
+    test_invalid_texts_have_their_position();
     test_a_text_has_as_many_rates_as_a_request_may_have_limits();
-    test_format();
+    test_a_rate_is_written_as_it_is_read();
     return check_report("test_rate");
 }

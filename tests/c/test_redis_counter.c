@@ -187,7 +187,7 @@ main(void)
 {
     test_the_script_is_sent_once();
     test_answers_that_cannot_be_true_are_malformed();
-    test_every_allocation_failing();
-    test_prefixes();
+    test_a_failing_allocation_is_no_memory();
+    test_a_prefix_that_is_too_long_is_an_error();
     return check_report("test_redis_counter");
 }

@@ -26,7 +26,7 @@ new_store(unsigned port, int timeout_ms)
                                        .timeout_ms = timeout_ms};
     fta_store *store = NULL;
     fta_store_problem problem;
-    fake_redis_require(fta_redis_store_type.open(&options, &store, &problem) ==
+    fake_redis_require(fta_store_redis.open(&options, &store, &problem) ==
                        FTA_OK);
     return store;
 }
@@ -233,7 +233,7 @@ open_at(const char *url, size_t prefix_length, fta_store **store,
                                        .prefix = {prefix, prefix_length},
                                        .timeout_ms = 50};
     *problem = (fta_store_problem){.option = NULL};
-    return fta_redis_store_type.open(&options, store, problem);
+    return fta_store_redis.open(&options, store, problem);
 }
 
 static void
@@ -267,9 +267,9 @@ int
 main(void)
 {
     test_a_hit_that_redis_limited_is_known();
-    test_what_is_an_outage_and_what_is_not();
-    test_what_has_never_counted();
-    test_comes_back_by_itself();
-    test_opening();
+    test_only_failures_of_redis_open_the_breaker();
+    test_a_redis_that_has_never_counted_is_reported();
+    test_a_redis_that_is_back_is_used_again();
+    test_arguments_that_are_not_valid_do_not_open_a_store();
     return check_report("test_redis_store");
 }

@@ -86,7 +86,7 @@ start_of_window(const fta_hit *hit)
 /* -- one thread ------------------------------------------------------------ */
 
 static void
-test_each_strategy(const fta_strategy *strategy)
+test_each_strategy_lets_exactly_the_limit_through(const fta_strategy *strategy)
 {
     fta_shm_table *table = open_table(1 << 20);
     fta_hit hit = text_hit("key", 5, 100 * SECOND_US);
@@ -309,7 +309,7 @@ test_a_million_keys_fit_into_64_bytes_each(void)
 /* Twenty times as many fresh keys as there are slots do not free a client
  * who is limited, nor one who has used most of the limit. */
 static void
-test_flood(const fta_strategy *strategy)
+test_a_flood_of_keys_does_not_reset_a_limited_key(const fta_strategy *strategy)
 {
     fta_shm_table *table = open_table(256 << 10);
     fta_hit abuser = text_hit("abuser", 50, 1000 * SECOND_US);
@@ -381,7 +381,7 @@ run_crowd(crowd *c)
 }
 
 static void
-test_threads(const fta_strategy *strategy)
+test_exactly_the_limit_passes_with_many_threads(const fta_strategy *strategy)
 {
     crowd c = {.table = open_table(FTA_SHM_TABLE_MIN),
                .strategy = strategy,
@@ -680,9 +680,9 @@ main(int argc, char **argv)
         return check_report("test_shm_table");
     }
     for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
-        test_each_strategy(fta_strategies[i]);
-        test_flood(fta_strategies[i]);
-        test_threads(fta_strategies[i]);
+        test_each_strategy_lets_exactly_the_limit_through(fta_strategies[i]);
+        test_a_flood_of_keys_does_not_reset_a_limited_key(fta_strategies[i]);
+        test_exactly_the_limit_passes_with_many_threads(fta_strategies[i]);
         test_counters_outlive_processes(fta_strategies[i], false);
         test_counters_outlive_processes(fta_strategies[i], true);
     }

@@ -75,7 +75,7 @@ test_walk(const fta_strategy *strategy, uint32_t limit, int64_t period_us,
 }
 
 static void
-test_arithmetic(void)
+test_every_decision_is_the_one_of_the_model(void)
 {
     static const int64_t starts[] = {0, -7 * SECOND_US + 3, 1234567890123456,
                                      INT64_C(4000000000) * SECOND_US};
@@ -96,7 +96,7 @@ test_arithmetic(void)
 }
 
 static void
-test_sliding_by_hand(void)
+test_the_sliding_window_decides_as_computed_by_hand(void)
 {
     /* "10 per 100 seconds"; 8 in one window, then a quarter into the next. */
     const fta_strategy *s = &fta_strategy_sliding_window_counter;
@@ -114,7 +114,7 @@ test_sliding_by_hand(void)
 }
 
 static void
-test_gcra_by_hand(void)
+test_gcra_decides_as_computed_by_hand(void)
 {
     const fta_strategy *s = &fta_strategy_gcra;
     fta_hit hit = {.limit = 3, .cost = 1, .period_us = 30 * SECOND_US};
@@ -143,7 +143,7 @@ test_gcra_by_hand(void)
 
 /* As after a race that was lost for another limit of the request. */
 static void
-test_what_is_taken_back_was_never_counted(const fta_strategy *s)
+test_a_hit_that_is_taken_back_was_never_counted(const fta_strategy *s)
 {
     fta_hit hit = {.limit = 10, .cost = 3, .period_us = 60 * SECOND_US};
     int64_t now_us = 600 * SECOND_US + 1234;
@@ -199,7 +199,7 @@ test_names_and_letters_are_unique(void)
 }
 
 static void
-test_which_verdict_is_closer(void)
+test_the_verdict_with_the_least_remaining_is_closer(void)
 {
     fta_verdict half = {.allowed = true, .limit = 10, .remaining = 5};
     fta_verdict tenth = {.allowed = true, .limit = 1000, .remaining = 100};
@@ -218,13 +218,13 @@ int
 main(void)
 {
     test_names_and_letters_are_unique();
-    test_arithmetic();
-    test_sliding_by_hand();
-    test_gcra_by_hand();
+    test_every_decision_is_the_one_of_the_model();
+    test_the_sliding_window_decides_as_computed_by_hand();
+    test_gcra_decides_as_computed_by_hand();
     for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
-        test_what_is_taken_back_was_never_counted(fta_strategies[i]);
+        test_a_hit_that_is_taken_back_was_never_counted(fta_strategies[i]);
         test_a_counter_fits_into_what_is_kept(fta_strategies[i]);
     }
-    test_which_verdict_is_closer();
+    test_the_verdict_with_the_least_remaining_is_closer();
     return check_report("test_strategy");
 }

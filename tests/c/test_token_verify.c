@@ -389,8 +389,8 @@ main(void)
     test_a_payload_that_is_not_canonical_is_invalid(keyring);
     test_a_token_expires_at_its_time(keyring);
     free_keyring(keyring);
-    test_length();
-    test_several_keys();
+    test_a_token_longer_than_the_limit_is_invalid();
+    test_the_kid_selects_among_several_keys();
     test_keyrings_that_are_not_valid();
     test_rules_are_copied();
     test_tokens_of_every_algorithm_verify();

@@ -109,7 +109,7 @@ class TestRefusals:
         record = log.records[-1]
         assert record.levelname == "WARNING"
         assert record.getMessage().startswith(
-            f"Refused: status={status} reason={reason} method=GET endpoint={path} "
+            f"Denied: status={status} reason={reason} method=GET endpoint={path} "
         )
         assert (record.status, record.reason) == (status, reason)
 

@@ -26,6 +26,7 @@ from flask_tenant_auth import (
 from flask_tenant_auth.config.key_sources import PairText
 from flask_tenant_auth.config.settings import DEFAULT_SECRET_KEY, Settings
 from flask_tenant_auth.flask.state import state_of
+from flask_tenant_auth.limit.limiters import limiter_of
 from key_pairs import RSA_PRIVATE, RSA_PUBLIC
 from paths import SUPPORT
 
@@ -508,7 +509,7 @@ class TestEveryValueThatIsTakenWorks:
             ("CORS_MAX_AGE", 86400),
         ],
     )
-    def test_at_both_ends_of_its_range(self, key: str, value: Any) -> None:
+    def test_an_app_starts_at_both_ends_of_the_range(self, key: str, value: Any) -> None:
         of_redis = ("RATELIMIT_STORE_TIMEOUT_MS", "RATELIMIT_KEY_PREFIX")
         more = {"REDIS_URL": "redis://127.0.0.1:1/0"} if key in of_redis else {}
         app = make_app(RATELIMIT_TENANT_DEFAULT="5 per minute", **{key: value}, **more)
@@ -517,6 +518,30 @@ class TestEveryValueThatIsTakenWorks:
         with app.app_context():
             if key != "JWT_MAX_TOKEN_BYTES" or value > 128:
                 assert decode_jwt_token(create_jwt_token(TENANT, USER))["user_id"] == USER
+
+
+class TestAnErrorOfTheLimiter:
+    @pytest.mark.parametrize(
+        ("field", "value", "message"),
+        [
+            ("ratelimit_shm_bytes", 5, r"^RATELIMIT_SHM_BYTES must be from 16384"),
+            ("ratelimit_store_timeout_ms", 0, r"^RATELIMIT_STORE_TIMEOUT_MS must be from 1"),
+            ("ratelimit_key_prefix", "p" * 256, r"^RATELIMIT_KEY_PREFIX must be from 0 to 255"),
+            ("ratelimit_strategy", "leaky", r"^RATELIMIT_STRATEGY must be one of"),
+            ("ratelimit_on_store_error", "x", r"^RATELIMIT_ON_STORE_ERROR must be one of"),
+            ("redis_url", "redis://h:x", r"^REDIS_URL cannot be used: the port"),
+        ],
+    )
+    def test_names_the_setting_of_the_argument(
+        self, field: str, value: object, message: str
+    ) -> None:
+        found = dataclasses.replace(settings(), **{field: value})
+        with pytest.raises(ConfigurationError, match=message):
+            limiter_of(found, app="", shared=False)
+
+    def test_about_the_path_of_the_app_names_the_setting_that_helps(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"^RATELIMIT_KEY_PREFIX must be set"):
+            limiter_of(settings(), app="\udcff", shared=False)
 
 
 class TestLists:

@@ -268,7 +268,7 @@ def test_a_mail_password_is_kept_encrypted_and_never_returned(app: Flask, user: 
     with app.app_context(), acting_as(TENANT, USER):
         stored = session().get(Account, UUID(added.json["id"])).password
         assert "horse" not in stored
-        assert app.extensions["vault"].decrypt(stored) == password
+        assert app.extensions["password_cipher"].decrypt(stored) == password
 
 
 def test_accounts_are_listed_in_pages(user: Caller) -> None:

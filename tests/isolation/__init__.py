@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-# As a program, too, it finds what the tests share.
+# As a program it needs the path of the shared test helpers.
 SUPPORT = str(Path(__file__).parents[1] / "support")
 if SUPPORT not in sys.path:
     sys.path.append(SUPPORT)

@@ -20,12 +20,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.isolation", description=__doc__)
     parser.add_argument("--dialect", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--statements", type=int, default=1000)
-    parser.add_argument("--seed", type=int, help="of a run to repeat")
-    parser.add_argument("--first", type=int, default=0, help="number of the first statement")
+    parser.add_argument("--seed", type=int, help="the seed of a run to repeat")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first statement")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--all", action="store_true", help="show a failure of each kind")
-    parser.add_argument("--as-found", action="store_true", help="do not make failures smaller")
-    parser.add_argument("--control", action="store_true", help="with isolation turned off")
+    parser.add_argument("--as-found", action="store_true", help="do not shrink failures")
+    parser.add_argument("--control", action="store_true", help="turn isolation off")
     options = parser.parse_args()
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
     print(f"{options.dialect}: seed {seed}", flush=True)
@@ -54,7 +54,7 @@ def main() -> int:
     print(f"{report.cases / (time.monotonic() - start):.0f} statements a second, seed {seed}")
     missing = missing_features(options.dialect, report)
     if missing:
-        print(f"too seldom, or never with rows: {', '.join(missing)}")
+        print(f"features too rare, or never with rows: {', '.join(missing)}")
     failures = sorted(found.values())
     for _, text in failures if options.all else failures[:1]:
         print(f"\n{text}")

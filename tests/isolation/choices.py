@@ -1,4 +1,4 @@
-"""Random choices that can be repeated, and made smaller."""
+"""Random choices that can be repeated and shrunk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 class Choices:
-    """The choices of one case. Each is a number below a bound; 0 is always the simplest."""
+    """The choices of one case. Each is a number below a bound, and 0 is the simplest choice."""
 
     def __init__(self, seed: str = "", script: Sequence[int] | None = None) -> None:
         self.random = random.Random(seed)
@@ -48,7 +48,7 @@ class Choices:
 
 
 def shrink(script: list[int], fails: Callable[[list[int]], bool], attempts: int = 400) -> list[int]:
-    """Return a smaller script that fails as well: fewer choices first, then simpler ones."""
+    """Return a smaller script that fails too. First remove choices, then simplify them."""
     budget = [attempts]
 
     def still(candidate: list[int]) -> bool:

@@ -1,4 +1,4 @@
-"""Runs one case on both sides, and says where they differ."""
+"""Runs one case on both sides and compares the answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .schema import (
 
 
 class NothingThereError(Exception):
-    """The case needs a row that this identity does not have."""
+    """The case needs a row, and this identity has none."""
 
 
 @dataclass
@@ -50,32 +50,32 @@ class Side:
     session: Session
     who: Who
     isolated: bool
-    # Whether answers say which attributes of an object are loaded.
+    # Whether an answer includes which attributes of an object are loaded.
     loaded: bool = True
 
     def describe(self, value: Any, depth: int = 2) -> Any:
         return describe(value, depth, self.loaded)
 
     def keys(self, table: Table, theirs: bool = False) -> list[tuple[Any, ...]]:
-        """Return the primary keys of the rows that one may see; or of all others."""
+        """Return the primary keys of the visible rows, or of all other rows."""
         rows = (self.world.others if theirs else self.world.own)[self.who][table]
         places = [table.columns.keys().index(column.key) for column in table.primary_key]
         return sorted(tuple(row[place] for place in places) for row in rows)
 
     def key(self, table: Table, number: int, theirs: bool = False) -> tuple[Any, ...]:
-        """Return one of these keys; there may be none."""
+        """Return one of these keys, or raise NothingThereError."""
         keys = self.keys(table, theirs)
         if not keys:
             raise NothingThereError(table.name)
         return keys[number % len(keys)]
 
     def own(self, table: Table, explicit: bool = False) -> dict[str, Any]:
-        """Return the owners of a new row, by column: what isolation fills in by itself."""
+        """Return the owners of a new row by column, or nothing where isolation fills them in."""
         owners = OWNERS[table]
         found: dict[str, Any] = {}
         if self.isolated and not explicit and self.who is not EVERYTHING:
             return found
-        # Inside unscoped() nothing is filled in.
+        # Inside unscoped() isolation fills in nothing.
         who = PEOPLE[0] if self.who is EVERYTHING else self.who
         for column, value in ((owners.tenant, who.tenant), (owners.user, who.user)):
             if column is not None:
@@ -86,34 +86,34 @@ class Side:
 
 @dataclass
 class Case:
-    """One statement, or a few in one session, and how its answer is read."""
+    """One statement, or a few in one session, and what the answer may be."""
 
     name: str
     run: Callable[[Side], Any]
     features: set[str] = field(default_factory=set)
     statement: Any = None
     writes: bool = False
-    # Tries to get at rows of others: must be refused, or touch none of them.
+    # Tries to read or write rows of others. It must be refused or touch none of them.
     attack: bool = False
-    # SQL written as text, or another way to say something unchecked: may be refused.
+    # Has SQL as text, which isolation cannot check. It may be refused.
     is_text: bool = False
-    # May meet a unique key of a row that the reference does not hold.
+    # May conflict with the unique key of a row that the reference lacks.
     may_conflict: bool = False
-    # Uses a name of isolation's own: an error is as good as an answer.
+    # Uses a name that isolation uses itself. It may raise an error.
     may_fail: bool = False
-    # Runs the same statement with parameters of the application's.
+    # Runs the same statement with parameters of the application.
     run_with: Callable[[Side, Mapping[str, Any]], Any] | None = None
-    # Reads, and may do so again in the same session.
+    # Only reads, so that it may run again in the same session.
     repeats: bool = False
     switches: bool = False
-    # Of an attack: its answer must be empty.
+    # An attack whose answer must be empty.
     shows_nothing: bool = False
     detail: str = ""
 
 
 @dataclass
 class Outcome:
-    """What a side answered."""
+    """The answer of a side, or its error."""
 
     answer: Any = None
     error: Exception | None = None
@@ -125,13 +125,13 @@ class Outcome:
 
     @property
     def size(self) -> int:
-        """How many rows it gave, or says that it changed."""
+        """The number of rows that it returned or changed."""
         return len([each for each in self.answer or () if each != ("rows", 0)])
 
 
 @dataclass
-class Difference(Exception):  # noqa: N818 - it is a finding
-    """A case that was answered otherwise than it should be."""
+class Difference(Exception):  # noqa: N818 - a finding, not an error
+    """The answer of the isolated side is not the expected one."""
 
     kind: str
     who: Who
@@ -146,7 +146,7 @@ class Difference(Exception):  # noqa: N818 - it is a finding
 
 
 def describe(value: Any, depth: int = 2, loaded: bool = True) -> Any:
-    """Return a value as something that can be compared and sorted."""
+    """Return a value in a form that can be compared and sorted."""
     if isinstance(value, Row):
         return tuple(describe(each, depth, loaded) for each in value)
     if isinstance(value, list | set | frozenset):
@@ -160,7 +160,7 @@ def describe(value: Any, depth: int = 2, loaded: bool = True) -> Any:
 
 
 def describe_object(value: Any, state: Any, depth: int, loaded: bool) -> Any:
-    """Return an object's class and key, and what is loaded of it."""
+    """Return the class, the key and the loaded attributes of an object."""
     made: list[Any] = [type(value).__name__, state.identity]
     if loaded:
         for attribute in state.mapper.column_attrs:
@@ -180,12 +180,12 @@ def list_of(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
         return list(value.values())
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return list(value)  # of an association proxy, too
+        return list(value)  # an association proxy, too
     return [value]
 
 
 def canonical(answer: Any) -> Any:
-    """Return an answer with its rows in no order."""
+    """Return an answer without the order of its rows."""
     return sorted(map(repr, answer)) if isinstance(answer, list) else repr(answer)
 
 
@@ -206,7 +206,7 @@ Facts = dict[tuple[Any, ...], list[Any]]
 
 
 def without_loaded(value: Any, facts: Facts) -> Any:
-    """Return an answer with its objects as keys alone; what is loaded of them goes into facts."""
+    """Return an answer with keys in place of objects. Their loaded attributes go into facts."""
     if isinstance(value, list):
         return sorted((without_loaded(each, facts) for each in value), key=repr)
     if is_object(value):
@@ -223,12 +223,12 @@ def without_loaded(value: Any, facts: Facts) -> Any:
 
 
 def differ_in_what_is_loaded(expected: Any, got: Any) -> bool:
-    """Whether two answers have the same objects, of which other attributes are loaded.
+    """Whether two answers have the same objects, but with other attributes loaded.
 
-    An object that comes as two entities of a row, with other options for each, is loaded as the
-    first of them says; which comes first, no ORDER BY says. A leak cannot hide here: the answers
-    have the same objects, no object is in one that is not in the other, not even as one that is
-    related, and what both have loaded of an object is the same.
+    An object can be two entities of a row that have different options. The first entity decides
+    what is loaded, and no ORDER BY decides which is the first. This hides no leak: both answers
+    have the same objects, related ones included, and the attributes that both have loaded are
+    equal.
     """
     one: Facts = {}
     other: Facts = {}
@@ -262,7 +262,7 @@ def attempt(run: Callable[[], Any]) -> Outcome:
 
 
 OUR_NAME = "parameter with a name of isolation's"
-# A table behind a CTE of its name: a name alone means the CTE, one with its schema the table.
+# A CTE with the name of a table. The name alone means the CTE, with a schema the table.
 CAPTURES = "cte named like a table"
 
 
@@ -292,7 +292,7 @@ def on_isolated(world: World, case: Case, who: Who, run: Callable[[Side], Any]) 
 
 
 def on_everything(world: World, case: Case, run: Callable[[Side], Any]) -> Outcome:
-    """Run a case without isolation on everybody's rows: what a leak would look like."""
+    """Run a case without isolation on the rows of all, as if isolation had a leak."""
     with world.plain() as session:
         if case.writes:
             world.reset_keys(world.raw)
@@ -330,12 +330,12 @@ def kind_of_difference(expected: Any, got: Any) -> str:
 
 
 def alike(one: Counter[Any], other: Counter[Any]) -> bool:
-    """Whether two tables hold the same rows. Counter's own comparison is slow; none holds zeros."""
+    """Whether two tables have the same rows. Counter.__eq__ is slow, and no count is zero."""
     return dict.__eq__(one, other)
 
 
 def check_dump(world: World, case: Case, who: Who, expected: Outcome, got: Outcome) -> None:
-    """Compare what a case left behind: others' rows as they were, own ones as in the reference."""
+    """Check the rows after a case: others' are unchanged, own ones are as in the reference."""
     if got.dump is None:
         return
     for table in TABLES:
@@ -363,7 +363,7 @@ def check_dump(world: World, case: Case, who: Who, expected: Outcome, got: Outco
 
 
 def check_new_rows(world: World, case: Case, who: Who, got: Outcome) -> None:
-    """Whatever is there now and was not before must be visible to who wrote it."""
+    """Check that each new row is visible to the identity that wrote it."""
     assert got.dump is not None
     if not any(got.dump[table].keys() - world.start[table].keys() for table in TABLES):
         return
@@ -385,7 +385,7 @@ def check_new_rows(world: World, case: Case, who: Who, got: Outcome) -> None:
 def check_links(
     table: Table, hidden: Counter[tuple[Any, ...]], seen: Rows, who: Who, case: Case
 ) -> None:
-    """Raise for a new row that names a row of others; one that names none is nobody's."""
+    """Raise for a new row that links to a row of others."""
     for values in hidden:
         row = dict(zip(table.columns.keys(), values, strict=True))
         for own, target, keys in OWNERS[table].ends:
@@ -398,7 +398,7 @@ def check_links(
 
 @dataclass
 class Report:
-    """What was seen."""
+    """The counts of a run."""
 
     cases: int = 0
     executions: int = 0
@@ -418,7 +418,7 @@ class Report:
     differences: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Report) -> None:
-        """Take in what another process has seen."""
+        """Add the counts of another process."""
         for each in fields(self):
             mine, theirs = getattr(self, each.name), getattr(other, each.name)
             setattr(self, each.name, mine + theirs)
@@ -430,7 +430,7 @@ def check(world: World, case: Case, who: Who, report: Report, control: bool = Fa
         check_plain(world, case, report)
         return
     if who is NOBODY and case.writes:
-        # There is no answer to compare with, and nothing that may be written but global rows.
+        # There is no answer to compare with. Only global rows may be written.
         case = replace(case, attack=True, run_with=None)
     expected = on_reference(world, case, who, case.run)
     if expected.error is not None and not isinstance(expected.error, SQLAlchemyError):
@@ -450,19 +450,19 @@ def check(world: World, case: Case, who: Who, report: Report, control: bool = Fa
     got = (
         on_everything(world, case, case.run) if control else on_isolated(world, case, who, case.run)
     )
-    judge(world, case, who, report, expected, got)
+    compare_outcomes(world, case, who, report, expected, got)
     if got.error is None and case.run_with is not None and not control:
-        collide(world, case, who, report, expected, reference_names)
-        override(world, case, who, report, reference_values)
+        check_colliding_parameters(world, case, who, report, expected, reference_names)
+        check_own_parameters(world, case, who, report, reference_values)
 
 
 def changes(dump: Dump | None, before: Dump) -> bool:
-    """Whether a case left other rows behind than there were before."""
+    """Whether a case changed the rows."""
     return dump is not None and not all(alike(dump[table], before[table]) for table in TABLES)
 
 
 def check_plain(world: World, case: Case, report: Report) -> None:
-    """A session that is not isolated sees everything, on the same engine and its cache."""
+    """Check that a plain session sees all rows, on the same engine and its statement cache."""
     expected = on_reference(world, case, EVERYTHING, case.run)
     if expected.error is not None:
         return
@@ -477,7 +477,7 @@ def check_plain(world: World, case: Case, report: Report) -> None:
 
 
 def check_switching(world: World, case: Case, whos: list[Who], report: Report) -> None:
-    """Run one case in one session for several identities, one after the other."""
+    """Run a case for several identities in turn, in one session."""
     expected = {
         who: on_reference(world, case, who, partial(run_unloaded, case=case)) for who in whos
     }
@@ -490,7 +490,7 @@ def check_switching(world: World, case: Case, whos: list[Who], report: Report) -
                 got = attempt(partial(case.run, side))
             report.executions += 1
             try:
-                judge(world, case, who, report, expected[who], got)
+                compare_outcomes(world, case, who, report, expected[who], got)
             except Difference as difference:
                 difference.kind = f"in one session: {difference.kind}"
                 raise
@@ -503,7 +503,7 @@ def run_unloaded(side: Side, case: Case) -> Any:
     return case.run(side)
 
 
-def judge(
+def compare_outcomes(
     world: World, case: Case, who: Who, report: Report, expected: Outcome, got: Outcome
 ) -> None:
     if got.refused:
@@ -522,8 +522,8 @@ def judge(
         report.invalid += 1
         text = f"{type(expected.error).__name__}: {short(expected.error)[:90]}"
         report.invalid_reasons[text] += 1
-        # Where plain SQLAlchemy loses a name, or a plan fails, there is nothing to compare with
-        # an answer: it proves nothing, and counts as none. What was written was checked above.
+        # Where plain SQLAlchemy loses a name or the database cannot plan, an answer has nothing to
+        # be compared with. What was written was checked above.
         nothing_to_compare = (
             CAPTURES in case.features
             or is_lost_name(case, expected.error)
@@ -566,7 +566,7 @@ def judge(
 def is_collision(case: Case, error: Exception) -> bool:
     """Whether an error says that a bind parameter has a name of isolation's own.
 
-    SQLAlchemy refuses to compile the statement, so nothing is sent to the database.
+    SQLAlchemy does not compile such a statement, so the database does not get it.
     """
     return (
         OUR_NAME in case.features
@@ -575,7 +575,7 @@ def is_collision(case: Case, error: Exception) -> bool:
     )
 
 
-# Of tables in several schemas: SQLAlchemy gives one of two in a FROM a name that it makes up.
+# Names that tables of several schemas have. With two of them in a FROM, SQLAlchemy renames one.
 SHARED_NAMES = {t.name for t in TABLES if sum(t.name == each.name for each in TABLES) > 1}
 LOST_NAME = re.compile(
     r"(?:no such column|ambiguous column name): (?:\w+\.)?(\w+)\.\w+$|"  # SQLite
@@ -587,10 +587,10 @@ LOST_NAME = re.compile(
 def is_lost_name(case: Case, error: Exception | None) -> bool:
     """Whether a statement failed by SQLAlchemy's own confusion of tables with one name.
 
-    For `FROM aux.tag, tag AS tag_1` it writes tag.id in a subquery, and the database takes that
-    for aux.tag's: a wrong answer. Isolated, no table there has the name, which is an error. No
-    error shows a row of others. It is accepted for names in two schemas, and where a statement
-    writes one table with its schema and without.
+    For `FROM aux.tag, tag AS tag_1` SQLAlchemy writes tag.id in a subquery, and the database reads
+    it as aux.tag.id: a wrong answer. Isolated, no table has that name, which is an error. An error
+    shows no row of others. It is accepted for names in two schemas, and where a statement writes a
+    table both with and without its schema.
     """
     found = LOST_NAME.search(str(error)) if isinstance(error, DBAPIError) else None
     if found is None:
@@ -598,15 +598,15 @@ def is_lost_name(case: Case, error: Exception | None) -> bool:
     return "other table: schema" in case.features or set(found.groups()) & SHARED_NAMES != set()
 
 
-# What a database makes of a statement only when it plans it, and so not of every form of it:
-# PostgreSQL's FULL JOIN on other than equal columns, SQLite's ON that names a table to its right.
+# Errors of a database that depend on its plan, and so on the form of a statement: PostgreSQL's
+# FULL JOIN on a condition other than equality, SQLite's ON that names a table to its right.
 PLANNED = re.compile(r"FULL JOIN is only supported|ON clause references tables to its right")
 
 
 def depends_on_the_plan(error: Exception | None) -> bool:
-    """Whether the database refused a statement that it may take in another form.
+    """Whether the error is one that the same statement in another form may not have.
 
-    An error shows no row of others. Where it is the reference's there is nothing to compare with.
+    An error shows no row of others. If the reference has it, there is no answer to compare with.
     """
     return isinstance(error, DBAPIError) and PLANNED.search(str(error)) is not None
 
@@ -641,7 +641,7 @@ def bind_names(executed: list[Any]) -> Iterator[str]:
             yield from (name for name in names if "%" not in name)
 
 
-def collide(
+def check_colliding_parameters(
     world: World,
     case: Case,
     who: Who,
@@ -649,10 +649,10 @@ def collide(
     expected: Outcome,
     reference_names: set[str],
 ) -> None:
-    """Give every parameter that is not the application's a value of somebody else."""
+    """Pass owners of others by each name that isolation uses for its parameters."""
     ours = sorted(set(bind_names(world.executed)) - reference_names)
-    # SQLAlchemy takes parameters with the names of columns for values of SET, which changes the
-    # statement. Owners that are given so have cases of their own ("owner by update parameter").
+    # SQLAlchemy reads parameters with names of columns as values of SET, which changes the
+    # statement. Other cases test owners that are set so ("owner by update parameter").
     former = {name for name in FORMER_NAMES if not (case.writes and name in COLUMN_NAMES)}
     names = sorted({*ours, *former} - reference_names)
     other_tenant = next(tenant for tenant in TENANTS if tenant != who.tenant)
@@ -673,7 +673,7 @@ def collide(
             check_dump(world, case, who, expected, got)
             continue
         try:
-            judge(world, case, who, Report(), expected, got)
+            compare_outcomes(world, case, who, Report(), expected, got)
         except Difference as difference:
             difference.kind = f"parameters: {difference.kind}"
             difference.text += f"; with {short(parameters)}"
@@ -688,8 +688,10 @@ def values_of(executed: list[Any]) -> dict[str, Any]:
     return {name: value for name, value in compiled.params.items() if "%" not in name}
 
 
-def override(world: World, case: Case, who: Who, report: Report, values: Mapping[str, Any]) -> None:
-    """Give every parameter of the application's another value, on both sides."""
+def check_own_parameters(
+    world: World, case: Case, who: Who, report: Report, values: Mapping[str, Any]
+) -> None:
+    """Pass another value for each parameter of the application, on both sides."""
     other_tenant = next(tenant for tenant in TENANTS if tenant != who.tenant)
 
     def other(value: Any) -> Any:
@@ -713,7 +715,7 @@ def override(world: World, case: Case, who: Who, report: Report, values: Mapping
     if expected.error is not None:
         return
     try:
-        judge(world, replace(case, may_fail=True), who, Report(), expected, got)
+        compare_outcomes(world, replace(case, may_fail=True), who, Report(), expected, got)
     except Difference as difference:
         difference.kind = f"own parameters: {difference.kind}"
         difference.text += f"; with {short(parameters)}"

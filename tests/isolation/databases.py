@@ -1,4 +1,4 @@
-"""One database with everybody's rows, isolated; and one for each identity with its rows alone."""
+"""One isolated database with the rows of all, and a reference for each identity with its rows."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ def quoted(table: Table) -> str:
 
 def generates_keys(table: Table) -> bool:
     return table.autoincrement_column is not None
+
+
+@contextmanager
+def rolled_back(session: Session) -> Iterator[Session]:
+    try:
+        yield session
+    finally:
+        session.rollback()
+        session.close()
 
 
 class World:
@@ -66,7 +75,7 @@ class World:
             who: {table: self.start[table] - own[table] for table in TABLES}
             for who, own in self.own.items()
         }
-        # What the isolated connection has executed, compiled.
+        # (SQL, parameters, compiled statement) of each execution.
         self.executed: list[Any] = []
         self.executed_by_reference: list[Any] = []
         event.listen(self.engine, "before_cursor_execute", self.listener(self.executed))
@@ -90,11 +99,11 @@ class World:
         raise NotImplementedError
 
     def dump(self, raw: Any) -> Dump:
-        """Return all rows, read past SQLAlchemy and in the transaction of the moment."""
+        """Return all rows as the current transaction sees them, read without SQLAlchemy."""
         raise NotImplementedError
 
     def reset_keys(self, raw: Any) -> None:
-        """Let both databases generate the same keys."""
+        """Reset the sequences, so that both databases generate the same keys."""
 
     def prepare(self, bind: Any, rows: Rows) -> None:
         connection = bind.connect() if isinstance(bind, Engine) else bind
@@ -108,7 +117,7 @@ class World:
             connection.close()
 
     def create_tables(self, connection: Any) -> None:
-        # The rows refer to rows that a reference does not hold.
+        # No foreign keys: a reference lacks rows that its rows refer to.
         for table in TABLES:
             made = CreateTable(table, include_foreign_key_constraints=[])
             connection.connection.driver_connection.execute(
@@ -120,28 +129,20 @@ class World:
 
     @contextmanager
     def isolated(self) -> Iterator[Session]:
-        """A session on everybody's rows; nothing that it does stays."""
+        """Yield an isolated session on the rows of all. Its changes are rolled back."""
         self.executed.clear()
-        session = self.Sessions()
-        try:
+        with rolled_back(self.Sessions()) as session:
             yield session
-        finally:
-            session.rollback()
-            session.close()
 
     @contextmanager
     def plain(self) -> Iterator[Session]:
-        """A session without isolation on everybody's rows."""
-        session = self.PlainSessions()
-        try:
+        """Yield a plain session on the rows of all. Its changes are rolled back."""
+        with rolled_back(self.PlainSessions()) as session:
             yield session
-        finally:
-            session.rollback()
-            session.close()
 
     @contextmanager
     def of(self, who: Who, qualified: bool = False) -> Iterator[Session]:
-        """A plain session on the rows that somebody may see; tables with their schema, or not."""
+        """Yield a plain session on the rows that an identity may see. qualified adds the schema."""
         self.executed_by_reference.clear()
         session = Session(self.connections[who])
         if qualified:

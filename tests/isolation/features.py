@@ -1,4 +1,4 @@
-"""What the generator can put into a statement; a run has to show that it did."""
+"""The features that statements can have. A long run has to have each of them."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ from .choices import Choices
 from .compare import CAPTURES, OUR_NAME
 from .schema import CLASSES, LINKS, OTHER_TABLES, TABLES, lightweight
 
-# Names that mean something else elsewhere: tables, columns, reserved words.
+# Names that collide with tables, columns and reserved words.
 NAMES = [
     "tag",
     "email",
@@ -83,7 +83,7 @@ INTEGER, TEXT, UUID, OTHER = "integer", "text", "uuid", "other"
 
 @dataclass(frozen=True)
 class Field:
-    """A column of a source: its kind of value, and the key that it holds, if it holds one."""
+    """A column of a source, its kind of value, and the key that it refers to, if any."""
 
     kind: str
     domain: str | None
@@ -93,7 +93,7 @@ class Field:
 
 @dataclass
 class Source:
-    """Something that stands in FROM."""
+    """An element of FROM."""
 
     element: Any
     fields: list[Field]
@@ -106,7 +106,7 @@ class Source:
 
 @dataclass
 class Selected:
-    """A SELECT, and the columns that it gives."""
+    """A SELECT and its columns."""
 
     statement: Any
     fields: list[Field]
@@ -125,7 +125,7 @@ def kind_of(column_type: Any) -> str:
 
 
 def domain_of(column: Any) -> str | None:
-    """Return the column that this one refers to, in the end, or itself where it is a key."""
+    """Follow the foreign keys of a column to the last one. A key without one is its own domain."""
     seen = column
     while isinstance(seen, Column) and seen.foreign_keys:
         seen = next(iter(seen.foreign_keys)).column
@@ -150,7 +150,7 @@ def attributes_of(cls: type[Any]) -> tuple[tuple[str, str, str | None], ...]:
 
 @cache
 def known_values() -> dict[str, list[Any]]:
-    """Return what the data holds, by domain and by kind: of everybody."""
+    """Return the values of all rows, by domain and by kind."""
     found: dict[str, set[Any]] = {INTEGER: {0, 1, 2, 3}, TEXT: {"", "x"}}
     found[UUID] = {*schema.TENANTS, *schema.USERS}
     for table, rows in schema.make_rows().items():
@@ -181,7 +181,7 @@ def reflected(connection: Any) -> dict[Table, Table]:
 
 
 class Generator:
-    """Makes one statement out of choices."""
+    """Makes one statement from choices."""
 
     def __init__(
         self,
@@ -210,7 +210,7 @@ class Generator:
         return self.dialect == "postgresql"
 
     def name(self, percent: int = 30) -> str | None:
-        """A name that collides, or none."""
+        """Return a name that collides, or None."""
         if not self.choices.chance(percent):
             return None
         left = [name for name in NAMES if name not in self.names_used]
@@ -244,7 +244,7 @@ class Generator:
         return Source(element, fields)
 
     def derived(self, element: Any, fields: Sequence[Field]) -> Source:
-        """A source whose columns stand in the same order as the fields it was selected from."""
+        """Return a source whose columns have the order of the fields that it was selected from."""
         return Source(
             element,
             [
@@ -254,7 +254,7 @@ class Generator:
         )
 
     def source(self, depth: int, taken: Iterable[Source] = ()) -> Source:
-        """Anything that may stand in FROM."""
+        """Return a random element of FROM."""
         self.budget -= 1
         simple: list[tuple[int, Callable[..., Source]]] = [
             (30, self.plain_class),
@@ -283,7 +283,7 @@ class Generator:
         return self.choices.pick(CLASSES)
 
     def near(self, taken: Iterable[Source]) -> type[Any]:
-        """A class that is likely to have a row for a row of what is there already."""
+        """Return a class that is likely to have rows for the rows of the other sources."""
         domains = {field.domain for source in taken for field in source.fields if field.domain}
         related = [
             cls
@@ -378,7 +378,7 @@ class Generator:
         else:
             element = OTHER_TABLES[table]
         self.feature(f"other table: {way}")
-        # Two table objects of one name, one of them the target of the statement, are for SQL one.
+        # SQL does not tell two tables of one name apart, where one is the target.
         taken_names = {name for source in taken for name in names_of(source)} | {self.written}
         if way == "case" or table.name in taken_names:
             element = element.alias(self.name())
@@ -388,7 +388,7 @@ class Generator:
         return source
 
     def class_beside_its_tables(self, depth: int, taken: Iterable[Source]) -> Source:
-        """A joined subclass, with the columns of its tables, as Core has them, beside it."""
+        """A joined subclass, and beside it the Core columns of its tables."""
         cls = self.choices.pick([schema.Invoice, schema.PaidInvoice, schema.Contract])
         source = self.plain_class(depth, taken, cls)
         if source.entity is not cls:
@@ -419,7 +419,7 @@ class Generator:
         return self.derived(element, inner.fields)
 
     def cte_name(self) -> str:
-        """Mostly a name of its own; seldom one that a table has too."""
+        """Return a new name in most cases, and the name of a table in some."""
         if self.choices.chance(4):
             name = self.name(100)
             if name is not None:
@@ -478,7 +478,7 @@ class Generator:
         return source
 
     def recursive(self, depth: int, taken: Iterable[Source]) -> Source:
-        """A walk down or up the tree, by classes or by tables."""
+        """A recursive CTE down or up the tree, by classes or by tables."""
         core = self.choices.chance(40)
         node: Any = schema.Node.__table__ if core else schema.Node
         columns = node.c if core else node
@@ -518,7 +518,7 @@ class Generator:
     # --- Joins ----------------------------------------------------------------
 
     def on(self, left: Sequence[Source], right: Source, depth: int, full: bool = False) -> Any:
-        """A condition for ON: mostly by a key, so that something comes out."""
+        """A condition for ON. Most compare keys, so that the join has rows."""
         pairs = [
             (a.expression, b.expression)
             for source in left
@@ -548,7 +548,7 @@ class Generator:
     def from_part(
         self, depth: int, outer: Sequence[Source]
     ) -> tuple[Callable[[Any], Any], list[Source]]:
-        """Return (what puts FROM onto a SELECT, its sources)."""
+        """Return the function that adds FROM to a SELECT, and the sources."""
         style = self.choices.weighted(
             [(40, "one"), (28, "chain"), (18, "objects"), (8, "comma"), (12, "relationship")]
         )
@@ -665,7 +665,7 @@ class Generator:
     # --- Expressions ----------------------------------------------------------
 
     def value(self, kind: str, domain: str | None) -> Any:
-        """A value that somebody's rows hold."""
+        """A value that occurs in the rows."""
         known = known_values()
         some = known.get(domain or kind) or known[kind]
         some = [each for each in some if matches(kind, each)] or known[kind]
@@ -737,7 +737,7 @@ class Generator:
         return Field(kind, None, statement.scalar_subquery())
 
     def condition(self, sources: Sequence[Source], depth: int, outer: Sequence[Source] = ()) -> Any:
-        """A condition on the sources; on what is around them too, where there is something."""
+        """A condition on the sources, and on the outer ones if there are any."""
         if outer and self.choices.chance(60):
             link = self.correlation(sources, outer)
             if link is not None:
@@ -878,7 +878,7 @@ class Generator:
         want: Sequence[tuple[str, str | None]] | None = None,
         correlated: bool = False,
     ) -> Selected:
-        """A SELECT of columns, as wanted or as it comes."""
+        """A SELECT of columns, of the given kinds or of any."""
         shapes = [(60, self.simple), (14, self.grouped), (6, self.windowed)]
         if depth > 0 and self.budget > 1 and not correlated:
             shapes.append((14, self.set_operation))
@@ -951,7 +951,7 @@ class Generator:
         return statement.limit(count)
 
     def limited(self, statement: Any, fields: list[Field], depth: int = 0) -> Selected:
-        """Perhaps with ORDER BY and LIMIT: by all columns, or the answer would not be one."""
+        """Perhaps with ORDER BY and LIMIT. ORDER BY has all columns, for one possible answer."""
         if not self.choices.chance(25):
             return Selected(statement, fields)
         self.feature("order by")
@@ -1133,11 +1133,11 @@ TABLE_NAMES = {table.name for table in TABLES}
 
 
 class NotComparableError(Exception):
-    """What a statement does depends on the plan of the database, or on one name for two tables."""
+    """The result depends on the database's plan, or on two tables that have one name."""
 
 
 def tables_read(statement: Any) -> Iterator[Any]:
-    """Return the tables, and what else has a name, in the FROMs of a statement's SELECTs."""
+    """Return the tables and the other named elements of all FROMs of a statement."""
     for part in visitors.iterate(statement):
         if isinstance(part, Select):
             for source in part.get_final_froms():

@@ -1,4 +1,4 @@
-"""A share of a long run, in a process of its own; and what a long run has to have shown."""
+"""Runs a part of a long run, and lists the features that a long run lacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .databases import PostgreSQL, SQLite, World
 from .features import FEATURES, POSTGRESQL_FEATURES
 from .run import Runner
 
-# From this many statements on, each feature has to occur so often, and once with rows at least.
+# In a run of LONG statements each feature has to occur OFTEN times, and with rows at least once.
 LONG, OFTEN = 20_000, 5
 WITHOUT_ROWS = ("attack: ", "text: ", "get: of others", "bulk update of others' rows")
 
@@ -36,7 +36,7 @@ def world_of(dialect: str) -> Iterator[World]:
 def run_part(
     dialect: str, seed: int, parts: list[tuple[int, int]], control: bool, smaller: bool
 ) -> tuple[Report, dict[str, tuple[int, str]]]:
-    """Run some of the statements; return what was seen, and one failure of each kind."""
+    """Run some of the statements. Return the counts and one failure of each kind."""
     found: dict[str, tuple[int, str]] = {}
     with world_of(dialect) as world:
         runner = Runner(world, seed, control)
@@ -53,7 +53,7 @@ def run_part(
 
 
 def missing_features(dialect: str, report: Report) -> list[str]:
-    """Return what a long run has not shown."""
+    """Return the features that a long run lacks."""
     if report.cases < LONG:
         return []
     expected = FEATURES | (POSTGRESQL_FEATURES if dialect == "postgresql" else set())

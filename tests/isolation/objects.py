@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Table, func, insert, inspect, lambda_stmt, select
@@ -126,7 +127,7 @@ def options_for(generator: Generator, source: Source, without: Sequence[str]) ->
 
 
 def attributes_to_touch(generator: Generator, cls: type[Any]) -> list[str]:
-    """What is read afterwards, and loads what is not there."""
+    """Choose the attributes to read afterwards. Those that are not loaded yet are loaded then."""
     mapper = inspect(cls)
     names = [r.key for r in mapper.relationships]
     names += [a.key for a in mapper.column_attrs if a.key not in ("extra", "type")]
@@ -156,7 +157,7 @@ def flat(rows: Sequence[Any]) -> list[Any]:
 
 
 def keys_in_order(source: Source) -> list[Any]:
-    """Return what tells the rows of a class apart, of its own table or of the base's."""
+    """Return the primary key of a class, in its own table or in the base's."""
     mapper = inspect(source.cls)
     keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     return [getattr(source.entity, key) for key in keys]
@@ -279,8 +280,8 @@ def get_case(generator: Generator) -> Case:
     keys = [a.key for a in inspect(cls).column_attrs if a.key not in ("extra", "type")]
     touched = [*keys, *attributes_to_touch(generator, cls)]
     relationships = list(inspect(cls).relationships)
-    # Not raiseload, which is forgotten when the object is loaded again, as it is if nothing but the
-    # database can say whether it is one's own.
+    # Not raiseload: it is lost when the object is loaded again, which happens if only the database
+    # can say whether the row is visible.
     options = [
         loader(generator, cls, each, 1, without=("raiseload",))
         for each in choices.some(relationships, 0, 1 if choices.chance(40) else 0)
@@ -288,7 +289,7 @@ def get_case(generator: Generator) -> Case:
 
     def run(side: Side) -> Any:
         session = side.session
-        side.loaded = False  # what a refresh loads is SQLAlchemy's to say
+        side.loaded = False  # SQLAlchemy decides what a refresh loads
         key = side.key(table, number, theirs)
         key = key[0] if len(key) == 1 else key
         found = session.get(cls, key, options=options)
@@ -413,7 +414,7 @@ def query_case(generator: Generator) -> Case:
 
 
 def lambda_case(generator: Generator) -> Case:
-    """Lambda statements: cached by where they stand, with values from around them."""
+    """Lambda statements: cached by their place in the code, with values of the closure."""
     choices = generator.choices
     generator.feature("lambda statement")
     number = choices.below(100)
@@ -475,6 +476,18 @@ def new_values(generator: Generator, cls: type[Any]) -> dict[str, Any]:
     return values
 
 
+@dataclass(frozen=True)
+class Step:
+    """One change of a flush."""
+
+    kind: str
+    cls: type[Any]
+    values: Mapping[str, Any]
+    number: int  # selects the object among the visible ones
+    other: int  # selects the relationship, and the object to relate
+    flag: bool  # selects one of two ways to make the change
+
+
 def flush_case(generator: Generator) -> Case:
     """Objects that are added, changed, deleted, merged and related, then flushed."""
     choices = generator.choices
@@ -488,13 +501,13 @@ def flush_case(generator: Generator) -> Case:
         )
         generator.feature(f"flush: {kind}")
         steps.append(
-            (
+            Step(
                 kind,
                 cls,
-                new_values(generator, cls),
-                choices.below(50),
-                choices.below(50),
-                choices.chance(50),
+                values=new_values(generator, cls),
+                number=choices.below(50),
+                other=choices.below(50),
+                flag=choices.chance(50),
             )
         )
     bulk = choices.chance(15)
@@ -506,25 +519,26 @@ def flush_case(generator: Generator) -> Case:
         session = side.session
         objects = []
         made = []
-        for index, (kind, cls, values, number, other, flag) in enumerate(steps):
-            if kind == "add":
+        for index, step in enumerate(steps):
+            cls = step.cls
+            if step.kind == "add":
                 new = cls(
-                    **values,
-                    **keys_of(cls, index, flag),
-                    **owners_of(side, cls, flag),
-                    **links_of(side, cls, number),
+                    **step.values,
+                    **keys_of(cls, index, step.flag),
+                    **owners_of(side, cls, step.flag),
+                    **links_of(side, cls, step.number),
                 )
                 made.append(new)
                 if not bulk:
                     session.add(new)
                 objects.append(new)
             else:
-                key = side.key(inspect(cls).local_table, number)
+                key = side.key(inspect(cls).local_table, step.number)
                 found = session.get(cls, key[0] if len(key) == 1 else key)
                 if found is None or found in session.deleted:
                     continue
                 objects.append(found)
-                change(side, session, kind, found, values, number, other, flag)
+                change(side, found, step)
         if bulk:
             session.bulk_save_objects(made)
         session.flush()
@@ -560,7 +574,7 @@ def owners_of(side: Side, cls: type[Any], explicit: bool) -> dict[str, Any]:
 
 
 def links_of(side: Side, cls: type[Any], number: int) -> dict[str, Any]:
-    """Return what a row of a class that nobody has declared has to name: rows that one sees."""
+    """Return the links that a row of an undeclared class needs: keys of visible rows."""
     found: dict[str, Any] = {}
     if cls in UNDECLARED:
         for own, target, _ in OWNERS[inspect(cls).local_table].ends:
@@ -568,48 +582,42 @@ def links_of(side: Side, cls: type[Any], number: int) -> dict[str, Any]:
     return found
 
 
-def change(
-    side: Side,
-    session: Any,
-    kind: str,
-    found: Any,
-    values: Mapping[str, Any],
-    number: int,
-    other: int,
-    flag: bool,
-) -> None:
+def change(side: Side, found: Any, step: Step) -> None:
+    """Make the change of a step to an object of the session."""
+    session: Any = side.session
     cls = type(found)
     mapper = inspect(cls)
-    if kind == "delete":
+    values = dict(list(step.values.items())[:2])
+    if step.kind == "delete":
         session.delete(found)
-    elif kind == "modify":
-        for key, value in list(values.items())[:2]:
+    elif step.kind == "modify":
+        for key, value in values.items():
             setattr(found, key, value)
-    elif kind == "merge":
+    elif step.kind == "merge":
         keys = {
             mapper.get_property_by_column(c).key: v
             for c, v in zip(mapper.primary_key, inspect(found).identity, strict=True)
         }
-        if flag:
+        if step.flag:
             session.expunge(found)
-        session.merge(cls(**keys, **dict(list(values.items())[:2])))
+        session.merge(cls(**keys, **values))
     else:
         relationships = [r for r in mapper.relationships if not r.viewonly]
         if not relationships:
             return
-        relationship = relationships[other % len(relationships)]
+        relationship = relationships[step.other % len(relationships)]
         target = relationship.mapper.class_
-        key = side.key(inspect(target).local_table, other)
+        key = side.key(inspect(target).local_table, step.other)
         there = session.get(target, key[0] if len(key) == 1 else key)
         if there is None or there in session.deleted:
             return
         if not relationship.uselist:
-            setattr(found, relationship.key, None if flag else there)
+            setattr(found, relationship.key, None if step.flag else there)
             return
         collection = getattr(found, relationship.key)
         if there in collection:
             collection.remove(there)
-        elif flag or not collection:
+        elif step.flag or not collection:
             collection.append(there)
         else:
             collection.remove(sorted(collection, key=lambda each: inspect(each).identity)[0])
@@ -656,7 +664,7 @@ def bulk_insert_case(generator: Generator) -> Case:
 
 
 def object_attack_case(generator: Generator) -> Case:
-    """Objects of others, or for others, given to the unit of work in each way."""
+    """Give the unit of work objects that belong to others, in each way."""
     choices = generator.choices
     cls = choices.pick(
         [c for c in WRITABLE if OWNERS[inspect(c).base_mapper.local_table].tenant is not None]
@@ -762,7 +770,7 @@ def object_attack_case(generator: Generator) -> Case:
         return []
 
     def by_another(side: Side, other: schema.Who) -> list[Any]:
-        """Load as one identity, go on as another: nothing of the first may be read or written."""
+        """Load as one identity and continue as another, which may not read or write those rows."""
         session = side.session
         found = session.get(cls, key(side, False))
         if found is None:

@@ -88,7 +88,7 @@ TABLES_IN_TEXT = ["mailbox", "email", "tag", "mailbox_tag", "invoice", '"order"'
 
 
 def text_forms(table: str, key: str) -> dict[str, Callable[[Side], Any]]:
-    """Return the places of a statement that take text, each with text that reads a table."""
+    """Return statements with SQL text in each place that takes text. The text reads a table."""
     sql = f"SELECT {key} FROM {table}"
     mailbox = schema.Mailbox
     sneaky = f"(SELECT count(*) FROM {table})"
@@ -194,7 +194,7 @@ def text_forms(table: str, key: str) -> dict[str, Callable[[Side], Any]]:
 
 
 def text_case(generator: Generator) -> Case:
-    """SQL written as text, whole or in pieces: refused, or answered rightly."""
+    """SQL as text. It is refused, or the answer is right."""
     choices = generator.choices
     table = choices.pick(TABLES_IN_TEXT)
     key = {"mailbox_tag": "tag_id", '"order"': "number"}.get(table, "id")
@@ -221,13 +221,13 @@ def lightweight_of(name: str) -> Any:
 
 
 def translating_case(generator: Generator) -> Case:
-    """A table that an execution translates into one of the same name, with other owners."""
+    """A table that schema_translate_map turns into one of the same name with other owners."""
     generator.feature("schemas translated to one another")
     choices = generator.choices
     tag, private = schema.Tag.__table__, schema.AuxTag.__table__
     element: Any = choices.pick([tag, private, schema.OTHER_TABLES[tag], schema.lightweight(tag)])
     back = "main" if not generator.on_postgresql else "public"
-    # SQLAlchemy wants None in all of an application's mappings, or in none.
+    # SQLAlchemy needs None in all schema maps of an application, or in none.
     mapping: Any = {None: choices.pick([back, "aux"]), "aux": choices.pick(["aux", back])}
     deletes = choices.chance(40)
     column = choices.pick([element.c.id, element.c.tenant_id])
@@ -251,7 +251,7 @@ def translating_case(generator: Generator) -> Case:
         statement,
         writes=deletes,
         is_text=True,
-        may_fail=True,  # the table may lack the columns of the other's owners
+        may_fail=True,  # the other table's owner columns may be missing
         detail=f"{mapping}",
     )
 

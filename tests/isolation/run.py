@@ -1,4 +1,4 @@
-"""Runs many cases, and makes the one that fails small."""
+"""Runs many cases, and shrinks a case that fails."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ KINDS: list[tuple[int, Callable[[Generator], Case]]] = [
 
 @dataclass
 class Finding:
-    """A case that failed, as small as it could be made."""
+    """A case that failed."""
 
     number: int
     difference: Difference
@@ -136,7 +136,7 @@ class Runner:
 
     def case(self, number: int) -> None:
         cases = self.report.cases
-        for again in range(10):  # what SQLAlchemy does not let one make is no statement
+        for again in range(10):  # until SQLAlchemy accepts the statement
             choices = Choices(f"{self.seed}:{self.world.dialect}:{number}" + again * "+")
             difference = self.attempt(choices, self.report)
             if self.report.cases > cases:
@@ -172,7 +172,7 @@ class Runner:
 
     def run(self, statements: int, first: int = 0) -> None:
         thresholds = gc.get_threshold()
-        gc.set_threshold(100_000, 20, 50)  # statements are trees with cycles: a fifth of the time
+        gc.set_threshold(100_000, 20, 50)  # saves a fifth of the time: statements are cyclic
         try:
             for number in range(first, first + statements):
                 self.case(number)
@@ -194,7 +194,7 @@ def names_of_isolation(world: World) -> list[str]:
 
 
 def summary(report: Report) -> str:
-    """Return what a run has seen, as text."""
+    """Return the report of a run as text."""
     features = [
         f"{count:8} {report.nonempty[name]:8} {name}"
         for name, count in sorted(report.features.items())
@@ -224,7 +224,7 @@ def summary(report: Report) -> str:
 
 
 def timed(run: Callable[[], Any]) -> float:
-    """Return the CPU time that it takes."""
+    """Return the CPU time of a call."""
     start = time.process_time()
     run()
     return time.process_time() - start

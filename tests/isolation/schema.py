@@ -49,13 +49,13 @@ class Base(DeclarativeBase):
 
 
 class Unscoped:
-    """Has the column of a scoped class, and is none."""
+    """Has the columns of a scoped class and is not scoped: a mistake that a test has to find."""
 
     tenant_id: Mapped[uuid.UUID] = mapped_column(Uuid)
 
 
 class TenantOnly(TenantScoped):
-    """Has the columns of a user's class, and shows its rows to the whole tenant."""
+    """Has the columns of a user's class and is scoped to the tenant only: such a mistake, too."""
 
     user_id: Mapped[uuid.UUID] = mapped_column(Uuid)
 
@@ -226,11 +226,11 @@ class Email(TenantOnly if SABOTAGE == "email" else UserScoped, Base):
     attachments: Mapped[list[Attachment]] = relationship(back_populates="email")
 
 
-# --- Classes that nobody has declared -------------------------------------------
+# --- Undeclared classes: scoped by their foreign keys ---------------------------
 
 
 class Attachment(Base):
-    """Of whoever its e-mail is of."""
+    """Belongs to the owner of its e-mail."""
 
     __tablename__ = "attachment"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -241,7 +241,7 @@ class Attachment(Base):
 
 
 class Remark(Base):
-    """Of whoever all the rows are of that it names; of nobody, if it names none."""
+    """Visible to whoever sees all rows that it links to. A row without links is hidden."""
 
     __tablename__ = "remark"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -254,7 +254,7 @@ class Remark(Base):
 
 
 class Hint(Base):
-    """Names no row of anybody: everybody's."""
+    """Links to no scoped row, so everybody sees its rows."""
 
     __tablename__ = "hint"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -262,7 +262,7 @@ class Hint(Base):
     rank: Mapped[int | None]
 
 
-# Counts everybody's, unless something bounds it.
+# Counts the rows of all, unless isolation filters it.
 Mailbox.email_count = column_property(
     select(func.count(Email.id))
     .where(Email.mailbox_id == Mailbox.id)
@@ -333,7 +333,7 @@ class Node(UserScoped, Base):
 
 
 class Document(TenantScoped, Base):
-    """Joined-table inheritance: the owner is in this table alone."""
+    """Joined-table inheritance. Only this table has the owner."""
 
     __tablename__ = "document"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -411,7 +411,7 @@ class Payment(UserScoped, Base):
 
 
 class Counter(UserScoped, Base):
-    """For upserts: one unique key within the owner, one among all."""
+    """For upserts: one key is unique for each owner, another in the whole table."""
 
     __tablename__ = "counter"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -434,7 +434,7 @@ class Setting(UserScoped, Base):
 
 
 class AuxTag(UserScoped, Base):
-    """In another schema, with the name of a table that has other owners."""
+    """In another schema. A table with other owners has the same name."""
 
     __tablename__ = "tag"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -475,7 +475,7 @@ UNMAPPED = [memo, receipt, scan]
 LINKS = [mailbox_tag, mailbox_country, document_tag, node_node]
 TABLES: list[Table] = list(Base.metadata.tables.values())
 
-# The same tables as another part of an application may have written them down.
+# The same tables, defined a second time as another part of an application may do it.
 OTHER_METADATA = MetaData()
 OTHER_TABLES = {each: each.to_metadata(OTHER_METADATA) for each in TABLES}
 
@@ -488,17 +488,17 @@ def lightweight(
     return table(name or each.name, *columns, schema=schema or each.schema)
 
 
-# --- Whose rows ---------------------------------------------------------------
+# --- Owners -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Owners:
-    """Where a table says whose a row is."""
+    """The columns that say to whom a row belongs."""
 
     tenant: Column[Any] | None = None
     user: Column[Any] | None = None
-    # (own columns, their table, its columns): the rows that must be visible too, of those that
-    # a row names at all; it has to name one.
+    # (own columns, target table, its columns) of each link. A row is visible if it has a link, and
+    # all rows that it links to are visible.
     ends: tuple[tuple[tuple[str, ...], Table, tuple[str, ...]], ...] = ()
 
     @property
@@ -507,7 +507,7 @@ class Owners:
 
 
 def owners_by_hand() -> dict[Table, Owners]:
-    """Return what the models say, written down a second time: a reference asks nobody."""
+    """Return the owners of all tables. They are written a second time here, to test the models."""
     t = Base.metadata.tables
 
     def by(name: str, tenant: str = "tenant_id", user: str | None = "user_id") -> None:
@@ -548,7 +548,7 @@ OWNERS = owners_by_hand()
 
 @dataclass(frozen=True)
 class Who:
-    """Somebody who asks."""
+    """An identity, nobody, or everybody."""
 
     name: str
     tenant: uuid.UUID | None
@@ -567,7 +567,7 @@ PEOPLE = [
     *(Who(f"t{t}admin", TENANTS[t], USERS[2], "admin") for t in range(3)),
 ]
 NOBODY = Who("nobody", None, None, "none")
-# Somebody with a session that is not isolated.
+# The user of a plain session.
 PLAIN = Who("plain", None, None, "plain")
 EVERYTHING = Who("unscoped", None, None, "unscoped")
 
@@ -575,20 +575,20 @@ Rows = dict[Table, list[dict[str, Any]]]
 
 
 def same(value: Any, owner: uuid.UUID | None) -> bool:
-    """Whether a database's value, in any form, is this owner."""
+    """Whether a value of the database, in any form, is this owner."""
     if value is None or owner is None:
         return False
     return (value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))) == owner
 
 
 def named_rows(owners: Owners, row: Mapping[str, Any]) -> Iterator[bool]:
-    """Say for each end whether a row names a row there; SQL's MATCH SIMPLE: by all its columns."""
+    """Yield for each link whether the row has it. As in MATCH SIMPLE, no column of it is NULL."""
     for own, _, _ in owners.ends:
         yield all(row[key] is not None for key in own)
 
 
 def visible(who: Who, rows: Rows) -> Rows:
-    """Return the rows that somebody may see."""
+    """Return the rows that are visible to an identity."""
     if who.role == "unscoped":
         return {each: list(some) for each, some in rows.items()}
     found: Rows = {}
@@ -625,7 +625,7 @@ def visible(who: Who, rows: Rows) -> Rows:
 
 
 def make_rows() -> Rows:
-    """Return all rows: of everybody, with NULLs, and with references to others' rows."""
+    """Return the rows of all, with NULLs and with references to rows of others."""
     rng = random.Random(7)
     t = Base.metadata.tables
     rows: Rows = {each: [] for each in TABLES}
@@ -708,10 +708,10 @@ def make_rows() -> Rows:
                 add("paid_invoice", id=number, payer=maybe(mark))
             if kind == "contract":
                 add("contract", id=number, party=maybe(mark))
-    # Rows that nobody owns.
+    # Rows without an owner.
     add("order", number=50, line=1, price=3)
     add("order", number=50, line=2, price=4, org_id=str(TENANTS[0]))
-    # References to rows of others, as a bug of years ago may have left them.
+    # References to rows of others, as an old bug may have left them.
     for tenant, user in owners:
         own = {"tenant_id": tenant, "user_id": user}
         add("email", email="astray", size=3, mailbox_id=rng.choice(ids("mailbox")),

@@ -67,12 +67,12 @@ def owner_names(table: Table) -> set[str]:
 
 
 def link_names(table: Table) -> set[str]:
-    """Return the columns that say which rows a row is linked to, and so whose it is."""
+    """Return the columns that link a row to others, and so decide its owner."""
     return {name for own, _, _ in OWNERS[table].ends for name in own}
 
 
 def data_columns(table: Table) -> list[Column[Any]]:
-    """Return columns that say neither which row it is nor whose."""
+    """Return the columns that are neither a key nor an owner nor a link."""
     return [
         column
         for column in table.columns
@@ -84,7 +84,7 @@ def data_columns(table: Table) -> list[Column[Any]]:
 
 
 class Target:
-    """What a statement writes: a class or a table in one of its forms."""
+    """The target of a write: a class, or a table in one of its forms."""
 
     def __init__(self, generator: Generator) -> None:
         choices = generator.choices
@@ -124,13 +124,13 @@ class Target:
             generator.feature("writes a table with a foreign key alone")
 
     def key_of(self, column: Column[Any]) -> str:
-        """Return the name by which values() knows a column."""
+        """Return the name of a column in values()."""
         if self.cls is None:
             return column.name
         return inspect(self.cls).get_property_by_column(column).key
 
     def stored(self, name: str, value: Any) -> Any:
-        """Return a value as this form of the table takes it: a reflected one knows no Uuid."""
+        """Return a value as this form of the table needs it. A reflected table has no Uuid type."""
         if self.cls is None and isinstance(value, uuid.UUID):
             is_uuid = isinstance(self.element.c[name].type, Uuid)
             return value if is_uuid else value.hex
@@ -142,7 +142,7 @@ class Target:
         return getattr(self.cls, self.key_of(column))
 
     def columns(self) -> list[Column[Any]]:
-        """Return the columns that may be changed, of this table alone."""
+        """Return the columns of this table that may be changed."""
         found = data_columns(self.table)
         if self.cls is not None:
             mapped = self.mapped()
@@ -150,7 +150,7 @@ class Target:
         return found
 
     def mapped(self) -> set[Any]:
-        """Return the columns that the class has; a single-table subclass lacks some."""
+        """Return the columns of the class. A single-table subclass lacks some."""
         return {column for each in inspect(self.cls).column_attrs for column in each.columns}
 
 
@@ -181,7 +181,7 @@ def new_value(generator: Generator, target: Target, column: Column[Any]) -> Any:
 
 
 def returning(generator: Generator, target: Target) -> tuple[Any, ...]:
-    """What RETURNING gives, or nothing."""
+    """Return the columns of RETURNING, or none."""
     if not generator.choices.chance(45):
         return ()
     generator.feature("returning")
@@ -260,7 +260,7 @@ def changing_case(generator: Generator) -> Case:
         else:
             statement = statement.values(values)
     if updates and not generator.on_postgresql and target.table.name in names_read(statement):
-        # SQLite's UPDATE in one pass lets the subquery see rows that it has changed already.
+        # In SQLite the subquery of an UPDATE may see rows that the UPDATE has changed.
         raise NotComparableError(f"an UPDATE of {target.table.name} that reads it")
     gives = returning(generator, target)
     if gives and not (uses_from and any(not hasattr(each, "type") for each in gives)):
@@ -297,7 +297,7 @@ def changing_case(generator: Generator) -> Case:
 
 
 def states_of(side: Side, objects: Sequence[Any]) -> list[Any]:
-    """Return what a session makes of objects that a statement may have changed."""
+    """Return the state of objects that a statement may have changed."""
     return sorted(
         (
             ("gone", state.identity) if state.deleted or state.detached else describe(each, 0)
@@ -314,7 +314,7 @@ KINDS_OF = {"task": ["task", "chore", "meeting"], "document": ["document"]}
 
 
 def new_row(generator: Generator, target: Target, number: int, generated: bool) -> dict[str, Any]:
-    """Values for the columns of one table, without owners; keys of other rows are chosen later."""
+    """Return values for the columns of a table, without owners and without links."""
     table = target.table
     row: dict[str, Any] = {}
     for column in table.columns:
@@ -371,7 +371,7 @@ def inserting_case(generator: Generator) -> Case:
     if way != "values" or count > 1:
         rows = alike(target, rows)
     explicit = choices.chance(50) and not OWNERS[target.table].is_global
-    # Without any parameter an INSERT is no INSERT of many rows, and answers otherwise.
+    # Without a parameter, an INSERT is not an INSERT of many rows and has another answer.
     explicit = explicit or not all(rows)
     if explicit:
         generator.feature("insert: owners given")
@@ -390,7 +390,7 @@ def inserting_case(generator: Generator) -> Case:
     def statement_for(side: Side) -> tuple[Any, Any]:
         complete = [{**row, **owner_values(side, target, explicit)} for row in rows]
         if execution == "connection" and way in ("parameters", "many parameters"):
-            # A connection takes the names of columns, and ignores those of attributes.
+            # A connection uses the names of columns and ignores those of attributes.
             complete = [{name_of(target, k): v for k, v in row.items()} for row in complete]
         statement = base.returning(*gives) if gives else base
         if way == "values":
@@ -500,12 +500,12 @@ def from_select_case(generator: Generator) -> Case:
 
 @dataclass
 class Ends:
-    """Which rows the rows of a statement on a table without owners name."""
+    """The rows that new rows of a table without owners link to."""
 
     # (own columns, their table) of each foreign key.
     keys: list[tuple[tuple[str, ...], Table]]
     numbers: list[int]
-    # Foreign keys that stay empty, and the one that names a row of others.
+    # Foreign keys that stay NULL, and the one that links to a row of others.
     left_out: set[int]
     foreign: int | None
 
@@ -542,7 +542,7 @@ def choose_ends(generator: Generator, table: Table) -> Ends:
 
 
 def form_of_linked(generator: Generator, table: Table) -> Any:
-    """Return the table, the same by another name, or its class where nobody has declared it."""
+    """Return the table, an alias of it, or its undeclared class."""
     forms: list[Any] = [table, OTHER_TABLES[table], lightweight(table)]
     forms.append(lightweight(table, typed=False))
     forms += [cls for cls in schema.UNDECLARED if cls.__table__ is table]
@@ -557,7 +557,7 @@ def columns_of(form: Any) -> Any:
 
 
 def linking_case(generator: Generator) -> Case:
-    """INSERT into a table without owners, of rows that link to rows one may see."""
+    """INSERT of rows that link to visible rows, into a table without owners."""
     choices = generator.choices
     table = choices.pick([table for table in TABLES if OWNERS[table].ends])
     if table in LINKS:
@@ -635,7 +635,7 @@ RELINKED = [
 
 
 def relinking_case(generator: Generator) -> Case:
-    """UPDATE of the columns that say which rows a row is linked to."""
+    """UPDATE of the columns that link a row to others."""
     choices = generator.choices
     generator.feature("update of a foreign key")
     table = choices.pick(RELINKED)
@@ -805,7 +805,7 @@ def upsert_case(generator: Generator) -> Case:
 
 
 def owner_upsert_case(generator: Generator) -> Case:
-    """ON CONFLICT DO UPDATE that sets an owner, in columns that are called otherwise."""
+    """ON CONFLICT DO UPDATE that sets an owner in renamed columns."""
     choices = generator.choices
     generator.feature("upsert")
     generator.feature("upsert: a renamed owner")
@@ -838,7 +838,7 @@ def owner_upsert_case(generator: Generator) -> Case:
         else:
             own, others = who.user, [u for u in USERS if u != who.user]
             if who.role == "admin":
-                others = []  # may give a row to any user of the tenant
+                others = []  # may set the owner to any user of the tenant
         other = others[0] if others else "nobody"
 
         def typed(value: Any) -> Any:
@@ -887,7 +887,7 @@ def owner_upsert_case(generator: Generator) -> Case:
 
 
 def owner_attack_case(generator: Generator) -> Case:
-    """Writes that name another owner, in each place where a value can be said."""
+    """Writes that set another owner, in each place that takes a value."""
     choices = generator.choices
     target = Target(generator)
     while OWNERS[target.table].tenant is None or is_joined(target):
@@ -1004,7 +1004,7 @@ def type_of(target: Target, key: str) -> Any:
 
 
 def second_key(target: Target, row: dict[str, Any]) -> dict[str, Any]:
-    """Return another key, so that two rows do not meet."""
+    """Return another key, so that two rows do not conflict."""
     names = [target.key_of(c) for c in target.table.primary_key]
     made = {
         name: row[name] + 1 if isinstance(row[name], int) else f"{row[name]}x"
@@ -1126,7 +1126,7 @@ def cte_case(generator: Generator) -> Case:
 
 
 def inserting_cte_case(generator: Generator) -> Case:
-    """A CTE that inserts, and a SELECT of what it returns beside rows that were there."""
+    """A CTE that inserts, and a SELECT of its rows and of older ones."""
     choices = generator.choices
     generator.feature("inserting cte")
     table = choices.pick([schema.Counter.__table__, schema.Tag.__table__, schema.Node.__table__])

@@ -67,7 +67,7 @@ def test_no_file_but_its_own_and_the_list_names_a_strategy() -> None:
     assert naming == {"limit/strategy.h"}
 
 
-def test_each_strategy_has_its_lua() -> None:
+def test_each_strategy_has_a_lua_file() -> None:
     names = {path.stem for path in (CSRC / "limit" / "strategies").glob("*.c")}
     lua = {path.stem for path in (CSRC / "limit" / "redis" / "lua").glob("*.lua")}
     assert lua == names | {"script"}

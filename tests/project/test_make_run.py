@@ -99,8 +99,8 @@ def status_of(line: str) -> int:
     return int(match[1])
 
 
-def stops(printed: str) -> list[tuple[int, str]]:
-    """The tour: which status each line promises, and the line."""
+def examples(printed: str) -> list[tuple[int, str]]:
+    """Return the status that each printed line promises, and the line."""
     found = re.findall(r"^# (\d{3}), .*\n(.+)$", printed, flags=re.MULTILINE)
     return [(int(status), line) for status, line in found]
 
@@ -108,7 +108,7 @@ def stops(printed: str) -> list[tuple[int, str]]:
 def test_the_printed_commands_work_and_the_limit_is_fifty(directory: Path) -> None:
     port = free_port()
     with served(directory, port) as printed:
-        *single, (last, loop) = stops(printed)
+        *single, (last, loop) = examples(printed)
         assert {status for status, _ in single} == {200, 201, 400, 401, 403}
         for status, line in single:
             assert status_of(line) == status, line
@@ -119,11 +119,11 @@ def test_the_printed_commands_work_and_the_limit_is_fifty(directory: Path) -> No
 
 def test_a_second_start_keeps_data_and_tokens(directory: Path) -> None:
     with served(directory, free_port()) as printed:
-        (status, adds) = stops(printed)[1]
+        (status, adds) = examples(printed)[1]
         assert status_of(adds) == status == 201
     port = free_port()
     with served(directory, port):
-        lists = stops(printed)[0][1]
+        lists = examples(printed)[0][1]
         answer = shell(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", lists))
         assert '"total":2' in answer
     keys = list((directory / "email_service" / "instance").glob("*_key"))
@@ -148,7 +148,7 @@ def test_production_prints_no_token_and_makes_none(directory: Path) -> None:
     port = free_port()
     secret = "a secret of the tests, long enough for HS256"
     with served(directory, port, FLASK_ENV="production", JWT_SECRET_KEY=secret) as printed:
-        assert stops(printed) == []
+        assert examples(printed) == []
         assert "eyJ" not in printed
         base = f"http://127.0.0.1:{port}"
         person = "11111111-1111-4111-8111-111111111111"

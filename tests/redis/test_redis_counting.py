@@ -433,7 +433,7 @@ def test_a_plain_and_a_tls_peer_do_not_connect(authority: Authority, redis: Redi
         ),
     ],
 )
-def test_a_wrong_url_is_said_at_once_and_without_secrets(url: str, problem: str) -> None:
+def test_an_invalid_url_raises_at_once_without_its_secrets(url: str, problem: str) -> None:
     with pytest.raises(ValueError, match="redis_url cannot be used: ") as raised:
         limiter(url)
     assert str(raised.value) == f"redis_url cannot be used: {problem}"

@@ -1,5 +1,5 @@
-/* Faults that a sanitizer must find: the control of the run in which it finds
- * none. Each is small and of a kind that a binding is prone to. */
+/* Faults that the sanitizers must find. They show that a run without a report
+ * means something. Each is a mistake that is easy to make in a binding. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -24,7 +24,8 @@ sum(const char *text, Py_ssize_t length)
     return total;
 }
 
-/* The text of a member of a dict, read while other threads run: held or not. */
+/* Reads the text of a dict's member without the GIL, with or without a
+ * reference to it. */
 static PyObject *
 read_member(PyObject *args, int held)
 {
@@ -66,7 +67,7 @@ read_held(PyObject *Py_UNUSED(module), PyObject *args)
     return read_member(args, 1);
 }
 
-/* An item of a list, looked at after the list was emptied by a call. */
+/* Reads an item of a list after a call that may have emptied the list. */
 static PyObject *
 use_item_after_call(PyObject *Py_UNUSED(module), PyObject *args)
 {

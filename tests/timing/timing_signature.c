@@ -1,8 +1,9 @@
-/* Whether the time that a wrong signature takes tells how much of it is right:
- * Welch's t-test on two classes of signatures that differ from the right one in
- * the first octet or in the last, as in "dude, is my code constant time?"
- * (Reparaz, Balasch, Verbauwhede 2017). The same test is run on a comparison
- * that stops at the first difference, and has to find it out. */
+/* Tests that the time to verify an invalid signature does not depend on the
+ * octet that is wrong. Welch's t-test compares two classes of signatures: the
+ * first octet is wrong, or the last one is. The method is that of "dude, is my
+ * code constant time?" (Reparaz, Balasch, Verbauwhede 2017). As a control, the
+ * same test has to find a difference for a comparison that stops at the first
+ * wrong octet. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@
 
 #define SIZE 64 /* of a signature of HS512 */
 #define SAMPLES 400000
-/* Beyond this, the classes differ; in the control they have to. */
+/* A larger |t| means that the times of the classes differ. */
 #define LIMIT 4.5
 
 typedef struct subject {
@@ -61,8 +62,8 @@ compare_doubles(const void *a, const void *b)
     return (left > other) - (left < other);
 }
 
-/* Welch's t of two classes, of what is at most ceiling: an interrupt says
- * nothing about the comparison. */
+/* Welch's t of the two classes. Times above the ceiling are left out, because
+ * an interrupt says nothing about the comparison. */
 static double
 welch(const double *times, const uint8_t *classes, double ceiling)
 {
@@ -83,9 +84,9 @@ welch(const double *times, const uint8_t *classes, double ceiling)
     return variance == 0 ? 0 : (mean[0] - mean[1]) / sqrt(variance);
 }
 
-/* The largest t of several ceilings. */
+/* The largest |t| of several ceilings. */
 static double
-test(const subject *what)
+largest_t(const subject *what)
 {
     static double times[SAMPLES], sorted[SAMPLES];
     static uint8_t classes[SAMPLES];
@@ -98,7 +99,7 @@ test(const subject *what)
     for (size_t i = 0; i < SAMPLES; i++) {
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
         classes[i] = random >> 40 & 1;
-        /* One place in memory for both. */
+        /* Both classes are read from the same address. */
         uint8_t signature[SIZE];
         memcpy(signature, wrong[classes[i]], SIZE);
         double start = nanoseconds();
@@ -126,7 +127,7 @@ main(void)
 {
     static const subject subjects[] = {
         {"fta_key_verify", equal_by_key},
-        {"control, which stops early", equal_by_early_exit}};
+        {"control that stops early", equal_by_early_exit}};
     uint8_t secret[SIZE];
     fta_hmac *hmac;
     memset(secret, 's', sizeof secret);
@@ -137,8 +138,8 @@ main(void)
                             &key) != FTA_OK) {
         return 1;
     }
-    double ours = test(&subjects[0]);
-    double control = test(&subjects[1]);
+    double ours = largest_t(&subjects[0]);
+    double control = largest_t(&subjects[1]);
     fta_hmac_free(hmac);
     fta_key_free(key);
     return ours < LIMIT && control > LIMIT ? 0 : 1;

@@ -135,7 +135,7 @@ STEPS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MODELS)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEPS, min_size=1, max_size=40))
 def test_every_decision_is_the_one_of_the_model(
@@ -211,7 +211,7 @@ def test_a_decision_is_about_the_closest_limit() -> None:
     assert repr(limited) == "<Decision limited: 0 of 4 remaining, rate Rate(4, 600)>"
 
 
-def test_of_two_limits_that_are_reached_the_longer_wait_is_told() -> None:
+def test_the_longer_wait_of_two_denials_is_returned() -> None:
     limiter = alone()
     limits = [rule(1, 60), rule(1, 3600), rule(1, 600)]
     assert limiter.hit(limits, SOMEBODY, "").allowed

@@ -750,7 +750,7 @@ class TestIssuing:
         with pytest.raises(ValueError, match=message):
             keyring.issue(Identity(TENANT, USER), 1, 9_000_000_000, further)
 
-    def test_arguments_of_other_types(self, keyring: Keyring) -> None:
+    def test_arguments_of_other_types_raise(self, keyring: Keyring) -> None:
         with pytest.raises(TypeError, match="identity must be Identity"):
             keyring.issue(None, 1, 2, b"{}")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="further must be bytes"):

@@ -1,3 +1,4 @@
+/* Redis as a store: counters of many hosts, which may be away. */
 #include "limit/redis/store.h"
 
 #include <stdatomic.h>
@@ -125,6 +126,7 @@ open_counter(const fta_store_options *options, fta_redis_counter **out,
     return status;
 }
 
+/* Every URL is one of Redis: what is wrong with it, open_store says. */
 static bool
 takes(fta_text url)
 {
@@ -141,7 +143,7 @@ open_store(const fta_store_options *options, fta_store **out,
     if (self == NULL) {
         return FTA_NO_MEMORY;
     }
-    self->store.type = &fta_redis_store_type;
+    self->store.type = &fta_store_redis;
     self->timeout_us = (int64_t)options->timeout_ms * 1000;
     fta_redis_problem of_url = {""};
     fta_status status = open_counter(options, &self->counter, &of_url);
@@ -308,7 +310,7 @@ fta_redis_store_call(fta_store *store, const fta_redis_command *command,
                                   out, problem);
 }
 
-const fta_store_type fta_redis_store_type = {
+const fta_store_type fta_store_redis = {
     .name = "redis",
     .takes = takes,
     .open = open_store,

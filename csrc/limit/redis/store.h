@@ -1,4 +1,4 @@
-/* Redis as a store: counters of many hosts, which may be away. */
+/* Redis as a store, beyond what every store does: what people ask of it. */
 #ifndef FTA_LIMIT_REDIS_STORE_H
 #define FTA_LIMIT_REDIS_STORE_H
 
@@ -9,9 +9,7 @@
 #include "redis/reply.h"
 #include "redis/request.h"
 
-/* Takes every URL: what is wrong with one, it says when it is opened. Connects
- * to nothing then. */
-extern const fta_store_type fta_redis_store_type;
+/* These take the store fta_store_redis, which limit/store.h declares. */
 
 /* Has Redis count and forget a key of its own, as requests do, whatever the
  * breaker says; for people who ask. Waits until timeout_ms at most. */

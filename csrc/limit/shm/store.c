@@ -1,4 +1,9 @@
-#include "limit/shm/store.h"
+/* This host's table as a store: it is always there, and never fails.
+ *
+ * Where shared memory cannot be had, the table belongs to this process and its
+ * children, and the fact not_shared_because says why. A name that somebody else
+ * has taken is FTA_SEGMENT_FOREIGN: an operator has to know of that. */
+#include "limit/store.h"
 
 #include <string.h>
 
@@ -52,7 +57,7 @@ open_store(const fta_store_options *options, fta_store **out,
         fta_free(self);
         return status;
     }
-    self->store.type = &fta_shm_store_type;
+    self->store.type = &fta_store_shm;
     *out = &self->store;
     return FTA_OK;
 }
@@ -110,7 +115,7 @@ close_store(fta_store *store)
     fta_free(store);
 }
 
-const fta_store_type fta_shm_store_type = {
+const fta_store_type fta_store_shm = {
     .name = "memory",
     .open = open_store,
     .plan = plan,

@@ -1,0 +1,88 @@
+"""The curl lines that `make run` prints, one for each status of the service."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from uuid import UUID, uuid4
+
+from flask import Flask
+from sqlalchemy import select
+
+from flask_tenant_auth import acting_as, create_jwt_token
+
+from .database import session
+from .models import Account
+
+TENANT = UUID("11111111-1111-4111-8111-111111111111")
+OTHER_TENANT = UUID("22222222-2222-4222-8222-222222222222")
+USER = UUID("33333333-3333-4333-8333-333333333333")
+ADMIN = UUID("44444444-4444-4444-8444-444444444444")
+OTHER_USER = UUID("55555555-5555-4555-8555-555555555555")
+ACCOUNT = UUID("550e8400-e29b-41d4-a716-446655440000")
+
+NEW_ACCOUNT = {
+    "email": "jane@example.com",
+    "account_type": "imap",
+    "hostname": "imap.example.com",
+    "port": 993,
+    "encryption": "ssl",
+}
+
+
+def add_example_account() -> None:
+    """Add the account that the curl lines ask for, if it does not exist yet."""
+    with acting_as(TENANT, USER):
+        if session().scalar(select(Account.id).where(Account.id == ACCOUNT)) is None:
+            values = NEW_ACCOUNT | {"email": "john@example.com", "is_sync_enabled": True}
+            session().add(Account(id=ACCOUNT, **values))
+            session().commit()
+
+
+def curl(url: str, token: str | None = None, body: object = None) -> str:
+    """Return one command line."""
+    words = ["curl", "-si"]
+    if token is not None:
+        words += ["-H", f"Authorization: Bearer {token}"]
+    if body is not None:
+        words += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    return shlex.join([*words, url])
+
+
+def curl_lines(app: Flask, base: str) -> str:
+    """Return the lines for a service at base, a URL without a path."""
+    with app.app_context():
+        user = create_jwt_token(str(TENANT), str(USER))
+        admin = create_jwt_token(str(TENANT), str(ADMIN), "admin")
+        other = create_jwt_token(str(OTHER_TENANT), str(OTHER_USER))
+        # A user of its own: its limit of 50 a minute has counted nothing yet.
+        fresh = create_jwt_token(str(TENANT), str(uuid4()))
+    accounts = f"{base}/api/v1/accounts"
+    wrong_port = NEW_ACCOUNT | {"port": 70000}
+    print_status = curl(accounts, fresh).replace("-si", "-s -o /dev/null -w '%{http_code} '")
+    examples = [
+        ("200, a user lists their accounts", curl(accounts, user)),
+        ("201, the user adds an account", curl(accounts, user, NEW_ACCOUNT)),
+        (
+            "400, the user adds an account with a port that is not valid",
+            curl(accounts, user, wrong_port),
+        ),
+        (
+            "403, the user lists the accounts of the tenant",
+            curl(f"{base}/api/v1/admin/accounts", user),
+        ),
+        (
+            "200, an admin lists the accounts of the tenant",
+            curl(f"{base}/api/v1/admin/accounts", admin),
+        ),
+        (
+            "403, a user of another tenant asks for an account of the first user",
+            curl(f"{accounts}/{ACCOUNT}", other),
+        ),
+        ("401, a request has no token", curl(accounts)),
+        (
+            "429, a user makes more than 50 requests in a minute",
+            f"for i in $(seq 51); do {print_status}; done; echo",
+        ),
+    ]
+    return "\n\n".join(f"# {title}\n{line}" for title, line in examples)
