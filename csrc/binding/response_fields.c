@@ -166,9 +166,17 @@ values_of(PyObject *headers, fta_text name, size_t *count)
             PyMem_Free(values);
             return NULL;
         }
-        if (fta_field_names_equal(each, name)) {
-            values[(*count)++] = value;
+        if (!fta_field_names_equal(each, name)) {
+            continue;
         }
+        if (value.data == NULL) {
+            PyErr_SetString(PyExc_TypeError,
+                            "the values of Vary and Allow must "
+                            "be str of Latin-1 characters");
+            PyMem_Free(values);
+            return NULL;
+        }
+        values[(*count)++] = value;
     }
     return values;
 }

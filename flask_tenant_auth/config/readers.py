@@ -214,7 +214,8 @@ def read_prefixes(raw: Any) -> tuple[str, ...]:
     for item in read_words(raw):
         prefix = item[:-1] if item.endswith("/*") else item
         prefix = "/" if prefix == "*" else prefix
-        if not prefix.startswith("/") or set(prefix) & set("*^$()[]?\\"):
+        is_path = prefix.startswith("/") and not prefix.startswith("//")
+        if not is_path or set(prefix) & set("*^$()[]?\\"):
             raise ValueError(f"holds {item!r}: write a plain path prefix as '/api/'")
         prefixes.append(prefix)
     return tuple(prefixes)

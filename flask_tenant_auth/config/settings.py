@@ -8,6 +8,7 @@ later code checks again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -228,8 +229,15 @@ def _values(app: Flask | None) -> dict[str, Any]:
     }
     values["flask_env"] = _environment_of(app, values.get("flask_env"))
     if app is not None:
-        values.setdefault("ratelimit_key_prefix", app.name)
+        values.setdefault("ratelimit_key_prefix", _prefix_of(app.name))
     return values
+
+
+def _prefix_of(name: str) -> str:
+    """Return the key prefix of an app that sets none: its name, or the digest of a long name."""
+    octets = name.encode("utf-8", "surrogatepass")
+    _, most = LIMITER_RANGES["prefix"]
+    return name if len(octets) <= most else hashlib.sha256(octets).hexdigest()
 
 
 def _value(name: str, config: Mapping[str, Any]) -> Any:

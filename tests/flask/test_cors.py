@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from apps import bare_app, bearer, make_app
 from flask_tenant_auth import rate_limit, verify_tenant_context
 from flask_tenant_auth.config.settings import Settings
+from flask_tenant_auth.errors import ConfigurationError
 from middleware import cors_rules, sent_headers
 
 ORIGIN = "https://app.example.com"
@@ -464,6 +465,11 @@ class TestPaths:
         app.get("/", endpoint="root")(lambda: "in")
         assert bool(permissions(ask(app, path))) is covered
 
+    @pytest.mark.parametrize("resource", ["//", "///", "//api", "/api/, //"])
+    def test_a_resource_with_two_slashes_at_its_beginning_is_an_error(self, resource: str) -> None:
+        with pytest.raises(ConfigurationError, match="CORS_RESOURCES holds '//"):
+            make_app(CORS_RESOURCES=resource)
+
     def test_a_request_without_a_method_is_no_preflight(self) -> None:
         asked = {"HTTP_ORIGIN": ORIGIN, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "GET"}
         rules = cors_rules(resources=("/api/",), origins=(ORIGIN,))
@@ -472,3 +478,12 @@ class TestPaths:
             ("Vary", "Origin"),
             ("Access-Control-Allow-Origin", ORIGIN),
         ]
+
+
+@pytest.mark.parametrize("value", [None, 5, "Accept\u20ac"])
+def test_a_vary_that_cannot_be_joined_is_an_error(value: object) -> None:
+    rules = cors_rules(resources=("/",), origins=(ORIGIN,))
+    environ = {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "HTTP_ORIGIN": ORIGIN}
+    with pytest.raises(TypeError, match="the values of Vary and Allow must be str"):
+        sent_headers(environ, [("Vary", value)], rules)  # type: ignore[list-item]
+    assert ("Vary", "Accept, Origin") in sent_headers(environ, [("Vary", "Accept")], rules)

@@ -37,6 +37,7 @@ from flask_tenant_auth import (
     rate_limit_exempt,
     verify_tenant_context,
 )
+from flask_tenant_auth.config.settings import Settings
 from flask_tenant_auth.flask.extension import state_of
 from servers import Redis, free_port
 
@@ -964,3 +965,17 @@ class TestAddresses:
         for other in ("192.0.2.2", "192.0.2.2:50312", "[2001:db8:0:1::1]:50312"):
             assert ask("/open", other) == 200
             assert ask("/closed", other) == 401
+
+
+def prefix_of(name: str) -> str:
+    app = Flask(name)
+    app.testing = True
+    return Settings.from_app(app).ratelimit_key_prefix
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 256, "\u20ac" * 100], ids=len)
+def test_an_app_with_a_long_name_counts_under_a_prefix_of_its_own(name: str) -> None:
+    prefix = prefix_of(name)
+    assert len(prefix.encode()) <= 255
+    assert (prefix == name) is (len(name.encode()) <= 255)
+    assert prefix != prefix_of(name[1:] + "y")

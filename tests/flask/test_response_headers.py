@@ -122,10 +122,10 @@ class TestHeaders:
         sent = sent_to_origin(Headers([("A", "1")]))
         assert [name for name, _ in sent] == ["A", "Vary", "Access-Control-Allow-Origin"]
 
-    def test_a_field_beyond_latin_1_is_not_joined(self) -> None:
-        sent = sent_to_origin([("V\u0430ry", "a"), ("Vary", "\u0430")])
+    def test_a_field_with_a_name_beyond_latin_1_is_not_joined(self) -> None:
+        sent = sent_to_origin([("V\u0430ry", "a"), ("Vary", "b")])
         assert [name for name, _ in sent] == ["V\u0430ry", "Vary", "Access-Control-Allow-Origin"]
-        assert dict(sent)["Vary"] == "Origin"
+        assert dict(sent)["Vary"] == "b, Origin"
 
     def test_headers_of_one_response_are_not_in_the_next(self) -> None:
         app = make_app()
