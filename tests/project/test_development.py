@@ -32,3 +32,10 @@ def test_every_path_that_the_page_names_exists(page: str) -> None:
     for path in paths:
         named = (ROOT / path).parent if "NAME" in path else ROOT / path
         assert named.exists(), f"{page} names {path}"
+
+
+def test_every_seed_of_a_fuzzer_has_a_name_and_is_no_finding() -> None:
+    """A fuzzer that is run on `fuzz/corpus` itself leaves files named by their digests there."""
+    seeds = [path for path in (ROOT / "fuzz" / "corpus").glob("*/*") if path.is_file()]
+    assert len(seeds) > 50
+    assert [path for path in seeds if re.fullmatch("[0-9a-f]{40}", path.name)] == []
