@@ -7,9 +7,8 @@ _Denial = Any
 _Rule = Any
 _Response = Any
 
-ROLES: tuple[str, ...]
 ALGORITHMS: tuple[str, ...]
-CORE_CLAIMS: tuple[str, ...]
+DEFAULT_ROLES: Roles
 PASSWORD_ITERATIONS: int
 STRATEGIES: tuple[str, ...]
 ON_STORE_ERRORS: tuple[str, ...]
@@ -43,12 +42,48 @@ def password_iterations(stored: str) -> int:
 
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
+
+def permission_number(permission: str, /) -> int: ...
+def set_identity_codec(
+    to_headers: Callable[[Identity], dict[str, str]],
+    from_headers: Callable[[Mapping[str, str]], Identity],
+    /,
+) -> None: ...
 @final
-class Identity:
-    """Who a request is: a user of a tenant, in a role. Immutable, equal and hashed by these."""
+class Roles:
+    """The roles of an app, weakest first, and what each is granted. Immutable."""
 
     def __new__(
-        cls, tenant_id: str, user_id: str, role: str = "user", *, source: str = "local"
+        cls,
+        names: tuple[str, ...],
+        *,
+        tenant_roles: tuple[str, ...] = (),
+        grants: tuple[tuple[str, ...], ...] = (),
+    ) -> Roles: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def grants(self, role: str, permission: str, /) -> bool: ...
+
+@final
+class Identity:
+    """Who a request is: a user of a tenant, in a role. Immutable, equal and hashed by these.
+
+    :param permissions: those that it has beside the ones of its role.
+    :param roles: the roles of the app; None: those of an app that configures none.
+    """
+
+    def __new__(
+        cls,
+        tenant_id: str,
+        user_id: str,
+        role: str = "user",
+        *,
+        source: str = "local",
+        permissions: Iterable[str] = (),
+        claims: Mapping[str, Any] | None = None,
+        actor: str | None = None,
+        expires_at: float | None = None,
+        roles: Roles | None = None,
     ) -> Identity: ...
     @property
     def tenant_id(self) -> str: ...
@@ -57,9 +92,31 @@ class Identity:
     @property
     def role(self) -> str: ...
     @property
+    def role_is_default(self) -> bool: ...
+    @property
+    def reaches_tenant(self) -> bool: ...
+    @property
+    def permissions(self) -> frozenset[str]: ...
+    @property
+    def claims(self) -> Mapping[str, Any]: ...
+    @property
+    def issuer(self) -> str | None: ...
+    @property
+    def session_id(self) -> str | None: ...
+    @property
+    def actor(self) -> str | None: ...
+    @property
     def source(self) -> str: ...
     @property
     def expires_at(self) -> float | None: ...
+    def permits(self, permission: str | int, /) -> bool: ...
+    def with_roles(self, roles: Roles, /) -> Identity: ...
+    def to_headers(self) -> dict[str, str]: ...
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str], /) -> Identity: ...
+    def __copy__(self) -> Identity: ...
+    def __deepcopy__(self, memo: Any, /) -> Identity: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[str, str, str], dict[str, Any]]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -124,14 +181,26 @@ class Keyring:
         audiences: Sequence[str] = (),
         leeway: float = 0,
         max_token_bytes: int = 8192,
+        roles: Roles = ...,
+        places: dict[str, tuple[str, ...]] | None = None,
+        role_map: dict[str, str] | None = None,
+        default_role: str | None = None,
+        id_namespace: str | None = None,
+        required: dict[str, tuple[str | int | bool, ...]] | None = None,
+        without_identity: bool = False,
+        on_default_role: Callable[[Identity], object] | None = None,
     ) -> Keyring: ...
     @property
     def keys(self) -> tuple[Key, ...]: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def core_claims(self) -> tuple[str, ...]: ...
     def sign(self, payload: bytes, /) -> str:
         """Return a token of the payload, the UTF-8 text of an object, signed by the first key."""
 
     def issue(self, identity: Identity, issued_at: int, expires_at: int, further: bytes, /) -> str:
-        """Return a token of the claims of CORE_CLAIMS and of further, the text of an object."""
+        """Return a token of the claims of core_claims and of further, the text of an object."""
 
     def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
         """Return the Identity of a token, or the InvalidToken that says what is wrong with it."""

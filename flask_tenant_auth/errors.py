@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException, TooManyRequests, default_exceptions
 
-from ._core import ROLES
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -32,7 +30,6 @@ TOKEN_EXPIRED = "Token expired"  # noqa: S105 - an answer, not a secret
 TOKEN_INVALID = "Invalid token"  # noqa: S105 - an answer, not a secret
 TENANT_ID_INVALID = "Tenant ID must be valid UUID"
 USER_ID_INVALID = "User ID must be valid UUID"
-ROLE_INVALID = f"Role must be one of: {', '.join(ROLES)}"
 AUTHENTICATION_FAILED = "Authentication could not be completed"
 
 # RFC 6750, section 3: no error code for a request without a token, "invalid_token" for an invalid

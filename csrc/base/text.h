@@ -24,4 +24,19 @@ fta_text_equal(fta_text a, fta_text b)
     ((text).length == sizeof(literal) - 1 &&                                   \
      memcmp((text).data, literal, sizeof(literal) - 1) == 0)
 
+/* Whether a text is a word, given in lower case, in any case of ASCII letters,
+ * whatever the locale is. */
+static inline bool
+fta_text_is_in_any_case(fta_text text, const char *word)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.data[i];
+        if (word[i] == '\0' ||
+            (c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c) != word[i]) {
+            return false;
+        }
+    }
+    return word[text.length] == '\0';
+}
+
 #endif

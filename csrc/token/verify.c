@@ -1,5 +1,7 @@
 #include "token/verify.h"
 
+#include <math.h>
+
 #include "base/alloc.h"
 #include "base/base64url.h"
 #include "base/clock.h"
@@ -271,13 +273,14 @@ fta_token_check(const fta_keyring *keyring, const fta_token *token)
 
 fta_status
 fta_token_claims(const fta_keyring *keyring, fta_token *token,
-                 const fta_json_sink *sink, fta_claims *out)
+                 const fta_token_sinks *sinks, fta_claims *out)
 {
     const fta_claim_reader how = {
-        .rules = &keyring->rules,
+        .rules = keyring->rules,
         .seed = &keyring->seed,
-        .sink = sink,
-        .now = (double)fta_clock_realtime_us() / 1e6,
+        .sink = sinks->events,
+        .permissions = sinks->permissions,
+        .now = sinks->any_time ? NAN : (double)fta_clock_realtime_us() / 1e6,
     };
     return fta_claims_read(&how, token->payload, token->payload_size, out);
 }

@@ -9,6 +9,7 @@
 #ifndef FTA_TOKEN_VERIFY_H
 #define FTA_TOKEN_VERIFY_H
 
+#include "token/claims_read.h"
 #include "token/keyring.h"
 
 /* Payloads up to this size need no allocated memory. */
@@ -30,8 +31,16 @@ typedef struct fta_token {
 fta_status fta_token_open(const fta_keyring *keyring, fta_text text,
                           fta_token *token);
 fta_status fta_token_check(const fta_keyring *keyring, const fta_token *token);
+
+/* What is shown of the claims; each may be NULL. */
+typedef struct fta_token_sinks {
+    const fta_json_sink *events;
+    const fta_permission_sink *permissions;
+    bool any_time; /* exp and nbf are not compared */
+} fta_token_sinks;
+
 fta_status fta_token_claims(const fta_keyring *keyring, fta_token *token,
-                            const fta_json_sink *sink, fta_claims *out);
+                            const fta_token_sinks *sinks, fta_claims *out);
 void fta_token_close(fta_token *token);
 
 /* Whether the check takes so long that other threads should run meanwhile. */

@@ -51,3 +51,34 @@ def check_cors(settings: Settings) -> None:
             "CORS_EXPOSE_HEADERS is '*' while CORS_SUPPORTS_CREDENTIALS is true, where browsers "
             "take it for the name of a header field: list the names"
         )
+
+
+def check_claims(settings: Settings) -> None:
+    """Raise where the settings of claims exclude each other."""
+    if settings.jwt_identity is None:
+        return
+    for key in (
+        *("JWT_TENANT_CLAIM", "JWT_USER_CLAIM", "JWT_ROLE_CLAIM", "JWT_PERMISSIONS_CLAIM"),
+        *("JWT_ROLE_MAP", "JWT_DEFAULT_ROLE", "JWT_ID_NAMESPACE"),
+    ):
+        if getattr(settings, key.lower()) not in (None, ()):
+            raise ConfigurationError(
+                f"{key} is not read where JWT_IDENTITY names the identity: remove one of the two"
+            )
+
+
+def check_roles(settings: Settings) -> None:
+    """Raise where a setting names a role that AUTH_ROLES does not have."""
+    named = {
+        "AUTH_TENANT_ROLES": settings.tenant_roles,
+        "AUTH_PERMISSIONS": tuple(settings.auth_permissions or ()),
+        "JWT_ROLE_MAP": tuple((settings.jwt_role_map or {}).values()),
+        "JWT_DEFAULT_ROLE": (settings.jwt_default_role,) if settings.jwt_default_role else (),
+    }
+    for key, roles in named.items():
+        for role in roles:
+            if role not in settings.auth_roles:
+                raise ConfigurationError(
+                    f"{key} names the role {role!r}, which is none of AUTH_ROLES: "
+                    f"{', '.join(settings.auth_roles)}"
+                )

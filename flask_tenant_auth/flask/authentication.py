@@ -55,7 +55,7 @@ def _without_valid_token(
         return STRAY_BEARER
     if state.trusts_identity_headers(_peer(request)):
         parameter = partial(_parameter, request) if state.development else None
-        return read_identity_headers(request.environ, parameter)
+        return read_identity_headers(request.environ, state.roles, parameter)
     if any(name in request.environ for name in IDENTITY_HEADERS):
         return UNTRUSTED_HEADERS
     return NO_CREDENTIALS

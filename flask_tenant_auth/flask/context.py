@@ -21,10 +21,11 @@ from ..identity.access import denied_access
 from ..identity.arguments import role_text, uuid_text
 from ..identity.denials import Denial, error_of
 from ..identity.lent import LentIdentity, lent_identity
-from ..identity.roles import DEFAULT_ROLE
+from ..identity.roles import WEAKEST_ROLE
 from .authentication import identity_of
 from .denials import report_denial
 from .records import RECORD, current_request, record_of
+from .state import current_roles
 
 if TYPE_CHECKING:
     from flask import Request
@@ -146,19 +147,39 @@ def verify_resource_access(
 
 @contextmanager
 def acting_as(
-    tenant_id: str | uuid.UUID, user_id: str | uuid.UUID, role: str = DEFAULT_ROLE
+    tenant_id: str | uuid.UUID | Identity,
+    user_id: str | uuid.UUID | None = None,
+    role: str = WEAKEST_ROLE,
 ) -> Iterator[Identity]:
     """Give the enclosed block an identity without a request: a job, a CLI command, a test.
 
     A request that is served inside the block does not get this identity: it must prove its own.
+    Called with two ids and a role, or with an `Identity`, whose own permissions it keeps. What the
+    role permits is what it permits in the current app; without one, AUTH_ROLES of the environment.
 
+    :param tenant_id: UUID, or the `Identity`.
+    :param user_id: UUID.
+    :param role: one of AUTH_ROLES; the weakest if not given.
     :raises ValueError: for what is no UUID or no role; the message names the argument.
+    :raises TypeError: for an `Identity` and a user or role beside it.
     """
-    identity = Identity(
-        uuid_text("tenant_id", tenant_id), uuid_text("user_id", user_id), role_text("role", role)
-    )
+    identity = _lent(tenant_id, user_id, role)
     token = lent_identity.set(LentIdentity(identity, current_request()))
     try:
         yield identity
     finally:
         lent_identity.reset(token)
+
+
+def _lent(tenant_id: object, user_id: object, role: object) -> Identity:
+    roles = current_roles()
+    if isinstance(tenant_id, Identity):
+        if user_id is not None or role is not WEAKEST_ROLE:
+            raise TypeError("acting_as takes an Identity alone, or tenant_id, user_id and role")
+        return tenant_id.with_roles(roles)
+    return Identity(
+        uuid_text("tenant_id", tenant_id),
+        uuid_text("user_id", user_id),
+        role_text("role", role, roles),
+        roles=roles,
+    )

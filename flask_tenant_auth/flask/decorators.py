@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from .._core import ROLES, Identity
-from ..identity.arguments import role_text
+from .._core import Identity
+from ..identity.arguments import role_name
 from ..limit.arguments import rule_of
 from ..limit.declarations import declaration_of, declare, rule_of_view
 from ..limit.rules import MOST_LIMITS
@@ -55,10 +55,10 @@ def verify_role(*roles: str) -> Callable[[F], F]:
     :raises ValueError: for no role at all, or one that does not exist.
     """
     if not roles:
-        raise ValueError(f"roles must name at least one of: {', '.join(ROLES)}")
+        raise ValueError('roles must name at least one: write @verify_role("admin")')
     if inspect.isroutine(roles[0]):
         raise TypeError('roles are missing: write @verify_role("admin")')
-    wanted = tuple(dict.fromkeys(role_text("roles", role) for role in roles))
+    wanted = tuple(dict.fromkeys(role_name("roles", role) for role in roles))
     check = role_check(wanted)
 
     def decorate(view: F) -> F:

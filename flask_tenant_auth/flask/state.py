@@ -18,11 +18,19 @@ from typing import TYPE_CHECKING, cast
 
 import flask
 
-from .._core import Decision, Identity, Key, Keyring, Limit, Limiter
+from .._core import Decision, Identity, Key, Keyring, Limit, Limiter, Roles
 from ..audit import logger
-from ..config.settings import Settings, is_testing, says_testing
+from ..config.settings import (
+    ROLE_KEYS,
+    Settings,
+    is_testing,
+    role_settings,
+    says_testing,
+)
+from ..config.token_rules import TokenRules
 from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
+from ..identity.roles import roles_of
 from ..keys.keyrings import NoSigningKeyError, Verifier, own_keyring
 from ..keys.tenants import TenantKeyrings
 from ..limit.limiters import failure_limits_of, limiter_of
@@ -57,7 +65,11 @@ class AppState:
         self._directory = _directory_of(app)
         self.store_events = 0  # those that are logged
         self._store_log = StoreLog(settings)
-        self._own = own_keyring(settings)
+        self.roles = roles_of(
+            settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
+        )
+        self._rules = TokenRules.of(settings, self.roles)
+        self._own = own_keyring(settings, self._rules)
         self.keyring: Verifier = self._verifier()
         self.plans = Plans(
             default_rules(
@@ -96,7 +108,7 @@ class AppState:
     def _verifier(self) -> Verifier:
         lookup = self.settings.jwt_tenant_keys
         if lookup is not None:
-            return TenantKeyrings(lookup, self.settings, self._own)
+            return TenantKeyrings(lookup, self.settings, self._rules, self._own)
         return cast("Keyring", self._own)  # an app without keys of tenants has its own
 
     @cached_property
@@ -205,6 +217,16 @@ def current_state() -> AppState:
         raise ConfigurationError(f"{error}. {_OUTSIDE}") from None
 
 
+def current_roles() -> Roles:
+    """Return the roles of the current app; those of the environment where there is no app.
+
+    :raises ConfigurationError: when AUTH_ROLES and its like are not valid.
+    """
+    if current_app:
+        return state_of(current_app._get_current_object()).roles
+    return _roles_of_environment(tuple(os.environ.get(key) for key in ROLE_KEYS))
+
+
 def signing_state() -> AppState:
     """Return the current state for making a token, which some app is to accept.
 
@@ -265,6 +287,11 @@ def _different_keys(one: Settings, other: Settings) -> list[str]:
 
 
 _KEYS = tuple(each.name.upper() for each in fields(Settings))
+
+
+@lru_cache(maxsize=8)
+def _roles_of_environment(_values: tuple[str | None, ...]) -> Roles:
+    return roles_of(*role_settings())
 
 
 @lru_cache(maxsize=8)

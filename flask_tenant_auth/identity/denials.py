@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from .. import errors
@@ -27,7 +28,6 @@ UNTRUSTED_HEADERS = Denial(
 )
 BAD_TENANT_ID = Denial(400, errors.TENANT_ID_INVALID, "tenant_id_invalid")
 BAD_USER_ID = Denial(400, errors.USER_ID_INVALID, "user_id_invalid")
-BAD_ROLE = Denial(400, errors.ROLE_INVALID, "role_invalid")
 OTHER_TENANT = Denial(403, "Access to this resource is denied", "other_tenant")
 OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
 
@@ -35,3 +35,8 @@ OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
 def error_of(denial: Denial) -> AuthError:
     """Return a denial as the error that is raised for it."""
     return AuthError(denial.message, denial.status, reason=denial.reason)
+
+
+def bad_role(roles: Iterable[str]) -> Denial:
+    """Return the denial of a role header that names none of the roles."""
+    return Denial(400, f"Role must be one of: {', '.join(roles)}", "role_invalid")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from .._core import Identity, InvalidToken, Key, Keyring
 from ..config.key_sources import PairText
 from ..config.settings import Settings
+from ..config.token_rules import TokenRules
 from ..errors import ConfigurationError
 from .jwks import jwks_keys
 from .key_texts import key_pair, shared_secret
@@ -26,7 +27,7 @@ class NoSigningKeyError(RuntimeError):
     """The app can verify tokens but holds no key to sign them with."""
 
 
-def own_keyring(settings: Settings) -> Keyring | None:
+def own_keyring(settings: Settings, rules: TokenRules) -> Keyring | None:
     """Return the app's own keys, the signing one first; None when only its tenants have keys.
 
     :raises ConfigurationError: for a key that cannot serve, naming its configuration key.
@@ -35,21 +36,7 @@ def own_keyring(settings: Settings) -> Keyring | None:
         return None
     keys = [*_signing_keys(settings), *_fallback_keys(settings), *jwks_keys(settings)]
     distinct = {(key.algorithm, key.kid): key for key in reversed(keys)}
-    return keyring_of([key for key in keys if distinct[key.algorithm, key.kid] is key], settings)
-
-
-def keyring_of(keys: list[Key], settings: Settings) -> Keyring:
-    """Return the keyring of these keys, which verifies tokens as the settings say."""
-    try:
-        return Keyring(
-            keys,
-            issuer=settings.jwt_issuer,
-            audiences=settings.jwt_audience,
-            leeway=settings.jwt_leeway,
-            max_token_bytes=settings.jwt_max_token_bytes,
-        )
-    except ValueError as error:
-        raise ConfigurationError(f"JWT_ALGORITHM {settings.jwt_algorithm}: {error}") from None
+    return rules.keyring(key for key in keys if distinct[key.algorithm, key.kid] is key)
 
 
 def _signing_keys(settings: Settings) -> list[Key]:

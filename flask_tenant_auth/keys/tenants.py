@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from .._core import Identity, InvalidToken, Key, Keyring, is_valid_uuid, parse_bearer
 from ..config.key_sources import PairText, names_file
 from ..config.settings import Settings
+from ..config.token_rules import TokenRules
 from ..errors import ConfigurationError
 from .key_texts import key_pair, shared_secret
-from .keyrings import keyring_of
 
 KeyMaterial: TypeAlias = "str | bytes | Key"
 
@@ -34,15 +34,22 @@ class TenantKeyrings:
     called for each token, with the ``kid`` of its header or None, and for each signing, with None.
     """
 
-    def __init__(self, lookup: Callable[..., Any], settings: Settings, own: Keyring | None) -> None:
+    def __init__(
+        self,
+        lookup: Callable[..., Any],
+        settings: Settings,
+        rules: TokenRules,
+        own: Keyring | None,
+    ) -> None:
         self._lookup = lookup
         self._settings = settings
+        self._rules = rules
         self._own = own
         self._prepare = lru_cache(maxsize=_PREPARED_TENANTS)(self._make_keyring)
 
     def _make_keyring(self, material: KeyMaterial) -> Keyring:
         key = material if isinstance(material, Key) else self._make_key(material)
-        return keyring_of([key], self._settings)
+        return self._rules.keyring([key])
 
     def _make_key(self, material: str | bytes) -> Key:
         name, settings = "JWT_TENANT_KEYS", self._settings

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, Uuid
 from sqlalchemy.dialects import postgresql
 
-from ..identity.roles import TENANT_ROLES
+from ..flask.state import current_state
 from .catalogue import OwnedTable, catalogue
 from .row_level_security import PREFIX
 
@@ -47,7 +47,7 @@ def quoted(name: str) -> str:
 
 def has_tenant_role() -> str:
     """Return the condition that the role reaches the rows of its whole tenant."""
-    roles = [f"'{role}'" for role in sorted(TENANT_ROLES)]
+    roles = [f"'{role}'" for role in sorted(current_state().settings.tenant_roles)]
     compared = f"= {roles[0]}" if len(roles) == 1 else f"IN ({', '.join(roles)})"
     return f"current_setting('{PREFIX}.role', true) {compared}"
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from .._core import Identity
 from ..flask.context import current_identity, identity_in
 from ..flask.records import current_request
-from ..identity import roles
 from .errors import TenantContextMissing
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ class Unscoped:
 
     __slots__ = ()
     role: Final = "unscoped"
+    reaches_tenant: Final = False
 
 
 UNSCOPED: Final = Unscoped()
@@ -52,7 +52,7 @@ def current_scope() -> Identity | Unscoped | None:
 
 def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
     """Whether the identity sees the rows of its whole tenant."""
-    return scope is not None and roles.reaches_tenant(scope.role)
+    return scope is not None and scope.reaches_tenant
 
 
 @contextmanager
