@@ -9,6 +9,7 @@ _Response = Any
 
 ALGORITHMS: tuple[str, ...]
 DEFAULT_ROLES: Roles
+INVALID_TOKENS: dict[str, InvalidToken]
 PASSWORD_ITERATIONS: int
 STRATEGIES: tuple[str, ...]
 ON_STORE_ERRORS: tuple[str, ...]
@@ -207,6 +208,9 @@ class Keyring:
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token; as strict as verify()."""
+
+    def peek(self, token: str | bytes, /) -> tuple[str | None, str | None, str | None]:
+        """Return the iss, kid and tenant_id that an unverified token claims, to find a key."""
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Do as verify() from an Authorization header; return None without a bearer token."""

@@ -43,6 +43,8 @@
     X(USER_ID_INVALID, "user_id is not a UUID string")                         \
     X(ROLE_MISSING, "the token has no role")                                   \
     X(ROLE_INVALID, "role is not a known role")                                \
+    X(TENANT_FOREIGN, "the issuer of the token does not speak for its tenant") \
+    X(IDENTITY_REFUSED, "JWT_IDENTITY names no identity for the token")        \
     X(ACT_INVALID, "act is not an object")                                     \
     X(ACT_SUB_INVALID, "the sub in act is not a string")                       \
     X(ACT_TENANT_ID_INVALID, "the tenant_id in act is not a UUID string")      \
@@ -123,7 +125,7 @@
     X(ROLES_TOO_MANY, "there must be from 1 to 64 roles")                      \
     X(PERMISSION_MALFORMED, "a permission must be 1 to 255 ASCII characters "  \
                             "without spaces, quotes and backslashes")          \
-    X(PERMISSIONS_FULL, "the process knows 1,024 permissions already")         \
+    X(PERMISSIONS_FULL, "the process knows 512 permissions already")           \
     X(PATTERN_MALFORMED, "a granted permission must be a permission, '*' or "  \
                          "one that ends with ':*'")                            \
     X(CLAIM_PATH_MALFORMED, "the place of a claim must be its name, or a "     \

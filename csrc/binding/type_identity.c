@@ -13,13 +13,11 @@ static const fta_text source_texts[] = {
 };
 const fta_words fta_source_words = FTA_WORDS(source_texts);
 
-static fta_identity *
-new_identity(fta_state *state, const fta_claims *claims)
+fta_identity *
+fta_identity_begin(fta_state *state)
 {
     fta_identity *self = PyObject_New(fta_identity, state->identity_type);
     if (self != NULL) {
-        self->claims = *claims;
-        self->claims.actor = (fta_text){NULL, 0};
         self->source = FTA_SOURCE_TOKEN;
         self->text = (fta_text){NULL, 0};
         self->known = fta_permission_names_count(state->permission_names);
@@ -31,30 +29,34 @@ new_identity(fta_state *state, const fta_claims *claims)
     return self;
 }
 
-PyObject *
-fta_identity_from_claims(fta_state *state, const fta_claims *claims,
-                         const fta_identity_origin *origin)
+bool
+fta_identity_finish(fta_identity *self, const fta_identity_origin *origin)
 {
-    PyObject *actor = NULL;
-    if (fta_claims_have(claims, FTA_CLAIM_ACT_SUB)) {
-        actor = PyUnicode_DecodeUTF8(claims->actor.data,
-                                     (Py_ssize_t)claims->actor.length, NULL);
-        if (actor == NULL) {
-            return NULL;
+    fta_text actor = self->claims.actor;
+    self->claims.actor = (fta_text){NULL, 0};
+    if (actor.data != NULL) {
+        self->actor =
+            PyUnicode_DecodeUTF8(actor.data, (Py_ssize_t)actor.length, NULL);
+        if (self->actor == NULL) {
+            return false;
         }
     }
-    fta_identity *self = new_identity(state, claims);
-    if (self == NULL) {
-        Py_XDECREF(actor);
-        return NULL;
-    }
-    self->actor = actor;
-    self->role = fta_role_name(origin->roles, claims->role);
+    self->role = fta_role_name(origin->roles, self->claims.role);
     self->roles = Py_NewRef(origin->roles);
     self->keyring = Py_NewRef(origin->keyring);
     self->token = Py_NewRef(origin->token);
     self->text = origin->text;
-    return (PyObject *)self;
+    return true;
+}
+
+static fta_identity *
+new_identity(fta_state *state, const fta_claims *claims)
+{
+    fta_identity *self = fta_identity_begin(state);
+    if (self != NULL) {
+        self->claims = *claims;
+    }
+    return self;
 }
 
 bool

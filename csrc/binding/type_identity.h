@@ -78,9 +78,13 @@ typedef struct fta_identity_origin {
     fta_text text; /* in token */
 } fta_identity_origin;
 
-/* A new Identity from verified claims. */
-PyObject *fta_identity_from_claims(fta_state *state, const fta_claims *claims,
-                                   const fta_identity_origin *origin);
+/* A new Identity without values: its claims are to be read into it, and then
+ * fta_identity_finish. Until then only Py_DECREF may have it. */
+fta_identity *fta_identity_begin(fta_state *state);
+
+/* Makes an Identity of the claims that have been read into it. False with an
+ * exception. */
+bool fta_identity_finish(fta_identity *self, const fta_identity_origin *origin);
 
 /* A new Identity as this one, whose role is one of other Roles. ValueError if
  * it is not. */

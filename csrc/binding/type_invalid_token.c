@@ -93,6 +93,24 @@ make_invalid_token(PyTypeObject *type, fta_status status)
     return (PyObject *)self;
 }
 
+/* A dict from each reason to its InvalidToken. */
+static int
+add_by_reason(PyObject *module, PyObject *all)
+{
+    PyObject *by_reason = PyDict_New();
+    int result = by_reason == NULL ? -1 : 0;
+    for (size_t i = 0; i < COUNT && result == 0; i++) {
+        PyObject *each = PyTuple_GET_ITEM(all, (Py_ssize_t)i);
+        result =
+            PyDict_SetItem(by_reason, ((invalid_token *)each)->reason, each);
+    }
+    if (result == 0) {
+        result = PyModule_AddObjectRef(module, "INVALID_TOKENS", by_reason);
+    }
+    Py_XDECREF(by_reason);
+    return result;
+}
+
 int
 fta_add_invalid_token(PyObject *module)
 {
@@ -109,7 +127,7 @@ fta_add_invalid_token(PyObject *module)
         }
         PyTuple_SET_ITEM(state->invalid_tokens, (Py_ssize_t)i, made);
     }
-    return 0;
+    return add_by_reason(module, state->invalid_tokens);
 }
 
 PyObject *

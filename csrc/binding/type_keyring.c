@@ -13,9 +13,11 @@
 #include "binding/type_invalid_token.h"
 
 #include "base/alloc.h"
+#include "base/base64url.h"
 #include "token/bearer.h"
 #include "token/claims_write.h"
 #include "token/payload.h"
+#include "token/peek.h"
 #include "token/sign.h"
 #include "token/verify.h"
 
@@ -241,25 +243,28 @@ identity_from_text(PyObject *object, fta_text text, PyObject *holder)
         return NULL;
     }
     fta_token token;
-    fta_claims claims;
+    fta_identity *made = NULL;
     PyObject *result = NULL;
     Py_INCREF(object);
     fta_status status = open_token(self->keyring, text, &token);
-    if (status == FTA_OK) {
-        status = fta_token_claims(self->keyring, &token, &none, &claims);
+    if (status == FTA_OK && (made = fta_identity_begin(state)) != NULL) {
+        status = fta_token_claims(self->keyring, &token, &none, &made->claims);
     }
-    if (status == FTA_OK) {
-        const fta_identity_origin origin = {self->roles, object, holder, text};
-        result = fta_identity_from_claims(state, &claims, &origin);
-    } else {
+    if (status != FTA_OK) {
         result = invalid_token_or_error(state, status);
+    } else if (made != NULL) {
+        const fta_identity_origin origin = {self->roles, object, holder, text};
+        if (fta_identity_finish(made, &origin)) {
+            result = Py_NewRef(made);
+        }
     }
     fta_token_close(&token);
     if (status == FTA_OK && result != NULL &&
-        !fta_claims_have(&claims, FTA_CLAIM_ROLE) &&
+        !fta_claims_have(&made->claims, FTA_CLAIM_ROLE) &&
         !Py_IsNone(self->on_default_role)) {
         tell_of_default_role(self->on_default_role, result);
     }
+    Py_XDECREF(made);
     Py_DECREF(object);
     return result;
 }
@@ -302,6 +307,77 @@ keyring_authenticate(PyObject *self, PyObject *value)
                            ? identity_from_text(self, token, holder)
                            : Py_NewRef(Py_None);
     Py_XDECREF(holder);
+    return result;
+}
+
+/* A member of a segment as a str; None where there is no such string. */
+static PyObject *
+peek_text(const fta_keyring *keyring, fta_text segment, fta_text name,
+          char *room)
+{
+    fta_text found;
+    fta_status status =
+        fta_token_peek(segment, name, &keyring->seed, room, &found);
+    if (status == FTA_NO_MEMORY) {
+        return fta_raise(status);
+    }
+    if (status != FTA_OK || found.data == NULL) {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_DecodeUTF8(found.data, (Py_ssize_t)found.length, NULL);
+}
+
+/* The tenant that a token claims under the rules of this Keyring; None where
+ * it breaks one. */
+static PyObject *
+peek_tenant(const fta_keyring *keyring, fta_text segment, char *room)
+{
+    const fta_claim_reader how = {
+        .rules = keyring->rules, .seed = &keyring->seed, .now = Py_NAN};
+    fta_claims claims;
+    if (keyring->rules->without_identity ||
+        !fta_base64url_decode(segment.data, segment.length, (uint8_t *)room) ||
+        fta_claims_read(&how, room, FTA_BASE64_SIZE(segment.length), &claims) !=
+            FTA_OK) {
+        Py_RETURN_NONE;
+    }
+    char text[FTA_UUID_TEXT];
+    fta_uuid_format(&claims.tenant_id, text);
+    return PyUnicode_FromStringAndSize(text, FTA_UUID_TEXT);
+}
+
+PyDoc_STRVAR(keyring_peek_doc,
+             "peek($self, token, /)\n--\n\n"
+             "What a token claims that nobody has verified: its iss, its kid\n"
+             "and its tenant_id, each None where there is none. They only\n"
+             "serve to find a key.");
+
+static PyObject *
+keyring_peek(PyObject *self, PyObject *value)
+{
+    const fta_keyring *keyring = ((keyring_object *)self)->keyring;
+    fta_text text;
+    PyObject *holder;
+    if (!fta_octets_from_object(value, "token", &text, &holder)) {
+        return NULL;
+    }
+    fta_token_segments segments;
+    PyObject *result = NULL;
+    char *room = NULL;
+    if (text.length > keyring->max_token_bytes ||
+        fta_token_split(text, &segments) != FTA_OK) {
+        result = PyTuple_Pack(3, Py_None, Py_None, Py_None);
+    } else if ((room = PyMem_Malloc(text.length)) == NULL) {
+        PyErr_NoMemory();
+    } else {
+        result = Py_BuildValue(
+            "NNN",
+            peek_text(keyring, segments.payload, (fta_text){"iss", 3}, room),
+            peek_text(keyring, segments.header, (fta_text){"kid", 3}, room),
+            peek_tenant(keyring, segments.payload, room));
+    }
+    PyMem_Free(room);
+    Py_DECREF(holder);
     return result;
 }
 
@@ -514,6 +590,7 @@ static PyMethodDef keyring_methods[] = {
     {"issue", keyring_issue, METH_VARARGS, keyring_issue_doc},
     {"verify", keyring_verify, METH_O, keyring_verify_doc},
     {"decode", keyring_decode, METH_O, keyring_decode_doc},
+    {"peek", keyring_peek, METH_O, keyring_peek_doc},
     {"authenticate", keyring_authenticate, METH_O, keyring_authenticate_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -119,9 +119,9 @@ static bool
 is_required(const fta_claim_tree *tree, fta_text name)
 {
     uint16_t node = fta_claim_tree_find(tree, FTA_CLAIM_ROOT, name);
-    uint16_t use = node == 0 ? 0 : tree->nodes[node].first_use;
-    for (; use != 0; use = tree->uses[use - 1].next) {
-        if (tree->uses[use - 1].what >= FTA_USE_REQUIRED) {
+    uint16_t use = tree->nodes[node].first_use; /* the root has none */
+    for (; use != FTA_CLAIM_NO_USE; use = tree->uses[use].next) {
+        if (tree->uses[use].what >= FTA_USE_REQUIRED) {
             return true;
         }
     }

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define SLOTS ((uint32_t)FTA_CLAIM_NODES_MAX * 2)
-static_assert(SLOTS == (uint32_t)1 << 8, "fta_claim_slot takes eight bits");
+static_assert(FTA_CLAIM_SLOTS >= 2 * FTA_CLAIM_NODES_MAX,
+              "a free slot ends every look-up");
 
 /* The longest name that is looked for. */
 #define NAME_MAX_BYTES 1024
@@ -13,12 +13,34 @@ void
 fta_claim_tree_start(fta_claim_tree *tree)
 {
     tree->node_count = 1; /* the root */
+    tree->nodes[FTA_CLAIM_ROOT].first_use = FTA_CLAIM_NO_USE;
 }
 
 void
 fta_claim_tree_clear(fta_claim_tree *tree)
 {
     fta_text_pool_clear(&tree->pool);
+}
+
+/* The first slot where a name below a node may be. */
+static uint32_t
+first_slot(uint16_t parent, size_t length, fta_text_ends ends)
+{
+    uint64_t hash = ends.head ^ ends.tail << 7 ^ (uint64_t)length << 56 ^
+                    (uint64_t)parent << 48;
+    return (uint32_t)(hash * 0x9E3779B97F4A7C15u >> 56) % FTA_CLAIM_SLOTS;
+}
+
+uint16_t
+fta_claim_tree_find(const fta_claim_tree *tree, uint16_t parent, fta_text name)
+{
+    fta_text_ends ends = fta_text_ends_of(name);
+    uint32_t place = first_slot(parent, name.length, ends);
+    while (tree->slots[place] != 0 &&
+           !fta_claim_is_node(tree, tree->slots[place], parent, name, ends)) {
+        place = (place + 1) % FTA_CLAIM_SLOTS;
+    }
+    return tree->slots[place];
 }
 
 static fta_status
@@ -37,7 +59,11 @@ add_child(fta_claim_tree *tree, uint16_t parent, fta_text name, uint16_t *out)
         return status;
     }
     uint16_t made = (uint16_t)tree->node_count++;
-    tree->nodes[made] = (fta_claim_node){.name = copy, .parent = parent};
+    fta_text_ends ends = fta_text_ends_of(copy);
+    tree->nodes[made] = (fta_claim_node){.name = copy,
+                                         .parent = parent,
+                                         .first_use = FTA_CLAIM_NO_USE,
+                                         .ends = ends};
     fta_claim_node *above = &tree->nodes[parent];
     if (above->last_child != 0) {
         tree->nodes[above->last_child].sibling = made;
@@ -45,11 +71,11 @@ add_child(fta_claim_tree *tree, uint16_t parent, fta_text name, uint16_t *out)
         above->first_child = made;
     }
     above->last_child = made;
-    uint32_t slot = fta_claim_slot(parent, copy);
-    while (tree->slots[slot] != 0) {
-        slot = (slot + 1) % SLOTS;
+    uint32_t place = first_slot(parent, copy.length, ends);
+    while (tree->slots[place] != 0) {
+        place = (place + 1) % FTA_CLAIM_SLOTS;
     }
-    tree->slots[slot] = made;
+    tree->slots[place] = made;
     *out = made;
     return FTA_OK;
 }
@@ -103,13 +129,13 @@ add_use(fta_claim_tree *tree, uint16_t node, uint8_t what, uint8_t rank)
     if (tree->use_count == FTA_CLAIM_USES_MAX) {
         return FTA_CLAIM_PATHS_TOO_MANY;
     }
-    tree->uses[tree->use_count] =
-        (fta_claim_use){.what = what, .rank = rank, .next = 0};
     uint16_t *end = &tree->nodes[node].first_use;
-    while (*end != 0) {
-        end = &tree->uses[*end - 1].next;
+    while (*end != FTA_CLAIM_NO_USE) {
+        end = &tree->uses[*end].next;
     }
-    *end = (uint16_t)++tree->use_count;
+    *end = (uint16_t)tree->use_count++;
+    tree->uses[*end] =
+        (fta_claim_use){.what = what, .rank = rank, .next = FTA_CLAIM_NO_USE};
     return FTA_OK;
 }
 

@@ -4,6 +4,7 @@
 #ifndef FTA_TOKEN_CLAIM_TREE_H
 #define FTA_TOKEN_CLAIM_TREE_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -20,9 +21,12 @@
 /* What a place is read for. The numbers mean something to the caller alone. */
 typedef struct fta_claim_use {
     uint8_t what;
-    uint8_t rank;  /* of alternatives: 0 is the first */
-    uint16_t next; /* the next use of the same node, plus 1; 0: none */
+    uint8_t rank; /* of alternatives: 0 is the first */
+    /* The next use of the same node; FTA_CLAIM_NO_USE: this is the last. */
+    uint16_t next;
 } fta_claim_use;
+
+#define FTA_CLAIM_NO_USE UINT16_MAX
 
 typedef struct fta_claim_node {
     fta_text name; /* Borrowed from the pool of the tree */
@@ -30,8 +34,12 @@ typedef struct fta_claim_node {
     uint16_t first_child; /* 0: none */
     uint16_t last_child;
     uint16_t sibling;   /* the next child of the same parent; 0: none */
-    uint16_t first_use; /* plus 1; 0: none */
+    uint16_t first_use; /* FTA_CLAIM_NO_USE: none */
+    fta_text_ends ends; /* of the name */
 } fta_claim_node;
+
+/* A power of two; at most half of them are used. */
+#define FTA_CLAIM_SLOTS 256
 
 /* All members 0, and then fta_claim_tree_start. */
 typedef struct fta_claim_tree {
@@ -40,7 +48,11 @@ typedef struct fta_claim_tree {
     size_t use_count;
     fta_claim_node nodes[FTA_CLAIM_NODES_MAX];
     fta_claim_use uses[FTA_CLAIM_USES_MAX];
-    uint16_t slots[FTA_CLAIM_NODES_MAX * 2]; /* a node; 0: free */
+    uint16_t slots[FTA_CLAIM_SLOTS]; /* a node; 0: free */
+    /* The node that was found after each node the last time, at first 0. The
+     * tokens of an issuer have their claims in one order, so a guess spares
+     * the look-up. It is a guess, so it needs no order among threads. */
+    _Atomic uint16_t after[FTA_CLAIM_NODES_MAX];
 } fta_claim_tree;
 
 void fta_claim_tree_start(fta_claim_tree *tree);
@@ -51,33 +63,37 @@ void fta_claim_tree_clear(fta_claim_tree *tree);
 fta_status fta_claim_tree_add(fta_claim_tree *tree, fta_text path, uint8_t what,
                               uint8_t rank);
 
-static inline uint32_t
-fta_claim_slot(uint16_t parent, fta_text name)
+static inline bool
+fta_claim_is_node(const fta_claim_tree *tree, uint16_t node, uint16_t parent,
+                  fta_text name, fta_text_ends ends)
 {
-    uint32_t first = name.length != 0 ? (uint8_t)name.data[0] : 0;
-    uint32_t last = name.length != 0 ? (uint8_t)name.data[name.length - 1] : 0;
-    uint32_t hash = (uint32_t)name.length ^ first << 5 ^ last << 12 ^
-                    (uint32_t)parent << 20;
-    return hash * 0x9E3779B1u >> 24; /* 8 bits: the slots of a tree */
+    const fta_claim_node *found = &tree->nodes[node];
+    return found->ends.head == ends.head && found->ends.tail == ends.tail &&
+           found->name.length == name.length && found->parent == parent &&
+           node != FTA_CLAIM_ROOT &&
+           (name.length <= FTA_TEXT_ENDS || fta_text_equal(found->name, name));
 }
 
-/* The node of that name below a node; 0 if nothing is read there. Inline,
+/* The node of that name below a node; 0 if nothing is read there. */
+uint16_t fta_claim_tree_find(const fta_claim_tree *tree, uint16_t parent,
+                             fta_text name);
+
+/* As fta_claim_tree_find. before is the node that was found before it. Inline,
  * because every member of a payload is looked for. */
 static inline uint16_t
-fta_claim_tree_find(const fta_claim_tree *tree, uint16_t parent, fta_text name)
+fta_claim_tree_find_next(fta_claim_tree *tree, uint16_t parent, fta_text name,
+                         uint16_t before)
 {
-    uint32_t slot = fta_claim_slot(parent, name);
-    for (;;) {
-        uint16_t node = tree->slots[slot];
-        if (node == 0) {
-            return 0;
-        }
-        const fta_claim_node *found = &tree->nodes[node];
-        if (found->parent == parent && fta_text_equal(found->name, name)) {
-            return node;
-        }
-        slot = (slot + 1) % (FTA_CLAIM_NODES_MAX * 2);
+    uint16_t guess =
+        atomic_load_explicit(&tree->after[before], memory_order_relaxed);
+    if (fta_claim_is_node(tree, guess, parent, name, fta_text_ends_of(name))) {
+        return guess;
     }
+    uint16_t node = fta_claim_tree_find(tree, parent, name);
+    if (node != 0) {
+        atomic_store_explicit(&tree->after[before], node, memory_order_relaxed);
+    }
+    return node;
 }
 
 /* The node of an array's element. */

@@ -8,11 +8,11 @@
 typedef struct reading {
     const fta_claim_reader *how;
     const fta_claim_rules *rules;
-    fta_claims claims;
-    uint32_t wrong;  /* 1 << fta_claim of each whose value is invalid */
-    uint32_t named;  /* of each id whose value is a name and no UUID */
-    uint32_t met;    /* a bit for each required claim that has its value */
-    uint32_t member; /* the number of the value that is read */
+    fta_claims *claims; /* Borrowed: the result */
+    uint32_t wrong;     /* 1 << fta_claim of each whose value is invalid */
+    uint32_t named;     /* of each id whose value is a name and no UUID */
+    uint32_t met;       /* a bit for each required claim that has its value */
+    uint32_t member;    /* the number of the value that is read */
     bool audience_matches;
     bool has_role;
     /* Only those of claims that are present are set, faults of wrong ones. */
@@ -53,7 +53,6 @@ static fta_status
 read_id(reading *found, fta_claim claim, const fta_json_event *event,
         fta_status invalid, fta_uuid *out)
 {
-    found->named &= ~BIT(claim);
     if (event->kind == FTA_JSON_STRING &&
         fta_uuid_parse(event->text.data, event->text.length, out)) {
         if (found->how->sink != NULL) {
@@ -205,15 +204,15 @@ read_use(const fta_json_event *event)
 }
 
 #define VALUE_ID(invalid, member)                                              \
-    read_id(found, claim, event, invalid, &found->claims.member)
+    read_id(found, claim, event, invalid, &found->claims->member)
 #define VALUE_DATE(invalid, member)                                            \
-    read_date(event, invalid, &found->claims.member)
+    read_date(event, invalid, &found->claims->member)
 #define VALUE_ROLE(invalid, member)                                            \
-    read_role(found, event, invalid, &found->claims.member)
+    read_role(found, event, invalid, &found->claims->member)
 #define VALUE_PERMISSIONS(invalid, member)                                     \
-    read_permissions(found, event, &found->claims.member)
+    read_permissions(found, event, &found->claims->member)
 #define VALUE_ACTOR(invalid, member)                                           \
-    read_actor(event, invalid, &found->claims.member)
+    read_actor(event, invalid, &found->claims->member)
 #define VALUE_TEXT(invalid, member) read_text(event, invalid)
 #define VALUE_OBJECT(invalid, member) read_object(event, invalid)
 #define VALUE_ISSUER(invalid, member) read_issuer(event, invalid, found->rules)
@@ -273,9 +272,9 @@ read_permission_element(reading *found, const fta_json_event *event,
 #define ELEMENT_AUDIENCE(invalid, member)                                      \
     read_audience_element(found, event, invalid)
 #define ELEMENT_ROLE(invalid, member)                                          \
-    read_role_element(found, event, invalid, &found->claims.member)
+    read_role_element(found, event, invalid, &found->claims->member)
 #define ELEMENT_PERMISSIONS(invalid, member)                                   \
-    read_permission_element(found, event, &found->claims.member)
+    read_permission_element(found, event, &found->claims->member)
 /* The array itself is invalid already. */
 #define ELEMENT_ID(invalid, member) FTA_OK
 #define ELEMENT_DATE(invalid, member) FTA_OK
@@ -333,23 +332,28 @@ read_values(reading *found, const fta_claim_node *node,
             const fta_json_event *event)
 {
     const fta_claim_use *uses = found->rules->tree.uses;
-    for (uint16_t next = node->first_use; next != 0;
-         next = uses[next - 1].next) {
-        const fta_claim_use *use = &uses[next - 1];
+    for (uint16_t next = node->first_use; next != FTA_CLAIM_NO_USE;
+         next = uses[next].next) {
+        const fta_claim_use *use = &uses[next];
         if (use->what >= FTA_USE_REQUIRED) {
             match_required(found, (uint8_t)(use->what - FTA_USE_REQUIRED),
                            event);
             continue;
         }
         fta_claim claim = (fta_claim)use->what;
-        if (fta_claims_have(&found->claims, claim) &&
-            found->rank[claim] <= use->rank) {
-            continue;
+        if (fta_claims_have(found->claims, claim)) {
+            if (found->rank[claim] <= use->rank) {
+                continue;
+            }
+            found->wrong &= ~BIT(claim);
+            found->named &= ~BIT(claim);
         }
-        found->claims.present |= BIT(claim);
+        found->claims->present |= BIT(claim);
         found->rank[claim] = use->rank;
-        found->wrong &= ~BIT(claim);
-        keep_fault(found, claim, read_claim(found, claim, event));
+        fta_status fault = read_claim(found, claim, event);
+        if (fault != FTA_OK) {
+            keep_fault(found, claim, fault);
+        }
     }
 }
 
@@ -359,9 +363,9 @@ read_elements(reading *found, const fta_claim_node *node,
               const fta_json_event *event)
 {
     const fta_claim_use *uses = found->rules->tree.uses;
-    for (uint16_t next = node->first_use; next != 0;
-         next = uses[next - 1].next) {
-        const fta_claim_use *use = &uses[next - 1];
+    for (uint16_t next = node->first_use; next != FTA_CLAIM_NO_USE;
+         next = uses[next].next) {
+        const fta_claim_use *use = &uses[next];
         if (use->what >= FTA_USE_REQUIRED) {
             match_required(found, (uint8_t)(use->what - FTA_USE_REQUIRED),
                            event);
@@ -394,9 +398,11 @@ is_container(const fta_json_event *event)
 static fta_status
 read_container(fta_json *reader, reading *found)
 {
-    const fta_claim_tree *tree = &found->rules->tree;
+    fta_claim_tree *tree = &found->how->rules->tree;
     const fta_json_sink *sink = found->how->sink;
-    container open[CONTAINERS] = {{FTA_CLAIM_ROOT, false, 0}};
+    uint16_t before = FTA_CLAIM_ROOT;
+    container open[CONTAINERS];
+    open[0] = (container){FTA_CLAIM_ROOT, false, 0};
     size_t depth = 1;
     while (depth > 0) {
         container *innermost = &open[depth - 1];
@@ -407,7 +413,9 @@ read_container(fta_json *reader, reading *found)
         }
         uint16_t node = 0;
         if (event.kind == FTA_JSON_NAME) {
-            node = fta_claim_tree_find(tree, innermost->node, event.text);
+            node = fta_claim_tree_find_next(tree, innermost->node, event.text,
+                                            before);
+            before = node != 0 ? node : before;
             if (sink != NULL && !sink->accept(sink->context, &event)) {
                 return FTA_STOPPED;
             }
@@ -488,7 +496,7 @@ static fta_status
 check_present(const reading *found)
 {
 #define REQUIRE_REQUIRED(name, kind)                                           \
-    if (NEEDED_##kind && !fta_claims_have(&found->claims, FTA_CLAIM_##name)) { \
+    if (NEEDED_##kind && !fta_claims_have(found->claims, FTA_CLAIM_##name)) {  \
         return FTA_##name##_MISSING;                                           \
     }
 #define REQUIRE_OPTIONAL(name, kind)
@@ -503,7 +511,7 @@ check_present(const reading *found)
     if (status == FTA_OK && (found->named & BIT(FTA_CLAIM_##name)) != 0) {     \
         status = fta_uuid_of_name(&found->rules->id_namespace,                 \
                                   found->names[FTA_CLAIM_##name],              \
-                                  &found->claims.member);                      \
+                                  &found->claims->member);                     \
     }
 #define FINISH_DATE(name, member)
 #define FINISH_ROLE(name, member)
@@ -519,6 +527,9 @@ static fta_status
 finish_ids(reading *found)
 {
     fta_status status = FTA_OK;
+    if (found->named == 0) {
+        return FTA_OK;
+    }
 #define X(name, text, kind, need, writer, view, member)                        \
     FINISH_##kind(name, member)
     FTA_CLAIM_LIST(X)
@@ -532,16 +543,16 @@ finish_role(reading *found)
     const fta_claim_rules *rules = found->rules;
     if (!found->has_role) {
         if (!rules->has_default_role && !rules->without_identity) {
-            return fta_claims_have(&found->claims, FTA_CLAIM_ROLE)
+            return fta_claims_have(found->claims, FTA_CLAIM_ROLE)
                        ? FTA_ROLE_INVALID
                        : FTA_ROLE_MISSING;
         }
-        found->claims.role = rules->default_role;
-        found->claims.present &= ~BIT(FTA_CLAIM_ROLE);
+        found->claims->role = rules->default_role;
+        found->claims->present &= ~BIT(FTA_CLAIM_ROLE);
     }
     fta_permission_set_join(
-        &found->claims.permissions,
-        fta_roles_granted(rules->roles, found->claims.role));
+        &found->claims->permissions,
+        fta_roles_granted(rules->roles, found->claims->role));
     return FTA_OK;
 }
 
@@ -559,7 +570,7 @@ static fta_status
 check_rules(const reading *found, double now)
 {
     const fta_claim_rules *rules = found->rules;
-    const fta_claims *claims = &found->claims;
+    const fta_claims *claims = found->claims;
     if (actor_is_foreign(claims)) {
         return FTA_ACTOR_FOREIGN;
     }
@@ -589,7 +600,8 @@ fta_claims_read(const fta_claim_reader *how, char *payload, size_t size,
     reading found;
     found.how = how;
     found.rules = how->rules;
-    memset(&found.claims, 0, sizeof found.claims);
+    found.claims = out;
+    memset(out, 0, sizeof *out);
     found.wrong = found.named = found.met = found.member = 0;
     found.audience_matches = found.has_role = false;
     fta_json reader;
@@ -608,11 +620,5 @@ fta_claims_read(const fta_claim_reader *how, char *payload, size_t size,
     if (status == FTA_OK) {
         status = finish_ids(&found);
     }
-    if (status == FTA_OK) {
-        status = check_rules(&found, how->now);
-    }
-    if (status == FTA_OK) {
-        *out = found.claims;
-    }
-    return status;
+    return status == FTA_OK ? check_rules(&found, how->now) : status;
 }

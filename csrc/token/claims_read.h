@@ -24,9 +24,9 @@ typedef struct fta_claim_reader {
 /* Reads the payload, which is changed by it. The sink sees every event but
  * FTA_JSON_END, ids that are UUIDs in lower case. What it built counts only if
  * this ends with FTA_OK. A token that is expired and also breaks another rule
- * is reported for the other rule. out is written on success alone; a claim that
- * is absent has the value 0 there, but for the role, which is the default, and
- * the permissions, which include those of the role. */
+ * is reported for the other rule. What out holds after a failure means nothing;
+ * a claim that is absent has the value 0 there, but for the role, which is the
+ * default, and the permissions, which include those of the role. */
 fta_status fta_claims_read(const fta_claim_reader *how, char *payload,
                            size_t size, fta_claims *out);
 

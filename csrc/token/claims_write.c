@@ -151,9 +151,9 @@ claim_said_at(const fta_claims *claims, const fta_claim_rules *rules,
               const fta_claim_node *node)
 {
     const fta_claim_use *uses = rules->tree.uses;
-    for (uint16_t next = node->first_use; next != 0;
-         next = uses[next - 1].next) {
-        const fta_claim_use *use = &uses[next - 1];
+    for (uint16_t next = node->first_use; next != FTA_CLAIM_NO_USE;
+         next = uses[next].next) {
+        const fta_claim_use *use = &uses[next];
         if (use->rank == 0 && use->what < FTA_CLAIM_COUNT &&
             is_said(claims, rules, use->what)) {
             return use->what;
@@ -225,9 +225,9 @@ static bool
 is_written(const fta_claim_rules *rules, uint16_t node)
 {
     const fta_claim_tree *tree = &rules->tree;
-    for (uint16_t next = tree->nodes[node].first_use; next != 0;
-         next = tree->uses[next - 1].next) {
-        const fta_claim_use *use = &tree->uses[next - 1];
+    for (uint16_t next = tree->nodes[node].first_use; next != FTA_CLAIM_NO_USE;
+         next = tree->uses[next].next) {
+        const fta_claim_use *use = &tree->uses[next];
         if (use->rank == 0 && core_writes(use->what)) {
             return true;
         }

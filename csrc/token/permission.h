@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "base/text.h"
 
-#define FTA_PERMISSIONS_MAX 1024
+#define FTA_PERMISSIONS_MAX 512
 #define FTA_PERMISSION_BYTES 255
 
 typedef struct fta_permission_set {

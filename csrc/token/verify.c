@@ -6,6 +6,7 @@
 #include "base/base64url.h"
 #include "base/clock.h"
 #include "token/key_pair.h"
+#include "token/peek.h"
 
 /* --- header ------------------------------------------------------------- */
 
@@ -80,22 +81,6 @@ read_parameters(fta_json *reader, header *found)
     return status == FTA_OK ? first_wrong : status;
 }
 
-/* ASCII only, whatever the locale; literal is in lower case. */
-static bool
-equal_ignoring_case(fta_text text, const char *literal, size_t length)
-{
-    if (text.length != length) {
-        return false;
-    }
-    for (size_t i = 0; i < length; i++) {
-        char c = text.data[i];
-        if ((c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c) != literal[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* RFC 8725, section 3.11: other kinds of JWT are invalid. RFC 7515, section
  * 4.1.9: a media type, with or without "application/". */
 static bool
@@ -104,13 +89,12 @@ typ_is_accepted(fta_text typ)
     static const char prefix[] = "application/";
     const size_t prefix_length = sizeof prefix - 1;
     fta_text start = {typ.data, prefix_length};
-    if (typ.length > prefix_length &&
-        equal_ignoring_case(start, prefix, prefix_length)) {
+    if (typ.length > prefix_length && fta_text_is_in_any_case(start, prefix)) {
         typ.data += prefix_length;
         typ.length -= prefix_length;
     }
-    return equal_ignoring_case(typ, "jwt", 3) ||
-           equal_ignoring_case(typ, "at+jwt", 6);
+    return fta_text_is_in_any_case(typ, "jwt") ||
+           fta_text_is_in_any_case(typ, "at+jwt");
 }
 
 /* Finds the key, or the algorithm of the keys, that the header names. */
@@ -203,36 +187,24 @@ fta_token_open(const fta_keyring *keyring, fta_text text, fta_token *token)
     if (text.length > keyring->max_token_bytes) {
         return FTA_TOO_LONG;
     }
-    const char *end = text.data + text.length;
-    const char *first = memchr(text.data, '.', text.length);
-    if (first == NULL) {
-        return FTA_NOT_THREE_SEGMENTS;
+    fta_token_segments segments;
+    fta_status status = fta_token_split(text, &segments);
+    if (status != FTA_OK) {
+        return status;
     }
-    fta_text head = {text.data, (size_t)(first - text.data)};
-    const char *body = first + 1;
-    const char *second = memchr(body, '.', (size_t)(end - body));
-    if (second == NULL) {
-        return FTA_NOT_THREE_SEGMENTS;
-    }
-    fta_text payload = {body, (size_t)(second - body)};
-    fta_text signature = {second + 1, (size_t)(end - second - 1)};
-    if (head.length == 0 || payload.length == 0 || signature.length == 0 ||
-        memchr(signature.data, '.', signature.length) != NULL) {
-        return FTA_NOT_THREE_SEGMENTS;
-    }
-    fta_status status = read_header(keyring, head, token);
+    status = read_header(keyring, segments.header, token);
     if (status != FTA_OK) {
         return status;
     }
     token->text = text.data;
-    token->signed_length = (size_t)(second - text.data);
-    token->signature = signature;
-    token->payload_size = FTA_BASE64_SIZE(payload.length);
+    token->signed_length = segments.header.length + 1 + segments.payload.length;
+    token->signature = segments.signature;
+    token->payload_size = FTA_BASE64_SIZE(segments.payload.length);
     token->payload = make_room(token, token->payload_size);
     if (token->payload == NULL) {
         return FTA_NO_MEMORY;
     }
-    return fta_base64url_decode(payload.data, payload.length,
+    return fta_base64url_decode(segments.payload.data, segments.payload.length,
                                 (uint8_t *)token->payload)
                ? FTA_OK
                : FTA_BASE64URL_INVALID;

@@ -57,6 +57,11 @@ def check_claims(settings: Settings) -> None:
     """Raise where the settings of claims exclude each other."""
     if settings.jwt_identity is None:
         return
+    if settings.jwt_tenant_keys is not None:
+        raise ConfigurationError(
+            "JWT_TENANT_KEYS finds a key by the tenant that a token claims, and JWT_IDENTITY names "
+            "the tenant after the key has been found: remove one of the two"
+        )
     for key in (
         *("JWT_TENANT_CLAIM", "JWT_USER_CLAIM", "JWT_ROLE_CLAIM", "JWT_PERMISSIONS_CLAIM"),
         *("JWT_ROLE_MAP", "JWT_DEFAULT_ROLE", "JWT_ID_NAMESPACE"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._core import Key, Keyring, Roles
 from ..errors import ConfigurationError
+from .claim_hints import ClaimHints
 from .settings import Settings
 from .token_claims import RequiredValue
 
@@ -28,6 +29,7 @@ class TokenRules:
     id_namespace: str | None = None
     required: Mapping[str, tuple[RequiredValue, ...]] = field(default_factory=dict)
     without_identity: bool = False  # JWT_IDENTITY reads it
+    hints: ClaimHints = field(default_factory=ClaimHints, repr=False, compare=False)
 
     @classmethod
     def of(cls, settings: Settings, roles: Roles) -> TokenRules:
@@ -52,6 +54,7 @@ class TokenRules:
         :raises ConfigurationError: says what is wrong with the keys or the rules.
         """
         arguments: dict[str, Any] = {**vars(self)}
+        arguments["on_default_role"] = arguments.pop("hints").about_role
         for name in ("places", "role_map", "required"):
             arguments[name] = dict(arguments[name])
         try:

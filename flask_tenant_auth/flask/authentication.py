@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from .. import errors
-from .._core import Identity, InvalidToken, RequestRecord
+from .._core import Identity, InvalidToken, RequestRecord, parse_bearer
 from ..audit import logger
 from ..identity.denials import NO_CREDENTIALS, STRAY_BEARER, UNTRUSTED_HEADERS, Denial
 from ..identity.headers import IDENTITY_HEADERS, read_identity_headers
@@ -49,6 +49,8 @@ def _without_valid_token(
 ) -> Identity | Denial:
     """Authenticate a request without a valid token: by its headers, or not at all."""
     if invalid is not None:
+        if authorization is not None:
+            state.rules.hints.about_invalid_token(invalid.reason, parse_bearer(authorization) or "")
         message = errors.TOKEN_EXPIRED if invalid.expired else errors.TOKEN_INVALID
         return Denial(401, message, invalid.reason, invalid.detail)
     if authorization is not None and _STRAY_BEARER.search(authorization):

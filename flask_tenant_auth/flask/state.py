@@ -31,6 +31,7 @@ from ..config.token_rules import TokenRules
 from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
 from ..identity.roles import roles_of
+from ..keys.identities import CalledIdentities
 from ..keys.keyrings import NoSigningKeyError, Verifier, own_keyring
 from ..keys.tenants import TenantKeyrings
 from ..limit.limiters import failure_limits_of, limiter_of
@@ -68,8 +69,8 @@ class AppState:
         self.roles = roles_of(
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
-        self._rules = TokenRules.of(settings, self.roles)
-        self._own = own_keyring(settings, self._rules)
+        self.rules = TokenRules.of(settings, self.roles)
+        self._own = own_keyring(settings, self.rules)
         self.keyring: Verifier = self._verifier()
         self.plans = Plans(
             default_rules(
@@ -106,10 +107,14 @@ class AppState:
         return "" if app is None else app.name
 
     def _verifier(self) -> Verifier:
-        lookup = self.settings.jwt_tenant_keys
+        lookup, identity = self.settings.jwt_tenant_keys, self.settings.jwt_identity
+        # An app without keys of tenants has its own.
+        verifier: Verifier = cast("Keyring", self._own)
         if lookup is not None:
-            return TenantKeyrings(lookup, self.settings, self._rules, self._own)
-        return cast("Keyring", self._own)  # an app without keys of tenants has its own
+            verifier = TenantKeyrings(lookup, self.settings, self.rules, self._own)
+        if identity is not None:
+            verifier = CalledIdentities(verifier, identity, self.roles)
+        return verifier
 
     @cached_property
     def limiter(self) -> Limiter:

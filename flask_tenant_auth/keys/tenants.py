@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from .._core import Identity, InvalidToken, Key, Keyring, is_valid_uuid, parse_bearer
+from .._core import INVALID_TOKENS, Identity, InvalidToken, Key, Keyring, parse_bearer
 from ..config.key_sources import PairText, names_file
 from ..config.settings import Settings
 from ..config.token_rules import TokenRules
@@ -45,6 +43,8 @@ class TenantKeyrings:
         self._settings = settings
         self._rules = rules
         self._own = own
+        # Nobody has its one key: it answers with an `InvalidToken`, whatever token it is given.
+        self._nobody = rules.keyring([Key.secret("HS256", secrets.token_bytes(32))])
         self._prepare = lru_cache(maxsize=_PREPARED_TENANTS)(self._make_keyring)
 
     def _make_keyring(self, material: KeyMaterial) -> Keyring:
@@ -76,49 +76,23 @@ class TenantKeyrings:
         """Authenticate by an Authorization header; None where it has no bearer credentials."""
         token = None if authorization is None else parse_bearer(authorization)
         if token is None:
-            return _NO_KEY.authenticate(authorization)
+            return self._nobody.authenticate(authorization)
         tenant_id, keyring = self._keyring_claimed_by(token)
         verified = keyring.verify(token)
         if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
-            return _NO_KEY.verify(token)
+            return INVALID_TOKENS["signature_mismatch"]
         return verified
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified with a key of its own tenant."""
         tenant_id, keyring = self._keyring_claimed_by(token)
-        claims = keyring.decode(token)
-        if isinstance(claims, dict) and claims["tenant_id"] != tenant_id:
-            return _NO_KEY.decode(token)
-        return claims
+        verified = keyring.verify(token)
+        if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
+            return INVALID_TOKENS["signature_mismatch"]
+        return keyring.decode(token)
 
     def _keyring_claimed_by(self, token: str | bytes) -> tuple[str | None, Keyring]:
-        tenant_id, kid = _claimed(token, self._settings.jwt_max_token_bytes)
+        _, kid, tenant_id = self._nobody.peek(token)
         if tenant_id is None:
-            return None, _NO_KEY
-        return tenant_id, self.keyring(tenant_id, kid) or _NO_KEY
-
-
-# Nobody has its one key: it answers with an `InvalidToken`, whatever token it is given.
-_NO_KEY = Keyring([Key.secret("HS256", secrets.token_bytes(32))])
-
-
-def _claimed(token: str | bytes, max_bytes: int) -> tuple[str | None, str | None]:
-    """Return the tenant and kid that an unverified token names, which only serve to find a key."""
-    if len(token) > max_bytes:
-        return None, None
-    try:
-        text = token if isinstance(token, str) else token.decode("ascii")
-        header, payload = (_unverified_json(part) for part in text.split(".")[:2])
-    except (ValueError, RecursionError):
-        return None, None
-    tenant_id, kid = payload.get("tenant_id"), header.get("kid")
-    if not is_valid_uuid(tenant_id) or not (kid is None or isinstance(kid, str)):
-        return None, None
-    return str(tenant_id).lower(), kid
-
-
-def _unverified_json(segment: str) -> dict[str, Any]:
-    decoded = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
-    if not isinstance(decoded, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of failure for the caller
-    return decoded
+            return None, self._nobody
+        return tenant_id, self.keyring(tenant_id, kid) or self._nobody
