@@ -97,7 +97,9 @@ typ_is_accepted(fta_text typ)
            fta_text_is_in_any_case(typ, "at+jwt");
 }
 
-/* Finds the key, or the algorithm of the keys, that the header names. */
+/* Finds the key, or the algorithm of the keys, that the header names. The kid
+ * is a hint (RFC 7515, section 4.1.4): one that no key has names a key whose id
+ * this application does not know, if there is such a key. */
 static fta_status
 select_key(const fta_keyring *keyring, const header *found, fta_token *token)
 {
@@ -107,24 +109,31 @@ select_key(const fta_keyring *keyring, const header *found, fta_token *token)
     if (found->typ.data != NULL && !typ_is_accepted(found->typ)) {
         return FTA_TYP_INVALID;
     }
-    fta_status status =
-        found->kid.data != NULL ? FTA_KID_UNKNOWN : FTA_ALGORITHM_MISMATCH;
+    bool kid_is_known = false;
+    token->key = NULL;
+    token->algorithm = NULL;
     for (size_t i = 0; i < keyring->key_count; i++) {
         const fta_key *key = keyring->keys[i];
-        if (found->kid.data != NULL) {
-            if (!fta_text_equal(found->kid, fta_key_id(key))) {
-                continue;
-            }
-            status = FTA_ALGORITHM_MISMATCH;
-        }
-        const fta_algorithm *algorithm = fta_key_algorithm(key);
-        if (fta_text_equal(found->alg, algorithm->name)) {
-            token->algorithm = algorithm;
-            token->key = found->kid.data != NULL ? key : NULL;
+        bool has_kid = found->kid.data != NULL &&
+                       fta_text_equal(found->kid, fta_key_id(key));
+        bool has_algorithm =
+            fta_text_equal(found->alg, fta_key_algorithm(key)->name);
+        if (has_kid && has_algorithm) {
+            token->key = key;
+            token->algorithm = fta_key_algorithm(key);
             return FTA_OK;
         }
+        kid_is_known = kid_is_known || has_kid;
+        if (has_algorithm &&
+            (found->kid.data == NULL || !fta_key_id_is_given(key))) {
+            token->algorithm = fta_key_algorithm(key);
+        }
     }
-    return status;
+    token->kid_is_foreign = found->kid.data != NULL;
+    if (kid_is_known || (token->algorithm == NULL && found->kid.data == NULL)) {
+        return FTA_ALGORITHM_MISMATCH;
+    }
+    return token->algorithm == NULL ? FTA_KID_UNKNOWN : FTA_OK;
 }
 
 /* --- the three steps ---------------------------------------------------- */
@@ -157,6 +166,7 @@ read_header(const fta_keyring *keyring, fta_text segment, fta_token *token)
             memcmp(known->text, segment.data, segment.length) == 0) {
             token->algorithm = known->algorithm;
             token->key = known->key;
+            token->kid_is_foreign = false;
             return FTA_OK;
         }
     }
@@ -216,6 +226,28 @@ fta_token_is_slow(const fta_token *token)
     return token->algorithm->family != FTA_HMAC;
 }
 
+/* Tries the keys that may have signed a token whose kid names none. */
+static fta_status
+try_keys(const fta_keyring *keyring, const fta_token *token,
+         const uint8_t *signature, size_t size)
+{
+    unsigned tries = 0;
+    for (size_t i = 0; i < keyring->key_count && tries < FTA_TOKEN_TRIES; i++) {
+        const fta_key *key = keyring->keys[i];
+        if (fta_key_algorithm(key) != token->algorithm ||
+            (token->kid_is_foreign && fta_key_id_is_given(key))) {
+            continue;
+        }
+        tries++;
+        fta_status status = fta_key_verify(
+            key, token->text, token->signed_length, signature, size);
+        if (status != FTA_SIGNATURE_MISMATCH) {
+            return status;
+        }
+    }
+    return token->kid_is_foreign ? FTA_KID_UNKNOWN : FTA_SIGNATURE_MISMATCH;
+}
+
 fta_status
 fta_token_check(const fta_keyring *keyring, const fta_token *token)
 {
@@ -232,15 +264,7 @@ fta_token_check(const fta_keyring *keyring, const fta_token *token)
         return fta_key_verify(token->key, token->text, token->signed_length,
                               signature, size);
     }
-    fta_status status = FTA_SIGNATURE_MISMATCH;
-    for (size_t i = 0;
-         i < keyring->key_count && status == FTA_SIGNATURE_MISMATCH; i++) {
-        if (fta_key_algorithm(keyring->keys[i]) == token->algorithm) {
-            status = fta_key_verify(keyring->keys[i], token->text,
-                                    token->signed_length, signature, size);
-        }
-    }
-    return status;
+    return try_keys(keyring, token, signature, size);
 }
 
 fta_status

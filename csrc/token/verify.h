@@ -20,12 +20,18 @@ typedef struct fta_token {
     size_t signed_length; /* header, dot, payload */
     fta_text signature;   /* Borrowed, still encoded */
     const fta_algorithm *algorithm;
-    const fta_key *key; /* Borrowed; the key of the kid, or NULL: every key of
-                           the algorithm */
-    char *payload;      /* scratch, or Owned */
+    const fta_key *key;  /* Borrowed; the key of the kid, or NULL: every key of
+                            the algorithm */
+    bool kid_is_foreign; /* it names a key that is none of the keyring's: only
+                            keys whose kid was derived are tried */
+    char *payload;       /* scratch, or Owned */
     size_t payload_size;
     char scratch[FTA_TOKEN_SCRATCH];
 } fta_token;
+
+/* How many keys are tried for one token. Else a forged one would cost as many
+ * verifications as there are keys. */
+#define FTA_TOKEN_TRIES 8
 
 /* fta_token_close must follow, also after a failure. */
 fta_status fta_token_open(const fta_keyring *keyring, fta_text text,

@@ -30,6 +30,7 @@ from .key_sources import (
     PairText,
     read_fallbacks,
     read_jwks,
+    read_key_id,
     read_pair,
     read_passphrase,
     read_secret,
@@ -118,6 +119,7 @@ class Settings:
     jwt_private_key: PairText | None = _key(None, read_pair, secret=True)
     jwt_private_key_passphrase: bytes | None = _key(None, read_passphrase, secret=True)
     jwt_public_key: PairText | None = _key(None, read_pair)
+    jwt_key_id: str | None = _key(None, read_key_id)
     jwt_jwks: Mapping[str, Any] | str | None = _key(None, read_jwks, secret=True)
     jwt_jwks_route: str | None = _key(None, read_route)
     jwt_tenant_keys: Callable[..., Any] | None = _key(None, read_callable)

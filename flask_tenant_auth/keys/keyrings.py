@@ -40,13 +40,14 @@ def own_keyring(settings: Settings, rules: TokenRules) -> Keyring | None:
 
 
 def _signing_keys(settings: Settings) -> list[Key]:
+    kid = settings.jwt_key_id
     if settings.symmetric:
-        return [shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings)]
+        return [shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings, kid)]
     private, public = settings.jwt_private_key, settings.jwt_public_key
     keys: list[Key] = []
     if private is not None:
         passphrase = settings.jwt_private_key_passphrase
-        keys.append(key_pair("JWT_PRIVATE_KEY", private, settings, passphrase))
+        keys.append(key_pair("JWT_PRIVATE_KEY", private, settings, passphrase, kid))
         if not keys[0].can_sign:
             raise ConfigurationError(
                 f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: it is a public key, or "
@@ -54,7 +55,7 @@ def _signing_keys(settings: Settings) -> list[Key]:
                 "JWT_PUBLIC_KEY alone"
             )
     if public is not None:
-        keys.append(key_pair("JWT_PUBLIC_KEY", public, settings))
+        keys.append(key_pair("JWT_PUBLIC_KEY", public, settings, kid=kid))
         if keys[-1].is_private:
             raise ConfigurationError(
                 "JWT_PUBLIC_KEY holds a private key: set JWT_PRIVATE_KEY to it where tokens are "
