@@ -27,6 +27,8 @@ from flask_tenant_auth import (
     extract_bearer_token,
     verify_tenant_context,
 )
+from flask_tenant_auth.flask.state import state_of
+from flask_tenant_auth.keys.tenants import TenantKeyrings
 from key_pairs import (
     EC_PRIVATE,
     EC_PUBLIC,
@@ -453,13 +455,15 @@ class TestTenantKeys:
         assert accepts(app, self.signed(self.KEYS[TENANT]))
 
     def test_only_the_verified_tenant_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Should the look-up and the core ever read a token differently, it is refused."""
+        """Should the look-up and the verification ever read a token differently, it is refused."""
         app = self.app()
         self.KEYS = dict.fromkeys(self.KEYS, "t" * 64)
         made = self.signed("t" * 64)
         assert accepts(app, made)
-        name = "flask_tenant_auth.keys.tenants._claimed"
-        monkeypatch.setattr(name, lambda *_: (OTHER_TENANT, None))
+        keyrings = state_of(app).keyring
+        assert isinstance(keyrings, TenantKeyrings)
+        keyring = keyrings.keyring(OTHER_TENANT)
+        monkeypatch.setattr(keyrings, "_keyring_claimed_by", lambda _: (OTHER_TENANT, keyring))
         assert not accepts(app, made)
 
     def test_a_value_that_is_no_key_is_a_500(self) -> None:
