@@ -244,6 +244,15 @@ get_permissions(PyObject *self, void *Py_UNUSED(closure))
     return fta_identity_permissions((fta_identity *)self);
 }
 
+static PyObject *
+get_own_permissions(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *names = fta_identity_own_permissions((fta_identity *)self);
+    PyObject *frozen = names == NULL ? NULL : PyFrozenSet_New(names);
+    Py_XDECREF(names);
+    return frozen;
+}
+
 /* Whether it is permitted what has no number, or got one after this was made.
  */
 static int
@@ -453,6 +462,9 @@ PyGetSetDef fta_identity_getset[] = {
     {"permissions", get_permissions, NULL,
      "The permissions of the token and of the role, as far as the process\n"
      "knows those: a frozenset.",
+     NULL},
+    {"own_permissions", get_own_permissions, NULL,
+     "The permissions of its token, without those of its role: a frozenset.",
      NULL},
     {"claims", get_claims, NULL,
      "All claims of the token, a read-only mapping; empty without a token.",
