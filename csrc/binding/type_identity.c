@@ -169,6 +169,9 @@ read_claims(fta_identity *self, PyObject *value)
     PyObject *copy = PyDict_New();
     if (copy != NULL && PyDict_Update(copy, value) == 0) {
         self->shown_claims = PyDictProxy_New(copy);
+    } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Format(PyExc_TypeError, "claims must be a mapping, not %.100s",
+                     Py_TYPE(value)->tp_name);
     }
     Py_XDECREF(copy);
     return self->shown_claims != NULL;
