@@ -231,9 +231,23 @@ def current_roles() -> Roles:
     """
     if current_app:
         return state_of(current_app._get_current_object()).roles
-    roles, settings = _roles_of_environment(tuple(os.environ.get(key) for key in ROLE_KEYS))
-    _require_an_app_like(settings, _OF_ROLES)
-    return roles
+    return _roles_outside_an_app()[0]
+
+
+def current_tenant_roles() -> tuple[str, ...]:
+    """Return those of the current roles that reach the rows of their whole tenant.
+
+    :raises ConfigurationError: as `current_roles`.
+    """
+    if current_app:
+        return state_of(current_app._get_current_object()).settings.tenant_roles
+    return _roles_outside_an_app()[1].tenant_roles
+
+
+def _roles_outside_an_app() -> tuple[Roles, Settings]:
+    found = _roles_of_environment(tuple(os.environ.get(key) for key in ROLE_KEYS))
+    _require_an_app_like(found[1], _OF_ROLES)
+    return found
 
 
 def signing_state() -> AppState:
