@@ -44,6 +44,9 @@ def password_iterations(stored: str) -> int:
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
 
+def is_permission(value: str, /) -> bool:
+    """Whether this can be the name of a permission. It gets no number."""
+
 def permission_number(permission: str, /) -> int: ...
 def set_identity_codec(
     to_headers: Callable[[Identity], dict[str, str]],
@@ -70,7 +73,8 @@ class Identity:
     """Who a request is: a user of a tenant, in a role. Immutable, equal and hashed by these.
 
     :param permissions: those that it has beside the ones of its role.
-    :param roles: the roles of the app; None: those of an app that configures none.
+    :param roles: the roles of the app; None: those of an app that configures none; ``()``: of no
+        app. Then its role reaches and permits nothing until `with_roles`, as after unpickling.
     """
 
     def __new__(
@@ -84,7 +88,7 @@ class Identity:
         claims: Mapping[str, Any] | None = None,
         actor: str | None = None,
         expires_at: float | None = None,
-        roles: Roles | None = None,
+        roles: Roles | tuple[()] | None = None,
     ) -> Identity: ...
     @property
     def tenant_id(self) -> str: ...
@@ -92,6 +96,8 @@ class Identity:
     def user_id(self) -> str: ...
     @property
     def role(self) -> str: ...
+    @property
+    def roles(self) -> Roles | None: ...
     @property
     def role_is_default(self) -> bool: ...
     @property
@@ -112,7 +118,8 @@ class Identity:
     def source(self) -> str: ...
     @property
     def expires_at(self) -> float | None: ...
-    def permits(self, permission: str | int, /) -> bool: ...
+    def permits(self, permission: str | int | tuple[str | int, ...], /) -> bool: ...
+    def has_role(self, passing: tuple[Roles | None, frozenset[str]], /) -> bool: ...
     def with_roles(self, roles: Roles, /) -> Identity: ...
     def to_headers(self) -> dict[str, str]: ...
     @classmethod

@@ -18,7 +18,7 @@ from .. import errors
 from .._core import Identity, RequestRecord
 from ..errors import AuthError
 from ..identity.access import denied_access
-from ..identity.arguments import role_text, uuid_text
+from ..identity.arguments import permission_name, role_text, uuid_text
 from ..identity.denials import Denial, error_of
 from ..identity.lent import LentIdentity, lent_identity
 from ..identity.roles import WEAKEST_ROLE
@@ -92,11 +92,22 @@ def get_tenant_context() -> tuple[str, str]:
 
 
 def get_user_role() -> str:
-    """Return the role of the current identity, "user" or "admin".
+    """Return the role of the current identity, one of AUTH_ROLES: "user" or "admin" if not set.
 
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     """
     return required_identity("get_user_role").role
+
+
+def has_permission(permission: str) -> bool:
+    """Whether the current identity has a permission, of its role or of its token.
+
+    :param permission: a name, as ``"accounts:write"``.
+    :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
+    :raises ValueError: for what can be no permission's name.
+    """
+    identity = required_identity("has_permission")
+    return identity.permits(permission_name("permission", permission))
 
 
 def extract_tenant_context() -> tuple[str | None, str | None, str | None]:
@@ -119,6 +130,8 @@ def verify_resource_access(
     resource_user_id: str | uuid.UUID | None = None,
 ) -> bool:
     """Return True when a resource is the current user's own, or in the tenant of an admin.
+
+    An admin is whoever has one of AUTH_TENANT_ROLES.
 
     Called with two UUIDs, compared as UUIDs so that letter case does not matter; or with the
     resource itself: its ``tenant_id`` is compared and, where it has one, its ``user_id``.

@@ -26,6 +26,7 @@ from .answers import Answer, deny_limited
 from .authentication import identity_of, outcome_of
 from .commands import auth_cli
 from .counting import count, count_failure
+from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
@@ -74,7 +75,7 @@ class TenantAuth:
         :raises RuntimeError: when the app has been set up before, or has views whose decorators
             stand above the route decorator, where they protect nothing.
         :raises ConfigurationError: when its configuration is not valid; the message names the key
-            and what to write instead.
+            and what to write instead. Also when a view names a role that is none of AUTH_ROLES.
         """
         if not isinstance(app, Flask):
             raise TypeError(f"app must be a flask.Flask, not {type(app).__name__}")
@@ -86,6 +87,7 @@ class TenantAuth:
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
         state.user_loader = self._user_loader
+        require_declared_roles(app, state.roles)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)
@@ -175,13 +177,15 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
 
 
 def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Plan:
-    """Make the plan of a route at its first request, unless its decorators protect nothing.
+    """Make the plan of a route at its first request, unless its decorators cannot protect it.
 
-    :raises RuntimeError: it names the endpoint.
+    :raises RuntimeError: where they stand above the route decorator; it names the endpoint.
+    :raises ConfigurationError: where they name a role that is none of the app.
     """
     if rule is None:
         return state.plans.unrouted
     require_no_bare_views(app, rule.endpoint)
+    require_declared_roles(app, state.roles, rule.endpoint)
     return plan_of(app, state.plans, rule.endpoint, method)
 
 
