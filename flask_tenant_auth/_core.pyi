@@ -13,6 +13,7 @@ CORE_CLAIMS: tuple[str, ...]
 PASSWORD_ITERATIONS: int
 STRATEGIES: tuple[str, ...]
 ON_STORE_ERRORS: tuple[str, ...]
+INVALID_TOKENS: dict[str, InvalidToken]
 LIMITER_RANGES: dict[str, tuple[int, int]]
 
 def is_valid_uuid(value: object, /) -> bool: ...
@@ -43,6 +44,12 @@ def password_iterations(stored: str) -> int:
 
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
+
+def peek_token(token: str | bytes, claim: str) -> tuple[str | None, str | None] | None:
+    """Return a claim and the kid that an unverified token says; None for a malformed token.
+
+    They serve only to find the keys that the token is verified with.
+    """
 @final
 class Identity:
     """Who a request is: a user of a tenant, in a role. Immutable, equal and hashed by these."""

@@ -42,6 +42,7 @@
     X(USER_ID_MISSING, "the token has no user_id")                             \
     X(USER_ID_INVALID, "user_id is not a UUID string")                         \
     X(ROLE_INVALID, "role is not a known role")                                \
+    X(TENANT_FOREIGN, "the issuer of the token does not speak for its tenant") \
     X(NOT_YET_VALID, "the token is not valid yet")                             \
     X(EXPIRED, "the token has expired")
 

@@ -31,6 +31,7 @@
     X(nothing)        /* an empty tuple */                                     \
     X(field_names)    /* a tuple of str, by fta_field_name */                  \
     X(invalid_tokens) /* a tuple in the order of FTA_INVALID_TOKEN_LIST */     \
+    X(peek_seed)      /* bytes: an fta_json_seed */                            \
     X(roles)          /* a tuple of str in the order of FTA_ROLE_LIST */
 
 /* Every member is Owned, or NULL until it is made. */

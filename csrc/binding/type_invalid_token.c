@@ -93,6 +93,23 @@ make_invalid_token(PyTypeObject *type, fta_status status)
     return (PyObject *)self;
 }
 
+/* INVALID_TOKENS: each of them by its reason. */
+static int
+add_by_reason(PyObject *module, PyObject *made)
+{
+    PyObject *by_reason = PyDict_New();
+    int result = by_reason == NULL ? -1 : 0;
+    for (size_t i = 0; i < COUNT && result == 0; i++) {
+        PyObject *one = PyTuple_GET_ITEM(made, (Py_ssize_t)i);
+        result = PyDict_SetItem(by_reason, ((invalid_token *)one)->reason, one);
+    }
+    if (result == 0) {
+        result = PyModule_AddObjectRef(module, "INVALID_TOKENS", by_reason);
+    }
+    Py_XDECREF(by_reason);
+    return result;
+}
+
 int
 fta_add_invalid_token(PyObject *module)
 {
@@ -109,7 +126,7 @@ fta_add_invalid_token(PyObject *module)
         }
         PyTuple_SET_ITEM(state->invalid_tokens, (Py_ssize_t)i, made);
     }
-    return 0;
+    return add_by_reason(module, state->invalid_tokens);
 }
 
 PyObject *

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
+from .provider_urls import check_discovery
 from .readers import ANY
 
 if TYPE_CHECKING:
@@ -28,13 +29,36 @@ def check_keys(settings: Settings) -> None:
     if not settings.symmetric and not settings.own_keys and settings.jwt_tenant_keys is None:
         raise ConfigurationError(
             f"JWT_ALGORITHM {settings.jwt_algorithm} needs a key: set JWT_PRIVATE_KEY to sign and "
-            "verify, or JWT_PUBLIC_KEY or JWT_JWKS to verify only"
+            "verify, or JWT_PUBLIC_KEY, JWT_JWKS or JWT_DISCOVERY to verify only"
         )
     if settings.symmetric and (settings.jwt_private_key or settings.jwt_public_key):
         raise ConfigurationError(
             f"JWT_ALGORITHM {settings.jwt_algorithm} signs with JWT_SECRET_KEY: set it to the "
             "algorithm of JWT_PRIVATE_KEY and JWT_PUBLIC_KEY (RS256, ES256, ...), or remove them"
         )
+
+
+def check_fetched_keys(settings: Settings) -> None:
+    """Raise where the keys of a provider cannot be fetched as it is said."""
+    if settings.jwt_jwks_stale_seconds < settings.jwt_jwks_max_age_seconds:
+        raise ConfigurationError(
+            "JWT_JWKS_STALE_SECONDS must not be less than JWT_JWKS_MAX_AGE_SECONDS, after which "
+            "the keys are fetched again"
+        )
+    if not settings.jwt_discovery:
+        return
+    if settings.jwt_jwks is not None:
+        raise ConfigurationError(
+            "JWT_DISCOVERY and JWT_JWKS both say where the keys are: remove one of them"
+        )
+    if settings.jwt_issuer is None:
+        raise ConfigurationError(
+            "JWT_DISCOVERY needs JWT_ISSUER, whose /.well-known/openid-configuration names the keys"
+        )
+    try:
+        check_discovery(settings.jwt_issuer)
+    except ValueError as error:
+        raise ConfigurationError(f"JWT_ISSUER {error}, as JWT_DISCOVERY is on") from None
 
 
 def check_cors(settings: Settings) -> None:

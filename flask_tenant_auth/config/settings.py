@@ -23,7 +23,7 @@ from .._core import (
 )
 from ..audit import logger
 from ..errors import ConfigurationError
-from .checks import check_cors, check_keys, check_secrets
+from .checks import check_cors, check_fetched_keys, check_keys, check_secrets
 from .key_sources import (
     PairText,
     read_fallbacks,
@@ -108,6 +108,9 @@ class Settings:
     jwt_private_key_passphrase: bytes | None = _key(None, read_passphrase, secret=True)
     jwt_public_key: PairText | None = _key(None, read_pair)
     jwt_jwks: Mapping[str, Any] | str | None = _key(None, read_jwks, secret=True)
+    jwt_discovery: bool = _key(False, read_boolean)
+    jwt_jwks_max_age_seconds: float = _key(300, number_between(10, 7 * 86400))
+    jwt_jwks_stale_seconds: float = _key(86400, number_between(10, 90 * 86400))
     jwt_jwks_route: str | None = _key(None, read_route)
     jwt_tenant_keys: Callable[..., Any] | None = _key(None, read_callable)
     jwt_expiration_hours: float = _key(24, number_between(1 / 3600, MAX_HOURS))
@@ -160,7 +163,7 @@ class Settings:
         """
         settings = cls(**_values(app))
         _check_names(settings, app)
-        for check in (check_secrets, check_keys, check_cors):
+        for check in (check_secrets, check_keys, check_fetched_keys, check_cors):
             check(settings)
         return settings
 
@@ -180,7 +183,15 @@ class Settings:
     @property
     def signs(self) -> bool:
         """Whether the app's own keys sign: fallbacks and JWT_JWKS verify only."""
-        return self.symmetric or self.jwt_private_key is not None
+        return self.own_secret or self.jwt_private_key is not None
+
+    @property
+    def own_secret(self) -> bool:
+        """Whether JWT_SECRET_KEY is a key: it is set, or nothing else verifies tokens."""
+        return self.symmetric and (
+            self.jwt_secret_key != DEFAULT_SECRET_KEY
+            or not (self.jwt_tenant_keys or self.jwt_jwks or self.jwt_discovery)
+        )
 
     @property
     def secret_bytes(self) -> int:
@@ -190,15 +201,15 @@ class Settings:
     @property
     def own_keys(self) -> bool:
         """Whether the app has keys of its own, beside those of its tenants."""
-        if not self.symmetric:
-            return bool(self.jwt_private_key or self.jwt_public_key or self.jwt_jwks)
-        return self.jwt_tenant_keys is None or self.jwt_secret_key != DEFAULT_SECRET_KEY
+        if self.jwt_jwks or self.jwt_discovery or self.own_secret:
+            return True
+        return not self.symmetric and bool(self.jwt_private_key or self.jwt_public_key)
 
     def weaknesses(self) -> list[str]:
         """Return what is wrong with the secrets, one sentence each; nothing in production."""
         if not self.own_keys:
             return []
-        secrets = [("JWT_SECRET_KEY", self.jwt_secret_key)] if self.symmetric else []
+        secrets = [("JWT_SECRET_KEY", self.jwt_secret_key)] if self.own_secret else []
         secrets += [
             ("JWT_SECRET_KEY_FALLBACKS", secret)
             for secret in self.jwt_secret_key_fallbacks

@@ -14,16 +14,19 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, cast
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
-from .._core import Decision, Identity, Key, Keyring, Limit, Limiter
+from .._core import Decision, Identity, InvalidToken, Key, Keyring, Limit, Limiter
 from ..audit import logger
 from ..config.settings import Settings, is_testing, says_testing
 from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
-from ..keys.keyrings import NoSigningKeyError, Verifier, own_keyring
+from ..keys.jwk_sets import Source
+from ..keys.keyrings import NoSigningKeyError, Verifier
+from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
@@ -57,8 +60,16 @@ class AppState:
         self._directory = _directory_of(app)
         self.store_events = 0  # those that are logged
         self._store_log = StoreLog(settings)
-        self._own = own_keyring(settings)
+        self._provider = own_provider(settings)
+        self._tenants: TenantKeyrings | None = None
+        # What verifies the tokens of now: the `Keyring` itself where there is one, which the core
+        # takes; else what chooses one for each token.
         self.keyring: Verifier = self._verifier()
+        # What `refresh` has to be called on once its `due` has come; None: nothing changes, or the
+        # verifier minds it.
+        self.source: Source | None = None
+        if self.keyring is self._provider:
+            self._follow(self._provider)
         self.plans = Plans(
             default_rules(
                 settings.ratelimit_default,
@@ -96,8 +107,55 @@ class AppState:
     def _verifier(self) -> Verifier:
         lookup = self.settings.jwt_tenant_keys
         if lookup is not None:
-            return TenantKeyrings(lookup, self.settings, self._own)
-        return cast("Keyring", self._own)  # an app without keys of tenants has its own
+            self._tenants = TenantKeyrings(lookup, self.settings, self._provider)
+            return self._tenants
+        return cast("Provider", self._provider)  # an app without keys of tenants has its own
+
+    def _follow(self, provider: Provider) -> None:
+        """Take the keyring of a provider, now and after each change of its keys."""
+        weak_self = weakref.ref(self)
+
+        def take_keyring() -> None:
+            state = weak_self()
+            if state is not None:
+                keyring = provider.keyring
+                state.keyring = keyring if keyring is not None and provider.ready else provider
+
+        provider.changed = take_keyring
+        take_keyring()
+        if provider.source is not None and provider.source.changes:
+            self.source = provider.source
+
+    def refresh_keys(self) -> None:
+        """Do what is due for the keys that `keyring` verifies with."""
+        source = self.source
+        if source is not None and monotonic() >= source.due:
+            source.refresh()
+
+    def authenticate(self, authorization: str | None) -> Identity | InvalidToken | None:
+        """Authenticate by an Authorization header; None where it has no bearer credentials.
+
+        :raises KeysUnavailable: when the keys that may verify it are not there.
+        """
+        self.refresh_keys()
+        return self.keyring.authenticate(authorization)
+
+    def decode(self, token: str | bytes) -> dict[str, Any] | InvalidToken:
+        """Return all claims of a token, verified as strictly as a request's.
+
+        :raises KeysUnavailable: as `authenticate`.
+        """
+        self.refresh_keys()
+        claims = self.keyring.decode(token)
+        if isinstance(claims, InvalidToken):
+            self.look_for_key(claims, token)
+        return claims
+
+    def look_for_key(self, invalid: InvalidToken, token: str | bytes | None) -> None:
+        """Look for the key of an invalid token, where the verifier has not done so itself."""
+        provider = self._provider
+        if provider is not None and token is not None and type(self.keyring) is Keyring:
+            provider.look_for_key(invalid, token)
 
     @cached_property
     def limiter(self) -> Limiter:
@@ -140,11 +198,9 @@ class AppState:
 
         :raises NoSigningKeyError: when the app only verifies.
         """
-        keyring = self._own
-        if isinstance(self.keyring, TenantKeyrings):
-            keyring = self.keyring.keyring(tenant_id)
-        if keyring is self._own and not self.settings.signs:
-            keyring = None
+        keyring = None if self._tenants is None else self._tenants.keyring(tenant_id)
+        if keyring is None and self._provider is not None and self.settings.signs:
+            keyring = self._provider.keyring
         if keyring is None or not keyring.keys[0].can_sign:
             raise NoSigningKeyError(
                 "this app only verifies tokens: set JWT_PRIVATE_KEY (or JWT_SECRET_KEY for HS256) "
@@ -155,7 +211,13 @@ class AppState:
     @property
     def own_keys(self) -> tuple[Key, ...]:
         """The app's own keys, without those of its tenants."""
-        return self._own.keys if self._own is not None else ()
+        return () if self._provider is None else self._provider.keys
+
+    @property
+    def sources(self) -> list[Source]:
+        """Where keys come from that are not set as keys."""
+        provider = self._provider
+        return [] if provider is None or provider.source is None else [provider.source]
 
     def public_keys(self) -> list[dict[str, str]]:
         """Return the app's verification keys as JWKs; shared secrets are never among them."""

@@ -14,7 +14,7 @@ from ..config.key_sources import PairText, names_file
 from ..config.settings import Settings
 from ..errors import ConfigurationError
 from .key_texts import key_pair, shared_secret
-from .keyrings import keyring_of
+from .keyrings import Verifier, keyring_of
 
 KeyMaterial: TypeAlias = "str | bytes | Key"
 
@@ -34,7 +34,9 @@ class TenantKeyrings:
     called for each token, with the ``kid`` of its header or None, and for each signing, with None.
     """
 
-    def __init__(self, lookup: Callable[..., Any], settings: Settings, own: Keyring | None) -> None:
+    def __init__(
+        self, lookup: Callable[..., Any], settings: Settings, own: Verifier | None
+    ) -> None:
         self._lookup = lookup
         self._settings = settings
         self._own = own
@@ -56,10 +58,10 @@ class TenantKeyrings:
         return shared_secret(name, octets, settings)
 
     def keyring(self, tenant_id: str, kid: str | None = None) -> Keyring | None:
-        """Return the keys of one tenant, which may be the app's own; None: there are none."""
+        """Return the keys of one tenant; None: it has none but the app's own."""
         material = self._lookup(tenant_id, kid)
         if material is None:
-            return self._own
+            return None
         if not isinstance(material, str | bytes | Key):
             kind = type(material).__name__
             raise TypeError(f"JWT_TENANT_KEYS must return str, bytes, a Key or None, not {kind}")
@@ -70,6 +72,10 @@ class TenantKeyrings:
         token = None if authorization is None else parse_bearer(authorization)
         if token is None:
             return _NO_KEY.authenticate(authorization)
+        return self.verify(token)
+
+    def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
+        """Do as `authenticate`, with the token itself."""
         tenant_id, keyring = self._keyring_claimed_by(token)
         verified = keyring.verify(token)
         if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
@@ -84,11 +90,11 @@ class TenantKeyrings:
             return _NO_KEY.decode(token)
         return claims
 
-    def _keyring_claimed_by(self, token: str | bytes) -> tuple[str | None, Keyring]:
+    def _keyring_claimed_by(self, token: str | bytes) -> tuple[str | None, Verifier]:
         tenant_id, kid = _claimed(token, self._settings.jwt_max_token_bytes)
         if tenant_id is None:
             return None, _NO_KEY
-        return tenant_id, self.keyring(tenant_id, kid) or _NO_KEY
+        return tenant_id, self.keyring(tenant_id, kid) or self._own or _NO_KEY
 
 
 # Nobody has its one key: it answers with an `InvalidToken`, whatever token it is given.

@@ -120,6 +120,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "plain_address refused": refused(lambda: _core.plain_address("\udc80")),
     "now": _core.now,
     "parse_bearer": lambda: (_core.parse_bearer(f"Bearer {token}"), _core.parse_bearer("x")),
+    "peek_token": lambda: (_core.peek_token(token, "iss"), _core.peek_token("x.y.z", "iss")),
     "is_http_token": lambda: (_core.is_http_token("GET"), _core.is_http_token("a b")),
     "is_http_token refused": refused(lambda: _core.is_http_token(7)),  # type: ignore[arg-type]
     "password_iterations": lambda: _core.password_iterations(hashed),

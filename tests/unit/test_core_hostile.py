@@ -57,6 +57,7 @@ class Core:
             "verify_password": (_core.verify_password, [b"password", stored], {}),
             "password_iterations": (_core.password_iterations, [stored], {}),
             "parse_bearer": (_core.parse_bearer, [f"Bearer {self.token}"], {}),
+            "peek_token": (_core.peek_token, [self.token, "iss"], {}),
             "is_http_token": (_core.is_http_token, ["GET"], {}),
             "CorsRules": (
                 _core.CorsRules,
@@ -137,8 +138,18 @@ NAMES = [
         "verify_password",
     ),
     "password_iterations",
-    *("parse_bearer", "is_http_token", "parse_rates", "Identity", "Key.secret", "Key.pem"),
-    *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
+    *("parse_bearer", "peek_token", "is_http_token", "parse_rates", "Identity", "Key.secret"),
+    *(
+        "Key.pem",
+        "Key.jwk",
+        "Keyring",
+        "sign",
+        "issue",
+        "verify",
+        "decode",
+        "authenticate",
+        "AuditLog",
+    ),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]

@@ -35,7 +35,7 @@ from flask_tenant_auth import (
 from flask_tenant_auth._core import Keyring
 from flask_tenant_auth.config.key_sources import names_file
 from flask_tenant_auth.config.settings import Settings, option_lines
-from flask_tenant_auth.keys.keyrings import own_keyring
+from flask_tenant_auth.keys.providers import own_provider
 from flask_tenant_auth.keys.tenants import TenantKeyrings
 from key_materials import (
     DER_DRESSES,
@@ -72,7 +72,8 @@ def forged(secret: bytes, algorithm: str = "HS256", tenant_id: str = TENANT) -> 
 def keyring_of(**config: Any) -> Keyring | None:
     """The keys of a production app, without the rest of it."""
     app = bare_app(**{"FLASK_ENV": "production", "JWT_SECRET_KEY": None} | config)
-    return own_keyring(Settings.from_app(app))
+    provider = own_provider(Settings.from_app(app))
+    return None if provider is None else provider.keyring
 
 
 def as_text(octets: bytes) -> str | bytes:

@@ -29,6 +29,7 @@ def test_every_callable_is_measured() -> None:
     assert missing == [
         "ALGORITHMS",
         "CORE_CLAIMS",
+        "INVALID_TOKENS",
         "InvalidToken",
         "LIMITER_RANGES",
         "ON_STORE_ERRORS",
