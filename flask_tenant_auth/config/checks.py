@@ -26,10 +26,11 @@ def check_secrets(settings: Settings) -> None:
 
 def check_keys(settings: Settings) -> None:
     """Raise where JWT_ALGORITHM has no key, or has keys that it cannot use."""
-    if not settings.symmetric and not settings.own_keys and settings.jwt_tenant_keys is None:
+    others = settings.jwt_tenant_keys or settings.jwt_issuers
+    if not settings.symmetric and not settings.own_keys and not others:
         raise ConfigurationError(
             f"JWT_ALGORITHM {settings.jwt_algorithm} needs a key: set JWT_PRIVATE_KEY to sign and "
-            "verify, or JWT_PUBLIC_KEY, JWT_JWKS or JWT_DISCOVERY to verify only"
+            "verify, or JWT_PUBLIC_KEY, JWT_JWKS, JWT_DISCOVERY or JWT_ISSUERS to verify only"
         )
     if settings.symmetric and (settings.jwt_private_key or settings.jwt_public_key):
         raise ConfigurationError(
@@ -59,6 +60,28 @@ def check_fetched_keys(settings: Settings) -> None:
         check_discovery(settings.jwt_issuer)
     except ValueError as error:
         raise ConfigurationError(f"JWT_ISSUER {error}, as JWT_DISCOVERY is on") from None
+
+
+def check_issuers(settings: Settings) -> None:
+    """Raise where two issuers could speak for the same tenant without being allowed to."""
+    issuers = settings.jwt_issuers
+    own = settings.own_keys and settings.jwt_issuer is not None
+    if not issuers:
+        return
+    for each in issuers:
+        if own and each.issuer == settings.jwt_issuer:
+            raise ConfigurationError(
+                f"{each.name}: issuer is JWT_ISSUER, whose keys are the app's own: remove one"
+            )
+    silent = [each.name for each in issuers if each.tenants is None]
+    if silent and own:
+        silent.insert(0, "JWT_ISSUER")
+    if len(silent) > 1:
+        raise ConfigurationError(
+            f"{' and '.join(silent)} are issuers for any tenant, so that each of them could make "
+            "tokens for the users of the others: set `tenants` of each entry of JWT_ISSUERS to the "
+            "tenants that it may speak for, or to '*' for every tenant that no entry lists"
+        )
 
 
 def check_cors(settings: Settings) -> None:

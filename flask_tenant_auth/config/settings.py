@@ -23,7 +23,8 @@ from .._core import (
 )
 from ..audit import logger
 from ..errors import ConfigurationError
-from .checks import check_cors, check_fetched_keys, check_keys, check_secrets
+from .checks import check_cors, check_fetched_keys, check_issuers, check_keys, check_secrets
+from .issuers import Issuer, read_issuers
 from .key_sources import (
     PairText,
     read_fallbacks,
@@ -108,6 +109,7 @@ class Settings:
     jwt_private_key_passphrase: bytes | None = _key(None, read_passphrase, secret=True)
     jwt_public_key: PairText | None = _key(None, read_pair)
     jwt_jwks: Mapping[str, Any] | str | None = _key(None, read_jwks, secret=True)
+    jwt_issuers: tuple[Issuer, ...] = _key((), read_issuers)
     jwt_discovery: bool = _key(False, read_boolean)
     jwt_jwks_max_age_seconds: float = _key(300, number_between(10, 7 * 86400))
     jwt_jwks_stale_seconds: float = _key(86400, number_between(10, 90 * 86400))
@@ -163,7 +165,7 @@ class Settings:
         """
         settings = cls(**_values(app))
         _check_names(settings, app)
-        for check in (check_secrets, check_keys, check_fetched_keys, check_cors):
+        for check in (check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors):
             check(settings)
         return settings
 
@@ -190,7 +192,7 @@ class Settings:
         """Whether JWT_SECRET_KEY is a key: it is set, or nothing else verifies tokens."""
         return self.symmetric and (
             self.jwt_secret_key != DEFAULT_SECRET_KEY
-            or not (self.jwt_tenant_keys or self.jwt_jwks or self.jwt_discovery)
+            or not (self.jwt_tenant_keys or self.jwt_jwks or self.jwt_discovery or self.jwt_issuers)
         )
 
     @property

@@ -24,6 +24,7 @@ from ..audit import logger
 from ..config.settings import Settings, is_testing, says_testing
 from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
+from ..keys.issuers import Issuers
 from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
@@ -61,6 +62,7 @@ class AppState:
         self.store_events = 0  # those that are logged
         self._store_log = StoreLog(settings)
         self._provider = own_provider(settings)
+        self._issuers: Issuers | None = None
         self._tenants: TenantKeyrings | None = None
         # What verifies the tokens of now: the `Keyring` itself where there is one, which the core
         # takes; else what chooses one for each token.
@@ -68,8 +70,8 @@ class AppState:
         # What `refresh` has to be called on once its `due` has come; None: nothing changes, or the
         # verifier minds it.
         self.source: Source | None = None
-        if self.keyring is self._provider:
-            self._follow(self._provider)
+        if isinstance(self.keyring, Provider):
+            self._follow(self.keyring)
         self.plans = Plans(
             default_rules(
                 settings.ratelimit_default,
@@ -105,11 +107,14 @@ class AppState:
         return "" if app is None else app.name
 
     def _verifier(self) -> Verifier:
-        lookup = self.settings.jwt_tenant_keys
-        if lookup is not None:
-            self._tenants = TenantKeyrings(lookup, self.settings, self._provider)
+        settings = self.settings
+        others: Verifier | None = self._provider
+        if settings.jwt_issuers:
+            others = self._issuers = Issuers(settings, self._provider)
+        if settings.jwt_tenant_keys is not None:
+            self._tenants = TenantKeyrings(settings.jwt_tenant_keys, settings, others)
             return self._tenants
-        return cast("Provider", self._provider)  # an app without keys of tenants has its own
+        return cast("Verifier", others)  # an app without keys of others has its own
 
     def _follow(self, provider: Provider) -> None:
         """Take the keyring of a provider, now and after each change of its keys."""
@@ -217,7 +222,8 @@ class AppState:
     def sources(self) -> list[Source]:
         """Where keys come from that are not set as keys."""
         provider = self._provider
-        return [] if provider is None or provider.source is None else [provider.source]
+        own = [] if provider is None or provider.source is None else [provider.source]
+        return own if self._issuers is None else own + self._issuers.sources
 
     def public_keys(self) -> list[dict[str, str]]:
         """Return the app's verification keys as JWKs; shared secrets are never among them."""

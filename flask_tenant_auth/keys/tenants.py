@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from .._core import Identity, InvalidToken, Key, Keyring, is_valid_uuid, parse_bearer
+from .._core import Identity, InvalidToken, Key, Keyring, is_valid_uuid, parse_bearer, peek_token
 from ..config.key_sources import PairText, names_file
 from ..config.settings import Settings
 from ..errors import ConfigurationError
@@ -103,21 +101,10 @@ _NO_KEY = Keyring([Key.secret("HS256", secrets.token_bytes(32))])
 
 def _claimed(token: str | bytes, max_bytes: int) -> tuple[str | None, str | None]:
     """Return the tenant and kid that an unverified token names, which only serve to find a key."""
-    if len(token) > max_bytes:
+    peeked = None if len(token) > max_bytes else peek_token(token, "tenant_id")
+    if peeked is None:
         return None, None
-    try:
-        text = token if isinstance(token, str) else token.decode("ascii")
-        header, payload = (_unverified_json(part) for part in text.split(".")[:2])
-    except (ValueError, RecursionError):
+    tenant_id, kid = peeked
+    if tenant_id is None or not is_valid_uuid(tenant_id):
         return None, None
-    tenant_id, kid = payload.get("tenant_id"), header.get("kid")
-    if not is_valid_uuid(tenant_id) or not (kid is None or isinstance(kid, str)):
-        return None, None
-    return str(tenant_id).lower(), kid
-
-
-def _unverified_json(segment: str) -> dict[str, Any]:
-    decoded = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
-    if not isinstance(decoded, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of failure for the caller
-    return decoded
+    return tenant_id.lower(), kid

@@ -506,6 +506,39 @@ class TestFile:
         assert [each["kid"] for each in client.get("/jwks").get_json()["keys"]] == ["second"]
 
 
+class TestCheck:
+    def test_it_fetches_once_and_shows_the_source(self, provider: Provider) -> None:
+        provider.answer_keys(after(0.3, provider.publish))
+        app = app_of(provider)
+        result = app.test_cli_runner().invoke(args=["auth", "check"])
+        line = f"JWT_JWKS from {provider.url}, fetched 0 s ago: RS256 kid='first'"
+        assert line in result.output
+        assert result.exit_code == 0, result.output
+        assert provider.fetches == 1
+
+    def test_it_shows_why_there_are_no_keys(self, provider: Provider) -> None:
+        provider.answer_keys(lambda handler: handler.send(b"", 500))
+        for strict in ([], ["--strict"]):
+            app = app_of(provider)
+            result = app.test_cli_runner().invoke(args=["auth", "check", *strict])
+            assert f"JWT_JWKS from {provider.url}: no keys" in result.output
+            assert f"last failure: {provider.url} answered with the status 500" in result.output
+            assert result.exit_code == len(strict)
+
+    def test_it_shows_each_issuer(self, provider: Provider, tmp_path: Path) -> None:
+        (tmp_path / "jwks.json").write_bytes(body_of(SECOND.jwk()))
+        issuers = [
+            {"issuer": provider.issuer, "discovery": True, "tenants": "*"},
+            {"issuer": "https://b.example", "jwks": str(tmp_path / "jwks.json"), "tenants": "*"},
+        ]
+        app = app_of(JWT_ALGORITHM=None, JWT_ISSUERS=issuers)
+        output = app.test_cli_runner().invoke(args=["auth", "check"]).output
+        url = provider.issuer + "/.well-known/openid-configuration"
+        assert f"JWT_ISSUERS entry 0: discovery from {url}, fetched 0 s ago: RS256 kid=" in output
+        assert f"entry 1: jwks from {tmp_path / 'jwks.json'}: RS256 kid='second'" in output
+        assert f"JWT_ISSUERS={provider.issuer}, https://b.example" in output
+
+
 FORKED = """
 import os, sys
 from flask_tenant_auth.flask.extension import state_of
