@@ -207,7 +207,7 @@ def _add_jwks_route(app: Flask, state: AppState) -> None:
     route = state.settings.jwt_jwks_route
     if route is None:
         return
-    if not state.public_keys() and not any(source.changes for source in state.sources):
+    if not state.public_keys() and state.source is None:
         raise ConfigurationError(
             "JWT_JWKS_ROUTE has nothing to serve: it publishes public keys, and "
             f"JWT_ALGORITHM {state.settings.jwt_algorithm} with these keys has none; unset it"

@@ -220,9 +220,9 @@ class AppState:
 
     @property
     def sources(self) -> list[Source]:
-        """Where keys come from that are not set as keys."""
-        provider = self._provider
-        own = [] if provider is None or provider.source is None else [provider.source]
+        """Where keys come from that may change, and those of other issuers."""
+        source = None if self._provider is None else self._provider.source
+        own = [] if source is None or not source.changes else [source]
         return own if self._issuers is None else own + self._issuers.sources
 
     def public_keys(self) -> list[dict[str, str]]:

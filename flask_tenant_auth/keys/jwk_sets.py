@@ -61,7 +61,7 @@ class Source:
         self.changed: Callable[[], None] = _nothing
         self._rules = rules
         self._told: tuple[str, ...] = ()
-        self._next_report = -math.inf
+        self.next_report = -math.inf  # when an unknown kid may be logged again
 
     def give(self, jwks: Mapping[str, Any]) -> None:
         """Take the keys of a set.
@@ -103,7 +103,7 @@ class Source:
 
         To be called when `wants_report` is true.
         """
-        self._next_report = monotonic() + FETCH_INTERVAL
+        self.next_report = monotonic() + FETCH_INTERVAL
         logger.warning(
             "%s %s has no key with the kid %s; the token says the issuer %s",
             self.name, self.where, shown_kid(kid), shown_kid(issuer),
@@ -111,7 +111,7 @@ class Source:
 
     def wants_report(self) -> bool:
         """Whether the source is to hear of an unknown kid. Most of many tokens find it false."""
-        return monotonic() >= self._next_report
+        return monotonic() >= self.next_report
 
     def _tell(self, passed_over: tuple[str, ...]) -> None:
         """Log entries that are passed over, unless that was logged already."""
@@ -201,8 +201,10 @@ class FileSource(Source):
         self._log_change(old, found.keys)
 
     def after_fork(self) -> None:
-        """Forget a thread of the parent process that held the lock."""
-        self._lock = threading.Lock()
+        """Forget a thread of the parent process that was reading the file."""
+        if self._lock.locked():
+            self._lock = threading.Lock()
+            self._read_at = None
 
 
 def _stamp(path: str) -> tuple[int, ...] | None:
@@ -287,7 +289,7 @@ class FetchedSource(Source):
             if self.keys is not None and now >= self._fetched_at + self._age.stale:
                 self.keys, self._body, dropped = None, b"", True
                 self.changed()
-            if now >= self._fetched_at + self._age.refresh * REFRESH_AT:
+            if self.keys is None or now >= self._fetched_at + self._age.refresh * REFRESH_AT:
                 self._begin(now)
             self._plan()
         if dropped:
@@ -392,6 +394,7 @@ class FetchedSource(Source):
             self._running = None
             self._next_fetch = -math.inf
         self._plan()
+        self.changed()  # the thread may have been about to say so
 
 
 def _fetched(url: str) -> Load:

@@ -170,7 +170,10 @@ def check(strict: bool) -> None:
 def _key_lines(state: AppState) -> Iterator[str]:
     if state.settings.jwt_tenant_keys is not None:
         yield "each tenant's own, from JWT_TENANT_KEYS"
+    fetched = {key for source in state.sources for key in source.keys or ()}
     for place, key in enumerate(state.own_keys):
+        if key in fetched:
+            continue
         use = "signs and verifies" if place == 0 and key.can_sign else "verifies"
         yield f"{key.algorithm} kid={key.kid} {use}"
 
