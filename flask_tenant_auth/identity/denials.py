@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import NamedTuple
 
 from .. import errors
-from ..errors import AuthError
+from ..errors import AuthError, KeysUnavailable
 
 
 class Denial(NamedTuple):
@@ -16,6 +17,7 @@ class Denial(NamedTuple):
     message: str
     reason: str
     detail: str = ""
+    retry_after: int = 0  # seconds, of a 503
 
 
 NO_CREDENTIALS = Denial(401, errors.CREDENTIALS_REQUIRED, "no_credentials")
@@ -34,6 +36,8 @@ OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
 
 def error_of(denial: Denial) -> AuthError:
     """Return a denial as the error that is raised for it."""
+    if denial.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return KeysUnavailable(denial.retry_after)
     return AuthError(denial.message, denial.status, reason=denial.reason)
 
 
