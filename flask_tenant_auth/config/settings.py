@@ -322,23 +322,17 @@ def _environment_of(app: Flask | None, word: str | None) -> str:
 ROLE_KEYS = ("AUTH_ROLES", "AUTH_TENANT_ROLES", "AUTH_PERMISSIONS")
 
 
-def role_settings() -> tuple[tuple[str, ...], tuple[str, ...], Mapping[str, tuple[str, ...]]]:
-    """Return the names, tenant roles and permissions that the environment alone configures.
+def role_settings() -> Settings:
+    """Return the settings of roles that the environment alone configures; all others are defaults.
 
     Code outside of any app acts in a role without the other settings.
 
     :raises ConfigurationError: for a value that is not valid.
     """
-    roles, tenant_roles, permissions = (_value(name, {}) for name in ROLE_KEYS)
-    settings = Settings(
-        **{
-            name.lower(): value
-            for name, value in zip(ROLE_KEYS, (roles, tenant_roles, permissions), strict=True)
-            if value is not None
-        }
-    )
+    values = {name.lower(): _value(name, {}) for name in ROLE_KEYS}
+    settings = Settings(**{name: value for name, value in values.items() if value is not None})
     check_roles(settings)
-    return settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
+    return settings
 
 
 def is_testing(app: Flask) -> bool:

@@ -8,15 +8,16 @@ on that app (`AppState`).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import flask
 from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from .._core import CorsRules, Keyring, RequestRecord, authenticate_and_count, open_record
+from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_and_count, open_record
 from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
@@ -25,14 +26,17 @@ from .answers import Answer, deny_limited
 from .authentication import identity_of, outcome_of
 from .commands import auth_cli
 from .counting import count, count_failure
+from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
 from .routes import asks_for_identity, plan_of
-from .state import EXTENSION, AppState, state_of
+from .state import EXTENSION, AppState, UserLoader, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
+
+Loader = TypeVar("Loader", bound=Callable[[Identity], Any])
 
 
 class TenantAuth:
@@ -46,8 +50,23 @@ class TenantAuth:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        self._user_loader = UserLoader()
         if app is not None:
             self.init_app(app)
+
+    def user_loader(self, function: Loader) -> Loader:
+        """Say what `current_user` is: the app's user object of an `Identity`. A decorator.
+
+        It is called once a request, or once for a block of `acting_as`, when `current_user` is
+        first asked for. Where it returns None, the request is denied with 401.
+
+        :param function: takes the `Identity`; not async.
+        :raises TypeError: for what cannot be called, and for an async function.
+        """
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise TypeError("user_loader takes a function of the identity that is not async")
+        self._user_loader.function = function
+        return function
 
     def init_app(self, app: Flask) -> None:
         """Set up an app: hooks, error handler, CLI.
@@ -56,7 +75,7 @@ class TenantAuth:
         :raises RuntimeError: when the app has been set up before, or has views whose decorators
             stand above the route decorator, where they protect nothing.
         :raises ConfigurationError: when its configuration is not valid; the message names the key
-            and what to write instead.
+            and what to write instead. Also when a view names a role that is none of AUTH_ROLES.
         """
         if not isinstance(app, Flask):
             raise TypeError(f"app must be a flask.Flask, not {type(app).__name__}")
@@ -67,6 +86,8 @@ class TenantAuth:
             )
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
+        state.user_loader = self._user_loader
+        require_declared_roles(app, state.roles)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)
@@ -156,13 +177,15 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
 
 
 def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Plan:
-    """Make the plan of a route at its first request, unless its decorators protect nothing.
+    """Make the plan of a route at its first request, unless its decorators cannot protect it.
 
-    :raises RuntimeError: it names the endpoint.
+    :raises RuntimeError: where they stand above the route decorator; it names the endpoint.
+    :raises ConfigurationError: where they name a role that is none of the app.
     """
     if rule is None:
         return state.plans.unrouted
     require_no_bare_views(app, rule.endpoint)
+    require_declared_roles(app, state.roles, rule.endpoint)
     return plan_of(app, state.plans, rule.endpoint, method)
 
 

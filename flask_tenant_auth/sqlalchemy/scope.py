@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
-from ..flask.context import current_identity, identity_in
+from ..flask.context import identity_in, identity_in_force
 from ..flask.records import current_request
+from ..identity.roles import RESERVED_ROLE
 from .errors import TenantContextMissing
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Unscoped:
     """The type of UNSCOPED: the rows of all tenants, on purpose."""
 
     __slots__ = ()
-    role: Final = "unscoped"
+    role: Final = RESERVED_ROLE
     reaches_tenant: Final = False
 
 
@@ -80,7 +81,7 @@ def unscoped(reason: str) -> Iterator[None]:
 
 def require_identity() -> Identity:
     """Return the identity; TenantContextMissing where there is none."""
-    identity = current_identity()
+    identity = identity_in_force()
     if identity is None:
         raise TenantContextMissing(
             "this statement reads or writes tenants' rows, but there is no identity: verify the "

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,44 @@ class TestJwks:
     def test_a_route_without_public_keys_stops_the_app(self) -> None:
         with pytest.raises(ConfigurationError, match="JWT_JWKS_ROUTE"):
             make_app(JWT_JWKS_ROUTE="/.well-known/jwks.json")
+
+
+class TestKeyId:
+    """JWT_KEY_ID: a kid that somebody has given is no hint."""
+
+    def of_kid(self, kid: str | None, secret: str = SECRET) -> str:
+        headers = {} if kid is None else {"kid": kid}
+        claims = {"tenant_id": TENANT, "user_id": USER, "exp": time.time() + 60}
+        return jwt.encode(claims, secret, "HS256", headers=headers)
+
+    def test_a_token_with_a_foreign_kid_is_valid_without_it(self) -> None:
+        app = make_app()
+        for kid in ("of an old program", "x" * 300, None):
+            assert accepts(app, self.of_kid(kid))
+        assert not accepts(app, self.of_kid("of an old program", "another secret" * 4))
+
+    def test_a_key_with_an_id_verifies_no_token_with_another_one(self) -> None:
+        app = make_app(JWT_KEY_ID="2026-11")
+        assert accepts(app, self.of_kid("2026-11"))
+        assert accepts(app, self.of_kid(None))
+        assert not accepts(app, self.of_kid("2026-12"))
+        with app.app_context():
+            made = create_jwt_token(TENANT, USER)
+        assert jwt.get_unverified_header(made)["kid"] == "2026-11"
+        assert accepts(app, made)
+
+    def test_a_fallback_verifies_the_tokens_of_an_older_id(self) -> None:
+        app = make_app(
+            JWT_SECRET_KEY="n" * 64, JWT_KEY_ID="new", JWT_SECRET_KEY_FALLBACKS=["o" * 64]
+        )
+        assert accepts(app, self.of_kid("old", "o" * 64))
+        assert not accepts(app, self.of_kid("old", "n" * 64))
+        assert not accepts(app, self.of_kid("new", "o" * 64))
+
+    @pytest.mark.parametrize("kid", ["a\nb", "x" * 256, 5, " \x7f"])
+    def test_an_id_that_no_header_can_hold_stops_the_app(self, kid: object) -> None:
+        with pytest.raises(ConfigurationError, match="JWT_KEY_ID"):
+            make_app(JWT_KEY_ID=kid)
 
 
 class TestTenantKeys:
