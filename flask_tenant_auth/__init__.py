@@ -2,6 +2,7 @@
 
 from ._core import Identity, Key, is_valid_uuid
 from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
+from .flask import job_headers as _job_headers  # noqa: F401 - signs identities for jobs
 from .flask.context import (
     acting_as,
     extract_tenant_context,
@@ -20,6 +21,7 @@ from .flask.decorators import (
     verify_tenant_context,
 )
 from .flask.extension import TenantAuth
+from .flask.proxies import current_identity, current_user
 from .flask.request_log import log_request_context
 from .flask.tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
 from .identity.roles import UserRole
@@ -38,6 +40,8 @@ __all__ = [
     "acting_as",
     "create_auth_response",
     "create_jwt_token",
+    "current_identity",
+    "current_user",
     "decode_jwt_token",
     "extract_bearer_token",
     "extract_tenant_context",

@@ -315,6 +315,9 @@ PyGetSetDef fta_identity_getset[] = {
      "The permissions of the token and of the role, as far as the process\n"
      "knows those: a frozenset.",
      NULL},
+    {"own_permissions", fta_identity_get_own_permissions, NULL,
+     "The permissions of its token, without those of its role: a frozenset.",
+     NULL},
     {"claims", get_claims, NULL,
      "All claims of the token, a read-only mapping; empty without a token.",
      NULL},

@@ -118,7 +118,9 @@ set_identity(const fta_state *state, PyObject *value, fta_audit_entry *entry)
     if (identity == NULL) {
         return true;
     }
-    if (!fta_utf8_from_str(identity->role, "role", &entry->role)) {
+    if (!fta_utf8_from_str(identity->role, "role", &entry->role) ||
+        (identity->actor != NULL &&
+         !fta_utf8_from_str(identity->actor, "actor", &entry->actor))) {
         return false;
     }
     entry->tenant_id = &identity->claims.tenant_id;

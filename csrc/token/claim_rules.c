@@ -54,6 +54,9 @@ fta_claim_rules_add_place(fta_claim_rules *rules, fta_claim claim,
                           fta_text place)
 {
     uint8_t rank = rules->places[claim];
+    if (rules->without_identity) {
+        return FTA_OK;
+    }
     if (rank == FTA_PLACES_MAX) {
         return FTA_CLAIM_PATHS_TOO_MANY;
     }

@@ -46,7 +46,8 @@ typedef struct fta_claim_rules {
     uint32_t required; /* a bit for each required claim */
     uint8_t required_count;
     uint8_t places[FTA_CLAIM_COUNT]; /* how many each has been given */
-    /* Whether tenant, user, role and permissions are read from claims. */
+    /* Whether no claims say who it is: tenant, user, role, permissions. It is
+     * set before places are added, which then are not read. */
     bool without_identity;
 } fta_claim_rules;
 

@@ -15,6 +15,8 @@ typedef struct reading {
     uint32_t member;    /* the number of the value that is read */
     bool audience_matches;
     bool has_role;
+    const fta_uuid *shown; /* Borrowed: what the value says that is read, an id;
+                            * NULL: it is none */
     /* Only those of claims that are present are set, faults of wrong ones. */
     uint8_t rank[FTA_CLAIM_COUNT];
     fta_status fault[FTA_CLAIM_COUNT];
@@ -55,11 +57,7 @@ read_id(reading *found, fta_claim claim, const fta_json_event *event,
 {
     if (event->kind == FTA_JSON_STRING &&
         fta_uuid_parse(event->text.data, event->text.length, out)) {
-        if (found->how->sink != NULL) {
-            /* The text lies in the payload, which is ours to change: the sink
-             * sees ids as they are known everywhere else. */
-            fta_uuid_format(out, (char *)(uintptr_t)event->text.data);
-        }
+        found->shown = out;
         return FTA_OK;
     }
     if (!found->rules->has_namespace ||
@@ -325,6 +323,17 @@ keep_fault(reading *found, fta_claim claim, fta_status fault)
     }
 }
 
+/* The sink sees ids as they are known everywhere else. Their text lies in the
+ * payload, which is ours to change once every use has read it. */
+static void
+show_id(reading *found, const fta_json_event *event)
+{
+    if (found->how->sink != NULL) {
+        fta_uuid_format(found->shown, (char *)(uintptr_t)event->text.data);
+    }
+    found->shown = NULL;
+}
+
 /* The value at a place. Of the alternatives of a claim only the first that is
  * present counts, wherever it stands in the payload. */
 static void
@@ -354,6 +363,9 @@ read_values(reading *found, const fta_claim_node *node,
         if (fault != FTA_OK) {
             keep_fault(found, claim, fault);
         }
+    }
+    if (found->shown != NULL) {
+        show_id(found, event);
     }
 }
 
@@ -604,6 +616,7 @@ fta_claims_read(const fta_claim_reader *how, char *payload, size_t size,
     memset(out, 0, sizeof *out);
     found.wrong = found.named = found.met = found.member = 0;
     found.audience_matches = found.has_role = false;
+    found.shown = NULL;
     fta_json reader;
     fta_json_start(&reader, payload, size, how->seed);
     fta_status status = read_payload(&reader, &found);

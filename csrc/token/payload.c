@@ -22,6 +22,16 @@ skip_space(fta_text text)
     return text;
 }
 
+static bool
+is_same_identity(const fta_claims *a, const fta_claims *b)
+{
+    return fta_uuid_equal(&a->tenant_id, &b->tenant_id) &&
+           fta_uuid_equal(&a->user_id, &b->user_id) && a->role == b->role &&
+           fta_claims_have(a, FTA_CLAIM_ACT_SUB) ==
+               fta_claims_have(b, FTA_CLAIM_ACT_SUB) &&
+           fta_text_equal(a->actor, b->actor);
+}
+
 /* Whether this application would read these claims in the payload. */
 static fta_status
 check_claims(const fta_keyring *keyring, const fta_claims *claims,
@@ -36,15 +46,12 @@ check_claims(const fta_keyring *keyring, const fta_claims *claims,
     }
     memcpy(text, payload.data, payload.length);
     fta_status status = fta_claims_read(&how, text, payload.length, &read);
-    fta_free(text);
-    if (status != FTA_OK || keyring->rules->without_identity) {
-        return status;
+    if (status == FTA_OK && !keyring->rules->without_identity &&
+        !is_same_identity(&read, claims)) {
+        status = FTA_CLAIMS_CONFLICT;
     }
-    return fta_uuid_equal(&read.tenant_id, &claims->tenant_id) &&
-                   fta_uuid_equal(&read.user_id, &claims->user_id) &&
-                   read.role == claims->role
-               ? FTA_OK
-               : FTA_CLAIMS_CONFLICT;
+    fta_free(text);
+    return status;
 }
 
 fta_status

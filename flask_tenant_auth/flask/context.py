@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from flask import Request
 
 
-def current_identity() -> Identity | None:
+def identity_in_force() -> Identity | None:
     """Return who the running code acts for; None where nothing was verified."""
     return identity_in(current_request())
 
@@ -47,8 +47,12 @@ def identity_in(request: Request | None) -> Identity | None:
     return None if record is None else record.identity
 
 
-def _required_identity(asked_by: str) -> Identity:
-    identity = current_identity()
+def required_identity(asked_by: str) -> Identity:
+    """Return who the running code acts for.
+
+    :raises AuthError: 401, where nothing was verified; it is logged once a request.
+    """
+    identity = identity_in_force()
     if identity is None:
         raise _no_identity(asked_by)
     return identity
@@ -71,7 +75,7 @@ def _no_identity(asked_by: str) -> AuthError:
     return error_of(denial)
 
 
-def _logged_error(denial: Denial, identity: Identity) -> AuthError:
+def logged_error(denial: Denial, identity: Identity) -> AuthError:
     """Log a denial of the current request, if there is one, and return it as an error."""
     request = current_request()
     report_denial(denial, request, None if request is None else record_of(request), identity)
@@ -83,7 +87,7 @@ def get_tenant_context() -> tuple[str, str]:
 
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     """
-    identity = _required_identity("get_tenant_context")
+    identity = required_identity("get_tenant_context")
     return identity.tenant_id, identity.user_id
 
 
@@ -92,7 +96,7 @@ def get_user_role() -> str:
 
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     """
-    return _required_identity("get_user_role").role
+    return required_identity("get_user_role").role
 
 
 def has_permission(permission: str) -> bool:
@@ -102,7 +106,7 @@ def has_permission(permission: str) -> bool:
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     :raises ValueError: for what can be no permission's name.
     """
-    identity = _required_identity("has_permission")
+    identity = required_identity("has_permission")
     return identity.permits(permission_name("permission", permission))
 
 
@@ -112,7 +116,7 @@ def extract_tenant_context() -> tuple[str | None, str | None, str | None]:
     It binds nothing: a public view may use it to greet users who are signed in. An invalid token,
     or a header that is no UUID, proves nothing. A bearer token has precedence over headers.
     """
-    identity = current_identity()
+    identity = identity_in_force()
     request = current_request()
     if identity is None and request is not None:
         identity = identity_of(record_of(request), request)
@@ -151,10 +155,10 @@ def verify_resource_access(
             of_tenant = True
     tenant_id = uuid_text("resource_tenant_id", resource_tenant_id)
     user_id = None if of_tenant else uuid_text("resource_user_id", owner)
-    identity = _required_identity("verify_resource_access")
+    identity = required_identity("verify_resource_access")
     denial = denied_access(identity, tenant_id, user_id)
     if denial is not None:
-        raise _logged_error(denial, identity)
+        raise logged_error(denial, identity)
     return True
 
 
@@ -177,7 +181,7 @@ def acting_as(
     :raises TypeError: for an `Identity` and a user or role beside it.
     """
     identity = _lent(tenant_id, user_id, role)
-    token = lent_identity.set(LentIdentity(identity, current_request()))
+    token = lent_identity.set(LentIdentity(identity, current_request(), []))
     try:
         yield identity
     finally:

@@ -8,15 +8,16 @@ on that app (`AppState`).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import flask
 from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from .._core import CorsRules, Keyring, RequestRecord, authenticate_and_count, open_record
+from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_and_count, open_record
 from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
@@ -31,9 +32,11 @@ from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
 from .routes import asks_for_identity, plan_of
-from .state import EXTENSION, AppState, state_of
+from .state import EXTENSION, AppState, UserLoader, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
+
+Loader = TypeVar("Loader", bound=Callable[[Identity], Any])
 
 
 class TenantAuth:
@@ -47,8 +50,23 @@ class TenantAuth:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        self._user_loader = UserLoader()
         if app is not None:
             self.init_app(app)
+
+    def user_loader(self, function: Loader) -> Loader:
+        """Say what `current_user` is: the app's user object of an `Identity`. A decorator.
+
+        It is called once a request, or once for a block of `acting_as`, when `current_user` is
+        first asked for. Where it returns None, the request is denied with 401.
+
+        :param function: takes the `Identity`; not async.
+        :raises TypeError: for what cannot be called, and for an async function.
+        """
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise TypeError("user_loader takes a function of the identity that is not async")
+        self._user_loader.function = function
+        return function
 
     def init_app(self, app: Flask) -> None:
         """Set up an app: hooks, error handler, CLI.
@@ -69,6 +87,7 @@ class TenantAuth:
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
         require_declared_roles(app, state.roles)
+        state.user_loader = self._user_loader
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)

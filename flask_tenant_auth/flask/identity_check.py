@@ -51,6 +51,10 @@ def require_identity(known: Identity | None = None) -> Identity | Answer:
     outcome = record.outcome or outcome_of(record, request)
     if type(outcome) is Identity:
         record.identity = outcome
+        attributes = request.__dict__
+        attributes["tenant_id"] = outcome.tenant_id
+        attributes["user_id"] = outcome.user_id
+        attributes["user_role"] = outcome.role
         if request_authenticated.receivers:
             _call_receivers(record, request, outcome)
         if logger.isEnabledFor(logging.INFO):
@@ -159,6 +163,8 @@ def _call_receivers(record: RequestRecord, request: Request, identity: Identity)
         request_authenticated.send(current_app._get_current_object(), identity=identity)
     except BaseException as error:
         record.identity, record.subject = None, identity
+        for name in ("tenant_id", "user_id", "user_role"):
+            request.__dict__.pop(name, None)
         if isinstance(error, HTTPException):
             _keep_denial_of_receiver(record, request, error)
         raise

@@ -11,10 +11,10 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
@@ -48,12 +48,20 @@ EXTENSION = "tenant_auth"
 current_app = cast("LocalProxy[flask.Flask]", flask.current_app)
 
 
+class UserLoader:
+    """What `TenantAuth.user_loader` was given. All apps of one `TenantAuth` share it."""
+
+    def __init__(self) -> None:
+        self.function: Callable[[Identity], Any] | None = None
+
+
 class AppState:
     """The state of one app. Nothing of it is on the extension, or shared between apps."""
 
     def __init__(self, app: flask.Flask | None, *, hooked: bool = False) -> None:
         self.settings = settings = Settings.from_app(app)
         self.hooked = hooked
+        self.user_loader: UserLoader | None = None  # of the `TenantAuth`, if there is one
         self._app = None if app is None else weakref.ref(app)
         self._testing_counts = settings.flask_env == "testing" or (
             app is not None and says_testing(app)

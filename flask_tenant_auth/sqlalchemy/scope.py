@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
-from ..flask.context import current_identity, identity_in
+from ..flask.context import identity_in, identity_in_force
 from ..flask.records import current_request
 from ..identity.roles import RESERVED_ROLE
 from .errors import TenantContextMissing
@@ -81,7 +81,7 @@ def unscoped(reason: str) -> Iterator[None]:
 
 def require_identity() -> Identity:
     """Return the identity; TenantContextMissing where there is none."""
-    identity = current_identity()
+    identity = identity_in_force()
     if identity is None:
         raise TenantContextMissing(
             "this statement reads or writes tenants' rows, but there is no identity: verify the "

@@ -20,7 +20,7 @@ from flask_tenant_auth import (
     verify_role,
     verify_tenant_context,
 )
-from flask_tenant_auth.flask.context import current_identity
+from flask_tenant_auth.flask.context import identity_in_force
 from providers import COGNITO, KEYCLOAK, PROVIDERS, Provider, settings_of, token_of
 
 NAMESPACE = "0b0c6a44-5a0e-4b56-9a1d-3f1f0a6f2f11"
@@ -32,7 +32,7 @@ def app_of(**config: Any) -> Flask:
     @app.get("/who")
     @verify_tenant_context
     def who() -> Any:
-        identity = current_identity()
+        identity = identity_in_force()
         assert identity is not None
         return jsonify(
             tenant=identity.tenant_id,
@@ -289,7 +289,7 @@ def _identity() -> Identity:
 
     @verify_tenant_context
     def view() -> str:
-        identity = current_identity()
+        identity = identity_in_force()
         assert identity is not None
         found.append(identity)
         return ""
@@ -477,7 +477,7 @@ class TestJwtIdentity:
 
 
 def _identity_of() -> Identity:
-    identity = current_identity()
+    identity = identity_in_force()
     assert identity is not None
     return identity
 

@@ -38,7 +38,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth.config.settings import KEYS
-from flask_tenant_auth.flask.context import current_identity
+from flask_tenant_auth.flask.context import identity_in_force
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.testing import AuthClient
 
@@ -377,7 +377,7 @@ class TestReachOverATenant:
     def test_an_identity_without_roles_follows_those_of_the_current_app(self, app: Flask) -> None:
         with acting_as(Identity(TENANT, USER, "admin")) as identity:
             assert not identity.reaches_tenant
-            assert current_identity() is identity
+            assert identity_in_force() is identity
             assert not may_reach_others()
 
     @pytest.mark.parametrize(

@@ -139,17 +139,23 @@ def judge_header(header: dict[str, Any]) -> None:
 class Configuration:
     """What an app reads where."""
 
+    issuer: str | None = None
+    audiences: tuple[str, ...] = ()
+    leeway: float = 0
     places: dict[str, tuple[str, ...]] = field(default_factory=dict)
     roles: tuple[str, ...] = ("user", "admin")
+    grants: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    known_permissions: tuple[str, ...] = ()  # those that have a number
     role_map: dict[str, str] = field(default_factory=dict)
     default_role: str | None = None
     id_namespace: str | None = None
     required: dict[str, tuple[str | int | bool, ...]] = field(default_factory=dict)
+    without_identity: bool = False
 
 
 @dataclass(frozen=True)
 class Read:
-    """What a valid token says."""
+    """What a valid token says. Without an identity the texts are empty."""
 
     tenant_id: str
     user_id: str
@@ -157,13 +163,13 @@ class Read:
     permissions: frozenset[str]
 
 
-_ABSENT = object()
+ABSENT = object()
 
 
 def at(claims: Any, place: str) -> Any:
     """What stands at a name or a JSON Pointer (RFC 6901, section 4)."""
     if not place.startswith("/"):
-        return claims.get(place, _ABSENT)
+        return claims.get(place, ABSENT)
     value = claims
     for part in place[1:].split("/"):
         part = part.replace("~1", "/").replace("~0", "~")
@@ -171,15 +177,15 @@ def at(claims: Any, place: str) -> Any:
             value = value[part]
         elif isinstance(value, list) and re.fullmatch("0|[1-9][0-9]*", part, re.ASCII):
             if int(part) >= len(value):
-                return _ABSENT
+                return ABSENT
             value = value[int(part)]
         else:
-            return _ABSENT
+            return ABSENT
     return value
 
 
 def first_at(claims: dict[str, Any], places: tuple[str, ...]) -> Any:
-    return next((found for each in places if (found := at(claims, each)) is not _ABSENT), _ABSENT)
+    return next((found for each in places if (found := at(claims, each)) is not ABSENT), ABSENT)
 
 
 def places_of(config: Configuration, claim: str) -> tuple[str, ...]:
@@ -197,7 +203,7 @@ def id_of(value: Any, config: Configuration) -> str:
 
 def role_of(value: Any, config: Configuration) -> str:
     words = [value] if isinstance(value, str) else value
-    if words is _ABSENT:
+    if words is ABSENT:
         words = []
     require(isinstance(words, list) and all(isinstance(word, str) for word in words))
     known = config.role_map or {role: role for role in config.roles}
@@ -227,30 +233,65 @@ def has(value: Any, wanted: str | int | bool) -> bool:
     return isinstance(value, str) and value == wanted
 
 
-def judge_claims(claims: dict[str, Any], now: float, config: Configuration) -> Read:
-    tenant_id, user_id = (
-        id_of(first_at(claims, places_of(config, name)), config)
-        for name in ("tenant_id", "user_id")
+def granted(role: str, config: Configuration) -> frozenset[str]:
+    """What a role has, of the permissions that have a number: its own and those of weaker ones."""
+    weaker = config.roles[: config.roles.index(role) + 1]
+    patterns = [pattern for each in weaker for pattern in config.grants.get(each, ())]
+    return frozenset(
+        name
+        for name in config.known_permissions
+        if any(
+            name == pattern
+            or (pattern[-1] == "*" and name.startswith(pattern[:-1]) and name != pattern[:-1])
+            for pattern in patterns
+        )
     )
-    require(is_date(claims.get("exp")) and now < float(claims["exp"]))
-    require("nbf" not in claims or (is_date(claims["nbf"]) and now >= float(claims["nbf"])))
+
+
+def judge_times(claims: dict[str, Any], now: float, leeway: float) -> None:
+    require(is_date(claims.get("exp")) and now < float(claims["exp"]) + leeway)
+    if "nbf" in claims:
+        require(is_date(claims["nbf"]) and now + leeway >= float(claims["nbf"]))
     require("iat" not in claims or is_date(claims["iat"]))
+
+
+def judge_names(claims: dict[str, Any], config: Configuration) -> None:
     for name in ("iss", "sub", "jti"):
         require(isinstance(claims.get(name, ""), str))
-    require("aud" not in claims)
+    require(config.issuer is None or claims.get("iss") == config.issuer)
+    audiences = claims.get("aud", [])
+    audiences = [audiences] if isinstance(audiences, str) else audiences
+    require(isinstance(audiences, list) and all(isinstance(each, str) for each in audiences))
+    require(config.audiences or "aud" not in claims)
+    require(not config.audiences or set(audiences) & set(config.audiences))
+
+
+def judge_use(claims: dict[str, Any], config: Configuration) -> None:
     for name in ("type", "typ", "token_use"):
         kind = claims.get(name)
         # Only ASCII has two cases here: the Kelvin sign is no k.
         refused = isinstance(kind, str) and kind.isascii() and kind.lower() in {"refresh", "id"}
-        require(name in config.required or not refused)
+        require(name in config.required or f"/{name}" in config.required or not refused)
+    for place, values in config.required.items():
+        require(any(has(at(claims, place), value) for value in values))
+
+
+def judge_claims(claims: dict[str, Any], now: float, config: Configuration) -> Read:
+    judge_times(claims, now, config.leeway)
+    judge_names(claims, config)
+    judge_use(claims, config)
+    if config.without_identity:
+        return Read("", "", "", frozenset())
+    tenant_id, user_id = (
+        id_of(first_at(claims, places_of(config, name)), config)
+        for name in ("tenant_id", "user_id")
+    )
     actor = claims.get("act", {})
     require(isinstance(actor, dict) and isinstance(actor.get("sub", ""), str))
     require("tenant_id" not in actor or id_of(actor["tenant_id"], config) == tenant_id)
-    for place, values in config.required.items():
-        require(any(has(at(claims, place), value) for value in values))
     role = role_of(first_at(claims, places_of(config, "role")), config)
     permissions = permissions_of(first_at(claims, places_of(config, "permissions")))
-    return Read(tenant_id, user_id, role, permissions)
+    return Read(tenant_id, user_id, role, permissions | granted(role, config))
 
 
 def read(

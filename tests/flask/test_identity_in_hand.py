@@ -1,0 +1,415 @@
+"""The identity as an object: current_identity, request attributes, users, copies, jobs, actors."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import URLSafeSerializer
+
+from apps import (
+    OTHER_TENANT,
+    OTHER_USER,
+    SECRET,
+    TENANT,
+    USER,
+    bare_app,
+    bearer,
+    error_of,
+    make_app,
+    token,
+)
+from flask_tenant_auth import (
+    AuthError,
+    Identity,
+    NoSigningKeyError,
+    TenantAuth,
+    acting_as,
+    create_jwt_token,
+    current_identity,
+    current_user,
+    verify_role,
+    verify_tenant_context,
+)
+from flask_tenant_auth.flask.job_headers import HEADER
+from flask_tenant_auth.signals import request_authenticated
+from key_pairs import EC_PRIVATE
+
+
+class TestCurrentIdentity:
+    def test_it_is_the_identity_of_the_request(self) -> None:
+        app = make_app()
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> dict[str, Any]:
+            assert isinstance(current_identity, Identity)
+            assert current_identity
+            return {
+                "ids": [current_identity.tenant_id, current_identity.user_id],
+                "role": current_identity.role,
+                "plan": current_identity.claims["plan"],
+            }
+
+        answer = app.test_client().get("/", headers=bearer(plan="gold"))
+        assert answer.get_json() == {"ids": [TENANT, USER], "role": "user", "plan": "gold"}
+
+    def test_without_one_it_is_false_and_an_attribute_is_a_401(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = make_app()
+
+        @app.get("/")
+        def view() -> str:
+            assert not current_identity
+            assert repr(current_identity) == "<no identity>"
+            assert not caplog.records
+            return current_identity.user_id
+
+        assert app.test_client().get("/", headers=bearer()).status_code == 401
+        assert caplog.records[-1].reason == "decorator_missing"  # type: ignore[attr-defined]
+        with pytest.raises(AuthError):
+            current_identity.role  # noqa: B018
+
+    def test_the_claims_cannot_be_changed(self) -> None:
+        with acting_as(Identity(TENANT, USER, claims={"a": 1})) as identity:
+            assert current_identity == identity
+            with pytest.raises(TypeError):
+                current_identity.claims["a"] = 2  # type: ignore[index]
+
+    def test_acting_as_takes_an_identity(self) -> None:
+        made = Identity(TENANT, USER, "admin", permissions=["x"], claims={"a": 1}, actor="me")
+        with acting_as(made):
+            assert current_identity.permits("x")
+            assert current_identity.reaches_tenant
+            assert (current_identity.claims["a"], current_identity.actor) == (1, "me")
+        with pytest.raises(TypeError, match="Identity alone"), acting_as(made, USER):
+            pass
+        with (
+            pytest.raises(ValueError, match="role must be one of"),
+            acting_as(Identity(TENANT, USER, "root")),
+        ):
+            pass
+
+
+class TestRequestAttributes:
+    def test_the_decorator_sets_them(self) -> None:
+        app = make_app()
+
+        @app.get("/")
+        @verify_role("admin")
+        def view() -> list[str]:
+            return [request.tenant_id, request.user_id, request.user_role]  # type: ignore[attr-defined]
+
+        answer = app.test_client().get("/", headers=bearer(role="admin"))
+        assert answer.get_json() == [TENANT, USER, "admin"]
+
+    def test_a_request_that_is_not_verified_has_none(self) -> None:
+        app = make_app()
+
+        @app.get("/")
+        def view() -> list[bool]:
+            return [hasattr(request, name) for name in ("tenant_id", "user_id", "user_role")]
+
+        assert app.test_client().get("/", headers=bearer()).get_json() == [False] * 3
+
+    def test_a_receiver_that_raises_takes_them_back(self) -> None:
+        app = make_app()
+        seen: list[bool] = []
+
+        def deny(sender: object, **_: object) -> None:
+            seen.append(hasattr(request, "tenant_id"))
+            raise AuthError("No", 403)
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> str:
+            return ""
+
+        @app.errorhandler(AuthError)
+        def answer(error: AuthError) -> tuple[str, int]:
+            seen.append(hasattr(request, "tenant_id"))
+            return "", error.status_code
+
+        with request_authenticated.connected_to(deny, app):
+            assert app.test_client().get("/", headers=bearer()).status_code == 403
+        assert seen == [True, False]
+
+
+class TestCurrentUser:
+    def app_with(self, users: dict[str, Any], **config: Any) -> tuple[Flask, list[str]]:
+        asked: list[str] = []
+        app = bare_app(**config)
+        auth = TenantAuth(app)
+
+        @auth.user_loader
+        def load(identity: Identity) -> Any:
+            asked.append(identity.user_id)
+            return users.get(identity.user_id)
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> dict[str, Any]:
+            assert current_user
+            return {"name": current_user["name"], "again": current_user["name"]}
+
+        return app, asked
+
+    def test_it_is_loaded_once_a_request_when_first_asked_for(self) -> None:
+        app, asked = self.app_with({USER: {"name": "Ann"}, OTHER_USER: {"name": "Bob"}})
+
+        @app.get("/without")
+        @verify_tenant_context
+        def without() -> str:
+            return ""
+
+        client = app.test_client()
+        assert client.get("/without", headers=bearer()).status_code == 200
+        assert asked == []
+        assert client.get("/", headers=bearer()).get_json() == {"name": "Ann", "again": "Ann"}
+        assert asked == [USER]
+        other = client.get("/", headers=bearer(user_id=OTHER_USER)).get_json()
+        assert other["name"] == "Bob"
+        assert asked == [USER, OTHER_USER]
+
+    def test_a_user_who_is_not_known_is_a_401(self, caplog: pytest.LogCaptureFixture) -> None:
+        app, _ = self.app_with({})
+        assert error_of(app.test_client().get("/", headers=bearer())) == (401, "Invalid token")
+        assert caplog.records[-1].reason == "user_unknown"  # type: ignore[attr-defined]
+
+    def test_without_an_identity_there_is_no_user(self) -> None:
+        app, asked = self.app_with({USER: {"name": "Ann"}})
+
+        @app.get("/public")
+        def public() -> str:
+            return str(bool(current_user))
+
+        assert app.test_client().get("/public", headers=bearer()).text == "False"
+        assert asked == []
+
+    def test_without_a_loader_the_error_says_how_to_set_one(self) -> None:
+        app = make_app()
+        with (
+            app.app_context(),
+            acting_as(TENANT, USER),
+            pytest.raises(RuntimeError, match="user_loader"),
+        ):
+            current_user.name  # noqa: B018
+
+    def test_acting_as_has_its_own_user(self) -> None:
+        app, asked = self.app_with({USER: {"name": "Ann"}, OTHER_USER: {"name": "Bob"}})
+
+        @app.get("/as_bob")
+        @verify_tenant_context
+        def as_bob() -> list[str]:
+            names = [current_user["name"]]
+            with acting_as(TENANT, OTHER_USER):
+                names += [current_user["name"], current_user["name"]]
+            return [*names, current_user["name"]]
+
+        answer = app.test_client().get("/as_bob", headers=bearer())
+        assert answer.get_json() == ["Ann", "Bob", "Bob", "Ann"]
+        assert asked == [USER, OTHER_USER]
+
+    def test_one_extension_of_several_apps_has_one_loader(self) -> None:
+        auth = TenantAuth()
+        apps = [bare_app(), bare_app()]
+        auth.init_app(apps[0])
+        auth.user_loader(lambda identity: identity.user_id)
+        auth.init_app(apps[1])
+        for app in apps:
+            with app.app_context(), acting_as(TENANT, USER):
+                assert current_user == USER
+
+    @pytest.mark.parametrize("wrong", [None, "name", 5])
+    def test_what_cannot_be_called_is_no_loader(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match="user_loader"):
+            TenantAuth().user_loader(wrong)
+
+        async def later(identity: Identity) -> None: ...
+
+        with pytest.raises(TypeError, match="async"):
+            TenantAuth().user_loader(later)
+
+
+class TestCopies:
+    def of_token(self, **claims: Any) -> Identity:
+        app = make_app(AUTH_PERMISSIONS={"user": ["mail:read"]})
+        with app.test_request_context(headers=bearer(**claims)):
+            found: list[Identity] = []
+            verify_tenant_context(lambda: found.append(copy.copy(current_identity)) or "")()
+            return found[0]
+
+    @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+    def test_a_pickle_is_the_same_identity_without_its_token(self, protocol: int) -> None:
+        made = token(permissions=["x"], act={"sub": "me"}, nested={"a": [1]})
+        identity = self.of_token(permissions=["x"], act={"sub": "me"}, nested={"a": [1]})
+        octets = pickle.dumps(identity, protocol)
+        again = pickle.loads(octets)
+        assert again == identity
+        assert hash(again) == hash(identity)
+        for name in ("role", "permissions", "actor", "expires_at", "source", "issuer"):
+            assert getattr(again, name) == getattr(identity, name), name
+        assert dict(again.claims) == dict(identity.claims)
+        for part in made.split("."):
+            assert part.encode() not in octets
+
+    def test_an_identity_is_its_own_copy(self) -> None:
+        identity = self.of_token()
+        assert copy.copy(identity) is identity
+        assert copy.deepcopy([identity])[0] is identity
+
+    def test_an_identity_outlives_its_request(self) -> None:
+        identity = self.of_token(permissions=["x"])
+        assert identity.permissions == {"x", "mail:read"}
+        assert identity.claims["user_id"] == USER
+
+
+class TestJobs:
+    def test_headers_carry_an_identity(self) -> None:
+        app = make_app(AUTH_PERMISSIONS={"user": ["mail:read"]})
+        made = Identity(
+            TENANT, USER, permissions=["x"], claims={"a": [1]}, actor="me", expires_at=5.0
+        )
+        with app.app_context():
+            headers = made.to_headers()
+            assert list(headers) == [HEADER]
+            again = Identity.from_headers({HEADER.lower(): headers[HEADER]})
+        assert again == made
+        assert again.permissions == {"x", "mail:read"}
+        assert (dict(again.claims), again.actor, again.expires_at) == ({"a": [1]}, "me", 5.0)
+
+    def test_the_permissions_of_a_role_are_those_of_the_reader(self) -> None:
+        sender = make_app(AUTH_PERMISSIONS={"user": ["mail:write"]})
+        reader = make_app(AUTH_PERMISSIONS={"user": ["mail:read"]})
+        with sender.app_context(), acting_as(TENANT, USER) as identity:
+            headers = identity.to_headers()
+        with reader.app_context():
+            assert Identity.from_headers(headers).permissions == {"mail:read"}
+
+    def test_headers_that_are_not_the_apps_are_an_error(self) -> None:
+        app, other = make_app(), make_app(JWT_SECRET_KEY="o" * 64)
+        with other.app_context():
+            foreign = Identity(TENANT, USER, "admin").to_headers()
+        with app.app_context():
+            own = Identity(TENANT, USER).to_headers()
+            assert Identity.from_headers(own).user_id == USER
+            changed = own[HEADER][:-1] + ("A" if own[HEADER][-1] != "A" else "B")
+            session = SecureCookieSessionInterface().get_signing_serializer(
+                make_app(SECRET_KEY=SECRET)
+            )
+            assert session is not None
+            cases: list[Any] = [
+                {},
+                {HEADER: ""},
+                {HEADER: changed},
+                {HEADER: token()},
+                {HEADER: 5},
+                {HEADER: "x" * 2**17},
+                {HEADER: session.dumps({"tenant_id": TENANT, "user_id": USER, "role": "admin"})},
+                {HEADER: URLSafeSerializer(SECRET).dumps({"role": "admin"})},
+                foreign,
+            ]
+            for headers in cases:
+                with pytest.raises(ValueError, match=HEADER):
+                    Identity.from_headers(headers)
+
+    def test_a_job_header_authenticates_no_request(self) -> None:
+        app = make_app(SECRET_KEY=SECRET)
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> str:
+            return ""
+
+        with app.app_context():
+            headers = Identity(TENANT, USER, "admin").to_headers()
+        client = app.test_client()
+        assert client.get("/", headers=headers).status_code == 401
+        value = headers[HEADER]
+        assert client.get("/", headers={"Authorization": f"Bearer {value}"}).status_code == 401
+        client.set_cookie("session", value)
+        assert client.get("/").status_code == 401
+        with app.test_request_context(headers={"Cookie": f"session={value}"}):
+            assert not dict(flask.session)
+
+    def test_a_fallback_key_reads_older_headers(self) -> None:
+        before = make_app(JWT_SECRET_KEY="o" * 64)
+        after = make_app(JWT_SECRET_KEY="n" * 64, JWT_SECRET_KEY_FALLBACKS=["o" * 64])
+        with before.app_context():
+            headers = Identity(TENANT, USER).to_headers()
+        with after.app_context():
+            assert Identity.from_headers(headers).user_id == USER
+
+    def test_with_key_pairs_the_secret_key_of_flask_signs(self) -> None:
+        config = {"JWT_ALGORITHM": "ES256", "JWT_PRIVATE_KEY": EC_PRIVATE, "JWT_SECRET_KEY": None}
+        app = make_app(SECRET_KEY="s" * 32, **config)
+        with app.app_context():
+            assert Identity.from_headers(Identity(TENANT, USER).to_headers()).user_id == USER
+        with (
+            make_app(**config).app_context(),
+            pytest.raises(NoSigningKeyError, match="SECRET_KEY"),
+        ):
+            Identity(TENANT, USER).to_headers()
+
+    def test_a_role_that_is_gone_is_an_error(self) -> None:
+        with make_app(AUTH_ROLES="user, boss, admin").app_context():
+            with acting_as(TENANT, USER, "boss") as identity:
+                headers = identity.to_headers()
+            assert Identity.from_headers(headers).role == "boss"
+        with make_app().app_context(), pytest.raises(ValueError, match="role must be one of"):
+            Identity.from_headers(headers)
+
+    def test_claims_that_are_too_long_are_an_error(self) -> None:
+        noise = random.Random(1).randbytes(2**17).hex()
+        identity = Identity(TENANT, USER, claims={"a": noise})
+        with make_app().app_context(), pytest.raises(ValueError, match="too long"):
+            identity.to_headers()
+
+
+class TestActor:
+    def test_the_audit_line_names_both(
+        self, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "audit.log"
+        app = make_app(AUDIT_LOG=str(log))
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> str:
+            return ""
+
+        @app.get("/admin")
+        @verify_role("admin")
+        def admin() -> str:
+            return ""
+
+        with app.app_context():
+            made = create_jwt_token(TENANT, USER, actor=(TENANT, OTHER_USER))
+        headers = {"Authorization": f"Bearer {made}"}
+        with caplog.at_level(logging.INFO, "flask_tenant_auth"):
+            assert app.test_client().get("/", headers=headers).status_code == 200
+            assert app.test_client().get("/admin", headers=headers).status_code == 403
+            assert app.test_client().get("/", headers=bearer()).status_code == 200
+        lines = [line for line in caplog.messages if "method=GET" in line]
+        assert [f"actor={OTHER_USER}" in line for line in lines] == [True, True, True, False]
+        written = [json.loads(line) for line in log.read_text().splitlines() if line]
+        assert [line.get("actor") for line in written] == [OTHER_USER, OTHER_USER, None]
+        assert [line["user_id"] for line in written] == [USER] * 3
+        assert "actor" not in written[2]
+
+    def test_a_foreign_actor_cannot_be_written(self) -> None:
+        app = make_app()
+        with app.app_context():
+            for wrong in ((OTHER_TENANT, USER), (TENANT,), "me", (TENANT, "no id")):
+                with pytest.raises((TypeError, ValueError), match="actor"):
+                    create_jwt_token(TENANT, USER, actor=wrong)  # type: ignore[arg-type]
