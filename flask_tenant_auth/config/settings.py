@@ -134,6 +134,7 @@ class Settings:
 
     auth_failure_limit: str = _key("30 per minute", read_rates, blank=True)
     auth_trusted_gateways: tuple[Network, ...] = _key((), read_networks)
+    auth_problem_json: bool = _key(False, read_boolean)
     auth_ignore_config: tuple[str, ...] = _key((), _read_other_names)
 
     audit_log: str | None = _key(None, read_path)

@@ -61,7 +61,10 @@ def require_identity(known: Identity | None = None) -> Identity | Answer:
 def role_check(roles: Sequence[str]) -> Check:
     """Return the check that an identity has one of these roles."""
     denial = Denial(
-        403, f"Insufficient permissions. Required role: {', '.join(roles)}", "role_insufficient"
+        403,
+        f"Insufficient permissions. Required role: {', '.join(roles)}",
+        "role_insufficient",
+        scope=(),
     )
 
     def check(known: Identity | None) -> Identity | Answer | None:
