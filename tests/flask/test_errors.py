@@ -50,7 +50,8 @@ class TestThePair:
             (409, "Conflict"),
             (429, "Rate limit exceeded"),
             (500, "Internal server error"),
-            (503, "Service Unavailable"),
+            (502, "Bad Gateway"),
+            (503, "Service unavailable"),
         ],
     )
     def test_each_status_has_its_title(self, status: int, title: str) -> None:
