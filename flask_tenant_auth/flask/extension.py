@@ -86,8 +86,8 @@ class TenantAuth:
             )
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
-        require_declared_roles(app, state.roles)
         state.user_loader = self._user_loader
+        require_declared_roles(app, state.roles)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)
