@@ -94,18 +94,18 @@ fta_identity_permissions(fta_identity *self)
 }
 
 PyObject *
+fta_identity_get_permissions(PyObject *self, void *Py_UNUSED(closure))
+{
+    return fta_identity_permissions((fta_identity *)self);
+}
+
+PyObject *
 fta_identity_get_own_permissions(PyObject *self, void *Py_UNUSED(closure))
 {
     PyObject *names = fta_identity_own_permissions((fta_identity *)self);
     PyObject *frozen = names == NULL ? NULL : PyFrozenSet_New(names);
     Py_XDECREF(names);
     return frozen;
-}
-
-PyObject *
-fta_identity_get_permissions(PyObject *self, void *Py_UNUSED(closure))
-{
-    return fta_identity_permissions((fta_identity *)self);
 }
 
 /* Whether it is permitted what has no number, or got one after this was made.

@@ -47,7 +47,7 @@ typedef struct fta_identity {
 
 int fta_add_identity(PyObject *module);
 
-/* What it may do: a getter and two methods. */
+/* What it may do: two getters and two methods. */
 PyObject *fta_identity_get_permissions(PyObject *self, void *closure);
 PyObject *fta_identity_get_own_permissions(PyObject *self, void *closure);
 PyObject *fta_identity_permits(PyObject *self, PyObject *value);

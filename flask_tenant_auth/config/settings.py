@@ -176,6 +176,7 @@ class Settings:
     # None: "admin", if that is one of the roles.
     auth_tenant_roles: tuple[str, ...] | None = _key(None, read_words, blank=True)
     auth_permissions: Mapping[str, tuple[str, ...]] | None = _key(None, read_permissions)
+    auth_problem_json: bool = _key(False, read_boolean)
     auth_ignore_config: tuple[str, ...] = _key((), _read_other_names)
 
     audit_log: str | None = _key(None, read_path)

@@ -35,7 +35,7 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
             else:
                 outcome = _without_valid_token(state, request, authorization, proved)
         except errors.KeysUnavailable as error:
-            outcome = Denial(503, error.message, error.reason, _NO_KEYS, error.seconds)
+            outcome = Denial(503, error.message, error.reason, _NO_KEYS, retry_after=error.seconds)
         except Exception as error:  # noqa: BLE001 - the client gets a 500 without details
             outcome = _failure(error)
         record.outcome = outcome

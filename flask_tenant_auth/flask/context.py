@@ -22,6 +22,7 @@ from ..identity.arguments import permission_name, role_text, uuid_text
 from ..identity.denials import Denial, error_of
 from ..identity.lent import LentIdentity, lent_identity
 from ..identity.roles import WEAKEST_ROLE
+from .answers import note_error
 from .authentication import identity_of
 from .denials import report_denial
 from .records import RECORD, current_request, record_of
@@ -72,14 +73,20 @@ def _no_identity(asked_by: str) -> AuthError:
         record = record_of(request)
         if record.reason is None:
             report_denial(denial, request, record)
-    return error_of(denial)
+    return _noted(error_of(denial))
 
 
 def logged_error(denial: Denial, identity: Identity) -> AuthError:
     """Log a denial of the current request, if there is one, and return it as an error."""
     request = current_request()
     report_denial(denial, request, None if request is None else record_of(request), identity)
-    return error_of(denial)
+    return _noted(error_of(denial))
+
+
+def _noted(error: AuthError) -> AuthError:
+    """Return an error, after noting what the answer needs if a handler of the app writes it."""
+    note_error(error)
+    return error
 
 
 def get_tenant_context() -> tuple[str, str]:

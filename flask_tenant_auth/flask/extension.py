@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import flask
 from flask import Flask, Request, Response
-from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_and_count, open_record
@@ -23,12 +22,13 @@ from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
 from ..limit.plans import Plan
-from .answers import Answer, deny_limited
+from .answers import Answer, add_headers, deny_limited
 from .authentication import identity_of, outcome_of
 from .commands import auth_cli
 from .counting import count, count_failure
 from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
+from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
@@ -102,31 +102,16 @@ class TenantAuth:
         known_apps.add(app)
 
 
-def _error_handler(app: Flask) -> Callable[[Any], Any]:
-    """Return the handler of denials, for an app that has none: the documented JSON.
+def _error_handler(app: Flask) -> Callable[[AuthError], Response]:
+    """Return the handler of denials, for an app that has none of `AuthError`."""
 
-    An app's own handler of HTTPException is called. That of some libraries is not: it keeps the
-    status only.
-    """
-    handlers = app.error_handler_spec[None][None]
-
-    def answer(error: AuthError) -> Any:
+    def answer(error: AuthError) -> Response:
         keep_reason(error)
-        handler = handlers.get(HTTPException)
-        if handler is None or _module_of(handler) in _LIBRARIES:
-            return error.get_response()
-        return app.ensure_sync(handler)(error)
+        response = app.make_response(handler_of_denials(app)(error))
+        add_headers(response, error.headers)
+        return response
 
     return answer
-
-
-# Libraries whose handler of HTTPException makes a body of its own.
-_LIBRARIES = ("apiflask", "connexion", "flask_smorest")
-
-
-def _module_of(function: Any) -> str:
-    """Return the top-level package or module that a function is written in."""
-    return (getattr(function, "__module__", None) or "").partition(".")[0]
 
 
 def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it

@@ -71,9 +71,8 @@ def role_check(required: RequiredRole, view: str) -> Check:
 
     :param view: the name of the view, where no request tells its endpoint.
     """
-    denial = Denial(
-        403, f"Insufficient permissions. Required role: {required}", "role_insufficient"
-    )
+    message = f"Insufficient permissions. Required role: {required}"
+    denial = Denial(403, message, "role_insufficient", scope=())
     # Roles of an app, and those that pass among them. Threads read and replace both at once.
     known_for: tuple[Roles | None, frozenset[str]] = (None, frozenset())
 
@@ -126,9 +125,8 @@ def permission_check(permissions: Sequence[str]) -> Check:
 def _missing(permissions: Sequence[str], identity: Identity) -> Denial:
     """Return the denial of an identity that lacks permissions."""
     missing = ", ".join(each for each in permissions if not identity.permits(each))
-    return Denial(
-        403, f"Insufficient permissions. Required permission: {missing}", "permission_missing"
-    )
+    message = f"Insufficient permissions. Required permission: {missing}"
+    return Denial(403, message, "permission_missing", scope=tuple(permissions))
 
 
 _CHECKS_OF_RIGHTS = (role_check(RequiredRole(()), "").__code__, permission_check(()).__code__)

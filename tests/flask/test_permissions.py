@@ -84,6 +84,14 @@ class TestVerifyPermission:
             assert error_of(ask(app, role=role)) == (403, message)
         assert ask(app, role="owner").status_code == 200
 
+    def test_the_challenge_names_all_that_are_needed(self) -> None:
+        """RFC 6750, section 3.1: the scope that is necessary, not only what is missing."""
+        app = app_with(verify_permission("accounts:read", "accounts:write")(lambda: "in"))
+        challenge = ask(app, role="viewer").headers["WWW-Authenticate"]
+        assert challenge.endswith(
+            'error="insufficient_scope", scope="accounts:read accounts:write"'
+        )
+
     def test_a_token_brings_permissions(self) -> None:
         app = app_with(verify_permission("accounts:write")(lambda: "in"))
         for claim in (["accounts:write"], "openid accounts:write", ["x", "accounts:write"]):

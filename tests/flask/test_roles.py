@@ -411,6 +411,8 @@ class TestReachOverATenant:
     ) -> None:
         monkeypatch.setenv("AUTH_ROLES", "viewer, owner")
         monkeypatch.setenv("AUTH_TENANT_ROLES", "owner")
+        app = make_app()  # other apps of this process may have other roles
+        assert state_of(app).roles.names == ("viewer", "owner")
         with acting_as(TENANT, USER):
             assert get_user_role() == "viewer"
             assert not may_reach_others()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from flask import Flask
 from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -138,19 +140,60 @@ def test_policies_let_a_tenant_role_of_any_name_reach_its_tenant(
         assert session.scalars(text(IDS)).all() == []
 
 
+async def seen_by_asyncpg(url: str, who: list[tuple[Flask, str]]) -> list[list[int]]:
+    engine = create_async_engine(url.replace("+psycopg", "+asyncpg"))
+    seen = []
+    async with AsyncSession(engine, sync_session_class=SecuredSession) as session:
+        for app, role in who:
+            with as_ann(app, role):
+                seen.append(list(await session.scalars(text(IDS))))
+    await engine.dispose()
+    return seen
+
+
+def seen_by_psycopg2(url: str, who: list[tuple[Flask, str]]) -> list[list[int]]:
+    engine = create_engine(url.replace("+psycopg", "+psycopg2"))
+    seen = []
+    with SecuredSession(engine) as session:
+        for app, role in who:
+            with as_ann(app, role):
+                seen.append(list(session.scalars(text(IDS))))
+    engine.dispose()
+    return seen
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg2"])
+def test_other_drivers_send_a_role_as_it_is(database: Database, driver: str) -> None:
+    """One is hooked, for the other the settings are set before each statement."""
+    url = database.url.replace("postgres@", "named_app@")
+    # All names are tenant roles of one app, so that the policies are created once.
+    app = make_app(AUTH_ROLES=["weak", *NAMES], AUTH_TENANT_ROLES=NAMES)
+    create_policies(database, app)
+    who = [(app, role) for role in (*NAMES, "weak")]
+    if driver == "asyncpg":
+        seen = asyncio.run(seen_by_asyncpg(url, who))
+    else:
+        seen = seen_by_psycopg2(url, who)
+    assert seen == [OF_RED] * len(NAMES) + [OF_ANN]
+
+
 @pytest.mark.parametrize("name", ["owner", "it's", ":x\\", "%s"])
-def test_a_migration_holds_a_tenant_role_of_any_name(database: Database, name: str) -> None:
+def test_a_migration_holds_a_tenant_role_of_any_name(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tests of this process declare other classes too, whose tables are not here.
+    ours = policies.tables(Base.metadata)
+    monkeypatch.setattr(policies, "tables", lambda _metadata=None: ours)
     app = app_of(name)
     with app.app_context():
         script = policies.alembic_operations()
     with database.owner.begin() as connection:
         # Alembic wraps text in text(), where a colon begins a parameter.
         operations = SimpleNamespace(execute=lambda sql: connection.execute(text(sql)))
-        done: dict[str, object] = {"op": operations}
-        # The tests of this process declare other classes too, whose tables are not here.
-        lines = [line for line in script.splitlines() if "account" in line or "def " in line]
-        exec("\n".join([line for line in lines if "account_" not in line]), done)
-        done["upgrade"]()  # type: ignore[operator]
+        namespace: dict[str, object] = {"op": operations}
+        exec(script, namespace)
+        namespace["upgrade"]()  # type: ignore[operator]
+    assert problems(database, app) == []
     with SecuredSession(database.engine("app")) as session:
         with as_ann(app, name):
             assert session.scalars(text(IDS)).all() == OF_RED
