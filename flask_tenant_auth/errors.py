@@ -178,6 +178,17 @@ class AuthError(HTTPException):
         return dict(self._body)
 
     @property
+    def problem(self) -> dict[str, Any]:
+        """The problem (RFC 9457) that AUTH_PROBLEM_JSON writes."""
+        return {
+            "type": "about:blank",  # the title is then the phrase of the status (section 4.2.1)
+            "title": HTTPStatus(self.code).phrase,
+            "status": self.code,
+            "detail": self.message,
+            "reason": self.reason,
+        }
+
+    @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The header fields that the answer needs, whatever its body is: for an app's own handler.
 
@@ -202,11 +213,7 @@ class AuthError(HTTPException):
         """Return the documented JSON or, with AUTH_PROBLEM_JSON, the problem."""
         if not self._writes_problem():
             return json.dumps(self._body)
-        # The title of "about:blank" is the phrase of the status (RFC 9457, section 4.2.1).
-        problem = {"type": "about:blank", "title": HTTPStatus(self.code).phrase}
-        return json.dumps(
-            {**problem, "status": self.code, "detail": self.message, "reason": self.reason}
-        )
+        return json.dumps(self.problem)
 
     def get_headers(
         self, environ: WSGIEnvironment | None = None, scope: dict[str, Any] | None = None
