@@ -154,6 +154,7 @@ class AuthError(HTTPException):
         self.problem_json: bool | None = None
         self._added_headers = added
         self._body = body
+        self._data: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Made without __init__: a subclass of an app may have other arguments.
@@ -173,9 +174,16 @@ class AuthError(HTTPException):
         return self.code
 
     @property
-    def data(self) -> dict[str, str]:
-        """The body as a dict: where Flask-RESTful and libraries like it look for it."""
-        return dict(self._body)
+    def data(self) -> dict[str, Any]:
+        """The documented JSON as a dict: what Flask-RESTful and Flask-RESTX write as the body.
+
+        Flask-RESTX takes it instead of what a handler returns. So a handler may set it.
+        """
+        return dict(self._body if self._data is None else self._data)
+
+    @data.setter
+    def data(self, data: Mapping[str, Any]) -> None:
+        self._data = dict(data)
 
     @property
     def problem(self) -> dict[str, Any]:
