@@ -1,4 +1,4 @@
-"""The identity as an object: current_identity, request attributes, users, copies, jobs, actors."""
+"""The identity as an object: current_identity, request attributes, users, copies, actors."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ import json
 import logging
 import multiprocessing
 import pickle
-import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import flask
 import pytest
 from flask import Flask, request
-from flask.sessions import SecureCookieSessionInterface
-from itsdangerous import URLSafeSerializer
 
 from apps import (
     OTHER_TENANT,
     OTHER_USER,
-    SECRET,
     TENANT,
     USER,
     bare_app,
@@ -37,7 +32,6 @@ from apps import (
 from flask_tenant_auth import (
     AuthError,
     Identity,
-    NoSigningKeyError,
     TenantAuth,
     acting_as,
     create_jwt_token,
@@ -47,9 +41,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth.errors import CREDENTIALS_REQUIRED
-from flask_tenant_auth.flask.job_headers import HEADER
 from flask_tenant_auth.signals import request_authenticated
-from key_pairs import EC_PRIVATE
 
 
 class TestCurrentIdentity:
@@ -436,108 +428,6 @@ class TestCopies:
         identity = self.of_token(permissions=["x"])
         assert identity.permissions == {"x", "mail:read"}
         assert identity.claims["user_id"] == USER
-
-
-class TestJobs:
-    def test_headers_carry_an_identity(self) -> None:
-        app = make_app(AUTH_PERMISSIONS={"user": ["mail:read"]})
-        made = Identity(
-            TENANT, USER, permissions=["x"], claims={"a": [1]}, actor="me", expires_at=5.0
-        )
-        with app.app_context():
-            headers = made.to_headers()
-            assert list(headers) == [HEADER]
-            again = Identity.from_headers({HEADER.lower(): headers[HEADER]})
-        assert again == made
-        assert again.permissions == {"x", "mail:read"}
-        assert (dict(again.claims), again.actor, again.expires_at) == ({"a": [1]}, "me", 5.0)
-
-    def test_the_permissions_of_a_role_are_those_of_the_reader(self) -> None:
-        sender = make_app(AUTH_PERMISSIONS={"user": ["mail:write"]})
-        reader = make_app(AUTH_PERMISSIONS={"user": ["mail:read"]})
-        with sender.app_context(), acting_as(TENANT, USER) as identity:
-            headers = identity.to_headers()
-        with reader.app_context():
-            assert Identity.from_headers(headers).permissions == {"mail:read"}
-
-    def test_headers_that_are_not_the_apps_are_an_error(self) -> None:
-        app, other = make_app(), make_app(JWT_SECRET_KEY="o" * 64)
-        with other.app_context():
-            foreign = Identity(TENANT, USER, "admin").to_headers()
-        with app.app_context():
-            own = Identity(TENANT, USER).to_headers()
-            assert Identity.from_headers(own).user_id == USER
-            changed = own[HEADER][:-1] + ("A" if own[HEADER][-1] != "A" else "B")
-            session = SecureCookieSessionInterface().get_signing_serializer(
-                make_app(SECRET_KEY=SECRET)
-            )
-            assert session is not None
-            cases: list[Any] = [
-                {},
-                {HEADER: ""},
-                {HEADER: changed},
-                {HEADER: token()},
-                {HEADER: 5},
-                {HEADER: "x" * 2**17},
-                {HEADER: session.dumps({"tenant_id": TENANT, "user_id": USER, "role": "admin"})},
-                {HEADER: URLSafeSerializer(SECRET).dumps({"role": "admin"})},
-                foreign,
-            ]
-            for headers in cases:
-                with pytest.raises(ValueError, match=HEADER):
-                    Identity.from_headers(headers)
-
-    def test_a_job_header_authenticates_no_request(self) -> None:
-        app = make_app(SECRET_KEY=SECRET)
-
-        @app.get("/")
-        @verify_tenant_context
-        def view() -> str:
-            return ""
-
-        with app.app_context():
-            headers = Identity(TENANT, USER, "admin").to_headers()
-        client = app.test_client()
-        assert client.get("/", headers=headers).status_code == 401
-        value = headers[HEADER]
-        assert client.get("/", headers={"Authorization": f"Bearer {value}"}).status_code == 401
-        client.set_cookie("session", value)
-        assert client.get("/").status_code == 401
-        with app.test_request_context(headers={"Cookie": f"session={value}"}):
-            assert not dict(flask.session)
-
-    def test_a_fallback_key_reads_older_headers(self) -> None:
-        before = make_app(JWT_SECRET_KEY="o" * 64)
-        after = make_app(JWT_SECRET_KEY="n" * 64, JWT_SECRET_KEY_FALLBACKS=["o" * 64])
-        with before.app_context():
-            headers = Identity(TENANT, USER).to_headers()
-        with after.app_context():
-            assert Identity.from_headers(headers).user_id == USER
-
-    def test_with_key_pairs_the_secret_key_of_flask_signs(self) -> None:
-        config = {"JWT_ALGORITHM": "ES256", "JWT_PRIVATE_KEY": EC_PRIVATE, "JWT_SECRET_KEY": None}
-        app = make_app(SECRET_KEY="s" * 32, **config)
-        with app.app_context():
-            assert Identity.from_headers(Identity(TENANT, USER).to_headers()).user_id == USER
-        with (
-            make_app(**config).app_context(),
-            pytest.raises(NoSigningKeyError, match="SECRET_KEY"),
-        ):
-            Identity(TENANT, USER).to_headers()
-
-    def test_a_role_that_is_gone_is_an_error(self) -> None:
-        with make_app(AUTH_ROLES="user, boss, admin").app_context():
-            with acting_as(TENANT, USER, "boss") as identity:
-                headers = identity.to_headers()
-            assert Identity.from_headers(headers).role == "boss"
-        with make_app().app_context(), pytest.raises(ValueError, match="role must be one of"):
-            Identity.from_headers(headers)
-
-    def test_claims_that_are_too_long_are_an_error(self) -> None:
-        noise = random.Random(1).randbytes(2**17).hex()
-        identity = Identity(TENANT, USER, claims={"a": noise})
-        with make_app().app_context(), pytest.raises(ValueError, match="too long"):
-            identity.to_headers()
 
 
 class TestActor:
