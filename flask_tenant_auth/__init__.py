@@ -24,6 +24,7 @@ from .flask.extension import TenantAuth
 from .flask.proxies import current_identity, current_user
 from .flask.request_log import log_request_context
 from .flask.tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
+from .identity.job_headers import IdentityHeadersError
 from .identity.roles import UserRole
 from .keys.keyrings import NoSigningKeyError
 from .passwords import hash_password, password_needs_rehash, verify_password
@@ -32,6 +33,7 @@ __all__ = [
     "AuthError",
     "ConfigurationError",
     "Identity",
+    "IdentityHeadersError",
     "Key",
     "NoSigningKeyError",
     "RateLimitExceeded",
