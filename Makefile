@@ -296,7 +296,7 @@ check-python: $(VENV)/.built $(VENV)/.group-test
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation dist clean
+.PHONY: test soak isolation mutants dist clean
 test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy ## Install what is missing, then run all checks and tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -316,6 +316,7 @@ test-sqlalchemy: packages-test $(VENV)/.built $(VENV)/.group-test $(SQLALCHEMY_2
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 	@$(MAKE) isolation
+	@$(MAKE) mutants
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements
@@ -325,6 +326,11 @@ endef
 isolation: packages-test $(VENV)/.built $(VENV)/.group-test ## Test data isolation with 120,000 random statements
 	$(call run_statements,sqlite,100000)
 	$(call run_statements,postgresql,20000)
+
+MUTANTS ?= 1000000
+mutants: packages-test $(VENV)/.built $(VENV)/.group-test ## Test the verdict on 2,000,000 mutants of valid tokens
+	@$(BIN)/python -m tests.mutants --of providers --mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.mutants --of random --mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
 
 dist: $(VENV)/.built ## Make the source archive and a wheel of it in dist
 	@rm -rf dist && mkdir dist

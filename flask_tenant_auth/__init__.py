@@ -2,11 +2,13 @@
 
 from ._core import Identity, Key, is_valid_uuid
 from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
+from .flask import job_headers as _job_headers  # noqa: F401 - signs identities for jobs
 from .flask.context import (
     acting_as,
     extract_tenant_context,
     get_tenant_context,
     get_user_role,
+    has_permission,
     verify_resource_access,
 )
 from .flask.decorators import (
@@ -14,12 +16,15 @@ from .flask.decorators import (
     public_route,
     rate_limit,
     rate_limit_exempt,
+    verify_permission,
     verify_role,
     verify_tenant_context,
 )
 from .flask.extension import TenantAuth
+from .flask.proxies import current_identity, current_user
 from .flask.request_log import log_request_context
 from .flask.tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
+from .identity.job_headers import IdentityHeadersError
 from .identity.roles import UserRole
 from .keys.keyrings import NoSigningKeyError
 from .passwords import hash_password, password_needs_rehash, verify_password
@@ -28,6 +33,7 @@ __all__ = [
     "AuthError",
     "ConfigurationError",
     "Identity",
+    "IdentityHeadersError",
     "Key",
     "NoSigningKeyError",
     "RateLimitExceeded",
@@ -36,11 +42,14 @@ __all__ = [
     "acting_as",
     "create_auth_response",
     "create_jwt_token",
+    "current_identity",
+    "current_user",
     "decode_jwt_token",
     "extract_bearer_token",
     "extract_tenant_context",
     "get_tenant_context",
     "get_user_role",
+    "has_permission",
     "hash_password",
     "is_valid_uuid",
     "log_request_context",
@@ -50,6 +59,7 @@ __all__ = [
     "rate_limit",
     "rate_limit_exempt",
     "verify_password",
+    "verify_permission",
     "verify_resource_access",
     "verify_role",
     "verify_tenant_context",

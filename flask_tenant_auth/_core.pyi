@@ -7,13 +7,12 @@ _Denial = Any
 _Rule = Any
 _Response = Any
 
-ROLES: tuple[str, ...]
 ALGORITHMS: tuple[str, ...]
-CORE_CLAIMS: tuple[str, ...]
+DEFAULT_ROLES: Roles
+INVALID_TOKENS: dict[str, InvalidToken]
 PASSWORD_ITERATIONS: int
 STRATEGIES: tuple[str, ...]
 ON_STORE_ERRORS: tuple[str, ...]
-INVALID_TOKENS: dict[str, InvalidToken]
 LIMITER_RANGES: dict[str, tuple[int, int]]
 
 def is_valid_uuid(value: object, /) -> bool: ...
@@ -45,17 +44,56 @@ def password_iterations(stored: str) -> int:
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
 
+def is_permission(value: str, /) -> bool:
+    """Whether this can be the name of a permission. It gets no number."""
+
+def permission_number(permission: str, /) -> int: ...
+def set_identity_codec(
+    to_headers: Callable[[Identity], dict[str, str]],
+    from_headers: Callable[[Mapping[str, str]], Identity],
+    /,
+) -> None: ...
 def peek_token(token: str | bytes, claim: str) -> tuple[str | None, str | None] | None:
     """Return a claim and the kid that an unverified token says; None for a malformed token.
 
     They serve only to find the keys that the token is verified with.
     """
 @final
-class Identity:
-    """Who a request is: a user of a tenant, in a role. Immutable, equal and hashed by these."""
+class Roles:
+    """The roles of an app, weakest first, and what each is granted. Immutable."""
 
     def __new__(
-        cls, tenant_id: str, user_id: str, role: str = "user", *, source: str = "local"
+        cls,
+        names: tuple[str, ...],
+        *,
+        tenant_roles: tuple[str, ...] = (),
+        grants: tuple[tuple[str, ...], ...] = (),
+    ) -> Roles: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def grants(self, role: str, permission: str, /) -> bool: ...
+
+@final
+class Identity:
+    """Who a request is: a user of a tenant, in a role. Immutable, equal and hashed by these.
+
+    :param permissions: those that it has beside the ones of its role.
+    :param roles: the roles of the app; None: those of an app that configures none; ``()``: of no
+        app. Then its role reaches and permits nothing until `with_roles`, as after unpickling.
+    """
+
+    def __new__(
+        cls,
+        tenant_id: str,
+        user_id: str,
+        role: str = "user",
+        *,
+        source: str = "local",
+        permissions: Iterable[str] = (),
+        claims: Mapping[str, Any] | None = None,
+        actor: str | None = None,
+        expires_at: float | None = None,
+        roles: Roles | tuple[()] | None = None,
     ) -> Identity: ...
     @property
     def tenant_id(self) -> str: ...
@@ -64,9 +102,36 @@ class Identity:
     @property
     def role(self) -> str: ...
     @property
+    def roles(self) -> Roles | None: ...
+    @property
+    def role_is_default(self) -> bool: ...
+    @property
+    def reaches_tenant(self) -> bool: ...
+    @property
+    def permissions(self) -> frozenset[str]: ...
+    @property
+    def own_permissions(self) -> frozenset[str]: ...
+    @property
+    def claims(self) -> Mapping[str, Any]: ...
+    @property
+    def issuer(self) -> str | None: ...
+    @property
+    def session_id(self) -> str | None: ...
+    @property
+    def actor(self) -> str | None: ...
+    @property
     def source(self) -> str: ...
     @property
     def expires_at(self) -> float | None: ...
+    def permits(self, permission: str | int | tuple[str | int, ...], /) -> bool: ...
+    def has_role(self, passing: tuple[Roles | None, frozenset[str]], /) -> bool: ...
+    def with_roles(self, roles: Roles, /) -> Identity: ...
+    def to_headers(self) -> dict[str, str]: ...
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str], /) -> Identity: ...
+    def __copy__(self) -> Identity: ...
+    def __deepcopy__(self, memo: Any, /) -> Identity: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[str, str, str], dict[str, Any]]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -131,20 +196,35 @@ class Keyring:
         audiences: Sequence[str] = (),
         leeway: float = 0,
         max_token_bytes: int = 8192,
+        roles: Roles = ...,
+        places: dict[str, tuple[str, ...]] | None = None,
+        role_map: dict[str, str] | None = None,
+        default_role: str | None = None,
+        id_namespace: str | None = None,
+        required: dict[str, tuple[str | int | bool, ...]] | None = None,
+        without_identity: bool = False,
+        on_default_role: Callable[[Identity], object] | None = None,
     ) -> Keyring: ...
     @property
     def keys(self) -> tuple[Key, ...]: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def core_claims(self) -> tuple[str, ...]: ...
     def sign(self, payload: bytes, /) -> str:
         """Return a token of the payload, the UTF-8 text of an object, signed by the first key."""
 
     def issue(self, identity: Identity, issued_at: int, expires_at: int, further: bytes, /) -> str:
-        """Return a token of the claims of CORE_CLAIMS and of further, the text of an object."""
+        """Return a token of the claims of core_claims and of further, the text of an object."""
 
     def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
         """Return the Identity of a token, or the InvalidToken that says what is wrong with it."""
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token; as strict as verify()."""
+
+    def claimed_tenant(self, token: str | bytes, /) -> str | None:
+        """Return the tenant that an unverified token claims, to find a key."""
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Do as verify() from an Authorization header; return None without a bearer token."""

@@ -26,6 +26,7 @@ _DENIED = (
     "user_id=%(user_id)s tenant_id=%(tenant_id)s role=%(role)s ip=%(ip)s "
     'user_agent="%(user_agent)s" answer="%(answer)s" detail="%(detail)s"'
 )
+_ACTOR = " actor=%(actor)s"  # of an identity that somebody else acts as
 _NO_IDENTITY = (None, None, None)
 
 _PLAIN = re.compile(r"[!#-\[\]-~]+")  # visible ASCII but for the quote and the backslash
@@ -46,7 +47,10 @@ def log_authenticated(request: Request, identity: Identity) -> None:
     fields["user_id"] = identity.user_id
     fields["tenant_id"] = identity.tenant_id
     fields["role"] = identity.role
-    _write(logging.INFO, _REQUEST, fields)
+    actor = identity.actor
+    if actor is not None:
+        fields["actor"] = plain(actor)
+    _write(logging.INFO, _REQUEST if actor is None else _REQUEST + _ACTOR, fields)
 
 
 def _write(level: int, message: str, fields: dict[str, Any]) -> None:
@@ -93,7 +97,10 @@ def log_denied(
         "detail": quoted(detail),
         **_fields(request, *who),
     }
-    _write(logging.WARNING, _DENIED, fields)
+    actor = None if identity is None else identity.actor
+    if actor is not None:
+        fields["actor"] = plain(actor)
+    _write(logging.WARNING, _DENIED if actor is None else _DENIED + _ACTOR, fields)
 
 
 def _fields(

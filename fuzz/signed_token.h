@@ -9,6 +9,7 @@
 
 #include "base/base64url.h"
 #include "token/hmac.h"
+#include "rules.h"
 #include "token/json_digest.h"
 #include "token/keyring.h"
 #include "verify_token.h"
@@ -34,15 +35,13 @@ fuzz_keyring(void)
     static fta_keyring *keyring;
     if (keyring == NULL) {
         const fta_text audience = {"api", 3};
-        const fta_claim_rules rules = {
-            .audiences = &audience, .audience_count = 1, .leeway = 5};
         const fta_key *key;
         require(fta_key_from_secret(fta_algorithm_find((fta_text){"HS256", 5}),
                                     (fta_text){"fuzz", 4}, fuzz_secret,
                                     sizeof fuzz_secret, false,
                                     (fta_key **)&key) == FTA_OK);
-        require(fta_keyring_new(&key, 1, &rules, (size_t)1 << 20, &keyring) ==
-                FTA_OK);
+        require(fta_keyring_new(&key, 1, make_rules(NULL, &audience, 1, 5),
+                                (size_t)1 << 20, &keyring) == FTA_OK);
         /* A fixed seed, so that an input gives the same result in every run. */
         keyring->seed = (fta_json_seed){{1, 2}};
     }
@@ -50,11 +49,11 @@ fuzz_keyring(void)
 }
 
 /* Returns the status of a token of that header and payload with a valid
- * signature. */
+ * signature, under the rules of a keyring that has the key. */
 static inline fta_status
-status_of_signed(const void *header, size_t header_size, const void *payload,
-                 size_t payload_size, const fta_json_sink *sink,
-                 fta_claims *out)
+status_under(const fta_keyring *keyring, const void *header, size_t header_size,
+             const void *payload, size_t payload_size,
+             const fta_json_sink *sink, fta_claims *out)
 {
     static fta_hmac *hmac;
     require(hmac != NULL || fta_hmac_new("SHA256", fuzz_secret,
@@ -72,10 +71,20 @@ status_of_signed(const void *header, size_t header_size, const void *payload,
     length += fta_base64url_encode(tag, 32, token + length);
     require(length == room);
     fta_status status =
-        verify_token(fuzz_keyring(), (fta_text){token, length}, sink, out);
+        verify_token(keyring, (fta_text){token, length}, sink, out);
     require(status != FTA_SIGNATURE_MISMATCH && status != FTA_CRYPTO);
     free(token);
     return status;
+}
+
+/* As above, under the usual rules. */
+static inline fta_status
+status_of_signed(const void *header, size_t header_size, const void *payload,
+                 size_t payload_size, const fta_json_sink *sink,
+                 fta_claims *out)
+{
+    return status_under(fuzz_keyring(), header, header_size, payload,
+                        payload_size, sink, out);
 }
 
 /* Whether a status is about the form of the JSON text. */

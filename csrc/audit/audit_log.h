@@ -23,6 +23,7 @@ typedef struct fta_audit_entry {
     fta_text user_agent;
     fta_text reason;           /* why the request was denied */
     fta_text role;             /* absent, with both ids NULL: unknown */
+    fta_text actor;            /* who acts as the user; absent: the user */
     const fta_uuid *tenant_id; /* Borrowed */
     const fta_uuid *user_id;   /* Borrowed */
     int http_status;

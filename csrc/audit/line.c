@@ -112,7 +112,8 @@ fta_audit_line_make(fta_audit_line *line, const fta_audit_entry *entry)
 {
     size_t octets = entry->method.length + entry->endpoint.length +
                     entry->address.length + entry->user_agent.length +
-                    entry->reason.length + entry->role.length;
+                    entry->reason.length + entry->role.length +
+                    entry->actor.length;
     line->used = 0;
     line->text = line->buffer;
     if (octets > (FTA_AUDIT_LINE_BUFFER - LINE_FRAME) / FTA_JSON_ESCAPED_MAX) {
@@ -143,6 +144,10 @@ fta_audit_line_make(fta_audit_line *line, const fta_audit_entry *entry)
     put_uuid(line, entry->tenant_id);
     PUT(line, ",\"role\":");
     put_string(line, entry->role);
+    if (entry->actor.data != NULL) {
+        PUT(line, ",\"actor\":");
+        put_string(line, entry->actor);
+    }
     PUT(line, ",\"ip\":");
     put_string(line, entry->address);
     PUT(line, ",\"user_agent\":");

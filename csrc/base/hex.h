@@ -1,4 +1,4 @@
-/* Hexadecimal digits. Inline, because a UUID of a token takes 32 calls. */
+/* Hexadecimal digits. */
 #ifndef FTA_BASE_HEX_H
 #define FTA_BASE_HEX_H
 

@@ -41,8 +41,17 @@
     X(TENANT_ID_INVALID, "tenant_id is not a UUID string")                     \
     X(USER_ID_MISSING, "the token has no user_id")                             \
     X(USER_ID_INVALID, "user_id is not a UUID string")                         \
+    X(ROLE_MISSING, "the token has no role")                                   \
     X(ROLE_INVALID, "role is not a known role")                                \
     X(TENANT_FOREIGN, "the issuer of the token does not speak for its tenant") \
+    X(IDENTITY_REFUSED, "JWT_IDENTITY names no identity for the token")        \
+    X(ACT_INVALID, "act is not an object")                                     \
+    X(ACT_SUB_INVALID, "the sub in act is not a string")                       \
+    X(ACT_TENANT_ID_INVALID, "the tenant_id in act is not a UUID string")      \
+    X(ACTOR_FOREIGN, "act names an actor of another tenant")                   \
+    X(TOKEN_USE_REFUSED, "the token says that it is a refresh or ID token")    \
+    X(REQUIRED_CLAIM, "a claim of JWT_REQUIRED_CLAIMS is absent or has "       \
+                      "another value")                                         \
     X(NOT_YET_VALID, "the token is not valid yet")                             \
     X(EXPIRED, "the token has expired")
 
@@ -107,11 +116,30 @@
     X(KEYRING_EMPTY, "a keyring needs at least one key")                       \
     X(KID_REPEATED, "the keyring has two keys with one kid and one algorithm")
 
+/* What can be wrong with roles, permissions and the places of claims. */
+#define FTA_ACCESS_LIST(X)                                                     \
+    X(ROLE_MALFORMED, "a role must be 1 to 64 bytes of UTF-8 without spaces "  \
+                      "at its ends, control characters, commas, semicolons "   \
+                      "and equals signs")                                      \
+    X(ROLE_REPEATED, "a role or a word for a role is listed twice")            \
+    X(ROLES_TOO_MANY, "there must be from 1 to 64 roles")                      \
+    X(PERMISSION_MALFORMED, "a permission must be 1 to 255 ASCII characters "  \
+                            "without spaces, quotes and backslashes")          \
+    X(PERMISSIONS_FULL, "the process knows 512 permissions already")           \
+    X(PATTERN_MALFORMED, "a granted permission must be a permission, '*' or "  \
+                         "one that ends with ':*'")                            \
+    X(CLAIM_PATH_MALFORMED, "the place of a claim must be its name, or a "     \
+                            "JSON Pointer (RFC 6901) of at most eight parts")  \
+    X(CLAIM_PATHS_TOO_MANY, "there are too many places of claims: one claim "  \
+                            "may have 16, and 32 may be required")
+
 /* What keeps a payload from being signed. */
 #define FTA_SIGNING_LIST(X)                                                    \
     X(KEY_IS_PUBLIC, "the first key is a public key, which cannot sign")       \
     X(CANNOT_SIGN, "the libjwt that is loaded does not sign with the "         \
                    "algorithm of the first key")                               \
+    X(CLAIMS_CONFLICT, "the places of the claims, or the words for roles, "    \
+                       "cannot say this identity")                             \
     X(SIGNED_OTHERWISE,                                                        \
       "the payload cannot be signed unchanged: libjwt "                        \
       "carries no \\u0000, no integer beyond 64 bits and no "                  \
@@ -183,6 +211,7 @@
     FTA_COMMON_LIST(X)                                                         \
     FTA_INVALID_TOKEN_LIST(X)                                                  \
     FTA_KEY_LIST(X)                                                            \
+    FTA_ACCESS_LIST(X)                                                         \
     FTA_SIGNING_LIST(X)                                                        \
     FTA_PASSWORD_LIST(X)                                                       \
     FTA_LIMIT_LIST(X)                                                          \

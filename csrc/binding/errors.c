@@ -17,8 +17,8 @@ static const struct {
         ARE(CRYPTO, PyExc_RuntimeError) ARE(SYSTEM, PyExc_OSError)
             ARE(STOPPED,
                 PyExc_SystemError) /* unless the one who stopped has raised */
-    FTA_INVALID_TOKEN_LIST(VALUE) FTA_KEY_LIST(VALUE) FTA_SIGNING_LIST(VALUE)
-        FTA_PASSWORD_LIST(VALUE) FTA_LIMIT_LIST(VALUE)
+    FTA_INVALID_TOKEN_LIST(VALUE) FTA_KEY_LIST(VALUE) FTA_ACCESS_LIST(VALUE)
+        FTA_SIGNING_LIST(VALUE) FTA_PASSWORD_LIST(VALUE) FTA_LIMIT_LIST(VALUE)
             FTA_SEGMENT_LIST(PERMISSION) FTA_REDIS_LIST(CONNECTION)
                 FTA_AUDIT_LIST(PERMISSION)};
 #define COUNT (sizeof exceptions / sizeof *exceptions)

@@ -16,6 +16,7 @@
 #include "binding/type_limiter.h"
 #include "binding/type_rate.h"
 #include "binding/type_request_record.h"
+#include "binding/type_roles.h"
 #include "binding/type_start_response.h"
 
 static const struct {
@@ -30,10 +31,19 @@ static const struct {
 /* Each adds functions, constants and objects to the module, whose types are
  * there. */
 static int (*const parts[])(PyObject *module) = {
-    fta_add_functions,      fta_add_credentials, fta_add_identity,
-    fta_add_invalid_token,  fta_add_key,         fta_add_rate,
-    fta_add_limiter,        fta_add_environ,     fta_add_fields,
-    fta_add_request_record, fta_add_open_record, fta_add_authenticate,
+    fta_add_request_record,
+    fta_add_roles,
+    fta_add_functions,
+    fta_add_credentials,
+    fta_add_identity,
+    fta_add_invalid_token,
+    fta_add_key,
+    fta_add_rate,
+    fta_add_limiter,
+    fta_add_environ,
+    fta_add_fields,
+    fta_add_open_record,
+    fta_add_authenticate,
 };
 
 static int
@@ -100,6 +110,8 @@ static void
 module_free(void *module)
 {
     (void)module_clear((PyObject *)module);
+    fta_permission_names_free(
+        fta_state_of_module((PyObject *)module)->permission_names);
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -6,6 +6,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "token/permission.h"
+
 /* X(name): a type of the module, made of the spec fta_<name>_spec that
  * type_<name>.c defines. Its member is <name>_type. */
 #define FTA_TYPE_LIST(X)                                                       \
@@ -21,6 +23,7 @@
     X(middleware)                                                              \
     X(rate)                                                                    \
     X(request_record)                                                          \
+    X(roles)                                                                   \
     X(start_response)
 
 /* X(name): any other object of the module. */
@@ -32,9 +35,11 @@
     X(field_names)    /* a tuple of str, by fta_field_name */                  \
     X(invalid_tokens) /* a tuple in the order of FTA_INVALID_TOKEN_LIST */     \
     X(peek_seed)      /* bytes: an fta_json_seed */                            \
-    X(roles)          /* a tuple of str in the order of FTA_ROLE_LIST */
+    X(default_roles)  /* the Roles of an app that configures none */           \
+    X(identity_codec) /* a tuple of two callables, see type_identity.c */
 
-/* Every member is Owned, or NULL until it is made. */
+/* Every member is Owned, or NULL until it is made. The types keep the module
+ * alive, so what is Borrowed from it lives as long as their objects. */
 typedef struct fta_state {
 #define X(name) PyTypeObject *name##_type;
     FTA_TYPE_LIST(X)
@@ -42,6 +47,7 @@ typedef struct fta_state {
 #define X(name) PyObject *name;
     FTA_OBJECT_LIST(X)
 #undef X
+    fta_permission_names *permission_names; /* freed with the module */
 } fta_state;
 
 #define X(name) extern PyType_Spec fta_##name##_spec;

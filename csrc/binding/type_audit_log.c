@@ -118,8 +118,11 @@ set_identity(const fta_state *state, PyObject *value, fta_audit_entry *entry)
     if (identity == NULL) {
         return true;
     }
-    const char *role = fta_role_text(identity->claims.role);
-    entry->role = (fta_text){role, strlen(role)};
+    if (!fta_utf8_from_str(identity->role, "role", &entry->role) ||
+        (identity->actor != NULL &&
+         !fta_utf8_from_str(identity->actor, "actor", &entry->actor))) {
+        return false;
+    }
     entry->tenant_id = &identity->claims.tenant_id;
     entry->user_id = &identity->claims.user_id;
     return true;

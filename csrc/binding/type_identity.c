@@ -3,23 +3,60 @@
 #include <stddef.h>
 
 #include "binding/convert.h"
+#include "binding/errors.h"
+#include "binding/type_roles.h"
 
 static const fta_text source_texts[] = {
 #define X(name, text) {text, sizeof(text) - 1},
     FTA_SOURCE_LIST(X)
 #undef X
 };
-static const fta_words source_words = FTA_WORDS(source_texts);
+const fta_words fta_source_words = FTA_WORDS(source_texts);
 
-PyObject *
-fta_identity_from_claims(fta_state *state, const fta_claims *claims)
+fta_identity *
+fta_identity_begin(fta_state *state)
 {
     fta_identity *self = PyObject_New(fta_identity, state->identity_type);
     if (self != NULL) {
-        self->claims = *claims;
         self->source = FTA_SOURCE_TOKEN;
+        self->text = (fta_text){NULL, 0};
+        self->known = fta_permission_names_count(state->permission_names);
+        self->listed = 0;
+#define X(name) self->name = NULL;
+        FTA_IDENTITY_LIST(X)
+#undef X
     }
-    return (PyObject *)self;
+    return self;
+}
+
+bool
+fta_identity_finish(fta_identity *self, const fta_identity_origin *origin)
+{
+    fta_text actor = self->claims.actor;
+    self->claims.actor = (fta_text){NULL, 0};
+    if (actor.data != NULL) {
+        self->actor =
+            PyUnicode_DecodeUTF8(actor.data, (Py_ssize_t)actor.length, NULL);
+        if (self->actor == NULL) {
+            return false;
+        }
+    }
+    self->role = fta_role_name(origin->roles, self->claims.role);
+    self->roles = Py_NewRef(origin->roles);
+    self->keyring = Py_NewRef(origin->keyring);
+    self->token = Py_NewRef(origin->token);
+    self->text = origin->text;
+    return true;
+}
+
+static fta_identity *
+new_identity(fta_state *state, const fta_claims *claims)
+{
+    fta_identity *self = fta_identity_begin(state);
+    if (self != NULL) {
+        self->claims = *claims;
+    }
+    return self;
 }
 
 bool
@@ -39,6 +76,8 @@ fta_read_identity(const fta_state *state, PyObject *value,
     return *out != NULL;
 }
 
+/* --- made by Python ----------------------------------------------------- */
+
 static bool
 read_uuid(PyObject *value, const char *argument, fta_uuid *out)
 {
@@ -54,99 +93,215 @@ read_uuid(PyObject *value, const char *argument, fta_uuid *out)
     return true;
 }
 
+/* Whether an argument says that the role is of no app's roles. */
+static bool
+is_of_no_app(PyObject *roles)
+{
+    return PyTuple_CheckExact(roles) && PyTuple_GET_SIZE(roles) == 0;
+}
+
+/* A role of roles. Without them, one of an app that configures none, or any
+ * text that can be a role: whoever uses the Identity knows the roles. */
+static bool
+read_role(const fta_state *state, fta_identity *self, PyObject *roles,
+          PyObject *value)
+{
+    fta_text text;
+    if (!fta_utf8_from_str(value, "role", &text)) {
+        return false;
+    }
+    bool of_no_app = is_of_no_app(roles);
+    if (of_no_app || Py_IsNone(roles)) {
+        roles = state->default_roles;
+        if (of_no_app || !fta_roles_find(fta_roles_from_object(state, roles),
+                                         text, &self->claims.role)) {
+            if (!fta_role_is_sound(text)) {
+                fta_raise(FTA_ROLE_MALFORMED);
+                return false;
+            }
+            self->role =
+                PyUnicode_FromStringAndSize(text.data, (Py_ssize_t)text.length);
+            return self->role != NULL;
+        }
+    } else if (!fta_read_role(roles, value, "role", &self->claims.role)) {
+        return false;
+    }
+    self->roles = Py_NewRef(roles);
+    self->role = fta_role_name(roles, self->claims.role);
+    return true;
+}
+
+/* The numbers of the permissions that have one; the others are listed only. */
+static bool
+read_permissions(const fta_state *state, fta_identity *self, PyObject *value)
+{
+    if (PyUnicode_Check(value)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "permissions must be a collection of str, not str");
+        return false;
+    }
+    PyObject *items = PySequence_Tuple(value);
+    bool done = items != NULL;
+    for (Py_ssize_t i = 0; done && i < PyTuple_GET_SIZE(items); i++) {
+        fta_text name;
+        size_t number;
+        done = fta_utf8_from_str(PyTuple_GET_ITEM(items, i),
+                                 "each of permissions", &name);
+        if (done &&
+            fta_permission_names_find(state->permission_names, name, &number)) {
+            fta_permission_set_add(&self->claims.permissions, number);
+        }
+    }
+    if (done && PyTuple_GET_SIZE(items) != 0) {
+        self->named = PyFrozenSet_New(items);
+        done = self->named != NULL;
+    }
+    Py_XDECREF(items);
+    return done;
+}
+
+static bool
+read_claims(fta_identity *self, PyObject *value)
+{
+    if (Py_IsNone(value)) {
+        return true;
+    }
+    PyObject *copy = PyDict_New();
+    if (copy != NULL && PyDict_Update(copy, value) == 0) {
+        self->shown_claims = PyDictProxy_New(copy);
+    } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Format(PyExc_TypeError, "claims must be a mapping, not %.100s",
+                     Py_TYPE(value)->tp_name);
+    }
+    Py_XDECREF(copy);
+    return self->shown_claims != NULL;
+}
+
+static bool
+read_expiry(fta_identity *self, PyObject *value)
+{
+    if (Py_IsNone(value)) {
+        return true;
+    }
+    self->claims.expires_at = PyFloat_AsDouble(value);
+    self->claims.present |= 1u << FTA_CLAIM_EXP;
+    return self->claims.expires_at != -1.0 || !PyErr_Occurred();
+}
+
+static bool
+read_actor(fta_identity *self, PyObject *value)
+{
+    fta_text text;
+    if (Py_IsNone(value)) {
+        return true;
+    }
+    if (!fta_utf8_from_str(value, "actor", &text)) {
+        return false;
+    }
+    self->actor =
+        PyUnicode_FromStringAndSize(text.data, (Py_ssize_t)text.length);
+    return self->actor != NULL;
+}
+
+static bool
+join_role(const fta_state *state, fta_identity *self)
+{
+    fta_roles *roles =
+        self->roles == NULL ? NULL : fta_roles_from_object(state, self->roles);
+    if (roles != NULL) {
+        fta_permission_set_join(&self->claims.permissions,
+                                fta_roles_granted(roles, self->claims.role));
+    }
+    return true;
+}
+
 static PyObject *
 identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"tenant_id", "user_id", "role", "source", NULL};
+    static char *keywords[] = {"tenant_id",   "user_id", "role",  "source",
+                               "permissions", "claims",  "actor", "expires_at",
+                               "roles",       NULL};
+    fta_state *state = PyType_GetModuleState(type);
     PyObject *tenant_id, *user_id, *role = NULL, *source = NULL;
-    fta_claims claims = {.present = 1u << FTA_CLAIM_TENANT_ID |
-                                    1u << FTA_CLAIM_USER_ID |
-                                    1u << FTA_CLAIM_ROLE};
-    size_t role_place = FTA_ROLE_DEFAULT, source_place = FTA_SOURCE_LOCAL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$O:Identity", keywords,
-                                     &tenant_id, &user_id, &role, &source) ||
-        !read_uuid(tenant_id, "tenant_id", &claims.tenant_id) ||
-        !read_uuid(user_id, "user_id", &claims.user_id) ||
-        (role != NULL &&
-         !fta_word_from_str(role, "role", &fta_role_words, &role_place)) ||
+    PyObject *permissions = state->nothing, *claims = Py_None;
+    PyObject *actor = Py_None, *expires_at = Py_None, *roles = Py_None;
+    size_t place = FTA_SOURCE_LOCAL;
+    fta_claims made = {.present = 1u << FTA_CLAIM_TENANT_ID |
+                                  1u << FTA_CLAIM_USER_ID |
+                                  1u << FTA_CLAIM_ROLE};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$OOOOOO:Identity",
+                                     keywords, &tenant_id, &user_id, &role,
+                                     &source, &permissions, &claims, &actor,
+                                     &expires_at, &roles) ||
+        !read_uuid(tenant_id, "tenant_id", &made.tenant_id) ||
+        !read_uuid(user_id, "user_id", &made.user_id) ||
         (source != NULL &&
-         !fta_word_from_str(source, "source", &source_words, &source_place))) {
+         !fta_word_from_str(source, "source", &fta_source_words, &place)) ||
+        (!Py_IsNone(roles) && !is_of_no_app(roles) &&
+         fta_roles_from_object(state, roles) == NULL)) {
         return NULL;
     }
-    claims.role = (fta_role)role_place;
-    fta_state *state = PyType_GetModuleState(type);
-    PyObject *self = fta_identity_from_claims(state, &claims);
-    if (self != NULL) {
-        ((fta_identity *)self)->source = (fta_source)source_place;
+    /* kwargs may be the dict of a functools.partial, which foreign code can
+     * change while these are read. */
+    PyObject *held = PyTuple_Pack(6, role != NULL ? role : Py_None, permissions,
+                                  claims, actor, expires_at, roles);
+    if (held == NULL) {
+        return NULL;
     }
-    return self;
+    PyObject *usual =
+        role != NULL ? NULL : fta_role_name(state->default_roles, 0);
+    fta_identity *self = new_identity(state, &made);
+    if (self != NULL) {
+        self->source = (fta_source)place;
+        if (!read_role(state, self, roles, role != NULL ? role : usual) ||
+            !read_permissions(state, self, permissions) ||
+            !read_claims(self, claims) || !read_actor(self, actor) ||
+            !read_expiry(self, expires_at) || !join_role(state, self)) {
+            Py_CLEAR(self);
+        }
+    }
+    Py_XDECREF(usual);
+    Py_DECREF(held);
+    return (PyObject *)self;
+}
+
+PyObject *
+fta_identity_in_roles(fta_identity *self, PyObject *roles)
+{
+    fta_state *state = PyType_GetModuleState(Py_TYPE(self));
+    fta_claims claims = self->claims;
+    memset(&claims.permissions, 0, sizeof claims.permissions);
+    PyObject *own = fta_identity_own_permissions(self);
+    fta_identity *made = own == NULL ? NULL : new_identity(state, &claims);
+    if (made != NULL) {
+        made->source = self->source;
+        made->text = self->text;
+        made->keyring = Py_XNewRef(self->keyring);
+        made->token = Py_XNewRef(self->token);
+        made->actor = Py_XNewRef(self->actor);
+        made->shown_claims = Py_XNewRef(self->shown_claims);
+        if (!read_role(state, made, roles, self->role) ||
+            !read_permissions(state, made, own) || !join_role(state, made)) {
+            Py_CLEAR(made);
+        }
+    }
+    Py_XDECREF(own);
+    return (PyObject *)made;
 }
 
 static void
-identity_dealloc(PyObject *self)
+identity_dealloc(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(self);
-    type->tp_free(self);
+    fta_identity *self = (fta_identity *)object;
+    PyTypeObject *type = Py_TYPE(object);
+#define X(name) Py_CLEAR(self->name);
+    FTA_IDENTITY_LIST(X)
+#undef X
+    type->tp_free(object);
     Py_DECREF(type);
 }
 
-/* --- attributes --------------------------------------------------------- */
-
-/* The closure of a getter: which claim the attribute shows, and where. */
-typedef struct attribute {
-    fta_claim claim;
-    size_t offset; /* in fta_claims */
-} attribute;
-
-static bool
-has_claim(PyObject *self, const attribute *shown)
-{
-    return fta_claims_have(&((fta_identity *)self)->claims, shown->claim);
-}
-
-static const void *
-value_of(PyObject *self, const attribute *shown)
-{
-    return (const char *)&((fta_identity *)self)->claims + shown->offset;
-}
-
-static PyObject *
-get_uuid(PyObject *self, void *closure)
-{
-    if (!has_claim(self, closure)) {
-        Py_RETURN_NONE;
-    }
-    PyObject *text = PyUnicode_New(FTA_UUID_TEXT, 127);
-    if (text != NULL) {
-        fta_uuid_format(value_of(self, closure),
-                        (char *)PyUnicode_1BYTE_DATA(text));
-    }
-    return text;
-}
-
-static PyObject *
-get_date(PyObject *self, void *closure)
-{
-    if (!has_claim(self, closure)) {
-        Py_RETURN_NONE;
-    }
-    return PyFloat_FromDouble(*(const double *)value_of(self, closure));
-}
-
-static PyObject *
-get_role(PyObject *self, void *closure)
-{
-    fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    fta_role role = *(const fta_role *)value_of(self, closure);
-    return Py_NewRef(PyTuple_GET_ITEM(state->roles, (Py_ssize_t)role));
-}
-
-static PyObject *
-get_source(PyObject *self, void *Py_UNUSED(closure))
-{
-    fta_text text = source_texts[((fta_identity *)self)->source];
-    return PyUnicode_FromStringAndSize(text.data, (Py_ssize_t)text.length);
-}
+/* --- as a value --------------------------------------------------------- */
 
 static PyObject *
 identity_repr(PyObject *object)
@@ -155,8 +310,8 @@ identity_repr(PyObject *object)
     char tenant[FTA_UUID_TEXT + 1] = "", user[FTA_UUID_TEXT + 1] = "";
     fta_uuid_format(&self->claims.tenant_id, tenant);
     fta_uuid_format(&self->claims.user_id, user);
-    return PyUnicode_FromFormat("Identity('%s', '%s', '%s', source='%s')",
-                                tenant, user, fta_role_text(self->claims.role),
+    return PyUnicode_FromFormat("Identity('%s', '%s', %R, source='%s')", tenant,
+                                user, self->role,
                                 source_texts[self->source].data);
 }
 
@@ -169,11 +324,12 @@ identity_compare(PyObject *a, PyObject *b, int operation)
         (operation != Py_EQ && operation != Py_NE)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    const fta_claims *left = &((const fta_identity *)a)->claims;
-    const fta_claims *right = &((const fta_identity *)b)->claims;
-    bool equal = fta_uuid_equal(&left->tenant_id, &right->tenant_id) &&
-                 fta_uuid_equal(&left->user_id, &right->user_id) &&
-                 left->role == right->role;
+    const fta_identity *left = (const fta_identity *)a;
+    const fta_identity *right = (const fta_identity *)b;
+    bool equal =
+        fta_uuid_equal(&left->claims.tenant_id, &right->claims.tenant_id) &&
+        fta_uuid_equal(&left->claims.user_id, &right->claims.user_id) &&
+        PyUnicode_Compare(left->role, right->role) == 0;
     return PyBool_FromLong(equal == (operation == Py_EQ));
 }
 
@@ -182,11 +338,11 @@ identity_hash(PyObject *object)
 {
     /* Random UUIDs are spread already. The multiplication keeps equal tenant
      * and user ids from cancelling each other. */
-    const fta_claims *self = &((const fta_identity *)object)->claims;
+    const fta_identity *self = (const fta_identity *)object;
     uint64_t words[4];
-    memcpy(words, self->tenant_id.bytes, FTA_UUID_BYTES);
-    memcpy(words + 2, self->user_id.bytes, FTA_UUID_BYTES);
-    uint64_t hash = (uint64_t)self->role;
+    memcpy(words, self->claims.tenant_id.bytes, FTA_UUID_BYTES);
+    memcpy(words + 2, self->claims.user_id.bytes, FTA_UUID_BYTES);
+    uint64_t hash = (uint64_t)PyObject_Hash(self->role);
     for (size_t i = 0; i < 4; i++) {
         hash = (hash ^ words[i]) * 0x9E3779B97F4A7C15u;
         hash ^= hash >> 32;
@@ -195,35 +351,16 @@ identity_hash(PyObject *object)
     return result == -1 ? -2 : result;
 }
 
-#define GET_UUID get_uuid
-#define GET_DATE get_date
-#define GET_ROLE get_role
-#define DOC_UUID "A UUID in lower case; None where nothing says one."
-#define DOC_DATE "Seconds since 1970; None where nothing says it."
-#define DOC_ROLE "One of ROLES."
-
-/* Only claims that have a value can be shown. */
-#define ATTRIBUTE_SHOWN(name, kind, member)                                    \
-    {#member, GET_##kind, NULL, DOC_##kind,                                    \
-     &(attribute){FTA_CLAIM_##name, offsetof(fta_claims, member)}},
-#define ATTRIBUTE_HIDDEN(name, kind, member)
-
-static PyGetSetDef identity_getset[] = {
-#define X(name, text, kind, need, writer, view, member)                        \
-    ATTRIBUTE_##view(name, kind, member)
-    FTA_CLAIM_LIST(X)
-#undef X
-        {"source", get_source, NULL,
-         "How it became known: 'token', 'headers' or 'local'.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
 PyDoc_STRVAR(
     identity_doc,
-    "Identity(tenant_id, user_id, role='user', *, source='local')\n--\n\n"
+    "Identity(tenant_id, user_id, role='user', *, source='local',\n"
+    "         permissions=(), claims=None, actor=None, expires_at=None,\n"
+    "         roles=None)\n--\n\n"
     "Who sends a request: a user of a tenant, in a role. It never\n"
-    "changes. Equality and hash are of these three. ValueError names the\n"
-    "argument that is no UUID or no role.");
+    "changes. Equality and hash are of these three. With roles, role is one\n"
+    "of them and its permissions count. With roles=(), it is of no app: its\n"
+    "role reaches and permits nothing until with_roles(). ValueError names\n"
+    "the argument that is no UUID or no role.");
 
 static PyType_Slot identity_slots[] = {
     {Py_tp_doc, (void *)identity_doc},
@@ -232,7 +369,8 @@ static PyType_Slot identity_slots[] = {
     {Py_tp_repr, (void *)identity_repr},
     {Py_tp_richcompare, (void *)identity_compare},
     {Py_tp_hash, (void *)identity_hash},
-    {Py_tp_getset, (void *)identity_getset},
+    {Py_tp_getset, (void *)fta_identity_getset},
+    {Py_tp_methods, (void *)fta_identity_methods},
     {0, NULL},
 };
 
@@ -242,15 +380,3 @@ PyType_Spec fta_identity_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = identity_slots,
 };
-
-int
-fta_add_identity(PyObject *module)
-{
-    fta_state *state = fta_state_of_module(module);
-    state->roles = fta_words_as_tuple(&fta_role_words);
-    if (state->roles == NULL ||
-        PyModule_AddObjectRef(module, "ROLES", state->roles) < 0) {
-        return -1;
-    }
-    return fta_add_words(module, "CORE_CLAIMS", &fta_core_claim_words);
-}

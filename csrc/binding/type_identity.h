@@ -19,21 +19,53 @@ typedef enum fta_source {
         FTA_SOURCE_COUNT
 } fta_source;
 
+/* Every PyObject of it: X(name). All are Owned, and NULL where there is none.
+ * Nothing that they refer to refers to an Identity. */
+#define FTA_IDENTITY_LIST(X)                                                   \
+    X(role)        /* a str, never NULL */                                     \
+    X(roles)       /* the Roles that role is one of */                         \
+    X(actor)       /* a str: who acts as this user */                          \
+    X(named)       /* a frozenset: permissions beside those of role */         \
+    X(keyring)     /* the Keyring that has verified token */                   \
+    X(token)       /* the object that text is in */                            \
+    X(tenant_text) /* made when first asked for, as all that follow */         \
+    X(user_text)                                                               \
+    X(shown_claims) /* a mapping proxy */                                      \
+    X(permissions)  /* a frozenset */
+
 typedef struct fta_identity {
     PyObject_HEAD
-    fta_claims claims;
+    fta_claims claims; /* its actor is empty */
     fta_source source;
+    fta_text text; /* the token, Borrowed from token */
+    size_t known;  /* permissions that claims.permissions takes into account */
+    size_t listed; /* permissions that the frozenset takes into account */
+#define X(name) PyObject *name;
+    FTA_IDENTITY_LIST(X)
+#undef X
 } fta_identity;
 
 int fta_add_identity(PyObject *module);
 
+/* What it may do: two getters and two methods. */
+PyObject *fta_identity_get_permissions(PyObject *self, void *closure);
+PyObject *fta_identity_get_own_permissions(PyObject *self, void *closure);
+PyObject *fta_identity_permits(PyObject *self, PyObject *value);
+PyObject *fta_identity_has_role(PyObject *self, PyObject *passing);
+
+/* The attributes, for the type. */
+extern PyGetSetDef fta_identity_getset[];
+extern PyMethodDef fta_identity_methods[];
+
+extern const fta_words fta_source_words;
+
 /* The object as an Identity. NULL without an exception for an object of another
  * type. */
-static inline const fta_identity *
+static inline fta_identity *
 fta_identity_of(const fta_state *state, PyObject *object)
 {
     return Py_IS_TYPE(object, state->identity_type)
-               ? (const fta_identity *)(void *)object
+               ? (fta_identity *)(void *)object
                : NULL;
 }
 
@@ -43,7 +75,31 @@ fta_identity_of(const fta_state *state, PyObject *object)
 bool fta_read_identity(const fta_state *state, PyObject *value,
                        const fta_identity **out);
 
-/* A new Identity from verified claims. */
-PyObject *fta_identity_from_claims(fta_state *state, const fta_claims *claims);
+/* Where an Identity comes from: a token in an object, which a Keyring has
+ * verified. */
+typedef struct fta_identity_origin {
+    PyObject *roles;
+    PyObject *keyring;
+    PyObject *token;
+    fta_text text; /* in token */
+} fta_identity_origin;
+
+/* A new Identity without values: its claims are to be read into it, and then
+ * fta_identity_finish. Until then only Py_DECREF may have it. */
+fta_identity *fta_identity_begin(fta_state *state);
+
+/* Makes an Identity of the claims that have been read into it. False with an
+ * exception. */
+bool fta_identity_finish(fta_identity *self, const fta_identity_origin *origin);
+
+/* A new Identity as this one, whose role is one of other Roles. ValueError if
+ * it is not. */
+PyObject *fta_identity_in_roles(fta_identity *self, PyObject *roles);
+
+/* A new set of the permissions that it has beside those of its role. */
+PyObject *fta_identity_own_permissions(fta_identity *self);
+
+/* A new frozenset of what it is permitted. */
+PyObject *fta_identity_permissions(fta_identity *self);
 
 #endif

@@ -5,20 +5,31 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keyring_rules.h"
 #include "binding/type_identity.h"
 #include "binding/type_key.h"
+#include "binding/type_keyring.h"
+#include "binding/type_roles.h"
 #include "binding/type_invalid_token.h"
 
 #include "base/alloc.h"
+#include "base/base64url.h"
 #include "token/bearer.h"
+#include "token/claims_write.h"
+#include "token/payload.h"
+#include "token/peek.h"
 #include "token/sign.h"
 #include "token/verify.h"
 
 typedef struct keyring_object {
     PyObject_HEAD
-    PyObject *keys;       /* Owned tuple: what keyring borrows from */
-    fta_keyring *keyring; /* Owned */
+    PyObject *keys;            /* Owned tuple: what keyring borrows from */
+    PyObject *roles;           /* Owned: likewise */
+    PyObject *on_default_role; /* Owned; None: nobody is told */
+    fta_keyring *keyring;      /* Owned */
 } keyring_object;
+
+#define OR_NONE(argument) ((argument) != NULL ? (argument) : Py_None)
 
 static void
 keyring_dealloc(PyObject *object)
@@ -27,6 +38,8 @@ keyring_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     fta_keyring_free(self->keyring);
     Py_CLEAR(self->keys);
+    Py_CLEAR(self->roles);
+    Py_CLEAR(self->on_default_role);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -57,44 +70,6 @@ borrow_keys(const fta_state *state, PyObject *tuple)
     return keys;
 }
 
-/* A str or bytes object is a sequence too, but nobody means it as one. */
-static PyObject *
-tuple_from_sequence(PyObject *value, const char *argument)
-{
-    if (value == NULL) {
-        return PyTuple_New(0);
-    }
-    PyObject *tuple = PyUnicode_Check(value) || PyBytes_Check(value)
-                          ? NULL
-                          : PySequence_Tuple(value);
-    if (tuple == NULL &&
-        (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_TypeError))) {
-        PyErr_Format(PyExc_TypeError, "%s must be a sequence, not %.100s",
-                     argument, Py_TYPE(value)->tp_name);
-    }
-    return tuple;
-}
-
-/* The texts of a tuple of str, in memory to be freed with PyMem_Free. */
-static fta_text *
-borrow_audiences(PyObject *tuple)
-{
-    Py_ssize_t count = PyTuple_GET_SIZE(tuple);
-    fta_text *texts = PyMem_Calloc((size_t)count + 1, sizeof *texts);
-    if (texts == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (!fta_utf8_from_str(PyTuple_GET_ITEM(tuple, i), "each of audiences",
-                               &texts[i])) {
-            PyMem_Free(texts);
-            return NULL;
-        }
-    }
-    return texts;
-}
-
 static bool
 check_numbers(double leeway, Py_ssize_t max_token_bytes)
 {
@@ -111,78 +86,125 @@ check_numbers(double leeway, Py_ssize_t max_token_bytes)
     return true;
 }
 
+/* What the arguments of a Keyring make. */
+typedef struct making {
+    PyObject *keys;           /* Owned */
+    const fta_key **borrowed; /* Owned array */
+    fta_claim_rules *rules;   /* Owned, until keyring owns them */
+    fta_keyring *keyring;     /* Owned */
+} making;
+
+static bool
+make_keyring(const fta_state *state, PyObject *key_values,
+             const fta_rule_arguments *given, Py_ssize_t max_token_bytes,
+             making *made)
+{
+    if ((made->keys = fta_tuple_from_sequence(key_values, "keys")) == NULL ||
+        (made->borrowed = borrow_keys(state, made->keys)) == NULL ||
+        (made->rules = fta_rules_from_arguments(state, given)) == NULL) {
+        return false;
+    }
+    fta_status status =
+        fta_keyring_new(made->borrowed, (size_t)PyTuple_GET_SIZE(made->keys),
+                        made->rules, (size_t)max_token_bytes, &made->keyring);
+    if (status != FTA_OK) {
+        (void)fta_raise(status);
+        return false;
+    }
+    made->rules = NULL;
+    return true;
+}
+
 static PyObject *
 keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"keys",   "issuer",          "audiences",
-                               "leeway", "max_token_bytes", NULL};
-    PyObject *key_values, *issuer = NULL, *audience_values = NULL;
-    fta_claim_rules rules = {.leeway = 0};
+    static char *keywords[] = {"keys",
+                               "issuer",
+                               "audiences",
+                               "leeway",
+                               "max_token_bytes",
+                               "roles",
+                               "places",
+                               "role_map",
+                               "default_role",
+                               "id_namespace",
+                               "required",
+                               "without_identity",
+                               "on_default_role",
+                               NULL};
+    fta_state *state = PyType_GetModuleState(type);
+    PyObject *keys, *on_default_role = Py_None;
+    fta_rule_arguments given = {.roles = state->default_roles};
     Py_ssize_t max_token_bytes = 8192;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOdn:Keyring", keywords,
-                                     &key_values, &issuer, &audience_values,
-                                     &rules.leeway, &max_token_bytes) ||
-        !check_numbers(rules.leeway, max_token_bytes) ||
-        (issuer != NULL && issuer != Py_None &&
-         !fta_utf8_from_str(issuer, "issuer", &rules.issuer))) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O|$OOdnOOOOOOpO:Keyring", keywords, &keys,
+            &given.issuer, &given.audiences, &given.leeway, &max_token_bytes,
+            &given.roles, &given.places, &given.role_map, &given.default_role,
+            &given.id_namespace, &given.required, &given.without_identity,
+            &on_default_role) ||
+        !check_numbers(given.leeway, max_token_bytes)) {
         return NULL;
     }
-    fta_state *state = PyType_GetModuleState(type);
-    PyObject *keys = NULL, *audiences = NULL, *result = NULL;
-    const fta_key **borrowed = NULL;
-    fta_text *texts = NULL;
-    fta_keyring *keyring = NULL;
-    if ((keys = tuple_from_sequence(key_values, "keys")) == NULL ||
-        (audiences = tuple_from_sequence(audience_values, "audiences")) ==
-            NULL ||
-        (borrowed = borrow_keys(state, keys)) == NULL ||
-        (texts = borrow_audiences(audiences)) == NULL) {
-        goto done;
+    /* kwargs may be the dict of a functools.partial, which foreign code can
+     * change while the arguments are read. */
+    PyObject *held = Py_BuildValue(
+        "OOOOOOOOO", keys, OR_NONE(given.issuer), OR_NONE(given.audiences),
+        given.roles, OR_NONE(given.places), OR_NONE(given.role_map),
+        OR_NONE(given.default_role), OR_NONE(given.id_namespace),
+        OR_NONE(given.required));
+    making made = {NULL, NULL, NULL, NULL};
+    keyring_object *self = NULL;
+    Py_INCREF(on_default_role);
+    if (held != NULL &&
+        make_keyring(state, keys, &given, max_token_bytes, &made)) {
+        self = PyObject_New(keyring_object, type);
     }
-    rules.audiences = texts;
-    rules.audience_count = (size_t)PyTuple_GET_SIZE(audiences);
-    fta_status status =
-        fta_keyring_new(borrowed, (size_t)PyTuple_GET_SIZE(keys), &rules,
-                        (size_t)max_token_bytes, &keyring);
-    if (status != FTA_OK) {
-        fta_raise(status);
-        goto done;
+    if (self != NULL) {
+        self->keyring = made.keyring;
+        self->keys = Py_NewRef(made.keys);
+        self->roles = Py_NewRef(given.roles);
+        self->on_default_role = Py_NewRef(on_default_role);
+    } else {
+        fta_keyring_free(made.keyring);
     }
-    keyring_object *self = PyObject_New(keyring_object, type);
-    if (self == NULL) {
-        fta_keyring_free(keyring);
-        goto done;
-    }
-    self->keyring = keyring;
-    self->keys = Py_NewRef(keys);
-    result = (PyObject *)self;
-done:
-    PyMem_Free(texts);
-    PyMem_Free(borrowed);
-    Py_XDECREF(audiences);
-    Py_XDECREF(keys);
-    return result;
+    Py_DECREF(on_default_role);
+    fta_claim_rules_free(made.rules);
+    PyMem_Free(made.borrowed);
+    Py_XDECREF(made.keys);
+    Py_XDECREF(held);
+    return (PyObject *)self;
 }
 
 /* --- using it ----------------------------------------------------------- */
 
-/* Verifies a token. Other threads run meanwhile if the signature takes long, so
- * the caller holds the Keyring and the object that the text is in. */
+/* Opens a token and checks its signature; fta_token_close must follow. Other
+ * threads run meanwhile if the signature takes long, so the caller holds the
+ * Keyring and the object that the text is in. */
 static fta_status
-verify_text(const fta_keyring *keyring, fta_text text,
-            const fta_json_sink *sink, fta_claims *claims)
+open_token(const fta_keyring *keyring, fta_text text, fta_token *token)
 {
-    fta_token token;
-    fta_status status = fta_token_open(keyring, text, &token);
-    if (status == FTA_OK && fta_token_is_slow(&token)) {
+    fta_status status = fta_token_open(keyring, text, token);
+    if (status == FTA_OK && fta_token_is_slow(token)) {
         Py_BEGIN_ALLOW_THREADS
-        status = fta_token_check(keyring, &token);
+        status = fta_token_check(keyring, token);
         Py_END_ALLOW_THREADS
     } else if (status == FTA_OK) {
-        status = fta_token_check(keyring, &token);
+        status = fta_token_check(keyring, token);
     }
+    return status;
+}
+
+fta_status
+fta_keyring_read_again(PyObject *keyring_value, fta_text text,
+                       const fta_json_sink *events,
+                       const fta_permission_sink *permissions, fta_claims *out)
+{
+    const fta_keyring *keyring = ((keyring_object *)keyring_value)->keyring;
+    const fta_token_sinks sinks = {events, permissions, true};
+    fta_token token;
+    fta_status status = fta_token_open(keyring, text, &token);
     if (status == FTA_OK) {
-        status = fta_token_claims(keyring, &token, sink, claims);
+        status = fta_token_claims(keyring, &token, &sinks, out);
     }
     fta_token_close(&token);
     return status;
@@ -196,17 +218,55 @@ invalid_token_or_error(fta_state *state, fta_status status)
     return invalid_token != NULL ? invalid_token : fta_raise(status);
 }
 
-static PyObject *
-identity_from_text(PyObject *self, fta_text text)
+/* Tells who asked for it that a token has no role that is known. What it raises
+ * is no fault of the token. */
+static void
+tell_of_default_role(PyObject *callable, PyObject *identity)
 {
-    fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    fta_claims claims;
-    Py_INCREF(self);
-    fta_status status =
-        verify_text(((keyring_object *)self)->keyring, text, NULL, &claims);
-    Py_DECREF(self);
-    return status == FTA_OK ? fta_identity_from_claims(state, &claims)
-                            : invalid_token_or_error(state, status);
+    PyObject *result = PyObject_CallOneArg(callable, identity);
+    if (result == NULL) {
+        PyErr_WriteUnraisable(callable);
+    }
+    Py_XDECREF(result);
+}
+
+/* holder is the object that the text is in. */
+static PyObject *
+identity_from_text(PyObject *object, fta_text text, PyObject *holder)
+{
+    static const fta_token_sinks none = {NULL, NULL, false};
+    fta_state *state = PyType_GetModuleState(Py_TYPE(object));
+    keyring_object *self = (keyring_object *)object;
+    if (self->keyring->rules->without_identity) {
+        PyErr_SetString(PyExc_TypeError,
+                        "a Keyring without identity can only decode()");
+        return NULL;
+    }
+    fta_token token;
+    fta_identity *made = NULL;
+    PyObject *result = NULL;
+    Py_INCREF(object);
+    fta_status status = open_token(self->keyring, text, &token);
+    if (status == FTA_OK && (made = fta_identity_begin(state)) != NULL) {
+        status = fta_token_claims(self->keyring, &token, &none, &made->claims);
+    }
+    if (status != FTA_OK) {
+        result = invalid_token_or_error(state, status);
+    } else if (made != NULL) {
+        const fta_identity_origin origin = {self->roles, object, holder, text};
+        if (fta_identity_finish(made, &origin)) {
+            result = Py_NewRef(made);
+        }
+    }
+    fta_token_close(&token);
+    if (status == FTA_OK && result != NULL &&
+        !fta_claims_have(&made->claims, FTA_CLAIM_ROLE) &&
+        !Py_IsNone(self->on_default_role)) {
+        tell_of_default_role(self->on_default_role, result);
+    }
+    Py_XDECREF(made);
+    Py_DECREF(object);
+    return result;
 }
 
 PyDoc_STRVAR(keyring_verify_doc,
@@ -221,7 +281,7 @@ keyring_verify(PyObject *self, PyObject *value)
     if (!fta_octets_from_object(value, "token", &text, &holder)) {
         return NULL;
     }
-    PyObject *result = identity_from_text(self, text);
+    PyObject *result = identity_from_text(self, text, holder);
     Py_XDECREF(holder);
     return result;
 }
@@ -243,9 +303,54 @@ keyring_authenticate(PyObject *self, PyObject *value)
         return NULL;
     }
     fta_text token = fta_bearer_token(text);
-    PyObject *result = token.data != NULL ? identity_from_text(self, token)
-                                          : Py_NewRef(Py_None);
+    PyObject *result = token.data != NULL
+                           ? identity_from_text(self, token, holder)
+                           : Py_NewRef(Py_None);
     Py_XDECREF(holder);
+    return result;
+}
+
+PyDoc_STRVAR(
+    keyring_claimed_tenant_doc,
+    "claimed_tenant($self, token, /)\n--\n\n"
+    "The tenant that a token claims under these rules, and nobody has\n"
+    "verified; None where it breaks one. It only serves to find a\n"
+    "key.");
+
+static PyObject *
+keyring_claimed_tenant(PyObject *self, PyObject *value)
+{
+    const fta_keyring *keyring = ((keyring_object *)self)->keyring;
+    const fta_claim_reader how = {
+        .rules = keyring->rules, .seed = &keyring->seed, .now = Py_NAN};
+    fta_token_segments segments;
+    fta_claims claims;
+    fta_text text;
+    PyObject *holder, *result = NULL;
+    char *room = NULL;
+    if (!fta_octets_from_object(value, "token", &text, &holder)) {
+        return NULL;
+    }
+    if (keyring->rules->without_identity ||
+        text.length > keyring->max_token_bytes ||
+        fta_token_split(text, &segments) != FTA_OK) {
+        result = Py_NewRef(Py_None);
+    } else if ((room = PyMem_Malloc(text.length)) == NULL) {
+        PyErr_NoMemory();
+    } else if (!fta_base64url_decode(segments.payload.data,
+                                     segments.payload.length,
+                                     (uint8_t *)room) ||
+               fta_claims_read(&how, room,
+                               FTA_BASE64_SIZE(segments.payload.length),
+                               &claims) != FTA_OK) {
+        result = Py_NewRef(Py_None);
+    } else {
+        char tenant[FTA_UUID_TEXT];
+        fta_uuid_format(&claims.tenant_id, tenant);
+        result = PyUnicode_FromStringAndSize(tenant, FTA_UUID_TEXT);
+    }
+    PyMem_Free(room);
+    Py_DECREF(holder);
     return result;
 }
 
@@ -258,10 +363,13 @@ static PyObject *
 keyring_decode(PyObject *self, PyObject *value)
 {
     fta_state *state = PyType_GetModuleState(Py_TYPE(self));
+    const fta_keyring *keyring = ((keyring_object *)self)->keyring;
     fta_builder builder;
     builder.root = builder.name = NULL;
     builder.depth = 0;
-    fta_json_sink sink = {fta_builder_accept, &builder};
+    const fta_json_sink sink = {fta_builder_accept, &builder};
+    const fta_token_sinks sinks = {&sink, NULL, false};
+    fta_token token;
     fta_claims ignored;
     fta_text text;
     PyObject *holder;
@@ -269,8 +377,11 @@ keyring_decode(PyObject *self, PyObject *value)
         return NULL;
     }
     Py_INCREF(self);
-    fta_status status =
-        verify_text(((keyring_object *)self)->keyring, text, &sink, &ignored);
+    fta_status status = open_token(keyring, text, &token);
+    if (status == FTA_OK) {
+        status = fta_token_claims(keyring, &token, &sinks, &ignored);
+    }
+    fta_token_close(&token);
     Py_DECREF(self);
     PyObject *result = status == FTA_OK ? Py_NewRef(builder.root)
                                         : invalid_token_or_error(state, status);
@@ -332,48 +443,97 @@ keyring_sign(PyObject *self, PyObject *value)
     return token_or_error(status, token, length);
 }
 
-PyDoc_STRVAR(keyring_issue_doc,
-             "issue($self, identity, issued_at, expires_at, further, /)\n--\n\n"
-             "A token that says the claims of CORE_CLAIMS: those of the\n"
-             "Identity, the issuer and the audiences of this Keyring, and the\n"
-             "two times in seconds since 1970. further is the UTF-8 text of a\n"
-             "JSON object with all other claims. ValueError as sign().");
+PyDoc_STRVAR(
+    keyring_issue_doc,
+    "issue($self, identity, issued_at, expires_at, further, /)\n--\n\n"
+    "A token that says the claims of core_claims: those of the Identity,\n"
+    "the issuer and the audiences of this Keyring, and the two times in\n"
+    "seconds since 1970. An actor of the Identity is of its tenant. further\n"
+    "is the UTF-8 text of a JSON object with all other claims. ValueError\n"
+    "as sign(), or says why this Keyring would not take the token.");
+
+/* The claims of a token for an Identity. actor lives as long as it. */
+static bool
+claims_of_identity(const keyring_object *self, PyObject *value,
+                   fta_claims *claims)
+{
+    const fta_identity *identity =
+        fta_identity_of(PyType_GetModuleState(Py_TYPE(self)), value);
+    if (identity == NULL) {
+        PyErr_Format(PyExc_TypeError, "identity must be Identity, not %.100s",
+                     Py_TYPE(value)->tp_name);
+        return false;
+    }
+    *claims = (fta_claims){
+        .tenant_id = identity->claims.tenant_id,
+        .user_id = identity->claims.user_id,
+        .actor_tenant = identity->claims.tenant_id,
+        .present = 1u << FTA_CLAIM_TENANT_ID | 1u << FTA_CLAIM_USER_ID |
+                   1u << FTA_CLAIM_ROLE | 1u << FTA_CLAIM_IAT |
+                   1u << FTA_CLAIM_EXP,
+    };
+    if (identity->actor != NULL) {
+        if (!fta_utf8_from_str(identity->actor, "actor", &claims->actor)) {
+            return false;
+        }
+        claims->present |=
+            1u << FTA_CLAIM_ACT_SUB | 1u << FTA_CLAIM_ACT_TENANT_ID;
+    }
+    return fta_read_role(self->roles, identity->role, "role", &claims->role);
+}
 
 static PyObject *
-keyring_issue(PyObject *self, PyObject *args)
+keyring_issue(PyObject *object, PyObject *args)
 {
-    PyObject *identity_value, *value;
+    keyring_object *self = (keyring_object *)object;
+    PyObject *identity, *value;
     long long issued_at, expires_at;
     fta_text further;
-    if (!PyArg_ParseTuple(args, "OLLO:issue", &identity_value, &issued_at,
+    fta_claims claims;
+    if (!PyArg_ParseTuple(args, "OLLO:issue", &identity, &issued_at,
                           &expires_at, &value) ||
-        !read_json(value, "further", &further)) {
+        !read_json(value, "further", &further) ||
+        !claims_of_identity(self, identity, &claims)) {
         return NULL;
     }
-    const fta_identity *identity =
-        fta_identity_of(PyType_GetModuleState(Py_TYPE(self)), identity_value);
-    if (identity == NULL) {
-        return PyErr_Format(PyExc_TypeError,
-                            "identity must be Identity, not %.100s",
-                            Py_TYPE(identity_value)->tp_name);
-    }
-    fta_claims claims = identity->claims;
-    claims.present &= ~(1u << FTA_CLAIM_NBF);
-    claims.present |= 1u << FTA_CLAIM_IAT | 1u << FTA_CLAIM_EXP;
     claims.issued_at = (double)issued_at;
     claims.expires_at = (double)expires_at;
-    char *token = NULL;
-    size_t length = 0;
-    fta_status status;
-    Py_INCREF(self);
-    Py_INCREF(value);
-    Py_BEGIN_ALLOW_THREADS
-    status = fta_token_issue(((keyring_object *)self)->keyring, &claims,
-                             further, &token, &length);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(value);
-    Py_DECREF(self);
+    char *token = NULL, *payload = NULL;
+    size_t length = 0, size = 0;
+    fta_status status =
+        fta_payload_make(self->keyring, &claims, further, &payload, &size);
+    if (status == FTA_OK) {
+        Py_INCREF(object);
+        Py_BEGIN_ALLOW_THREADS
+        status = fta_token_sign(self->keyring, (fta_text){payload, size},
+                                &token, &length);
+        Py_END_ALLOW_THREADS
+        Py_DECREF(object);
+        fta_free(payload);
+    }
     return token_or_error(status, token, length);
+}
+
+/* The names of the members that issue() may write. */
+static PyObject *
+get_core_claims(PyObject *object, void *Py_UNUSED(closure))
+{
+    const fta_claim_rules *rules = ((keyring_object *)object)->keyring->rules;
+    PyObject *names = PyList_New(0);
+    uint16_t node = FTA_CLAIM_ROOT;
+    while (names != NULL &&
+           (node = fta_claims_next_written(rules, node)) != FTA_CLAIM_ROOT) {
+        fta_text text = rules->tree.nodes[node].name;
+        PyObject *name =
+            PyUnicode_DecodeUTF8(text.data, (Py_ssize_t)text.length, NULL);
+        if (name == NULL || PyList_Append(names, name) < 0) {
+            Py_CLEAR(names);
+        }
+        Py_XDECREF(name);
+    }
+    PyObject *result = names == NULL ? NULL : PyList_AsTuple(names);
+    Py_XDECREF(names);
+    return result;
 }
 
 static PyObject *
@@ -385,7 +545,17 @@ keyring_repr(PyObject *self)
 static PyMemberDef keyring_members[] = {
     {"keys", T_OBJECT_EX, offsetof(keyring_object, keys), READONLY,
      "Its keys; the first one signs, all of them verify."},
+    {"roles", T_OBJECT_EX, offsetof(keyring_object, roles), READONLY,
+     "The Roles of its identities."},
     {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef keyring_getset[] = {
+    {"core_claims", get_core_claims, NULL,
+     "The names of the members of a payload that issue() may write, and its\n"
+     "caller may not.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMethodDef keyring_methods[] = {
@@ -393,15 +563,23 @@ static PyMethodDef keyring_methods[] = {
     {"issue", keyring_issue, METH_VARARGS, keyring_issue_doc},
     {"verify", keyring_verify, METH_O, keyring_verify_doc},
     {"decode", keyring_decode, METH_O, keyring_decode_doc},
+    {"claimed_tenant", keyring_claimed_tenant, METH_O,
+     keyring_claimed_tenant_doc},
     {"authenticate", keyring_authenticate, METH_O, keyring_authenticate_doc},
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(keyring_doc,
-             "Keyring(keys, *, issuer=None, audiences=(), leeway=0, "
-             "max_token_bytes=8192)\n--\n\n"
-             "The keys of an application and what its tokens must say.\n"
-             "It never changes, and threads may share it.");
+PyDoc_STRVAR(
+    keyring_doc,
+    "Keyring(keys, *, issuer=None, audiences=(), leeway=0,\n"
+    "        max_token_bytes=8192, roles=DEFAULT_ROLES, places=None,\n"
+    "        role_map=None, default_role=None, id_namespace=None,\n"
+    "        required=None, without_identity=False, on_default_role=None)\n"
+    "--\n\n"
+    "The keys of an application and what its tokens must say.\n"
+    "It never changes, and threads may share it. on_default_role is called\n"
+    "with the Identity of a token that has no role that is known; it must\n"
+    "not refer to the Keyring.");
 
 static PyType_Slot keyring_slots[] = {
     {Py_tp_doc, (void *)keyring_doc},
@@ -409,6 +587,7 @@ static PyType_Slot keyring_slots[] = {
     {Py_tp_dealloc, (void *)keyring_dealloc},
     {Py_tp_repr, (void *)keyring_repr},
     {Py_tp_members, (void *)keyring_members},
+    {Py_tp_getset, (void *)keyring_getset},
     {Py_tp_methods, (void *)keyring_methods},
     {0, NULL},
 };

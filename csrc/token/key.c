@@ -16,6 +16,7 @@ struct fta_key {
     const fta_algorithm *algorithm;
     char kid[FTA_KID_MAX + 1];
     size_t kid_length;
+    bool kid_is_given;
     size_t signature_size;
     char *signing_text; /* Owned, wiped; NULL for a public key */
     size_t signing_length;
@@ -33,6 +34,12 @@ fta_text
 fta_key_id(const fta_key *key)
 {
     return (fta_text){key->kid, key->kid_length};
+}
+
+bool
+fta_key_id_is_given(const fta_key *key)
+{
+    return key->kid_is_given;
 }
 
 EVP_PKEY *
@@ -81,6 +88,7 @@ set_kid(fta_key *key, fta_text kid)
     }
     memcpy(key->kid, kid.data, kid.length);
     key->kid_length = kid.length;
+    key->kid_is_given = true;
     return FTA_OK;
 }
 

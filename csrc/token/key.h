@@ -46,6 +46,9 @@ const fta_algorithm *fta_key_algorithm(const fta_key *key);
 /* Ends with a NUL. */
 fta_text fta_key_id(const fta_key *key);
 
+/* Whether somebody has given the key its kid; else it was derived. */
+bool fta_key_id_is_given(const fta_key *key);
+
 /* Borrowed; NULL for an HMAC key. */
 EVP_PKEY *fta_key_pair(const fta_key *key);
 

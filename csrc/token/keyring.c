@@ -116,40 +116,7 @@ prepare_headers(fta_keyring *keyring)
     return status;
 }
 
-/* --- rules -------------------------------------------------------------- */
-
-/* One block of memory: the array of audiences, then all characters. */
-static fta_status
-copy_rules(fta_keyring *keyring, const fta_claim_rules *rules)
-{
-    size_t size =
-        rules->audience_count * sizeof(fta_text) + rules->issuer.length + 1;
-    for (size_t i = 0; i < rules->audience_count; i++) {
-        size += rules->audiences[i].length;
-    }
-    keyring->rule_texts = fta_malloc(size);
-    if (keyring->rule_texts == NULL) {
-        return FTA_NO_MEMORY;
-    }
-    fta_text *audiences = (fta_text *)(void *)keyring->rule_texts;
-    char *next = keyring->rule_texts + rules->audience_count * sizeof(fta_text);
-    keyring->rules = *rules;
-    keyring->rules.audiences = audiences;
-    if (rules->issuer.data != NULL) {
-        memcpy(next, rules->issuer.data, rules->issuer.length);
-        keyring->rules.issuer.data = next;
-        next += rules->issuer.length;
-    }
-    for (size_t i = 0; i < rules->audience_count; i++) {
-        fta_text audience = rules->audiences[i];
-        if (audience.length != 0) {
-            memcpy(next, audience.data, audience.length);
-        }
-        audiences[i] = (fta_text){next, audience.length};
-        next += audience.length;
-    }
-    return FTA_OK;
-}
+/* --- making one --------------------------------------------------------- */
 
 static bool
 kid_is_repeated(const fta_key *const *keys, size_t count)
@@ -167,7 +134,7 @@ kid_is_repeated(const fta_key *const *keys, size_t count)
 
 fta_status
 fta_keyring_new(const fta_key *const *keys, size_t count,
-                const fta_claim_rules *rules, size_t max_token_bytes,
+                fta_claim_rules *rules, size_t max_token_bytes,
                 fta_keyring **out)
 {
     if (count == 0) {
@@ -192,10 +159,6 @@ fta_keyring_new(const fta_key *const *keys, size_t count,
     memcpy(keyring->keys, keys, count * sizeof *keys);
     keyring->key_count = count;
     keyring->max_token_bytes = max_token_bytes;
-    status = copy_rules(keyring, rules);
-    if (status != FTA_OK) {
-        goto done;
-    }
     status = prepare_headers(keyring);
     if (status != FTA_OK) {
         goto done;
@@ -206,6 +169,7 @@ fta_keyring_new(const fta_key *const *keys, size_t count,
     }
 done:
     if (status == FTA_OK) {
+        keyring->rules = rules;
         *out = keyring;
     } else {
         fta_keyring_free(keyring);
@@ -223,7 +187,7 @@ fta_keyring_free(fta_keyring *keyring)
         fta_free(keyring->known[i].text);
     }
     fta_free(keyring->known);
-    fta_free(keyring->rule_texts);
+    fta_claim_rules_free(keyring->rules);
     fta_free(keyring->keys);
     fta_free(keyring);
 }

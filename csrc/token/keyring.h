@@ -3,7 +3,7 @@
 #ifndef FTA_TOKEN_KEYRING_H
 #define FTA_TOKEN_KEYRING_H
 
-#include "token/claims.h"
+#include "token/claim_rules.h"
 #include "token/key.h"
 
 /* What max_token_bytes and leeway may be at most. */
@@ -24,15 +24,15 @@ typedef struct fta_keyring {
     size_t key_count;
     fta_known_header *known; /* Owned */
     size_t known_count;
-    fta_claim_rules rules;
-    char *rule_texts; /* Owned: what rules points at */
+    fta_claim_rules *rules; /* Owned */
     size_t max_token_bytes;
     fta_json_seed seed;
 } fta_keyring;
 
-/* keys are borrowed and must live as long as the keyring; rules are copied. */
+/* keys are borrowed and must live as long as the keyring. On success it owns
+ * the rules, which are finished. */
 fta_status fta_keyring_new(const fta_key *const *keys, size_t count,
-                           const fta_claim_rules *rules, size_t max_token_bytes,
+                           fta_claim_rules *rules, size_t max_token_bytes,
                            fta_keyring **out);
 void fta_keyring_free(fta_keyring *keyring);
 

@@ -3,6 +3,30 @@
 #include "base/alloc.h"
 #include "base/base64url.h"
 
+fta_status
+fta_token_split(fta_text text, fta_token_segments *out)
+{
+    const char *end = text.data + text.length;
+    const char *first = memchr(text.data, '.', text.length);
+    if (first == NULL) {
+        return FTA_NOT_THREE_SEGMENTS;
+    }
+    const char *body = first + 1;
+    const char *second = memchr(body, '.', (size_t)(end - body));
+    if (second == NULL) {
+        return FTA_NOT_THREE_SEGMENTS;
+    }
+    out->header = (fta_text){text.data, (size_t)(first - text.data)};
+    out->payload = (fta_text){body, (size_t)(second - body)};
+    out->signature = (fta_text){second + 1, (size_t)(end - second - 1)};
+    return out->header.length == 0 || out->payload.length == 0 ||
+                   out->signature.length == 0 ||
+                   memchr(out->signature.data, '.', out->signature.length) !=
+                       NULL
+               ? FTA_NOT_THREE_SEGMENTS
+               : FTA_OK;
+}
+
 /* Reads a whole JSON object, and the string that is its member of that name. */
 static fta_status
 read_member(char *json, size_t length, const fta_json_seed *seed, fta_text name,
@@ -55,29 +79,21 @@ fta_peek_open(fta_text token, fta_text claim, const fta_json_seed *seed,
 {
     static const fta_text kid = {"kid", 3};
     *out = (fta_peek){{NULL, 0}, {NULL, 0}, NULL};
-    const char *end = token.data + token.length;
-    const char *first = memchr(token.data, '.', token.length);
-    if (first == NULL) {
-        return FTA_NOT_THREE_SEGMENTS;
+    fta_token_segments segments;
+    fta_status status = fta_token_split(token, &segments);
+    if (status != FTA_OK) {
+        return status;
     }
-    const char *second = memchr(first + 1, '.', (size_t)(end - first - 1));
-    if (second == NULL) {
-        return FTA_NOT_THREE_SEGMENTS;
-    }
-    const fta_text header = {token.data, (size_t)(first - token.data)};
-    const fta_text payload = {first + 1, (size_t)(second - first - 1)};
-    if (header.length == 0 || payload.length == 0) {
-        return FTA_NOT_THREE_SEGMENTS;
-    }
-    const size_t header_size = FTA_BASE64_SIZE(header.length);
-    out->octets = fta_malloc(header_size + FTA_BASE64_SIZE(payload.length) + 1);
+    const size_t header_size = FTA_BASE64_SIZE(segments.header.length);
+    out->octets =
+        fta_malloc(header_size + FTA_BASE64_SIZE(segments.payload.length) + 1);
     if (out->octets == NULL) {
         return FTA_NO_MEMORY;
     }
-    fta_status status = read_segment(header, out->octets, seed, kid, &out->kid);
+    status = read_segment(segments.header, out->octets, seed, kid, &out->kid);
     if (status == FTA_OK) {
-        status = read_segment(payload, out->octets + header_size, seed, claim,
-                              &out->claim);
+        status = read_segment(segments.payload, out->octets + header_size, seed,
+                              claim, &out->claim);
     }
     return status;
 }

@@ -7,6 +7,16 @@
 #include "base/status.h"
 #include "base/text.h"
 
+/* The three segments of a token, still encoded. */
+typedef struct fta_token_segments {
+    fta_text header;
+    fta_text payload;
+    fta_text signature;
+} fta_token_segments;
+
+/* FTA_NOT_THREE_SEGMENTS unless there are three that are not empty. */
+fta_status fta_token_split(fta_text text, fta_token_segments *out);
+
 typedef struct fta_peek {
     fta_text kid;   /* Borrowed from octets; data NULL: no string there */
     fta_text claim; /* likewise */

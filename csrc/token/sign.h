@@ -10,12 +10,6 @@
 fta_status fta_token_sign(const fta_keyring *keyring, fta_text payload,
                           char **out, size_t *length);
 
-/* Signs these claims, with what the keyring's rules add, and the members of
- * further, the text of a JSON object. FTA_JSON_NAME_REPEATED for a member that
- * the claims have too. Otherwise as fta_token_sign. */
-fta_status fta_token_issue(const fta_keyring *keyring, const fta_claims *claims,
-                           fta_text further, char **out, size_t *length);
-
 /* Whether the key has a secret or private part and the libjwt that is loaded
  * signs with its algorithm. */
 bool fta_key_can_sign(const fta_key *key);

@@ -1,9 +1,12 @@
 #include "token/verify.h"
 
+#include <math.h>
+
 #include "base/alloc.h"
 #include "base/base64url.h"
 #include "base/clock.h"
 #include "token/key_pair.h"
+#include "token/peek.h"
 
 /* --- header ------------------------------------------------------------- */
 
@@ -78,22 +81,6 @@ read_parameters(fta_json *reader, header *found)
     return status == FTA_OK ? first_wrong : status;
 }
 
-/* ASCII only, whatever the locale; literal is in lower case. */
-static bool
-equal_ignoring_case(fta_text text, const char *literal, size_t length)
-{
-    if (text.length != length) {
-        return false;
-    }
-    for (size_t i = 0; i < length; i++) {
-        char c = text.data[i];
-        if ((c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c) != literal[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* RFC 8725, section 3.11: other kinds of JWT are invalid. RFC 7515, section
  * 4.1.9: a media type, with or without "application/". */
 static bool
@@ -102,16 +89,17 @@ typ_is_accepted(fta_text typ)
     static const char prefix[] = "application/";
     const size_t prefix_length = sizeof prefix - 1;
     fta_text start = {typ.data, prefix_length};
-    if (typ.length > prefix_length &&
-        equal_ignoring_case(start, prefix, prefix_length)) {
+    if (typ.length > prefix_length && fta_text_is_in_any_case(start, prefix)) {
         typ.data += prefix_length;
         typ.length -= prefix_length;
     }
-    return equal_ignoring_case(typ, "jwt", 3) ||
-           equal_ignoring_case(typ, "at+jwt", 6);
+    return fta_text_is_in_any_case(typ, "jwt") ||
+           fta_text_is_in_any_case(typ, "at+jwt");
 }
 
-/* Finds the key, or the algorithm of the keys, that the header names. */
+/* Finds the key, or the algorithm of the keys, that the header names. The kid
+ * is a hint (RFC 7515, section 4.1.4): one that no key has names a key whose id
+ * this application does not know, if there is such a key. */
 static fta_status
 select_key(const fta_keyring *keyring, const header *found, fta_token *token)
 {
@@ -121,24 +109,31 @@ select_key(const fta_keyring *keyring, const header *found, fta_token *token)
     if (found->typ.data != NULL && !typ_is_accepted(found->typ)) {
         return FTA_TYP_INVALID;
     }
-    fta_status status =
-        found->kid.data != NULL ? FTA_KID_UNKNOWN : FTA_ALGORITHM_MISMATCH;
+    bool kid_is_known = false;
+    token->key = NULL;
+    token->algorithm = NULL;
     for (size_t i = 0; i < keyring->key_count; i++) {
         const fta_key *key = keyring->keys[i];
-        if (found->kid.data != NULL) {
-            if (!fta_text_equal(found->kid, fta_key_id(key))) {
-                continue;
-            }
-            status = FTA_ALGORITHM_MISMATCH;
-        }
-        const fta_algorithm *algorithm = fta_key_algorithm(key);
-        if (fta_text_equal(found->alg, algorithm->name)) {
-            token->algorithm = algorithm;
-            token->key = found->kid.data != NULL ? key : NULL;
+        bool has_kid = found->kid.data != NULL &&
+                       fta_text_equal(found->kid, fta_key_id(key));
+        bool has_algorithm =
+            fta_text_equal(found->alg, fta_key_algorithm(key)->name);
+        if (has_kid && has_algorithm) {
+            token->key = key;
+            token->algorithm = fta_key_algorithm(key);
             return FTA_OK;
         }
+        kid_is_known = kid_is_known || has_kid;
+        if (has_algorithm &&
+            (found->kid.data == NULL || !fta_key_id_is_given(key))) {
+            token->algorithm = fta_key_algorithm(key);
+        }
     }
-    return status;
+    token->kid_is_foreign = found->kid.data != NULL;
+    if (kid_is_known || (token->algorithm == NULL && found->kid.data == NULL)) {
+        return FTA_ALGORITHM_MISMATCH;
+    }
+    return token->algorithm == NULL ? FTA_KID_UNKNOWN : FTA_OK;
 }
 
 /* --- the three steps ---------------------------------------------------- */
@@ -171,6 +166,7 @@ read_header(const fta_keyring *keyring, fta_text segment, fta_token *token)
             memcmp(known->text, segment.data, segment.length) == 0) {
             token->algorithm = known->algorithm;
             token->key = known->key;
+            token->kid_is_foreign = false;
             return FTA_OK;
         }
     }
@@ -201,36 +197,24 @@ fta_token_open(const fta_keyring *keyring, fta_text text, fta_token *token)
     if (text.length > keyring->max_token_bytes) {
         return FTA_TOO_LONG;
     }
-    const char *end = text.data + text.length;
-    const char *first = memchr(text.data, '.', text.length);
-    if (first == NULL) {
-        return FTA_NOT_THREE_SEGMENTS;
+    fta_token_segments segments;
+    fta_status status = fta_token_split(text, &segments);
+    if (status != FTA_OK) {
+        return status;
     }
-    fta_text head = {text.data, (size_t)(first - text.data)};
-    const char *body = first + 1;
-    const char *second = memchr(body, '.', (size_t)(end - body));
-    if (second == NULL) {
-        return FTA_NOT_THREE_SEGMENTS;
-    }
-    fta_text payload = {body, (size_t)(second - body)};
-    fta_text signature = {second + 1, (size_t)(end - second - 1)};
-    if (head.length == 0 || payload.length == 0 || signature.length == 0 ||
-        memchr(signature.data, '.', signature.length) != NULL) {
-        return FTA_NOT_THREE_SEGMENTS;
-    }
-    fta_status status = read_header(keyring, head, token);
+    status = read_header(keyring, segments.header, token);
     if (status != FTA_OK) {
         return status;
     }
     token->text = text.data;
-    token->signed_length = (size_t)(second - text.data);
-    token->signature = signature;
-    token->payload_size = FTA_BASE64_SIZE(payload.length);
+    token->signed_length = segments.header.length + 1 + segments.payload.length;
+    token->signature = segments.signature;
+    token->payload_size = FTA_BASE64_SIZE(segments.payload.length);
     token->payload = make_room(token, token->payload_size);
     if (token->payload == NULL) {
         return FTA_NO_MEMORY;
     }
-    return fta_base64url_decode(payload.data, payload.length,
+    return fta_base64url_decode(segments.payload.data, segments.payload.length,
                                 (uint8_t *)token->payload)
                ? FTA_OK
                : FTA_BASE64URL_INVALID;
@@ -240,6 +224,28 @@ bool
 fta_token_is_slow(const fta_token *token)
 {
     return token->algorithm->family != FTA_HMAC;
+}
+
+/* Tries the keys that may have signed a token whose kid names none. */
+static fta_status
+try_keys(const fta_keyring *keyring, const fta_token *token,
+         const uint8_t *signature, size_t size)
+{
+    unsigned tries = 0;
+    for (size_t i = 0; i < keyring->key_count && tries < FTA_TOKEN_TRIES; i++) {
+        const fta_key *key = keyring->keys[i];
+        if (fta_key_algorithm(key) != token->algorithm ||
+            (token->kid_is_foreign && fta_key_id_is_given(key))) {
+            continue;
+        }
+        tries++;
+        fta_status status = fta_key_verify(
+            key, token->text, token->signed_length, signature, size);
+        if (status != FTA_SIGNATURE_MISMATCH) {
+            return status;
+        }
+    }
+    return token->kid_is_foreign ? FTA_KID_UNKNOWN : FTA_SIGNATURE_MISMATCH;
 }
 
 fta_status
@@ -258,26 +264,19 @@ fta_token_check(const fta_keyring *keyring, const fta_token *token)
         return fta_key_verify(token->key, token->text, token->signed_length,
                               signature, size);
     }
-    fta_status status = FTA_SIGNATURE_MISMATCH;
-    for (size_t i = 0;
-         i < keyring->key_count && status == FTA_SIGNATURE_MISMATCH; i++) {
-        if (fta_key_algorithm(keyring->keys[i]) == token->algorithm) {
-            status = fta_key_verify(keyring->keys[i], token->text,
-                                    token->signed_length, signature, size);
-        }
-    }
-    return status;
+    return try_keys(keyring, token, signature, size);
 }
 
 fta_status
 fta_token_claims(const fta_keyring *keyring, fta_token *token,
-                 const fta_json_sink *sink, fta_claims *out)
+                 const fta_token_sinks *sinks, fta_claims *out)
 {
     const fta_claim_reader how = {
-        .rules = &keyring->rules,
+        .rules = keyring->rules,
         .seed = &keyring->seed,
-        .sink = sink,
-        .now = (double)fta_clock_realtime_us() / 1e6,
+        .sink = sinks->events,
+        .permissions = sinks->permissions,
+        .now = sinks->any_time ? NAN : (double)fta_clock_realtime_us() / 1e6,
     };
     return fta_claims_read(&how, token->payload, token->payload_size, out);
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._core import is_valid_uuid
 from ..errors import ConfigurationError
 from .provider_urls import check_discovery
 from .readers import ANY
@@ -73,6 +74,13 @@ def check_issuers(settings: Settings) -> None:
             raise ConfigurationError(
                 f"{each.name}: issuer is JWT_ISSUER, whose keys are the app's own: remove one"
             )
+        listed = each.tenants if isinstance(each.tenants, frozenset) else frozenset()
+        for tenant in listed:
+            if not is_valid_uuid(tenant) and settings.jwt_id_namespace is None:
+                raise ConfigurationError(
+                    f"{each.name}: tenants must be UUIDs, a callable of a tenant id or '*', not "
+                    f"{tenant!r}; with JWT_ID_NAMESPACE another text is a name"
+                )
     silent = [each.name for each in issuers if each.tenants is None]
     if silent and own:
         silent.insert(0, "JWT_ISSUER")
@@ -98,3 +106,41 @@ def check_cors(settings: Settings) -> None:
             "CORS_EXPOSE_HEADERS is '*' while CORS_SUPPORTS_CREDENTIALS is true, where browsers "
             "take it for the name of a header field: list the names"
         )
+
+
+def check_claims(settings: Settings) -> None:
+    """Raise where the settings of claims exclude each other."""
+    if settings.jwt_identity is None:
+        return
+    if settings.jwt_tenant_keys is not None:
+        raise ConfigurationError(
+            "JWT_TENANT_KEYS finds a key by the tenant that a token claims, and JWT_IDENTITY names "
+            "the tenant after the key has been found: remove one of the two"
+        )
+    for key in (
+        *("JWT_TENANT_CLAIM", "JWT_USER_CLAIM", "JWT_ROLE_CLAIM", "JWT_PERMISSIONS_CLAIM"),
+        *("JWT_ROLE_MAP", "JWT_DEFAULT_ROLE", "JWT_ID_NAMESPACE"),
+    ):
+        if getattr(settings, key.lower()) not in (None, ()):
+            raise ConfigurationError(
+                f"{key} is not read where JWT_IDENTITY names the identity: remove one of the two"
+            )
+
+
+def check_roles(settings: Settings) -> None:
+    """Raise where a setting names a role that AUTH_ROLES does not have."""
+    named = {
+        "AUTH_TENANT_ROLES": settings.tenant_roles,
+        "AUTH_PERMISSIONS": tuple(settings.auth_permissions or ()),
+        "JWT_ROLE_MAP": tuple((settings.jwt_role_map or {}).values()),
+        "JWT_DEFAULT_ROLE": (settings.jwt_default_role,) if settings.jwt_default_role else (),
+    }
+    for issuer in settings.jwt_issuers:
+        named[f"{issuer.name}: role_map"] = tuple((issuer.role_map or {}).values())
+    for key, roles in named.items():
+        for role in roles:
+            if role not in settings.auth_roles:
+                raise ConfigurationError(
+                    f"{key} names the role {role!r}, which is none of AUTH_ROLES: "
+                    f"{', '.join(settings.auth_roles)}"
+                )

@@ -12,6 +12,7 @@ from .._core import ALGORITHMS, is_valid_uuid
 from .key_sources import read_jwks
 from .provider_urls import check_discovery
 from .readers import ANY, read_boolean, read_items, read_text, read_words
+from .token_claims import read_places, read_role_map
 
 # Which tenants an issuer may speak for: those of a list, those for which a callable returns True,
 # "*" for every tenant that no issuer lists, and None for an issuer that does not say it.
@@ -27,12 +28,23 @@ class Issuer:
     jwks: Mapping[str, Any] | str | None = field(repr=False)  # None: discovery
     audience: tuple[str, ...] | None = None
     algorithms: tuple[str, ...] = ()
-    tenant_claim: str | tuple[str, ...] | None = None
-    user_claim: str | tuple[str, ...] | None = None
-    role_claim: str | tuple[str, ...] | None = None
-    permissions_claim: str | tuple[str, ...] | None = None
+    tenant_claim: tuple[str, ...] = ()
+    user_claim: tuple[str, ...] = ()
+    role_claim: tuple[str, ...] = ()
+    permissions_claim: tuple[str, ...] = ()
     role_map: Mapping[str, str] | None = None
     tenants: Tenants = None
+
+    @property
+    def places(self) -> dict[str, tuple[str, ...]]:
+        """Where its claims are, of those that it places."""
+        places = {
+            "tenant_id": self.tenant_claim,
+            "user_id": self.user_claim,
+            "role": self.role_claim,
+            "permissions": self.permissions_claim,
+        }
+        return {claim: place for claim, place in places.items() if place}
 
     @property
     def name(self) -> str:
@@ -118,28 +130,8 @@ def _some(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
-def _read_claim(raw: Any) -> str | tuple[str, ...]:
-    """Return the name or pointer of a claim, or alternatives."""
-    names = [raw] if isinstance(raw, str) else raw
-    if not isinstance(names, list | tuple) or not names:
-        raise TypeError(f"must be the name of a claim or a list of names, not {raw!r}")
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"must hold names of claims, not {name!r}")
-    return raw if isinstance(raw, str) else tuple(names)
-
-
-def _read_role_map(raw: Any) -> Mapping[str, str]:
-    """Return the role of each word of the issuer."""
-    if isinstance(raw, str):
-        pairs = [item.partition("=") for item in read_items(raw)]
-        raw = {word.strip(): role.strip() for word, _, role in pairs}
-    if not isinstance(raw, Mapping) or not raw:
-        raise TypeError("must be a dict of its words to roles, or text as 'Owner=admin'")
-    for word, role in raw.items():
-        if not isinstance(word, str) or not isinstance(role, str) or not word or not role:
-            raise ValueError(f"must map text to text, not {word!r} to {role!r}")
-    return dict(raw)
+def _read_claim(raw: Any) -> tuple[str, ...]:
+    return _some(read_places(raw))
 
 
 def _read_tenants(raw: Any) -> Tenants:
@@ -154,11 +146,11 @@ def _read_tenants(raw: Any) -> Tenants:
     for tenant in tenants:
         if tenant == ANY:
             raise ValueError("must be '*' alone, or a list of tenants")
-        if not is_valid_uuid(tenant):
-            raise ValueError(f"must be UUIDs, a callable of a tenant id or '*', not {tenant!r}")
+        if not isinstance(tenant, str):
+            raise TypeError(f"must be texts, a callable of a tenant id or '*', not {tenant!r}")
     if not tenants:
         raise ValueError("must not be empty: '*' stands for every tenant")
-    return frozenset(tenant.lower() for tenant in tenants)
+    return frozenset(tenant.lower() if is_valid_uuid(tenant) else tenant for tenant in tenants)
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -171,6 +163,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "user_claim": _read_claim,
     "role_claim": _read_claim,
     "permissions_claim": _read_claim,
-    "role_map": _read_role_map,
+    "role_map": read_role_map,
     "tenants": _read_tenants,
 }

@@ -128,6 +128,17 @@ def read_passphrase(raw: Any) -> bytes:
     return passphrase
 
 
+def read_key_id(raw: Any) -> str:
+    """Return a kid, which a header and a line of the log can hold."""
+    if not isinstance(raw, str):
+        raise TypeError(f"must be text, not {type(raw).__name__}")
+    try:
+        Key.secret("HS256", b"any", kid=raw, allow_weak=True)
+    except ValueError as error:
+        raise ValueError(f"cannot be used: {error}") from None
+    return raw
+
+
 def read_jwks(raw: Any) -> Mapping[str, Any] | str:
     """Return a JWK Set (RFC 7517, section 5): a dict, JSON text, the path of a JSON file, or a URL.
 

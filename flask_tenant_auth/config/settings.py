@@ -9,6 +9,7 @@ later code checks again.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import (
     ALGORITHMS,
+    DEFAULT_ROLES,
     LIMITER_RANGES,
     ON_STORE_ERRORS,
     STRATEGIES,
@@ -23,12 +25,21 @@ from .._core import (
 )
 from ..audit import logger
 from ..errors import ConfigurationError
-from .checks import check_cors, check_fetched_keys, check_issuers, check_keys, check_secrets
+from .checks import (
+    check_claims,
+    check_cors,
+    check_fetched_keys,
+    check_issuers,
+    check_keys,
+    check_roles,
+    check_secrets,
+)
 from .issuers import Issuer, read_issuers
 from .key_sources import (
     PairText,
     read_fallbacks,
     read_jwks,
+    read_key_id,
     read_pair,
     read_passphrase,
     read_secret,
@@ -58,6 +69,15 @@ from .readers import (
     read_words,
     text_of_bytes,
     whole_between,
+)
+from .token_claims import (
+    RequiredValue,
+    read_identity_callable,
+    read_namespace,
+    read_permissions,
+    read_places,
+    read_required_claims,
+    read_role_map,
 )
 
 if TYPE_CHECKING:
@@ -108,6 +128,7 @@ class Settings:
     jwt_private_key: PairText | None = _key(None, read_pair, secret=True)
     jwt_private_key_passphrase: bytes | None = _key(None, read_passphrase, secret=True)
     jwt_public_key: PairText | None = _key(None, read_pair)
+    jwt_key_id: str | None = _key(None, read_key_id)
     jwt_jwks: Mapping[str, Any] | str | None = _key(None, read_jwks, secret=True)
     jwt_issuers: tuple[Issuer, ...] = _key((), read_issuers)
     jwt_discovery: bool = _key(False, read_boolean)
@@ -119,6 +140,18 @@ class Settings:
     jwt_leeway: float = _key(0, number_between(0, 86400))
     jwt_issuer: str | None = _key(None, read_text)
     jwt_audience: tuple[str, ...] = _key((), read_words)
+    jwt_tenant_claim: tuple[str, ...] = _key((), read_places)
+    jwt_user_claim: tuple[str, ...] = _key((), read_places)
+    jwt_role_claim: tuple[str, ...] = _key((), read_places)
+    jwt_permissions_claim: tuple[str, ...] = _key((), read_places)
+    jwt_role_map: Mapping[str, str] | None = _key(None, read_role_map)
+    # None: the weakest role. Empty: none, so a token must name a role.
+    jwt_default_role: str | None = _key(None, read_text, blank=True)
+    jwt_id_namespace: str | None = _key(None, read_namespace)
+    jwt_required_claims: Mapping[str, tuple[RequiredValue, ...]] | None = _key(
+        None, read_required_claims
+    )
+    jwt_identity: Callable[..., Any] | None = _key(None, read_identity_callable)
     jwt_max_token_bytes: int = _key(8192, whole_between(128, 2**20))
 
     redis_url: str = _key("redis://localhost:6379/0", read_redis_url, secret=True, blank=True)
@@ -139,6 +172,12 @@ class Settings:
 
     auth_failure_limit: str = _key("30 per minute", read_rates, blank=True)
     auth_trusted_gateways: tuple[Network, ...] = _key((), read_networks)
+    auth_roles: tuple[str, ...] = _key(DEFAULT_ROLES.names, read_words)
+    # None: "admin", if that is one of the roles.
+    auth_tenant_roles: tuple[str, ...] | None = _key(None, read_words, blank=True)
+    auth_permissions: Mapping[str, tuple[str, ...]] | None = _key(None, read_permissions)
+    auth_problem_json: bool = _key(False, read_boolean)
+    auth_job_max_age_seconds: float | None = _key(None, number_between(1, MAX_HOURS * 3600))
     auth_ignore_config: tuple[str, ...] = _key((), _read_other_names)
 
     audit_log: str | None = _key(None, read_path)
@@ -165,7 +204,10 @@ class Settings:
         """
         settings = cls(**_values(app))
         _check_names(settings, app)
-        for check in (check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors):
+        for check in (
+            *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
+            *(check_claims, check_roles),
+        ):
             check(settings)
         return settings
 
@@ -206,6 +248,24 @@ class Settings:
         if self.jwt_jwks or self.jwt_discovery or self.own_secret:
             return True
         return not self.symmetric and bool(self.jwt_private_key or self.jwt_public_key)
+
+    @property
+    def claim_places(self) -> dict[str, tuple[str, ...]]:
+        """Where claims are that are not at their usual places."""
+        places = {
+            "tenant_id": self.jwt_tenant_claim,
+            "user_id": self.jwt_user_claim,
+            "role": self.jwt_role_claim,
+            "permissions": self.jwt_permissions_claim,
+        }
+        return {claim: place for claim, place in places.items() if place}
+
+    @property
+    def tenant_roles(self) -> tuple[str, ...]:
+        """The roles that reach the rows of their whole tenant."""
+        if self.auth_tenant_roles is not None:
+            return self.auth_tenant_roles
+        return ("admin",) if "admin" in self.auth_roles else ()
 
     def weaknesses(self) -> list[str]:
         """Return what is wrong with the secrets, one sentence each; nothing in production."""
@@ -285,6 +345,22 @@ def _environment_of(app: Flask | None, word: str | None) -> str:
     return word
 
 
+ROLE_KEYS = ("AUTH_ROLES", "AUTH_TENANT_ROLES", "AUTH_PERMISSIONS")
+
+
+def role_settings() -> Settings:
+    """Return the settings of roles that the environment alone configures; all others are defaults.
+
+    Code outside of any app acts in a role without the other settings.
+
+    :raises ConfigurationError: for a value that is not valid.
+    """
+    values = {name.lower(): _value(name, {}) for name in ROLE_KEYS}
+    settings = Settings(**{name: value for name, value in values.items() if value is not None})
+    check_roles(settings)
+    return settings
+
+
 def is_testing(app: Flask) -> bool:
     """Whether an app's `testing` is set. A text such as "false" sets nothing."""
     return _is_on(app.testing)
@@ -335,6 +411,8 @@ def option_lines(settings: Settings) -> Iterable[str]:
 def _shown(value: object) -> object:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "(none)"
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), ensure_ascii=False) if value else "(none)"
     if callable(value):
         return getattr(value, "__qualname__", "(callable)")
     return "(none)" if value in (None, "") else value

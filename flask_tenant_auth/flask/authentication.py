@@ -35,7 +35,7 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
             else:
                 outcome = _without_valid_token(state, request, authorization, proved)
         except errors.KeysUnavailable as error:
-            outcome = Denial(503, error.message, error.reason, _NO_KEYS, error.seconds)
+            outcome = Denial(503, error.message, error.reason, _NO_KEYS, retry_after=error.seconds)
         except Exception as error:  # noqa: BLE001 - the client gets a 500 without details
             outcome = _failure(error)
         record.outcome = outcome
@@ -53,14 +53,16 @@ def _without_valid_token(
 ) -> Identity | Denial:
     """Authenticate a request without a valid token: by its headers, or not at all."""
     if invalid is not None:
-        state.look_for_key(invalid, parse_bearer(authorization or ""))
+        token = parse_bearer(authorization or "")
+        state.rules.hints.about_invalid_token(invalid.reason, token or "")
+        state.look_for_key(invalid, token)
         message = errors.TOKEN_EXPIRED if invalid.expired else errors.TOKEN_INVALID
         return Denial(401, message, invalid.reason, invalid.detail)
     if authorization is not None and _STRAY_BEARER.search(authorization):
         return STRAY_BEARER
     if state.trusts_identity_headers(_peer(request)):
         parameter = partial(_parameter, request) if state.development else None
-        return read_identity_headers(request.environ, parameter)
+        return read_identity_headers(request.environ, state.roles, parameter)
     if any(name in request.environ for name in IDENTITY_HEADERS):
         return UNTRUSTED_HEADERS
     return NO_CREDENTIALS

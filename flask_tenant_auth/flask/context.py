@@ -18,19 +18,21 @@ from .. import errors
 from .._core import Identity, RequestRecord
 from ..errors import AuthError
 from ..identity.access import denied_access
-from ..identity.arguments import role_text, uuid_text
+from ..identity.arguments import permission_name, role_text, uuid_text
 from ..identity.denials import Denial, error_of
 from ..identity.lent import LentIdentity, lent_identity
-from ..identity.roles import DEFAULT_ROLE
+from ..identity.roles import WEAKEST_ROLE
+from .answers import note_error
 from .authentication import identity_of
 from .denials import report_denial
 from .records import RECORD, current_request, record_of
+from .state import current_roles
 
 if TYPE_CHECKING:
     from flask import Request
 
 
-def current_identity() -> Identity | None:
+def identity_in_force() -> Identity | None:
     """Return who the running code acts for; None where nothing was verified."""
     return identity_in(current_request())
 
@@ -46,8 +48,12 @@ def identity_in(request: Request | None) -> Identity | None:
     return None if record is None else record.identity
 
 
-def _required_identity(asked_by: str) -> Identity:
-    identity = current_identity()
+def required_identity(asked_by: str) -> Identity:
+    """Return who the running code acts for.
+
+    :raises AuthError: 401, where nothing was verified; it is logged once a request.
+    """
+    identity = identity_in_force()
     if identity is None:
         raise _no_identity(asked_by)
     return identity
@@ -67,14 +73,20 @@ def _no_identity(asked_by: str) -> AuthError:
         record = record_of(request)
         if record.reason is None:
             report_denial(denial, request, record)
-    return error_of(denial)
+    return _noted(error_of(denial))
 
 
-def _logged_error(denial: Denial, identity: Identity) -> AuthError:
+def logged_error(denial: Denial, identity: Identity) -> AuthError:
     """Log a denial of the current request, if there is one, and return it as an error."""
     request = current_request()
     report_denial(denial, request, None if request is None else record_of(request), identity)
-    return error_of(denial)
+    return _noted(error_of(denial))
+
+
+def _noted(error: AuthError) -> AuthError:
+    """Return an error, after noting what the answer needs if a handler of the app writes it."""
+    note_error(error)
+    return error
 
 
 def get_tenant_context() -> tuple[str, str]:
@@ -82,16 +94,27 @@ def get_tenant_context() -> tuple[str, str]:
 
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     """
-    identity = _required_identity("get_tenant_context")
+    identity = required_identity("get_tenant_context")
     return identity.tenant_id, identity.user_id
 
 
 def get_user_role() -> str:
-    """Return the role of the current identity, "user" or "admin".
+    """Return the role of the current identity, one of AUTH_ROLES: "user" or "admin" if not set.
 
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     """
-    return _required_identity("get_user_role").role
+    return required_identity("get_user_role").role
+
+
+def has_permission(permission: str) -> bool:
+    """Whether the current identity has a permission, of its role or of its token.
+
+    :param permission: a name, as ``"accounts:write"``.
+    :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
+    :raises ValueError: for what can be no permission's name.
+    """
+    identity = required_identity("has_permission")
+    return identity.permits(permission_name("permission", permission))
 
 
 def extract_tenant_context() -> tuple[str | None, str | None, str | None]:
@@ -100,7 +123,7 @@ def extract_tenant_context() -> tuple[str | None, str | None, str | None]:
     It binds nothing: a public view may use it to greet users who are signed in. An invalid token,
     or a header that is no UUID, proves nothing. A bearer token has precedence over headers.
     """
-    identity = current_identity()
+    identity = identity_in_force()
     request = current_request()
     if identity is None and request is not None:
         identity = identity_of(record_of(request), request)
@@ -114,6 +137,8 @@ def verify_resource_access(
     resource_user_id: str | uuid.UUID | None = None,
 ) -> bool:
     """Return True when a resource is the current user's own, or in the tenant of an admin.
+
+    An admin is whoever has one of AUTH_TENANT_ROLES.
 
     Called with two UUIDs, compared as UUIDs so that letter case does not matter; or with the
     resource itself: its ``tenant_id`` is compared and, where it has one, its ``user_id``.
@@ -137,28 +162,48 @@ def verify_resource_access(
             of_tenant = True
     tenant_id = uuid_text("resource_tenant_id", resource_tenant_id)
     user_id = None if of_tenant else uuid_text("resource_user_id", owner)
-    identity = _required_identity("verify_resource_access")
+    identity = required_identity("verify_resource_access")
     denial = denied_access(identity, tenant_id, user_id)
     if denial is not None:
-        raise _logged_error(denial, identity)
+        raise logged_error(denial, identity)
     return True
 
 
 @contextmanager
 def acting_as(
-    tenant_id: str | uuid.UUID, user_id: str | uuid.UUID, role: str = DEFAULT_ROLE
+    tenant_id: str | uuid.UUID | Identity,
+    user_id: str | uuid.UUID | None = None,
+    role: str = WEAKEST_ROLE,
 ) -> Iterator[Identity]:
     """Give the enclosed block an identity without a request: a job, a CLI command, a test.
 
     A request that is served inside the block does not get this identity: it must prove its own.
+    Called with two ids and a role, or with an `Identity`, whose own permissions it keeps. What the
+    role permits is what it permits in the current app; without one, AUTH_ROLES of the environment.
 
+    :param tenant_id: UUID, or the `Identity`.
+    :param user_id: UUID.
+    :param role: one of AUTH_ROLES; the weakest if not given.
     :raises ValueError: for what is no UUID or no role; the message names the argument.
+    :raises TypeError: for an `Identity` and a user or role beside it.
     """
-    identity = Identity(
-        uuid_text("tenant_id", tenant_id), uuid_text("user_id", user_id), role_text("role", role)
-    )
-    token = lent_identity.set(LentIdentity(identity, current_request()))
+    identity = _lent(tenant_id, user_id, role)
+    token = lent_identity.set(LentIdentity(identity, current_request(), {}))
     try:
         yield identity
     finally:
         lent_identity.reset(token)
+
+
+def _lent(tenant_id: object, user_id: object, role: object) -> Identity:
+    roles = current_roles()
+    if isinstance(tenant_id, Identity):
+        if user_id is not None or role is not WEAKEST_ROLE:
+            raise TypeError("acting_as takes an Identity alone, or tenant_id, user_id and role")
+        return tenant_id.with_roles(roles)
+    return Identity(
+        uuid_text("tenant_id", tenant_id),
+        uuid_text("user_id", user_id),
+        role_text("role", role, roles),
+        roles=roles,
+    )

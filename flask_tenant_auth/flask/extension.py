@@ -8,32 +8,36 @@ on that app (`AppState`).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import flask
 from flask import Flask, Request, Response
-from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from .._core import CorsRules, Keyring, RequestRecord, authenticate_and_count, open_record
+from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_and_count, open_record
 from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
 from ..limit.plans import Plan
-from .answers import Answer, deny_limited
+from .answers import Answer, add_headers, deny_limited
 from .authentication import identity_of, outcome_of
 from .commands import auth_cli
 from .counting import count, count_failure
+from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
+from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
 from .routes import asks_for_identity, plan_of
-from .state import EXTENSION, AppState, state_of
+from .state import EXTENSION, AppState, UserLoader, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
+
+Loader = TypeVar("Loader", bound=Callable[[Identity], Any])
 
 
 class TenantAuth:
@@ -47,8 +51,23 @@ class TenantAuth:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        self._user_loader = UserLoader()
         if app is not None:
             self.init_app(app)
+
+    def user_loader(self, function: Loader) -> Loader:
+        """Say what `current_user` is: the app's user object of an `Identity`. A decorator.
+
+        It is called once a request, or once for a block of `acting_as`, when `current_user` is
+        first asked for. Where it returns None, the request is denied with 401.
+
+        :param function: takes the `Identity`; not async.
+        :raises TypeError: for what cannot be called, and for an async function.
+        """
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise TypeError("user_loader takes a function of the identity that is not async")
+        self._user_loader.function = function
+        return function
 
     def init_app(self, app: Flask) -> None:
         """Set up an app: hooks, error handler, CLI.
@@ -57,7 +76,7 @@ class TenantAuth:
         :raises RuntimeError: when the app has been set up before, or has views whose decorators
             stand above the route decorator, where they protect nothing.
         :raises ConfigurationError: when its configuration is not valid; the message names the key
-            and what to write instead.
+            and what to write instead. Also when a view names a role that is none of AUTH_ROLES.
         """
         if not isinstance(app, Flask):
             raise TypeError(f"app must be a flask.Flask, not {type(app).__name__}")
@@ -68,6 +87,8 @@ class TenantAuth:
             )
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
+        state.user_loader = self._user_loader
+        require_declared_roles(app, state.roles)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)
@@ -81,31 +102,16 @@ class TenantAuth:
         known_apps.add(app)
 
 
-def _error_handler(app: Flask) -> Callable[[Any], Any]:
-    """Return the handler of denials, for an app that has none: the documented JSON.
+def _error_handler(app: Flask) -> Callable[[AuthError], Response]:
+    """Return the handler of denials, for an app that has none of `AuthError`."""
 
-    An app's own handler of HTTPException is called. That of some libraries is not: it keeps the
-    status only.
-    """
-    handlers = app.error_handler_spec[None][None]
-
-    def answer(error: AuthError) -> Any:
+    def answer(error: AuthError) -> Response:
         keep_reason(error)
-        handler = handlers.get(HTTPException)
-        if handler is None or _module_of(handler) in _LIBRARIES:
-            return error.get_response()
-        return app.ensure_sync(handler)(error)
+        response = app.make_response(handler_of_denials(app)(error))
+        add_headers(response, error.headers)
+        return response
 
     return answer
-
-
-# Libraries whose handler of HTTPException makes a body of its own.
-_LIBRARIES = ("apiflask", "connexion", "flask_smorest")
-
-
-def _module_of(function: Any) -> str:
-    """Return the top-level package or module that a function is written in."""
-    return (getattr(function, "__module__", None) or "").partition(".")[0]
 
 
 def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it
@@ -160,13 +166,15 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
 
 
 def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Plan:
-    """Make the plan of a route at its first request, unless its decorators protect nothing.
+    """Make the plan of a route at its first request, unless its decorators cannot protect it.
 
-    :raises RuntimeError: it names the endpoint.
+    :raises RuntimeError: where they stand above the route decorator; it names the endpoint.
+    :raises ConfigurationError: where they name a role that is none of the app.
     """
     if rule is None:
         return state.plans.unrouted
     require_no_bare_views(app, rule.endpoint)
+    require_declared_roles(app, state.roles, rule.endpoint)
     return plan_of(app, state.plans, rule.endpoint, method)
 
 

@@ -11,7 +11,7 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cached_property, lru_cache
 from time import monotonic
@@ -19,11 +19,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
-from .._core import Decision, Identity, InvalidToken, Key, Keyring, Limit, Limiter
+from .._core import Decision, Identity, InvalidToken, Key, Keyring, Limit, Limiter, Roles
 from ..audit import logger
-from ..config.settings import Settings, is_testing, says_testing
+from ..config.settings import (
+    ROLE_KEYS,
+    Settings,
+    is_testing,
+    role_settings,
+    says_testing,
+)
+from ..config.token_rules import TokenRules
 from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
+from ..identity.roles import roles_of
+from ..keys.identities import CalledIdentities
 from ..keys.issuers import Issuers
 from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
@@ -43,12 +52,20 @@ EXTENSION = "tenant_auth"
 current_app = cast("LocalProxy[flask.Flask]", flask.current_app)
 
 
+class UserLoader:
+    """What `TenantAuth.user_loader` was given. All apps of one `TenantAuth` share it."""
+
+    def __init__(self) -> None:
+        self.function: Callable[[Identity], Any] | None = None
+
+
 class AppState:
     """The state of one app. Nothing of it is on the extension, or shared between apps."""
 
     def __init__(self, app: flask.Flask | None, *, hooked: bool = False) -> None:
         self.settings = settings = Settings.from_app(app)
         self.hooked = hooked
+        self.user_loader: UserLoader | None = None  # of the `TenantAuth`, if there is one
         self._app = None if app is None else weakref.ref(app)
         self._testing_counts = settings.flask_env == "testing" or (
             app is not None and says_testing(app)
@@ -61,7 +78,11 @@ class AppState:
         self._directory = _directory_of(app)
         self.store_events = 0  # those that are logged
         self._store_log = StoreLog(settings)
-        self._provider = own_provider(settings)
+        self.roles = roles_of(
+            settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
+        )
+        self.rules = TokenRules.of(settings, self.roles)
+        self._provider = own_provider(settings, self.rules)
         self._issuers: Issuers | None = None
         self._tenants: TenantKeyrings | None = None
         # What verifies the tokens of now: the `Keyring` itself where there is one, which the core
@@ -108,13 +129,18 @@ class AppState:
 
     def _verifier(self) -> Verifier:
         settings = self.settings
-        others: Verifier | None = self._provider
+        verifier: Verifier | None = self._provider
         if settings.jwt_issuers:
-            others = self._issuers = Issuers(settings, self._provider)
+            verifier = self._issuers = Issuers(settings, self.rules, self._provider)
         if settings.jwt_tenant_keys is not None:
-            self._tenants = TenantKeyrings(settings.jwt_tenant_keys, settings, others)
-            return self._tenants
-        return cast("Verifier", others)  # an app without keys of others has its own
+            verifier = self._tenants = TenantKeyrings(
+                settings.jwt_tenant_keys, settings, self.rules, verifier
+            )
+        # An app without keys of others has its own.
+        found = cast("Verifier", verifier)
+        if settings.jwt_identity is not None:
+            return CalledIdentities(found, settings.jwt_identity, self.roles, self._issuers)
+        return found
 
     def _follow(self, provider: Provider) -> None:
         """Take the keyring of a provider, now and after each change of its keys."""
@@ -273,6 +299,34 @@ def current_state() -> AppState:
         raise ConfigurationError(f"{error}. {_OUTSIDE}") from None
 
 
+def current_roles() -> Roles:
+    """Return the roles of the current app; those of the environment where there is no app.
+
+    :raises ConfigurationError: when AUTH_ROLES and its like are not valid. Also where there is no
+        app, and the environment differs from the roles of each app of this process: a role of the
+        same name could reach more, or less, than it does in the app.
+    """
+    if current_app:
+        return state_of(current_app._get_current_object()).roles
+    return _roles_outside_an_app()[0]
+
+
+def current_tenant_roles() -> tuple[str, ...]:
+    """Return those of the current roles that reach the rows of their whole tenant.
+
+    :raises ConfigurationError: as `current_roles`.
+    """
+    if current_app:
+        return state_of(current_app._get_current_object()).settings.tenant_roles
+    return _roles_outside_an_app()[1].tenant_roles
+
+
+def _roles_outside_an_app() -> tuple[Roles, Settings]:
+    found = _roles_of_environment(tuple(os.environ.get(key) for key in ROLE_KEYS))
+    _require_an_app_like(found[1], _OF_ROLES)
+    return found
+
+
 def signing_state() -> AppState:
     """Return the current state for making a token, which some app is to accept.
 
@@ -282,12 +336,7 @@ def signing_state() -> AppState:
     state = current_state()
     if current_app:
         return state
-    difference = _difference_from_apps(state.settings)
-    if difference:
-        gc.collect()  # an app that cannot be reached any more is of no account
-        difference = _difference_from_apps(state.settings)
-    if difference:
-        raise ConfigurationError(f"{difference}. {_OUTSIDE}")
+    _require_an_app_like(state.settings, _OF_TOKENS)
     return state
 
 
@@ -295,12 +344,17 @@ _OUTSIDE = (
     "This was called outside an app context, where the environment alone is read: call it inside "
     "`with app.app_context():`, or set in the environment what the app is to have"
 )
-# A token depends on these settings.
-_OF_TOKENS = tuple(
-    each.name
-    for each in fields(Settings)
-    if each.name.startswith("jwt_") and each.name != "jwt_jwks_route"
+# A token depends on these settings: it names one of AUTH_ROLES.
+_OF_TOKENS = (
+    *(
+        each.name
+        for each in fields(Settings)
+        if each.name.startswith("jwt_") and each.name != "jwt_jwks_route"
+    ),
+    "auth_roles",
 )
+# What a role may do depends on these.
+_OF_ROLES = ("auth_roles", "tenant_roles", "auth_permissions")
 # The states of apps, in the order in which they were made.
 _states: weakref.WeakValueDictionary[int, AppState] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
@@ -312,14 +366,27 @@ def _remember(state: AppState) -> None:
         _states[next(_numbers)] = state
 
 
-def _difference_from_apps(settings: Settings) -> str | None:
+def _require_an_app_like(settings: Settings, names: Sequence[str]) -> None:
+    """Raise where these settings of the environment are those of no app of this process.
+
+    :raises ConfigurationError: it names the settings.
+    """
+    difference = _difference_from_apps(settings, names)
+    if difference:
+        gc.collect()  # an app that cannot be reached any more is of no account
+        difference = _difference_from_apps(settings, names)
+    if difference:
+        raise ConfigurationError(f"{difference}. {_OUTSIDE}")
+
+
+def _difference_from_apps(settings: Settings, names: Sequence[str]) -> str | None:
     """Return how the apps of this process differ from the environment, if each of them does.
 
     It names the app that differs least and, of several such apps, the one that was made last.
     """
     with _states_lock:
         states = list(_states.values())
-    found = [(_different_keys(state.settings, settings), state) for state in reversed(states)]
+    found = [(_different_keys(state.settings, settings, names), state) for state in states[::-1]]
     if not found:
         return None
     keys, state = min(found, key=lambda each: len(each[0]))
@@ -328,11 +395,23 @@ def _difference_from_apps(settings: Settings) -> str | None:
     return f"{' and '.join(keys)} of the app {state.app_name!r} and of the environment differ"
 
 
-def _different_keys(one: Settings, other: Settings) -> list[str]:
-    return [name.upper() for name in _OF_TOKENS if getattr(one, name) != getattr(other, name)]
+def _different_keys(one: Settings, other: Settings, names: Sequence[str]) -> list[str]:
+    return [
+        key
+        for name in names
+        if getattr(one, name) != getattr(other, name)
+        for key in [f"{'AUTH_' if name == 'tenant_roles' else ''}{name.upper()}"]
+    ]
 
 
 _KEYS = tuple(each.name.upper() for each in fields(Settings))
+
+
+@lru_cache(maxsize=8)
+def _roles_of_environment(_values: tuple[str | None, ...]) -> tuple[Roles, Settings]:
+    settings = role_settings()
+    permissions = settings.auth_permissions or {}
+    return roles_of(settings.auth_roles, settings.tenant_roles, permissions), settings
 
 
 @lru_cache(maxsize=8)

@@ -8,39 +8,41 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from .._core import CORE_CLAIMS, Identity, InvalidToken, now, parse_bearer
+from .._core import Identity, InvalidToken, Keyring, now, parse_bearer
 from ..audit import log_denied
 from ..config.settings import MAX_HOURS, Settings
 from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError, KeysUnavailable
 from ..identity.arguments import role_text, uuid_text
-from ..identity.roles import DEFAULT_ROLE
+from ..identity.roles import WEAKEST_ROLE
 from .records import current_request
 from .state import current_state, signing_state
-
-# What `create_jwt_token` sets, its caller may not.
-RESERVED_CLAIMS = frozenset(CORE_CLAIMS)
 
 
 def create_jwt_token(
     tenant_id: str | uuid.UUID,
     user_id: str | uuid.UUID,
-    role: str = DEFAULT_ROLE,
+    role: str = WEAKEST_ROLE,
     expires_in_hours: float | None = None,
     *,
     claims: Mapping[str, Any] | None = None,
+    actor: tuple[str | uuid.UUID, str | uuid.UUID] | None = None,
 ) -> str:
     """Return a signed token (RFC 7519) for a user of a tenant.
 
     It carries ``tenant_id``, ``user_id``, ``role``, ``iat`` and ``exp``, and ``iss`` and ``aud``
-    where JWT_ISSUER and JWT_AUDIENCE are set. Outside an app context the environment alone
-    configures it.
+    where JWT_ISSUER and JWT_AUDIENCE are set. Where JWT_TENANT_CLAIM and its like move a claim, it
+    is written at the first of its places, and a role as the first word that JWT_ROLE_MAP has for
+    it. Outside an app context the environment alone configures it.
 
     :param tenant_id: UUID.
     :param user_id: UUID.
-    :param role: "user" or "admin".
+    :param role: one of AUTH_ROLES; the weakest if not given.
     :param expires_in_hours: life in hours, fractions allowed; None: JWT_EXPIRATION_HOURS. Zero or
         less makes a token that has expired already, which tests need.
     :param claims: further claims, JSON values by name.
+    :param actor: (tenant_id, user_id) of who acts as this user (RFC 8693, section 4.1). It is of
+        the same tenant. The token says it in ``act``, and the audit line shows it; the permissions
+        are those of the user.
     :raises ValueError: for what is no UUID or no role, a number out of range, a reserved claim, or
         a token longer than JWT_MAX_TOKEN_BYTES; the message names the argument.
     :raises TypeError: for hours that are no number, and claims that are no mapping or no JSON.
@@ -49,12 +51,17 @@ def create_jwt_token(
         when the apps of this process have settings of tokens that it does not have.
     """
     state = signing_state()
-    further = _further_claims(claims)
+    tenant = uuid_text("tenant_id", tenant_id)
     identity = Identity(
-        uuid_text("tenant_id", tenant_id), uuid_text("user_id", user_id), role_text("role", role)
+        tenant,
+        uuid_text("user_id", user_id),
+        role_text("role", role, state.roles),
+        actor=None if actor is None else _actor_of(tenant, actor),
+        roles=state.roles,
     )
     issued_at, expires_at = _times(state.settings, expires_in_hours)
     keyring = state.signing_keyring(identity.tenant_id)
+    further = _further_claims(claims, keyring)
     try:
         return keyring.issue(identity, issued_at, expires_at, _json(further))
     except ValueError as error:
@@ -64,15 +71,25 @@ def create_jwt_token(
         ) from None
 
 
-def _further_claims(claims: object) -> dict[str, Any]:
+def _actor_of(tenant_id: str, actor: object) -> str:
+    """Return the user that acts as another one of its tenant."""
+    if not isinstance(actor, tuple | list) or len(actor) != 2:
+        raise TypeError("actor must be a pair of tenant_id and user_id")
+    if uuid_text("actor[0]", actor[0]) != tenant_id:
+        raise ValueError("actor must be of the tenant that it acts in")
+    return uuid_text("actor[1]", actor[1])
+
+
+def _further_claims(claims: object, keyring: Keyring) -> dict[str, Any]:
     if claims is None:
         return {}
     if not isinstance(claims, Mapping):
         raise TypeError(f"claims must be a mapping, not {type(claims).__name__}")
+    reserved = keyring.core_claims
     for name in claims:
         if not isinstance(name, str):
             raise TypeError(f"claims must have str names, not {type(name).__name__}")
-        if name in RESERVED_CLAIMS:
+        if name in reserved:
             raise ValueError(f"claims must not hold {name!r}, which this function sets")
     return dict(claims)
 

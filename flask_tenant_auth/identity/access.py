@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .._core import Identity
 from .denials import OTHER_TENANT, OTHER_USER, Denial
-from .roles import reaches_tenant
 
 
 def denied_access(identity: Identity, tenant_id: str, user_id: str | None) -> Denial | None:
@@ -15,6 +14,6 @@ def denied_access(identity: Identity, tenant_id: str, user_id: str | None) -> De
     """
     if identity.tenant_id != tenant_id:
         return OTHER_TENANT
-    if user_id is None or identity.user_id == user_id or reaches_tenant(identity.role):
+    if user_id is None or identity.user_id == user_id or identity.reaches_tenant:
         return None
     return OTHER_USER

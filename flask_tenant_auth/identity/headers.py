@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
-from .._core import ROLES, Identity, is_valid_uuid, plain_address
-from .denials import BAD_ROLE, BAD_TENANT_ID, BAD_USER_ID, NO_CREDENTIALS, Denial
-from .roles import DEFAULT_ROLE
+from .._core import Identity, Roles, is_valid_uuid, plain_address
+from .denials import BAD_TENANT_ID, BAD_USER_ID, NO_CREDENTIALS, Denial, bad_role
 
 _TENANT_ID, _USER_ID, _ROLE = IDENTITY_HEADERS = (
     "HTTP_X_TENANT_ID",
@@ -30,13 +29,16 @@ def is_in_networks(peer: str, networks: Iterable[IPv4Network | IPv6Network]) -> 
 
 
 def read_identity_headers(
-    environ: Mapping[str, Any], parameter: Callable[[str], str | None] | None = None
+    environ: Mapping[str, Any],
+    roles: Roles,
+    parameter: Callable[[str], str | None] | None = None,
 ) -> Identity | Denial:
     """Return the identity that the headers of a request name, or why they name none.
 
     Two values of one header come as one value with a comma in it, which is not valid.
 
     :param environ: of the request (PEP 3333).
+    :param roles: those of the app. Without a role header, the weakest one counts.
     :param parameter: returns a query parameter. In development, ``tenant_id`` and ``user_id`` stand
         for headers that are absent.
     """
@@ -51,7 +53,21 @@ def read_identity_headers(
         return BAD_TENANT_ID
     if not is_valid_uuid(user_id):
         return BAD_USER_ID
-    role = environ.get(_ROLE, DEFAULT_ROLE)
-    if role not in ROLES:
-        return BAD_ROLE
-    return Identity(tenant_id, user_id, role, source="headers")
+    role = _role_of(environ.get(_ROLE), roles)
+    if role is None:
+        return bad_role(roles.names)
+    return Identity(tenant_id, user_id, role, source="headers", roles=roles)
+
+
+def _role_of(value: str | None, roles: Roles) -> str | None:
+    """Return the role that a header names; None where it names none of the roles.
+
+    Each character of it stands for one octet (PEP 3333). The octets are read as UTF-8 first.
+    """
+    if value is None:
+        return roles.names[0]
+    try:
+        text = value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        text = value
+    return next((each for each in (text, value) if each in roles.names), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._core import Identity
 
@@ -13,6 +13,8 @@ class LentIdentity(NamedTuple):
 
     identity: Identity
     request: object | None
+    # The user object of the identity in each app that has loaded it, by the state of the app.
+    users: dict[Any, Any]
 
 
 lent_identity: ContextVar[LentIdentity | None] = ContextVar("flask_tenant_auth_lent", default=None)

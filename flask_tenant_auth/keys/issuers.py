@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic
 from typing import Any, NamedTuple
+from uuid import UUID, uuid5
 
-from .._core import INVALID_TOKENS, Identity, InvalidToken, Keyring, parse_bearer, peek_token
+from .._core import (
+    INVALID_TOKENS,
+    Identity,
+    InvalidToken,
+    is_valid_uuid,
+    parse_bearer,
+    peek_token,
+)
 from ..audit import logger
 from ..config.issuers import Issuer, Tenants
 from ..config.settings import Settings
+from ..config.token_rules import TokenRules
 from .jwk_sets import FETCH_INTERVAL, Source, source_of
 from .jwks import SetRules, shown_kid
-from .keyrings import keyring_of
 from .providers import Provider, age_of, no_key_keyring
 
 
@@ -31,7 +40,8 @@ class Issuers:
     issuer may speak for.
     """
 
-    def __init__(self, settings: Settings, own: Provider | None) -> None:
+    def __init__(self, settings: Settings, rules: TokenRules, own: Provider | None) -> None:
+        self._without_identity = rules.without_identity
         self._most_bytes = settings.jwt_max_token_bytes
         self._entries: dict[str | None, _Entry] = {}
         if own is not None:
@@ -39,7 +49,9 @@ class Issuers:
         # Without JWT_ISSUER the app's own keys verify what the app itself signs, and nothing else.
         self._own_speaks_for_all = settings.jwt_issuer is None
         for issuer in settings.jwt_issuers:
-            self._entries[issuer.issuer] = _Entry(_provider_of(issuer, settings), issuer.tenants)
+            self._entries[issuer.issuer] = _Entry(
+                _provider_of(issuer, settings, rules), _ids_of(issuer.tenants, rules.id_namespace)
+            )
         self._listed = frozenset[str]().union(
             *(
                 each.tenants
@@ -79,8 +91,14 @@ class Issuers:
         entry = self._entry_of(token)
         if isinstance(entry, InvalidToken):
             return entry
+        if self._without_identity:
+            return entry.provider.decode(token)
         verified = self._verify(entry, token)
         return verified if isinstance(verified, InvalidToken) else entry.provider.decode(token)
+
+    def speaks_for(self, claims: Mapping[str, Any], tenant_id: str) -> bool:
+        """Whether the issuer of verified claims may speak for a tenant."""
+        return self._may_speak(self._entries[claims.get("iss")], tenant_id)
 
     def _verify(self, entry: _Entry, token: str | bytes) -> Identity | InvalidToken:
         verified = entry.provider.verify(token)
@@ -138,13 +156,24 @@ class Issuers:
             )
 
 
-def _provider_of(issuer: Issuer, settings: Settings) -> Provider:
-    audience = settings.jwt_audience if issuer.audience is None else issuer.audience
-    rules = replace(settings, jwt_issuer=issuer.issuer, jwt_audience=audience)
+def _ids_of(tenants: Tenants, namespace: str | None) -> Tenants:
+    """Return tenants as their ids are: one that is no UUID is a name (RFC 9562, section 5.5)."""
+    if namespace is None or not isinstance(tenants, frozenset):
+        return tenants
+    space = UUID(namespace)
+    return frozenset(each if is_valid_uuid(each) else str(uuid5(space, each)) for each in tenants)
 
-    def make_keyring(keys: list[Any]) -> Keyring:
-        return keyring_of(keys, rules)
 
+def _provider_of(issuer: Issuer, settings: Settings, rules: TokenRules) -> Provider:
+    """Return the keys of an issuer, whose tokens keep its rules, and else those of the app."""
+    role_map = rules.role_map if issuer.role_map is None else issuer.role_map
+    of_issuer = replace(
+        rules,
+        issuer=issuer.issuer,
+        audiences=rules.audiences if issuer.audience is None else issuer.audience,
+        places={**rules.places, **issuer.places},
+        role_map=role_map,
+    )
     source = source_of(
         f"{issuer.name}: jwks" if issuer.jwks is not None else f"{issuer.name}: discovery",
         issuer.jwks,
@@ -152,4 +181,4 @@ def _provider_of(issuer: Issuer, settings: Settings) -> Provider:
         SetRules(settings.jwt_algorithm, issuer.algorithms),
         age_of(settings),
     )
-    return Provider((), source, make_keyring, settings.jwt_max_token_bytes)
+    return Provider((), source, of_issuer.keyring, settings.jwt_max_token_bytes)

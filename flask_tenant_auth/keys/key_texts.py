@@ -8,11 +8,14 @@ from ..config.settings import Settings
 from ..errors import ConfigurationError
 
 
-def shared_secret(name: str, secret: bytes, settings: Settings) -> Key:
-    """Make a key of JWT_ALGORITHM. Beside a key pair, a secret is an older key of HS256."""
+def shared_secret(name: str, secret: bytes, settings: Settings, kid: str | None = None) -> Key:
+    """Make a key of JWT_ALGORITHM. Beside a key pair, a secret is an older key of HS256.
+
+    :param kid: its id in tokens; None: it is derived from the secret.
+    """
     algorithm = settings.jwt_algorithm if settings.symmetric else "HS256"
     try:
-        return Key.secret(algorithm, secret, allow_weak=settings.development)
+        return Key.secret(algorithm, secret, kid=kid, allow_weak=settings.development)
     except ValueError as error:
         raise ConfigurationError(
             f"{name} cannot serve {algorithm}: {error}. `flask auth generate-key --algorithm "
@@ -20,9 +23,16 @@ def shared_secret(name: str, secret: bytes, settings: Settings) -> Key:
         ) from None
 
 
-def key_pair(name: str, text: PairText, settings: Settings, passphrase: bytes | None = None) -> Key:
+def key_pair(
+    name: str,
+    text: PairText,
+    settings: Settings,
+    passphrase: bytes | None = None,
+    kid: str | None = None,
+) -> Key:
     """Make a key pair of JWT_ALGORITHM.
 
+    :param kid: its id in tokens; None: its thumbprint (RFC 7638).
     :raises ConfigurationError: for any other text; the message says what it is.
     """
     algorithm = settings.jwt_algorithm
@@ -33,7 +43,7 @@ def key_pair(name: str, text: PairText, settings: Settings, passphrase: bytes | 
             f"{_what_it_is(text)}. A path or PEM text stands for a key pair. Give the secret itself"
         )
     try:
-        return Key.pem(algorithm, text.content, passphrase=passphrase)
+        return Key.pem(algorithm, text.content, kid=kid, passphrase=passphrase)
     except ValueError as error:
         raise ConfigurationError(
             f"{place} cannot be used with JWT_ALGORITHM {algorithm}: {_reason(error, text)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .._core import Identity, InvalidToken, Key, Keyring
+from .._core import Identity, InvalidToken, Key
 from ..config.key_sources import PairText
 from ..config.settings import Settings
 from ..errors import ConfigurationError
@@ -36,30 +36,17 @@ def fixed_keys(settings: Settings) -> list[Key]:
     return [*_signing_keys(settings), *_fallback_keys(settings)]
 
 
-def keyring_of(keys: list[Key], settings: Settings) -> Keyring:
-    """Return the keyring of these keys, which verifies tokens as the settings say."""
-    try:
-        return Keyring(
-            keys,
-            issuer=settings.jwt_issuer,
-            audiences=settings.jwt_audience,
-            leeway=settings.jwt_leeway,
-            max_token_bytes=settings.jwt_max_token_bytes,
-        )
-    except ValueError as error:
-        raise ConfigurationError(f"JWT_ALGORITHM {settings.jwt_algorithm}: {error}") from None
-
-
 def _signing_keys(settings: Settings) -> list[Key]:
+    kid = settings.jwt_key_id
     if settings.symmetric:
         if not settings.own_secret:
             return []
-        return [shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings)]
+        return [shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings, kid)]
     private, public = settings.jwt_private_key, settings.jwt_public_key
     keys: list[Key] = []
     if private is not None:
         passphrase = settings.jwt_private_key_passphrase
-        keys.append(key_pair("JWT_PRIVATE_KEY", private, settings, passphrase))
+        keys.append(key_pair("JWT_PRIVATE_KEY", private, settings, passphrase, kid))
         if not keys[0].can_sign:
             raise ConfigurationError(
                 f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: it is a public key, or "
@@ -67,7 +54,7 @@ def _signing_keys(settings: Settings) -> list[Key]:
                 "JWT_PUBLIC_KEY alone"
             )
     if public is not None:
-        keys.append(key_pair("JWT_PUBLIC_KEY", public, settings))
+        keys.append(key_pair("JWT_PUBLIC_KEY", public, settings, kid=kid))
         if keys[-1].is_private:
             raise ConfigurationError(
                 "JWT_PUBLIC_KEY holds a private key: set JWT_PRIVATE_KEY to it where tokens are "

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from .._core import Identity, InvalidToken, Key, Keyring, parse_bearer, peek_token
 from ..config.settings import Settings
+from ..config.token_rules import TokenRules
 from ..errors import KeysUnavailable
 from .jwk_sets import Age, Source, source_of
 from .jwks import SetRules
-from .keyrings import fixed_keys, keyring_of
+from .keyrings import fixed_keys
 
 Found = TypeVar("Found", Identity, "dict[str, Any]")
 
@@ -128,7 +129,7 @@ def no_key_keyring(max_token_bytes: int) -> Keyring:
     return Keyring([key], max_token_bytes=max_token_bytes)
 
 
-def own_provider(settings: Settings) -> Provider | None:
+def own_provider(settings: Settings, rules: TokenRules) -> Provider | None:
     """Return the app's own keys, the signing one first; None when only others have keys.
 
     :raises ConfigurationError: for a key that cannot serve, naming its configuration key.
@@ -147,7 +148,7 @@ def own_provider(settings: Settings) -> Provider | None:
     return Provider(
         fixed_keys(settings),
         source,
-        lambda keys: keyring_of(keys, settings),
+        rules.keyring,
         settings.jwt_max_token_bytes,
     )
 

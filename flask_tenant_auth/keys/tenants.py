@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from .._core import Identity, InvalidToken, Key, Keyring, is_valid_uuid, parse_bearer, peek_token
+from .._core import INVALID_TOKENS, Identity, InvalidToken, Key, Keyring, parse_bearer, peek_token
 from ..config.key_sources import PairText, names_file
 from ..config.settings import Settings
+from ..config.token_rules import TokenRules
 from ..errors import ConfigurationError
 from .key_texts import key_pair, shared_secret
-from .keyrings import Verifier, keyring_of
+from .keyrings import Verifier
 
 KeyMaterial: TypeAlias = "str | bytes | Key"
 
@@ -33,16 +34,23 @@ class TenantKeyrings:
     """
 
     def __init__(
-        self, lookup: Callable[..., Any], settings: Settings, own: Verifier | None
+        self,
+        lookup: Callable[..., Any],
+        settings: Settings,
+        rules: TokenRules,
+        own: Verifier | None,
     ) -> None:
         self._lookup = lookup
         self._settings = settings
+        self._rules = rules
         self._own = own
+        # Nobody has its one key: it answers with an `InvalidToken`, whatever token it is given.
+        self._nobody = rules.keyring([Key.secret("HS256", secrets.token_bytes(32))])
         self._prepare = lru_cache(maxsize=_PREPARED_TENANTS)(self._make_keyring)
 
     def _make_keyring(self, material: KeyMaterial) -> Keyring:
         key = material if isinstance(material, Key) else self._make_key(material)
-        return keyring_of([key], self._settings)
+        return self._rules.keyring([key])
 
     def _make_key(self, material: str | bytes) -> Key:
         name, settings = "JWT_TENANT_KEYS", self._settings
@@ -69,7 +77,7 @@ class TenantKeyrings:
         """Authenticate by an Authorization header; None where it has no bearer credentials."""
         token = None if authorization is None else parse_bearer(authorization)
         if token is None:
-            return _NO_KEY.authenticate(authorization)
+            return None
         return self.verify(token)
 
     def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
@@ -77,34 +85,21 @@ class TenantKeyrings:
         tenant_id, keyring = self._keyring_claimed_by(token)
         verified = keyring.verify(token)
         if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
-            return _NO_KEY.verify(token)
+            return INVALID_TOKENS["signature_mismatch"]
         return verified
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified with a key of its own tenant."""
         tenant_id, keyring = self._keyring_claimed_by(token)
-        claims = keyring.decode(token)
-        if isinstance(claims, dict) and claims["tenant_id"] != tenant_id:
-            return _NO_KEY.decode(token)
-        return claims
+        verified = keyring.verify(token)
+        if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
+            return INVALID_TOKENS["signature_mismatch"]
+        return keyring.decode(token)
 
     def _keyring_claimed_by(self, token: str | bytes) -> tuple[str | None, Verifier]:
-        tenant_id, kid = _claimed(token, self._settings.jwt_max_token_bytes)
-        if tenant_id is None:
-            return None, _NO_KEY
-        return tenant_id, self.keyring(tenant_id, kid) or self._own or _NO_KEY
-
-
-# Nobody has its one key: it answers with an `InvalidToken`, whatever token it is given.
-_NO_KEY = Keyring([Key.secret("HS256", secrets.token_bytes(32))])
-
-
-def _claimed(token: str | bytes, max_bytes: int) -> tuple[str | None, str | None]:
-    """Return the tenant and kid that an unverified token names, which only serve to find a key."""
-    peeked = None if len(token) > max_bytes else peek_token(token, "tenant_id")
-    if peeked is None:
-        return None, None
-    tenant_id, kid = peeked
-    if tenant_id is None or not is_valid_uuid(tenant_id):
-        return None, None
-    return tenant_id.lower(), kid
+        tenant_id = self._nobody.claimed_tenant(token)
+        peeked = None if tenant_id is None else peek_token(token, "iss")
+        if tenant_id is None or peeked is None:
+            return None, self._nobody
+        _, kid = peeked
+        return tenant_id, self.keyring(tenant_id, kid) or self._own or self._nobody

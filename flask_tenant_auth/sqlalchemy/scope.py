@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
-from ..flask.context import current_identity, identity_in
+from ..flask.context import identity_in, identity_in_force
 from ..flask.records import current_request
-from ..identity import roles
+from ..identity.roles import RESERVED_ROLE
 from .errors import TenantContextMissing
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Unscoped:
     """The type of UNSCOPED: the rows of all tenants, on purpose."""
 
     __slots__ = ()
-    role: Final = "unscoped"
+    role: Final = RESERVED_ROLE
+    reaches_tenant: Final = False
 
 
 UNSCOPED: Final = Unscoped()
@@ -52,7 +53,7 @@ def current_scope() -> Identity | Unscoped | None:
 
 def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
     """Whether the identity sees the rows of its whole tenant."""
-    return scope is not None and roles.reaches_tenant(scope.role)
+    return scope is not None and scope.reaches_tenant
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def unscoped(reason: str) -> Iterator[None]:
 
 def require_identity() -> Identity:
     """Return the identity; TenantContextMissing where there is none."""
-    identity = current_identity()
+    identity = identity_in_force()
     if identity is None:
         raise TenantContextMissing(
             "this statement reads or writes tenants' rows, but there is no identity: verify the "

@@ -11,7 +11,6 @@
 #include "token/sign.h"
 #include "tokens.h"
 
-static const fta_claim_rules rules = {.leeway = 0};
 static const fta_text no_kid = {NULL, 0};
 
 /* Runs expression, a status, with each allocation failing in turn; undo frees
@@ -47,6 +46,82 @@ is_error(fta_status status, fta_status lost)
            status == FTA_SYSTEM || status == lost || lost == ANY;
 }
 
+/* Rules of every kind, and a keyring that owns them. */
+static fta_status
+new_keyring(const fta_key *key, fta_keyring **out)
+{
+    uint8_t which = 0;
+    fta_claim_rules *rules = fta_claim_rules_new(test_roles());
+    if (rules == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    fta_status status = fta_claim_rules_set_issuer(rules, text_of("us"));
+    if (status == FTA_OK) {
+        status = fta_claim_rules_add_audience(rules, text_of("api"));
+    }
+    if (status == FTA_OK) {
+        status =
+            fta_claim_rules_add_place(rules, FTA_CLAIM_ROLE, text_of("/a/b"));
+    }
+    if (status == FTA_OK) {
+        status = fta_claim_rules_add_word(rules, text_of("Owner"), ROLE_ADMIN);
+    }
+    if (status == FTA_OK) {
+        status = fta_claim_rules_require(rules, text_of("plan"), &which);
+    }
+    if (status == FTA_OK) {
+        status = fta_claim_rules_add_value(rules, which, FTA_JSON_STRING,
+                                           text_of("gold"));
+    }
+    if (status == FTA_OK) {
+        status = fta_claim_rules_finish(rules);
+    }
+    if (status == FTA_OK) {
+        status = fta_keyring_new(&key, 1, rules, 8192, out);
+    }
+    if (status != FTA_OK) {
+        fta_claim_rules_free(rules);
+    }
+    return status;
+}
+
+/* Roles with a grant, and names of permissions. */
+static fta_status
+new_roles(fta_permission_names **names, fta_roles **roles)
+{
+    size_t number;
+    *roles = NULL;
+    *names = fta_permission_names_new();
+    if (*names == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    fta_status status =
+        fta_permission_names_add(*names, text_of("mail:read"), &number);
+    if (status == FTA_OK && (*roles = fta_roles_new(*names)) == NULL) {
+        status = FTA_NO_MEMORY;
+    }
+    if (status == FTA_OK) {
+        status = fta_roles_add(*roles, text_of("user"));
+    }
+    if (status == FTA_OK) {
+        status = fta_roles_grant(*roles, 0, text_of("mail:*"));
+    }
+    if (status != FTA_OK) {
+        fta_roles_free(*roles);
+        fta_permission_names_free(*names);
+    }
+    return status;
+}
+
+static void
+test_a_failing_allocation_makes_no_roles(void)
+{
+    fta_permission_names *names = NULL;
+    fta_roles *roles = NULL;
+    FAIL_EACH(new_roles(&names, &roles), FTA_NO_MEMORY,
+              (fta_roles_free(roles), fta_permission_names_free(names)));
+}
+
 static void
 test_a_failing_allocation_makes_no_keyring(void)
 {
@@ -58,9 +133,8 @@ test_a_failing_allocation_makes_no_keyring(void)
               FTA_NO_MEMORY, fta_key_free(key));
     CHECK(fta_key_from_secret(algorithm, no_kid, (const uint8_t *)SECRET, 32,
                               false, &key) == FTA_OK);
-    FAIL_EACH(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
-                              &keyring),
-              FTA_NO_MEMORY, fta_keyring_free(keyring));
+    FAIL_EACH(new_keyring(key, &keyring), FTA_NO_MEMORY,
+              fta_keyring_free(keyring));
     fta_key_free(key);
 }
 
@@ -144,8 +218,7 @@ test_a_failing_allocation_during_signing_is_no_memory(void)
             CHECK(fta_key_from_pair(algorithm, no_kid, pair, &key) == FTA_OK);
             EVP_PKEY_free(pair);
         }
-        CHECK(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
-                              &keyring) == FTA_OK);
+        keyring = keyring_of_keys((const fta_key *const *)&key, 1);
         FAIL_EACH(fta_token_sign(keyring, text_of("{" GOOD ",\"x\":[1,2.5]}"),
                                  &token, &length),
                   FTA_NO_MEMORY, fta_free(token));
@@ -158,6 +231,7 @@ int
 main(void)
 {
     failing_malloc_install();
+    test_a_failing_allocation_makes_no_roles();
     test_a_failing_allocation_makes_no_keyring();
     test_a_failing_allocation_during_verification_is_no_memory();
     test_a_failing_allocation_with_a_key_pair_is_no_memory();

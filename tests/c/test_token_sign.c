@@ -9,7 +9,6 @@
 #include "keys.h"
 #include "tokens.h"
 
-static const fta_claim_rules rules = {.leeway = 0};
 static const fta_text no_kid = {NULL, 0};
 
 /* The token of a payload in memory from malloc with a NUL at its end, or what
@@ -57,7 +56,7 @@ test_a_signed_token_verifies(const fta_keyring *keyring)
     CHECK(sign(keyring, " {" GOOD ", \"role\" : \"admin\" } ", &token) ==
           FTA_OK);
     CHECK(verify_token(keyring, text_of(token), NULL, &claims) == FTA_OK);
-    CHECK(claims.role == FTA_ROLE_ADMIN);
+    CHECK(claims.role == ROLE_ADMIN);
     char *payload = payload_of(token);
     CHECK(strcmp(payload, "{" FUTURE ",\"role\":\"admin\"," WHO "}") == 0);
     free(payload);
@@ -181,8 +180,7 @@ test_tokens_of_every_algorithm_verify(void)
             CHECK(fta_key_from_pair(algorithm, no_kid, pair, &key) == FTA_OK);
             EVP_PKEY_free(pair);
         }
-        CHECK(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
-                              &keyring) == FTA_OK);
+        keyring = keyring_of_keys((const fta_key *const *)&key, 1);
         bool can = algorithm->family == FTA_HMAC ||
                    algorithm->family == FTA_RSA_PKCS1 ||
                    algorithm->family == FTA_ECDSA;
@@ -207,8 +205,7 @@ test_public_keys_do_not_sign(void)
     fta_keyring *keyring = NULL;
     CHECK(fta_key_from_encoded(algorithm_named("ES256"), no_kid, text_of(pem),
                                no_kid, &key) == FTA_OK);
-    CHECK(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
-                          &keyring) == FTA_OK);
+    keyring = keyring_of_keys((const fta_key *const *)&key, 1);
     CHECK(sign_status(keyring, "{}") == FTA_KEY_IS_PUBLIC);
     fta_keyring_free(keyring);
     fta_key_free(key);

@@ -50,15 +50,13 @@ work(void *context)
 int
 main(void)
 {
-    const fta_claim_rules rules = {.leeway = 0};
     const fta_algorithm *es256 = algorithm_named("ES256");
     EVP_PKEY *pair = new_pair(es256);
     fta_key *keys[2] = {make_key("HS256", NULL), NULL};
     fta_keyring *keyring = NULL;
     CHECK(fta_key_from_pair(es256, (fta_text){NULL, 0}, pair, &keys[1]) ==
           FTA_OK);
-    CHECK(fta_keyring_new((const fta_key *const *)keys, 2, &rules, 8192,
-                          &keyring) == FTA_OK);
+    keyring = keyring_of_keys((const fta_key *const *)keys, 2);
 
     shared all = {.keyring = keyring,
                   .good = sign_text(HEADER, "{" GOOD "}"),

@@ -112,9 +112,9 @@ test_each_header_has_its_status(const fta_keyring *keyring)
         {"{\"alg\":\"HS256\",\"typ\":\"text/jwt\"}", FTA_TYP_INVALID},
         {"{\"alg\":\"HS256\",\"typ\":null}", FTA_TYP_INVALID},
         {"{\"alg\":\"HS256\",\"typ\":[\"JWT\"]}", FTA_TYP_INVALID},
-        {"{\"alg\":\"HS256\",\"kid\":\"other\"}", FTA_KID_UNKNOWN},
-        {"{\"alg\":\"HS256\",\"kid\":\"\"}", FTA_KID_UNKNOWN},
-        {"{\"alg\":\"HS256\",\"kid\":\"../../dev/null\"}", FTA_KID_UNKNOWN},
+        {"{\"alg\":\"HS256\",\"kid\":\"other\"}", FTA_OK},
+        {"{\"alg\":\"HS256\",\"kid\":\"\"}", FTA_OK},
+        {"{\"alg\":\"HS256\",\"kid\":\"../../dev/null\"}", FTA_OK},
         {"{\"alg\":\"HS256\",\"kid\":null}", FTA_KID_INVALID},
         {"{\"alg\":\"HS256\",\"kid\":7}", FTA_KID_INVALID},
         {"[]", FTA_JSON_NOT_OBJECT},
@@ -236,9 +236,7 @@ test_the_kid_selects_among_several_keys(void)
         key_of("HS256", "fifth", 'r'), key_of("HS256", "sixth", 's'),
     };
     const size_t count = sizeof keys / sizeof *keys;
-    const fta_claim_rules rules = {.leeway = 0};
-    fta_keyring *keyring = NULL;
-    CHECK(fta_keyring_new(keys, count, &rules, 8192, &keyring) == FTA_OK);
+    fta_keyring *keyring = keyring_of_keys(keys, count);
 #define KID(kid) "{\"alg\":\"HS256\",\"kid\":\"" kid "\",\"typ\":\"JWT\"}"
     CHECK(signed_by(keyring, KID("new"), 'n') == FTA_OK);
     CHECK(signed_by(keyring, KID("old"), 'o') == FTA_OK);
@@ -266,26 +264,60 @@ test_the_kid_selects_among_several_keys(void)
     }
 }
 
+/* A kid that nobody has given to a key is a hint, and the kid of a token too.
+ */
+static void
+test_a_foreign_kid_is_tried_with_keys_without_a_given_kid(void)
+{
+    enum { DERIVED = 10 };
+    const fta_key *keys[DERIVED + 2];
+    for (size_t i = 0; i < DERIVED; i++) {
+        keys[i] = key_of("HS256", NULL, (char)('a' + (int)i));
+    }
+    keys[DERIVED] = key_of("HS256", "given", 'y');
+    keys[DERIVED + 1] = key_of("HS512", NULL, 'z');
+    fta_keyring *keyring = keyring_of_keys(keys, DERIVED + 2);
+    CHECK(signed_by(keyring, KID("foreign"), 'a') == FTA_OK);
+    CHECK(signed_by(keyring, KID("foreign"), 'h') == FTA_OK);
+    /* Eight keys are tried, and no more. */
+    CHECK(signed_by(keyring, KID("foreign"), 'i') == FTA_KID_UNKNOWN);
+    CHECK(signed_by(keyring, HEADER, 'h') == FTA_OK);
+    CHECK(signed_by(keyring, HEADER, 'i') == FTA_SIGNATURE_MISMATCH);
+    /* A key with a given kid verifies no token with another one. */
+    CHECK(signed_by(keyring, KID("foreign"), 'y') == FTA_KID_UNKNOWN);
+    CHECK(signed_by(keyring, KID("given"), 'y') == FTA_OK);
+    /* Where a key has the kid, no other key is tried. */
+    CHECK(signed_by(keyring, KID("given"), 'a') == FTA_SIGNATURE_MISMATCH);
+    CHECK(signed_by(keyring, "{\"alg\":\"HS512\",\"kid\":\"given\"}", 'z') ==
+          FTA_ALGORITHM_MISMATCH);
+    CHECK(signed_by(keyring, "{\"alg\":\"HS384\",\"kid\":\"foreign\"}", 'a') ==
+          FTA_KID_UNKNOWN);
+    fta_keyring_free(keyring);
+    for (size_t i = 0; i < DERIVED + 2; i++) {
+        fta_key_free((fta_key *)(uintptr_t)keys[i]);
+    }
+}
+
 static void
 test_keyrings_that_are_not_valid(void)
 {
     const fta_key *keys[] = {key_of("HS256", "a", 'a'),
                              key_of("HS256", "a", 'b')};
-    fta_claim_rules rules = {.leeway = 0};
+    fta_claim_rules *rules = usual_rules();
     fta_keyring *keyring = NULL;
-    CHECK(fta_keyring_new(keys, 0, &rules, 8192, &keyring) ==
-          FTA_KEYRING_EMPTY);
-    CHECK(fta_keyring_new(keys, 2, &rules, 8192, &keyring) == FTA_KID_REPEATED);
-    CHECK(fta_keyring_new(keys, 1, &rules, 0, &keyring) == FTA_BAD_ARGUMENT);
-    CHECK(fta_keyring_new(keys, 1, &rules, FTA_TOKEN_MAX + 1, &keyring) ==
+    CHECK(fta_keyring_new(keys, 0, rules, 8192, &keyring) == FTA_KEYRING_EMPTY);
+    CHECK(fta_keyring_new(keys, 2, rules, 8192, &keyring) == FTA_KID_REPEATED);
+    CHECK(fta_keyring_new(keys, 1, rules, 0, &keyring) == FTA_BAD_ARGUMENT);
+    CHECK(fta_keyring_new(keys, 1, rules, FTA_TOKEN_MAX + 1, &keyring) ==
           FTA_BAD_ARGUMENT);
     static const double wrong[] = {-1, FTA_LEEWAY_MAX + 1, NAN, INFINITY};
     for (size_t i = 0; i < 4; i++) {
-        rules.leeway = wrong[i];
-        CHECK(fta_keyring_new(keys, 1, &rules, 8192, &keyring) ==
+        rules->leeway = wrong[i];
+        CHECK(fta_keyring_new(keys, 1, rules, 8192, &keyring) ==
               FTA_BAD_ARGUMENT);
     }
     CHECK(keyring == NULL);
+    fta_claim_rules_free(rules);
     fta_keyring_free(NULL);
     for (size_t i = 0; i < 2; i++) {
         fta_key_free((fta_key *)(uintptr_t)keys[i]);
@@ -297,9 +329,8 @@ test_rules_are_copied(void)
 {
     char issuer[] = "us", audience[] = "api", empty[] = "";
     fta_text audiences[] = {{empty, 0}, {audience, 3}, {NULL, 0}};
-    fta_claim_rules rules = {
-        .issuer = {issuer, 2}, .audiences = audiences, .audience_count = 3};
-    fta_keyring *keyring = make_keyring(&rules, 8192);
+    fta_keyring *keyring =
+        make_keyring(make_rules(issuer, audiences, 3, 0), 8192);
     memset(issuer, 'x', 2);
     memset(audience, 'x', 3);
     memset(audiences, 0, sizeof audiences);
@@ -319,7 +350,6 @@ static void
 test_tokens_of_every_algorithm_verify(void)
 {
     static const char *const names[] = {"RS256", "PS384", "ES512", "EdDSA"};
-    const fta_claim_rules rules = {.leeway = 0};
     for (size_t i = 0; i < 4; i++) {
         const fta_algorithm *algorithm = algorithm_named(names[i]);
         EVP_PKEY *pair = new_pair(algorithm);
@@ -329,8 +359,7 @@ test_tokens_of_every_algorithm_verify(void)
         uint8_t signature[FTA_SIGNATURE_MAX];
         CHECK(fta_key_from_pair(algorithm, (fta_text){NULL, 0}, pair, &key) ==
               FTA_OK);
-        CHECK(fta_keyring_new((const fta_key *const *)&key, 1, &rules, 8192,
-                              &keyring) == FTA_OK);
+        keyring = keyring_of_keys((const fta_key *const *)&key, 1);
         snprintf(header, sizeof header, "{\"alg\":\"%s\"}", names[i]);
         char *model = sign_text(header, "{" GOOD "}");
         size_t length = (size_t)(strrchr(model, '.') - model);
@@ -391,6 +420,7 @@ main(void)
     free_keyring(keyring);
     test_a_token_longer_than_the_limit_is_invalid();
     test_the_kid_selects_among_several_keys();
+    test_a_foreign_kid_is_tried_with_keys_without_a_given_kid();
     test_keyrings_that_are_not_valid();
     test_rules_are_copied();
     test_tokens_of_every_algorithm_verify();

@@ -12,6 +12,7 @@
 #include <openssl/hmac.h>
 
 #include "base/base64url.h"
+#include "rules.h"
 #include "token/keyring.h"
 #include "verify_token.h"
 
@@ -76,17 +77,25 @@ make_key(const char *algorithm, const char *kid)
     return key;
 }
 
-/* A keyring of one HS256 key. free_keyring frees both. */
+/* A keyring of these keys, which owns its rules. */
 static inline fta_keyring *
-make_keyring(const fta_claim_rules *rules, size_t max_token_bytes)
+keyring_of_keys(const fta_key *const *keys, size_t count)
 {
-    static const fta_claim_rules none = {.leeway = 0};
+    fta_keyring *keyring = NULL;
+    expect(fta_keyring_new(keys, count, usual_rules(), 8192, &keyring) ==
+           FTA_OK);
+    return keyring;
+}
+
+/* A keyring of one HS256 key. It owns the rules; NULL: the usual ones.
+ * free_keyring frees key and keyring. */
+static inline fta_keyring *
+make_keyring(fta_claim_rules *rules, size_t max_token_bytes)
+{
     const fta_key *key = make_key("HS256", NULL);
     fta_keyring *keyring = NULL;
-    if (fta_keyring_new(&key, 1, rules != NULL ? rules : &none, max_token_bytes,
-                        &keyring) != FTA_OK) {
-        abort();
-    }
+    expect(fta_keyring_new(&key, 1, rules != NULL ? rules : usual_rules(),
+                           max_token_bytes, &keyring) == FTA_OK);
     return keyring;
 }
 

@@ -14,7 +14,8 @@ verify_token(const fta_keyring *keyring, fta_text text,
         status = fta_token_check(keyring, &token);
     }
     if (status == FTA_OK) {
-        status = fta_token_claims(keyring, &token, sink, out);
+        const fta_token_sinks sinks = {.events = sink};
+        status = fta_token_claims(keyring, &token, &sinks, out);
     }
     fta_token_close(&token);
     return status;

@@ -20,16 +20,16 @@ from flask_tenant_auth import (
     verify_resource_access,
     verify_tenant_context,
 )
-from flask_tenant_auth.flask.context import current_identity
+from flask_tenant_auth.flask.context import identity_in_force
 
 
 class TestActingAs:
     def test_acting_as_sets_the_identity_and_restores_the_one_before(self) -> None:
-        assert current_identity() is None
+        assert identity_in_force() is None
         with acting_as(TENANT, USER) as identity:
-            assert current_identity() is identity
+            assert identity_in_force() is identity
             assert identity.source == "local"
-        assert current_identity() is None
+        assert identity_in_force() is None
 
     def test_the_innermost_acting_as_is_in_force(self) -> None:
         with acting_as(TENANT, USER, "admin"):
@@ -41,7 +41,7 @@ class TestActingAs:
     def test_an_exception_ends_acting_as(self) -> None:
         with pytest.raises(KeyError), acting_as(TENANT, USER):
             raise KeyError
-        assert current_identity() is None
+        assert identity_in_force() is None
 
     def test_acting_as_works_as_a_decorator(self) -> None:
         job = acting_as(TENANT, UUID_OF_USER, UserRole.ADMIN)(get_user_role)
@@ -50,7 +50,7 @@ class TestActingAs:
     def test_a_new_thread_has_no_identity(self) -> None:
         seen = []
         with acting_as(TENANT, USER):
-            thread = threading.Thread(target=lambda: seen.append(current_identity()))
+            thread = threading.Thread(target=lambda: seen.append(identity_in_force()))
             thread.start()
             thread.join()
         assert seen == [None]
@@ -97,7 +97,7 @@ class TestRequests:
 
         @app.get("/inner")
         def inner() -> dict[str, str | None]:
-            identity = current_identity()
+            identity = identity_in_force()
             return {"who": identity and identity.user_id}
 
         assert app.test_client().get("/outer", headers=bearer()).get_json() == [None, USER]

@@ -199,9 +199,9 @@ class TestFailsClosed:
         @verify_tenant_context
         def view() -> list[Any]:
             def who() -> str | None:
-                from flask_tenant_auth.flask.context import current_identity
+                from flask_tenant_auth.flask.context import identity_in_force
 
-                identity = current_identity()
+                identity = identity_in_force()
                 return identity and identity.user_id
 
             with ThreadPoolExecutor(1) as pool:

@@ -51,6 +51,7 @@ class TestThePair:
             (409, "Conflict"),
             (429, "Rate limit exceeded"),
             (500, "Internal server error"),
+            (502, "Bad Gateway"),
             (503, "Service unavailable"),
         ],
     )

@@ -19,6 +19,7 @@ from flask_tenant_auth import (
     create_jwt_token,
     decode_jwt_token,
     get_tenant_context,
+    get_user_role,
     rate_limit,
     verify_tenant_context,
 )
@@ -323,11 +324,11 @@ def test_they_are_read_from_json_text() -> None:
         ([bank(audience=7)], "entry 0: audience must be a comma list"),
         ([bank(algorithms="RS257")], "entry 0: algorithms must be among .*'RS257' is not"),
         ([bank(algorithms=[])], "entry 0: algorithms must not be empty"),
-        ([bank(tenant_claim=7)], "entry 0: tenant_claim must be the name of a claim"),
-        ([bank(user_claim=[])], "entry 0: user_claim must be the name of a claim"),
-        ([bank(role_claim=[""])], "entry 0: role_claim must hold names of claims"),
-        ([bank(role_map=[])], "entry 0: role_map must be a dict"),
-        ([bank(role_map={"a": 7})], "entry 0: role_map must map text to text"),
+        ([bank(tenant_claim=7)], "entry 0: tenant_claim must be a comma list"),
+        ([bank(user_claim=[])], "entry 0: user_claim must not be empty"),
+        ([bank(role_claim="/a/~")], "entry 0: role_claim holds .*'~0'"),
+        ([bank(role_map=[])], "entry 0: role_map names no word"),
+        ([bank(role_map={"a": 7})], "entry 0: role_map must be text, not int"),
         ([bank(tenants=[])], "entry 0: tenants must not be empty"),
         ([bank(tenants=["x"])], "entry 0: tenants must be UUIDs, a callable .* not 'x'"),
         ([bank(tenants=["*", TENANT])], r"entry 0: tenants must be '\*' alone"),
@@ -350,3 +351,63 @@ def test_an_async_callable_is_not_valid() -> None:
 def test_the_issuer_of_the_app_is_no_entry() -> None:
     with pytest.raises(ConfigurationError, match=r"^JWT_ISSUERS entry 0: issuer is JWT_ISSUER"):
         app_of(bank(), JWT_SECRET_KEY=SECRET, JWT_ISSUER=BANK)
+
+
+class TestClaimsOfIssuers:
+    def test_each_issuer_has_its_own_places_and_words(self) -> None:
+        app = make_app(
+            JWT_ISSUERS=[
+                bank(tenant_claim="org", user_claim="sub", role_claim="/r", role_map="Boss=admin"),
+                shop(),
+            ]
+        )
+        view = verify_tenant_context(lambda: [*get_tenant_context(), get_user_role()])
+        app.get("/who", endpoint="who")(view)
+
+        def ask(text: str) -> Any:
+            answer = app.test_client().get("/who", headers={"Authorization": f"Bearer {text}"})
+            return answer.get_json() if answer.status_code == 200 else answer.status_code
+
+        def claims(**changed: Any) -> dict[str, Any]:
+            return {"tenant_id": None, "user_id": None, "org": TENANT, "sub": USER} | changed
+
+        def of_bank(**changed: Any) -> str:
+            said = {k: v for k, v in claims(**changed).items() if v is not None}
+            return jwt.encode(
+                {"iss": BANK, "exp": 4102444800} | said,
+                BANK_KEY.private,
+                BANK_KEY.algorithm,
+                headers={"kid": BANK_KEY.kid},
+            )
+
+        assert ask(of_bank(r="Boss")) == [TENANT, USER, "admin"]
+        assert ask(of_bank(r="admin")) == [TENANT, USER, "user"]
+        assert ask(of_bank(org=OTHER_TENANT)) == 401
+        # The other issuer has what the app itself has.
+        admin = SHOP_KEY.token(iss=SHOP, tenant_id=OTHER_TENANT, role="admin")
+        assert ask(admin) == [OTHER_TENANT, USER, "admin"]
+
+    def test_a_tenant_that_is_no_uuid_is_a_name(self) -> None:
+        namespace = "0b0c6a44-5a0e-4b56-9a1d-3f1f0a6f2f11"
+        app = app_of(bank(tenants=["acme"]), JWT_ID_NAMESPACE=namespace)
+        assert reason_of(app, BANK_KEY.token(iss=BANK, tenant_id="acme")) is None
+        assert reason_of(app, BANK_KEY.token(iss=BANK, tenant_id="other")) == "tenant_foreign"
+        with pytest.raises(ConfigurationError, match="entry 0: tenants must be UUIDs"):
+            app_of(bank(tenants=["acme"]))
+
+    def test_the_identity_that_a_callable_names_is_of_a_tenant_of_the_issuer(self) -> None:
+        app = app_of(bank(), shop(), JWT_IDENTITY=lambda claims: (claims["t"], USER, "user"))
+        view = verify_tenant_context(lambda: get_tenant_context()[0])
+        app.get("/called", endpoint="called")(view)
+
+        def status(text: str) -> int:
+            headers = {"Authorization": f"Bearer {text}"}
+            return app.test_client().get("/called", headers=headers).status_code
+
+        assert status(BANK_KEY.token(iss=BANK, t=TENANT)) == 200
+        assert status(BANK_KEY.token(iss=BANK, t=OTHER_TENANT)) == 401
+        assert status(SHOP_KEY.token(iss=SHOP, t=OTHER_TENANT)) == 200
+
+    def test_a_role_that_the_app_does_not_have_stops_it(self) -> None:
+        with pytest.raises(ConfigurationError, match="entry 0: role_map names the role 'boss'"):
+            app_of(bank(role_map="a=boss"))

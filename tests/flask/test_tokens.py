@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from flask_tenant_auth import (
     extract_bearer_token,
     verify_tenant_context,
 )
+from flask_tenant_auth.flask.state import state_of
+from flask_tenant_auth.keys.tenants import TenantKeyrings
 from key_pairs import (
     EC_PRIVATE,
     EC_PUBLIC,
@@ -401,6 +404,44 @@ class TestJwks:
             make_app(JWT_JWKS_ROUTE="/.well-known/jwks.json")
 
 
+class TestKeyId:
+    """JWT_KEY_ID: a kid that somebody has given is no hint."""
+
+    def of_kid(self, kid: str | None, secret: str = SECRET) -> str:
+        headers = {} if kid is None else {"kid": kid}
+        claims = {"tenant_id": TENANT, "user_id": USER, "exp": time.time() + 60}
+        return jwt.encode(claims, secret, "HS256", headers=headers)
+
+    def test_a_token_with_a_foreign_kid_is_valid_without_it(self) -> None:
+        app = make_app()
+        for kid in ("of an old program", "x" * 300, None):
+            assert accepts(app, self.of_kid(kid))
+        assert not accepts(app, self.of_kid("of an old program", "another secret" * 4))
+
+    def test_a_key_with_an_id_verifies_no_token_with_another_one(self) -> None:
+        app = make_app(JWT_KEY_ID="2026-11")
+        assert accepts(app, self.of_kid("2026-11"))
+        assert accepts(app, self.of_kid(None))
+        assert not accepts(app, self.of_kid("2026-12"))
+        with app.app_context():
+            made = create_jwt_token(TENANT, USER)
+        assert jwt.get_unverified_header(made)["kid"] == "2026-11"
+        assert accepts(app, made)
+
+    def test_a_fallback_verifies_the_tokens_of_an_older_id(self) -> None:
+        app = make_app(
+            JWT_SECRET_KEY="n" * 64, JWT_KEY_ID="new", JWT_SECRET_KEY_FALLBACKS=["o" * 64]
+        )
+        assert accepts(app, self.of_kid("old", "o" * 64))
+        assert not accepts(app, self.of_kid("old", "n" * 64))
+        assert not accepts(app, self.of_kid("new", "o" * 64))
+
+    @pytest.mark.parametrize("kid", ["a\nb", "x" * 256, 5, " \x7f"])
+    def test_an_id_that_no_header_can_hold_stops_the_app(self, kid: object) -> None:
+        with pytest.raises(ConfigurationError, match="JWT_KEY_ID"):
+            make_app(JWT_KEY_ID=kid)
+
+
 class TestTenantKeys:
     KEYS: dict[str, Any] = {TENANT: "t" * 64, OTHER_TENANT: "u" * 64}  # noqa: RUF012
 
@@ -453,13 +494,15 @@ class TestTenantKeys:
         assert accepts(app, self.signed(self.KEYS[TENANT]))
 
     def test_only_the_verified_tenant_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Should the look-up and the core ever read a token differently, it is refused."""
+        """Should the look-up and the verification ever read a token differently, it is refused."""
         app = self.app()
         self.KEYS = dict.fromkeys(self.KEYS, "t" * 64)
         made = self.signed("t" * 64)
         assert accepts(app, made)
-        name = "flask_tenant_auth.keys.tenants._claimed"
-        monkeypatch.setattr(name, lambda *_: (OTHER_TENANT, None))
+        keyrings = state_of(app).keyring
+        assert isinstance(keyrings, TenantKeyrings)
+        keyring = keyrings.keyring(OTHER_TENANT)
+        monkeypatch.setattr(keyrings, "_keyring_claimed_by", lambda _: (OTHER_TENANT, keyring))
         assert not accepts(app, made)
 
     def test_a_value_that_is_no_key_is_a_500(self) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import json
 import os
+import pickle
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from typing import Any
 
 from flask_tenant_auth import _core
 from flask_tenant_auth._core import (
+    DEFAULT_ROLES,
+    INVALID_TOKENS,
     AuditLog,
     Identity,
     Key,
@@ -26,6 +29,10 @@ from flask_tenant_auth._core import (
     Limiter,
     Rate,
     RequestRecord,
+    Roles,
+    is_permission,
+    permission_number,
+    set_identity_codec,
 )
 
 TENANT, USER = "550e8400-e29b-41d4-a716-446655440000", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
@@ -50,6 +57,33 @@ rate = Rate(10, 60)
 limit = Limit(rate, scope="leaks", per="tenant")
 per_user = Limit(rate, scope="leaks")
 limiter = Limiter(prefix="leaks", shared=False, shm_bytes=2**17)
+set_identity_codec(lambda _: {}, lambda _: identity)
+rules = {
+    "places": {"role": ("/a/b", "c")},
+    "role_map": {"x": "admin"},
+    "default_role": "",
+    "id_namespace": TENANT,
+    "required": {"d": ("x", 5, True)},
+    "on_default_role": print,
+}
+acting = keyring.sign(
+    json.dumps(claims | {"act": {"sub": "x"}, "permissions": ["a", "b"]}).encode()
+)
+
+
+def full() -> Identity:
+    return Identity(
+        TENANT,
+        USER,
+        "admin",
+        permissions=["a", "b"],
+        claims={"a": [1]},
+        actor="x",
+        expires_at=5.0,
+        roles=DEFAULT_ROLES,
+    )
+
+
 decision = limiter.hit([limit, per_user], identity, "127.0.0.1")
 hashed = _core.hash_password(b"password", 1000)
 audit_log = AuditLog("/dev/null")
@@ -128,6 +162,27 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Identity refused": refused(lambda: Identity(TENANT, "me")),
     "Identity compared": lambda: (identity == Identity(TENANT, USER), repr(identity)),
     "Identity read": lambda: (identity.tenant_id, identity.user_id, identity.role),
+    "Identity of everything": lambda: full(),
+    "Identity in other roles": lambda: full().with_roles(DEFAULT_ROLES).permissions,
+    "Identity of a token read": lambda: (lambda read: (read.claims, read.permissions, read.actor))(
+        keyring.verify(acting)
+    ),
+    "Identity refused for its parts": refused(
+        lambda: Identity(TENANT, USER, permissions=["a", 5])  # type: ignore[list-item]
+    ),
+    "Identity.to_headers": lambda: identity.to_headers(),
+    "Identity pickled": lambda: pickle.loads(pickle.dumps(full())),
+    "Roles": lambda: Roles(("a", "b"), tenant_roles=("b",), grants=(("x:*",), ("y",))).names,
+    "Roles refused": refused(lambda: Roles(("a", "a"))),
+    "permission_number": lambda: permission_number("a:b"),
+    "INVALID_TOKENS": lambda: INVALID_TOKENS["expired"],
+    "Keyring of everything": lambda: Keyring([key], **rules),  # type: ignore[arg-type]
+    "Keyring refused for its rules": refused(lambda: Keyring([key], places={"role": ("/~",)})),
+    "Keyring.claimed_tenant": lambda: (
+        keyring.claimed_tenant(token),
+        keyring.claimed_tenant(broken),
+    ),
+    "is_permission": lambda: is_permission("a b"),
     "Key.secret": lambda: Key.secret("HS256", SECRET, kid="one"),
     "Key.secret refused": refused(lambda: Key.secret("HS256", b"short")),
     "Key.jwk": lambda: Key.jwk({"kty": "oct", "alg": "HS256", "k": "A" * 44}),

@@ -13,6 +13,8 @@ import hmac
 import json
 import math
 import re
+import uuid
+from dataclasses import dataclass, field
 from typing import Any
 
 DEPTH = 64
@@ -61,6 +63,17 @@ def no_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+class Whole(int):
+    """A whole number that knows how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Whole:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
 def refuse_constant(name: str) -> None:
     raise RefusedError(name)
 
@@ -81,7 +94,10 @@ def parse(octets: bytes) -> dict[str, Any]:
         if any(len(number) > NUMBER for number in NUMERIC.findall(STRING.sub("", text))):
             raise RefusedError("number")
         value = json.loads(
-            text, object_pairs_hook=no_repeated_names, parse_constant=refuse_constant
+            text,
+            object_pairs_hook=no_repeated_names,
+            parse_constant=refuse_constant,
+            parse_int=Whole,
         )
     except (ValueError, RecursionError) as error:
         raise RefusedError("JSON") from error
@@ -110,7 +126,8 @@ def is_date(value: object) -> bool:
 
 def judge_header(header: dict[str, Any]) -> None:
     require(header.get("alg") == "HS256" and isinstance(header["alg"], str))
-    require("crit" not in header and "b64" not in header and "kid" not in header)
+    require("crit" not in header and "b64" not in header)
+    require(isinstance(header.get("kid", ""), str))
     if "typ" in header:
         require(isinstance(header["typ"], str))
         require(header["typ"].isascii())
@@ -118,21 +135,172 @@ def judge_header(header: dict[str, Any]) -> None:
         require(name.removeprefix("application/") in {"jwt", "at+jwt"})
 
 
-def judge_claims(claims: dict[str, Any], now: float) -> None:
-    for name in ("tenant_id", "user_id"):
-        require(isinstance(claims.get(name), str) and UUID.match(claims[name]))
-    require(is_date(claims.get("exp")) and now < float(claims["exp"]))
-    require("nbf" not in claims or (is_date(claims["nbf"]) and now >= float(claims["nbf"])))
+@dataclass(frozen=True)
+class Configuration:
+    """What an app reads where."""
+
+    issuer: str | None = None
+    audiences: tuple[str, ...] = ()
+    leeway: float = 0
+    places: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    roles: tuple[str, ...] = ("user", "admin")
+    grants: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    known_permissions: tuple[str, ...] = ()  # those that have a number
+    role_map: dict[str, str] = field(default_factory=dict)
+    default_role: str | None = None
+    id_namespace: str | None = None
+    required: dict[str, tuple[str | int | bool, ...]] = field(default_factory=dict)
+    without_identity: bool = False
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a valid token says. Without an identity the texts are empty."""
+
+    tenant_id: str
+    user_id: str
+    role: str
+    permissions: frozenset[str]
+
+
+ABSENT = object()
+
+
+def at(claims: Any, place: str) -> Any:
+    """What stands at a name or a JSON Pointer (RFC 6901, section 4)."""
+    if not place.startswith("/"):
+        return claims.get(place, ABSENT)
+    value = claims
+    for part in place[1:].split("/"):
+        part = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and re.fullmatch("0|[1-9][0-9]*", part, re.ASCII):
+            if int(part) >= len(value):
+                return ABSENT
+            value = value[int(part)]
+        else:
+            return ABSENT
+    return value
+
+
+def first_at(claims: dict[str, Any], places: tuple[str, ...]) -> Any:
+    return next((found for each in places if (found := at(claims, each)) is not ABSENT), ABSENT)
+
+
+def places_of(config: Configuration, claim: str) -> tuple[str, ...]:
+    return config.places.get(claim) or (claim,)
+
+
+def id_of(value: Any, config: Configuration) -> str:
+    if isinstance(value, str) and UUID.match(value):
+        return value.lower()
+    require(config.id_namespace is not None)
+    require(isinstance(value, str | int) and not isinstance(value, bool) and value != "")
+    text = str(value) if isinstance(value, str) else value.text
+    return str(uuid.uuid5(uuid.UUID(config.id_namespace), text))
+
+
+def role_of(value: Any, config: Configuration) -> str:
+    words = [value] if isinstance(value, str) else value
+    if words is ABSENT:
+        words = []
+    require(isinstance(words, list) and all(isinstance(word, str) for word in words))
+    known = config.role_map or {role: role for role in config.roles}
+    found = [config.roles.index(known[word]) for word in words if word in known]
+    if found:
+        return config.roles[max(found)]
+    require(config.default_role != "")
+    return config.default_role or config.roles[0]
+
+
+def permissions_of(value: Any) -> frozenset[str]:
+    if isinstance(value, str):
+        return frozenset(word for word in value.split(" ") if word)
+    if isinstance(value, list):
+        return frozenset(word for word in value if isinstance(word, str))
+    return frozenset()
+
+
+def has(value: Any, wanted: str | int | bool) -> bool:
+    """Whether a required claim has a value: JSON's 1, "1", 1.0 and true are four."""
+    if isinstance(value, list):
+        return any(not isinstance(each, list) and has(each, wanted) for each in value)
+    if isinstance(wanted, bool) or isinstance(value, bool):
+        return value is wanted
+    if isinstance(wanted, int):
+        return isinstance(value, Whole) and value.text == str(wanted)
+    return isinstance(value, str) and value == wanted
+
+
+def granted(role: str, config: Configuration) -> frozenset[str]:
+    """What a role has, of the permissions that have a number: its own and those of weaker ones."""
+    weaker = config.roles[: config.roles.index(role) + 1]
+    patterns = [pattern for each in weaker for pattern in config.grants.get(each, ())]
+    return frozenset(
+        name
+        for name in config.known_permissions
+        if any(
+            name == pattern
+            or (pattern[-1] == "*" and name.startswith(pattern[:-1]) and name != pattern[:-1])
+            for pattern in patterns
+        )
+    )
+
+
+def judge_times(claims: dict[str, Any], now: float, leeway: float) -> None:
+    require(is_date(claims.get("exp")) and now < float(claims["exp"]) + leeway)
+    if "nbf" in claims:
+        require(is_date(claims["nbf"]) and now + leeway >= float(claims["nbf"]))
     require("iat" not in claims or is_date(claims["iat"]))
+
+
+def judge_names(claims: dict[str, Any], config: Configuration) -> None:
     for name in ("iss", "sub", "jti"):
         require(isinstance(claims.get(name, ""), str))
-    require("aud" not in claims)
-    require(isinstance(claims.get("role", "user"), str))
-    require(claims.get("role", "user") in {"user", "admin"})
+    require(config.issuer is None or claims.get("iss") == config.issuer)
+    audiences = claims.get("aud", [])
+    audiences = [audiences] if isinstance(audiences, str) else audiences
+    require(isinstance(audiences, list) and all(isinstance(each, str) for each in audiences))
+    require(config.audiences or "aud" not in claims)
+    require(not config.audiences or set(audiences) & set(config.audiences))
 
 
-def read(token: str, secret: bytes, now: float) -> dict[str, Any]:
-    """The claims of a token under one HS256 key without a kid; RefusedError otherwise."""
+def judge_use(claims: dict[str, Any], config: Configuration) -> None:
+    for name in ("type", "typ", "token_use"):
+        kind = claims.get(name)
+        # Only ASCII has two cases here: the Kelvin sign is no k.
+        refused = isinstance(kind, str) and kind.isascii() and kind.lower() in {"refresh", "id"}
+        require(name in config.required or f"/{name}" in config.required or not refused)
+    for place, values in config.required.items():
+        require(any(has(at(claims, place), value) for value in values))
+
+
+def judge_claims(claims: dict[str, Any], now: float, config: Configuration) -> Read:
+    judge_times(claims, now, config.leeway)
+    judge_names(claims, config)
+    judge_use(claims, config)
+    if config.without_identity:
+        return Read("", "", "", frozenset())
+    tenant_id, user_id = (
+        id_of(first_at(claims, places_of(config, name)), config)
+        for name in ("tenant_id", "user_id")
+    )
+    actor = claims.get("act", {})
+    require(isinstance(actor, dict) and isinstance(actor.get("sub", ""), str))
+    require("tenant_id" not in actor or id_of(actor["tenant_id"], config) == tenant_id)
+    role = role_of(first_at(claims, places_of(config, "role")), config)
+    permissions = permissions_of(first_at(claims, places_of(config, "permissions")))
+    return Read(tenant_id, user_id, role, permissions | granted(role, config))
+
+
+def read(
+    token: str, secret: bytes, now: float, config: Configuration | None = None
+) -> tuple[dict[str, Any], Read]:
+    """The claims of a token under one HS256 key whose kid nobody gave, and what they say.
+
+    RefusedError for a token that is invalid.
+    """
     require(token.isascii() and len(token) <= 8192)
     segments = token.split(".")
     require(len(segments) == 3 and all(segments))
@@ -141,5 +309,4 @@ def read(token: str, secret: bytes, now: float) -> dict[str, Any]:
     signed = token.rpartition(".")[0].encode()
     require(hmac.compare_digest(hmac.new(secret, signed, hashlib.sha256).digest(), signature))
     claims = parse(payload)
-    judge_claims(claims, now)
-    return claims | {name: claims[name].lower() for name in ("tenant_id", "user_id")}
+    return claims, judge_claims(claims, now, config or Configuration())

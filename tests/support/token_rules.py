@@ -19,6 +19,7 @@ from flask_tenant_auth._core import Key
 
 SECRET = b"a secret of the tests, 32 bytes or more"
 TENANT = "550e8400-e29b-41d4-a716-446655440000"
+OTHER_TENANT = "0d9f8e7d-6c5b-4a39-9827-16f5e4d3c2b1"
 USER = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 NOW = int(time.time())
 HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -185,13 +186,22 @@ RULES = [
         "RFC 7515, 4.1.4; RFC 8725, 3.10",
         each(
             "kid_unknown",
-            unknown=header(kid="x"),
-            empty=header(kid=""),
-            path=header(kid="../../../dev/null"),
-            sql=header(kid="' UNION SELECT 'k"),
+            unknown=token(HEADER | {"kid": "x"}, claims(), b"y" * 32),
+            empty=token(HEADER | {"kid": ""}, claims(), b""),
+            path=token(HEADER | {"kid": "../../../dev/null"}, claims(), b""),
+            sql=token(HEADER | {"kid": "' UNION SELECT 'k"}, claims(), b"k"),
         )
-        | each("kid_invalid", number=header(kid=1), null=header(kid=None), array=header(kid=[])),
-        {"absent": GOOD, "own": header(kid=Key.secret("HS256", SECRET).kid)},
+        | each("kid_invalid", number=header(kid=1), null=header(kid=None), array=header(kid=[]))
+        | each(
+            "signature_mismatch",
+            own_kid=token(HEADER | {"kid": Key.secret("HS256", SECRET).kid}, claims(), b"y" * 32),
+        ),
+        {
+            "absent": GOOD,
+            "own": header(kid=Key.secret("HS256", SECRET).kid),
+            # It is a hint (RFC 7515, 4.1.4), and this key has no kid that somebody gave it.
+            "of_somebody_else": header(kid="x"),
+        },
     ),
     Rule(
         "no other kind of token",
@@ -411,18 +421,51 @@ RULES = [
         },
     ),
     Rule(
-        "a known role",
+        "a role is text",
         "RFC 8725, 3.10",
         each(
             "role_invalid",
-            unknown=claim(role="root"),
-            other_case=claim(role="Admin"),
             null=claim(role=None),
-            array=claim(role=["admin"]),
-            empty=claim(role=""),
-            space_after=claim(role="admin "),
-            nul_after=claim(role="admin\0"),
+            number=claim(role=1),
+            true=claim(role=True),
+            object=claim(role={"admin": True}),
+            list_of_a_number=claim(role=["admin", 1]),
+            list_of_a_list=claim(role=[["admin"]]),
         ),
-        {"user": GOOD, "admin": claim(role="admin"), "absent": claim(role=ABSENT)},
+        {
+            "user": GOOD,
+            "admin": claim(role="admin"),
+            "list": claim(role=["user", "admin"]),
+            "unknown": claim(role="root"),  # the weakest role
+            "absent": claim(role=ABSENT),
+        },
+    ),
+    Rule(
+        "an access token",
+        "RFC 8725, 2.8 and 3.11",
+        each(
+            "token_use_refused",
+            refresh_of_flask_jwt_extended=claim(type="refresh"),
+            refresh_of_keycloak=claim(typ="Refresh"),
+            id_of_keycloak=claim(typ="ID"),
+            id_of_cognito=claim(token_use="id"),
+        ),
+        {
+            "access": claim(type="access"),
+            "bearer": claim(typ="Bearer"),
+            "of_cognito": claim(token_use="access"),
+        },
+    ),
+    Rule(
+        "an actor is of the tenant",
+        "RFC 8693, 4.1",
+        each("actor_foreign", other=claim(act={"sub": "x", "tenant_id": OTHER_TENANT}))
+        | each("act_invalid", text=claim(act="x"), array=claim(act=[]), null=claim(act=None))
+        | each("act_sub_invalid", number=claim(act={"sub": 1}))
+        | each("act_tenant_id_invalid", text=claim(act={"tenant_id": "x"})),
+        {
+            "own": claim(act={"sub": "x", "tenant_id": TENANT}),
+            "of_no_tenant": claim(act={"sub": "x"}),
+        },
     ),
 ]

@@ -34,8 +34,8 @@ from hypothesis import strategies as st
 
 import token_oracle
 from flask_tenant_auth._core import (
+    DEFAULT_ROLES,
     INVALID_TOKENS,
-    ROLES,
     Identity,
     InvalidToken,
     Key,
@@ -45,7 +45,7 @@ from flask_tenant_auth._core import (
     peek_token,
     shift_clock,
 )
-from flask_tenant_auth.identity.roles import DEFAULT_ROLE, TENANT_ROLES, UserRole
+from flask_tenant_auth.identity.roles import DEFAULT_ROLE, UserRole
 from paths import SUPPORT
 from token_oracle import sign
 
@@ -213,9 +213,7 @@ HOSTILE_HEADERS = {
     "crit": ({"alg": "HS256", "crit": ["exp"]}, "crit_refused"),
     "empty crit": ({"alg": "HS256", "crit": []}, "crit_refused"),
     "b64": ({"alg": "HS256", "b64": False}, "b64_refused"),
-    "unknown kid": ({"alg": "HS256", "kid": "x"}, "kid_unknown"),
     "kid is a number": ({"alg": "HS256", "kid": 1}, "kid_invalid"),
-    "kid is a path": ({"alg": "HS256", "kid": "/dev/null"}, "kid_unknown"),
     "another kind of token": ({"alg": "HS256", "typ": "dpop+jwt"}, "typ_invalid"),
     "typ is a number": ({"alg": "HS256", "typ": 1}, "typ_invalid"),
     "an array": (b"[]", "json_not_object"),
@@ -251,10 +249,9 @@ HOSTILE_CLAIMS = {
     "aud without ours": ('{GOOD,"aud":"x"}', "aud_unexpected"),
     "aud is empty": ('{GOOD,"aud":[]}', "aud_unexpected"),
     "aud has a number": ('{GOOD,"aud":[1]}', "aud_invalid"),
-    "role is unknown": ('{GOOD,"role":"root"}', "role_invalid"),
-    "role is a list": ('{GOOD,"role":["admin"]}', "role_invalid"),
+    "role is a number": ('{GOOD,"role":1}', "role_invalid"),
+    "role is a list with a number": ('{GOOD,"role":["admin",1]}', "role_invalid"),
     "role is null": ('{GOOD,"role":null}', "role_invalid"),
-    "role in capitals": ('{GOOD,"role":"Admin"}', "role_invalid"),
     "no tenant": ('{"user_id":"USER","exp":9e9}', "tenant_id_missing"),
     "no user": ('{"tenant_id":"TENANT","exp":9e9}', "user_id_missing"),
     "tenant is no UUID": (
@@ -328,7 +325,9 @@ class TestHostileTokens:
     ) -> None:
         token = sign(HEADER, filled(UNUSUAL_CLAIMS[name]), SECRET)
         assert reason(keyring.verify(token)) == ""
-        assert keyring.decode(token) == token_oracle.read(token, SECRET, time.time())
+        assert keyring.decode(token) == in_lower_case(
+            token_oracle.read(token, SECRET, time.time())[0]
+        )
 
     @pytest.mark.parametrize(
         "typ", ["JWT", "jwt", "at+jwt", "application/jwt", "Application/AT+JWT"]
@@ -421,17 +420,26 @@ JSON_TEXT = st.recursive(
 )
 
 
+def in_lower_case(claims: dict[str, Any]) -> dict[str, Any]:
+    """Claims as `Keyring.decode` shows them: ids that are UUIDs are in lower case."""
+    shown = claims | {name: claims[name].lower() for name in ("tenant_id", "user_id")}
+    if "tenant_id" in claims.get("act", {}):
+        shown["act"] = claims["act"] | {"tenant_id": claims["act"]["tenant_id"].lower()}
+    return shown
+
+
 def verdicts_agree(keyring: Keyring, token: str) -> None:
     try:
-        expected = token_oracle.read(token, SECRET, time.time())
+        expected, says = token_oracle.read(token, SECRET, time.time())
     except token_oracle.RefusedError:
         assert isinstance(keyring.decode(token), InvalidToken), token
         assert isinstance(keyring.verify(token), InvalidToken), token
     else:
-        assert keyring.decode(token) == expected, token
+        assert keyring.decode(token) == in_lower_case(expected), token
         identity = keyring.verify(token)
         assert isinstance(identity, Identity), token
-        assert identity.tenant_id == expected["tenant_id"]
+        found = (identity.tenant_id, identity.user_id, identity.role, identity.permissions)
+        assert found == (says.tenant_id, says.user_id, says.role, says.permissions), token
 
 
 class TestAgainstTheOracle:
@@ -451,8 +459,7 @@ class TestAgainstTheOracle:
     def test_the_verdict_on_random_headers_is_that_of_the_oracle(
         self, keyring: Keyring, extra: dict[str, Any]
     ) -> None:
-        if "kid" not in extra:
-            verdicts_agree(keyring, sign(HEADER | extra, claims(), SECRET))
+        verdicts_agree(keyring, sign(HEADER | extra, claims(), SECRET))
 
     def test_the_verdict_on_mutated_texts_is_that_of_the_oracle(self, keyring: Keyring) -> None:
         """Valid payloads and headers with octets changed, removed, doubled and spliced."""
@@ -709,8 +716,8 @@ class TestIssuing:
         keyring = Keyring(
             [Key.secret("HS256", SECRET)], issuer='us "\\\u202e\u00e9', audiences=["api", "mail\n"]
         )
-        token = keyring.issue(Identity(TENANT, USER, "admin"), 5, 9_000_000_000, b' { "sub": 1 } ')
-        assert keyring.decode(token).reason == "sub_invalid"  # type: ignore[union-attr]
+        with pytest.raises(ValueError, match="sub is not a string"):
+            keyring.issue(Identity(TENANT, USER, "admin"), 5, 9_000_000_000, b' { "sub": 1 } ')
         token = keyring.issue(Identity(TENANT, USER, "admin"), 5, 9_000_000_000, b'{"sub":"x"}')
         assert keyring.decode(token) == {
             "tenant_id": TENANT,
@@ -762,8 +769,7 @@ class TestIssuing:
 
 
 def test_roles_are_those_of_the_core() -> None:
-    assert tuple(UserRole) == ROLES
-    assert set(ROLES) >= TENANT_ROLES
+    assert tuple(UserRole) == DEFAULT_ROLES.names
     assert Identity(TENANT, USER).role == DEFAULT_ROLE
 
 
@@ -797,7 +803,8 @@ class TestIdentity:
         [
             (("x", USER), {}, "tenant_id must be a UUID"),
             ((TENANT, "{" + USER + "}"), {}, "user_id must be a UUID"),
-            ((TENANT, USER, "root"), {}, "role must be one of user, admin"),
+            ((TENANT, USER, "root"), {"roles": DEFAULT_ROLES}, "role must be one of user, admin"),
+            ((TENANT, USER, "a=b"), {}, "a role must be"),
             ((TENANT, USER), {"source": "x"}, "source must be one of"),
             ((TENANT, "\ud800"), {}, "user_id has lone surrogates"),
         ],

@@ -32,9 +32,10 @@ from flask_tenant_auth import (
     create_jwt_token,
     decode_jwt_token,
 )
-from flask_tenant_auth._core import Keyring
+from flask_tenant_auth._core import DEFAULT_ROLES, Keyring
 from flask_tenant_auth.config.key_sources import names_file
 from flask_tenant_auth.config.settings import Settings, option_lines
+from flask_tenant_auth.config.token_rules import TokenRules
 from flask_tenant_auth.keys.providers import own_provider
 from flask_tenant_auth.keys.tenants import TenantKeyrings
 from key_materials import (
@@ -72,7 +73,8 @@ def forged(secret: bytes, algorithm: str = "HS256", tenant_id: str = TENANT) -> 
 def keyring_of(**config: Any) -> Keyring | None:
     """The keys of a production app, without the rest of it."""
     app = bare_app(**{"FLASK_ENV": "production", "JWT_SECRET_KEY": None} | config)
-    provider = own_provider(Settings.from_app(app))
+    settings = Settings.from_app(app)
+    provider = own_provider(settings, TokenRules.of(settings, DEFAULT_ROLES))
     return None if provider is None else provider.keyring
 
 
@@ -566,7 +568,8 @@ def test_with_key_pairs_a_tenant_key_is_a_key_pair_or_an_error(tmp_path: Path) -
                 JWT_TENANT_KEYS=lambda tenant_id, kid: value,  # noqa: B023
             )
         )
-        keyrings = TenantKeyrings(settings.jwt_tenant_keys, settings, None)  # type: ignore[arg-type]
+        rules = TokenRules.of(settings, DEFAULT_ROLES)
+        keyrings = TenantKeyrings(settings.jwt_tenant_keys, settings, rules, None)  # type: ignore[arg-type]
         for secret in derived(content, os.fsencode(path), pair.raw_public):
             try:
                 judged = keyrings.authenticate(f"Bearer {forged(secret)}")

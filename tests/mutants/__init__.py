@@ -1,0 +1,1 @@
+"""Random changes to tokens that are valid, compared with an oracle under random configurations."""
