@@ -92,6 +92,7 @@ class Core:
                 },
             ),
             "permits": (identity.permits, ["a"], {}),
+            "has_role": (identity.has_role, [(identity.roles, frozenset({"user"}))], {}),
             "with_roles": (identity.with_roles, [self.roles], {}),
             "Roles": (
                 _core.Roles,
@@ -99,6 +100,7 @@ class Core:
                 {"tenant_roles": ("admin",), "grants": (("a", "b:*"), ("*",))},
             ),
             "grants": (self.roles.grants, ["user", "a"], {}),
+            "is_permission": (_core.is_permission, ["a"], {}),
             "permission_number": (_core.permission_number, ["a"], {}),
             "Key.secret": (Key.secret, ["HS256", SECRET], {"kid": "k", "allow_weak": True}),
             "Key.pem": (Key.pem, ["ES256", EC_PRIVATE.encode()], {"kid": "k"}),
@@ -174,8 +176,8 @@ NAMES = [
     "password_iterations",
     *("parse_bearer", "is_http_token", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
-    *("permits", "with_roles", "Roles", "grants"),
-    *("permission_number", "peek_token"),
+    *("permits", "has_role", "with_roles", "Roles", "grants"),
+    *("is_permission", "permission_number", "peek_token"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
