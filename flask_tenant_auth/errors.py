@@ -151,6 +151,7 @@ class AuthError(HTTPException):
         self.problem_json: bool | None = None
         self._added_headers = added
         self._body = body
+        self._data: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Made without __init__: a subclass of an app may have other arguments.
@@ -170,9 +171,27 @@ class AuthError(HTTPException):
         return self.code
 
     @property
-    def data(self) -> dict[str, str]:
-        """The body as a dict: where Flask-RESTful and libraries like it look for it."""
-        return dict(self._body)
+    def data(self) -> dict[str, Any]:
+        """The documented JSON as a dict: what Flask-RESTful and Flask-RESTX write as the body.
+
+        Flask-RESTX takes it instead of what a handler returns. So a handler may set it.
+        """
+        return dict(self._body if self._data is None else self._data)
+
+    @data.setter
+    def data(self, data: Mapping[str, Any]) -> None:
+        self._data = dict(data)
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The problem (RFC 9457) that AUTH_PROBLEM_JSON writes."""
+        return {
+            "type": "about:blank",  # the title is then the phrase of the status (section 4.2.1)
+            "title": HTTPStatus(self.code).phrase,
+            "status": self.code,
+            "detail": self.message,
+            "reason": self.reason,
+        }
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -199,11 +218,7 @@ class AuthError(HTTPException):
         """Return the documented JSON or, with AUTH_PROBLEM_JSON, the problem."""
         if not self._writes_problem():
             return json.dumps(self._body)
-        # The title of "about:blank" is the phrase of the status (RFC 9457, section 4.2.1).
-        problem = {"type": "about:blank", "title": HTTPStatus(self.code).phrase}
-        return json.dumps(
-            {**problem, "status": self.code, "detail": self.message, "reason": self.reason}
-        )
+        return json.dumps(self.problem)
 
     def get_headers(
         self, environ: WSGIEnvironment | None = None, scope: dict[str, Any] | None = None

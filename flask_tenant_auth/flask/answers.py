@@ -94,7 +94,8 @@ def _is_documented_json(response: Response, error: AuthError) -> bool:
     """Whether the body of a response is the documented JSON of an error, and nothing else."""
     if response.mimetype != JSON_TYPE or response.is_streamed:
         return False
-    return bool(response.get_json(silent=True) == error.data)
+    documented, _ = create_auth_response(error.message, error.status_code)
+    return bool(response.get_json(silent=True) == documented)
 
 
 def add_headers(response: Response, headers: Iterable[tuple[str, str]]) -> None:

@@ -3,7 +3,7 @@
 Flask-Smorest and APIFlask register a handler of HTTPException. Their documentation says that it
 answers every HTTP error of the app, and their OpenAPI pages show its form. So it answers denials
 too: with the documented message, and with the documented member ``error`` beside its own.
-Flask-RESTful and Flask-RESTX need nothing: they write `AuthError.data`.
+Flask-RESTful and Flask-RESTX ask no handler of the app: they write `AuthError.data`.
 """
 
 from __future__ import annotations

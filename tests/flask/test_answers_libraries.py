@@ -391,15 +391,18 @@ class TestFormsOfTheApp:
         answer = denied(app, 401)
         assert answer.get_json() == DENIALS[401] | OWN_MEMBERS["smorest"](401)
 
-    def test_errorhandler_of_restx(self) -> None:
+    @pytest.mark.parametrize("problems", [False, True])
+    def test_errorhandler_of_restx_sets_the_data(self, problems: bool) -> None:
         import flask_restx
 
-        app = app_of()
+        app = app_of(AUTH_PROBLEM_JSON=problems)
         api = flask_restx.Api(app)
 
         @api.errorhandler(AuthError)
         def own(error: AuthError) -> Any:
-            return {"own": error.reason}, error.status_code
+            # Flask-RESTX prefers the data of an error to what the handler returns.
+            error.data = {"own": error.reason}
+            return error.data, error.status_code
 
         class Notes(flask_restx.Resource):  # type: ignore[misc]
             @verify_tenant_context
@@ -409,9 +412,7 @@ class TestFormsOfTheApp:
         api.add_resource(Notes, "/401")
         TenantAuth(app)
         answer = denied(app, 401)
-        assert answer.status_code == 401
-        # Flask-RESTX prefers the data of an error to what the handler returns.
-        assert answer.get_json() == DENIALS[401]
+        assert (answer.status_code, answer.get_json()) == (401, {"own": "no_credentials"})
         check_header_fields(answer)
 
     def test_errors_of_restful(self) -> None:
