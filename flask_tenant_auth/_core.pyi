@@ -53,6 +53,11 @@ def set_identity_codec(
     from_headers: Callable[[Mapping[str, str]], Identity],
     /,
 ) -> None: ...
+def peek_token(token: str | bytes, claim: str) -> tuple[str | None, str | None] | None:
+    """Return a claim and the kid that an unverified token says; None for a malformed token.
+
+    They serve only to find the keys that the token is verified with.
+    """
 @final
 class Roles:
     """The roles of an app, weakest first, and what each is granted. Immutable."""
@@ -218,8 +223,8 @@ class Keyring:
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token; as strict as verify()."""
 
-    def peek(self, token: str | bytes, /) -> tuple[str | None, str | None, str | None]:
-        """Return the iss, kid and tenant_id that an unverified token claims, to find a key."""
+    def claimed_tenant(self, token: str | bytes, /) -> str | None:
+        """Return the tenant that an unverified token claims, to find a key."""
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Do as verify() from an Authorization header; return None without a bearer token."""

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from werkzeug.exceptions import HTTPException, TooManyRequests, default_exceptions
+from werkzeug.exceptions import ServiceUnavailable as HTTPServiceUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -37,6 +38,7 @@ TOKEN_EXPIRED = "Token expired"  # noqa: S105 - an answer, not a secret
 TOKEN_INVALID = "Invalid token"  # noqa: S105 - an answer, not a secret
 TENANT_ID_INVALID = "Tenant ID must be valid UUID"
 USER_ID_INVALID = "User ID must be valid UUID"
+KEYS_UNAVAILABLE = "Tokens cannot be verified at the moment, try again later"
 AUTHENTICATION_FAILED = "Authentication could not be completed"
 
 # RFC 6750, section 3: no error code for a request without a token, "invalid_token" for an invalid
@@ -327,3 +329,18 @@ class RateLimitExceeded(AuthError, TooManyRequests):  # noqa: N818 - as Flask-Li
         if self.decision is None:
             return []
         return [("Retry-After", str(self.decision.retry_after))]
+
+
+class KeysUnavailable(AuthError, HTTPServiceUnavailable):  # noqa: N818 - as RateLimitExceeded
+    """The 503 of a request whose token cannot be verified, because the keys are not there yet.
+
+    :param retry_after: in how many seconds the keys are looked for again.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(KEYS_UNAVAILABLE, 503, reason="keys_unavailable")
+        self.seconds = retry_after
+
+    def required_headers(self) -> list[tuple[str, str]]:
+        """Return ``Retry-After`` (RFC 9110, section 10.2.3)."""
+        return [("Retry-After", str(self.seconds))]

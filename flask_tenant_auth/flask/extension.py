@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 import flask
@@ -119,6 +120,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
     made, unrouted = plans.made, plans.unrouted
     counting = state.settings.ratelimit_enabled
     key = state.start_response_key
+    source = state.source
 
     def count_request() -> Answer | None:  # noqa: C901 - likewise
         request = current_request()
@@ -143,6 +145,8 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             return None
         record.counted = plan.rules
         address = request.remote_addr or ""
+        if source is not None and monotonic() >= source.due:
+            source.refresh()
         keyring = state.keyring
         if plan.limits and type(keyring) is Keyring:
             # A valid token and fixed limits are one step of the core. The rest is for Python.
@@ -211,15 +215,14 @@ def _add_jwks_route(app: Flask, state: AppState) -> None:
     route = state.settings.jwt_jwks_route
     if route is None:
         return
-    keys = state.public_keys()
-    if not keys:
+    if not state.public_keys() and state.source is None:
         raise ConfigurationError(
             "JWT_JWKS_ROUTE has nothing to serve: it publishes public keys, and "
             f"JWT_ALGORITHM {state.settings.jwt_algorithm} with these keys has none; unset it"
         )
 
     def jwks() -> Response:
-        response = flask.jsonify(keys=keys)
+        response = flask.jsonify(keys=state.public_keys())
         response.headers["Cache-Control"] = "public, max-age=300"
         return response
 

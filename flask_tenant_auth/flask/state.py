@@ -14,11 +14,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cached_property, lru_cache
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
-from .._core import Decision, Identity, Key, Keyring, Limit, Limiter, Roles
+from .._core import Decision, Identity, InvalidToken, Key, Keyring, Limit, Limiter, Roles
 from ..audit import logger
 from ..config.settings import (
     ROLE_KEYS,
@@ -32,7 +33,10 @@ from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
 from ..identity.roles import roles_of
 from ..keys.identities import CalledIdentities
-from ..keys.keyrings import NoSigningKeyError, Verifier, own_keyring
+from ..keys.issuers import Issuers
+from ..keys.jwk_sets import Source
+from ..keys.keyrings import NoSigningKeyError, Verifier
+from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
@@ -78,8 +82,17 @@ class AppState:
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
         self.rules = TokenRules.of(settings, self.roles)
-        self._own = own_keyring(settings, self.rules)
+        self._provider = own_provider(settings, self.rules)
+        self._issuers: Issuers | None = None
+        self._tenants: TenantKeyrings | None = None
+        # What verifies the tokens of now: the `Keyring` itself where there is one, which the core
+        # takes; else what chooses one for each token.
         self.keyring: Verifier = self._verifier()
+        # What `refresh` has to be called on once its `due` has come; None: nothing changes, or the
+        # verifier minds it.
+        self.source: Source | None = None
+        if isinstance(self.keyring, Provider):
+            self._follow(self.keyring)
         self.plans = Plans(
             default_rules(
                 settings.ratelimit_default,
@@ -115,14 +128,65 @@ class AppState:
         return "" if app is None else app.name
 
     def _verifier(self) -> Verifier:
-        lookup, identity = self.settings.jwt_tenant_keys, self.settings.jwt_identity
-        # An app without keys of tenants has its own.
-        verifier: Verifier = cast("Keyring", self._own)
-        if lookup is not None:
-            verifier = TenantKeyrings(lookup, self.settings, self.rules, self._own)
-        if identity is not None:
-            verifier = CalledIdentities(verifier, identity, self.roles)
-        return verifier
+        settings = self.settings
+        verifier: Verifier | None = self._provider
+        if settings.jwt_issuers:
+            verifier = self._issuers = Issuers(settings, self.rules, self._provider)
+        if settings.jwt_tenant_keys is not None:
+            verifier = self._tenants = TenantKeyrings(
+                settings.jwt_tenant_keys, settings, self.rules, verifier
+            )
+        # An app without keys of others has its own.
+        found = cast("Verifier", verifier)
+        if settings.jwt_identity is not None:
+            return CalledIdentities(found, settings.jwt_identity, self.roles, self._issuers)
+        return found
+
+    def _follow(self, provider: Provider) -> None:
+        """Take the keyring of a provider, now and after each change of its keys."""
+        weak_self = weakref.ref(self)
+
+        def take_keyring() -> None:
+            state = weak_self()
+            if state is not None:
+                keyring = provider.keyring
+                state.keyring = keyring if keyring is not None and provider.ready else provider
+
+        provider.changed = take_keyring
+        take_keyring()
+        if provider.source is not None and provider.source.changes:
+            self.source = provider.source
+
+    def refresh_keys(self) -> None:
+        """Do what is due for the keys that `keyring` verifies with."""
+        source = self.source
+        if source is not None and monotonic() >= source.due:
+            source.refresh()
+
+    def authenticate(self, authorization: str | None) -> Identity | InvalidToken | None:
+        """Authenticate by an Authorization header; None where it has no bearer credentials.
+
+        :raises KeysUnavailable: when the keys that may verify it are not there.
+        """
+        self.refresh_keys()
+        return self.keyring.authenticate(authorization)
+
+    def decode(self, token: str | bytes) -> dict[str, Any] | InvalidToken:
+        """Return all claims of a token, verified as strictly as a request's.
+
+        :raises KeysUnavailable: as `authenticate`.
+        """
+        self.refresh_keys()
+        claims = self.keyring.decode(token)
+        if isinstance(claims, InvalidToken):
+            self.look_for_key(claims, token)
+        return claims
+
+    def look_for_key(self, invalid: InvalidToken, token: str | bytes | None) -> None:
+        """Look for the key of an invalid token, where the verifier has not done so itself."""
+        provider = self._provider
+        if provider is not None and token is not None and type(self.keyring) is Keyring:
+            provider.look_for_key(invalid, token)
 
     @cached_property
     def limiter(self) -> Limiter:
@@ -165,11 +229,9 @@ class AppState:
 
         :raises NoSigningKeyError: when the app only verifies.
         """
-        keyring = self._own
-        if isinstance(self.keyring, TenantKeyrings):
-            keyring = self.keyring.keyring(tenant_id)
-        if keyring is self._own and not self.settings.signs:
-            keyring = None
+        keyring = None if self._tenants is None else self._tenants.keyring(tenant_id)
+        if keyring is None and self._provider is not None and self.settings.signs:
+            keyring = self._provider.keyring
         if keyring is None or not keyring.keys[0].can_sign:
             raise NoSigningKeyError(
                 "this app only verifies tokens: set JWT_PRIVATE_KEY (or JWT_SECRET_KEY for HS256) "
@@ -180,7 +242,14 @@ class AppState:
     @property
     def own_keys(self) -> tuple[Key, ...]:
         """The app's own keys, without those of its tenants."""
-        return self._own.keys if self._own is not None else ()
+        return () if self._provider is None else self._provider.keys
+
+    @property
+    def sources(self) -> list[Source]:
+        """Where keys come from that may change, and those of other issuers."""
+        source = None if self._provider is None else self._provider.source
+        own = [] if source is None or not source.changes else [source]
+        return own if self._issuers is None else own + self._issuers.sources
 
     def public_keys(self) -> list[dict[str, str]]:
         """Return the app's verification keys as JWKs; shared secrets are never among them."""

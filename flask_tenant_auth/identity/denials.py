@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import NamedTuple
 
 from .. import errors
-from ..errors import AuthError
+from ..errors import AuthError, KeysUnavailable
 
 
 class Denial(NamedTuple):
@@ -39,6 +40,8 @@ OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
 
 def error_of(denial: Denial) -> AuthError:
     """Return a denial as the error that is raised for it."""
+    if denial.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return KeysUnavailable(denial.retry_after or 1)
     retry_after = denial.retry_after
     return AuthError(
         denial.message,

@@ -154,6 +154,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "plain_address refused": refused(lambda: _core.plain_address("\udc80")),
     "now": _core.now,
     "parse_bearer": lambda: (_core.parse_bearer(f"Bearer {token}"), _core.parse_bearer("x")),
+    "peek_token": lambda: (_core.peek_token(token, "iss"), _core.peek_token("x.y.z", "iss")),
     "is_http_token": lambda: (_core.is_http_token("GET"), _core.is_http_token("a b")),
     "is_http_token refused": refused(lambda: _core.is_http_token(7)),  # type: ignore[arg-type]
     "password_iterations": lambda: _core.password_iterations(hashed),
@@ -183,7 +184,11 @@ CALLS: dict[str, Callable[[], Any]] = {
     "INVALID_TOKENS": lambda: INVALID_TOKENS["expired"],
     "Keyring of everything": lambda: Keyring([key], **rules),  # type: ignore[arg-type]
     "Keyring refused for its rules": refused(lambda: Keyring([key], places={"role": ("/~",)})),
-    "Keyring.peek": lambda: (keyring.peek(token), keyring.peek(broken)),
+    "Keyring.claimed_tenant": lambda: (
+        keyring.claimed_tenant(token),
+        keyring.claimed_tenant(broken),
+    ),
+    "is_permission": lambda: is_permission("a b"),
     "Key.secret": lambda: Key.secret("HS256", SECRET, kid="one"),
     "Key.secret refused": refused(lambda: Key.secret("HS256", b"short")),
     "Key.jwk": lambda: Key.jwk({"kty": "oct", "alg": "HS256", "k": "A" * 44}),

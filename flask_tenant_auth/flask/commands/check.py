@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 
 from ...config.networks import Network
 from ...config.settings import KEYS, option_lines, unknown_settings
+from ...keys.jwks import shown_kid
 from ...limit.declarations import Declaration
 from ..registration import bare_views
 from ..route_protection import methods_of, protection_of
@@ -139,7 +140,9 @@ def _has_public_addresses(network: Network) -> bool:
 
 @click.command("check")
 @click.option(
-    "--strict", is_flag=True, help="Exit 1 on every unprotected route, and on Redis, too."
+    "--strict",
+    is_flag=True,
+    help="Exit 1 on every unprotected route, on Redis, and on keys that cannot be fetched, too.",
 )
 @with_appcontext
 def check(strict: bool) -> None:
@@ -161,6 +164,7 @@ def check(strict: bool) -> None:
     click.secho("Roles", bold=True)
     for line in role_lines(state):
         click.echo(f"  {line}")
+    without_keys = _print_sources(state)
     click.secho("Redis", bold=True)
     of_redis = print_redis(state)
     click.secho("Counters", bold=True)
@@ -177,14 +181,35 @@ def check(strict: bool) -> None:
     problems = problems_of(app, strict=strict)
     for problem in problems:
         click.secho(f"Problem: {problem}", fg="red", err=True)
-    if problems or (strict and of_redis):
+    others = of_redis or without_keys
+    if problems or (strict and others):
         raise click.exceptions.Exit(1)
-    click.secho("No problems found." if not of_redis else "No other problems found.", fg="green")
+    click.secho("No problems found." if not others else "No other problems found.", fg="green")
 
 
 def _key_lines(state: AppState) -> Iterator[str]:
     if state.settings.jwt_tenant_keys is not None:
         yield "each tenant's own, from JWT_TENANT_KEYS"
+    fetched = {key for source in state.sources for key in source.keys or ()}
     for place, key in enumerate(state.own_keys):
+        if key in fetched:
+            continue
         use = "signs and verifies" if place == 0 and key.can_sign else "verifies"
         yield f"{key.algorithm} kid={key.kid} {use}"
+
+
+def _print_sources(state: AppState) -> bool:
+    """Print where keys come from that are not set; return whether one of them has none."""
+    sources = state.sources
+    for source in sources:  # all of them at once
+        source.refresh()
+    for source in sources:
+        source.wait()
+        keys = source.keys or ()
+        age = "" if source.age is None else f", fetched {source.age:.0f} s ago"
+        kids = ", ".join(f"{key.algorithm} kid={shown_kid(key.kid)}" for key in keys) or "no keys"
+        colour = None if keys and source.failure is None else "red"
+        click.secho(f"  {source.name} from {source.where}{age}: {kids}", fg=colour)
+        if source.failure is not None:
+            click.secho(f"    last failure: {source.failure}", fg=colour)
+    return any(source.keys is None for source in sources)

@@ -45,7 +45,7 @@ def decode_token(token: str) -> None:
     """
     if token == "-":  # noqa: S105 - the usual sign for standard input
         token = sys.stdin.read().strip()
-    claims = current_state().keyring.decode(token)
+    claims = current_state().decode(token)
     if isinstance(claims, InvalidToken):
         raise click.ClickException(f"{claims.reason}: {claims.detail}")
     click.echo(json.dumps(claims, indent=2, ensure_ascii=False))
