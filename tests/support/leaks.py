@@ -180,6 +180,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Identity pickled": lambda: pickle.loads(pickle.dumps(full())),
     "Roles": lambda: Roles(("a", "b"), tenant_roles=("b",), grants=(("x:*",), ("y",))).names,
     "Roles refused": refused(lambda: Roles(("a", "a"))),
+    "Identity of no app": lambda: Identity(TENANT, USER, "x", roles=()).roles,
+    "Identity.permits": lambda: full().permits(("a", 0, "never:asked")),
+    "Identity.permits refused": refused(lambda: identity.permits((5.0,))),  # type: ignore[arg-type]
+    "Identity.has_role": lambda: identity.has_role((identity.roles, frozenset({"user"}))),
+    "Identity.has_role refused": refused(lambda: identity.has_role(("a",))),  # type: ignore[arg-type]
+    "is_permission": lambda: (is_permission("a:b"), is_permission("a b")),
     "permission_number": lambda: permission_number("a:b"),
     "INVALID_TOKENS": lambda: INVALID_TOKENS["expired"],
     "Keyring of everything": lambda: Keyring([key], **rules),  # type: ignore[arg-type]
