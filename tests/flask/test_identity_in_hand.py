@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import flask
 import pytest
 from flask import Flask, request
 
@@ -33,6 +34,7 @@ from flask_tenant_auth import (
     AuthError,
     Identity,
     TenantAuth,
+    TenantRequest,
     acting_as,
     create_jwt_token,
     current_identity,
@@ -150,6 +152,69 @@ class TestRequestAttributes:
             return [hasattr(request, name) for name in ("tenant_id", "user_id", "user_role")]
 
         assert app.test_client().get("/", headers=bearer()).get_json() == [False] * 3
+
+    def test_a_request_class_may_declare_them(self) -> None:
+        app = make_app()
+        app.request_class = TenantRequest
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> list[str]:
+            verified = cast("TenantRequest", request)
+            return [verified.tenant_id, verified.user_id, verified.user_role]
+
+        @app.get("/public")
+        def public() -> list[bool]:
+            return [hasattr(request, name) for name in ("tenant_id", "user_id", "user_role")]
+
+        client = app.test_client()
+        assert client.get("/", headers=bearer()).get_json() == [TENANT, USER, "user"]
+        assert client.get("/public", headers=bearer()).get_json() == [False] * 3
+
+    def test_a_request_class_with_properties_of_these_names_keeps_them(self) -> None:
+        class Own(flask.Request):
+            @property
+            def tenant_id(self) -> str:
+                return "own"
+
+        app = make_app()
+        app.request_class = Own
+        app.add_url_rule("/", "view", verify_tenant_context(lambda: request.tenant_id))  # type: ignore[attr-defined]
+        assert app.test_client().get("/", headers=bearer()).text == "own"
+
+    def test_acting_as_leaves_them_as_they_are(self) -> None:
+        app = make_app()
+
+        @verify_tenant_context
+        def inner() -> None:
+            """Check the identity of the block, which binds nothing to the request."""
+
+        @app.get("/")
+        def view() -> list[Any]:
+            with acting_as(OTHER_TENANT, OTHER_USER):
+                inner()
+                before = hasattr(request, "tenant_id")
+            return [before, *later()]
+
+        @verify_tenant_context
+        def later() -> list[str]:
+            with acting_as(OTHER_TENANT, OTHER_USER):
+                return [request.tenant_id, request.user_id, current_identity.user_id]  # type: ignore[attr-defined]
+
+        answer = app.test_client().get("/", headers=bearer())
+        assert answer.get_json() == [False, TENANT, USER, OTHER_USER]
+
+    def test_a_receiver_sees_them(self) -> None:
+        app = make_app()
+        seen: list[str] = []
+
+        def look(sender: object, **_: object) -> None:
+            seen.append(request.tenant_id)  # type: ignore[attr-defined]
+
+        app.add_url_rule("/", "view", verify_tenant_context(lambda: ""))
+        with request_authenticated.connected_to(look, app):
+            app.test_client().get("/", headers=bearer())
+        assert seen == [TENANT]
 
     def test_a_receiver_that_raises_takes_them_back(self) -> None:
         app = make_app()
@@ -460,6 +525,46 @@ class TestActor:
         assert [line.get("actor") for line in written] == [OTHER_USER, OTHER_USER, None]
         assert [line["user_id"] for line in written] == [USER] * 3
         assert "actor" not in written[2]
+
+    def test_an_actor_of_a_provider_is_in_both_logs(
+        self, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "audit.log"
+        app = make_app(AUDIT_LOG=str(log))
+        app.add_url_rule("/", "view", verify_tenant_context(lambda: str(current_identity.actor)))
+        actors = ["someone@example.com", 'a "b"\ntenant_id=x', "\u202e"]
+        with caplog.at_level(logging.INFO, "flask_tenant_auth"):
+            for actor in actors:
+                answer = app.test_client().get("/", headers=bearer(act={"sub": actor}))
+                assert answer.text == actor
+        written = [json.loads(line) for line in log.read_text().splitlines() if line]
+        assert [line["actor"] for line in written] == actors
+        lines = [line for line in caplog.messages if "method=GET" in line]
+        assert [line.partition(" actor=")[2] for line in lines] == [
+            "someone@example.com",
+            'a\\x20\\"b\\"\\ntenant_id=x',
+            "\\u202e",
+        ]
+
+    def test_the_permissions_are_those_of_the_user(self) -> None:
+        app = make_app(AUTH_PERMISSIONS={"user": ["mail:read"], "admin": ["mail:*"]})
+        app.add_url_rule(
+            "/", "view", verify_tenant_context(lambda: sorted(current_identity.permissions))
+        )
+        nested = {"sub": OTHER_USER, "role": "admin", "permissions": ["mail:write"]}
+        headers = bearer(permissions=["x"], act=nested)
+        assert app.test_client().get("/", headers=headers).get_json() == ["mail:read", "x"]
+
+    def test_a_token_with_an_actor_of_another_tenant_is_a_401_in_both_logs(
+        self, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "audit.log"
+        app = make_app(AUDIT_LOG=str(log))
+        app.add_url_rule("/", "view", verify_tenant_context(lambda: ""))
+        foreign = {"sub": USER, "tenant_id": OTHER_TENANT}
+        assert app.test_client().get("/", headers=bearer(act=foreign)).status_code == 401
+        assert caplog.records[-1].reason == "actor_foreign"  # type: ignore[attr-defined]
+        assert json.loads(log.read_text())["reason"] == "actor_foreign"
 
     def test_a_foreign_actor_cannot_be_written(self) -> None:
         app = make_app()
