@@ -11,9 +11,11 @@ from apispec import APISpec
 from flask import Flask
 from werkzeug.routing import Rule
 
+from .._core import Roles
 from ..flask.route_protection import protection_of
 from ..flask.routes import ANY_METHOD, first_endpoint, is_static_view
 from ..flask.state import AppState, state_of
+from ..identity.roles import roles_from
 from ..limit.declarations import Declaration
 from .components import (
     SCHEME,
@@ -65,7 +67,7 @@ def describe_security(spec: Spec, app: Flask, *, scheme: str = "bearerAuth") -> 
         for method, operation in operations.items():
             route = routes.get((path, method.upper()))
             if route is not None:
-                _describe(operation, route, scheme, headers)
+                _describe(operation, route, scheme, headers, state.roles)
     return spec
 
 
@@ -163,8 +165,12 @@ class _Requirements(NamedTuple):
     permissions: tuple[str, ...]
 
     @classmethod
-    def of(cls, declaration: Declaration) -> _Requirements:
-        return cls(tuple(dict.fromkeys(declaration.roles)), ())
+    def of(cls, declaration: Declaration, app_roles: Roles) -> _Requirements:
+        roles = tuple(dict.fromkeys(declaration.roles))
+        if declaration.at_least is not None:
+            passing = roles_from(app_roles, declaration.at_least)
+            roles = tuple(each for each in roles if each in passing) if roles else passing
+        return cls(roles, declaration.permissions)
 
     def sentences(self) -> Iterator[str]:
         if self.roles:
@@ -180,10 +186,14 @@ class _Requirements(NamedTuple):
 
 
 def _describe(
-    operation: dict[str, Any], route: _Route, scheme: str, headers: tuple[str, ...]
+    operation: dict[str, Any],
+    route: _Route,
+    scheme: str,
+    headers: tuple[str, ...],
+    roles: Roles,
 ) -> None:
     """Write what is known of a route into its operation."""
-    declaration, needed = route.declaration, _Requirements.of(route.declaration)
+    declaration, needed = route.declaration, _Requirements.of(route.declaration, roles)
     if declaration.verified:
         operation.setdefault("security", [{scheme: []}])
     elif declaration.public:
