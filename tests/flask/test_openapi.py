@@ -547,6 +547,6 @@ def test_an_operation_lists_the_roles_that_pass_and_all_permissions(
     if roles:
         assert f"Required role: {' or '.join(roles)}." in described["description"]
     if permissions:
-        assert f"Required permissions: {', '.join(permissions)}." in described["description"]
+        assert f"Required permission: {', '.join(permissions)}." in described["description"]
     assert described["security"] == BEARER
     assert "403" in described["responses"]
