@@ -181,7 +181,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Roles": lambda: Roles(("a", "b"), tenant_roles=("b",), grants=(("x:*",), ("y",))).names,
     "Roles refused": refused(lambda: Roles(("a", "a"))),
     "Identity of no app": lambda: Identity(TENANT, USER, "x", roles=()).roles,
-    "Identity.permits": lambda: full().permits(("a", 0, "never:asked")),
+    "Identity.permits all": lambda: full().permits(("a", 0, "never:asked")),
     "Identity.permits refused": refused(lambda: identity.permits((5.0,))),  # type: ignore[arg-type]
     "Identity.has_role": lambda: identity.has_role((identity.roles, frozenset({"user"}))),
     "Identity.has_role refused": refused(lambda: identity.has_role(("a",))),  # type: ignore[arg-type]
@@ -194,7 +194,6 @@ CALLS: dict[str, Callable[[], Any]] = {
         keyring.claimed_tenant(token),
         keyring.claimed_tenant(broken),
     ),
-    "is_permission": lambda: is_permission("a b"),
     "Key.secret": lambda: Key.secret("HS256", SECRET, kid="one"),
     "Key.secret refused": refused(lambda: Key.secret("HS256", b"short")),
     "Key.jwk": lambda: Key.jwk({"kty": "oct", "alg": "HS256", "k": "A" * 44}),
