@@ -85,9 +85,10 @@ malformed_tokens_are_not_read(void)
     CHECK(status_of("e30.e30") == FTA_NOT_THREE_SEGMENTS);
     CHECK(status_of(".e30.") == FTA_NOT_THREE_SEGMENTS);
     CHECK(status_of("e30..") == FTA_NOT_THREE_SEGMENTS);
-    CHECK(status_of("e30=.e30.") == FTA_BASE64URL_INVALID);
-    CHECK(status_of("e30.e31.") == FTA_BASE64URL_INVALID);
-    CHECK(status_of("e30.e30.") == FTA_OK);
+    CHECK(status_of("e30.e30.") == FTA_NOT_THREE_SEGMENTS);
+    CHECK(status_of("e30=.e30.c2ln") == FTA_BASE64URL_INVALID);
+    CHECK(status_of("e30.e31.c2ln") == FTA_BASE64URL_INVALID);
+    CHECK(status_of("e30.e30.c2ln") == FTA_OK);
 }
 
 static void
