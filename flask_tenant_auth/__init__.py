@@ -23,7 +23,9 @@ from .flask.decorators import (
 from .flask.extension import TenantAuth
 from .flask.proxies import current_identity, current_user
 from .flask.request_log import log_request_context
+from .flask.tenant_request import TenantRequest
 from .flask.tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
+from .identity.job_headers import IdentityHeadersError
 from .identity.roles import UserRole
 from .keys.keyrings import NoSigningKeyError
 from .passwords import hash_password, password_needs_rehash, verify_password
@@ -32,10 +34,12 @@ __all__ = [
     "AuthError",
     "ConfigurationError",
     "Identity",
+    "IdentityHeadersError",
     "Key",
     "NoSigningKeyError",
     "RateLimitExceeded",
     "TenantAuth",
+    "TenantRequest",
     "UserRole",
     "acting_as",
     "create_auth_response",

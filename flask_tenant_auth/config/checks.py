@@ -112,6 +112,12 @@ def check_claims(settings: Settings) -> None:
     """Raise where the settings of claims exclude each other."""
     if settings.jwt_identity is None:
         return
+    for each in settings.jwt_issuers:
+        if each.places or each.role_map is not None:
+            raise ConfigurationError(
+                f"{each.name}: claims and role_map are not read where JWT_IDENTITY names the "
+                "identity: remove one of the two"
+            )
     if settings.jwt_tenant_keys is not None:
         raise ConfigurationError(
             "JWT_TENANT_KEYS finds a key by the tenant that a token claims, and JWT_IDENTITY names "

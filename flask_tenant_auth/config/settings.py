@@ -177,6 +177,7 @@ class Settings:
     auth_tenant_roles: tuple[str, ...] | None = _key(None, read_words, blank=True)
     auth_permissions: Mapping[str, tuple[str, ...]] | None = _key(None, read_permissions)
     auth_problem_json: bool = _key(False, read_boolean)
+    auth_job_max_age_seconds: float | None = _key(None, number_between(1, MAX_HOURS * 3600))
     auth_ignore_config: tuple[str, ...] = _key((), _read_other_names)
 
     audit_log: str | None = _key(None, read_path)

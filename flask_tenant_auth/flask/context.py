@@ -188,7 +188,7 @@ def acting_as(
     :raises TypeError: for an `Identity` and a user or role beside it.
     """
     identity = _lent(tenant_id, user_id, role)
-    token = lent_identity.set(LentIdentity(identity, current_request(), []))
+    token = lent_identity.set(LentIdentity(identity, current_request(), {}))
     try:
         yield identity
     finally:

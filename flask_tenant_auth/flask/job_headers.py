@@ -1,103 +1,70 @@
-"""An identity as a signed header of a job, for code that runs outside of its request."""
+"""The keys of the signed header of a job, and its reader and writer for `Identity`."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from itsdangerous import BadSignature, URLSafeSerializer
-
 from .._core import Identity, set_identity_codec
+from ..errors import ConfigurationError
+from ..identity.job_headers import read_headers, write_headers
 from ..keys.keyrings import NoSigningKeyError
-from .state import AppState, current_app, current_roles, current_state
+from .state import AppState, current_app, signing_state
 
-HEADER = "X-Tenant-Auth-Identity"
-# Of the signature: no other signed value of an app has it, and this one is valid nowhere else.
-_SALT = "flask_tenant_auth.identity"
-_LONGEST = 64 * 1024
+# A SECRET_KEY of Flask that is shorter could be found by trying.
+_SHORTEST_SECRET = 16
 
 
 def to_headers(identity: Identity) -> dict[str, str]:
     """Return a header that names an identity, signed by the current app.
 
-    It holds no token, and no request is authenticated by it. It does not expire: a job may wait.
+    It holds no token, and authenticates no request.
 
-    :raises ValueError: where the claims of the token make it longer than 64 KiB, or are no JSON.
+    :raises ValueError: see `write_headers`.
     :raises NoSigningKeyError: where the app has no secret to sign with.
+    :raises ConfigurationError: where that secret is too short; outside of an app, as
+        `create_jwt_token`.
     """
-    content = {
-        "tenant_id": identity.tenant_id,
-        "user_id": identity.user_id,
-        "role": identity.role,
-        "permissions": sorted(identity.with_roles(current_roles()).own_permissions),
-        "claims": dict(identity.claims),
-        "actor": identity.actor,
-        "expires_at": identity.expires_at,
-    }
-    try:
-        value = _serializer().dumps(content)
-    except TypeError as error:
-        raise ValueError(f"the claims of the identity are no JSON: {error}") from None
-    text = value if isinstance(value, str) else value.decode("ascii")
-    if len(text) > _LONGEST:
-        raise ValueError(
-            f"the claims of the identity are too long for a header: {len(text)} characters"
-        )
-    return {HEADER: text}
+    state = signing_state()
+    return write_headers(identity, _secrets(state), state.roles)
 
 
 def from_headers(headers: Mapping[str, str]) -> Identity:
-    """Return the identity of headers that `to_headers` has made with a key of the current app.
+    """Return the identity of headers that `to_headers` has made with a secret of the current app.
 
-    What its role permits is what it permits now.
-
-    :raises ValueError: where the header is absent or not signed by the app, and where the role is
-        none of AUTH_ROLES any longer. A job without an identity fails.
+    :raises IdentityHeadersError: where they name none, so that the job fails; see `read_headers`.
+    :raises NoSigningKeyError, ConfigurationError: as `to_headers`.
     """
-    value = next((headers[name] for name in headers if name.lower() == HEADER.lower()), None)
-    if value is None:
-        raise ValueError(f"the headers have no {HEADER}")
-    if not isinstance(value, str) or len(value) > _LONGEST:
-        raise ValueError(f"{HEADER} is no text, or too long")
-    try:
-        content: dict[str, Any] = _serializer().loads(value)
-    except BadSignature:
-        raise ValueError(f"{HEADER} is not signed by this app") from None
-    return Identity(
-        content["tenant_id"],
-        content["user_id"],
-        content["role"],
-        permissions=content["permissions"],
-        claims=content["claims"],
-        actor=content["actor"],
-        expires_at=content["expires_at"],
-        roles=current_roles(),
-    )
+    state = signing_state()
+    max_age = state.settings.auth_job_max_age_seconds
+    return read_headers(headers, _secrets(state), state.roles, max_age)
 
 
-def _serializer() -> URLSafeSerializer:
-    return URLSafeSerializer(
-        _keys(current_state()),
-        salt=_SALT,
-        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
-    )
-
-
-def _keys(state: AppState) -> list[bytes]:
-    """Return the secrets of an app, the current one last, as itsdangerous has them."""
+def _secrets(state: AppState) -> list[bytes]:
+    """Return the secrets of an app, the current one last."""
     settings = state.settings
     if settings.symmetric and settings.own_keys:
         older = [each for each in settings.jwt_secret_key_fallbacks if isinstance(each, bytes)]
         return [*reversed(older), settings.jwt_secret_key]
+    return _secrets_of_flask(state)
+
+
+def _secrets_of_flask(state: AppState) -> list[bytes]:
     config: Mapping[str, Any] = current_app._get_current_object().config if current_app else {}
-    keys = [*reversed(config.get("SECRET_KEY_FALLBACKS") or ()), config.get("SECRET_KEY")]
-    if not keys[-1]:
+    current, older = config.get("SECRET_KEY"), config.get("SECRET_KEY_FALLBACKS") or ()
+    if not current:
         raise NoSigningKeyError(
-            "an identity is signed for a job with JWT_SECRET_KEY, or where JWT_ALGORITHM is one of "
-            "key pairs, with Flask's SECRET_KEY: set it"
+            "the header of a job is signed with JWT_SECRET_KEY or, in an app whose tokens are "
+            "signed by key pairs or by keys of tenants, with Flask's SECRET_KEY: set SECRET_KEY"
         )
-    return [key.encode() if isinstance(key, str) else key for key in keys if key]
+    keys = [key.encode() if isinstance(key, str) else key for key in (*reversed(older), current)]
+    if not state.development and min(map(len, keys)) < _SHORTEST_SECRET:
+        raise ConfigurationError(
+            "SECRET_KEY or one of SECRET_KEY_FALLBACKS has fewer than "
+            f"{_SHORTEST_SECRET} bytes, too few to sign the header of a job: set it to the output "
+            'of `python -c "import secrets; print(secrets.token_hex())"`'
+        )
+    return keys
 
 
 set_identity_codec(to_headers, from_headers)

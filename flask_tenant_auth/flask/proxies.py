@@ -2,89 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, SupportsIndex, cast
 
 from werkzeug.local import LocalProxy
 
 from .. import errors
 from .._core import Identity
-from ..identity.denials import Denial
+from ..errors import AuthError
+from ..identity.denials import Denial, error_of
 from ..identity.lent import lent_identity
 from .context import identity_in_force, logged_error, required_identity
-from .records import current_request
-from .state import UserLoader, current_state
+from .records import current_request, record_of
+from .state import AppState, current_app, state_of
 
-# The attribute of a Request object with the identity that is bound to it and its user.
-_USER = "_tenant_auth_user"
+# The attribute of a Request object with the users of the identity that is bound to it.
+_USERS = "_tenant_auth_users"
+
+_UNKNOWN: Final = object()  # the user of an identity that the loader does not know
+_USER_UNKNOWN = Denial(
+    401,
+    errors.TOKEN_INVALID,
+    "user_unknown",
+    "the function of user_loader knows no user of this identity",
+)
 
 
-class _IdentityProxy(LocalProxy[Identity]):
-    """False, and without a denial in the log, where nothing was verified."""
+class _NoIdentity(AuthError, RuntimeError):  # noqa: N818 - it leaves this module as an AuthError
+    """The 401 of code that needs an identity.
+
+    LocalProxy takes a RuntimeError to mean that there is no object. Then `isinstance`, `dir` and
+    their like describe the proxy, and do not fail in tools that look at every name of a module.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(errors.CREDENTIALS_REQUIRED, 401, reason="decorator_missing")
+
+
+class _Proxy(LocalProxy[Any]):
+    """False where nothing was verified. There an attribute is a 401, which is logged."""
 
     __slots__ = ()
+    _name = ""
+
+    def __getattr__(self, name: str) -> Any:
+        required_identity(self._name)
+        return getattr(self._get_current_object(), name)
+
+    def __repr__(self) -> str:
+        return "<no identity>" if identity_in_force() is None else repr(self._get_current_object())
+
+
+class _IdentityProxy(_Proxy):
+    __slots__ = ()
+    _name = "current_identity"
 
     def __bool__(self) -> bool:
         return identity_in_force() is not None
 
-    def __repr__(self) -> str:
-        identity = identity_in_force()
-        return "<no identity>" if identity is None else repr(identity)
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        # What is pickled is the Identity. In another process the proxy is another one.
+        return self._get_current_object().__reduce_ex__(protocol)
 
 
-class _UserProxy(LocalProxy[Any]):
-    """False where nothing was verified; there is no user then."""
-
+class _UserProxy(_Proxy):
     __slots__ = ()
+    _name = "current_user"
 
     def __bool__(self) -> bool:
-        return identity_in_force() is not None and bool(_loaded_user())
+        return identity_in_force() is not None and bool(self._get_current_object())
 
-    def __repr__(self) -> str:
-        return "<no identity>" if identity_in_force() is None else repr(_loaded_user())
+    @property
+    def __class__(self) -> type:
+        # Not by LocalProxy, which would hide a RuntimeError of the loader.
+        return type(self if identity_in_force() is None else self._get_current_object())
+
+    @__class__.setter
+    def __class__(self, _: type) -> None:
+        raise TypeError("the class of current_user cannot be set")
 
 
-def _loaded_user() -> Any:
+def _identity() -> Identity:
+    identity = identity_in_force()
+    if identity is None:
+        raise _NoIdentity
+    return identity
+
+
+def _user() -> Any:
     """Return the app's user object of the identity in force, loaded when first asked for.
 
     :raises AuthError: 401, where nothing was verified, and where the loader returns None.
     :raises RuntimeError: where the app has no loader.
     """
-    identity = required_identity("current_user")
+    identity = _identity()
+    users, state = _users_of(identity)
+    if state not in users:
+        users[state] = user = _load(identity, state)
+        if user is _UNKNOWN:
+            raise logged_error(_USER_UNKNOWN, identity)
+    if users[state] is _UNKNOWN:
+        raise error_of(_USER_UNKNOWN)
+    return users[state]
+
+
+def _users_of(identity: Identity) -> tuple[dict[AppState | None, Any], AppState | None]:
+    """Return the users that were loaded for an identity by app, and the app that is asked now."""
     request = current_request()
     lent = lent_identity.get()
     if lent is not None and lent.identity is identity and lent.request is request:
-        if not lent.user:
-            lent.user.append(_load(identity))
-        return lent.user[0]
-    known = None if request is None else request.__dict__.get(_USER)
-    if known is None or known[0] is not identity:
-        known = (identity, _load(identity))
-        if request is not None:
-            request.__dict__[_USER] = known
-    return known[1]
+        # The block may enter the contexts of several apps, each with its own users.
+        return lent.users, state_of(current_app._get_current_object()) if current_app else None
+    assert request is not None  # noqa: S101 - an identity that is not lent is bound to a request
+    return request.__dict__.setdefault(_USERS, {}), record_of(request).state
 
 
-def _load(identity: Identity) -> Any:
-    loader: UserLoader | None = current_state().user_loader
-    function: Callable[[Identity], Any] | None = None if loader is None else loader.function
-    if function is None:
+def _load(identity: Identity, state: AppState | None) -> Any:
+    if state is None:
+        raise RuntimeError("current_user needs an app context: use `with app.app_context():`")
+    if state.user_loader is None or state.user_loader.function is None:
         raise RuntimeError(
             "current_user needs a loader of users: decorate a function of the identity with "
             "@auth.user_loader, where auth is the TenantAuth of the app"
         )
-    user = function(identity)
-    if user is None:
-        denial = Denial(
-            401,
-            errors.TOKEN_INVALID,
-            "user_unknown",
-            "the function of user_loader knows no user of this identity",
-        )
-        raise logged_error(denial, identity)
-    return user
+    user = state.user_loader.function(identity)
+    return _UNKNOWN if user is None else user
 
 
 # LocalProxy has the type of what it stands for.
-current_identity = cast("Identity", _IdentityProxy(lambda: required_identity("current_identity")))
-current_user: Any = _UserProxy(_loaded_user)
+current_identity = cast("Identity", _IdentityProxy(_identity))
+current_user: Any = _UserProxy(_user)

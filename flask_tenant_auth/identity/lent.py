@@ -13,8 +13,8 @@ class LentIdentity(NamedTuple):
 
     identity: Identity
     request: object | None
-    # The user object of the identity, once it has been loaded: one item.
-    user: list[Any]
+    # The user object of the identity in each app that has loaded it, by the state of the app.
+    users: dict[Any, Any]
 
 
 lent_identity: ContextVar[LentIdentity | None] = ContextVar("flask_tenant_auth_lent", default=None)

@@ -44,8 +44,10 @@ class CalledIdentities:
     def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
         """Do as `authenticate`, with the token itself."""
         claims = self._decoder.decode(token)
-        if isinstance(claims, InvalidToken):
-            return claims
+        return claims if isinstance(claims, InvalidToken) else self._named(claims)
+
+    def _named(self, claims: dict[str, Any]) -> Identity | InvalidToken:
+        """Return the identity that the app names, if the issuer may speak for its tenant."""
         named = self._function(claims)
         if named is None:
             return INVALID_TOKENS["identity_refused"]
@@ -55,8 +57,15 @@ class CalledIdentities:
         return identity
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
-        """Return all claims of a token, verified as strictly as `authenticate` does."""
-        return self._decoder.decode(token)
+        """Return all claims of a token, verified as strictly as `authenticate` does.
+
+        JWT_IDENTITY is asked where it names the tenant for which an issuer has to speak.
+        """
+        claims = self._decoder.decode(token)
+        if self._issuers is None or isinstance(claims, InvalidToken):
+            return claims
+        named = self._named(claims)
+        return named if isinstance(named, InvalidToken) else claims
 
     def _made(self, named: object, claims: Mapping[str, Any]) -> Identity:
         """Return an identity with the claims of its token, in the roles of the app.

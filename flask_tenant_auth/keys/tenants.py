@@ -82,24 +82,33 @@ class TenantKeyrings:
 
     def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
         """Do as `authenticate`, with the token itself."""
-        tenant_id, keyring = self._keyring_claimed_by(token)
-        verified = keyring.verify(token)
-        if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
-            return INVALID_TOKENS["signature_mismatch"]
-        return verified
+        return self._verify(token)[0]
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified with a key of its own tenant."""
-        tenant_id, keyring = self._keyring_claimed_by(token)
-        verified = keyring.verify(token)
-        if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
-            return INVALID_TOKENS["signature_mismatch"]
-        return keyring.decode(token)
+        verified, keyring = self._verify(token)
+        return verified if isinstance(verified, InvalidToken) else keyring.decode(token)
 
-    def _keyring_claimed_by(self, token: str | bytes) -> tuple[str | None, Verifier]:
+    def _verify(self, token: str | bytes) -> tuple[Identity | InvalidToken, Verifier]:
+        """Verify a token; return the keys that have done so, too."""
+        tenant_id, kid, of_tenant = self._keyring_claimed_by(token)
+        keyring: Verifier = of_tenant or self._own or self._nobody
+        verified = keyring.verify(token)
+        # A token of another issuer may name its tenant elsewhere than the app's own tokens do. The
+        # key of a tenant comes first all the same.
+        if (
+            isinstance(verified, Identity)
+            and verified.tenant_id != tenant_id
+            and (of_tenant is not None or self.keyring(verified.tenant_id, kid) is not None)
+        ):
+            verified = INVALID_TOKENS["signature_mismatch"]
+        return verified, keyring
+
+    def _keyring_claimed_by(
+        self, token: str | bytes
+    ) -> tuple[str | None, str | None, Keyring | None]:
+        """Return the tenant and the kid that an unverified token names, and that tenant's key."""
         tenant_id = self._nobody.claimed_tenant(token)
-        peeked = None if tenant_id is None else peek_token(token, "iss")
-        if tenant_id is None or peeked is None:
-            return None, self._nobody
-        _, kid = peeked
-        return tenant_id, self.keyring(tenant_id, kid) or self._own or self._nobody
+        peeked = peek_token(token, "iss")
+        kid = None if peeked is None else peeked[1]
+        return tenant_id, kid, None if tenant_id is None else self.keyring(tenant_id, kid)

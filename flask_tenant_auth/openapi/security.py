@@ -15,7 +15,7 @@ from .._core import Roles
 from ..flask.route_protection import protection_of
 from ..flask.routes import ANY_METHOD, first_endpoint, is_static_view
 from ..flask.state import AppState, state_of
-from ..identity.roles import roles_from
+from ..identity.roles import RequiredRole
 from ..limit.declarations import Declaration
 from .components import (
     SCHEME,
@@ -49,6 +49,7 @@ def describe_security(spec: Spec, app: Flask, *, scheme: str = "bearerAuth") -> 
     :param scheme: the name of the security scheme in the document. One that is there stays.
     :raises TypeError: for another spec or app.
     :raises ValueError: for a document that is not OpenAPI 3, and a scheme that is no name.
+    :raises ConfigurationError: for a view that names a role which the app does not have.
     """
     if not isinstance(app, Flask):
         raise TypeError(f"app must be a flask.Flask, not {type(app).__name__}")
@@ -63,11 +64,13 @@ def describe_security(spec: Spec, app: Flask, *, scheme: str = "bearerAuth") -> 
         document.sections[section].update(deepcopy(components))
     routes = _routes_of(app, state)
     headers = limit_headers(state.settings)
+    roles = state.roles
     for path, operations in document.paths.items():
         for method, operation in operations.items():
             route = routes.get((path, method.upper()))
             if route is not None:
-                _describe(operation, route, scheme, headers, state.roles)
+                needed = _Requirements.of(route.declaration, roles, route.endpoint)
+                _describe(operation, route, needed, scheme, headers)
     return spec
 
 
@@ -108,6 +111,7 @@ def _document_of(spec: Any) -> _Document:
 class _Route(NamedTuple):
     """What is known of one method of one path."""
 
+    endpoint: str
     declaration: Declaration
     counted: bool  # whether a limit counts it
     limited: bool  # whether it can be answered with 429
@@ -135,7 +139,7 @@ def _routes_of_rule(
         declaration = protection_of(app, rule.endpoint, method).declaration
         counted = _is_counted(app, state, rule.endpoint, method, declaration)
         limited = counted or (declaration.verified and bool(state.failure_limits))
-        yield (path, method), _Route(declaration, counted, limited)
+        yield (path, method), _Route(rule.endpoint, declaration, counted, limited)
 
 
 def _is_counted(
@@ -152,6 +156,7 @@ def _is_counted(
 
 def _either(one: _Route, other: _Route) -> _Route:
     return _Route(
+        one.endpoint,
         one.declaration | other.declaration,
         one.counted or other.counted,
         one.limited or other.limited,
@@ -161,25 +166,41 @@ def _either(one: _Route, other: _Route) -> _Route:
 class _Requirements(NamedTuple):
     """What an identity needs for an operation: one of the roles, and all permissions."""
 
-    roles: tuple[str, ...]
+    roles: tuple[str, ...] | None  # None: any role
     permissions: tuple[str, ...]
 
     @classmethod
-    def of(cls, declaration: Declaration, app_roles: Roles) -> _Requirements:
-        roles = tuple(dict.fromkeys(declaration.roles))
+    def of(cls, declaration: Declaration, roles: Roles, endpoint: str) -> _Requirements:
+        """Return what a view declares, in an app of these roles.
+
+        :raises ConfigurationError: where it names a role that the app does not have.
+        """
+        required = []
+        if declaration.roles:
+            required.append(RequiredRole(declaration.roles).passing(roles, endpoint))
         if declaration.at_least is not None:
-            passing = roles_from(app_roles, declaration.at_least)
-            roles = tuple(each for each in roles if each in passing) if roles else passing
-        return cls(roles, declaration.permissions)
+            required.append(RequiredRole((), declaration.at_least).passing(roles, endpoint))
+        passing = frozenset.intersection(*required) if required else None
+        return cls(
+            None if passing is None else tuple(name for name in roles.names if name in passing),
+            declaration.permissions,
+        )
+
+    @property
+    def restrict(self) -> bool:
+        """Whether an identity can lack what is needed."""
+        return self.roles is not None or bool(self.permissions)
 
     def sentences(self) -> Iterator[str]:
+        """Yield what is needed in words."""
         if self.roles:
             yield f"Required role: {' or '.join(self.roles)}."
         if self.permissions:
-            yield f"Required permissions: {', '.join(self.permissions)}."
+            yield f"Required permission: {', '.join(self.permissions)}."
 
     def extensions(self) -> Iterator[tuple[str, list[str]]]:
-        if self.roles:
+        """Yield what is needed as fields of an operation."""
+        if self.roles is not None:
             yield "x-required-roles", list(self.roles)
         if self.permissions:
             yield "x-required-permissions", list(self.permissions)
@@ -188,12 +209,12 @@ class _Requirements(NamedTuple):
 def _describe(
     operation: dict[str, Any],
     route: _Route,
+    needed: _Requirements,
     scheme: str,
     headers: tuple[str, ...],
-    roles: Roles,
 ) -> None:
     """Write what is known of a route into its operation."""
-    declaration, needed = route.declaration, _Requirements.of(route.declaration, roles)
+    declaration = route.declaration
     if declaration.verified:
         operation.setdefault("security", [{scheme: []}])
     elif declaration.public:
@@ -203,7 +224,7 @@ def _describe(
         description = operation.get("description") or ""
         if sentence not in description:
             operation["description"] = f"{description}\n\n{sentence}".strip()
-    occurs = {401: declaration.verified, 403: any(needed), 429: route.limited}
+    occurs = {401: declaration.verified, 403: needed.restrict, 429: route.limited}
     responses = operation.setdefault("responses", {})
     for status in (status for status, can_occur in occurs.items() if can_occur):
         response = responses.setdefault(str(status), reference_to_response(status))

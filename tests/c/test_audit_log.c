@@ -194,6 +194,30 @@ test_times_are_those_of_the_calendar(void)
 }
 
 static void
+test_an_actor_stands_beside_the_user_of_its_line_only(void)
+{
+    char octets[4096];
+    fta_audit_log *log = open_log("actor");
+    fta_audit_entry entry = entry_by(TEXT("curl/8.5"));
+    (void)fta_audit_log_write(log, &entry);
+    CHECK(strstr(content("actor"), "actor\":") == NULL);
+    entry.actor = TEXT("a\"b@example.com");
+    (void)fta_audit_log_write(log, &entry);
+    CHECK(strstr(content("actor"),
+                 "\"user_id\":\"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee\","
+                 "\"tenant_id\":\"11111111-2222-4333-8444-555555555555\","
+                 "\"role\":\"admin\","
+                 "\"actor\":\"a\\\"b@example.com\",\"ip\":") != NULL);
+    /* Octets that are escaped need more memory than the line has at first. */
+    memset(octets, 1, sizeof octets);
+    entry.actor = (fta_text){octets, sizeof octets};
+    (void)fta_audit_log_write(log, &entry);
+    long broken;
+    CHECK(good_lines("actor", &broken) == 3 && broken == 0);
+    fta_audit_log_close(log);
+}
+
+static void
 test_any_octets_make_valid_json(void)
 {
     fta_audit_log *log = open_log("octets");
@@ -732,6 +756,7 @@ main(void)
     static void (*const tests[])(void) = {
         test_a_line_has_each_field_of_its_entry,
         test_times_are_those_of_the_calendar,
+        test_an_actor_stands_beside_the_user_of_its_line_only,
         test_any_octets_make_valid_json,
         test_invisible_characters_are_escaped,
         test_a_long_line_is_written_or_lost_without_memory,

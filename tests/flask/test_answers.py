@@ -19,6 +19,7 @@ from flask_tenant_auth import (
     create_auth_response,
     get_tenant_context,
     rate_limit,
+    verify_permission,
     verify_role,
     verify_tenant_context,
 )
@@ -429,6 +430,16 @@ class TestScope:
         answer = away.get_response()
         assert answer.headers["Retry-After"] == "7"
         assert json.loads(answer.get_data(as_text=True))["error"] == "Service unavailable"
+
+    def test_verify_permission_names_what_it_needs(self, app: Flask) -> None:
+        app.get("/")(verify_permission("accounts:write")(lambda: "in"))
+        answer = app.test_client().get("/", headers=bearer())
+        needed = "Insufficient permissions. Required permission: accounts:write"
+        assert error_of(answer) == (403, needed)
+        (challenge,) = answer.headers.getlist("WWW-Authenticate")
+        assert challenge == f'{CHALLENGES[403]}, scope="accounts:write"'
+        allowed = bearer(permissions=["accounts:write"])
+        assert app.test_client().get("/", headers=allowed).text == "in"
 
     def test_somebody_else_s_resource_is_no_want_of_scope(self) -> None:
         """More permissions would not help there (RFC 6750, section 3.1)."""

@@ -1,25 +1,27 @@
-"""The identity as an object: current_identity, request attributes, users, copies, jobs, actors."""
+"""The identity as an object: current_identity, request attributes, users, copies, actors."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import inspect
 import json
 import logging
+import multiprocessing
 import pickle
-import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import flask
 import pytest
 from flask import Flask, request
-from flask.sessions import SecureCookieSessionInterface
-from itsdangerous import URLSafeSerializer
 
 from apps import (
     OTHER_TENANT,
     OTHER_USER,
-    SECRET,
     TENANT,
     USER,
     bare_app,
@@ -31,8 +33,8 @@ from apps import (
 from flask_tenant_auth import (
     AuthError,
     Identity,
-    NoSigningKeyError,
     TenantAuth,
+    TenantRequest,
     acting_as,
     create_jwt_token,
     current_identity,
@@ -40,9 +42,8 @@ from flask_tenant_auth import (
     verify_role,
     verify_tenant_context,
 )
-from flask_tenant_auth.flask.job_headers import HEADER
+from flask_tenant_auth.errors import CREDENTIALS_REQUIRED
 from flask_tenant_auth.signals import request_authenticated
-from key_pairs import EC_PRIVATE
 
 
 class TestCurrentIdentity:
@@ -79,6 +80,36 @@ class TestCurrentIdentity:
         assert caplog.records[-1].reason == "decorator_missing"  # type: ignore[attr-defined]
         with pytest.raises(AuthError):
             current_identity.role  # noqa: B018
+
+    def test_without_one_tools_that_look_at_the_name_see_a_proxy(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with make_app().test_request_context(headers=bearer()):
+            for proxy in (current_identity, current_user):
+                assert not isinstance(proxy, Identity | str)
+                assert callable(inspect.unwrap(proxy))  # as LocalProxy has it
+                assert dir(proxy) == []
+        assert not caplog.records
+
+    def test_without_one_what_needs_an_identity_is_a_401(self) -> None:
+        app = make_app()
+        uses: list[Callable[[], Any]] = [
+            lambda: current_identity.user_id,
+            lambda: str(current_identity),
+            lambda: current_identity.to_headers(),
+            lambda: pickle.dumps(current_identity),
+            lambda: current_user.name,
+            lambda: current_user["name"],
+        ]
+        for number, use in enumerate(uses):
+            app.add_url_rule(f"/{number}", str(number), lambda use=use: str(use()))
+        for number in range(len(uses)):
+            answer = app.test_client().get(f"/{number}", headers=bearer())
+            assert error_of(answer) == (401, CREDENTIALS_REQUIRED), number
+
+    def test_a_thread_has_none(self) -> None:
+        with acting_as(TENANT, USER), ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: bool(current_identity)).result() is False
 
     def test_the_claims_cannot_be_changed(self) -> None:
         with acting_as(Identity(TENANT, USER, claims={"a": 1})) as identity:
@@ -121,6 +152,69 @@ class TestRequestAttributes:
             return [hasattr(request, name) for name in ("tenant_id", "user_id", "user_role")]
 
         assert app.test_client().get("/", headers=bearer()).get_json() == [False] * 3
+
+    def test_a_request_class_may_declare_them(self) -> None:
+        app = make_app()
+        app.request_class = TenantRequest
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> list[str]:
+            verified = cast("TenantRequest", request)
+            return [verified.tenant_id, verified.user_id, verified.user_role]
+
+        @app.get("/public")
+        def public() -> list[bool]:
+            return [hasattr(request, name) for name in ("tenant_id", "user_id", "user_role")]
+
+        client = app.test_client()
+        assert client.get("/", headers=bearer()).get_json() == [TENANT, USER, "user"]
+        assert client.get("/public", headers=bearer()).get_json() == [False] * 3
+
+    def test_a_request_class_with_properties_of_these_names_keeps_them(self) -> None:
+        class Own(flask.Request):
+            @property
+            def tenant_id(self) -> str:
+                return "own"
+
+        app = make_app()
+        app.request_class = Own
+        app.add_url_rule("/", "view", verify_tenant_context(lambda: request.tenant_id))  # type: ignore[attr-defined]
+        assert app.test_client().get("/", headers=bearer()).text == "own"
+
+    def test_acting_as_leaves_them_as_they_are(self) -> None:
+        app = make_app()
+
+        @verify_tenant_context
+        def inner() -> None:
+            """Check the identity of the block, which binds nothing to the request."""
+
+        @app.get("/")
+        def view() -> list[Any]:
+            with acting_as(OTHER_TENANT, OTHER_USER):
+                inner()
+                before = hasattr(request, "tenant_id")
+            return [before, *later()]
+
+        @verify_tenant_context
+        def later() -> list[str]:
+            with acting_as(OTHER_TENANT, OTHER_USER):
+                return [request.tenant_id, request.user_id, current_identity.user_id]  # type: ignore[attr-defined]
+
+        answer = app.test_client().get("/", headers=bearer())
+        assert answer.get_json() == [False, TENANT, USER, OTHER_USER]
+
+    def test_a_receiver_sees_them(self) -> None:
+        app = make_app()
+        seen: list[str] = []
+
+        def look(sender: object, **_: object) -> None:
+            seen.append(request.tenant_id)  # type: ignore[attr-defined]
+
+        app.add_url_rule("/", "view", verify_tenant_context(lambda: ""))
+        with request_authenticated.connected_to(look, app):
+            app.test_client().get("/", headers=bearer())
+        assert seen == [TENANT]
 
     def test_a_receiver_that_raises_takes_them_back(self) -> None:
         app = make_app()
@@ -186,6 +280,100 @@ class TestCurrentUser:
         assert error_of(app.test_client().get("/", headers=bearer())) == (401, "Invalid token")
         assert caplog.records[-1].reason == "user_unknown"  # type: ignore[attr-defined]
 
+    def test_a_user_who_is_not_known_is_audited_and_asked_for_once(
+        self, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "audit.log"
+        app, asked = self.app_with({}, AUDIT_LOG=str(log))
+
+        @app.get("/twice")
+        @verify_tenant_context
+        def twice() -> str:
+            for _ in range(2):
+                with pytest.raises(AuthError) as caught:
+                    current_user.name  # noqa: B018
+                assert (caught.value.status_code, caught.value.reason) == (401, "user_unknown")
+            return str(bool(current_user))
+
+        answer = app.test_client().get("/twice", headers=bearer())
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert asked == [USER]
+        reasons = [getattr(record, "reason", None) for record in caplog.records]
+        assert reasons.count("user_unknown") == 1
+        [line] = [json.loads(each) for each in log.read_text().splitlines() if each]
+        assert (line["status"], line["reason"], line["user_id"]) == (401, "user_unknown", USER)
+
+    @pytest.mark.parametrize("use", [bool, lambda user: user.name, lambda u: isinstance(u, str)])
+    @pytest.mark.parametrize("kind", [RuntimeError, LookupError])
+    def test_an_error_of_the_loader_is_the_apps_own(
+        self, kind: type[Exception], use: Callable[[Any], Any]
+    ) -> None:
+        app = bare_app(PROPAGATE_EXCEPTIONS=False)
+
+        @TenantAuth(app).user_loader
+        def load(_: Identity) -> Any:
+            raise kind("the database is away")
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> str:
+            return str(use(current_user))
+
+        assert app.test_client().get("/", headers=bearer()).status_code == 500
+
+    def test_it_is_an_instance_of_the_class_of_the_user(self) -> None:
+        app, _ = self.app_with({USER: {"name": "Ann"}})
+        with app.app_context(), acting_as(TENANT, USER):
+            assert isinstance(current_user, dict)
+            assert current_user == {"name": "Ann"}
+
+    def test_an_async_view_has_its_user(self) -> None:
+        app, asked = self.app_with({USER: {"name": "Ann"}, OTHER_USER: {"name": "Bob"}})
+
+        @app.get("/async")
+        @verify_tenant_context
+        async def later() -> list[str]:
+            async def name() -> str:
+                await asyncio.sleep(0)
+                return f"{current_user['name']} {current_identity.role}"
+
+            return list(await asyncio.gather(name(), name()))
+
+        answer = app.test_client().get("/async", headers=bearer())
+        assert answer.get_json() == ["Ann user", "Ann user"]
+        assert asked == [USER]
+
+    def test_requests_at_once_have_each_its_own_user(self) -> None:
+        names = {f"{number:08d}-0000-4000-8000-000000000000": number for number in range(40)}
+        app = bare_app(RATELIMIT_ENABLED=False)
+        TenantAuth(app).user_loader(lambda identity: names[identity.user_id])
+
+        @app.get("/")
+        @verify_tenant_context
+        def view() -> list[int]:
+            time.sleep(0.001)
+            return [current_user + 0, names[current_identity.user_id]]
+
+        def ask(user_id: str) -> Any:
+            return app.test_client().get("/", headers=bearer(user_id=user_id)).get_json()
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(ask, names)) == [[number] * 2 for number in names.values()]
+
+    def test_each_app_that_a_block_enters_has_its_own_user(self) -> None:
+        one, other = bare_app(), bare_app()
+        TenantAuth(one).user_loader(lambda _: "of one")
+        TenantAuth(other).user_loader(lambda _: "of the other")
+        with acting_as(TENANT, USER):
+            for _ in range(2):
+                with one.app_context():
+                    assert current_user == "of one"
+                with other.app_context():
+                    assert current_user == "of the other"
+            with pytest.raises(RuntimeError, match="app context"):
+                str(current_user)
+
     def test_without_an_identity_there_is_no_user(self) -> None:
         app, asked = self.app_with({USER: {"name": "Ann"}})
 
@@ -241,6 +429,14 @@ class TestCurrentUser:
             TenantAuth().user_loader(later)
 
 
+def send_back(received: Any, sent: Any) -> None:
+    """In another process: return an identity, and what it is there."""
+    identity = received.get(timeout=60)
+    ids = [identity.tenant_id, identity.user_id, identity.role]
+    rights = [sorted(identity.permissions), identity.actor, identity.session_id]
+    sent.put((identity, ids + rights))
+
+
 class TestCopies:
     def of_token(self, **claims: Any) -> Identity:
         app = make_app(AUTH_PERMISSIONS={"user": ["mail:read"]})
@@ -263,6 +459,31 @@ class TestCopies:
         for part in made.split("."):
             assert part.encode() not in octets
 
+    @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+    def test_the_proxy_is_pickled_and_copied_as_the_identity(self, protocol: int) -> None:
+        with acting_as(Identity(TENANT, USER, "admin", permissions=["x"], claims={"a": 1})) as made:
+            again = pickle.loads(pickle.dumps(current_identity, protocol))
+            assert copy.copy(current_identity) is made
+            assert copy.deepcopy({"who": current_identity})["who"] is made
+        assert type(again) is Identity
+        assert (again, again.permissions, dict(again.claims)) == (made, {"x"}, {"a": 1})
+
+    def test_another_process_gets_it_by_a_queue(self) -> None:
+        identity = self.of_token(permissions=["x"], act={"sub": "me"}, sid="s1")
+        context = multiprocessing.get_context("spawn")
+        sent, received = context.Queue(), context.Queue()
+        process = context.Process(target=send_back, args=(sent, received))
+        process.start()
+        sent.put(identity)
+        again, shown = received.get(timeout=60)
+        process.join(60)
+        for queue in (sent, received):
+            queue.close()
+            queue.join_thread()
+        assert again == identity
+        assert shown == [TENANT, USER, "user", ["mail:read", "x"], "me", "s1"]
+        assert process.exitcode == 0
+
     def test_an_identity_is_its_own_copy(self) -> None:
         identity = self.of_token()
         assert copy.copy(identity) is identity
@@ -272,108 +493,6 @@ class TestCopies:
         identity = self.of_token(permissions=["x"])
         assert identity.permissions == {"x", "mail:read"}
         assert identity.claims["user_id"] == USER
-
-
-class TestJobs:
-    def test_headers_carry_an_identity(self) -> None:
-        app = make_app(AUTH_PERMISSIONS={"user": ["mail:read"]})
-        made = Identity(
-            TENANT, USER, permissions=["x"], claims={"a": [1]}, actor="me", expires_at=5.0
-        )
-        with app.app_context():
-            headers = made.to_headers()
-            assert list(headers) == [HEADER]
-            again = Identity.from_headers({HEADER.lower(): headers[HEADER]})
-        assert again == made
-        assert again.permissions == {"x", "mail:read"}
-        assert (dict(again.claims), again.actor, again.expires_at) == ({"a": [1]}, "me", 5.0)
-
-    def test_the_permissions_of_a_role_are_those_of_the_reader(self) -> None:
-        sender = make_app(AUTH_PERMISSIONS={"user": ["mail:write"]})
-        reader = make_app(AUTH_PERMISSIONS={"user": ["mail:read"]})
-        with sender.app_context(), acting_as(TENANT, USER) as identity:
-            headers = identity.to_headers()
-        with reader.app_context():
-            assert Identity.from_headers(headers).permissions == {"mail:read"}
-
-    def test_headers_that_are_not_the_apps_are_an_error(self) -> None:
-        app, other = make_app(), make_app(JWT_SECRET_KEY="o" * 64)
-        with other.app_context():
-            foreign = Identity(TENANT, USER, "admin").to_headers()
-        with app.app_context():
-            own = Identity(TENANT, USER).to_headers()
-            assert Identity.from_headers(own).user_id == USER
-            changed = own[HEADER][:-1] + ("A" if own[HEADER][-1] != "A" else "B")
-            session = SecureCookieSessionInterface().get_signing_serializer(
-                make_app(SECRET_KEY=SECRET)
-            )
-            assert session is not None
-            cases: list[Any] = [
-                {},
-                {HEADER: ""},
-                {HEADER: changed},
-                {HEADER: token()},
-                {HEADER: 5},
-                {HEADER: "x" * 2**17},
-                {HEADER: session.dumps({"tenant_id": TENANT, "user_id": USER, "role": "admin"})},
-                {HEADER: URLSafeSerializer(SECRET).dumps({"role": "admin"})},
-                foreign,
-            ]
-            for headers in cases:
-                with pytest.raises(ValueError, match=HEADER):
-                    Identity.from_headers(headers)
-
-    def test_a_job_header_authenticates_no_request(self) -> None:
-        app = make_app(SECRET_KEY=SECRET)
-
-        @app.get("/")
-        @verify_tenant_context
-        def view() -> str:
-            return ""
-
-        with app.app_context():
-            headers = Identity(TENANT, USER, "admin").to_headers()
-        client = app.test_client()
-        assert client.get("/", headers=headers).status_code == 401
-        value = headers[HEADER]
-        assert client.get("/", headers={"Authorization": f"Bearer {value}"}).status_code == 401
-        client.set_cookie("session", value)
-        assert client.get("/").status_code == 401
-        with app.test_request_context(headers={"Cookie": f"session={value}"}):
-            assert not dict(flask.session)
-
-    def test_a_fallback_key_reads_older_headers(self) -> None:
-        before = make_app(JWT_SECRET_KEY="o" * 64)
-        after = make_app(JWT_SECRET_KEY="n" * 64, JWT_SECRET_KEY_FALLBACKS=["o" * 64])
-        with before.app_context():
-            headers = Identity(TENANT, USER).to_headers()
-        with after.app_context():
-            assert Identity.from_headers(headers).user_id == USER
-
-    def test_with_key_pairs_the_secret_key_of_flask_signs(self) -> None:
-        config = {"JWT_ALGORITHM": "ES256", "JWT_PRIVATE_KEY": EC_PRIVATE, "JWT_SECRET_KEY": None}
-        app = make_app(SECRET_KEY="s" * 32, **config)
-        with app.app_context():
-            assert Identity.from_headers(Identity(TENANT, USER).to_headers()).user_id == USER
-        with (
-            make_app(**config).app_context(),
-            pytest.raises(NoSigningKeyError, match="SECRET_KEY"),
-        ):
-            Identity(TENANT, USER).to_headers()
-
-    def test_a_role_that_is_gone_is_an_error(self) -> None:
-        with make_app(AUTH_ROLES="user, boss, admin").app_context():
-            with acting_as(TENANT, USER, "boss") as identity:
-                headers = identity.to_headers()
-            assert Identity.from_headers(headers).role == "boss"
-        with make_app().app_context(), pytest.raises(ValueError, match="role must be one of"):
-            Identity.from_headers(headers)
-
-    def test_claims_that_are_too_long_are_an_error(self) -> None:
-        noise = random.Random(1).randbytes(2**17).hex()
-        identity = Identity(TENANT, USER, claims={"a": noise})
-        with make_app().app_context(), pytest.raises(ValueError, match="too long"):
-            identity.to_headers()
 
 
 class TestActor:
@@ -406,6 +525,46 @@ class TestActor:
         assert [line.get("actor") for line in written] == [OTHER_USER, OTHER_USER, None]
         assert [line["user_id"] for line in written] == [USER] * 3
         assert "actor" not in written[2]
+
+    def test_an_actor_of_a_provider_is_in_both_logs(
+        self, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "audit.log"
+        app = make_app(AUDIT_LOG=str(log))
+        app.add_url_rule("/", "view", verify_tenant_context(lambda: str(current_identity.actor)))
+        actors = ["someone@example.com", 'a "b"\ntenant_id=x', "\u202e"]
+        with caplog.at_level(logging.INFO, "flask_tenant_auth"):
+            for actor in actors:
+                answer = app.test_client().get("/", headers=bearer(act={"sub": actor}))
+                assert answer.text == actor
+        written = [json.loads(line) for line in log.read_text().splitlines() if line]
+        assert [line["actor"] for line in written] == actors
+        lines = [line for line in caplog.messages if "method=GET" in line]
+        assert [line.partition(" actor=")[2] for line in lines] == [
+            "someone@example.com",
+            'a\\x20\\"b\\"\\ntenant_id=x',
+            "\\u202e",
+        ]
+
+    def test_the_permissions_are_those_of_the_user(self) -> None:
+        app = make_app(AUTH_PERMISSIONS={"user": ["mail:read"], "admin": ["mail:*"]})
+        app.add_url_rule(
+            "/", "view", verify_tenant_context(lambda: sorted(current_identity.permissions))
+        )
+        nested = {"sub": OTHER_USER, "role": "admin", "permissions": ["mail:write"]}
+        headers = bearer(permissions=["x"], act=nested)
+        assert app.test_client().get("/", headers=headers).get_json() == ["mail:read", "x"]
+
+    def test_a_token_with_an_actor_of_another_tenant_is_a_401_in_both_logs(
+        self, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "audit.log"
+        app = make_app(AUDIT_LOG=str(log))
+        app.add_url_rule("/", "view", verify_tenant_context(lambda: ""))
+        foreign = {"sub": USER, "tenant_id": OTHER_TENANT}
+        assert app.test_client().get("/", headers=bearer(act=foreign)).status_code == 401
+        assert caplog.records[-1].reason == "actor_foreign"  # type: ignore[attr-defined]
+        assert json.loads(log.read_text())["reason"] == "actor_foreign"
 
     def test_a_foreign_actor_cannot_be_written(self) -> None:
         app = make_app()

@@ -353,6 +353,22 @@ def test_the_issuer_of_the_app_is_no_entry() -> None:
         app_of(bank(), JWT_SECRET_KEY=SECRET, JWT_ISSUER=BANK)
 
 
+def me_of(app: Flask, text: str) -> Any:
+    """What the view says of the identity; the status of an invalid token."""
+    answer = app.test_client().get("/who", headers={"Authorization": f"Bearer {text}"})
+    return answer.get_json() if answer.status_code == 200 else answer.status_code
+
+
+def who_app(*issuers: dict[str, Any], **config: Any) -> Flask:
+    app = app_of(*issuers, **config)
+
+    def who() -> list[str]:
+        return [*get_tenant_context(), get_user_role()]
+
+    app.get("/who", endpoint="who")(verify_tenant_context(who))
+    return app
+
+
 class TestClaimsOfIssuers:
     def test_each_issuer_has_its_own_places_and_words(self) -> None:
         app = make_app(
@@ -411,3 +427,42 @@ class TestClaimsOfIssuers:
     def test_a_role_that_the_app_does_not_have_stops_it(self) -> None:
         with pytest.raises(ConfigurationError, match="entry 0: role_map names the role 'boss'"):
             app_of(bank(role_map="a=boss"))
+
+    def test_what_it_leaves_out_is_as_the_app_says(self) -> None:
+        app = who_app(
+            bank(role_claim="roles"), shop(role_map={"Chef": "admin"}),
+            JWT_USER_CLAIM="sub", JWT_ROLE_MAP={"Owner": "admin"},
+        )  # fmt: skip
+        banks = {"iss": BANK, "user_id": None, "sub": USER}
+        assert me_of(app, BANK_KEY.token(**banks, roles="Owner")) == [TENANT, USER, "admin"]
+        shops = {"iss": SHOP, "tenant_id": OTHER_TENANT, "user_id": None, "sub": USER}
+        assert me_of(app, SHOP_KEY.token(**shops, role="Chef")) == [OTHER_TENANT, USER, "admin"]
+        assert me_of(app, SHOP_KEY.token(**shops, role="Owner")) == [OTHER_TENANT, USER, "user"]
+
+    def test_jwt_identity_names_no_tenant_of_another_issuer(self) -> None:
+        app = who_app(
+            bank(), shop(tenants=lambda tenant: tenant == THIRD_TENANT), JWT_SECRET_KEY=SECRET,
+            JWT_IDENTITY=lambda claims: (claims["t"], USER, "user") if claims["t"] else None,
+        )  # fmt: skip
+        assert me_of(app, BANK_KEY.token(iss=BANK, t=TENANT)) == [TENANT, USER, "user"]
+        assert reason_of(app, BANK_KEY.token(iss=BANK, t=OTHER_TENANT)) == "tenant_foreign"
+        assert reason_of(app, BANK_KEY.token(iss=BANK, t="")) == "identity_refused"
+        assert me_of(app, SHOP_KEY.token(iss=SHOP, t=THIRD_TENANT)) == [THIRD_TENANT, USER, "user"]
+        assert reason_of(app, SHOP_KEY.token(iss=SHOP, t=TENANT)) == "tenant_foreign"
+        assert me_of(app, token(t=OTHER_TENANT)) == [OTHER_TENANT, USER, "user"]
+        assert reason_of(app, BANK_KEY.token(iss="https://evil", t=TENANT)) == "iss_mismatch"
+
+    def test_claims_are_not_read_beside_jwt_identity(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"^JWT_ISSUERS entry 0: claims and role_map"):
+            app_of(bank(user_claim="sub"), JWT_IDENTITY=lambda claims: None)
+
+    def test_the_key_of_a_tenant_comes_before_an_issuer_with_other_claims(self) -> None:
+        other = "another secret that is long enough for HS256"
+        app = who_app(
+            bank(tenant_claim="org"), shop(tenant_claim="org", tenants="*"), JWT_ISSUER="https://a",
+            JWT_TENANT_KEYS=lambda tenant, kid: other if tenant == OTHER_TENANT else None,
+        )  # fmt: skip
+        shops = {"iss": SHOP, "tenant_id": None}
+        assert me_of(app, SHOP_KEY.token(**shops, org=THIRD_TENANT))[0] == THIRD_TENANT
+        assert reason_of(app, SHOP_KEY.token(**shops, org=OTHER_TENANT)) == "signature_mismatch"
+        assert me_of(app, BANK_KEY.token(iss=BANK, org=TENANT))[0] == TENANT

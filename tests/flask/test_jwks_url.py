@@ -260,6 +260,36 @@ class TestRefresh:
         clock.ahead += 12
         assert get(app, key) == 200
 
+    @pytest.mark.parametrize("slow", [False, True], ids=["between fetches", "during a fetch"])
+    def test_stale_keys_verify_nothing_from_that_second_on(
+        self, provider: Provider, clock: Clock, slow: bool
+    ) -> None:
+        app = app_of(provider, JWT_JWKS_STALE_SECONDS=300)
+        key = provider.keys[0]
+        assert get(app, key) == 200
+        provider.answer_keys(after(1, away) if slow else away)
+        clock.ahead += 296
+        assert get(app, key) == 200
+        if not slow:
+            settled(app)
+        clock.ahead += 5
+        assert get(app, key) == 503
+        assert wait_until(lambda: provider.fetches == 2)
+
+    def test_a_source_is_asked_once_however_often_it_is_told_to(
+        self, provider: Provider, clock: Clock
+    ) -> None:
+        app = settled(app_of(provider))
+        (source,) = state_of(app).sources
+        for _ in range(2):
+            clock.ahead += 300
+            before = provider.fetches
+            for _ in range(5):
+                source.look_for("x", None)
+                source.refresh()
+                settled(app)
+            assert provider.fetches == before + 1
+
     def test_keys_are_not_fetched_without_requests(self, provider: Provider, clock: Clock) -> None:
         app = settled(app_of(provider))
         clock.ahead += 3000

@@ -17,6 +17,7 @@ from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from apps import bare_app, bearer, make_app
 from flask_tenant_auth import (
+    ConfigurationError,
     TenantAuth,
     protected_elsewhere,
     public_route,
@@ -223,8 +224,8 @@ class TestWhatIsWritten:
         admins, both = operation(document, "admins"), operation(document, "both")
         assert admins["x-required-roles"] == ["admin"]
         assert "Required role: admin." in admins["description"]
-        assert both["x-required-roles"] == ["admin", "user"]
-        assert "Required role: admin or user." in both["description"]
+        assert both["x-required-roles"] == ["user", "admin"]  # weakest first
+        assert "Required role: user or admin." in both["description"]
         assert "x-required-roles" not in operation(document, "protected")
 
     def test_counted_operations_have_the_header_fields_of_limits(self, way: Any) -> None:
@@ -241,6 +242,57 @@ class TestWhatIsWritten:
         document = way(RATELIMIT_HEADERS_ENABLED=False, RATELIMIT_IETF_HEADERS_ENABLED=True)
         headers = operation(document, "open")["responses"]["200"]["headers"]
         assert set(headers) == {"RateLimit", "RateLimit-Policy"}
+
+
+ROLES = {"AUTH_ROLES": "viewer, manager, owner", "AUTH_TENANT_ROLES": "owner"}
+
+
+def rights_of(decorators: list[Any], **config: Any) -> dict[str, Any]:
+    """The operation of a view with these decorators, the outermost first."""
+    app = make_app(**ROLES, **config)
+    decorated: Any = view
+    for decorator in reversed(decorators):
+        decorated = decorator(decorated)
+    app.get("/x")(decorated)
+    spec = APISpec("t", "1", "3.0.3")
+    spec.path("/x", operations={"get": {"responses": {"200": {"description": "in"}}}})
+    describe_security(spec, app)
+    found: dict[str, Any] = validated(spec.to_dict())["paths"]["/x"]["get"]
+    return found
+
+
+class TestRights:
+    def test_permissions_are_in_the_description_and_in_an_extension(self) -> None:
+        found = rights_of([verify_permission("a:read", "a:write"), verify_permission("b:read")])
+        assert set(found["x-required-permissions"]) == {"a:read", "a:write", "b:read"}
+        assert found["description"].startswith("Required permission: ")
+        assert found["security"] == BEARER
+        assert statuses(found) == {"401", "403", "429"}
+        assert "x-required-roles" not in found
+
+    def test_at_least_lists_the_roles_of_the_app_that_pass(self) -> None:
+        found = rights_of([verify_role(at_least="manager")])
+        assert found["x-required-roles"] == ["manager", "owner"]
+        assert found["description"] == "Required role: manager or owner."
+        assert statuses(found) == {"401", "403", "429"}
+
+    def test_a_role_must_pass_both_forms_where_both_stand(self) -> None:
+        both = [verify_role("viewer", "owner"), verify_role(at_least="manager")]
+        assert rights_of(both)["x-required-roles"] == ["owner"]
+        nobody = rights_of([verify_role("viewer"), verify_role(at_least="manager")])
+        assert nobody["x-required-roles"] == []
+        assert statuses(nobody) == {"401", "403", "429"}
+
+    def test_roles_and_permissions_stand_beside_each_other(self) -> None:
+        found = rights_of([verify_role("owner"), verify_permission("a:read")])
+        assert found["description"] == "Required role: owner.\n\nRequired permission: a:read."
+
+    def test_a_role_that_the_app_does_not_have_raises(self) -> None:
+        app = make_app(**ROLES)
+        app.get("/x")(verify_role("admin")(view))
+        document = {"openapi": "3.0.3", "paths": {"/x": {"get": {}}}}
+        with pytest.raises(ConfigurationError, match="admin"):
+            describe_security(document, app)
 
 
 ANSWERS = {"401": {}, "403": bearer(), "429": {}}

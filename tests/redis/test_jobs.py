@@ -98,7 +98,7 @@ def test_a_task_of_celery_runs_as_its_sender(recipe: tuple[Path, Redis]) -> None
     import jobs  # type: ignore[import-not-found]
 
     from flask_tenant_auth import acting_as, create_jwt_token
-    from flask_tenant_auth.flask.job_headers import HEADER
+    from flask_tenant_auth.identity.job_headers import HEADER
 
     command = ("celery", "-A", "jobs", "worker", "-P", "solo", "--without-gossip", "-l", "INFO")
     with worker(directory, *command), jobs.app.app_context():

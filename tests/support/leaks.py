@@ -66,6 +66,8 @@ rules = {
     "required": {"d": ("x", 5, True)},
     "on_default_role": print,
 }
+telling = Keyring([key], id_namespace=TENANT, places={"user_id": ("/a/0",)}, on_default_role=hash)
+roleless = keyring.sign(json.dumps(claims | {"a": ["x"], "role": ["y"]}).encode())
 acting = keyring.sign(
     json.dumps(claims | {"act": {"sub": "x"}, "permissions": ["a", "b"]}).encode()
 )
@@ -170,12 +172,16 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Identity refused for its parts": refused(
         lambda: Identity(TENANT, USER, permissions=["a", 5])  # type: ignore[list-item]
     ),
-    "Identity.to_headers": lambda: identity.to_headers(),
+    "Identity.to_headers": lambda: (identity.to_headers(), Identity.from_headers({})),
+    "set_identity_codec": lambda: set_identity_codec(lambda _: {}, lambda _: identity),
+    "Identity.permits": lambda: (full().permits("a"), full().permits("never numbered")),
+    "Keyring that tells of a default role": lambda: telling.verify(roleless),
+    "Keyring of names as ids": lambda: telling.decode(roleless),
     "Identity pickled": lambda: pickle.loads(pickle.dumps(full())),
     "Roles": lambda: Roles(("a", "b"), tenant_roles=("b",), grants=(("x:*",), ("y",))).names,
     "Roles refused": refused(lambda: Roles(("a", "a"))),
     "Identity of no app": lambda: Identity(TENANT, USER, "x", roles=()).roles,
-    "Identity.permits": lambda: full().permits(("a", 0, "never:asked")),
+    "Identity.permits all": lambda: full().permits(("a", 0, "never:asked")),
     "Identity.permits refused": refused(lambda: identity.permits((5.0,))),  # type: ignore[arg-type]
     "Identity.has_role": lambda: identity.has_role((identity.roles, frozenset({"user"}))),
     "Identity.has_role refused": refused(lambda: identity.has_role(("a",))),  # type: ignore[arg-type]
@@ -188,7 +194,6 @@ CALLS: dict[str, Callable[[], Any]] = {
         keyring.claimed_tenant(token),
         keyring.claimed_tenant(broken),
     ),
-    "is_permission": lambda: is_permission("a b"),
     "Key.secret": lambda: Key.secret("HS256", SECRET, kid="one"),
     "Key.secret refused": refused(lambda: Key.secret("HS256", b"short")),
     "Key.jwk": lambda: Key.jwk({"kty": "oct", "alg": "HS256", "k": "A" * 44}),

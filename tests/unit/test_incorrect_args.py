@@ -114,8 +114,10 @@ def test_a_wrong_type_raises_with_the_name_of_the_argument(
 WITHOUT_WRONG_ARGUMENTS = {
     "ConfigurationError",
     "Identity",
+    "IdentityHeadersError",
     "Key",
     "NoSigningKeyError",
+    "TenantRequest",
     "UserRole",
     "extract_bearer_token",
     "extract_tenant_context",
@@ -125,11 +127,16 @@ WITHOUT_WRONG_ARGUMENTS = {
 }
 
 
+# They stand for an object of the request. docs/reference/current_identity.md describes them.
+PROXIES = {"current_identity", "current_user"}
+
+
 def test_every_public_name_is_tested() -> None:
-    assert {name for name, *_ in calls()} | WITHOUT_WRONG_ARGUMENTS == set(public.__all__)
+    tested = {name for name, *_ in calls()} | WITHOUT_WRONG_ARGUMENTS | PROXIES
+    assert tested == set(public.__all__)
 
 
-@pytest.mark.parametrize("name", sorted(public.__all__))
+@pytest.mark.parametrize("name", sorted(set(public.__all__) - PROXIES))
 def test_every_public_name_has_a_docstring(name: str) -> None:
     documented = getattr(public, name).__doc__
     assert documented
