@@ -517,36 +517,3 @@ class TestWrongArguments:
     def test_a_scheme_is_a_name(self, scheme: Any, raised: Any) -> None:
         with pytest.raises(raised, match="scheme must be"):
             describe_security({"openapi": "3.0.3"}, make_app(), scheme=scheme)
-
-
-@pytest.mark.parametrize(
-    ("decorators", "roles", "permissions"),
-    [
-        ([verify_role(at_least="manager")], ["manager", "owner"], None),
-        ([verify_role(at_least="manager"), verify_role("viewer", "owner")], ["owner"], None),
-        ([verify_permission("a:b", "c")], None, ["a:b", "c"]),
-        ([verify_role("owner"), verify_permission("a:b")], ["owner"], ["a:b"]),
-    ],
-)
-def test_an_operation_lists_the_roles_that_pass_and_all_permissions(
-    decorators: list[Any], roles: list[str] | None, permissions: list[str] | None
-) -> None:
-    app = make_app(AUTH_ROLES="viewer, manager, owner")
-    each: Any = lambda: "in"  # noqa: E731 - decorated below
-    for decorator in decorators:
-        each = decorator(each)
-    app.get("/x", endpoint="x")(each)
-    document: dict[str, Any] = {
-        "openapi": "3.0.3",
-        "info": {"title": "t", "version": "1"},
-        "paths": {"/x": {"get": {"responses": {"200": {"description": "in"}}}}},
-    }
-    described = validated(describe_security(document, app))["paths"]["/x"]["get"]
-    assert described.get("x-required-roles") == roles
-    assert described.get("x-required-permissions") == permissions
-    if roles:
-        assert f"Required role: {' or '.join(roles)}." in described["description"]
-    if permissions:
-        assert f"Required permissions: {', '.join(permissions)}." in described["description"]
-    assert described["security"] == BEARER
-    assert "403" in described["responses"]
