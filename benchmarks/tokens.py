@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import math
 import time
 from collections.abc import Callable
 
@@ -13,7 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from flask_tenant_auth import create_jwt_token, decode_jwt_token
-from flask_tenant_auth._core import InvalidToken, Key, Keyring
+from flask_tenant_auth._core import InvalidToken, Key, Keyring, peek_token
+from flask_tenant_auth.keys.jwk_sets import Source
+from flask_tenant_auth.keys.jwks import SetRules
+from flask_tenant_auth.keys.providers import Provider
 
 from . import apps, c_programs
 from .harness import Plan, interleave
@@ -87,6 +91,35 @@ def wrong_key(token: str) -> str:
     return jwt.encode(payload, "x" * 48, algorithm="HS256")
 
 
+def of_providers() -> dict[str, Callable[[], object]]:
+    """Return what tokens cost whose key a set of a provider may have: 100 keys, and one that asks.
+
+    The set was fetched less than ten seconds ago, so that no fetch begins.
+    """
+    private = ec.generate_private_key(ec.SECP256R1())
+    entry = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(private.public_key()))
+    entries = [entry | {"kid": f"key {number}"} for number in range(100)]
+    ring = Keyring([Key.jwk(each | {"alg": "ES256", "key_ops": None}) for each in entries])
+    source = Source("bench", "(given)", SetRules())
+    source.keys = ring.keys
+    source.next_report = math.inf
+    provider = Provider((), source, lambda keys: ring, LONGEST)
+    token = jwt.encode(apps.claims(), private, algorithm="ES256", headers={"kid": "another"})
+
+    def unknown() -> object:
+        invalid = ring.authenticate(f"Bearer {token}")
+        provider.look_for_key(invalid, token)
+        return invalid
+
+    if getattr(unknown(), "reason", None) != "kid_unknown":
+        raise AssertionError(f"an unexpected result: {unknown()!r}")
+    return {
+        "an unknown kid, 100 keys": unknown,
+        "the issuer of a token": lambda: peek_token(token, "iss"),
+        "whether a fetch is due": provider.refresh,
+    }
+
+
 def run(plan: Plan) -> Subject:
     token = apps.token_of_pyjwt("user")
     ring = Keyring([Key.secret("HS256", apps.SECRET.encode())], max_token_bytes=LONGEST)
@@ -126,6 +159,7 @@ def run(plan: Plan) -> Subject:
             plan,
         )
     algorithms = interleave(by_algorithm(), plan)
+    providers = interleave(of_providers(), plan)
     c = c_programs.run("token_verify", plan, apps.SECRET, token)
     median = {name: samples.median for name, samples in hs256.items()}
     slowest_invalid = max(median[name] for name in invalid)
@@ -136,6 +170,7 @@ def run(plan: Plan) -> Subject:
             Table.of("HS256, the ordinary token", "us", hs256),
             Table.of("A token made, HS256", "us", made),
             Table.of("Verified with a public key", "us", algorithms),
+            Table.of("Keys of a provider", "us", providers),
             Table("In C", "ns", tuple(Row.of(name, each) for name, each in c.items())),
         ),
         figures=(
@@ -162,6 +197,9 @@ def run(plan: Plan) -> Subject:
                 max(median[name] for name in longest) / median["Keyring.verify"],
                 10,
                 "x",
+            ),
+            Figure.at_most(
+                "an unknown kid, 100 keys", providers["an unknown kid, 100 keys"].median, 2, "us"
             ),
             Figure.at_most("a token over the cap", median["invalid: over the cap"], 10, "us"),
         ),

@@ -8,6 +8,7 @@ from .flask.context import (
     extract_tenant_context,
     get_tenant_context,
     get_user_role,
+    has_permission,
     verify_resource_access,
 )
 from .flask.decorators import (
@@ -15,6 +16,7 @@ from .flask.decorators import (
     public_route,
     rate_limit,
     rate_limit_exempt,
+    verify_permission,
     verify_role,
     verify_tenant_context,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "extract_tenant_context",
     "get_tenant_context",
     "get_user_role",
+    "has_permission",
     "hash_password",
     "is_valid_uuid",
     "log_request_context",
@@ -58,6 +61,7 @@ __all__ = [
     "rate_limit",
     "rate_limit_exempt",
     "verify_password",
+    "verify_permission",
     "verify_resource_access",
     "verify_role",
     "verify_tenant_context",

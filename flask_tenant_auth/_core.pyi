@@ -44,12 +44,20 @@ def password_iterations(stored: str) -> int:
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
 
+def is_permission(value: str, /) -> bool:
+    """Whether this can be the name of a permission. It gets no number."""
+
 def permission_number(permission: str, /) -> int: ...
 def set_identity_codec(
     to_headers: Callable[[Identity], dict[str, str]],
     from_headers: Callable[[Mapping[str, str]], Identity],
     /,
 ) -> None: ...
+def peek_token(token: str | bytes, claim: str) -> tuple[str | None, str | None] | None:
+    """Return a claim and the kid that an unverified token says; None for a malformed token.
+
+    They serve only to find the keys that the token is verified with.
+    """
 @final
 class Roles:
     """The roles of an app, weakest first, and what each is granted. Immutable."""
@@ -70,7 +78,8 @@ class Identity:
     """Who a request is: a user of a tenant, in a role. Immutable, equal and hashed by these.
 
     :param permissions: those that it has beside the ones of its role.
-    :param roles: the roles of the app; None: those of an app that configures none.
+    :param roles: the roles of the app; None: those of an app that configures none; ``()``: of no
+        app. Then its role reaches and permits nothing until `with_roles`, as after unpickling.
     """
 
     def __new__(
@@ -84,7 +93,7 @@ class Identity:
         claims: Mapping[str, Any] | None = None,
         actor: str | None = None,
         expires_at: float | None = None,
-        roles: Roles | None = None,
+        roles: Roles | tuple[()] | None = None,
     ) -> Identity: ...
     @property
     def tenant_id(self) -> str: ...
@@ -92,6 +101,8 @@ class Identity:
     def user_id(self) -> str: ...
     @property
     def role(self) -> str: ...
+    @property
+    def roles(self) -> Roles | None: ...
     @property
     def role_is_default(self) -> bool: ...
     @property
@@ -112,7 +123,8 @@ class Identity:
     def source(self) -> str: ...
     @property
     def expires_at(self) -> float | None: ...
-    def permits(self, permission: str | int, /) -> bool: ...
+    def permits(self, permission: str | int | tuple[str | int, ...], /) -> bool: ...
+    def has_role(self, passing: tuple[Roles | None, frozenset[str]], /) -> bool: ...
     def with_roles(self, roles: Roles, /) -> Identity: ...
     def to_headers(self) -> dict[str, str]: ...
     @classmethod
@@ -211,8 +223,8 @@ class Keyring:
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token; as strict as verify()."""
 
-    def peek(self, token: str | bytes, /) -> tuple[str | None, str | None, str | None]:
-        """Return the iss, kid and tenant_id that an unverified token claims, to find a key."""
+    def claimed_tenant(self, token: str | bytes, /) -> str | None:
+        """Return the tenant that an unverified token claims, to find a key."""
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Do as verify() from an Authorization header; return None without a bearer token."""

@@ -26,7 +26,7 @@ from werkzeug.test import TestResponse
 from ._core import Identity, reset_clock, shift_clock
 from .flask.routes import is_static_view
 from .flask.tokens import create_jwt_token
-from .identity.roles import DEFAULT_ROLE
+from .identity.roles import WEAKEST_ROLE
 
 # A shorter text may be in any row: "imap", a port, a small number.
 DISTINCTIVE_LENGTH = 6
@@ -43,12 +43,13 @@ class AuthClient(FlaskClient):
         self,
         tenant_id: str | uuid.UUID,
         user_id: str | uuid.UUID,
-        role: str = DEFAULT_ROLE,
+        role: str = WEAKEST_ROLE,
         **options: Any,
     ) -> AuthClient:
         """Return a client whose requests carry a token for this user.
 
-        Further options are those of `create_jwt_token`. The client it is called on stays as it is.
+        The role is one of AUTH_ROLES; the weakest if not given. Further options are those of
+        `create_jwt_token`. The client it is called on stays as it is.
         """
         with self.application.app_context():
             token = create_jwt_token(str(tenant_id), str(user_id), role, **options)

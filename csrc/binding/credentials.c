@@ -3,8 +3,13 @@
 #include "binding/convert.h"
 #include "binding/errors.h"
 
+#include "binding/state.h"
+
+#include <openssl/rand.h>
+
 #include "password/password.h"
 #include "token/bearer.h"
+#include "token/peek.h"
 
 PyDoc_STRVAR(hash_password_doc,
              "hash_password(password, iterations)\n--\n\n"
@@ -137,6 +142,68 @@ parse_bearer(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
     return result;
 }
 
+/* A text as str; None for an absent one. */
+static PyObject *
+str_or_none(fta_text text)
+{
+    return text.data == NULL ? Py_NewRef(Py_None)
+                             : PyUnicode_FromStringAndSize(
+                                   text.data, (Py_ssize_t)text.length);
+}
+
+PyDoc_STRVAR(
+    peek_token_doc,
+    "peek_token(token, claim)\n--\n\n"
+    "The claim of that name and the kid that an unverified token\n"
+    "says, each a str or None. None alone for a malformed token. They\n"
+    "serve only to find the keys that the token is verified with.");
+
+static PyObject *
+peek_token(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"token", "claim", NULL};
+    PyObject *value, *name, *holder, *result = NULL;
+    fta_text token, claim;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:peek_token", keywords,
+                                     &value, &name) ||
+        !fta_utf8_from_str(name, "claim", &claim) ||
+        !fta_octets_from_object(value, "token", &token, &holder)) {
+        return NULL;
+    }
+    fta_json_seed seed;
+    fta_peek peek;
+    memcpy(&seed, PyBytes_AS_STRING(fta_state_of_module(module)->peek_seed),
+           sizeof seed);
+    fta_status status = fta_peek_open(token, claim, &seed, &peek);
+    if (status == FTA_OK) {
+        PyObject *claimed = str_or_none(peek.claim);
+        PyObject *kid = claimed == NULL ? NULL : str_or_none(peek.kid);
+        result = kid == NULL ? NULL : PyTuple_Pack(2, claimed, kid);
+        Py_XDECREF(kid);
+        Py_XDECREF(claimed);
+    } else {
+        result =
+            status == FTA_NO_MEMORY ? fta_raise(status) : Py_NewRef(Py_None);
+    }
+    fta_peek_close(&peek);
+    Py_XDECREF(holder);
+    return result;
+}
+
+/* Makes the seed with which peek_token reads. */
+static int
+add_peek_seed(fta_state *state)
+{
+    fta_json_seed seed;
+    if (RAND_bytes((unsigned char *)&seed, sizeof seed) != 1) {
+        fta_raise(FTA_CRYPTO);
+        return -1;
+    }
+    state->peek_seed =
+        PyBytes_FromStringAndSize((const char *)&seed, sizeof seed);
+    return state->peek_seed == NULL ? -1 : 0;
+}
+
 static PyMethodDef functions[] = {
     {"hash_password", (PyCFunction)(void (*)(void))hash_password,
      METH_VARARGS | METH_KEYWORDS, hash_password_doc},
@@ -146,13 +213,16 @@ static PyMethodDef functions[] = {
      METH_VARARGS | METH_KEYWORDS, password_iterations_doc},
     {"parse_bearer", (PyCFunction)(void (*)(void))parse_bearer,
      METH_VARARGS | METH_KEYWORDS, parse_bearer_doc},
+    {"peek_token", (PyCFunction)(void (*)(void))peek_token,
+     METH_VARARGS | METH_KEYWORDS, peek_token_doc},
     {NULL, NULL, 0, NULL},
 };
 
 int
 fta_add_credentials(PyObject *module)
 {
-    if (PyModule_AddIntConstant(module, "PASSWORD_ITERATIONS",
+    if (add_peek_seed(fta_state_of_module(module)) < 0 ||
+        PyModule_AddIntConstant(module, "PASSWORD_ITERATIONS",
                                 FTA_PASSWORD_ITERATIONS) < 0) {
         return -1;
     }

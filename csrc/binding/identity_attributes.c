@@ -63,6 +63,13 @@ get_role(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_roles(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *roles = ((fta_identity *)self)->roles;
+    return Py_NewRef(roles != NULL ? roles : Py_None);
+}
+
+static PyObject *
 get_role_is_default(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(
@@ -150,179 +157,6 @@ get_text_claim(PyObject *self, void *closure)
     Py_RETURN_NONE;
 }
 
-/* --- permissions -------------------------------------------------------- */
-
-/* What the token names, as a set. It is NULL once an exception is set. */
-typedef struct naming {
-    PyObject *names; /* Owned */
-} naming;
-
-static void
-accept_permission(void *context, fta_text name)
-{
-    naming *into = context;
-    if (into->names == NULL) {
-        return;
-    }
-    if (name.data == NULL) {
-        (void)PySet_Clear(into->names);
-        return;
-    }
-    PyObject *text =
-        PyUnicode_DecodeUTF8(name.data, (Py_ssize_t)name.length, NULL);
-    if (text == NULL || PySet_Add(into->names, text) < 0) {
-        Py_CLEAR(into->names);
-    }
-    Py_XDECREF(text);
-}
-
-PyObject *
-fta_identity_own_permissions(fta_identity *self)
-{
-    if (self->keyring == NULL) {
-        return PySet_New(self->named);
-    }
-    naming into = {PySet_New(NULL)};
-    const fta_permission_sink sink = {accept_permission, &into};
-    fta_claims ignored;
-    fta_status status = fta_keyring_read_again(self->keyring, self->text, NULL,
-                                               &sink, &ignored);
-    if (status != FTA_OK && into.names != NULL) {
-        Py_CLEAR(into.names);
-        fta_raise(status);
-    }
-    return into.names;
-}
-
-static int
-add_permissions_of_role(const fta_state *state, const fta_identity *self,
-                        PyObject *names, size_t count)
-{
-    fta_roles *roles =
-        self->roles == NULL ? NULL : fta_roles_from_object(state, self->roles);
-    for (size_t i = 0; i < count && roles != NULL; i++) {
-        fta_text name = fta_permission_names_at(state->permission_names, i);
-        if (!fta_roles_grants(roles, self->claims.role, name)) {
-            continue;
-        }
-        PyObject *text =
-            PyUnicode_DecodeUTF8(name.data, (Py_ssize_t)name.length, NULL);
-        int failed = text == NULL ? -1 : PySet_Add(names, text);
-        Py_XDECREF(text);
-        if (failed < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-PyObject *
-fta_identity_permissions(fta_identity *self)
-{
-    const fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    size_t count = fta_permission_names_count(state->permission_names);
-    if (self->permissions != NULL && self->listed == count) {
-        return Py_NewRef(self->permissions);
-    }
-    PyObject *names = fta_identity_own_permissions(self);
-    PyObject *all = NULL;
-    if (names != NULL &&
-        add_permissions_of_role(state, self, names, count) == 0) {
-        all = PyFrozenSet_New(names);
-    }
-    Py_XDECREF(names);
-    if (all != NULL) {
-        Py_XSETREF(self->permissions, Py_NewRef(all));
-        self->listed = count;
-    }
-    return all;
-}
-
-static PyObject *
-get_permissions(PyObject *self, void *Py_UNUSED(closure))
-{
-    return fta_identity_permissions((fta_identity *)self);
-}
-
-static PyObject *
-get_own_permissions(PyObject *self, void *Py_UNUSED(closure))
-{
-    PyObject *names = fta_identity_own_permissions((fta_identity *)self);
-    PyObject *frozen = names == NULL ? NULL : PyFrozenSet_New(names);
-    Py_XDECREF(names);
-    return frozen;
-}
-
-/* Whether it is permitted what has no number, or got one after this was made.
- */
-static int
-is_permitted_by_name(fta_identity *self, fta_text name, PyObject *text)
-{
-    const fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    fta_roles *roles =
-        self->roles == NULL ? NULL : fta_roles_from_object(state, self->roles);
-    if (roles != NULL && fta_roles_grants(roles, self->claims.role, name)) {
-        return 1;
-    }
-    PyObject *all = fta_identity_permissions(self);
-    int found = all == NULL ? -1 : PySet_Contains(all, text);
-    Py_XDECREF(all);
-    return found;
-}
-
-static int
-is_permitted_by_number(fta_identity *self, size_t number)
-{
-    const fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    if (number < self->known) {
-        return fta_permission_set_has(&self->claims.permissions, number);
-    }
-    if (number >= fta_permission_names_count(state->permission_names)) {
-        return 0;
-    }
-    fta_text name = fta_permission_names_at(state->permission_names, number);
-    PyObject *text =
-        PyUnicode_DecodeUTF8(name.data, (Py_ssize_t)name.length, NULL);
-    int found = text == NULL ? -1 : is_permitted_by_name(self, name, text);
-    Py_XDECREF(text);
-    return found;
-}
-
-static int
-is_permitted(fta_identity *self, PyObject *value)
-{
-    const fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    if (PyLong_CheckExact(value)) {
-        size_t number = PyLong_AsSize_t(value);
-        return number == (size_t)-1 && PyErr_Occurred()
-                   ? -1
-                   : is_permitted_by_number(self, number);
-    }
-    fta_text name;
-    size_t number;
-    if (!fta_utf8_from_str(value, "permission", &name)) {
-        return -1;
-    }
-    if (fta_permission_names_find(state->permission_names, name, &number) &&
-        number < self->known) {
-        return is_permitted_by_number(self, number);
-    }
-    return is_permitted_by_name(self, name, value);
-}
-
-PyDoc_STRVAR(
-    permits_doc,
-    "permits($self, permission, /)\n--\n\n"
-    "Whether it has a permission, given by its name, or by the number\n"
-    "that permission_number() returns.");
-
-static PyObject *
-identity_permits(PyObject *self, PyObject *value)
-{
-    int permitted = is_permitted((fta_identity *)self, value);
-    return permitted < 0 ? NULL : PyBool_FromLong(permitted);
-}
-
 /* --- in other roles ----------------------------------------------------- */
 
 PyDoc_STRVAR(with_roles_doc,
@@ -352,7 +186,8 @@ identity_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 /* With the permissions that it has now, of its role too, and without the token:
- * who reads a pickle must not be able to send requests with it. */
+ * who reads a pickle must not be able to send requests with it. It is of no
+ * app's roles: what its role reaches is for the app that reads it to say. */
 static PyObject *
 identity_getnewargs_ex(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
@@ -372,11 +207,13 @@ identity_getnewargs_ex(PyObject *object, PyObject *Py_UNUSED(ignored))
         static const attribute expiry = {FTA_CLAIM_EXP,
                                          offsetof(fta_claims, expires_at), 0};
         result = Py_BuildValue(
-            "(NNO){sNsOsOsNsN}", get_id(object, (void *)(uintptr_t)&tenant),
+            "(NNO){sNsOsOsNsNsO}", get_id(object, (void *)(uintptr_t)&tenant),
             get_id(object, (void *)(uintptr_t)&user), self->role, "source",
             get_source(object, NULL), "permissions", permissions, "claims",
             plain, "actor", get_actor(object, NULL), "expires_at",
-            get_date(object, (void *)(uintptr_t)&expiry));
+            get_date(object, (void *)(uintptr_t)&expiry), "roles",
+            ((const fta_state *)PyType_GetModuleState(Py_TYPE(object)))
+                ->nothing);
     }
     Py_XDECREF(permissions);
     Py_XDECREF(plain);
@@ -422,8 +259,21 @@ identity_from_headers(PyObject *type, PyObject *headers)
     return call_codec(PyType_GetModuleState((PyTypeObject *)type), 1, headers);
 }
 
+PyDoc_STRVAR(
+    permits_doc,
+    "permits($self, permission, /)\n--\n\n"
+    "Whether it has a permission, given by its name, or by the number\n"
+    "that permission_number() returns; or each permission of a tuple.");
+
+PyDoc_STRVAR(
+    has_role_doc,
+    "has_role($self, passing, /)\n--\n\n"
+    "Whether its role is one of these: a pair of the Roles that it must be\n"
+    "one of, and a frozenset of their names. False for other Roles.");
+
 PyMethodDef fta_identity_methods[] = {
-    {"permits", identity_permits, METH_O, permits_doc},
+    {"permits", fta_identity_permits, METH_O, permits_doc},
+    {"has_role", fta_identity_has_role, METH_O, has_role_doc},
     {"with_roles", identity_with_roles, METH_O, with_roles_doc},
     {"to_headers", identity_to_headers, METH_NOARGS, to_headers_doc},
     {"from_headers", identity_from_headers, METH_O | METH_CLASS,
@@ -455,15 +305,17 @@ PyGetSetDef fta_identity_getset[] = {
     FTA_CLAIM_LIST(X)
 #undef X
         {"role", get_role, NULL, "The name of a role.", NULL},
+    {"roles", get_roles, NULL,
+     "The Roles that its role is one of; None: those of no app.", NULL},
     {"role_is_default", get_role_is_default, NULL,
      "Whether its token names no role that is known.", NULL},
     {"reaches_tenant", get_reaches_tenant, NULL,
      "Whether its role reaches the rows of its whole tenant.", NULL},
-    {"permissions", get_permissions, NULL,
+    {"permissions", fta_identity_get_permissions, NULL,
      "The permissions of the token and of the role, as far as the process\n"
      "knows those: a frozenset.",
      NULL},
-    {"own_permissions", get_own_permissions, NULL,
+    {"own_permissions", fta_identity_get_own_permissions, NULL,
      "The permissions of its token, without those of its role: a frozenset.",
      NULL},
     {"claims", get_claims, NULL,

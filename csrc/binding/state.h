@@ -34,6 +34,7 @@
     X(nothing)        /* an empty tuple */                                     \
     X(field_names)    /* a tuple of str, by fta_field_name */                  \
     X(invalid_tokens) /* a tuple in the order of FTA_INVALID_TOKEN_LIST */     \
+    X(peek_seed)      /* bytes: an fta_json_seed */                            \
     X(default_roles)  /* the Roles of an app that configures none */           \
     X(identity_codec) /* a tuple of two callables, see type_identity.c */
 

@@ -93,6 +93,13 @@ read_uuid(PyObject *value, const char *argument, fta_uuid *out)
     return true;
 }
 
+/* Whether an argument says that the role is of no app's roles. */
+static bool
+is_of_no_app(PyObject *roles)
+{
+    return PyTuple_CheckExact(roles) && PyTuple_GET_SIZE(roles) == 0;
+}
+
 /* A role of roles. Without them, one of an app that configures none, or any
  * text that can be a role: whoever uses the Identity knows the roles. */
 static bool
@@ -103,10 +110,11 @@ read_role(const fta_state *state, fta_identity *self, PyObject *roles,
     if (!fta_utf8_from_str(value, "role", &text)) {
         return false;
     }
-    if (Py_IsNone(roles)) {
+    bool of_no_app = is_of_no_app(roles);
+    if (of_no_app || Py_IsNone(roles)) {
         roles = state->default_roles;
-        if (!fta_roles_find(fta_roles_from_object(state, roles), text,
-                            &self->claims.role)) {
+        if (of_no_app || !fta_roles_find(fta_roles_from_object(state, roles),
+                                         text, &self->claims.role)) {
             if (!fta_role_is_sound(text)) {
                 fta_raise(FTA_ROLE_MALFORMED);
                 return false;
@@ -229,7 +237,8 @@ identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         !read_uuid(user_id, "user_id", &made.user_id) ||
         (source != NULL &&
          !fta_word_from_str(source, "source", &fta_source_words, &place)) ||
-        (!Py_IsNone(roles) && fta_roles_from_object(state, roles) == NULL)) {
+        (!Py_IsNone(roles) && !is_of_no_app(roles) &&
+         fta_roles_from_object(state, roles) == NULL)) {
         return NULL;
     }
     /* kwargs may be the dict of a functools.partial, which foreign code can
@@ -349,8 +358,9 @@ PyDoc_STRVAR(
     "         roles=None)\n--\n\n"
     "Who sends a request: a user of a tenant, in a role. It never\n"
     "changes. Equality and hash are of these three. With roles, role is one\n"
-    "of them and its permissions count. ValueError names the argument that\n"
-    "is no UUID or no role.");
+    "of them and its permissions count. With roles=(), it is of no app: its\n"
+    "role reaches and permits nothing until with_roles(). ValueError names\n"
+    "the argument that is no UUID or no role.");
 
 static PyType_Slot identity_slots[] = {
     {Py_tp_doc, (void *)identity_doc},

@@ -47,6 +47,12 @@ typedef struct fta_identity {
 
 int fta_add_identity(PyObject *module);
 
+/* What it may do: two getters and two methods. */
+PyObject *fta_identity_get_permissions(PyObject *self, void *closure);
+PyObject *fta_identity_get_own_permissions(PyObject *self, void *closure);
+PyObject *fta_identity_permits(PyObject *self, PyObject *value);
+PyObject *fta_identity_has_role(PyObject *self, PyObject *passing);
+
 /* The attributes, for the type. */
 extern PyGetSetDef fta_identity_getset[];
 extern PyMethodDef fta_identity_methods[];

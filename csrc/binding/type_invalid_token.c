@@ -93,16 +93,15 @@ make_invalid_token(PyTypeObject *type, fta_status status)
     return (PyObject *)self;
 }
 
-/* A dict from each reason to its InvalidToken. */
+/* INVALID_TOKENS: each of them by its reason. */
 static int
-add_by_reason(PyObject *module, PyObject *all)
+add_by_reason(PyObject *module, PyObject *made)
 {
     PyObject *by_reason = PyDict_New();
     int result = by_reason == NULL ? -1 : 0;
     for (size_t i = 0; i < COUNT && result == 0; i++) {
-        PyObject *each = PyTuple_GET_ITEM(all, (Py_ssize_t)i);
-        result =
-            PyDict_SetItem(by_reason, ((invalid_token *)each)->reason, each);
+        PyObject *one = PyTuple_GET_ITEM(made, (Py_ssize_t)i);
+        result = PyDict_SetItem(by_reason, ((invalid_token *)one)->reason, one);
     }
     if (result == 0) {
         result = PyModule_AddObjectRef(module, "INVALID_TOKENS", by_reason);

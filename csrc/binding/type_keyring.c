@@ -310,71 +310,44 @@ keyring_authenticate(PyObject *self, PyObject *value)
     return result;
 }
 
-/* A member of a segment as a str; None where there is no such string. */
-static PyObject *
-peek_text(const fta_keyring *keyring, fta_text segment, fta_text name,
-          char *room)
-{
-    fta_text found;
-    fta_status status =
-        fta_token_peek(segment, name, &keyring->seed, room, &found);
-    if (status == FTA_NO_MEMORY) {
-        return fta_raise(status);
-    }
-    if (status != FTA_OK || found.data == NULL) {
-        Py_RETURN_NONE;
-    }
-    return PyUnicode_DecodeUTF8(found.data, (Py_ssize_t)found.length, NULL);
-}
-
-/* The tenant that a token claims under the rules of this Keyring; None where
- * it breaks one. */
-static PyObject *
-peek_tenant(const fta_keyring *keyring, fta_text segment, char *room)
-{
-    const fta_claim_reader how = {
-        .rules = keyring->rules, .seed = &keyring->seed, .now = Py_NAN};
-    fta_claims claims;
-    if (keyring->rules->without_identity ||
-        !fta_base64url_decode(segment.data, segment.length, (uint8_t *)room) ||
-        fta_claims_read(&how, room, FTA_BASE64_SIZE(segment.length), &claims) !=
-            FTA_OK) {
-        Py_RETURN_NONE;
-    }
-    char text[FTA_UUID_TEXT];
-    fta_uuid_format(&claims.tenant_id, text);
-    return PyUnicode_FromStringAndSize(text, FTA_UUID_TEXT);
-}
-
-PyDoc_STRVAR(keyring_peek_doc,
-             "peek($self, token, /)\n--\n\n"
-             "What a token claims that nobody has verified: its iss, its kid\n"
-             "and its tenant_id, each None where there is none. They only\n"
-             "serve to find a key.");
+PyDoc_STRVAR(
+    keyring_claimed_tenant_doc,
+    "claimed_tenant($self, token, /)\n--\n\n"
+    "The tenant that a token claims under these rules, and nobody has\n"
+    "verified; None where it breaks one. It only serves to find a\n"
+    "key.");
 
 static PyObject *
-keyring_peek(PyObject *self, PyObject *value)
+keyring_claimed_tenant(PyObject *self, PyObject *value)
 {
     const fta_keyring *keyring = ((keyring_object *)self)->keyring;
+    const fta_claim_reader how = {
+        .rules = keyring->rules, .seed = &keyring->seed, .now = Py_NAN};
+    fta_token_segments segments;
+    fta_claims claims;
     fta_text text;
-    PyObject *holder;
+    PyObject *holder, *result = NULL;
+    char *room = NULL;
     if (!fta_octets_from_object(value, "token", &text, &holder)) {
         return NULL;
     }
-    fta_token_segments segments;
-    PyObject *result = NULL;
-    char *room = NULL;
-    if (text.length > keyring->max_token_bytes ||
+    if (keyring->rules->without_identity ||
+        text.length > keyring->max_token_bytes ||
         fta_token_split(text, &segments) != FTA_OK) {
-        result = PyTuple_Pack(3, Py_None, Py_None, Py_None);
+        result = Py_NewRef(Py_None);
     } else if ((room = PyMem_Malloc(text.length)) == NULL) {
         PyErr_NoMemory();
+    } else if (!fta_base64url_decode(segments.payload.data,
+                                     segments.payload.length,
+                                     (uint8_t *)room) ||
+               fta_claims_read(&how, room,
+                               FTA_BASE64_SIZE(segments.payload.length),
+                               &claims) != FTA_OK) {
+        result = Py_NewRef(Py_None);
     } else {
-        result = Py_BuildValue(
-            "NNN",
-            peek_text(keyring, segments.payload, (fta_text){"iss", 3}, room),
-            peek_text(keyring, segments.header, (fta_text){"kid", 3}, room),
-            peek_tenant(keyring, segments.payload, room));
+        char tenant[FTA_UUID_TEXT];
+        fta_uuid_format(&claims.tenant_id, tenant);
+        result = PyUnicode_FromStringAndSize(tenant, FTA_UUID_TEXT);
     }
     PyMem_Free(room);
     Py_DECREF(holder);
@@ -590,7 +563,8 @@ static PyMethodDef keyring_methods[] = {
     {"issue", keyring_issue, METH_VARARGS, keyring_issue_doc},
     {"verify", keyring_verify, METH_O, keyring_verify_doc},
     {"decode", keyring_decode, METH_O, keyring_decode_doc},
-    {"peek", keyring_peek, METH_O, keyring_peek_doc},
+    {"claimed_tenant", keyring_claimed_tenant, METH_O,
+     keyring_claimed_tenant_doc},
     {"authenticate", keyring_authenticate, METH_O, keyring_authenticate_doc},
     {NULL, NULL, 0, NULL},
 };

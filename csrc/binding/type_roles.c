@@ -288,7 +288,23 @@ permission_number(PyObject *module, PyObject *value)
     return status == FTA_OK ? PyLong_FromSize_t(number) : fta_raise(status);
 }
 
+PyDoc_STRVAR(
+    is_permission_doc,
+    "is_permission(value, /)\n--\n\n"
+    "Whether a str can be the name of a permission. It gets no number.");
+
+static PyObject *
+is_permission(PyObject *Py_UNUSED(module), PyObject *value)
+{
+    fta_text name;
+    if (!fta_utf8_from_str(value, "permission", &name)) {
+        return NULL;
+    }
+    return PyBool_FromLong(fta_permission_is_sound(name));
+}
+
 static PyMethodDef functions[] = {
+    {"is_permission", is_permission, METH_O, is_permission_doc},
     {"permission_number", permission_number, METH_O, permission_number_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -1,5 +1,6 @@
 #include "token/peek.h"
 
+#include "base/alloc.h"
 #include "base/base64url.h"
 
 fta_status
@@ -26,45 +27,80 @@ fta_token_split(fta_text text, fta_token_segments *out)
                : FTA_OK;
 }
 
+/* Reads a whole JSON object, and the string that is its member of that name. */
 static fta_status
-find_member(fta_json *reader, fta_text name, fta_text *out)
+read_member(char *json, size_t length, const fta_json_seed *seed, fta_text name,
+            fta_text *out)
 {
+    fta_json reader;
     fta_json_event event;
-    fta_status status = fta_json_next(reader, &event);
+    fta_json_start(&reader, json, length, seed);
+    fta_status status = fta_json_next(&reader, &event);
     if (status == FTA_OK && event.kind != FTA_JSON_OBJECT) {
-        return FTA_JSON_NOT_OBJECT;
+        status = FTA_JSON_NOT_OBJECT;
     }
     while (status == FTA_OK) {
-        status = fta_json_next(reader, &event);
+        status = fta_json_next(&reader, &event);
         if (status != FTA_OK || event.kind == FTA_JSON_OBJECT_END) {
             break;
         }
-        bool found = fta_text_equal(event.text, name);
-        status = fta_json_next(reader, &event);
+        bool wanted = fta_text_equal(event.text, name);
+        status = fta_json_next(&reader, &event);
         if (status != FTA_OK) {
             break;
         }
-        if (found && event.kind == FTA_JSON_STRING) {
+        if (wanted && event.kind == FTA_JSON_STRING) {
             *out = event.text;
         }
         if (event.kind == FTA_JSON_OBJECT || event.kind == FTA_JSON_ARRAY) {
-            status = fta_json_leave(reader, NULL);
+            status = fta_json_leave(&reader, NULL);
         }
     }
-    return status == FTA_OK ? fta_json_next(reader, &event) : status;
+    if (status == FTA_OK) {
+        status = fta_json_next(&reader, &event); /* FTA_JSON_END, or too much */
+    }
+    fta_json_finish(&reader);
+    return status;
 }
 
-fta_status
-fta_token_peek(fta_text segment, fta_text name, const fta_json_seed *seed,
-               char *room, fta_text *out)
+static fta_status
+read_segment(fta_text segment, char *room, const fta_json_seed *seed,
+             fta_text name, fta_text *out)
 {
-    *out = (fta_text){NULL, 0};
     if (!fta_base64url_decode(segment.data, segment.length, (uint8_t *)room)) {
         return FTA_BASE64URL_INVALID;
     }
-    fta_json reader;
-    fta_json_start(&reader, room, FTA_BASE64_SIZE(segment.length), seed);
-    fta_status status = find_member(&reader, name, out);
-    fta_json_finish(&reader);
+    return read_member(room, FTA_BASE64_SIZE(segment.length), seed, name, out);
+}
+
+fta_status
+fta_peek_open(fta_text token, fta_text claim, const fta_json_seed *seed,
+              fta_peek *out)
+{
+    static const fta_text kid = {"kid", 3};
+    *out = (fta_peek){{NULL, 0}, {NULL, 0}, NULL};
+    fta_token_segments segments;
+    fta_status status = fta_token_split(token, &segments);
+    if (status != FTA_OK) {
+        return status;
+    }
+    const size_t header_size = FTA_BASE64_SIZE(segments.header.length);
+    out->octets =
+        fta_malloc(header_size + FTA_BASE64_SIZE(segments.payload.length) + 1);
+    if (out->octets == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    status = read_segment(segments.header, out->octets, seed, kid, &out->kid);
+    if (status == FTA_OK) {
+        status = read_segment(segments.payload, out->octets + header_size, seed,
+                              claim, &out->claim);
+    }
     return status;
+}
+
+void
+fta_peek_close(fta_peek *peek)
+{
+    fta_free(peek->octets);
+    peek->octets = NULL;
 }

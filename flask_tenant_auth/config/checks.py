@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._core import is_valid_uuid
 from ..errors import ConfigurationError
+from .provider_urls import check_discovery
 from .readers import ANY
 
 if TYPE_CHECKING:
@@ -25,15 +27,68 @@ def check_secrets(settings: Settings) -> None:
 
 def check_keys(settings: Settings) -> None:
     """Raise where JWT_ALGORITHM has no key, or has keys that it cannot use."""
-    if not settings.symmetric and not settings.own_keys and settings.jwt_tenant_keys is None:
+    others = settings.jwt_tenant_keys or settings.jwt_issuers
+    if not settings.symmetric and not settings.own_keys and not others:
         raise ConfigurationError(
             f"JWT_ALGORITHM {settings.jwt_algorithm} needs a key: set JWT_PRIVATE_KEY to sign and "
-            "verify, or JWT_PUBLIC_KEY or JWT_JWKS to verify only"
+            "verify, or JWT_PUBLIC_KEY, JWT_JWKS, JWT_DISCOVERY or JWT_ISSUERS to verify only"
         )
     if settings.symmetric and (settings.jwt_private_key or settings.jwt_public_key):
         raise ConfigurationError(
             f"JWT_ALGORITHM {settings.jwt_algorithm} signs with JWT_SECRET_KEY: set it to the "
             "algorithm of JWT_PRIVATE_KEY and JWT_PUBLIC_KEY (RS256, ES256, ...), or remove them"
+        )
+
+
+def check_fetched_keys(settings: Settings) -> None:
+    """Raise where the keys of a provider cannot be fetched as it is said."""
+    if settings.jwt_jwks_stale_seconds < settings.jwt_jwks_max_age_seconds:
+        raise ConfigurationError(
+            "JWT_JWKS_STALE_SECONDS must not be less than JWT_JWKS_MAX_AGE_SECONDS, after which "
+            "the keys are fetched again"
+        )
+    if not settings.jwt_discovery:
+        return
+    if settings.jwt_jwks is not None:
+        raise ConfigurationError(
+            "JWT_DISCOVERY and JWT_JWKS both say where the keys are: remove one of them"
+        )
+    if settings.jwt_issuer is None:
+        raise ConfigurationError(
+            "JWT_DISCOVERY needs JWT_ISSUER, whose /.well-known/openid-configuration names the keys"
+        )
+    try:
+        check_discovery(settings.jwt_issuer)
+    except ValueError as error:
+        raise ConfigurationError(f"JWT_ISSUER {error}, as JWT_DISCOVERY is on") from None
+
+
+def check_issuers(settings: Settings) -> None:
+    """Raise where two issuers could speak for the same tenant without being allowed to."""
+    issuers = settings.jwt_issuers
+    own = settings.own_keys and settings.jwt_issuer is not None
+    if not issuers:
+        return
+    for each in issuers:
+        if own and each.issuer == settings.jwt_issuer:
+            raise ConfigurationError(
+                f"{each.name}: issuer is JWT_ISSUER, whose keys are the app's own: remove one"
+            )
+        listed = each.tenants if isinstance(each.tenants, frozenset) else frozenset()
+        for tenant in listed:
+            if not is_valid_uuid(tenant) and settings.jwt_id_namespace is None:
+                raise ConfigurationError(
+                    f"{each.name}: tenants must be UUIDs, a callable of a tenant id or '*', not "
+                    f"{tenant!r}; with JWT_ID_NAMESPACE another text is a name"
+                )
+    silent = [each.name for each in issuers if each.tenants is None]
+    if silent and own:
+        silent.insert(0, "JWT_ISSUER")
+    if len(silent) > 1:
+        raise ConfigurationError(
+            f"{' and '.join(silent)} are issuers for any tenant, so that each of them could make "
+            "tokens for the users of the others: set `tenants` of each entry of JWT_ISSUERS to the "
+            "tenants that it may speak for, or to '*' for every tenant that no entry lists"
         )
 
 
@@ -57,6 +112,12 @@ def check_claims(settings: Settings) -> None:
     """Raise where the settings of claims exclude each other."""
     if settings.jwt_identity is None:
         return
+    for each in settings.jwt_issuers:
+        if each.places or each.role_map is not None:
+            raise ConfigurationError(
+                f"{each.name}: claims and role_map are not read where JWT_IDENTITY names the "
+                "identity: remove one of the two"
+            )
     if settings.jwt_tenant_keys is not None:
         raise ConfigurationError(
             "JWT_TENANT_KEYS finds a key by the tenant that a token claims, and JWT_IDENTITY names "
@@ -80,6 +141,8 @@ def check_roles(settings: Settings) -> None:
         "JWT_ROLE_MAP": tuple((settings.jwt_role_map or {}).values()),
         "JWT_DEFAULT_ROLE": (settings.jwt_default_role,) if settings.jwt_default_role else (),
     }
+    for issuer in settings.jwt_issuers:
+        named[f"{issuer.name}: role_map"] = tuple((issuer.role_map or {}).values())
     for key, roles in named.items():
         for role in roles:
             if role not in settings.auth_roles:

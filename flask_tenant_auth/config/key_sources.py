@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core import Key
+from .provider_urls import is_url, split_url
 
 # One octet more than the core takes, so that it can report a file that is too long.
 _FILE_BYTES = 256 * 1024 + 1
@@ -139,23 +140,27 @@ def read_key_id(raw: Any) -> str:
 
 
 def read_jwks(raw: Any) -> Mapping[str, Any] | str:
-    """Return a JWK Set (RFC 7517, section 5): a dict, JSON text, or the path of a JSON file."""
+    """Return a JWK Set (RFC 7517, section 5): a dict, JSON text, the path of a JSON file, or a URL.
+
+    :raises ValueError: for a URL from which keys may not be fetched.
+    """
     if isinstance(raw, Mapping):
         return dict(raw)
     if isinstance(raw, os.PathLike):
         raw = os.fsdecode(raw)
     if not isinstance(raw, str):
-        raise TypeError(f"must be a dict, JSON text or a path, not {type(raw).__name__}")
-    return raw.strip()
+        raise TypeError(f"must be a dict, JSON text, a path or a URL, not {type(raw).__name__}")
+    text = raw.strip()
+    if is_url(text):
+        split_url(text)
+    return text
 
 
 def read_jwks_text(source: str) -> bytes:
-    """Return the JSON text of a JWK Set, which `source` is or is the path of.
+    """Return the JSON text of a JWK Set, of whose file `source` is the path.
 
     :raises OSError: when the file cannot be read.
     """
-    if source.startswith("{"):
-        return source.encode("utf-8", "surrogatepass")
     return _read(os.fsencode(source), _JWKS_BYTES)
 
 

@@ -25,7 +25,16 @@ from .._core import (
 )
 from ..audit import logger
 from ..errors import ConfigurationError
-from .checks import check_claims, check_cors, check_keys, check_roles, check_secrets
+from .checks import (
+    check_claims,
+    check_cors,
+    check_fetched_keys,
+    check_issuers,
+    check_keys,
+    check_roles,
+    check_secrets,
+)
+from .issuers import Issuer, read_issuers
 from .key_sources import (
     PairText,
     read_fallbacks,
@@ -121,6 +130,10 @@ class Settings:
     jwt_public_key: PairText | None = _key(None, read_pair)
     jwt_key_id: str | None = _key(None, read_key_id)
     jwt_jwks: Mapping[str, Any] | str | None = _key(None, read_jwks, secret=True)
+    jwt_issuers: tuple[Issuer, ...] = _key((), read_issuers)
+    jwt_discovery: bool = _key(False, read_boolean)
+    jwt_jwks_max_age_seconds: float = _key(300, number_between(10, 7 * 86400))
+    jwt_jwks_stale_seconds: float = _key(86400, number_between(10, 90 * 86400))
     jwt_jwks_route: str | None = _key(None, read_route)
     jwt_tenant_keys: Callable[..., Any] | None = _key(None, read_callable)
     jwt_expiration_hours: float = _key(24, number_between(1 / 3600, MAX_HOURS))
@@ -163,6 +176,7 @@ class Settings:
     # None: "admin", if that is one of the roles.
     auth_tenant_roles: tuple[str, ...] | None = _key(None, read_words, blank=True)
     auth_permissions: Mapping[str, tuple[str, ...]] | None = _key(None, read_permissions)
+    auth_problem_json: bool = _key(False, read_boolean)
     auth_job_max_age_seconds: float | None = _key(None, number_between(1, MAX_HOURS * 3600))
     auth_ignore_config: tuple[str, ...] = _key((), _read_other_names)
 
@@ -190,7 +204,10 @@ class Settings:
         """
         settings = cls(**_values(app))
         _check_names(settings, app)
-        for check in (check_secrets, check_keys, check_cors, check_claims, check_roles):
+        for check in (
+            *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
+            *(check_claims, check_roles),
+        ):
             check(settings)
         return settings
 
@@ -210,7 +227,15 @@ class Settings:
     @property
     def signs(self) -> bool:
         """Whether the app's own keys sign: fallbacks and JWT_JWKS verify only."""
-        return self.symmetric or self.jwt_private_key is not None
+        return self.own_secret or self.jwt_private_key is not None
+
+    @property
+    def own_secret(self) -> bool:
+        """Whether JWT_SECRET_KEY is a key: it is set, or nothing else verifies tokens."""
+        return self.symmetric and (
+            self.jwt_secret_key != DEFAULT_SECRET_KEY
+            or not (self.jwt_tenant_keys or self.jwt_jwks or self.jwt_discovery or self.jwt_issuers)
+        )
 
     @property
     def secret_bytes(self) -> int:
@@ -220,9 +245,9 @@ class Settings:
     @property
     def own_keys(self) -> bool:
         """Whether the app has keys of its own, beside those of its tenants."""
-        if not self.symmetric:
-            return bool(self.jwt_private_key or self.jwt_public_key or self.jwt_jwks)
-        return self.jwt_tenant_keys is None or self.jwt_secret_key != DEFAULT_SECRET_KEY
+        if self.jwt_jwks or self.jwt_discovery or self.own_secret:
+            return True
+        return not self.symmetric and bool(self.jwt_private_key or self.jwt_public_key)
 
     @property
     def claim_places(self) -> dict[str, tuple[str, ...]]:
@@ -246,7 +271,7 @@ class Settings:
         """Return what is wrong with the secrets, one sentence each; nothing in production."""
         if not self.own_keys:
             return []
-        secrets = [("JWT_SECRET_KEY", self.jwt_secret_key)] if self.symmetric else []
+        secrets = [("JWT_SECRET_KEY", self.jwt_secret_key)] if self.own_secret else []
         secrets += [
             ("JWT_SECRET_KEY_FALLBACKS", secret)
             for secret in self.jwt_secret_key_fallbacks
@@ -323,23 +348,17 @@ def _environment_of(app: Flask | None, word: str | None) -> str:
 ROLE_KEYS = ("AUTH_ROLES", "AUTH_TENANT_ROLES", "AUTH_PERMISSIONS")
 
 
-def role_settings() -> tuple[tuple[str, ...], tuple[str, ...], Mapping[str, tuple[str, ...]]]:
-    """Return the names, tenant roles and permissions that the environment alone configures.
+def role_settings() -> Settings:
+    """Return the settings of roles that the environment alone configures; all others are defaults.
 
     Code outside of any app acts in a role without the other settings.
 
     :raises ConfigurationError: for a value that is not valid.
     """
-    roles, tenant_roles, permissions = (_value(name, {}) for name in ROLE_KEYS)
-    settings = Settings(
-        **{
-            name.lower(): value
-            for name, value in zip(ROLE_KEYS, (roles, tenant_roles, permissions), strict=True)
-            if value is not None
-        }
-    )
+    values = {name.lower(): _value(name, {}) for name in ROLE_KEYS}
+    settings = Settings(**{name: value for name, value in values.items() if value is not None})
     check_roles(settings)
-    return settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
+    return settings
 
 
 def is_testing(app: Flask) -> bool:

@@ -19,19 +19,23 @@ if TYPE_CHECKING:
 # A bearer scheme without a token that can be read: alone, or in "Basic x,Bearer y", into which a
 # server joins two Authorization lines (RFC 9110, section 5.2).
 _STRAY_BEARER = re.compile(r"(^|,)\s*bearer(\s|$)", re.IGNORECASE)
+_NO_KEYS = "the keys that may verify the token are not there; see the log of their fetches"
 
 
 def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
     """Authenticate a request, once. It raises nothing, and binds no identity to the request."""
     outcome: Identity | Denial | None = record.outcome
     if outcome is None:
+        state = record.state
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
-            proved = record.invalid_token or record.state.keyring.authenticate(authorization)
+            proved = record.invalid_token or state.authenticate(authorization)
             if isinstance(proved, Identity):
                 outcome = proved
             else:
-                outcome = _without_valid_token(record.state, request, authorization, proved)
+                outcome = _without_valid_token(state, request, authorization, proved)
+        except errors.KeysUnavailable as error:
+            outcome = Denial(503, error.message, error.reason, _NO_KEYS, retry_after=error.seconds)
         except Exception as error:  # noqa: BLE001 - the client gets a 500 without details
             outcome = _failure(error)
         record.outcome = outcome
@@ -49,8 +53,9 @@ def _without_valid_token(
 ) -> Identity | Denial:
     """Authenticate a request without a valid token: by its headers, or not at all."""
     if invalid is not None:
-        if authorization is not None:
-            state.rules.hints.about_invalid_token(invalid.reason, parse_bearer(authorization) or "")
+        token = parse_bearer(authorization or "")
+        state.rules.hints.about_invalid_token(invalid.reason, token or "")
+        state.look_for_key(invalid, token)
         message = errors.TOKEN_EXPIRED if invalid.expired else errors.TOKEN_INVALID
         return Denial(401, message, invalid.reason, invalid.detail)
     if authorization is not None and _STRAY_BEARER.search(authorization):

@@ -12,8 +12,7 @@ import flask
 
 from .._core import Identity
 from ..errors import AuthError
-from .answers import Answer
-from .records import keep_reason
+from .answers import Answer, note_error
 from .registration import check_order
 
 _CHECKED = "_tenant_auth_checked"
@@ -60,7 +59,7 @@ def add_check(view: F, check: Check) -> F:
                     identity = passed
             return answer(*args, **kwargs)
         except AuthError as error:
-            keep_reason(error)
+            note_error(error)
             raise
 
     setattr(checked, _CHECKED, CheckedView(checked, checks, inner))
@@ -78,7 +77,7 @@ def _awaited(view: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return await view(*args, **kwargs)
         except AuthError as error:
-            keep_reason(error)
+            note_error(error)
             raise
 
     def answer(*args: Any, **kwargs: Any) -> Any:

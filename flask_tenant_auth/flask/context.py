@@ -18,10 +18,11 @@ from .. import errors
 from .._core import Identity, RequestRecord
 from ..errors import AuthError
 from ..identity.access import denied_access
-from ..identity.arguments import role_text, uuid_text
+from ..identity.arguments import permission_name, role_text, uuid_text
 from ..identity.denials import Denial, error_of
 from ..identity.lent import LentIdentity, lent_identity
 from ..identity.roles import WEAKEST_ROLE
+from .answers import note_error
 from .authentication import identity_of
 from .denials import report_denial
 from .records import RECORD, current_request, record_of
@@ -72,14 +73,20 @@ def _no_identity(asked_by: str) -> AuthError:
         record = record_of(request)
         if record.reason is None:
             report_denial(denial, request, record)
-    return error_of(denial)
+    return _noted(error_of(denial))
 
 
 def logged_error(denial: Denial, identity: Identity) -> AuthError:
     """Log a denial of the current request, if there is one, and return it as an error."""
     request = current_request()
     report_denial(denial, request, None if request is None else record_of(request), identity)
-    return error_of(denial)
+    return _noted(error_of(denial))
+
+
+def _noted(error: AuthError) -> AuthError:
+    """Return an error, after noting what the answer needs if a handler of the app writes it."""
+    note_error(error)
+    return error
 
 
 def get_tenant_context() -> tuple[str, str]:
@@ -92,11 +99,22 @@ def get_tenant_context() -> tuple[str, str]:
 
 
 def get_user_role() -> str:
-    """Return the role of the current identity, "user" or "admin".
+    """Return the role of the current identity, one of AUTH_ROLES: "user" or "admin" if not set.
 
     :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
     """
     return required_identity("get_user_role").role
+
+
+def has_permission(permission: str) -> bool:
+    """Whether the current identity has a permission, of its role or of its token.
+
+    :param permission: a name, as ``"accounts:write"``.
+    :raises AuthError: 401, where no ``@verify_tenant_context`` and no `acting_as` gave one.
+    :raises ValueError: for what can be no permission's name.
+    """
+    identity = required_identity("has_permission")
+    return identity.permits(permission_name("permission", permission))
 
 
 def extract_tenant_context() -> tuple[str | None, str | None, str | None]:
@@ -119,6 +137,8 @@ def verify_resource_access(
     resource_user_id: str | uuid.UUID | None = None,
 ) -> bool:
     """Return True when a resource is the current user's own, or in the tenant of an admin.
+
+    An admin is whoever has one of AUTH_TENANT_ROLES.
 
     Called with two UUIDs, compared as UUIDs so that letter case does not matter; or with the
     resource itself: its ``tenant_id`` is compared and, where it has one, its ``user_id``.

@@ -1,4 +1,4 @@
-"""The decorators of views: who may call them, in what role, how often.
+"""The decorators of views: who may call them, in what role, with what permissions, how often.
 
 Each decorator works alone and in any order, and denies in doubt: ``@verify_role`` authenticates
 when nothing has yet. None of them needs `TenantAuth`. `answers` says how a denial is answered.
@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from .._core import Identity
-from ..identity.arguments import role_name
+from ..identity.arguments import permission_name, role_name
+from ..identity.roles import RequiredRole
 from ..limit.arguments import rule_of
 from ..limit.declarations import declaration_of, declare, rule_of_view
 from ..limit.rules import MOST_LIMITS
 from .checked_view import add_check, require_function
 from .counting import count_rule
-from .identity_check import require_identity, role_check
+from .identity_check import permission_check, require_identity, role_check
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,27 +45,76 @@ def verify_tenant_context(view: F) -> F:
     return declare(add_check(view, require_identity), verified=True)
 
 
-def verify_role(*roles: str) -> Callable[[F], F]:
+def verify_role(*roles: str, at_least: str | None = None) -> Callable[[F], F]:
     """Call a view only for identities that have one of these roles; 403 for the others.
 
     It implies ``@verify_tenant_context``: above it, below it or without it, no unverified request
     reaches the view.
+    Which roles there are, the app says (AUTH_ROLES). One that it does not have stops the app:
+    `TenantAuth` raises for the views that are there; every request to a later one is answered with
+    500.
 
     :param roles: role names or `UserRole` members.
+    :param at_least: in place of roles: the weakest role that passes.
     :raises TypeError: for a function, as in a bare ``@verify_role``.
-    :raises ValueError: for no role at all, or one that does not exist.
+    :raises ValueError: for no role at all, both forms at once, or what can be no role's name.
     """
-    if not roles:
-        raise ValueError('roles must name at least one: write @verify_role("admin")')
-    if inspect.isroutine(roles[0]):
+    if roles and inspect.isroutine(roles[0]):
         raise TypeError('roles are missing: write @verify_role("admin")')
-    wanted = tuple(dict.fromkeys(role_name("roles", role) for role in roles))
-    check = role_check(wanted)
+    if at_least is None:
+        if not roles:
+            raise ValueError(
+                'roles must name at least one: write @verify_role("admin"), or '
+                '@verify_role(at_least="admin") for it and all that are stronger'
+            )
+        names = tuple(dict.fromkeys(role_name("roles", role) for role in roles))
+        required = RequiredRole(names)
+    elif roles:
+        raise ValueError(
+            "roles and at_least exclude each other: write @verify_role(at_least=...) for a role "
+            "and all that are stronger, or the names of all roles that pass"
+        )
+    else:
+        required = RequiredRole((), role_name("at_least", at_least))
 
     def decorate(view: F) -> F:
         require_function("verify_role", view)
-        declared = declaration_of(view).roles + wanted
-        return declare(add_check(view, check), verified=True, roles=declared)
+        declared = declaration_of(view)
+        check = role_check(required, getattr(view, "__qualname__", "a view"))
+        return declare(
+            add_check(view, check),
+            verified=True,
+            roles=declared.roles + required.names,
+            at_least=required.at_least or declared.at_least,
+        )
+
+    return decorate
+
+
+def verify_permission(*permissions: str) -> Callable[[F], F]:
+    """Call a view only for identities that have all of these permissions; 403 for the others.
+
+    An identity has the permissions that its role is granted (AUTH_PERMISSIONS) and those that its
+    token names (JWT_PERMISSIONS_CLAIM). It implies ``@verify_tenant_context``, as `verify_role`
+    does.
+
+    :param permissions: names, as ``"accounts:write"``. ``accounts:*`` is for AUTH_PERMISSIONS only.
+    :raises TypeError: for a function, as in a bare ``@verify_permission``.
+    :raises ValueError: for no permission at all, or what can be no permission's name.
+    """
+    if not permissions:
+        raise ValueError(
+            'permissions must name at least one: write @verify_permission("accounts:write")'
+        )
+    if inspect.isroutine(permissions[0]):
+        raise TypeError('permissions are missing: write @verify_permission("accounts:write")')
+    wanted = tuple(dict.fromkeys(permission_name("permissions", each) for each in permissions))
+    check = permission_check(wanted)
+
+    def decorate(view: F) -> F:
+        require_function("verify_permission", view)
+        declared = tuple(dict.fromkeys(declaration_of(view).permissions + wanted))
+        return declare(add_check(view, check), verified=True, permissions=declared)
 
     return decorate
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 import flask
 from flask import Flask, Request, Response
-from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_and_count, open_record
@@ -22,11 +22,13 @@ from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
 from ..limit.plans import Plan
-from .answers import Answer, deny_limited
+from .answers import Answer, add_headers, deny_limited
 from .authentication import identity_of, outcome_of
 from .commands import auth_cli
 from .counting import count, count_failure
+from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
+from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
@@ -74,7 +76,7 @@ class TenantAuth:
         :raises RuntimeError: when the app has been set up before, or has views whose decorators
             stand above the route decorator, where they protect nothing.
         :raises ConfigurationError: when its configuration is not valid; the message names the key
-            and what to write instead.
+            and what to write instead. Also when a view names a role that is none of AUTH_ROLES.
         """
         if not isinstance(app, Flask):
             raise TypeError(f"app must be a flask.Flask, not {type(app).__name__}")
@@ -86,6 +88,7 @@ class TenantAuth:
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
         state.user_loader = self._user_loader
+        require_declared_roles(app, state.roles)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)
@@ -99,31 +102,16 @@ class TenantAuth:
         known_apps.add(app)
 
 
-def _error_handler(app: Flask) -> Callable[[Any], Any]:
-    """Return the handler of denials, for an app that has none: the documented JSON.
+def _error_handler(app: Flask) -> Callable[[AuthError], Response]:
+    """Return the handler of denials, for an app that has none of `AuthError`."""
 
-    An app's own handler of HTTPException is called. That of some libraries is not: it keeps the
-    status only.
-    """
-    handlers = app.error_handler_spec[None][None]
-
-    def answer(error: AuthError) -> Any:
+    def answer(error: AuthError) -> Response:
         keep_reason(error)
-        handler = handlers.get(HTTPException)
-        if handler is None or _module_of(handler) in _LIBRARIES:
-            return error.get_response()
-        return app.ensure_sync(handler)(error)
+        response = app.make_response(handler_of_denials(app)(error))
+        add_headers(response, error.headers)
+        return response
 
     return answer
-
-
-# Libraries whose handler of HTTPException makes a body of its own.
-_LIBRARIES = ("apiflask", "connexion", "flask_smorest")
-
-
-def _module_of(function: Any) -> str:
-    """Return the top-level package or module that a function is written in."""
-    return (getattr(function, "__module__", None) or "").partition(".")[0]
 
 
 def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it
@@ -132,6 +120,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
     made, unrouted = plans.made, plans.unrouted
     counting = state.settings.ratelimit_enabled
     key = state.start_response_key
+    source = state.source
 
     def count_request() -> Answer | None:  # noqa: C901 - likewise
         request = current_request()
@@ -156,6 +145,8 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             return None
         record.counted = plan.rules
         address = request.remote_addr or ""
+        if source is not None and monotonic() >= source.due:
+            source.refresh()
         keyring = state.keyring
         if plan.limits and type(keyring) is Keyring:
             # A valid token and fixed limits are one step of the core. The rest is for Python.
@@ -175,13 +166,15 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
 
 
 def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Plan:
-    """Make the plan of a route at its first request, unless its decorators protect nothing.
+    """Make the plan of a route at its first request, unless its decorators cannot protect it.
 
-    :raises RuntimeError: it names the endpoint.
+    :raises RuntimeError: where they stand above the route decorator; it names the endpoint.
+    :raises ConfigurationError: where they name a role that is none of the app.
     """
     if rule is None:
         return state.plans.unrouted
     require_no_bare_views(app, rule.endpoint)
+    require_declared_roles(app, state.roles, rule.endpoint)
     return plan_of(app, state.plans, rule.endpoint, method)
 
 
@@ -222,15 +215,14 @@ def _add_jwks_route(app: Flask, state: AppState) -> None:
     route = state.settings.jwt_jwks_route
     if route is None:
         return
-    keys = state.public_keys()
-    if not keys:
+    if not state.public_keys() and state.source is None:
         raise ConfigurationError(
             "JWT_JWKS_ROUTE has nothing to serve: it publishes public keys, and "
             f"JWT_ALGORITHM {state.settings.jwt_algorithm} with these keys has none; unset it"
         )
 
     def jwks() -> Response:
-        response = flask.jsonify(keys=keys)
+        response = flask.jsonify(keys=state.public_keys())
         response.headers["Cache-Control"] = "public, max-age=300"
         return response
 

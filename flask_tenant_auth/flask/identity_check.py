@@ -1,4 +1,4 @@
-"""The checks in front of a view that need an identity: that there is one, and that of its role."""
+"""The checks in front of a view that need an identity: that there is one, and what it may do."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import flask
 from werkzeug.exceptions import HTTPException
 
-from .._core import Identity, RequestRecord
+from .._core import Identity, RequestRecord, Roles, permission_number
 from ..audit import log_authenticated, logger
 from ..errors import AuthError
 from ..identity.denials import Denial
 from ..identity.lent import lent_identity
+from ..identity.roles import RequiredRole
 from ..signals import request_authenticated
 from .answers import Answer, deny, deny_limited
 from .authentication import outcome_of
@@ -22,7 +23,7 @@ from .context import identity_in
 from .counting import count_failure
 from .denials import report_denial
 from .records import current_request, record_of
-from .state import current_app
+from .state import current_app, current_roles
 
 if TYPE_CHECKING:
     from flask import Request, Response
@@ -62,29 +63,78 @@ def require_identity(known: Identity | None = None) -> Identity | Answer:
     return _without_identity(record, request, outcome)
 
 
-def role_check(roles: Sequence[str]) -> Check:
-    """Return the check that an identity has one of these roles."""
-    denial = Denial(
-        403, f"Insufficient permissions. Required role: {', '.join(roles)}", "role_insufficient"
-    )
+def role_check(required: RequiredRole, view: str) -> Check:
+    """Return the check that an identity has a role that a view requires.
+
+    The decorator does not know the roles of the app. So the check asks at its first request, and
+    again for each identity of another app, whether the app has the roles that it names.
+
+    :param view: the name of the view, where no request tells its endpoint.
+    """
+    message = f"Insufficient permissions. Required role: {required}"
+    denial = Denial(403, message, "role_insufficient", scope=())
+    # Roles of an app, and those that pass among them. Threads read and replace both at once.
+    known_for: tuple[Roles | None, frozenset[str]] = (None, frozenset())
 
     def check(known: Identity | None) -> Identity | Answer | None:
-        if known is not None and known.role in roles:
+        nonlocal known_for
+        if known is not None:
+            if known.has_role(known_for):
+                return None
+        elif known_for[0] is None and current_request() is not None:
+            # A request without an identity finds out too that a role does not exist.
+            known_for = _passing(required, current_roles(), view)
+        passed = require_identity(known)
+        if type(passed) is not Identity:
+            return passed
+        passing = known_for
+        if passed.roles is not passing[0]:
+            passing = known_for = _passing(required, passed.roles, view)
+        return passed if passed.has_role(passing) else deny(denial, passed)
+
+    return check
+
+
+def _passing(
+    required: RequiredRole, roles: Roles | None, view: str
+) -> tuple[Roles | None, frozenset[str]]:
+    """Return the roles of an identity, and which of them pass: none without the roles of an app."""
+    if roles is None:
+        return None, frozenset()
+    request = current_request()
+    endpoint = None if request is None else request.endpoint
+    return roles, required.passing(roles, endpoint or view)
+
+
+def permission_check(permissions: Sequence[str]) -> Check:
+    """Return the check that an identity has each of these permissions."""
+    numbers = tuple(map(permission_number, permissions))
+    needed = numbers[0] if len(numbers) == 1 else numbers
+
+    def check(known: Identity | None) -> Identity | Answer | None:
+        if known is not None and known.permits(needed):
             return None
         passed = require_identity(known)
-        if type(passed) is Identity and passed.role not in roles:
-            return deny(denial, passed)
+        if type(passed) is Identity and not passed.permits(needed):
+            return deny(_missing(permissions, passed), passed)
         return passed
 
     return check
 
 
-_CODE_OF_ROLE_CHECKS = role_check(()).__code__
+def _missing(permissions: Sequence[str], identity: Identity) -> Denial:
+    """Return the denial of an identity that lacks permissions."""
+    missing = ", ".join(each for each in permissions if not identity.permits(each))
+    message = f"Insufficient permissions. Required permission: {missing}"
+    return Denial(403, message, "permission_missing", scope=tuple(permissions))
 
 
-def is_role_check(check: object) -> bool:
-    """Whether a check is one of `role_check`."""
-    return getattr(check, "__code__", None) is _CODE_OF_ROLE_CHECKS
+_CHECKS_OF_RIGHTS = (role_check(RequiredRole(()), "").__code__, permission_check(()).__code__)
+
+
+def is_check_of_rights(check: object) -> bool:
+    """Whether a check is one of `role_check` or `permission_check`."""
+    return getattr(check, "__code__", None) in _CHECKS_OF_RIGHTS
 
 
 def _without_identity(record: RequestRecord, request: Request, denial: Denial) -> Answer:

@@ -102,6 +102,8 @@ class _Failures:
         error = report_exceeded(app, request, record, decision, None)
         if handled:
             return app.make_response(app.handle_user_exception(error))
+        # There may be no app context any more that says it.
+        error.problem_json = record.state.settings.auth_problem_json
         return error.get_response()  # type: ignore[return-value]
 
 

@@ -22,7 +22,7 @@ from ..limit.declarations import (
 )
 from . import decorators
 from .checked_view import checked_view_of
-from .identity_check import is_role_check, require_identity
+from .identity_check import is_check_of_rights, require_identity
 from .routes import ANY_METHOD, before_request_functions
 
 # Libraries whose decorators show nothing of a view before it is called: they check the request, or
@@ -103,9 +103,9 @@ def _has_own_head(view: Any) -> bool:
 
 
 class _Check(NamedTuple):
-    """A decorator of ours that asks for an identity, or for a role."""
+    """A decorator of ours that asks for an identity, or also for a role or permissions."""
 
-    of_role: bool
+    of_rights: bool
 
 
 _Step = _Check | Wrapper
@@ -115,13 +115,13 @@ def _walk(steps: Iterable[_Step], *, verified: bool) -> tuple[bool, list[str]]:
     """Return whether the identity is verified, and the wrappers that are called before that.
 
     A check of the identity behind a wrapper does no harm where another one stands before the
-    wrapper. A check of the role does, because no other check replaces it.
+    wrapper. A check of a role or of permissions does, because no other check replaces it.
     """
     wrappers: list[str] = []
     behind: list[str] = []
     for step in steps:
         if isinstance(step, _Check):
-            if step.of_role or not verified:
+            if step.of_rights or not verified:
                 behind += wrappers
             verified = True
         elif step.package not in SERIALIZERS:
@@ -147,8 +147,8 @@ def _steps(function: Any) -> Iterator[_Step]:
 
 def _check_of(check: object) -> _Check | None:
     if check is require_identity:
-        return _Check(of_role=False)
-    return _Check(of_role=True) if is_role_check(check) else None
+        return _Check(of_rights=False)
+    return _Check(of_rights=True) if is_check_of_rights(check) else None
 
 
 def _blank() -> None:

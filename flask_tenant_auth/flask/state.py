@@ -14,11 +14,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cached_property, lru_cache
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
-from .._core import Decision, Identity, Key, Keyring, Limit, Limiter, Roles
+from .._core import Decision, Identity, InvalidToken, Key, Keyring, Limit, Limiter, Roles
 from ..audit import logger
 from ..config.settings import (
     ROLE_KEYS,
@@ -32,7 +33,10 @@ from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
 from ..identity.roles import roles_of
 from ..keys.identities import CalledIdentities
-from ..keys.keyrings import NoSigningKeyError, Verifier, own_keyring
+from ..keys.issuers import Issuers
+from ..keys.jwk_sets import Source
+from ..keys.keyrings import NoSigningKeyError, Verifier
+from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
@@ -78,8 +82,17 @@ class AppState:
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
         self.rules = TokenRules.of(settings, self.roles)
-        self._own = own_keyring(settings, self.rules)
+        self._provider = own_provider(settings, self.rules)
+        self._issuers: Issuers | None = None
+        self._tenants: TenantKeyrings | None = None
+        # What verifies the tokens of now: the `Keyring` itself where there is one, which the core
+        # takes; else what chooses one for each token.
         self.keyring: Verifier = self._verifier()
+        # What `refresh` has to be called on once its `due` has come; None: nothing changes, or the
+        # verifier minds it.
+        self.source: Source | None = None
+        if isinstance(self.keyring, Provider):
+            self._follow(self.keyring)
         self.plans = Plans(
             default_rules(
                 settings.ratelimit_default,
@@ -115,14 +128,65 @@ class AppState:
         return "" if app is None else app.name
 
     def _verifier(self) -> Verifier:
-        lookup, identity = self.settings.jwt_tenant_keys, self.settings.jwt_identity
-        # An app without keys of tenants has its own.
-        verifier: Verifier = cast("Keyring", self._own)
-        if lookup is not None:
-            verifier = TenantKeyrings(lookup, self.settings, self.rules, self._own)
-        if identity is not None:
-            verifier = CalledIdentities(verifier, identity, self.roles)
-        return verifier
+        settings = self.settings
+        verifier: Verifier | None = self._provider
+        if settings.jwt_issuers:
+            verifier = self._issuers = Issuers(settings, self.rules, self._provider)
+        if settings.jwt_tenant_keys is not None:
+            verifier = self._tenants = TenantKeyrings(
+                settings.jwt_tenant_keys, settings, self.rules, verifier
+            )
+        # An app without keys of others has its own.
+        found = cast("Verifier", verifier)
+        if settings.jwt_identity is not None:
+            return CalledIdentities(found, settings.jwt_identity, self.roles, self._issuers)
+        return found
+
+    def _follow(self, provider: Provider) -> None:
+        """Take the keyring of a provider, now and after each change of its keys."""
+        weak_self = weakref.ref(self)
+
+        def take_keyring() -> None:
+            state = weak_self()
+            if state is not None:
+                keyring = provider.keyring
+                state.keyring = keyring if keyring is not None and provider.ready else provider
+
+        provider.changed = take_keyring
+        take_keyring()
+        if provider.source is not None and provider.source.changes:
+            self.source = provider.source
+
+    def refresh_keys(self) -> None:
+        """Do what is due for the keys that `keyring` verifies with."""
+        source = self.source
+        if source is not None and monotonic() >= source.due:
+            source.refresh()
+
+    def authenticate(self, authorization: str | None) -> Identity | InvalidToken | None:
+        """Authenticate by an Authorization header; None where it has no bearer credentials.
+
+        :raises KeysUnavailable: when the keys that may verify it are not there.
+        """
+        self.refresh_keys()
+        return self.keyring.authenticate(authorization)
+
+    def decode(self, token: str | bytes) -> dict[str, Any] | InvalidToken:
+        """Return all claims of a token, verified as strictly as a request's.
+
+        :raises KeysUnavailable: as `authenticate`.
+        """
+        self.refresh_keys()
+        claims = self.keyring.decode(token)
+        if isinstance(claims, InvalidToken):
+            self.look_for_key(claims, token)
+        return claims
+
+    def look_for_key(self, invalid: InvalidToken, token: str | bytes | None) -> None:
+        """Look for the key of an invalid token, where the verifier has not done so itself."""
+        provider = self._provider
+        if provider is not None and token is not None and type(self.keyring) is Keyring:
+            provider.look_for_key(invalid, token)
 
     @cached_property
     def limiter(self) -> Limiter:
@@ -165,11 +229,9 @@ class AppState:
 
         :raises NoSigningKeyError: when the app only verifies.
         """
-        keyring = self._own
-        if isinstance(self.keyring, TenantKeyrings):
-            keyring = self.keyring.keyring(tenant_id)
-        if keyring is self._own and not self.settings.signs:
-            keyring = None
+        keyring = None if self._tenants is None else self._tenants.keyring(tenant_id)
+        if keyring is None and self._provider is not None and self.settings.signs:
+            keyring = self._provider.keyring
         if keyring is None or not keyring.keys[0].can_sign:
             raise NoSigningKeyError(
                 "this app only verifies tokens: set JWT_PRIVATE_KEY (or JWT_SECRET_KEY for HS256) "
@@ -180,7 +242,14 @@ class AppState:
     @property
     def own_keys(self) -> tuple[Key, ...]:
         """The app's own keys, without those of its tenants."""
-        return self._own.keys if self._own is not None else ()
+        return () if self._provider is None else self._provider.keys
+
+    @property
+    def sources(self) -> list[Source]:
+        """Where keys come from that may change, and those of other issuers."""
+        source = None if self._provider is None else self._provider.source
+        own = [] if source is None or not source.changes else [source]
+        return own if self._issuers is None else own + self._issuers.sources
 
     def public_keys(self) -> list[dict[str, str]]:
         """Return the app's verification keys as JWKs; shared secrets are never among them."""
@@ -233,11 +302,29 @@ def current_state() -> AppState:
 def current_roles() -> Roles:
     """Return the roles of the current app; those of the environment where there is no app.
 
-    :raises ConfigurationError: when AUTH_ROLES and its like are not valid.
+    :raises ConfigurationError: when AUTH_ROLES and its like are not valid. Also where there is no
+        app, and the environment differs from the roles of each app of this process: a role of the
+        same name could reach more, or less, than it does in the app.
     """
     if current_app:
         return state_of(current_app._get_current_object()).roles
-    return _roles_of_environment(tuple(os.environ.get(key) for key in ROLE_KEYS))
+    return _roles_outside_an_app()[0]
+
+
+def current_tenant_roles() -> tuple[str, ...]:
+    """Return those of the current roles that reach the rows of their whole tenant.
+
+    :raises ConfigurationError: as `current_roles`.
+    """
+    if current_app:
+        return state_of(current_app._get_current_object()).settings.tenant_roles
+    return _roles_outside_an_app()[1].tenant_roles
+
+
+def _roles_outside_an_app() -> tuple[Roles, Settings]:
+    found = _roles_of_environment(tuple(os.environ.get(key) for key in ROLE_KEYS))
+    _require_an_app_like(found[1], _OF_ROLES)
+    return found
 
 
 def signing_state() -> AppState:
@@ -249,12 +336,7 @@ def signing_state() -> AppState:
     state = current_state()
     if current_app:
         return state
-    difference = _difference_from_apps(state.settings)
-    if difference:
-        gc.collect()  # an app that cannot be reached any more is of no account
-        difference = _difference_from_apps(state.settings)
-    if difference:
-        raise ConfigurationError(f"{difference}. {_OUTSIDE}")
+    _require_an_app_like(state.settings, _OF_TOKENS)
     return state
 
 
@@ -262,12 +344,17 @@ _OUTSIDE = (
     "This was called outside an app context, where the environment alone is read: call it inside "
     "`with app.app_context():`, or set in the environment what the app is to have"
 )
-# A token depends on these settings.
-_OF_TOKENS = tuple(
-    each.name
-    for each in fields(Settings)
-    if each.name.startswith("jwt_") and each.name != "jwt_jwks_route"
+# A token depends on these settings: it names one of AUTH_ROLES.
+_OF_TOKENS = (
+    *(
+        each.name
+        for each in fields(Settings)
+        if each.name.startswith("jwt_") and each.name != "jwt_jwks_route"
+    ),
+    "auth_roles",
 )
+# What a role may do depends on these.
+_OF_ROLES = ("auth_roles", "tenant_roles", "auth_permissions")
 # The states of apps, in the order in which they were made.
 _states: weakref.WeakValueDictionary[int, AppState] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
@@ -279,14 +366,27 @@ def _remember(state: AppState) -> None:
         _states[next(_numbers)] = state
 
 
-def _difference_from_apps(settings: Settings) -> str | None:
+def _require_an_app_like(settings: Settings, names: Sequence[str]) -> None:
+    """Raise where these settings of the environment are those of no app of this process.
+
+    :raises ConfigurationError: it names the settings.
+    """
+    difference = _difference_from_apps(settings, names)
+    if difference:
+        gc.collect()  # an app that cannot be reached any more is of no account
+        difference = _difference_from_apps(settings, names)
+    if difference:
+        raise ConfigurationError(f"{difference}. {_OUTSIDE}")
+
+
+def _difference_from_apps(settings: Settings, names: Sequence[str]) -> str | None:
     """Return how the apps of this process differ from the environment, if each of them does.
 
     It names the app that differs least and, of several such apps, the one that was made last.
     """
     with _states_lock:
         states = list(_states.values())
-    found = [(_different_keys(state.settings, settings), state) for state in reversed(states)]
+    found = [(_different_keys(state.settings, settings, names), state) for state in states[::-1]]
     if not found:
         return None
     keys, state = min(found, key=lambda each: len(each[0]))
@@ -295,16 +395,23 @@ def _difference_from_apps(settings: Settings) -> str | None:
     return f"{' and '.join(keys)} of the app {state.app_name!r} and of the environment differ"
 
 
-def _different_keys(one: Settings, other: Settings) -> list[str]:
-    return [name.upper() for name in _OF_TOKENS if getattr(one, name) != getattr(other, name)]
+def _different_keys(one: Settings, other: Settings, names: Sequence[str]) -> list[str]:
+    return [
+        key
+        for name in names
+        if getattr(one, name) != getattr(other, name)
+        for key in [f"{'AUTH_' if name == 'tenant_roles' else ''}{name.upper()}"]
+    ]
 
 
 _KEYS = tuple(each.name.upper() for each in fields(Settings))
 
 
 @lru_cache(maxsize=8)
-def _roles_of_environment(_values: tuple[str | None, ...]) -> Roles:
-    return roles_of(*role_settings())
+def _roles_of_environment(_values: tuple[str | None, ...]) -> tuple[Roles, Settings]:
+    settings = role_settings()
+    permissions = settings.auth_permissions or {}
+    return roles_of(settings.auth_roles, settings.tenant_roles, permissions), settings
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,7 @@ from typing import Any
 from .._core import Identity, InvalidToken, Keyring, now, parse_bearer
 from ..audit import log_denied
 from ..config.settings import MAX_HOURS, Settings
-from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError
+from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError, KeysUnavailable
 from ..identity.arguments import role_text, uuid_text
 from ..identity.roles import WEAKEST_ROLE
 from .records import current_request
@@ -119,11 +119,16 @@ def decode_jwt_token(token: str | bytes) -> dict[str, Any]:
 
     :param token: compact serialization (RFC 7515, section 7.1), without the word Bearer.
     :raises AuthError: 401, "Token expired" or "Invalid token"; the log says which rule it broke.
+        503 while the keys of an identity provider are not there.
     :raises TypeError: for a token that is neither str nor bytes.
     """
     if not isinstance(token, str | bytes):
         raise TypeError(f"token must be a str, not {type(token).__name__}")
-    claims = current_state().keyring.decode(token)
+    try:
+        claims = current_state().decode(token)
+    except KeysUnavailable as missing:
+        log_denied(current_request(), 503, missing.message, missing.reason)
+        raise
     if not isinstance(claims, InvalidToken):
         return claims
     error = AuthError(TOKEN_EXPIRED if claims.expired else TOKEN_INVALID)

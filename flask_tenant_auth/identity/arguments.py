@@ -1,10 +1,10 @@
-"""Arguments that name a tenant, a user or a role."""
+"""Arguments that name a tenant, a user, a role or a permission."""
 
 from __future__ import annotations
 
 import uuid
 
-from .._core import Roles, is_valid_uuid
+from .._core import Roles, is_permission, is_valid_uuid
 from .roles import WEAKEST_ROLE
 
 
@@ -37,6 +37,32 @@ def role_name(name: str, value: object) -> str:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     return role
+
+
+def permission_name(name: str, value: object) -> str:
+    """Return an argument that is the name of one permission.
+
+    :raises ValueError: for anything else, of whatever type, and for a pattern such as
+        ``accounts:*``; the message names the argument.
+    """
+    permission = str.__str__(value) if isinstance(value, str) else None
+    if permission is None:
+        raise ValueError(f"{name} must be the name of a permission, not {type(value).__name__}")
+    if not _is_permission(permission):
+        raise ValueError(
+            f"{name} must be 1 to 255 characters of ASCII without spaces, quotes and backslashes, "
+            f"as accounts:write, not {permission!r}"
+        )
+    if permission.endswith("*"):
+        raise ValueError(f"{name} must name one permission, not the pattern {permission!r}")
+    return permission
+
+
+def _is_permission(text: str) -> bool:
+    try:
+        return is_permission(text)
+    except ValueError:  # no Unicode text
+        return False
 
 
 def role_text(name: str, value: object, roles: Roles) -> str:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import NamedTuple
 
 from .. import errors
-from ..errors import AuthError
+from ..errors import AuthError, KeysUnavailable
 
 
 class Denial(NamedTuple):
-    """Why a request is denied: the message for the client; the reason and detail for the log."""
+    """Why a request is denied: the message for the client; the reason and detail for the log.
+
+    The scope is that of `AuthError`: the permissions that are missing; empty for a missing role.
+    """
 
     status: int
     message: str
     reason: str
     detail: str = ""
+    scope: tuple[str, ...] | None = None
+    retry_after: int | None = None  # seconds until the client may ask again
 
 
 NO_CREDENTIALS = Denial(401, errors.CREDENTIALS_REQUIRED, "no_credentials")
@@ -34,7 +40,16 @@ OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
 
 def error_of(denial: Denial) -> AuthError:
     """Return a denial as the error that is raised for it."""
-    return AuthError(denial.message, denial.status, reason=denial.reason)
+    if denial.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return KeysUnavailable(denial.retry_after or 1)
+    retry_after = denial.retry_after
+    return AuthError(
+        denial.message,
+        denial.status,
+        reason=denial.reason,
+        headers=() if retry_after is None else [("Retry-After", str(retry_after))],
+        scope=denial.scope,
+    )
 
 
 def bad_role(roles: Iterable[str]) -> Denial:

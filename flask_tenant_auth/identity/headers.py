@@ -53,7 +53,21 @@ def read_identity_headers(
         return BAD_TENANT_ID
     if not is_valid_uuid(user_id):
         return BAD_USER_ID
-    role = environ.get(_ROLE, roles.names[0])
-    if role not in roles.names:
+    role = _role_of(environ.get(_ROLE), roles)
+    if role is None:
         return bad_role(roles.names)
     return Identity(tenant_id, user_id, role, source="headers", roles=roles)
+
+
+def _role_of(value: str | None, roles: Roles) -> str | None:
+    """Return the role that a header names; None where it names none of the roles.
+
+    Each character of it stands for one octet (PEP 3333). The octets are read as UTF-8 first.
+    """
+    if value is None:
+        return roles.names[0]
+    try:
+        text = value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        text = value
+    return next((each for each in (text, value) if each in roles.names), None)

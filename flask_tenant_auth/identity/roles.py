@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from .._core import DEFAULT_ROLES, Roles
 from ..errors import ConfigurationError
@@ -25,6 +26,10 @@ class UserRole(str, Enum):
 
 # The weakest role of an app that sets no AUTH_ROLES.
 DEFAULT_ROLE: str = DEFAULT_ROLES.names[0]
+
+
+# PostgreSQL's policies let the rows of all tenants pass where this is the role of the transaction.
+RESERVED_ROLE: Final = "unscoped"
 
 
 class _Weakest(str):
@@ -49,6 +54,11 @@ def roles_of(
     :param permissions: what each role is granted beside what weaker ones are.
     :raises ConfigurationError: for a name that can be none; the message names the setting.
     """
+    if RESERVED_ROLE in names:
+        raise ConfigurationError(
+            f"AUTH_ROLES cannot be used: {RESERVED_ROLE!r} is what the database is told inside of "
+            "unscoped(), and the name of no role"
+        )
     try:
         Roles(names)
     except ValueError as error:
@@ -60,12 +70,52 @@ def roles_of(
         raise ConfigurationError(f"AUTH_PERMISSIONS cannot be used: {error}") from None
 
 
-def roles_from(roles: Roles, weakest: str) -> frozenset[str]:
-    """Return a role and all that are stronger.
+class RequiredRole(NamedTuple):
+    """The roles that a view is for: some by their names, or one and all that are stronger."""
 
-    :raises ValueError: for what is none of the roles.
-    """
+    names: tuple[str, ...]
+    at_least: str | None = None
+
+    def __str__(self) -> str:
+        if self.at_least is not None:
+            return f"{self.at_least} or stronger"
+        return ", ".join(self.names)
+
+    def passing(self, roles: Roles, used_by: str) -> frozenset[str]:
+        """Return the names of the roles that pass, in an app of these roles.
+
+        :param used_by: the view, for the message.
+        :raises ConfigurationError: where it names a role that the app does not have.
+        """
+        if self.at_least is None:
+            require_known_roles(self.names, roles, used_by)
+            return frozenset(self.names)
+        require_known_roles((self.at_least,), roles, used_by)
+        return frozenset(roles_from(roles, self.at_least))
+
+
+def roles_from(roles: Roles, weakest: str) -> tuple[str, ...]:
+    """Return a role and all that are stronger; none for what is none of the roles."""
     names = roles.names
-    if weakest not in names:
-        raise ValueError(f"at_least must be one of: {', '.join(names)}")
-    return frozenset(names[names.index(weakest) :])
+    return names[names.index(weakest) :] if weakest in names else ()
+
+
+def require_known_roles(names: Iterable[str], roles: Roles, used_by: str) -> None:
+    """Raise where a view names a role that the app does not have.
+
+    :param used_by: the view, for the message.
+    :raises ConfigurationError: it names the view, the role and the nearest role.
+    """
+    for name in names:
+        if name not in roles.names:
+            raise ConfigurationError(unknown_role(name, roles, used_by))
+
+
+def unknown_role(name: str, roles: Roles, used_by: str) -> str:
+    """Return the sentence on a role that a view names and the app does not have."""
+    known = ", ".join(roles.names)
+    [nearest] = difflib.get_close_matches(name, roles.names, n=1, cutoff=0)
+    return (
+        f"{used_by}: verify_role names {name!r}, which is none of AUTH_ROLES: {known}. "
+        f"The nearest one is {nearest!r}"
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .._core import INVALID_TOKENS, Identity, InvalidToken, Roles, parse_bearer
+from .issuers import Issuers
 
 
 class Decoder(Protocol):
@@ -23,25 +24,48 @@ class CalledIdentities:
     verified. What it raises is a fault of the app: the request is answered with 500.
     """
 
-    def __init__(self, decoder: Decoder, function: Callable[..., Any], roles: Roles) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        function: Callable[..., Any],
+        roles: Roles,
+        issuers: Issuers | None,
+    ) -> None:
         self._decoder = decoder
+        self._issuers = issuers
         self._function = function
         self._roles = roles
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Authenticate by an Authorization header; None where it has no bearer credentials."""
         token = None if authorization is None else parse_bearer(authorization)
-        if token is None:
-            return None
+        return None if token is None else self.verify(token)
+
+    def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
+        """Do as `authenticate`, with the token itself."""
         claims = self._decoder.decode(token)
-        if isinstance(claims, InvalidToken):
-            return claims
+        return claims if isinstance(claims, InvalidToken) else self._named(claims)
+
+    def _named(self, claims: dict[str, Any]) -> Identity | InvalidToken:
+        """Return the identity that the app names, if the issuer may speak for its tenant."""
         named = self._function(claims)
-        return INVALID_TOKENS["identity_refused"] if named is None else self._made(named, claims)
+        if named is None:
+            return INVALID_TOKENS["identity_refused"]
+        identity = self._made(named, claims)
+        if self._issuers is not None and not self._issuers.speaks_for(claims, identity.tenant_id):
+            return INVALID_TOKENS["tenant_foreign"]
+        return identity
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
-        """Return all claims of a token, verified as strictly as `authenticate` does."""
-        return self._decoder.decode(token)
+        """Return all claims of a token, verified as strictly as `authenticate` does.
+
+        JWT_IDENTITY is asked where it names the tenant for which an issuer has to speak.
+        """
+        claims = self._decoder.decode(token)
+        if self._issuers is None or isinstance(claims, InvalidToken):
+            return claims
+        named = self._named(claims)
+        return named if isinstance(named, InvalidToken) else claims
 
     def _made(self, named: object, claims: Mapping[str, Any]) -> Identity:
         """Return an identity with the claims of its token, in the roles of the app.
@@ -52,7 +76,7 @@ class CalledIdentities:
         permissions: frozenset[str] = frozenset()
         if isinstance(named, Identity):
             tenant_id, user_id, role = named.tenant_id, named.user_id, named.role
-            actor, permissions = named.actor, named.permissions
+            actor, permissions = named.actor, named.own_permissions
         elif isinstance(named, tuple) and len(named) == 3:
             tenant_id, user_id, role = (str(each) for each in named)
         else:

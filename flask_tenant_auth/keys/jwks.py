@@ -1,61 +1,121 @@
-"""The keys of JWT_JWKS (RFC 7517)."""
+"""The keys of a JWK Set (RFC 7517)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from .._core import Key
-from ..audit import logger
-from ..config.key_sources import read_jwks_text
-from ..config.settings import Settings
-from ..errors import ConfigurationError
+
+# Which algorithms a key may serve that names none, by its kty and the start of their names.
+_FAMILIES = {"RSA": ("RS", "PS"), "oct": ("HS",)}
+_LONGEST_SHOWN = 64
 
 
-def jwks_keys(settings: Settings) -> list[Key]:
-    """Return the verification keys of JWT_JWKS.
+class SetRules(NamedTuple):
+    """How the keys of a set are read."""
 
-    Keys for other uses and of unknown kinds are skipped (RFC 7517, sections 4.2 and 5). The log
-    says why.
+    # The algorithm of an RSA key or a secret that names none, where it may be that.
+    default_algorithm: str = "RS256"
+    # The algorithms that keys may have; () for all. A key that names none serves each that it fits.
+    algorithms: tuple[str, ...] = ()
+    # Whether the set comes from a URL, where a secret would be known to everybody.
+    public: bool = False
+
+
+class UnusableSetError(ValueError):
+    """A set from which no keys can be taken. The sentence completes "<the set> ..."."""
+
+    passed_over: tuple[str, ...] = ()
+
+
+class KeySet(NamedTuple):
+    """The verification keys of a set."""
+
+    keys: tuple[Key, ...]
+    passed_over: tuple[str, ...]  # the entries that are no such keys, and why, for the log
+
+
+def read_set(jwks: Mapping[str, Any], rules: SetRules) -> KeySet:
+    """Return the verification keys of a JWK Set.
+
+    Keys for other uses and of unknown kinds are passed over (RFC 7517, sections 4.2 and 5).
+
+    :raises UnusableSetError: for what is no set, holds no usable key, or two keys that a token
+        could not tell apart.
     """
-    if settings.jwt_jwks is None:
-        return []
-    jwks = _load_jwks(settings.jwt_jwks)
     entries = jwks.get("keys")
     if not isinstance(entries, list | tuple):
-        raise ConfigurationError('JWT_JWKS must hold {"keys": [...]} (RFC 7517, section 5)')
+        raise UnusableSetError('must hold {"keys": [...]} (RFC 7517, section 5)')
     keys: list[Key] = []
+    passed_over: list[str] = []
     material: dict[tuple[str, str], tuple[Any, ...]] = {}
     for place, entry in enumerate(entries):
         try:
-            key = _jwks_key(entry, settings)
+            of_entry = list(_keys_of(entry, rules))
         except (ValueError, TypeError) as error:
-            kid = entry.get("kid") if isinstance(entry, Mapping) else None
-            which = f"entry {place}" if kid is None else f"key {kid!r}"
-            logger.warning("JWT_JWKS %s is passed over: %s", which, error)
+            passed_over.append(f"{_name_of(entry, place)} is passed over: {error}")
             continue
-        keys.append(key)
         parts = tuple(entry.get(part) for part in ("n", "e", "x", "y", "k"))
-        if material.setdefault((key.algorithm, key.kid), parts) != parts:
-            raise ConfigurationError(
-                f"JWT_JWKS has two {key.algorithm} keys with the kid {key.kid!r}: only the first "
-                "would ever verify a token; give each a kid of its own"
-            )
+        for key in of_entry:
+            known = material.setdefault((key.algorithm, key.kid), parts)
+            if known != parts:
+                raise UnusableSetError(
+                    f"has two {key.algorithm} keys with the kid {shown_kid(key.kid)}: only the "
+                    "first would ever verify a token; give each a kid of its own"
+                )
+            keys.append(key)
     if not keys:
-        raise ConfigurationError("JWT_JWKS holds no key that verifies signatures; see the log")
-    return keys
+        why = f" ({passed_over[0]})" if passed_over else ""
+        unusable = UnusableSetError(f"holds no key that verifies signatures{why}")
+        unusable.passed_over = tuple(passed_over)
+        raise unusable
+    return KeySet(tuple(keys), tuple(passed_over))
 
 
-def _jwks_key(entry: object, settings: Settings) -> Key:
-    """Return the key of an entry.
+def shown_kid(kid: str | None) -> str:
+    """Return a kid or an issuer as the log may show it: somebody else wrote it."""
+    if kid is None:
+        return "(none)"
+    return ascii(kid if len(kid) <= _LONGEST_SHOWN else kid[:_LONGEST_SHOWN] + "...")
+
+
+def _name_of(entry: object, place: int) -> str:
+    kid = entry.get("kid") if isinstance(entry, Mapping) else None
+    return f"key {shown_kid(kid)}" if isinstance(kid, str) else f"entry {place}"
+
+
+def _keys_of(entry: object, rules: SetRules) -> Iterator[Key]:
+    """Make the keys of an entry: one, or one for each algorithm that an entry without alg fits.
 
     :raises ValueError, TypeError: with the reason why it cannot be used.
     """
     if not isinstance(entry, Mapping):
         raise TypeError(f"it must be an object, not {type(entry).__name__}")
-    if entry.get("alg") is None:
-        entry = {**entry, "alg": _algorithm_of_type(entry, settings)}
+    kty, algorithm = entry.get("kty"), entry.get("alg")
+    if kty == "oct" and rules.public:
+        raise ValueError("it is a secret, and whoever fetches the set could sign with it")
+    if not rules.algorithms:
+        yield _key_of(entry if algorithm is not None else {**entry, "alg": _default(kty, rules)})
+        return
+    if algorithm is not None:
+        if algorithm not in rules.algorithms:
+            raise ValueError(f"its algorithm is none of {', '.join(rules.algorithms)}")
+        yield _key_of(entry)
+        return
+    if kty in ("EC", "OKP"):  # the curve says which
+        key = _key_of(entry)
+        fitting = [key.algorithm] if key.algorithm in rules.algorithms else []
+    else:
+        families = _FAMILIES.get(str(kty), ())
+        fitting = [one for one in rules.algorithms if one.startswith(families)]
+    if not fitting:
+        raise ValueError(f"it fits none of {', '.join(rules.algorithms)}")
+    for one in fitting:
+        yield _key_of({**entry, "alg": one})
+
+
+def _key_of(entry: Mapping[str, Any]) -> Key:
     key = Key.jwk(entry)
     if key.is_private:
         raise ValueError(
@@ -65,27 +125,14 @@ def _jwks_key(entry: object, settings: Settings) -> Key:
     return key
 
 
-def _algorithm_of_type(entry: Mapping[str, Any], settings: Settings) -> str | None:
+def _default(kty: object, rules: SetRules) -> str | None:
     """Return the algorithm of a kty that names none (RFC 7517, 4.4).
 
-    An RSA key and a secret serve several: JWT_ALGORITHM if that is one of them, else the first.
-    The core knows the algorithm of an EC or OKP key by its curve.
+    An RSA key and a secret serve several: the default if that is one of them, else the first. The
+    core knows the algorithm of an EC or OKP key by its curve.
     """
-    defaults = {"RSA": ("RS", "PS"), "oct": ("HS",)}
-    families = defaults.get(str(entry.get("kty")))
+    families = _FAMILIES.get(str(kty))
     if families is None:
         return None
-    configured = settings.jwt_algorithm
-    return configured if configured.startswith(families) else f"{families[0]}256"
-
-
-def _load_jwks(source: Mapping[str, Any] | str) -> Mapping[str, Any]:
-    if isinstance(source, Mapping):
-        return source
-    try:
-        loaded = json.loads(read_jwks_text(source))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"JWT_JWKS must be a dict, JSON text or the path of a JSON file: {type(error).__name__}"
-        ) from None
-    return loaded if isinstance(loaded, Mapping) else {}
+    default = rules.default_algorithm
+    return default if default.startswith(families) else f"{families[0]}256"

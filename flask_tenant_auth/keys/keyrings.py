@@ -1,23 +1,24 @@
-"""The keyring of an app: its signing key, its fallbacks and its JWKS."""
+"""The keys of an app that never change: its signing key and its fallbacks; keyrings."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .._core import Identity, InvalidToken, Key, Keyring
+from .._core import Identity, InvalidToken, Key
 from ..config.key_sources import PairText
 from ..config.settings import Settings
-from ..config.token_rules import TokenRules
 from ..errors import ConfigurationError
-from .jwks import jwks_keys
 from .key_texts import key_pair, shared_secret
 
 
 class Verifier(Protocol):
-    """What verifies the tokens of an app: its `Keyring`, or `TenantKeyrings`."""
+    """What verifies the tokens of an app: a `Keyring`, or what chooses one for each token."""
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Authenticate by an Authorization header; None where it has no bearer credentials."""
+
+    def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
+        """Do as `authenticate`, with the token itself."""
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified as strictly as `authenticate` does."""
@@ -27,21 +28,19 @@ class NoSigningKeyError(RuntimeError):
     """The app can verify tokens but holds no key to sign them with."""
 
 
-def own_keyring(settings: Settings, rules: TokenRules) -> Keyring | None:
-    """Return the app's own keys, the signing one first; None when only its tenants have keys.
+def fixed_keys(settings: Settings) -> list[Key]:
+    """Return the app's own keys that never change, the signing one first.
 
     :raises ConfigurationError: for a key that cannot serve, naming its configuration key.
     """
-    if not settings.own_keys:
-        return None
-    keys = [*_signing_keys(settings), *_fallback_keys(settings), *jwks_keys(settings)]
-    distinct = {(key.algorithm, key.kid): key for key in reversed(keys)}
-    return rules.keyring(key for key in keys if distinct[key.algorithm, key.kid] is key)
+    return [*_signing_keys(settings), *_fallback_keys(settings)]
 
 
 def _signing_keys(settings: Settings) -> list[Key]:
     kid = settings.jwt_key_id
     if settings.symmetric:
+        if not settings.own_secret:
+            return []
         return [shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings, kid)]
     private, public = settings.jwt_private_key, settings.jwt_public_key
     keys: list[Key] = []

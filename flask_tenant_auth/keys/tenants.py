@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from .._core import INVALID_TOKENS, Identity, InvalidToken, Key, Keyring, parse_bearer
+from .._core import INVALID_TOKENS, Identity, InvalidToken, Key, Keyring, parse_bearer, peek_token
 from ..config.key_sources import PairText, names_file
 from ..config.settings import Settings
 from ..config.token_rules import TokenRules
 from ..errors import ConfigurationError
 from .key_texts import key_pair, shared_secret
+from .keyrings import Verifier
 
 KeyMaterial: TypeAlias = "str | bytes | Key"
 
@@ -37,7 +38,7 @@ class TenantKeyrings:
         lookup: Callable[..., Any],
         settings: Settings,
         rules: TokenRules,
-        own: Keyring | None,
+        own: Verifier | None,
     ) -> None:
         self._lookup = lookup
         self._settings = settings
@@ -63,10 +64,10 @@ class TenantKeyrings:
         return shared_secret(name, octets, settings)
 
     def keyring(self, tenant_id: str, kid: str | None = None) -> Keyring | None:
-        """Return the keys of one tenant, which may be the app's own; None: there are none."""
+        """Return the keys of one tenant; None: it has none but the app's own."""
         material = self._lookup(tenant_id, kid)
         if material is None:
-            return self._own
+            return None
         if not isinstance(material, str | bytes | Key):
             kind = type(material).__name__
             raise TypeError(f"JWT_TENANT_KEYS must return str, bytes, a Key or None, not {kind}")
@@ -76,23 +77,38 @@ class TenantKeyrings:
         """Authenticate by an Authorization header; None where it has no bearer credentials."""
         token = None if authorization is None else parse_bearer(authorization)
         if token is None:
-            return self._nobody.authenticate(authorization)
-        tenant_id, keyring = self._keyring_claimed_by(token)
-        verified = keyring.verify(token)
-        if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
-            return INVALID_TOKENS["signature_mismatch"]
-        return verified
+            return None
+        return self.verify(token)
+
+    def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
+        """Do as `authenticate`, with the token itself."""
+        return self._verify(token)[0]
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified with a key of its own tenant."""
-        tenant_id, keyring = self._keyring_claimed_by(token)
-        verified = keyring.verify(token)
-        if isinstance(verified, Identity) and verified.tenant_id != tenant_id:
-            return INVALID_TOKENS["signature_mismatch"]
-        return keyring.decode(token)
+        verified, keyring = self._verify(token)
+        return verified if isinstance(verified, InvalidToken) else keyring.decode(token)
 
-    def _keyring_claimed_by(self, token: str | bytes) -> tuple[str | None, Keyring]:
-        _, kid, tenant_id = self._nobody.peek(token)
-        if tenant_id is None:
-            return None, self._nobody
-        return tenant_id, self.keyring(tenant_id, kid) or self._nobody
+    def _verify(self, token: str | bytes) -> tuple[Identity | InvalidToken, Verifier]:
+        """Verify a token; return the keys that have done so, too."""
+        tenant_id, kid, of_tenant = self._keyring_claimed_by(token)
+        keyring: Verifier = of_tenant or self._own or self._nobody
+        verified = keyring.verify(token)
+        # A token of another issuer may name its tenant elsewhere than the app's own tokens do. The
+        # key of a tenant comes first all the same.
+        if (
+            isinstance(verified, Identity)
+            and verified.tenant_id != tenant_id
+            and (of_tenant is not None or self.keyring(verified.tenant_id, kid) is not None)
+        ):
+            verified = INVALID_TOKENS["signature_mismatch"]
+        return verified, keyring
+
+    def _keyring_claimed_by(
+        self, token: str | bytes
+    ) -> tuple[str | None, str | None, Keyring | None]:
+        """Return the tenant and the kid that an unverified token names, and that tenant's key."""
+        tenant_id = self._nobody.claimed_tenant(token)
+        peeked = peek_token(token, "iss")
+        kid = None if peeked is None else peeked[1]
+        return tenant_id, kid, None if tenant_id is None else self.keyring(tenant_id, kid)

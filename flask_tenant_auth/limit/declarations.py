@@ -23,6 +23,8 @@ class Declaration:
 
     verified: bool = False
     roles: tuple[str, ...] = ()
+    at_least: str | None = None  # the weakest role that passes
+    permissions: tuple[str, ...] = ()  # all of them are needed
     rules: tuple[Rule, ...] = ()
     exempt: bool = False
     public: bool = False
@@ -32,6 +34,8 @@ class Declaration:
         return Declaration(
             verified=self.verified or other.verified,
             roles=self.roles + other.roles,
+            at_least=self.at_least or other.at_least,
+            permissions=tuple(dict.fromkeys(self.permissions + other.permissions)),
             rules=self.rules + tuple(rule for rule in other.rules if rule not in self.rules),
             exempt=self.exempt or other.exempt,
             public=self.public or other.public,

@@ -87,12 +87,13 @@ class Plans:
         :param view: the endpoint under which the view is counted: views that several endpoints
             share have one budget.
         """
-        plan = self._plan(view, method, declaration)
+        plan = self.plan(view, method, declaration)
         if method in _METHODS:
             self.made[endpoint, method] = plan
         return plan
 
-    def _plan(self, view: str, method: str, declaration: Declaration) -> Plan:
+    def plan(self, view: str, method: str, declaration: Declaration) -> Plan:
+        """Return the plan of a route, without keeping it."""
         declared = tuple(rule for rule in declaration.rules if rule.applies_to(method))
         if declared:
             return Plan(view, declared)

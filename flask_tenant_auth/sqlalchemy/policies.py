@@ -11,13 +11,14 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, Uuid
 from sqlalchemy.dialects import postgresql
 
-from ..flask.state import current_state
+from ..flask.state import current_tenant_roles
+from ..identity.roles import RESERVED_ROLE
 from .catalogue import OwnedTable, catalogue
-from .row_level_security import PREFIX
+from .row_level_security import PREFIX, literal
 
 POLICY = PREFIX
 UNSCOPED_POLICY = f"{PREFIX}_unscoped"
-UNSCOPED_CONDITION = f"current_setting('{PREFIX}.role', true) = 'unscoped'"
+UNSCOPED_CONDITION = f"current_setting('{PREFIX}.role', true) = {literal(RESERVED_ROLE)}"
 
 # With this parameter style a percent sign in a name stays one.
 _quote = postgresql.dialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
@@ -45,9 +46,14 @@ def quoted(name: str) -> str:
     return _quote.quote(name)
 
 
-def has_tenant_role() -> str:
-    """Return the condition that the role reaches the rows of its whole tenant."""
-    roles = [f"'{role}'" for role in sorted(current_state().settings.tenant_roles)]
+def has_tenant_role() -> str | None:
+    """Return the condition that the role reaches the rows of its whole tenant; None: no role does.
+
+    The roles are those of AUTH_TENANT_ROLES now. Policies keep them until they are created anew.
+    """
+    roles = [literal(role) for role in sorted(current_tenant_roles())]
+    if not roles:
+        return None
     compared = f"= {roles[0]}" if len(roles) == 1 else f"IN ({', '.join(roles)})"
     return f"current_setting('{PREFIX}.role', true) {compared}"
 
@@ -61,7 +67,8 @@ def condition(owned: OwnedTable, name: str | None = None) -> str:
     if owned.tenant is not None:
         parts.append(is_own(owned.tenant, "tenant_id"))
     if owned.user is not None:
-        parts.append(f"({has_tenant_role()} OR {is_own(owned.user, 'user_id')})")
+        own, reaches = is_own(owned.user, "user_id"), has_tenant_role()
+        parts.append(own if reaches is None else f"({reaches} OR {own})")
     parts += follows(owned, name or name_of(owned.table))
     return " AND ".join(parts)
 

@@ -325,8 +325,36 @@ def policy_problems(
             if expression != wanted:
                 yield (
                     f"{name}: {clause} of the policy {policy.polname} does not compare the owners "
-                    f"as rls-sql does: {expression}"
+                    f"as rls-sql does: {expression}{other_roles(expression, wanted)}"
                 )
+
+
+ROLE_TESTED = re.compile(
+    rf"current_setting\('{PREFIX}\.role'::text, true\) = "
+    r"(?:ANY \(ARRAY\[)?(?P<roles>'(?:[^']|'')*'::text(?:, '(?:[^']|'')*'::text)*)"
+)
+
+
+def tested_roles(expression: str | None) -> list[str]:
+    """Return the roles that a condition asks for, as PostgreSQL writes them."""
+    return sorted(
+        {
+            role
+            for found in ROLE_TESTED.finditer(expression or "")
+            for role in re.findall(r"'(?:[^']|'')*'", found["roles"])
+        }
+    )
+
+
+def other_roles(expression: str | None, wanted: str) -> str:
+    """Return what to say where a policy is for other roles than AUTH_TENANT_ROLES names."""
+    theirs, ours = tested_roles(expression), tested_roles(wanted)
+    if theirs == ours:
+        return ""
+    return (
+        f" (the rows of a whole tenant are for the roles {', '.join(theirs) or 'none'} there, and "
+        f"for {', '.join(ours) or 'none'} in AUTH_TENANT_ROLES: run what rls-sql prints)"
+    )
 
 
 # Views, rules and functions that read the tables with the rights of others

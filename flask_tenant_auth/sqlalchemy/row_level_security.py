@@ -28,6 +28,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session, SessionTransaction
 
 from .._core import Identity
+from ..identity.roles import RESERVED_ROLE
 from ._compat import is_server_side
 from .driver_hooks import CONTROL, Hook, StatementHook, hook_for
 from .errors import UnscopedStatement
@@ -37,32 +38,51 @@ Scope = Identity | Unscoped | None
 
 PREFIX = "flask_tenant_auth"
 INFO_KEY = "flask_tenant_auth_settings"
-PLAIN = re.compile(r"[\w.:-]*")
+PLAIN = re.compile(r"[A-Za-z0-9_. -]*")
 KEEPS_KEY = "flask_tenant_auth_keeps_settings"
 
 
+def literal(text: str) -> str:
+    """Return a text as a literal of PostgreSQL, whatever is in it.
+
+    All but letters and digits of ASCII, spaces, ``_``, ``.`` and ``-`` are written as escapes of
+    their code points. So no character can end the literal, be a parameter to a driver or to
+    SQLAlchemy, or mean another one under standard_conforming_strings or client_encoding.
+    """
+    if PLAIN.fullmatch(text) is not None:
+        return f"'{text}'"
+    return "E'" + "".join(map(_escaped, text)) + "'"
+
+
+def _escaped(character: str) -> str:
+    if PLAIN.fullmatch(character) is not None:
+        return character
+    code = ord(character)
+    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
+
+
 def values_of(scope: Scope) -> dict[str, str]:
-    """Return the settings that name the identity."""
-    values = {
+    """Return the settings that name the identity.
+
+    :raises ValueError: for an identity whose role is the one of `unscoped`. No app has it.
+    """
+    if scope is not None and scope.role == RESERVED_ROLE and not isinstance(scope, Unscoped):
+        raise ValueError(f"role must not be {RESERVED_ROLE!r}, which would show all rows")
+    return {
         "tenant_id": getattr(scope, "tenant_id", ""),
         "user_id": getattr(scope, "user_id", ""),
         "role": "" if scope is None else scope.role,
     }
-    for name, value in values.items():
-        if PLAIN.fullmatch(value) is None:
-            raise ValueError(f"{name} cannot be a setting of PostgreSQL: {value!r}")
-    return values
 
 
 def calls_of(scope: Scope) -> str:
     """Return the calls that set them, for this transaction.
 
-    They hold the values as literals, so that no driver needs parameters: an Identity holds
-    canonical UUIDs and a known role, and no character that could end a literal (`values_of` checks
-    it).
+    They hold the values as literals, so that no driver needs parameters. They return no value,
+    which client_encoding may have no characters for.
     """
     return ", ".join(
-        f"set_config('{PREFIX}.{name}', '{value}', true)"
+        f"set_config('{PREFIX}.{name}', {literal(value)}, true) IS NULL"
         for name, value in values_of(scope).items()
     )
 

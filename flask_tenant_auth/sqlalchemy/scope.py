@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from .._core import Identity
 from ..flask.context import identity_in, identity_in_force
 from ..flask.records import current_request
+from ..identity.roles import RESERVED_ROLE
 from .errors import TenantContextMissing
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Unscoped:
     """The type of UNSCOPED: the rows of all tenants, on purpose."""
 
     __slots__ = ()
-    role: Final = "unscoped"
+    role: Final = RESERVED_ROLE
     reaches_tenant: Final = False
 
 

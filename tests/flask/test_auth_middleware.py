@@ -261,10 +261,19 @@ class TestVerifyTenantContextDecorator:
         assert (status, response) == (400, {"error": "Invalid request", "message": message})
 
     def test_says_what_is_wrong_with_a_token(self, app: Flask) -> None:
-        for claims, message in (({"exp": 1}, "Token expired"), ({"role": "x"}, "Invalid token")):
+        for claims, message in (({"exp": 1}, "Token expired"), ({"role": 7}, "Invalid token")):
             with app.test_request_context(headers=bearer(**{"role": "user", **claims})):
                 response, status = self.view()
             assert (status, response["message"]) == (401, message)
+
+    def test_an_unknown_role_in_a_token_is_the_weakest_role(self, app: Flask) -> None:
+        with app.test_request_context(headers=bearer(role="x")):
+            assert self.view(a="b")["role"] == "user"
+
+    def test_an_unknown_role_in_a_token_is_invalid_without_a_default_role(self) -> None:
+        with make_app(JWT_DEFAULT_ROLE="").test_request_context(headers=bearer(role="x")):
+            response, status = self.view()
+        assert (status, response["message"]) == (401, "Invalid token")
 
     def test_keeps_the_view_s_name_and_doc(self) -> None:
         assert self.view.__name__ == "view"
@@ -311,11 +320,11 @@ class TestVerifyRoleDecorator:
         with app.test_request_context(headers=bearer(role="admin")):
             assert view() == "in"
 
-    def test_raises_for_unknown_roles_where_it_is_applied(self) -> None:
+    def test_raises_for_what_is_no_role_where_it_is_applied(self) -> None:
         with pytest.raises(ValueError, match="roles"):
             verify_role()
         with pytest.raises(ValueError, match="roles"):
-            verify_role("admin", "root")
+            verify_role("admin", "root,user")
         with pytest.raises(TypeError, match="roles are missing"):
             verify_role(lambda: "a bare decorator")  # type: ignore[arg-type]
 

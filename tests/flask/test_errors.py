@@ -22,6 +22,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth._core import Decision, Limit, parse_rates
+from flask_tenant_auth.errors import KeysUnavailable
 from flask_tenant_auth.flask.extension import state_of
 from flask_tenant_auth.sqlalchemy.errors import ForeignRow
 
@@ -50,7 +51,8 @@ class TestThePair:
             (409, "Conflict"),
             (429, "Rate limit exceeded"),
             (500, "Internal server error"),
-            (503, "Service Unavailable"),
+            (502, "Bad Gateway"),
+            (503, "Service unavailable"),
         ],
     )
     def test_each_status_has_its_title(self, status: int, title: str) -> None:
@@ -99,6 +101,7 @@ class TestAuthError:
             AuthError("Because", 403, reason="mine"),
             AuthError("Because", 402),
             RateLimitExceeded("5 per 1 minute", a_decision()),
+            KeysUnavailable(9),
             ForeignRow("a row of another tenant"),
             SuspendedError(7),
         ],
@@ -116,7 +119,12 @@ class TestAuthError:
             found = {cls.__name__} if cls.__module__.startswith("flask_tenant_auth") else set()
             return found.union(*map(written, cls.__subclasses__()))
 
-        assert written(AuthError) == {"AuthError", "RateLimitExceeded", "ForeignRow"}
+        assert written(AuthError) == {
+            "AuthError",
+            "RateLimitExceeded",
+            "KeysUnavailable",
+            "ForeignRow",
+        }
 
     def test_changing_the_data_does_not_change_the_error(self) -> None:
         error = AuthError("Because")

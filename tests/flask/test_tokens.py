@@ -502,7 +502,9 @@ class TestTenantKeys:
         keyrings = state_of(app).keyring
         assert isinstance(keyrings, TenantKeyrings)
         keyring = keyrings.keyring(OTHER_TENANT)
-        monkeypatch.setattr(keyrings, "_keyring_claimed_by", lambda _: (OTHER_TENANT, keyring))
+        monkeypatch.setattr(
+            keyrings, "_keyring_claimed_by", lambda _: (OTHER_TENANT, None, keyring)
+        )
         assert not accepts(app, made)
 
     def test_a_value_that_is_no_key_is_a_500(self) -> None:

@@ -83,6 +83,7 @@ def error_of(response: TestResponse) -> tuple[int, str]:
         403: "Forbidden",
         429: "Rate limit exceeded",
         500: "Internal server error",
+        503: "Service unavailable",
     }
     assert set(body) == {"error", "message"}
     assert body["error"] == titles[response.status_code]

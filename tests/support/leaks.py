@@ -30,6 +30,7 @@ from flask_tenant_auth._core import (
     Rate,
     RequestRecord,
     Roles,
+    is_permission,
     permission_number,
     set_identity_codec,
 )
@@ -65,6 +66,8 @@ rules = {
     "required": {"d": ("x", 5, True)},
     "on_default_role": print,
 }
+telling = Keyring([key], id_namespace=TENANT, places={"user_id": ("/a/0",)}, on_default_role=hash)
+roleless = keyring.sign(json.dumps(claims | {"a": ["x"], "role": ["y"]}).encode())
 acting = keyring.sign(
     json.dumps(claims | {"act": {"sub": "x"}, "permissions": ["a", "b"]}).encode()
 )
@@ -153,6 +156,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "plain_address refused": refused(lambda: _core.plain_address("\udc80")),
     "now": _core.now,
     "parse_bearer": lambda: (_core.parse_bearer(f"Bearer {token}"), _core.parse_bearer("x")),
+    "peek_token": lambda: (_core.peek_token(token, "iss"), _core.peek_token("x.y.z", "iss")),
     "is_http_token": lambda: (_core.is_http_token("GET"), _core.is_http_token("a b")),
     "is_http_token refused": refused(lambda: _core.is_http_token(7)),  # type: ignore[arg-type]
     "password_iterations": lambda: _core.password_iterations(hashed),
@@ -168,15 +172,28 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Identity refused for its parts": refused(
         lambda: Identity(TENANT, USER, permissions=["a", 5])  # type: ignore[list-item]
     ),
-    "Identity.to_headers": lambda: identity.to_headers(),
+    "Identity.to_headers": lambda: (identity.to_headers(), Identity.from_headers({})),
+    "set_identity_codec": lambda: set_identity_codec(lambda _: {}, lambda _: identity),
+    "Identity.permits": lambda: (full().permits("a"), full().permits("never numbered")),
+    "Keyring that tells of a default role": lambda: telling.verify(roleless),
+    "Keyring of names as ids": lambda: telling.decode(roleless),
     "Identity pickled": lambda: pickle.loads(pickle.dumps(full())),
     "Roles": lambda: Roles(("a", "b"), tenant_roles=("b",), grants=(("x:*",), ("y",))).names,
     "Roles refused": refused(lambda: Roles(("a", "a"))),
+    "Identity of no app": lambda: Identity(TENANT, USER, "x", roles=()).roles,
+    "Identity.permits all": lambda: full().permits(("a", 0, "never:asked")),
+    "Identity.permits refused": refused(lambda: identity.permits((5.0,))),  # type: ignore[arg-type]
+    "Identity.has_role": lambda: identity.has_role((identity.roles, frozenset({"user"}))),
+    "Identity.has_role refused": refused(lambda: identity.has_role(("a",))),  # type: ignore[arg-type]
+    "is_permission": lambda: (is_permission("a:b"), is_permission("a b")),
     "permission_number": lambda: permission_number("a:b"),
     "INVALID_TOKENS": lambda: INVALID_TOKENS["expired"],
     "Keyring of everything": lambda: Keyring([key], **rules),  # type: ignore[arg-type]
     "Keyring refused for its rules": refused(lambda: Keyring([key], places={"role": ("/~",)})),
-    "Keyring.peek": lambda: (keyring.peek(token), keyring.peek(broken)),
+    "Keyring.claimed_tenant": lambda: (
+        keyring.claimed_tenant(token),
+        keyring.claimed_tenant(broken),
+    ),
     "Key.secret": lambda: Key.secret("HS256", SECRET, kid="one"),
     "Key.secret refused": refused(lambda: Key.secret("HS256", b"short")),
     "Key.jwk": lambda: Key.jwk({"kty": "oct", "alg": "HS256", "k": "A" * 44}),

@@ -58,6 +58,7 @@ class Core:
             "verify_password": (_core.verify_password, [b"password", stored], {}),
             "password_iterations": (_core.password_iterations, [stored], {}),
             "parse_bearer": (_core.parse_bearer, [f"Bearer {self.token}"], {}),
+            "peek_token": (_core.peek_token, [self.token, "iss"], {}),
             "is_http_token": (_core.is_http_token, ["GET"], {}),
             "CorsRules": (
                 _core.CorsRules,
@@ -92,6 +93,7 @@ class Core:
                 },
             ),
             "permits": (identity.permits, ["a"], {}),
+            "has_role": (identity.has_role, [(self.roles, frozenset({"user"}))], {}),
             "with_roles": (identity.with_roles, [self.roles], {}),
             "Roles": (
                 _core.Roles,
@@ -99,6 +101,7 @@ class Core:
                 {"tenant_roles": ("admin",), "grants": (("a", "b:*"), ("*",))},
             ),
             "grants": (self.roles.grants, ["user", "a"], {}),
+            "is_permission": (_core.is_permission, ["a"], {}),
             "permission_number": (_core.permission_number, ["a"], {}),
             "Key.secret": (Key.secret, ["HS256", SECRET], {"kid": "k", "allow_weak": True}),
             "Key.pem": (Key.pem, ["ES256", EC_PRIVATE.encode()], {"kid": "k"}),
@@ -123,7 +126,7 @@ class Core:
             ),
             "sign": (self.keyring.sign, [nested_payload()], {}),
             "issue": (self.keyring.issue, [identity, 1, 2, b'{"a":[1]}'], {}),
-            "peek_token": (self.keyring.peek, [self.token], {}),
+            "claimed_tenant": (self.keyring.claimed_tenant, [self.token], {}),
             "verify": (self.keyring.verify, [self.token], {}),
             "decode": (self.keyring.decode, [self.token], {}),
             "authenticate": (self.keyring.authenticate, [f"Bearer {self.token}"], {}),
@@ -174,8 +177,8 @@ NAMES = [
     "password_iterations",
     *("parse_bearer", "is_http_token", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
-    *("permits", "with_roles", "Roles", "grants"),
-    *("permission_number", "peek_token"),
+    *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
+    *("peek_token", "claimed_tenant"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pickle
 import random
 import socket
 import threading
@@ -30,7 +31,9 @@ from flask_tenant_auth._core import (
     Limit,
     Limiter,
     Rate,
+    Roles,
     hash_password,
+    permission_number,
     verify_password,
 )
 from key_pairs import EC_PRIVATE
@@ -103,6 +106,36 @@ def test_tokens_that_another_thread_frees_do_no_harm(keyring: Keyring) -> None:
             if name != "header" or "header" in shared:
                 assert isinstance(judged, Identity | dict) or judged is None
         keyring.sign(shared.get("payload", payload))
+
+    together(replace, use, use, replace)
+
+
+def test_identities_that_threads_share_and_drop_do_no_harm() -> None:
+    roles = Roles(("user", "admin"), grants=((), ("threads:*",)))
+    numbers = [permission_number(f"threads:{n}") for n in range(40)]
+    pair = Key.pem("ES256", EC_PRIVATE.encode())
+    shared: dict[str, Any] = {}
+
+    def new_keyring() -> Keyring:
+        places = {"role": ("r", "role"), "user_id": ("/a/0", "user_id")}
+        return Keyring([pair], roles=roles, places=places, on_default_role=hash)
+
+    token = new_keyring().sign(nested_payload())
+
+    def replace(numbers_used: random.Random) -> None:
+        shared["identity"] = new_keyring().verify(fresh(token))
+        if numbers_used.random() < 0.2:
+            shared.clear()
+
+    def use(numbers_used: random.Random) -> None:
+        identity = shared.get("identity")
+        if identity is None:
+            return
+        assert identity.claims["user_id"] == USER
+        allowed = identity.permits(numbers_used.choice(numbers))
+        assert allowed == (identity.role == "admin")
+        assert identity.permissions >= identity.with_roles(roles).permissions
+        assert pickle.loads(pickle.dumps(identity)) == identity
 
     together(replace, use, use, replace)
 

@@ -35,12 +35,14 @@ from hypothesis import strategies as st
 import token_oracle
 from flask_tenant_auth._core import (
     DEFAULT_ROLES,
+    INVALID_TOKENS,
     Identity,
     InvalidToken,
     Key,
     Keyring,
     now,
     parse_bearer,
+    peek_token,
     shift_clock,
 )
 from flask_tenant_auth.identity.roles import DEFAULT_ROLE, UserRole
@@ -837,6 +839,24 @@ class TestAuthenticate:
         assert parse_bearer("Bearer " + rest) == rest
 
 
+class TestPeek:
+    def test_a_token_says_a_claim_and_a_kid(self) -> None:
+        text = sign({**HEADER, "kid": "k\u00e9"}, {"iss": "\u20ac", "n": 7}, SECRET)
+        for token in (text, text.encode()):
+            assert peek_token(token, "iss") == ("\u20ac", "k\u00e9")
+            assert peek_token(token, "n") == (None, "k\u00e9")
+            assert peek_token(token=token, claim="absent") == (None, "k\u00e9")
+
+    @pytest.mark.parametrize("token", ["", "x", "a.b", "a.b.c", "\u20ac.b.c", "e30.e30"])
+    def test_a_malformed_token_says_nothing(self, token: str) -> None:
+        assert peek_token(token, "iss") is None
+
+    def test_each_reason_has_its_object(self, keyring: Keyring) -> None:
+        for reason, invalid in INVALID_TOKENS.items():
+            assert invalid.reason == reason
+        assert keyring.verify("a") is INVALID_TOKENS["not_three_segments"]
+
+
 class TestRejection:
     def test_each_reason_has_one_object(self, keyring: Keyring) -> None:
         assert keyring.verify("a") is keyring.verify("b")
@@ -899,6 +919,9 @@ class TestArguments:
             (lambda: Identity(TENANT, USER, "user", "local"), "positional"),
             (lambda: parse_bearer(None), "str"),
             (lambda: parse_bearer(b"Bearer x"), "str"),
+            (lambda: peek_token(7, "iss"), "token must be"),
+            (lambda: peek_token("x", b"iss"), "claim must be"),
+            (lambda: peek_token("x"), "claim"),
         ],
     )
     def test_arguments_of_wrong_types_raise(self, call: Callable[[], object], message: str) -> None:

@@ -36,7 +36,7 @@ from flask_tenant_auth._core import DEFAULT_ROLES, Keyring
 from flask_tenant_auth.config.key_sources import names_file
 from flask_tenant_auth.config.settings import Settings, option_lines
 from flask_tenant_auth.config.token_rules import TokenRules
-from flask_tenant_auth.keys.keyrings import own_keyring
+from flask_tenant_auth.keys.providers import own_provider
 from flask_tenant_auth.keys.tenants import TenantKeyrings
 from key_materials import (
     DER_DRESSES,
@@ -74,7 +74,8 @@ def keyring_of(**config: Any) -> Keyring | None:
     """The keys of a production app, without the rest of it."""
     app = bare_app(**{"FLASK_ENV": "production", "JWT_SECRET_KEY": None} | config)
     settings = Settings.from_app(app)
-    return own_keyring(settings, TokenRules.of(settings, DEFAULT_ROLES))
+    provider = own_provider(settings, TokenRules.of(settings, DEFAULT_ROLES))
+    return None if provider is None else provider.keyring
 
 
 def as_text(octets: bytes) -> str | bytes:

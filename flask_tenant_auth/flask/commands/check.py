@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import click
@@ -11,12 +11,14 @@ from flask.cli import with_appcontext
 
 from ...config.networks import Network
 from ...config.settings import KEYS, option_lines, unknown_settings
+from ...keys.jwks import shown_kid
 from ...limit.declarations import Declaration
 from ..registration import bare_views
 from ..route_protection import methods_of, protection_of
 from ..routes import is_static_view, plan_of
 from ..state import AppState, state_of
 from .isolation import isolation_lines
+from .rights import rights_of, role_lines, ungranted_permissions, unknown_roles
 from .stores import print_redis, store_lines
 
 # The methods that change nothing, as IANA has them (RFC 9110, section 9.2.1).
@@ -47,9 +49,15 @@ class Route(NamedTuple):
         """Whether the method is one that may change something."""
         return self.method not in SAFE
 
+    @property
+    def name(self) -> str:
+        """What the sentences on problems call it."""
+        return f"{self.method} {self.path} ({self.endpoint})"
+
     def __str__(self) -> str:
-        if self.declaration.roles:
-            protection = "role " + " or ".join(self.declaration.roles)
+        rights = list(rights_of(self.declaration))
+        if rights:
+            protection = ", ".join(rights)
         elif self.declaration.verified:
             protection = "authenticated"
         elif self.declaration.elsewhere:
@@ -87,7 +95,8 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
     :param strict: also the routes that show something to everybody without a declaration, and those
         where another function stands between the route and the decorator that protects it.
     """
-    settings = state_of(app).settings
+    state = state_of(app)
+    settings, routes = state.settings, routes_of(app)
     problems = settings.weaknesses()
     problems += [each.sentence(KEYS) for each in unknown_settings(settings, app)]
     problems += [
@@ -102,22 +111,27 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
         for endpoint in bare_views(app)
     ]
     problems += [
-        f"{route.method} {route.path} ({route.endpoint}) "
+        f"{route.name} "
         f"{'changes' if route.changes_something else 'shows'} something and asks for no identity: "
         "add @verify_tenant_context; or @public_route if that is meant, or "
         "@protected_elsewhere if another library protects it"
-        for route in routes_of(app)
+        for route in routes
         if route.unprotected and (strict or route.changes_something)
     ]
+    problems += unknown_roles(state, _declarations(routes))
     if strict:
         problems += [
-            f"{route.method} {route.path} ({route.endpoint}) asks for an identity behind "
+            f"{route.name} asks for an identity behind "
             f"{', '.join(route.behind)}, which may answer anybody before that: put "
             "our decorator above it, right below the route decorator"
-            for route in routes_of(app)
+            for route in routes
             if route.behind and not route.static
         ]
     return problems
+
+
+def _declarations(routes: Iterable[Route]) -> list[tuple[str, Declaration]]:
+    return [(route.name, route.declaration) for route in routes]
 
 
 def _has_public_addresses(network: Network) -> bool:
@@ -126,15 +140,18 @@ def _has_public_addresses(network: Network) -> bool:
 
 @click.command("check")
 @click.option(
-    "--strict", is_flag=True, help="Exit 1 on every unprotected route, and on Redis, too."
+    "--strict",
+    is_flag=True,
+    help="Exit 1 on every unprotected route, on Redis, and on keys that cannot be fetched, too.",
 )
 @with_appcontext
 def check(strict: bool) -> None:
-    """Show the configuration and each route's protection, roles and limits.
+    """Show the configuration, the roles, and each route's protection and limits.
 
-    Exit 1 on an unprotected mutating route, a weak key, a setting that is not known, or trust in
-    identity headers that strangers can send; with --strict, on an unprotected route of any method,
-    and on one where a function that may answer by itself, as a cache, stands above the decorator.
+    Exit 1 on an unprotected mutating route, a weak key, a setting or role that is not known, or
+    trust in identity headers that strangers can send; with --strict, on an unprotected route of any
+    method, and on one where a function that may answer by itself, as a cache, stands above the
+    decorator.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     state = state_of(app)
@@ -144,27 +161,55 @@ def check(strict: bool) -> None:
     click.secho("Keys", bold=True)
     for line in _key_lines(state):
         click.echo(f"  {line}")
+    click.secho("Roles", bold=True)
+    for line in role_lines(state):
+        click.echo(f"  {line}")
+    without_keys = _print_sources(state)
     click.secho("Redis", bold=True)
     of_redis = print_redis(state)
     click.secho("Counters", bold=True)
     for line in store_lines(state):
         click.echo(f"  {line}")
     click.secho("Routes", bold=True)
-    for route in routes_of(app):
+    routes = routes_of(app)
+    for route in routes:
         click.echo(f"  {route}")
     for line in isolation_lines(app):
         click.echo(f"  {line}")
+    for warning in ungranted_permissions(state, _declarations(routes)):
+        click.secho(f"Warning: {warning}", fg="yellow", err=True)
     problems = problems_of(app, strict=strict)
     for problem in problems:
         click.secho(f"Problem: {problem}", fg="red", err=True)
-    if problems or (strict and of_redis):
+    others = of_redis or without_keys
+    if problems or (strict and others):
         raise click.exceptions.Exit(1)
-    click.secho("No problems found." if not of_redis else "No other problems found.", fg="green")
+    click.secho("No problems found." if not others else "No other problems found.", fg="green")
 
 
 def _key_lines(state: AppState) -> Iterator[str]:
     if state.settings.jwt_tenant_keys is not None:
         yield "each tenant's own, from JWT_TENANT_KEYS"
+    fetched = {key for source in state.sources for key in source.keys or ()}
     for place, key in enumerate(state.own_keys):
+        if key in fetched:
+            continue
         use = "signs and verifies" if place == 0 and key.can_sign else "verifies"
         yield f"{key.algorithm} kid={key.kid} {use}"
+
+
+def _print_sources(state: AppState) -> bool:
+    """Print where keys come from that are not set; return whether one of them has none."""
+    sources = state.sources
+    for source in sources:  # all of them at once
+        source.refresh()
+    for source in sources:
+        source.wait()
+        keys = source.keys or ()
+        age = "" if source.age is None else f", fetched {source.age:.0f} s ago"
+        kids = ", ".join(f"{key.algorithm} kid={shown_kid(key.kid)}" for key in keys) or "no keys"
+        colour = None if keys and source.failure is None else "red"
+        click.secho(f"  {source.name} from {source.where}{age}: {kids}", fg=colour)
+        if source.failure is not None:
+            click.secho(f"    last failure: {source.failure}", fg=colour)
+    return any(source.keys is None for source in sources)

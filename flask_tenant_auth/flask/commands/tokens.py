@@ -9,6 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..._core import InvalidToken
+from ...identity.arguments import role_text
 from ...identity.roles import WEAKEST_ROLE
 from ...keys.keyrings import NoSigningKeyError
 from ..state import current_state
@@ -18,11 +19,16 @@ from ..tokens import create_jwt_token
 @click.command("create-token")
 @click.argument("tenant_id")
 @click.argument("user_id")
-@click.option("--role", default=WEAKEST_ROLE, help="One of AUTH_ROLES; the weakest if not given.")
+@click.option("--role", help="One of AUTH_ROLES; the weakest if not given.")
 @click.option("--hours", type=float, help="Life in hours; JWT_EXPIRATION_HOURS if not given.")
 @with_appcontext
-def create_token(tenant_id: str, user_id: str, role: str, hours: float | None) -> None:
+def create_token(tenant_id: str, user_id: str, role: str | None, hours: float | None) -> None:
     """Print a token for USER_ID of TENANT_ID."""
+    try:
+        named = WEAKEST_ROLE if role is None else role
+        role = role_text("--role", named, current_state().roles)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     try:
         click.echo(create_jwt_token(tenant_id, user_id, role, hours))
     except (ValueError, NoSigningKeyError) as error:
@@ -39,7 +45,7 @@ def decode_token(token: str) -> None:
     """
     if token == "-":  # noqa: S105 - the usual sign for standard input
         token = sys.stdin.read().strip()
-    claims = current_state().keyring.decode(token)
+    claims = current_state().decode(token)
     if isinstance(claims, InvalidToken):
         raise click.ClickException(f"{claims.reason}: {claims.detail}")
     click.echo(json.dumps(claims, indent=2, ensure_ascii=False))

@@ -1,0 +1,36 @@
+"""Finds views that name a role which their app does not have.
+
+A decorator may run before its app is there, so it cannot know the roles. Three checks find such a
+view: of the views that are there, in `TenantAuth.init_app`; at the first request to a later view,
+in an app that has `TenantAuth`; and the check of the role itself, at the first call of the view.
+None of them lets the request pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import flask
+
+from .._core import Roles
+from ..identity.roles import require_known_roles
+from ..limit.declarations import Declaration
+from .routes import ANY_METHOD, declaration_of_route
+
+
+def require_declared_roles(app: flask.Flask, roles: Roles, *endpoints: str) -> None:
+    """Raise where one of these endpoints, or any of the app, names a role that is none of the app.
+
+    :raises ConfigurationError: it names the endpoint, the role and the nearest role.
+    """
+    for endpoint in endpoints or tuple(app.view_functions):
+        for method in sorted(ANY_METHOD):
+            declaration = declaration_of_route(app, endpoint, method)
+            require_known_roles(named_roles(declaration), roles, endpoint)
+
+
+def named_roles(declaration: Declaration) -> Iterator[str]:
+    """Yield every role that a declaration names."""
+    yield from declaration.roles
+    if declaration.at_least is not None:
+        yield declaration.at_least
