@@ -127,6 +127,7 @@ class TestAuthError:
             "RateLimitExceeded",
             "KeysUnavailable",
             "ForeignRow",
+            "_NoIdentity",
         }
 
     def test_changing_the_data_does_not_change_the_error(self) -> None:
