@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from flask_tenant_auth._core import reset_clock
+from provider import Provider
+from provider_apps import Clock, moved_clock
 from servers import PostgreSQL, Redis
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -62,3 +65,17 @@ def postgresql() -> Iterator[PostgreSQL]:
     """A PostgreSQL for the whole run."""
     with PostgreSQL() as server:
         yield server
+
+
+@pytest.fixture
+def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    """An identity provider whose certificate this process trusts."""
+    with Provider(tmp_path) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))
+        yield server
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which keys are fetched again, which a test moves."""
+    return moved_clock(monkeypatch)

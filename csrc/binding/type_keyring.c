@@ -12,29 +12,18 @@
 #include "binding/type_roles.h"
 #include "binding/type_invalid_token.h"
 
-#include "base/alloc.h"
 #include "base/base64url.h"
 #include "token/bearer.h"
 #include "token/claims_write.h"
-#include "token/payload.h"
 #include "token/peek.h"
-#include "token/sign.h"
 #include "token/verify.h"
-
-typedef struct keyring_object {
-    PyObject_HEAD
-    PyObject *keys;            /* Owned tuple: what keyring borrows from */
-    PyObject *roles;           /* Owned: likewise */
-    PyObject *on_default_role; /* Owned; None: nobody is told */
-    fta_keyring *keyring;      /* Owned */
-} keyring_object;
 
 #define OR_NONE(argument) ((argument) != NULL ? (argument) : Py_None)
 
 static void
 keyring_dealloc(PyObject *object)
 {
-    keyring_object *self = (keyring_object *)object;
+    fta_keyring_object *self = (fta_keyring_object *)object;
     PyTypeObject *type = Py_TYPE(object);
     fta_keyring_free(self->keyring);
     Py_CLEAR(self->keys);
@@ -153,11 +142,11 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         OR_NONE(given.default_role), OR_NONE(given.id_namespace),
         OR_NONE(given.required));
     making made = {NULL, NULL, NULL, NULL};
-    keyring_object *self = NULL;
+    fta_keyring_object *self = NULL;
     Py_INCREF(on_default_role);
     if (held != NULL &&
         make_keyring(state, keys, &given, max_token_bytes, &made)) {
-        self = PyObject_New(keyring_object, type);
+        self = PyObject_New(fta_keyring_object, type);
     }
     if (self != NULL) {
         self->keyring = made.keyring;
@@ -199,7 +188,7 @@ fta_keyring_read_again(PyObject *keyring_value, fta_text text,
                        const fta_json_sink *events,
                        const fta_permission_sink *permissions, fta_claims *out)
 {
-    const fta_keyring *keyring = ((keyring_object *)keyring_value)->keyring;
+    const fta_keyring *keyring = ((fta_keyring_object *)keyring_value)->keyring;
     const fta_token_sinks sinks = {events, permissions, true};
     fta_token token;
     fta_status status = fta_token_open(keyring, text, &token);
@@ -236,7 +225,7 @@ identity_from_text(PyObject *object, fta_text text, PyObject *holder)
 {
     static const fta_token_sinks none = {NULL, NULL, false};
     fta_state *state = PyType_GetModuleState(Py_TYPE(object));
-    keyring_object *self = (keyring_object *)object;
+    fta_keyring_object *self = (fta_keyring_object *)object;
     if (self->keyring->rules->without_identity) {
         PyErr_SetString(PyExc_TypeError,
                         "a Keyring without identity can only decode()");
@@ -320,7 +309,7 @@ PyDoc_STRVAR(
 static PyObject *
 keyring_claimed_tenant(PyObject *self, PyObject *value)
 {
-    const fta_keyring *keyring = ((keyring_object *)self)->keyring;
+    const fta_keyring *keyring = ((fta_keyring_object *)self)->keyring;
     const fta_claim_reader how = {
         .rules = keyring->rules, .seed = &keyring->seed, .now = Py_NAN};
     fta_token_segments segments;
@@ -363,7 +352,7 @@ static PyObject *
 keyring_decode(PyObject *self, PyObject *value)
 {
     fta_state *state = PyType_GetModuleState(Py_TYPE(self));
-    const fta_keyring *keyring = ((keyring_object *)self)->keyring;
+    const fta_keyring *keyring = ((fta_keyring_object *)self)->keyring;
     fta_builder builder;
     builder.root = builder.name = NULL;
     builder.depth = 0;
@@ -390,135 +379,12 @@ keyring_decode(PyObject *self, PyObject *value)
     return result;
 }
 
-/* The str of a token that the core has made. Frees the token. */
-static PyObject *
-token_or_error(fta_status status, char *token, size_t length)
-{
-    if (status != FTA_OK) {
-        return fta_raise(status);
-    }
-    PyObject *result = PyUnicode_DecodeASCII(token, (Py_ssize_t)length, NULL);
-    fta_free(token);
-    return result;
-}
-
-/* The octets of a bytes argument, which live as long as it. */
-static bool
-read_json(PyObject *value, const char *argument, fta_text *out)
-{
-    if (!PyBytes_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "%s must be bytes, not %.100s", argument,
-                     Py_TYPE(value)->tp_name);
-        return false;
-    }
-    *out =
-        (fta_text){PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value)};
-    return true;
-}
-
-PyDoc_STRVAR(keyring_sign_doc,
-             "sign($self, payload, /)\n--\n\n"
-             "A token of the payload, the UTF-8 text of a JSON object, signed\n"
-             "by the first key through libjwt. ValueError says what is wrong\n"
-             "with the payload or why the key cannot sign.");
-
-static PyObject *
-keyring_sign(PyObject *self, PyObject *value)
-{
-    fta_text payload;
-    if (!read_json(value, "payload", &payload)) {
-        return NULL;
-    }
-    char *token = NULL;
-    size_t length = 0;
-    fta_status status;
-    Py_INCREF(self);
-    Py_INCREF(value);
-    Py_BEGIN_ALLOW_THREADS
-    status = fta_token_sign(((keyring_object *)self)->keyring, payload, &token,
-                            &length);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(value);
-    Py_DECREF(self);
-    return token_or_error(status, token, length);
-}
-
-PyDoc_STRVAR(
-    keyring_issue_doc,
-    "issue($self, identity, issued_at, expires_at, further, /)\n--\n\n"
-    "A token that says the claims of core_claims: those of the Identity,\n"
-    "the issuer and the audiences of this Keyring, and the two times in\n"
-    "seconds since 1970. An actor of the Identity is of its tenant. further\n"
-    "is the UTF-8 text of a JSON object with all other claims. ValueError\n"
-    "as sign(), or says why this Keyring would not take the token.");
-
-/* The claims of a token for an Identity. actor lives as long as it. */
-static bool
-claims_of_identity(const keyring_object *self, PyObject *value,
-                   fta_claims *claims)
-{
-    const fta_identity *identity =
-        fta_identity_of(PyType_GetModuleState(Py_TYPE(self)), value);
-    if (identity == NULL) {
-        PyErr_Format(PyExc_TypeError, "identity must be Identity, not %.100s",
-                     Py_TYPE(value)->tp_name);
-        return false;
-    }
-    *claims = (fta_claims){
-        .tenant_id = identity->claims.tenant_id,
-        .user_id = identity->claims.user_id,
-        .actor_tenant = identity->claims.tenant_id,
-        .present = 1u << FTA_CLAIM_TENANT_ID | 1u << FTA_CLAIM_USER_ID |
-                   1u << FTA_CLAIM_ROLE | 1u << FTA_CLAIM_IAT |
-                   1u << FTA_CLAIM_EXP,
-    };
-    if (identity->actor != NULL) {
-        if (!fta_utf8_from_str(identity->actor, "actor", &claims->actor)) {
-            return false;
-        }
-        claims->present |=
-            1u << FTA_CLAIM_ACT_SUB | 1u << FTA_CLAIM_ACT_TENANT_ID;
-    }
-    return fta_read_role(self->roles, identity->role, "role", &claims->role);
-}
-
-static PyObject *
-keyring_issue(PyObject *object, PyObject *args)
-{
-    keyring_object *self = (keyring_object *)object;
-    PyObject *identity, *value;
-    long long issued_at, expires_at;
-    fta_text further;
-    fta_claims claims;
-    if (!PyArg_ParseTuple(args, "OLLO:issue", &identity, &issued_at,
-                          &expires_at, &value) ||
-        !read_json(value, "further", &further) ||
-        !claims_of_identity(self, identity, &claims)) {
-        return NULL;
-    }
-    claims.issued_at = (double)issued_at;
-    claims.expires_at = (double)expires_at;
-    char *token = NULL, *payload = NULL;
-    size_t length = 0, size = 0;
-    fta_status status =
-        fta_payload_make(self->keyring, &claims, further, &payload, &size);
-    if (status == FTA_OK) {
-        Py_INCREF(object);
-        Py_BEGIN_ALLOW_THREADS
-        status = fta_token_sign(self->keyring, (fta_text){payload, size},
-                                &token, &length);
-        Py_END_ALLOW_THREADS
-        Py_DECREF(object);
-        fta_free(payload);
-    }
-    return token_or_error(status, token, length);
-}
-
 /* The names of the members that issue() may write. */
 static PyObject *
 get_core_claims(PyObject *object, void *Py_UNUSED(closure))
 {
-    const fta_claim_rules *rules = ((keyring_object *)object)->keyring->rules;
+    const fta_claim_rules *rules =
+        ((fta_keyring_object *)object)->keyring->rules;
     PyObject *names = PyList_New(0);
     uint16_t node = FTA_CLAIM_ROOT;
     while (names != NULL &&
@@ -539,13 +405,14 @@ get_core_claims(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *
 keyring_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("Keyring(%R)", ((keyring_object *)self)->keys);
+    return PyUnicode_FromFormat("Keyring(%R)",
+                                ((fta_keyring_object *)self)->keys);
 }
 
 static PyMemberDef keyring_members[] = {
-    {"keys", T_OBJECT_EX, offsetof(keyring_object, keys), READONLY,
+    {"keys", T_OBJECT_EX, offsetof(fta_keyring_object, keys), READONLY,
      "Its keys; the first one signs, all of them verify."},
-    {"roles", T_OBJECT_EX, offsetof(keyring_object, roles), READONLY,
+    {"roles", T_OBJECT_EX, offsetof(fta_keyring_object, roles), READONLY,
      "The Roles of its identities."},
     {NULL, 0, 0, 0, NULL},
 };
@@ -559,8 +426,8 @@ static PyGetSetDef keyring_getset[] = {
 };
 
 static PyMethodDef keyring_methods[] = {
-    {"sign", keyring_sign, METH_O, keyring_sign_doc},
-    {"issue", keyring_issue, METH_VARARGS, keyring_issue_doc},
+    {"sign", fta_keyring_sign, METH_O, fta_keyring_sign_doc},
+    {"issue", fta_keyring_issue, METH_VARARGS, fta_keyring_issue_doc},
     {"verify", keyring_verify, METH_O, keyring_verify_doc},
     {"decode", keyring_decode, METH_O, keyring_decode_doc},
     {"claimed_tenant", keyring_claimed_tenant, METH_O,
@@ -594,7 +461,7 @@ static PyType_Slot keyring_slots[] = {
 
 PyType_Spec fta_keyring_spec = {
     .name = "flask_tenant_auth._core.Keyring",
-    .basicsize = sizeof(keyring_object),
+    .basicsize = sizeof(fta_keyring_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = keyring_slots,
 };

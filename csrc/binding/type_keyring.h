@@ -6,6 +6,21 @@
 
 #include "base/text.h"
 #include "token/claims_read.h"
+#include "token/keyring.h"
+
+typedef struct fta_keyring_object {
+    PyObject_HEAD
+    PyObject *keys;            /* Owned tuple: what keyring borrows from */
+    PyObject *roles;           /* Owned: likewise */
+    PyObject *on_default_role; /* Owned; None: nobody is told */
+    fta_keyring *keyring;      /* Owned */
+} fta_keyring_object;
+
+/* The methods that make tokens. */
+PyObject *fta_keyring_sign(PyObject *self, PyObject *payload);
+PyObject *fta_keyring_issue(PyObject *self, PyObject *args);
+extern const char fta_keyring_sign_doc[];
+extern const char fta_keyring_issue_doc[];
 
 /* Reads the claims of a token again that this Keyring has verified, whatever
  * the time is. The caller holds the Keyring and what the text is in. */

@@ -1,30 +1,6 @@
-#include "token/claims_read.h"
+#include "token/claims_reading.h"
 
 #include <math.h>
-
-#include "token/name_uuid.h"
-
-/* What one pass has found so far. */
-typedef struct reading {
-    const fta_claim_reader *how;
-    const fta_claim_rules *rules;
-    fta_claims *claims; /* Borrowed: the result */
-    uint32_t wrong;     /* 1 << fta_claim of each whose value is invalid */
-    uint32_t named;     /* of each id whose value is a name and no UUID */
-    uint32_t met;       /* a bit for each required claim that has its value */
-    uint32_t member;    /* the number of the value that is read */
-    bool audience_matches;
-    bool has_role;
-    const fta_uuid *shown; /* Borrowed: what the value says that is read, an id;
-                            * NULL: it is none */
-    /* Only those of claims that are present are set, faults of wrong ones. */
-    uint8_t rank[FTA_CLAIM_COUNT];
-    fta_status fault[FTA_CLAIM_COUNT];
-    uint32_t fault_at[FTA_CLAIM_COUNT];
-    fta_text names[FTA_CLAIM_COUNT];
-} reading;
-
-#define BIT(claim) ((uint32_t)1 << (claim))
 
 /* --- values of each kind ------------------------------------------------ */
 
@@ -52,7 +28,7 @@ read_actor(const fta_json_event *event, fta_status invalid, fta_text *out)
 
 /* A UUID; in a namespace also any other text and an integer. */
 static fta_status
-read_id(reading *found, fta_claim claim, const fta_json_event *event,
+read_id(fta_reading *found, fta_claim claim, const fta_json_event *event,
         fta_status invalid, fta_uuid *out)
 {
     if (event->kind == FTA_JSON_STRING &&
@@ -66,7 +42,7 @@ read_id(reading *found, fta_claim claim, const fta_json_event *event,
         return invalid;
     }
     found->names[claim] = event->text;
-    found->named |= BIT(claim);
+    found->named |= FTA_BIT(claim);
     return FTA_OK;
 }
 
@@ -97,7 +73,7 @@ read_issuer(const fta_json_event *event, fta_status invalid,
 }
 
 static void
-match_audience(reading *found, fta_text audience)
+match_audience(fta_reading *found, fta_text audience)
 {
     for (size_t i = 0; i < found->rules->audience_count; i++) {
         if (fta_text_equal(audience, found->rules->audiences[i])) {
@@ -108,7 +84,8 @@ match_audience(reading *found, fta_text audience)
 
 /* A string, or an array, whose elements follow. */
 static fta_status
-read_audience(reading *found, const fta_json_event *event, fta_status invalid)
+read_audience(fta_reading *found, const fta_json_event *event,
+              fta_status invalid)
 {
     if (event->kind == FTA_JSON_STRING) {
         match_audience(found, event->text);
@@ -119,7 +96,7 @@ read_audience(reading *found, const fta_json_event *event, fta_status invalid)
 
 /* Of several words the one of the strongest role counts. */
 static void
-match_role(reading *found, fta_text word, fta_role *strongest)
+match_role(fta_reading *found, fta_text word, fta_role *strongest)
 {
     fta_role role;
     if (fta_claim_rules_role(found->rules, word, &role) &&
@@ -130,7 +107,7 @@ match_role(reading *found, fta_text word, fta_role *strongest)
 }
 
 static fta_status
-read_role(reading *found, const fta_json_event *event, fta_status invalid,
+read_role(fta_reading *found, const fta_json_event *event, fta_status invalid,
           fta_role *out)
 {
     found->has_role = false;
@@ -142,7 +119,7 @@ read_role(reading *found, const fta_json_event *event, fta_status invalid,
 }
 
 static void
-show_permission(const reading *found, fta_text name)
+show_permission(const fta_reading *found, fta_text name)
 {
     const fta_permission_sink *sink = found->how->permissions;
     if (sink != NULL) {
@@ -151,7 +128,7 @@ show_permission(const reading *found, fta_text name)
 }
 
 static void
-add_permission(reading *found, fta_text name, fta_permission_set *set)
+add_permission(fta_reading *found, fta_text name, fta_permission_set *set)
 {
     size_t number;
     if (fta_permission_names_find(fta_roles_permissions(found->rules->roles),
@@ -163,7 +140,7 @@ add_permission(reading *found, fta_text name, fta_permission_set *set)
 
 /* Names with spaces between them (RFC 6749, section 3.3). */
 static void
-add_permissions(reading *found, fta_text scope, fta_permission_set *set)
+add_permissions(fta_reading *found, fta_text scope, fta_permission_set *set)
 {
     const char *end = scope.data + scope.length;
     const char *next = scope.data;
@@ -179,7 +156,7 @@ add_permissions(reading *found, fta_text scope, fta_permission_set *set)
 
 /* A value that is neither a text nor a list grants nothing. */
 static fta_status
-read_permissions(reading *found, const fta_json_event *event,
+read_permissions(fta_reading *found, const fta_json_event *event,
                  fta_permission_set *out)
 {
     memset(out, 0, sizeof *out);
@@ -219,7 +196,7 @@ read_use(const fta_json_event *event)
 
 /* The event is the claim's value, or the first event of it. */
 static fta_status
-read_claim(reading *found, fta_claim claim, const fta_json_event *event)
+read_claim(fta_reading *found, fta_claim claim, const fta_json_event *event)
 {
     switch (claim) {
 #define X(name, text, kind, need, writer, view, member)                        \
@@ -236,7 +213,7 @@ read_claim(reading *found, fta_claim claim, const fta_json_event *event)
 /* --- elements of each kind ---------------------------------------------- */
 
 static fta_status
-read_audience_element(reading *found, const fta_json_event *event,
+read_audience_element(fta_reading *found, const fta_json_event *event,
                       fta_status invalid)
 {
     if (event->kind != FTA_JSON_STRING) {
@@ -247,7 +224,7 @@ read_audience_element(reading *found, const fta_json_event *event,
 }
 
 static fta_status
-read_role_element(reading *found, const fta_json_event *event,
+read_role_element(fta_reading *found, const fta_json_event *event,
                   fta_status invalid, fta_role *out)
 {
     if (event->kind != FTA_JSON_STRING) {
@@ -258,7 +235,7 @@ read_role_element(reading *found, const fta_json_event *event,
 }
 
 static fta_status
-read_permission_element(reading *found, const fta_json_event *event,
+read_permission_element(fta_reading *found, const fta_json_event *event,
                         fta_permission_set *out)
 {
     if (event->kind == FTA_JSON_STRING) {
@@ -283,7 +260,7 @@ read_permission_element(reading *found, const fta_json_event *event,
 #define ELEMENT_USE(invalid, member) FTA_OK
 
 static fta_status
-read_element(reading *found, fta_claim claim, const fta_json_event *event)
+read_element(fta_reading *found, fta_claim claim, const fta_json_event *event)
 {
     switch (claim) {
 #define X(name, text, kind, need, writer, view, member)                        \
@@ -300,7 +277,7 @@ read_element(reading *found, fta_claim claim, const fta_json_event *event)
 /* --- places of the payload ---------------------------------------------- */
 
 static void
-match_required(reading *found, uint8_t which, const fta_json_event *event)
+match_required(fta_reading *found, uint8_t which, const fta_json_event *event)
 {
     for (size_t i = 0; i < found->rules->value_count; i++) {
         const fta_required_value *value = &found->rules->values[i];
@@ -314,10 +291,10 @@ match_required(reading *found, uint8_t which, const fta_json_event *event)
 }
 
 static void
-keep_fault(reading *found, fta_claim claim, fta_status fault)
+keep_fault(fta_reading *found, fta_claim claim, fta_status fault)
 {
-    if (fault != FTA_OK && (found->wrong & BIT(claim)) == 0) {
-        found->wrong |= BIT(claim);
+    if (fault != FTA_OK && (found->wrong & FTA_BIT(claim)) == 0) {
+        found->wrong |= FTA_BIT(claim);
         found->fault[claim] = fault;
         found->fault_at[claim] = found->member;
     }
@@ -326,7 +303,7 @@ keep_fault(reading *found, fta_claim claim, fta_status fault)
 /* The sink sees ids as they are known everywhere else. Their text lies in the
  * payload, which is ours to change once every use has read it. */
 static void
-show_id(reading *found, const fta_json_event *event)
+show_id(fta_reading *found, const fta_json_event *event)
 {
     if (found->how->sink != NULL) {
         fta_uuid_format(found->shown, (char *)(uintptr_t)event->text.data);
@@ -337,7 +314,7 @@ show_id(reading *found, const fta_json_event *event)
 /* The value at a place. Of the alternatives of a claim only the first that is
  * present counts, wherever it stands in the payload. */
 static void
-read_values(reading *found, const fta_claim_node *node,
+read_values(fta_reading *found, const fta_claim_node *node,
             const fta_json_event *event)
 {
     const fta_claim_use *uses = found->rules->tree.uses;
@@ -354,10 +331,10 @@ read_values(reading *found, const fta_claim_node *node,
             if (found->rank[claim] <= use->rank) {
                 continue;
             }
-            found->wrong &= ~BIT(claim);
-            found->named &= ~BIT(claim);
+            found->wrong &= ~FTA_BIT(claim);
+            found->named &= ~FTA_BIT(claim);
         }
-        found->claims->present |= BIT(claim);
+        found->claims->present |= FTA_BIT(claim);
         found->rank[claim] = use->rank;
         fta_status fault = read_claim(found, claim, event);
         if (fault != FTA_OK) {
@@ -371,7 +348,7 @@ read_values(reading *found, const fta_claim_node *node,
 
 /* An element of the array at a place. */
 static void
-read_elements(reading *found, const fta_claim_node *node,
+read_elements(fta_reading *found, const fta_claim_node *node,
               const fta_json_event *event)
 {
     const fta_claim_use *uses = found->rules->tree.uses;
@@ -408,7 +385,7 @@ is_container(const fta_json_event *event)
 }
 
 static fta_status
-read_container(fta_json *reader, reading *found)
+read_container(fta_json *reader, fta_reading *found)
 {
     fta_claim_tree *tree = &found->how->rules->tree;
     const fta_json_sink *sink = found->how->sink;
@@ -463,7 +440,7 @@ read_container(fta_json *reader, reading *found)
 }
 
 static fta_status
-read_payload(fta_json *reader, reading *found)
+read_payload(fta_json *reader, fta_reading *found)
 {
     const fta_json_sink *sink = found->how->sink;
     fta_json_event event;
@@ -484,132 +461,11 @@ read_payload(fta_json *reader, reading *found)
     return status;
 }
 
-/* --- rules that need the whole payload ---------------------------------- */
-
-/* The fault of the claim that comes first in the payload. */
-static fta_status
-first_fault(const reading *found)
-{
-    fta_status first = FTA_OK;
-    uint32_t at = UINT32_MAX;
-    for (size_t i = 0; i < FTA_CLAIM_COUNT && found->wrong != 0; i++) {
-        if ((found->wrong & BIT(i)) != 0 && found->fault_at[i] < at) {
-            at = found->fault_at[i];
-            first = found->fault[i];
-        }
-    }
-    return first;
-}
-
-#define NEEDED_ID (!found->rules->without_identity)
-#define NEEDED_DATE true
-
-static fta_status
-check_present(const reading *found)
-{
-#define REQUIRE_REQUIRED(name, kind)                                           \
-    if (NEEDED_##kind && !fta_claims_have(found->claims, FTA_CLAIM_##name)) {  \
-        return FTA_##name##_MISSING;                                           \
-    }
-#define REQUIRE_OPTIONAL(name, kind)
-#define X(name, text, kind, need, writer, view, member)                        \
-    REQUIRE_##need(name, kind)
-    FTA_CLAIM_LIST(X)
-#undef X
-    return FTA_OK;
-}
-
-#define FINISH_ID(name, member)                                                \
-    if (status == FTA_OK && (found->named & BIT(FTA_CLAIM_##name)) != 0) {     \
-        status = fta_uuid_of_name(&found->rules->id_namespace,                 \
-                                  found->names[FTA_CLAIM_##name],              \
-                                  &found->claims->member);                     \
-    }
-#define FINISH_DATE(name, member)
-#define FINISH_ROLE(name, member)
-#define FINISH_PERMISSIONS(name, member)
-#define FINISH_ACTOR(name, member)
-#define FINISH_TEXT(name, member)
-#define FINISH_OBJECT(name, member)
-#define FINISH_ISSUER(name, member)
-#define FINISH_AUDIENCE(name, member)
-#define FINISH_USE(name, member)
-
-static fta_status
-finish_ids(reading *found)
-{
-    fta_status status = FTA_OK;
-    if (found->named == 0) {
-        return FTA_OK;
-    }
-#define X(name, text, kind, need, writer, view, member)                        \
-    FINISH_##kind(name, member)
-    FTA_CLAIM_LIST(X)
-#undef X
-    return status;
-}
-
-static fta_status
-finish_role(reading *found)
-{
-    const fta_claim_rules *rules = found->rules;
-    if (!found->has_role) {
-        if (!rules->has_default_role && !rules->without_identity) {
-            return fta_claims_have(found->claims, FTA_CLAIM_ROLE)
-                       ? FTA_ROLE_INVALID
-                       : FTA_ROLE_MISSING;
-        }
-        found->claims->role = rules->default_role;
-        found->claims->present &= ~BIT(FTA_CLAIM_ROLE);
-    }
-    fta_permission_set_join(
-        &found->claims->permissions,
-        fta_roles_granted(rules->roles, found->claims->role));
-    return FTA_OK;
-}
-
-/* An actor is of the tenant that it acts in (RFC 8693, section 4.1, leaves to
- * the application who may act for whom). */
-static bool
-actor_is_foreign(const fta_claims *claims)
-{
-    return fta_claims_have(claims, FTA_CLAIM_ACT_TENANT_ID) &&
-           !fta_uuid_equal(&claims->actor_tenant, &claims->tenant_id);
-}
-
-/* Expiry last. */
-static fta_status
-check_rules(const reading *found, double now)
-{
-    const fta_claim_rules *rules = found->rules;
-    const fta_claims *claims = found->claims;
-    if (actor_is_foreign(claims)) {
-        return FTA_ACTOR_FOREIGN;
-    }
-    if (found->met != rules->required) {
-        return FTA_REQUIRED_CLAIM;
-    }
-    if (rules->issuer.data != NULL && !fta_claims_have(claims, FTA_CLAIM_ISS)) {
-        return FTA_ISS_MISMATCH;
-    }
-    if (rules->audience_count == 0 && fta_claims_have(claims, FTA_CLAIM_AUD)) {
-        return FTA_AUD_UNEXPECTED;
-    }
-    if (rules->audience_count != 0 && !found->audience_matches) {
-        return FTA_AUD_MISMATCH;
-    }
-    if (fta_claims_have(claims, FTA_CLAIM_NBF) &&
-        now + rules->leeway < claims->not_before) {
-        return FTA_NOT_YET_VALID;
-    }
-    return now >= claims->expires_at + rules->leeway ? FTA_EXPIRED : FTA_OK;
-}
-
 fta_status
 fta_claims_read(const fta_claim_reader *how, char *payload, size_t size,
                 fta_claims *out)
 {
-    reading found;
+    fta_reading found;
     found.how = how;
     found.rules = how->rules;
     found.claims = out;
@@ -621,17 +477,5 @@ fta_claims_read(const fta_claim_reader *how, char *payload, size_t size,
     fta_json_start(&reader, payload, size, how->seed);
     fta_status status = read_payload(&reader, &found);
     fta_json_finish(&reader);
-    if (status == FTA_OK) {
-        status = first_fault(&found);
-    }
-    if (status == FTA_OK) {
-        status = check_present(&found);
-    }
-    if (status == FTA_OK) {
-        status = finish_role(&found);
-    }
-    if (status == FTA_OK) {
-        status = finish_ids(&found);
-    }
-    return status == FTA_OK ? check_rules(&found, how->now) : status;
+    return status == FTA_OK ? fta_claims_finish(&found) : status;
 }

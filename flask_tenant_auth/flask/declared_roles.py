@@ -24,9 +24,17 @@ def require_declared_roles(app: flask.Flask, roles: Roles, *endpoints: str) -> N
     :raises ConfigurationError: it names the endpoint, the role and the nearest role.
     """
     for endpoint in endpoints or tuple(app.view_functions):
-        for method in sorted(ANY_METHOD):
+        for method in _methods(app.view_functions.get(endpoint)):
             declaration = declaration_of_route(app, endpoint, method)
             require_known_roles(named_roles(declaration), roles, endpoint)
+
+
+def _methods(view: object) -> list[str]:
+    """Return the methods whose declarations may differ: only a class has one for each."""
+    view_class = getattr(view, "view_class", None)
+    if view_class is None:
+        return ["GET"]
+    return sorted({*ANY_METHOD, *(getattr(view_class, "methods", None) or ())})
 
 
 def named_roles(declaration: Declaration) -> Iterator[str]:

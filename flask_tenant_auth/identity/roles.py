@@ -91,13 +91,7 @@ class RequiredRole(NamedTuple):
             require_known_roles(self.names, roles, used_by)
             return frozenset(self.names)
         require_known_roles((self.at_least,), roles, used_by)
-        return frozenset(roles_from(roles, self.at_least))
-
-
-def roles_from(roles: Roles, weakest: str) -> tuple[str, ...]:
-    """Return a role and all that are stronger; none for what is none of the roles."""
-    names = roles.names
-    return names[names.index(weakest) :] if weakest in names else ()
+        return frozenset(roles.names[roles.names.index(self.at_least) :])
 
 
 def require_known_roles(names: Iterable[str], roles: Roles, used_by: str) -> None:

@@ -6,7 +6,6 @@ this machine only. A redirect is followed within the scheme, host and port of th
 
 from __future__ import annotations
 
-import json
 import ssl
 import threading
 from contextlib import suppress
@@ -31,6 +30,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout, make_headers
 
 from ..config.provider_urls import origin_of, shown_url, split_url
+from .jwks import parse_json
 
 FETCH_SECONDS = 5.0
 MOST_BYTES = 256 * 1024
@@ -52,8 +52,8 @@ def fetch_json(url: str, deadline: float | None = None) -> tuple[bytes, dict[str
     """
     body = fetch(url, deadline)
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
+        found = parse_json(body)
+    except ValueError:
         raise FetchError(f"{shown_url(url)} answered with what is no JSON") from None
     if not isinstance(found, dict):
         raise FetchError(f"{shown_url(url)} answered with JSON that is no object")

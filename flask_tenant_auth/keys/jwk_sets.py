@@ -7,7 +7,6 @@ one while there are keys.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import threading
@@ -21,7 +20,7 @@ from ..audit import logger
 from ..config.key_sources import read_jwks_text
 from ..config.provider_urls import discovery_url, is_url, shown_url, split_url
 from ..errors import ConfigurationError
-from .jwks import SetRules, UnusableSetError, read_set, shown_kid
+from .jwks import SetRules, UnusableSetError, parse_json, read_set, shown_kid
 
 # A URL is asked at most once in so many seconds, whatever tokens say and however it answers.
 FETCH_INTERVAL = 10.0
@@ -186,7 +185,7 @@ class FileSource(Source):
         self._read_at = stamp
         try:
             found = read_set(_load_text(read_jwks_text(self.where)), self._rules)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             said = isinstance(error, UnusableSetError)
             reason = f"it {error}" if said else type(error).__name__
             self.failure = f"the file cannot be used: {reason}"
@@ -222,7 +221,7 @@ def _given(name: str, text: bytes) -> Mapping[str, Any]:
     """
     try:
         return _load_text(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _unreadable(name, error) from None
 
 
@@ -234,7 +233,7 @@ def _unreadable(name: str, error: Exception) -> ConfigurationError:
 
 
 def _load_text(text: bytes) -> Mapping[str, Any]:
-    loaded = json.loads(text)
+    loaded = parse_json(text)
     return loaded if isinstance(loaded, Mapping) else {}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +12,10 @@ from .._core import Key
 # Which algorithms a key may serve that names none, by its kty and the start of their names.
 _FAMILIES = {"RSA": ("RS", "PS"), "oct": ("HS",)}
 _LONGEST_SHOWN = 64
+# A parser that reaches Python's limit of recursion may break a finalizer that runs just then.
+_DEEPEST = 64
+# Brackets, and strings, in which brackets mean nothing.
+_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 class SetRules(NamedTuple):
@@ -34,6 +40,23 @@ class KeySet(NamedTuple):
 
     keys: tuple[Key, ...]
     passed_over: tuple[str, ...]  # the entries that are no such keys, and why, for the log
+
+
+def parse_json(text: bytes) -> Any:
+    """Return what a JSON text says that somebody else wrote.
+
+    :raises ValueError: for what is no JSON, or is nested too deeply.
+    """
+    depth = 0
+    for match in _NESTING.finditer(text):
+        octet = match[0][:1]
+        depth += (octet in b"[{") - (octet in b"]}")
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+    try:
+        return json.loads(text)
+    except RecursionError:  # in UTF-16 or UTF-32, whose brackets may have been taken for others
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_set(jwks: Mapping[str, Any], rules: SetRules) -> KeySet:

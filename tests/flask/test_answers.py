@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Blueprint, Flask, Response
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
@@ -210,6 +211,18 @@ class TestWhichHandlerIsAsked:
         assert answer.headers["X-Open"] == "Sunday"
         check_header_fields(answer)
 
+    def test_a_blueprint_s_handler_of_exception_is_asked_and_the_app_s_is_not(self) -> None:
+        """The blueprint's is nearer than the documented JSON, which is a handler of the app."""
+        app = make_app()
+        app.register_error_handler(Exception, lambda error: ("app", 500))
+        blueprint = Blueprint("inner", __name__, url_prefix="/inner")
+        blueprint.register_error_handler(Exception, lambda error: ("blueprint", 500))
+        add_views(blueprint)
+        add_views(app)
+        app.register_blueprint(blueprint)
+        assert error_of(ask(app, 401))[0] == 401
+        assert ask(app, 401, prefix="/inner").text == "blueprint"
+
     @pytest.mark.parametrize("key", [None, *KEYS])
     def test_a_denial_of_a_getter_has_its_challenge_whoever_answers(
         self, app: Flask, key: str | None
@@ -316,6 +329,15 @@ class TestProblemJson:
             body, status = guarded()
         assert (body, status) == create_auth_response(body["message"], 401)
 
+    def test_an_app_whose_settings_are_not_valid_writes_the_documented_json(self) -> None:
+        app = bare_app(AUTH_PROBLEM_JSON="perhaps")
+
+        @app.get("/")
+        def view() -> None:
+            raise AuthError("Only on Sundays", 403)
+
+        assert error_of(app.test_client().get("/")) == (403, "Only on Sundays")
+
     def test_an_error_outside_of_an_app_writes_the_documented_json(self) -> None:
         assert AuthError("x").get_response().mimetype == "application/json"
 
@@ -343,6 +365,7 @@ class TestHeaders:
             {"www-authenticate": "Basic", "X-B": "é"},
             [("www-authenticate", "Basic"), ("X-B", "é")],
             (["www-authenticate", "Basic"], ["X-B", "é"]),
+            Headers({"www-authenticate": "Basic", "X-B": "é"}),
         ],
     )
     def test_what_is_given_replaces_what_the_status_needs(self, headers: Any) -> None:

@@ -100,6 +100,7 @@ class TestAuthError:
         [
             AuthError("Because", 403, reason="mine"),
             AuthError("Because", 402),
+            AuthError("Because", 403, headers={"X-Open": "Sunday"}, scope=("a:write",)),
             RateLimitExceeded("5 per 1 minute", a_decision()),
             KeysUnavailable(9),
             ForeignRow("a row of another tenant"),
@@ -113,6 +114,8 @@ class TestAuthError:
         assert vars(made) == vars(error) | ({"decision": None} if error.code == 429 else {})
         assert str(made) == str(error)
         assert made.get_response().get_data() == error.get_response().get_data()
+        if error.code != 429:  # its decision stays in its process
+            assert made.headers == error.headers
 
     def test_each_class_of_the_package_is_among_them(self) -> None:
         def written(cls: type[AuthError]) -> set[str]:
@@ -124,6 +127,7 @@ class TestAuthError:
             "RateLimitExceeded",
             "KeysUnavailable",
             "ForeignRow",
+            "_NoIdentity",
         }
 
     def test_changing_the_data_does_not_change_the_error(self) -> None:

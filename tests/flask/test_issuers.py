@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -251,12 +249,6 @@ class TestTenants:
 
 
 class TestFetched:
-    @pytest.fixture
-    def provider(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-        with Provider(tmp_path) as server:
-            monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))
-            yield server
-
     @pytest.mark.parametrize("how", ["jwks", "discovery"])
     def test_the_keys_of_an_issuer_are_fetched(self, provider: Provider, how: str) -> None:
         where = {"jwks": provider.url} if how == "jwks" else {"discovery": True}

@@ -2,109 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
-import os
 import secrets
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flask import Flask
 
-from apps import SECRET, error_of, make_app, token
-from flask_tenant_auth import (
-    AuthError,
-    ConfigurationError,
-    create_jwt_token,
-    decode_jwt_token,
-    public_route,
-    rate_limit,
-    verify_tenant_context,
-)
+from apps import SECRET, TENANT, USER, error_of, token
+from flask_tenant_auth import AuthError, create_jwt_token, decode_jwt_token
 from flask_tenant_auth._core import Keyring
 from flask_tenant_auth.flask.extension import state_of
-from paths import SUPPORT
-from provider import Answer, Handler, Provider, SigningKey, body_of, secret_jwk
-
-SECOND = SigningKey("second")
-
-
-@pytest.fixture
-def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    with Provider(tmp_path) as server:
-        monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))
-        yield server
-
-
-class Clock:
-    """The clock by which sources are fetched again, which a test moves."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    moved = Clock()
-    for module in ("keys.jwk_sets", "keys.providers", "flask.state", "flask.extension"):
-        monkeypatch.setattr(f"flask_tenant_auth.{module}.monotonic", moved)
-    return moved
-
-
-def app_of(provider: Provider | None = None, **config: Any) -> Flask:
-    """An app that only verifies, with a protected view that counts and an open one."""
-    if provider is not None:
-        config = {"JWT_JWKS": provider.url} | config
-    app = make_app(**{"JWT_ALGORITHM": "RS256", "JWT_SECRET_KEY": None} | config)
-    app.get("/me", endpoint="me")(
-        rate_limit("1000000 per second")(verify_tenant_context(lambda: "me"))
-    )
-    app.get("/open", endpoint="open")(public_route(lambda: "open"))
-    return app
-
-
-def settled(app: Flask, seconds: float = 6) -> Flask:
-    """The app, once no fetch runs."""
-    return app if wait_until(lambda: not running(app), seconds) else pytest.fail("it still runs")
-
-
-def running(app: Flask) -> bool:
-    return any(source._running is not None for source in state_of(app).sources)  # type: ignore[attr-defined]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 6) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def get(app: Flask, key: SigningKey, **options: Any) -> int:
-    return app.test_client().get("/me", headers=key.bearer(**options)).status_code
-
-
-def after(seconds: float, answer: Answer) -> Answer:
-    def answer_late(handler: Handler) -> None:
-        time.sleep(seconds)
-        answer(handler)
-
-    return answer_late
-
-
-def away(handler: Handler) -> None:
-    """Close the connection without an answer."""
-    handler.close_connection = True
+from provider import Provider, SigningKey, body_of, secret_jwk
+from provider_apps import SECOND, Clock, after, app_of, away, get, running, settled, wait_until
 
 
 class TestFirstFetch:
@@ -171,7 +83,7 @@ class TestFirstFetch:
         assert error_of(app.test_client().get("/me", headers=expired)) == (401, "Token expired")
         assert get(app, provider.keys[0]) == 503
         with app.app_context():
-            assert decode_jwt_token(create_jwt_token(*ids()))["role"] == "user"
+            assert decode_jwt_token(create_jwt_token(TENANT, USER))["role"] == "user"
 
     @pytest.mark.parametrize(
         "body",
@@ -199,10 +111,6 @@ class TestFirstFetch:
         assert get(app, provider.keys[0]) == 200
         assert get(app, SECOND) == 401
         assert provider.fetches == 3
-
-
-def ids() -> tuple[str, str]:
-    return "6f0b1c2e-3d4a-4b5c-8d6e-7f8091a2b3c4", "550e8400-e29b-41d4-a716-446655440000"
 
 
 class TestRefresh:
@@ -302,12 +210,12 @@ class TestRefresh:
     def test_an_app_without_hooks_fetches_again_too(self, provider: Provider, clock: Clock) -> None:
         app = app_of(provider)
         with app.app_context():
-            assert decode_jwt_token(provider.keys[0].token())["user_id"] == ids()[1]
+            assert decode_jwt_token(provider.keys[0].token())["user_id"] == USER
             provider.keys.append(SECOND)
             clock.ahead += 300
             decode_jwt_token(provider.keys[0].token())
             settled(app)
-            assert decode_jwt_token(SECOND.token())["user_id"] == ids()[1]
+            assert decode_jwt_token(SECOND.token())["user_id"] == USER
 
 
 class TestUnknownKid:
@@ -391,8 +299,6 @@ class TestUnknownKid:
 
 
 def with_kid(kid: str) -> str:
-    import base64
-
     header = json.dumps({"alg": "RS256", "typ": "JWT", "kid": kid}).encode()
     return base64.urlsafe_b64encode(header).rstrip(b"=").decode()
 
@@ -414,7 +320,7 @@ class TestDiscovery:
         assert get(app, provider.keys[0], iss=provider.issuer) == 200
         assert get(app, SECOND, iss=provider.issuer) == 401
         with app.app_context(), pytest.raises(RuntimeError, match="only verifies"):
-            create_jwt_token(*ids())
+            create_jwt_token(TENANT, USER)
 
     def test_a_slash_at_the_end_of_the_issuer_counts(self, provider: Provider) -> None:
         issuer = provider.issuer + "/"
@@ -454,164 +360,3 @@ class TestDiscovery:
         assert get(app, provider.keys[0], iss=provider.issuer) == 503
         assert reason in caplog.text
         assert provider.fetches == 0
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"JWT_JWKS": "http://login.example.com/keys"}, "^JWT_JWKS must be an https URL"),
-        ({"JWT_JWKS": "ftp://login.example.com/keys"}, "^JWT_JWKS must be an https URL"),
-        ({"JWT_JWKS": "https://"}, "^JWT_JWKS must be a URL with a host"),
-        ({"JWT_DISCOVERY": True}, "^JWT_DISCOVERY needs JWT_ISSUER"),
-        (
-            {"JWT_DISCOVERY": True, "JWT_ISSUER": "https://a.example", "JWT_JWKS": {"keys": []}},
-            "^JWT_DISCOVERY and JWT_JWKS both",
-        ),
-        ({"JWT_DISCOVERY": True, "JWT_ISSUER": "accounts"}, "^JWT_ISSUER must be .* JWT_DISCOVERY"),
-        ({"JWT_DISCOVERY": True, "JWT_ISSUER": "https://a/?b"}, "^JWT_ISSUER must be .*query"),
-        ({"JWT_DISCOVERY": True, "JWT_ISSUER": "https://u@a/"}, "^JWT_ISSUER must be .*user"),
-        (
-            {"JWT_JWKS": "https://a.example", "JWT_JWKS_MAX_AGE_SECONDS": 5},
-            "^JWT_JWKS_MAX_AGE_SECONDS must be a number from 10",
-        ),
-        (
-            {"JWT_JWKS": "https://a.example", "JWT_JWKS_STALE_SECONDS": 299},
-            "^JWT_JWKS_STALE_SECONDS must not be less",
-        ),
-    ],
-)
-def test_settings_that_cannot_work_stop_the_app(config: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        app_of(**config)
-
-
-class TestFile:
-    def test_it_is_read_again_when_it_changes(
-        self, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.INFO)
-        first, path = SigningKey("first"), tmp_path / "jwks.json"
-        path.write_bytes(body_of(first.jwk()))
-        app = app_of(JWT_JWKS=path)
-        assert type(state_of(app).keyring) is Keyring
-        path.write_bytes(body_of(SECOND.jwk()))
-        assert (get(app, first), get(app, SECOND)) == (200, 401)  # looked at once a second
-        clock.ahead += 1
-        assert (get(app, first), get(app, SECOND)) == (401, 200)
-        assert caplog.text.count("rotated: new keys 'second'") == 1
-        replacement = tmp_path / "new"
-        replacement.write_bytes(body_of(first.jwk()))
-        replacement.replace(path)
-        clock.ahead += 1
-        assert (get(app, first), get(app, SECOND)) == (200, 401)
-
-    @pytest.mark.parametrize("broken", [b"", b'{"keys": [', b'{"keys": []}', None])
-    def test_old_keys_stay_while_it_is_broken(
-        self,
-        tmp_path: Path,
-        clock: Clock,
-        caplog: pytest.LogCaptureFixture,
-        broken: bytes | None,
-    ) -> None:
-        key, path = SigningKey("first"), tmp_path / "jwks.json"
-        path.write_bytes(body_of(key.jwk()))
-        app = app_of(JWT_JWKS=path)
-        path.unlink() if broken is None else path.write_bytes(broken)
-        for _ in range(3):
-            clock.ahead += 1
-            assert get(app, key) == 200
-        assert caplog.text.count("changed and is broken, its old keys stay") == 1
-        path.write_bytes(body_of(SECOND.jwk()))
-        clock.ahead += 1
-        assert get(app, SECOND) == 200
-
-    def test_the_published_keys_follow(self, tmp_path: Path, clock: Clock) -> None:
-        path = tmp_path / "jwks.json"
-        path.write_bytes(body_of(SigningKey("first").jwk()))
-        app = app_of(JWT_JWKS=path, JWT_JWKS_ROUTE="/jwks")
-        path.write_bytes(body_of(SECOND.jwk()))
-        clock.ahead += 1
-        client = app.test_client()
-        client.get("/open")
-        assert [each["kid"] for each in client.get("/jwks").get_json()["keys"]] == ["second"]
-
-
-class TestCheck:
-    def test_it_fetches_once_and_shows_the_source(self, provider: Provider) -> None:
-        provider.answer_keys(after(0.3, provider.publish))
-        app = app_of(provider)
-        result = app.test_cli_runner().invoke(args=["auth", "check"])
-        line = f"JWT_JWKS from {provider.url}, fetched 0 s ago: RS256 kid='first'"
-        assert line in result.output
-        assert result.exit_code == 0, result.output
-        assert provider.fetches == 1
-
-    def test_it_shows_why_there_are_no_keys(self, provider: Provider) -> None:
-        provider.answer_keys(lambda handler: handler.send(b"", 500))
-        for strict in ([], ["--strict"]):
-            app = app_of(provider)
-            result = app.test_cli_runner().invoke(args=["auth", "check", *strict])
-            assert f"JWT_JWKS from {provider.url}: no keys" in result.output
-            assert f"last failure: {provider.url} answered with the status 500" in result.output
-            assert result.exit_code == len(strict)
-
-    def test_it_shows_each_issuer(self, provider: Provider, tmp_path: Path) -> None:
-        (tmp_path / "jwks.json").write_bytes(body_of(SECOND.jwk()))
-        issuers = [
-            {"issuer": provider.issuer, "discovery": True, "tenants": "*"},
-            {"issuer": "https://b.example", "jwks": str(tmp_path / "jwks.json"), "tenants": "*"},
-        ]
-        app = app_of(JWT_ALGORITHM=None, JWT_ISSUERS=issuers)
-        output = app.test_cli_runner().invoke(args=["auth", "check"]).output
-        url = provider.issuer + "/.well-known/openid-configuration"
-        assert f"JWT_ISSUERS entry 0: discovery from {url}, fetched 0 s ago: RS256 kid=" in output
-        assert f"entry 1: jwks from {tmp_path / 'jwks.json'}: RS256 kid='second'" in output
-        assert f"JWT_ISSUERS={provider.issuer}, https://b.example" in output
-
-
-FORKED = """
-import os, sys
-from flask_tenant_auth.flask.extension import state_of
-from test_jwks_url import app_of, get
-from provider import SigningKey
-
-app = app_of(JWT_JWKS=sys.argv[1])   # the first fetch runs
-token = {"Authorization": "Bearer " + sys.argv[2]}
-child = os.fork()
-status = app.test_client().get("/me", headers=token).status_code
-if not child:
-    os._exit(0 if status == 200 else 1)
-print(status, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-os._exit(0)
-"""
-
-
-def test_a_fetch_that_ran_at_a_fork_is_begun_anew_in_the_child(provider: Provider) -> None:
-    provider.answer_keys(after(1, provider.publish))
-    path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parent / "flask"), *sys.path])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKED, provider.url, provider.keys[0].token()],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.stdout == "200 0\n", done.stderr
-    assert provider.fetches == 2
-
-
-def test_many_threads_share_one_fetch(provider: Provider) -> None:
-    provider.answer_keys(after(0.5, provider.publish))
-    app = app_of(provider)
-    answers: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(get(app, provider.keys[0])))
-        for _ in range(16)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert answers == [200] * 16
-    assert provider.fetches == 1

@@ -406,6 +406,14 @@ class TestPathsAndMethods:
         assert found["post"]["security"] == []
         assert set(found["post"]["responses"]["201"]["headers"]) == LIMITS
 
+    def test_a_scheme_in_the_options_of_smorest_stays(self) -> None:
+        """API_SPEC_OPTIONS is where its documentation puts the schemes."""
+        mine = {"type": "http", "scheme": "bearer"}
+        options = {"components": {"securitySchemes": {"bearerAuth": mine}}}
+        document = validated(by_smorest(API_SPEC_OPTIONS=options))
+        assert document["components"]["securitySchemes"] == {"bearerAuth": mine}
+        assert operation(document, "protected")["security"] == BEARER
+
     def test_a_check_before_all_requests_of_a_blueprint_counts(self) -> None:
         app = make_app()
         blueprint = Blueprint("b", __name__)
@@ -441,112 +449,3 @@ class TestPathsAndMethods:
         described = self.paths(app, {f"/{name}": {"get": {}} for name in VIEWS})
         assert statuses(described["/admins"]["get"]) == {"401", "403"}
         assert statuses(described["/limited"]["get"]) == {"429"}
-
-
-class TestWhatIsThereAlready:
-    def described(self, own: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        app = make_app()
-        app.get("/x")(verify_role("admin")(view))
-        document = {
-            "openapi": "3.1.0",
-            "info": {"title": "t", "version": "1"},
-            "components": {"securitySchemes": {"bearerAuth": {"type": "openIdConnect"}}},
-            "paths": {"/x": {"get": own}},
-        }
-        describe_security(document, app)
-        once = deepcopy(document)
-        describe_security(document, app)
-        assert document == once  # the second call changes nothing
-        return once, once["paths"]["/x"]["get"]
-
-    def test_security_and_scheme_of_the_app_stay(self) -> None:
-        document, found = self.described({"security": [{"session": []}]})
-        assert found["security"] == [{"session": []}]
-        assert document["components"]["securitySchemes"] == {
-            "bearerAuth": {"type": "openIdConnect"}
-        }
-
-    def test_a_response_of_the_app_stays_and_gets_the_header_fields(self) -> None:
-        own = {"description": "Sign in", "headers": {"X-A": {"schema": {"type": "string"}}}}
-        _, found = self.described({"responses": {"401": own, "default": {"$ref": "#/x"}}})
-        assert found["responses"]["401"]["description"] == "Sign in"
-        assert set(found["responses"]["401"]["headers"]) == {"X-A", "WWW-Authenticate"} | LIMITS
-        assert found["responses"]["default"] == {"$ref": "#/x"}
-
-    def test_the_description_of_the_app_stays(self) -> None:
-        _, found = self.described({"description": "Shows it."})
-        assert found["description"] == "Shows it.\n\nRequired role: admin."
-
-    def test_the_name_of_the_scheme_can_be_chosen(self) -> None:
-        app = make_app()
-        app.get("/x")(verify_tenant_context(view))
-        spec = APISpec("t", "1", "3.0.3")
-        spec.path("/x", operations={"get": {"responses": {"200": {"description": "in"}}}})
-        describe_security(spec, app, scheme="jwt")
-        document = validated(spec.to_dict())
-        assert list(document["components"]["securitySchemes"]) == ["jwt"]
-        assert document["paths"]["/x"]["get"]["security"] == [{"jwt": []}]
-
-    def test_a_scheme_in_the_options_of_smorest_stays(self) -> None:
-        """API_SPEC_OPTIONS is where its documentation puts the schemes."""
-        mine = {"type": "http", "scheme": "bearer"}
-        options = {"components": {"securitySchemes": {"bearerAuth": mine}}}
-        document = validated(by_smorest(API_SPEC_OPTIONS=options))
-        assert document["components"]["securitySchemes"] == {"bearerAuth": mine}
-        assert operation(document, "protected")["security"] == BEARER
-
-
-class TestWrongArguments:
-    @pytest.mark.parametrize("spec", [None, "openapi: 3.0.3", []])
-    def test_a_spec_is_an_apispec_or_a_dict(self, spec: Any) -> None:
-        with pytest.raises(TypeError, match="spec must be"):
-            describe_security(spec, make_app())
-
-    @pytest.mark.parametrize("spec", [{}, {"swagger": "2.0"}, APISpec("t", "1", "2.0")])
-    def test_a_document_is_openapi_3(self, spec: Any) -> None:
-        with pytest.raises(ValueError, match="OpenAPI 3"):
-            describe_security(spec, make_app())
-
-    def test_an_app_is_a_flask_app(self) -> None:
-        with pytest.raises(TypeError, match=r"flask\.Flask"):
-            describe_security({"openapi": "3.0.3"}, object())  # type: ignore[arg-type]
-
-    @pytest.mark.parametrize(
-        ("scheme", "raised"), [(7, TypeError), ("", ValueError), ("a b", ValueError)]
-    )
-    def test_a_scheme_is_a_name(self, scheme: Any, raised: Any) -> None:
-        with pytest.raises(raised, match="scheme must be"):
-            describe_security({"openapi": "3.0.3"}, make_app(), scheme=scheme)
-
-
-@pytest.mark.parametrize(
-    ("decorators", "roles", "permissions"),
-    [
-        ([verify_role(at_least="manager")], ["manager", "owner"], None),
-        ([verify_role(at_least="manager"), verify_role("viewer", "owner")], ["owner"], None),
-        ([verify_permission("a:b", "c")], None, ["a:b", "c"]),
-        ([verify_role("owner"), verify_permission("a:b")], ["owner"], ["a:b"]),
-    ],
-)
-def test_an_operation_lists_the_roles_that_pass_and_all_permissions(
-    decorators: list[Any], roles: list[str] | None, permissions: list[str] | None
-) -> None:
-    app = make_app(AUTH_ROLES="viewer, manager, owner")
-    each: Any = lambda: "in"  # noqa: E731 - decorated below
-    for decorator in decorators:
-        each = decorator(each)
-    app.get("/x", endpoint="x")(each)
-    document: dict[str, Any] = {
-        "openapi": "3.0.3",
-        "info": {"title": "t", "version": "1"},
-        "paths": {"/x": {"get": {"responses": {"200": {"description": "in"}}}}},
-    }
-    described = validated(describe_security(document, app))["paths"]["/x"]["get"]
-    assert described.get("x-required-roles") == roles
-    assert described.get("x-required-permissions") == permissions
-    if roles:
-        assert f"Required role: {' or '.join(roles)}." in described["description"]
-    if permissions:
-        assert f"Required permission: {', '.join(permissions)}." in described["description"]
-    assert described["security"] == BEARER
-    assert "403" in described["responses"]

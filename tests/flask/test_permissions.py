@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from functools import wraps
 from timeit import timeit
 from typing import Any
@@ -177,6 +179,19 @@ class TestVerifyPermission:
         with pytest.raises(ValueError, match="permissions"):
             verify_permission(*wrong)
 
+    def test_a_process_knows_512_names_and_says_so_at_the_next_one(self) -> None:
+        script = (
+            "from flask_tenant_auth import verify_permission\n"
+            "verify_permission(*(f'p:{n}' for n in range(512)))\n"
+            "verify_permission('p:0', 'p:511')\n"
+            "verify_permission('p:512')\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        )
+        assert "line 4" in done.stderr
+        assert "ValueError: the process knows 512 permissions already" in done.stderr
+
     def test_a_bare_decorator_raises(self) -> None:
         with pytest.raises(TypeError, match="permissions are missing"):
             verify_permission(lambda: "in")  # type: ignore[arg-type]
@@ -266,6 +281,10 @@ class TestCheck:
             "AUTH_PERMISSIONS: only a token can bring it, in its claim permissions. The nearest "
             "one that is granted is mail:read\n" in result.output
         )
+
+    def test_a_role_with_a_star_is_granted_every_permission(self) -> None:
+        view = verify_permission("mail:raed")(lambda: "in")
+        assert "Warning" not in self.check(view, AUTH_PERMISSIONS={"owner": ["*"]}).output
 
     def test_it_does_not_warn_where_tokens_bring_permissions_from_elsewhere(self) -> None:
         view = verify_permission("mail:raed")(lambda: "in")

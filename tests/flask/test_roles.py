@@ -6,7 +6,7 @@ import copy
 import pickle
 import secrets
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from flask import Blueprint, Flask
@@ -203,10 +203,15 @@ class TestAnUnknownRole:
         class Items(MethodView):
             get = staticmethod(decorator()(lambda: "in"))
 
-        app = bare_app(**ROLES)
-        app.add_url_rule("/items", view_func=Items.as_view("items"))
-        with pytest.raises(ConfigurationError, match="items: verify_role names 'mangaer'"):
-            TenantAuth(app)
+        class Documents(MethodView):
+            methods: ClassVar = {"PROPFIND"}
+            propfind = staticmethod(decorator()(lambda: "in"))
+
+        for each in (Items, Documents):
+            app = bare_app(**ROLES)
+            app.add_url_rule("/items", view_func=each.as_view("items"))
+            with pytest.raises(ConfigurationError, match="items: verify_role names 'mangaer'"):
+                TenantAuth(app)
         app = bare_app(**ROLES)
         blueprint = Blueprint("guarded", __name__)
         blueprint.before_request(decorator()(lambda: None))

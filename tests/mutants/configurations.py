@@ -7,7 +7,7 @@ import uuid
 from random import Random
 from typing import Any
 
-from flask_tenant_auth._core import Key, Keyring, Roles, permission_number
+from flask_tenant_auth._core import Identity, Key, Keyring, Roles, permission_number
 from token_oracle import Configuration, places_of
 
 SECRET = b"a secret of the tests, 32 bytes or more"
@@ -43,6 +43,12 @@ def number_permissions() -> None:
         permission_number(name)
 
 
+def known_permissions() -> tuple[str, ...]:
+    """Those that have a number in this process: other tests give some too."""
+    all_of_them = Roles(("any",), grants=(("*",),))
+    return tuple(Identity(NAMESPACES[0], NAMESPACES[0], "any", roles=all_of_them).permissions)
+
+
 def some(chance: Random, pool: tuple[Any, ...], most: int) -> tuple[Any, ...]:
     return tuple(chance.sample(pool, chance.randint(1, min(most, len(pool)))))
 
@@ -68,7 +74,7 @@ def random_configuration(chance: Random) -> Configuration:
         places=random_places(chance),
         roles=roles,
         grants={role: some(chance, PATTERNS, 3) for role in granted},
-        known_permissions=PERMISSIONS,
+        known_permissions=known_permissions(),
         role_map={word: chance.choice(roles) for word in words},
         default_role=chance.choice((None, "", chance.choice(roles))),
         id_namespace=chance.choice((None, *NAMESPACES)),

@@ -9,7 +9,7 @@ from typing import Any
 from providers import PROVIDERS, Provider
 from token_oracle import Configuration
 
-from .configurations import DAY, PERMISSIONS
+from .configurations import DAY
 
 PLACE_SETTINGS = {
     "JWT_TENANT_CLAIM": "tenant_id",
@@ -40,7 +40,6 @@ def configuration_of(provider: Provider) -> Configuration:
             for name, claim in PLACE_SETTINGS.items()
             if name in settings
         },
-        known_permissions=PERMISSIONS,
         role_map=role_map_of(settings.get("JWT_ROLE_MAP")),
         id_namespace=settings.get("JWT_ID_NAMESPACE"),
         required={

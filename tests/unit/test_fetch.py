@@ -6,7 +6,7 @@ import gzip
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,6 @@ from flask_tenant_auth.config.provider_urls import split_url
 from flask_tenant_auth.keys.fetch import FetchError, fetch, fetch_json
 from provider import Answer, Handler, Provider, body_of
 from servers import free_port
-
-
-@pytest.fixture
-def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    with Provider(tmp_path) as server:
-        monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))
-        yield server
 
 
 def send(body: bytes, status: int = 200, **headers: str) -> Answer:
@@ -105,6 +98,8 @@ def test_other_urls_are_not_fetched(url: str) -> None:
         (send(b"<html></html>"), "answered with what is no JSON"),
         (send(b"[1]"), "answered with JSON that is no object"),
         (send(b"[" * 100_000), "answered with what is no JSON"),
+        (send(b'{"a":' * 65 + b"1" + b"}" * 65), "answered with what is no JSON"),
+        (send(b'"\\"' * 60_000), "answered with what is no JSON"),
         (send(b"\xff\xfe\xfd"), "answered with what is no JSON"),
         (send(b""), "answered with what is no JSON"),
         (send(body_of(), 500), "answered with the status 500"),
@@ -144,6 +139,12 @@ def test_a_document_of_the_longest_size_is_fetched(provider: Provider) -> None:
     provider.answer_keys(raw(start + chunks + b"1\r\n \r\n0\r\n\r\n"))
     with pytest.raises(FetchError, match="more than 262144 bytes"):
         fetch(provider.url)
+
+
+def test_brackets_in_strings_are_no_nesting(provider: Provider) -> None:
+    text = b'{"a": "' + b"[{" * 1000 + b'\\"' + b"[" * 1000 + b'", "b": ' + b"[" * 63 + b"]" * 63
+    provider.answer_keys(send(text + b"}"))
+    assert set(fetch_json(provider.url)[1]) == {"a", "b"}
 
 
 def test_three_redirects_on_one_host_are_followed(provider: Provider) -> None:

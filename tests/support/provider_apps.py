@@ -1,0 +1,82 @@
+"""Apps whose keys come from a provider, and the clock by which they are fetched again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from apps import make_app
+from flask_tenant_auth import public_route, rate_limit, verify_tenant_context
+from flask_tenant_auth.flask.extension import state_of
+from provider import Answer, Handler, Provider, SigningKey
+
+SECOND = SigningKey("second")
+
+
+class Clock:
+    """The clock by which sources are fetched again, which a test moves."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def moved_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that all modules look at which fetch keys again."""
+    moved = Clock()
+    for module in ("keys.jwk_sets", "keys.providers", "flask.state", "flask.extension"):
+        monkeypatch.setattr(f"flask_tenant_auth.{module}.monotonic", moved)
+    return moved
+
+
+def app_of(provider: Provider | None = None, **config: Any) -> Flask:
+    """An app that only verifies, with a protected view that counts and an open one."""
+    if provider is not None:
+        config = {"JWT_JWKS": provider.url} | config
+    app = make_app(**{"JWT_ALGORITHM": "RS256", "JWT_SECRET_KEY": None} | config)
+    app.get("/me", endpoint="me")(
+        rate_limit("1000000 per second")(verify_tenant_context(lambda: "me"))
+    )
+    app.get("/open", endpoint="open")(public_route(lambda: "open"))
+    return app
+
+
+def settled(app: Flask, seconds: float = 6) -> Flask:
+    """The app, once no fetch runs."""
+    return app if wait_until(lambda: not running(app), seconds) else pytest.fail("it still runs")
+
+
+def running(app: Flask) -> bool:
+    return any(source._running is not None for source in state_of(app).sources)  # type: ignore[attr-defined]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 6) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def get(app: Flask, key: SigningKey, **options: Any) -> int:
+    return app.test_client().get("/me", headers=key.bearer(**options)).status_code
+
+
+def after(seconds: float, answer: Answer) -> Answer:
+    def answer_late(handler: Handler) -> None:
+        time.sleep(seconds)
+        answer(handler)
+
+    return answer_late
+
+
+def away(handler: Handler) -> None:
+    """Close the connection without an answer."""
+    handler.close_connection = True
