@@ -43,7 +43,7 @@ def from_headers(headers: Mapping[str, str]) -> Identity:
 def _secrets(state: AppState) -> list[bytes]:
     """Return the secrets of an app, the current one last."""
     settings = state.settings
-    if settings.symmetric and settings.own_keys:
+    if settings.own_secret:
         older = [each for each in settings.jwt_secret_key_fallbacks if isinstance(each, bytes)]
         return [*reversed(older), settings.jwt_secret_key]
     return _secrets_of_flask(state)
@@ -55,7 +55,7 @@ def _secrets_of_flask(state: AppState) -> list[bytes]:
     if not current:
         raise NoSigningKeyError(
             "the header of a job is signed with JWT_SECRET_KEY or, in an app whose tokens are "
-            "signed by key pairs or by keys of tenants, with Flask's SECRET_KEY: set SECRET_KEY"
+            "signed with other keys, with Flask's SECRET_KEY: set SECRET_KEY"
         )
     keys = [key.encode() if isinstance(key, str) else key for key in (*reversed(older), current)]
     if not state.development and min(map(len, keys)) < _SHORTEST_SECRET:

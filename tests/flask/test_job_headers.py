@@ -31,6 +31,7 @@ from flask_tenant_auth import (
     ConfigurationError,
     Identity,
     IdentityHeadersError,
+    Key,
     NoSigningKeyError,
     acting_as,
     current_identity,
@@ -247,6 +248,12 @@ def tenant_keys(_: str) -> None:
 
 WITH_PAIRS = {"JWT_ALGORITHM": "ES256", "JWT_PRIVATE_KEY": EC_PRIVATE, "JWT_SECRET_KEY": None}
 WITH_TENANTS = {"JWT_TENANT_KEYS": tenant_keys, "JWT_SECRET_KEY": None}
+# JWT_ALGORITHM is HS256 there, and JWT_SECRET_KEY the documented default, which is no key.
+WITH_A_SET = {
+    "JWT_JWKS": {"keys": [Key.pem("ES256", EC_PRIVATE.encode()).public_jwk()]},
+    "JWT_SECRET_KEY": None,
+}
+WITHOUT_SECRET = pytest.mark.parametrize("config", [WITH_PAIRS, WITH_TENANTS, WITH_A_SET])
 
 
 class TestKeys:
@@ -261,7 +268,7 @@ class TestKeys:
         with pytest.raises(IdentityHeadersError):
             read(before, header_of(between))
 
-    @pytest.mark.parametrize("config", [WITH_PAIRS, WITH_TENANTS])
+    @WITHOUT_SECRET
     def test_without_a_secret_of_tokens_the_one_of_flask_signs(
         self, config: dict[str, Any]
     ) -> None:
@@ -274,7 +281,7 @@ class TestKeys:
         with pytest.raises(IdentityHeadersError):
             read(after, header_of(before))
 
-    @pytest.mark.parametrize("config", [WITH_PAIRS, WITH_TENANTS])
+    @WITHOUT_SECRET
     def test_without_any_secret_nothing_is_signed_or_read(self, config: dict[str, Any]) -> None:
         app = make_app(**config)
         with pytest.raises(NoSigningKeyError, match="set SECRET_KEY"):
