@@ -169,6 +169,42 @@ test_claims_that_have_no_room_are_a_conflict(void)
     }
 }
 
+/* The members that issue() keeps for itself: what is inside one counts too. */
+static void
+test_members_with_a_claim_inside_are_the_cores(void)
+{
+    static const struct {
+        const char *place;
+        const char *name;
+        bool is_written;
+    } examples[] = {
+        {"/a/b/0", "a", true},     {"/a/b/0", "b", false},
+        {"/a/b/0", "role", false}, {"/exp/x", "exp", true},
+        {"/~01", "~1", true},      {"/", "", true},
+        {"role", "role", true},    {"role", "permissions", false},
+    };
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        fta_claim_rules *rules = begin_rules();
+        CHECK(fta_claim_rules_add_place(rules, FTA_CLAIM_ROLE,
+                                        text_of(examples[i].place)) == FTA_OK);
+        /* Only the first of its places is written. */
+        CHECK(fta_claim_rules_add_place(rules, FTA_CLAIM_ROLE,
+                                        text_of("second")) == FTA_OK);
+        CHECK(fta_claim_rules_add_place(rules, FTA_CLAIM_PERMISSIONS,
+                                        text_of("/scope/b")) == FTA_OK);
+        finish_rules(rules);
+        bool found = false;
+        uint16_t node = FTA_CLAIM_ROOT;
+        while ((node = fta_claims_next_written(rules, node)) != 0) {
+            fta_text name = rules->tree.nodes[node].name;
+            found = found || fta_text_equal(name, text_of(examples[i].name));
+            CHECK(!fta_text_is(name, "second") && !fta_text_is(name, "scope"));
+        }
+        CHECK(found == examples[i].is_written);
+        fta_claim_rules_free(rules);
+    }
+}
+
 /* A role without a word can be said only by saying none. */
 static void
 test_a_role_needs_a_word(void)
@@ -371,6 +407,7 @@ main(void)
     test_a_payload_may_be_of_another_time();
     test_an_actor_is_said_with_its_tenant();
     test_claims_that_have_no_room_are_a_conflict();
+    test_members_with_a_claim_inside_are_the_cores();
     test_a_role_needs_a_word();
     test_a_long_payload_is_not_made();
     test_a_failing_allocation_makes_no_payload();

@@ -172,6 +172,23 @@ test_a_failing_allocation_during_verification_is_no_memory(void)
     free(large);
 }
 
+/* OpenSSL hashes a name that becomes a UUID. */
+static void
+test_a_failing_allocation_during_the_hash_of_an_id_is_no_memory(void)
+{
+    fta_claims claims;
+    char *token =
+        sign_text(HEADER, "{\"tenant_id\":\"a\",\"user_id\":7,"
+                          "\"act\":{\"tenant_id\":\"a\"}," FUTURE "}");
+    fta_claim_rules *rules = begin_rules();
+    rules->has_namespace = true;
+    fta_keyring *keyring = make_keyring(finish_rules(rules), 8192);
+    FAIL_EACH(verify_token(keyring, text_of(token), NULL, &claims),
+              FTA_NO_MEMORY, (void)0);
+    free_keyring(keyring);
+    free(token);
+}
+
 static void
 test_a_failing_allocation_with_a_key_pair_is_no_memory(void)
 {
@@ -234,6 +251,7 @@ main(void)
     test_a_failing_allocation_makes_no_roles();
     test_a_failing_allocation_makes_no_keyring();
     test_a_failing_allocation_during_verification_is_no_memory();
+    test_a_failing_allocation_during_the_hash_of_an_id_is_no_memory();
     test_a_failing_allocation_with_a_key_pair_is_no_memory();
     test_a_failing_allocation_during_signing_is_no_memory();
     return check_report("test_token_memory");

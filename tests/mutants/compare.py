@@ -124,7 +124,19 @@ def read_by_core(keyring: Keyring, token: str) -> Read | None:
     identity = keyring.verify(token)
     if not isinstance(identity, Identity):
         return None
-    return Read(identity.tenant_id, identity.user_id, identity.role, identity.permissions)
+    return read_of(identity)
+
+
+def read_of(identity: Identity) -> Read:
+    return Read(
+        identity.tenant_id,
+        identity.user_id,
+        identity.role,
+        identity.permissions,
+        identity.role_is_default,
+        identity.actor,
+        identity.expires_at or 0,
+    )
 
 
 def in_one_case(claims: Any) -> str:

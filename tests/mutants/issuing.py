@@ -9,9 +9,9 @@ from random import Random
 
 import token_oracle
 from flask_tenant_auth._core import Identity
-from token_oracle import Configuration, Read, places_of
+from token_oracle import Configuration, places_of
 
-from .compare import judged
+from .compare import judged, read_of
 from .configurations import DAY, keyring_of, number_permissions, random_configuration
 
 # What the core says there itself, or what another claim means there.
@@ -73,7 +73,7 @@ def issue_one(seed: int, number: int, seen: Issued) -> None:
     assert isinstance(found, Identity), (number, found, config)
     assert (found, found.actor) == (identity, identity.actor), (number, config)
     says = judged(token_oracle.decode(token.split(".")[1]), config)
-    assert says == Read(found.tenant_id, found.user_id, found.role, found.permissions), number
+    assert says == read_of(found), (number, config)
 
 
 def issue(seed: int, count: int) -> Issued:

@@ -161,6 +161,9 @@ class Read:
     user_id: str
     role: str
     permissions: frozenset[str]
+    role_is_default: bool = True
+    actor: str | None = None
+    expires_at: float = 0
 
 
 ABSENT = object()
@@ -201,7 +204,8 @@ def id_of(value: Any, config: Configuration) -> str:
     return str(uuid.uuid5(uuid.UUID(config.id_namespace), text))
 
 
-def role_of(value: Any, config: Configuration) -> str:
+def role_of(value: Any, config: Configuration) -> tuple[str, bool]:
+    """The role, and whether it is the default."""
     words = [value] if isinstance(value, str) else value
     if words is ABSENT:
         words = []
@@ -209,9 +213,9 @@ def role_of(value: Any, config: Configuration) -> str:
     known = config.role_map or {role: role for role in config.roles}
     found = [config.roles.index(known[word]) for word in words if word in known]
     if found:
-        return config.roles[max(found)]
+        return config.roles[max(found)], False
     require(config.default_role != "")
-    return config.default_role or config.roles[0]
+    return config.default_role or config.roles[0], True
 
 
 def permissions_of(value: Any) -> frozenset[str]:
@@ -289,9 +293,17 @@ def judge_claims(claims: dict[str, Any], now: float, config: Configuration) -> R
     actor = claims.get("act", {})
     require(isinstance(actor, dict) and isinstance(actor.get("sub", ""), str))
     require("tenant_id" not in actor or id_of(actor["tenant_id"], config) == tenant_id)
-    role = role_of(first_at(claims, places_of(config, "role")), config)
+    role, is_default = role_of(first_at(claims, places_of(config, "role")), config)
     permissions = permissions_of(first_at(claims, places_of(config, "permissions")))
-    return Read(tenant_id, user_id, role, permissions | granted(role, config))
+    return Read(
+        tenant_id,
+        user_id,
+        role,
+        permissions | granted(role, config),
+        is_default,
+        actor.get("sub"),
+        float(claims["exp"]),
+    )
 
 
 def read(
