@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from flask_tenant_auth import create_jwt_token, decode_jwt_token
-from flask_tenant_auth._core import InvalidToken, Key, Keyring, peek_token
+from flask_tenant_auth._core import Identity, InvalidToken, Key, Keyring, peek_token
 from flask_tenant_auth.keys.jwk_sets import Source
 from flask_tenant_auth.keys.jwks import SetRules
 from flask_tenant_auth.keys.providers import Provider
@@ -24,6 +24,7 @@ from .harness import Plan, interleave
 from .result import Figure, Row, Subject, Table
 
 LONGEST = 8192
+POINTERS = "Keyring.verify, three claims at pointers three levels deep"
 
 
 def asymmetric_keys() -> dict[str, object]:
@@ -91,6 +92,22 @@ def wrong_key(token: str) -> str:
     return jwt.encode(payload, "x" * 48, algorithm="HS256")
 
 
+def at_pointers() -> Callable[[], object]:
+    """Return what verifies a token whose tenant, user and role are three levels deep."""
+    names = {"tenant_id": "tenant", "user_id": "user", "role": "role"}
+    claims = apps.claims()
+    inner = {short: claims.pop(name) for name, short in names.items() if name in claims}
+    token = jwt.encode(claims | {"app": {"who": inner}}, apps.SECRET, algorithm="HS256")
+    ring = Keyring(
+        [Key.secret("HS256", apps.SECRET.encode())],
+        places={name: (f"/app/who/{short}",) for name, short in names.items()},
+    )
+    verified = ring.verify(token)
+    if not isinstance(verified, Identity) or verified.tenant_id != apps.TENANT:
+        raise AssertionError(f"an unexpected result: {verified!r}")
+    return lambda: ring.verify(token)
+
+
 def of_providers() -> dict[str, Callable[[], object]]:
     """Return what tokens cost whose key a set of a provider may have: 100 keys, and one that asks.
 
@@ -146,6 +163,7 @@ def run(plan: Plan) -> Subject:
                 "decode_jwt_token": lambda: decode_jwt_token(token),
                 "PyJWT decode": lambda: pyjwt(token),
                 "Keyring.verify": lambda: ring.verify(token),
+                POINTERS: at_pointers(),
                 **{name: functools.partial(ring.verify, each) for name, each in invalid.items()},
                 **{name: functools.partial(ring.verify, each) for name, each in longest.items()},
             },
@@ -200,6 +218,12 @@ def run(plan: Plan) -> Subject:
             ),
             Figure.at_most(
                 "an unknown kid, 100 keys", providers["an unknown kid, 100 keys"].median, 2, "us"
+            ),
+            Figure.at_most(
+                "claims at pointers / claims at their usual places",
+                median[POINTERS] / median["Keyring.verify"],
+                1.15,
+                "x",
             ),
             Figure.at_most("a token over the cap", median["invalid: over the cap"], 10, "us"),
         ),

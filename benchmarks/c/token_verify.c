@@ -57,7 +57,8 @@ verify(const fta_keyring *keyring, fta_text text, fta_claims *claims)
         status = fta_token_check(keyring, &token);
     }
     if (status == FTA_OK) {
-        status = fta_token_claims(keyring, &token, NULL, claims);
+        const fta_token_sinks none = {NULL, NULL, false};
+        status = fta_token_claims(keyring, &token, &none, claims);
     }
     fta_token_close(&token);
     return status;
@@ -90,14 +91,19 @@ main(int argc, char **argv)
 
     fta_key *key = NULL;
     fta_keyring *keyring = NULL;
-    const fta_claim_rules rules = {.issuer = {NULL, 0}};
     fta_text name = {"HS256", 5};
     require(fta_key_from_secret(fta_algorithm_find(name), (fta_text){NULL, 0},
                                 (const uint8_t *)secret.data, secret.length,
                                 false, &key) == FTA_OK,
             "the secret makes a key");
     const fta_key *keys[] = {key};
-    require(fta_keyring_new(keys, 1, &rules, 8192, &keyring) == FTA_OK,
+    fta_permission_names *names = fta_permission_names_new();
+    fta_roles *roles = fta_roles_new(names);
+    require(fta_roles_add(roles, (fta_text){"user", 4}) == FTA_OK,
+            "there is a role");
+    fta_claim_rules *rules = fta_claim_rules_new(roles);
+    require(fta_claim_rules_finish(rules) == FTA_OK, "the rules are made");
+    require(fta_keyring_new(keys, 1, rules, 8192, &keyring) == FTA_OK,
             "the key makes a keyring");
 
     EVP_MAC_CTX *context = prepare(secret);
@@ -107,6 +113,8 @@ main(int argc, char **argv)
     }
     EVP_MAC_CTX_free(context);
     fta_keyring_free(keyring);
+    fta_roles_free(roles);
+    fta_permission_names_free(names);
     fta_key_free(key);
     return 0;
 }
