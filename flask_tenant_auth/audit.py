@@ -85,7 +85,7 @@ def log_denied(
 
     :param answer: the text for the client.
     :param reason: why, as one stable word of this library.
-    :param detail: why, in a sentence that quotes nothing of the request.
+    :param detail: why, in a sentence. What it quotes of the request is escaped and short.
     """
     if not logger.isEnabledFor(logging.WARNING):
         return

@@ -112,6 +112,7 @@ select_key(const fta_keyring *keyring, const header *found, fta_token *token)
     bool kid_is_known = false;
     token->key = NULL;
     token->algorithm = NULL;
+    token->kid_is_foreign = false;
     for (size_t i = 0; i < keyring->key_count; i++) {
         const fta_key *key = keyring->keys[i];
         bool has_kid = found->kid.data != NULL &&
@@ -226,6 +227,13 @@ fta_token_is_slow(const fta_token *token)
     return token->algorithm->family != FTA_HMAC;
 }
 
+/* The status of a token that none of its keys verifies. */
+static fta_status
+mismatch_of(const fta_token *token)
+{
+    return token->kid_is_foreign ? FTA_KID_UNKNOWN : FTA_SIGNATURE_MISMATCH;
+}
+
 /* Tries the keys that may have signed a token whose kid names none. */
 static fta_status
 try_keys(const fta_keyring *keyring, const fta_token *token,
@@ -245,7 +253,7 @@ try_keys(const fta_keyring *keyring, const fta_token *token,
             return status;
         }
     }
-    return token->kid_is_foreign ? FTA_KID_UNKNOWN : FTA_SIGNATURE_MISMATCH;
+    return mismatch_of(token);
 }
 
 fta_status
@@ -254,7 +262,7 @@ fta_token_check(const fta_keyring *keyring, const fta_token *token)
     uint8_t signature[FTA_SIGNATURE_MAX];
     size_t size = FTA_BASE64_SIZE(token->signature.length);
     if (size > sizeof signature) {
-        return FTA_SIGNATURE_MISMATCH;
+        return mismatch_of(token);
     }
     if (!fta_base64url_decode(token->signature.data, token->signature.length,
                               signature)) {

@@ -11,6 +11,7 @@ from .._core import Identity, InvalidToken, RequestRecord, parse_bearer
 from ..audit import logger
 from ..identity.denials import NO_CREDENTIALS, STRAY_BEARER, UNTRUSTED_HEADERS, Denial
 from ..identity.headers import IDENTITY_HEADERS, read_identity_headers
+from .denials import detail_of
 from .state import AppState
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _without_valid_token(
         state.rules.hints.about_invalid_token(invalid.reason, token or "")
         state.look_for_key(invalid, token)
         message = errors.TOKEN_EXPIRED if invalid.expired else errors.TOKEN_INVALID
-        return Denial(401, message, invalid.reason, invalid.detail)
+        return Denial(401, message, invalid.reason, detail_of(invalid, token or ""))
     if authorization is not None and _STRAY_BEARER.search(authorization):
         return STRAY_BEARER
     if state.trusts_identity_headers(_peer(request)):

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from ..audit import log_denied
+from .._core import peek_token
+from ..audit import log_denied, logger
 from ..errors import RateLimitExceeded
+from ..keys.jwks import shown_kid
 from ..signals import rate_limit_exceeded, request_denied
 from .state import current_app
 
 if TYPE_CHECKING:
     from flask import Flask, Request
 
-    from .._core import Decision, Identity, RequestRecord
+    from .._core import Decision, Identity, InvalidToken, RequestRecord
     from ..identity.denials import Denial
+
+# A token that is invalid for one of these may be valid in another app, or with another setting.
+_LOOKED_FOR = frozenset({"kid_unknown", "iss_mismatch"})
+
+
+def detail_of(invalid: InvalidToken, token: str | bytes) -> str:
+    """Return what the log says of an invalid token.
+
+    Where no key or issuer of the app fits, it names those that the token names. Anybody may have
+    written them, so they are shortened and escaped.
+    """
+    if invalid.reason not in _LOOKED_FOR or not logger.isEnabledFor(logging.WARNING):
+        return invalid.detail
+    peeked = peek_token(token, "iss")
+    if peeked is None:
+        return invalid.detail
+    issuer, kid = peeked
+    return f"{invalid.detail}: its kid is {shown_kid(kid)}, its iss {shown_kid(issuer)}"
 
 
 def report_denial(

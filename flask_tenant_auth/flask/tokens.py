@@ -14,6 +14,7 @@ from ..config.settings import MAX_HOURS, Settings
 from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError, KeysUnavailable
 from ..identity.arguments import role_text, uuid_text
 from ..identity.roles import WEAKEST_ROLE
+from .denials import detail_of
 from .records import current_request
 from .state import current_state, signing_state
 
@@ -132,7 +133,7 @@ def decode_jwt_token(token: str | bytes) -> dict[str, Any]:
     if not isinstance(claims, InvalidToken):
         return claims
     error = AuthError(TOKEN_EXPIRED if claims.expired else TOKEN_INVALID)
-    log_denied(current_request(), 401, error.message, claims.reason, claims.detail)
+    log_denied(current_request(), 401, error.message, claims.reason, detail_of(claims, token))
     raise error
 
 

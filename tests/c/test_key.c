@@ -138,7 +138,8 @@ test_a_kid_is_short_printable_text(void)
         CHECK(fta_key_from_secret(algorithm_named("HS256"), kids[i].kid,
                                   (const uint8_t *)secret, 32, false,
                                   &key) == kids[i].expected);
-        CHECK(key == NULL || fta_text_equal(fta_key_id(key), kids[i].kid));
+        CHECK(key == NULL || (fta_text_equal(fta_key_id(key), kids[i].kid) &&
+                              fta_key_id_is_given(key)));
         fta_key_free(key);
     }
     /* Derived: from HMAC-SHA256, whatever the key's own hash. */
@@ -151,6 +152,7 @@ test_a_kid_is_short_printable_text(void)
                               &other) == FTA_OK);
     CHECK(fta_key_id(key).length == 12);
     CHECK(fta_text_equal(fta_key_id(key), fta_key_id(other)));
+    CHECK(!fta_key_id_is_given(key) && !fta_key_id_is_given(other));
     fta_key_free(key);
     fta_key_free(other);
 }
@@ -482,6 +484,12 @@ test_the_thumbprint_vector_of_rfc_7638_is_the_kid(void)
     CHECK(fta_key_from_jwk(&jwk, &key) == FTA_OK);
     CHECK(fta_text_is(fta_key_id(key),
                       "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"));
+    CHECK(!fta_key_id_is_given(key));
+    fta_key_free(key);
+    /* One that somebody has written into the JWK is given, whatever it is. */
+    jwk.kid = text_of("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    CHECK(fta_key_from_jwk(&jwk, &key) == FTA_OK);
+    CHECK(fta_key_id_is_given(key));
     fta_key_free(key);
 }
 

@@ -264,6 +264,17 @@ test_the_kid_selects_among_several_keys(void)
     }
 }
 
+/* The header of a token that the key signs; valid until the next call. */
+static const char *
+header_of(const fta_key *key)
+{
+    static char header[FTA_KID_MAX + 64];
+    snprintf(header, sizeof header,
+             "{\"alg\":\"HS256\",\"kid\":\"%s\",\"typ\":\"JWT\"}",
+             fta_key_id(key).data);
+    return header;
+}
+
 /* A kid that nobody has given to a key is a hint, and the kid of a token too.
  */
 static void
@@ -286,6 +297,10 @@ test_a_foreign_kid_is_tried_with_keys_without_a_given_kid(void)
     /* A key with a given kid verifies no token with another one. */
     CHECK(signed_by(keyring, KID("foreign"), 'y') == FTA_KID_UNKNOWN);
     CHECK(signed_by(keyring, KID("given"), 'y') == FTA_OK);
+    /* A derived kid is a kid: only its key is tried, beyond the eighth too. */
+    CHECK(signed_by(keyring, header_of(keys[DERIVED - 1]), 'j') == FTA_OK);
+    CHECK(signed_by(keyring, header_of(keys[DERIVED - 1]), 'a') ==
+          FTA_SIGNATURE_MISMATCH);
     /* Where a key has the kid, no other key is tried. */
     CHECK(signed_by(keyring, KID("given"), 'a') == FTA_SIGNATURE_MISMATCH);
     CHECK(signed_by(keyring, "{\"alg\":\"HS512\",\"kid\":\"given\"}", 'z') ==
@@ -397,15 +412,28 @@ static void
 test_a_huge_signature_is_invalid(void)
 {
     fta_keyring *keyring = make_keyring(NULL, 100000);
-    char *token = sign_text(HEADER, "{" GOOD "}");
-    char *huge = malloc(20000);
-    size_t length = (size_t)(strrchr(token, '.') - token) + 1;
-    memcpy(huge, token, length);
-    memset(huge + length, 'A', 16000);
-    huge[length + 16000] = '\0';
-    CHECK(status_of(keyring, huge) == FTA_SIGNATURE_MISMATCH);
-    free(huge);
-    free(token);
+    char ours[128];
+    snprintf(ours, sizeof ours, "{\"kid\":\"%s\",\"alg\":\"HS256\"}",
+             fta_key_id(keyring->keys[0]).data);
+    const struct {
+        const char *header;
+        fta_status expected;
+    } examples[] = {
+        {HEADER, FTA_SIGNATURE_MISMATCH},
+        {ours, FTA_SIGNATURE_MISMATCH},
+        {KID("foreign"), FTA_KID_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        char *token = sign_text(examples[i].header, "{" GOOD "}");
+        char *huge = malloc(20000);
+        size_t length = (size_t)(strrchr(token, '.') - token) + 1;
+        memcpy(huge, token, length);
+        memset(huge + length, 'A', 16000);
+        huge[length + 16000] = '\0';
+        CHECK(status_of(keyring, huge) == examples[i].expected);
+        free(huge);
+        free(token);
+    }
     free_keyring(keyring);
 }
 

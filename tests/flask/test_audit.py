@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
+import jwt
 import pytest
 from flask import Flask, request
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from apps import SECRET, TENANT, USER, bearer, make_app, token
 from flask_tenant_auth import (
     AuthError,
+    Key,
     acting_as,
     create_jwt_token,
     decode_jwt_token,
@@ -23,6 +25,9 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth.audit import plain, quoted
+from key_pairs import RSA_PUBLIC
+
+JWKS = {"keys": [Key.pem("RS256", RSA_PUBLIC.encode(), kid="k").public_jwk()]}
 
 
 @pytest.fixture
@@ -124,6 +129,102 @@ class TestRefusals:
             verify_resource_access(USER, USER)
         assert log.records[-1].reason == "other_tenant"
         assert log.records[-1].endpoint == "-"
+
+
+UNKNOWN = "the key id is none of this application's keys"
+DETAIL = re.compile(r'.* detail="(.*): its kid is (.*), its iss (.*)"')
+
+
+def foreign_token(kid: str | None, iss: str | None) -> str:
+    claims = {"tenant_id": TENANT, "user_id": USER, "exp": 2**33}
+    return jwt.encode(
+        claims if iss is None else claims | {"iss": iss},
+        SECRET,
+        "HS256",
+        headers={} if kid is None else {"kid": kid},
+    )
+
+
+class TestWhatWasLookedFor:
+    """The denial of a token that other keys or another issuer may have made names these."""
+
+    def denied(
+        self, log: pytest.LogCaptureFixture, text: str, **config: object
+    ) -> tuple[str, str, str, str]:
+        """The reason and what the detail says, by a request and by decode_jwt_token alike."""
+        app = make_app(**config)
+        app.get("/me")(verify_tenant_context(lambda: "in"))
+        log.clear()
+        app.test_client().get("/me", headers={"Authorization": f"Bearer {text}"})
+        with app.app_context(), pytest.raises(AuthError, match="Invalid token"):
+            decode_jwt_token(text)
+        (by_request, by_decode) = [each for each in log.records if hasattr(each, "detail")]
+        assert by_request.detail == by_decode.detail
+        found = DETAIL.fullmatch(by_request.getMessage())
+        assert found, by_request.getMessage()
+        return by_request.reason, *found.groups()
+
+    def test_an_unknown_kid_is_named(self, log: pytest.LogCaptureFixture) -> None:
+        said = self.denied(log, foreign_token("2025", None), JWT_KEY_ID="2026")
+        assert said == ("kid_unknown", UNKNOWN, "'2025'", "(none)")
+        said = self.denied(log, foreign_token("", "https://a.example/"), JWT_KEY_ID="2026")
+        assert said == ("kid_unknown", UNKNOWN, "''", "'https://a.example/'")
+
+    def test_another_issuer_is_named(self, log: pytest.LogCaptureFixture) -> None:
+        ours = {"JWT_ISSUER": "https://b.example/"}
+        reason, _, kid, issuer = self.denied(log, foreign_token("k", "https://a.example/"), **ours)
+        assert (reason, kid, issuer) == ("iss_mismatch", "'k'", "'https://a.example/'")
+        reason, _, kid, issuer = self.denied(log, foreign_token(None, None), **ours)
+        assert (reason, kid, issuer) == ("iss_mismatch", "(none)", "(none)")
+        several = {"JWT_ISSUERS": [{"issuer": "https://c.example/", "jwks": JWKS}]}
+        reason, _, kid, issuer = self.denied(
+            log, foreign_token("k", "https://a.example/"), **several
+        )
+        assert (reason, kid, issuer) == ("iss_mismatch", "'k'", "'https://a.example/'")
+
+    def test_they_are_shortened_and_escaped(self, log: pytest.LogCaptureFixture) -> None:
+        kid, issuer = 'x"\r\n' + "y" * 200, "\u202e" * 200
+        _, _, shown_kid, shown_issuer = self.denied(
+            log, foreign_token(kid, issuer), JWT_KEY_ID="2026"
+        )
+        assert shown_kid == "'x\\\"\\\\r\\\\n" + "y" * 60 + "...'"
+        assert shown_issuer == "'" + "\\\\u202e" * 64 + "...'"
+
+    def test_other_denials_quote_nothing(self, log: pytest.LogCaptureFixture) -> None:
+        app = make_app()
+        app.get("/me")(verify_tenant_context(lambda: "in"))
+        for text in (
+            foreign_token("known to nobody", None)[:-4] + "AAAA",  # tried, and found unknown
+            foreign_token(None, "https://secret.example/")[:-4] + "AAAA",
+            foreign_token("known to nobody", None).rpartition(".")[0] + ".!",
+        ):
+            app.test_client().get("/me", headers={"Authorization": f"Bearer {text}"})
+        named, *others = [each.detail for each in log.records if hasattr(each, "detail")]
+        assert "known to nobody" in named
+        assert len(others) == 2
+        assert not any("nobody" in each or "example" in each for each in others)
+
+    @given(kid=st.text(max_size=100), issuer=st.text(max_size=100))
+    def test_whatever_they_are_the_denial_is_one_line_of_known_fields(
+        self, kid: str, issuer: str
+    ) -> None:
+        handler = _Keep()
+        logger = logging.getLogger("flask_tenant_auth")
+        logger.addHandler(handler)
+        try:
+            with KEYED.app_context(), pytest.raises(AuthError):
+                decode_jwt_token(foreign_token(kid, issuer))
+        finally:
+            logger.removeHandler(handler)
+        (line,) = handler.lines
+        assert line.isascii()
+        assert line.isprintable()
+        assert len(line) < 2500
+        assert re.fullmatch(
+            r'Denied: status=401 reason=kid_unknown [^"]* user_agent="" answer="Invalid token" '
+            r'detail="((?:[^"\\]|\\.)*)"',
+            line,
+        )
 
 
 class TestSecrets:
@@ -228,3 +329,4 @@ class _Keep(logging.Handler):
 
 
 APP = make_app()
+KEYED = make_app(JWT_KEY_ID="2026")

@@ -103,6 +103,19 @@ class TestKeys:
         assert SECRET not in output
         assert "f" * 40 not in output
 
+    @pytest.mark.parametrize("pair", [False, True])
+    def test_rotate_key_gives_the_new_key_another_id(self, pair: bool) -> None:
+        """Under one id, the tokens of the old key would be tried with the new key alone."""
+        config: dict[str, Any] = (
+            {"JWT_ALGORITHM": "RS256", "JWT_PRIVATE_KEY": RSA_PRIVATE} if pair else {}
+        )
+        line = "     JWT_KEY_ID=<another id than that of today>"
+        assert line not in run(make_app(**config), "rotate-key").output
+        lines = run(make_app(JWT_KEY_ID="1", **config), "rotate-key").output.splitlines()
+        starts = [place for place, each in enumerate(lines) if each.startswith(("2.", "3."))]
+        assert lines.count(line) == 1
+        assert starts[0] < lines.index(line) < starts[1]
+
     @pytest.mark.parametrize("odd", [f"{'a' * 40},{'b' * 40}", "c" * 64 + "\n", " " + "d" * 64])
     def test_rotate_key_never_loses_a_secret_in_a_comma_list(self, odd: str) -> None:
         """All who are logged in would be logged out."""

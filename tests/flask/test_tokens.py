@@ -436,10 +436,59 @@ class TestKeyId:
         assert not accepts(app, self.of_kid("old", "n" * 64))
         assert not accepts(app, self.of_kid("new", "o" * 64))
 
-    @pytest.mark.parametrize("kid", ["a\nb", "x" * 256, 5, " \x7f"])
+    def test_a_key_pair_has_it_where_tokens_are_signed_and_where_they_are_verified(self) -> None:
+        both = {"JWT_ALGORITHM": "RS256", "JWT_KEY_ID": "2026/\u00e9"}
+        signs = make_app(JWT_PRIVATE_KEY=RSA_PRIVATE, JWT_JWKS_ROUTE="/keys", **both)
+        made = created(signs)
+        assert jwt.get_unverified_header(made)["kid"] == "2026/\u00e9"
+        assert accepts(signs, made)
+        served = signs.test_client().get("/keys").get_json()
+        assert [key["kid"] for key in served["keys"]] == ["2026/\u00e9"]
+        verifies = make_app(JWT_PUBLIC_KEY=RSA_PUBLIC, **both)
+        by_the_set = make_app(JWT_ALGORITHM="RS256", JWT_JWKS=served)
+        foreign = jwt.encode(CLAIMS, RSA, "RS256", headers={"kid": "2025"})
+        for app in (signs, verifies, by_the_set):
+            assert accepts(app, made)
+            assert not accepts(app, foreign)
+        hint = make_app(JWT_ALGORITHM="RS256", JWT_PUBLIC_KEY=RSA_PUBLIC)
+        assert accepts(hint, made)
+        assert accepts(hint, foreign)
+
+    def test_every_token_is_valid_in_every_round_of_a_rotation(self) -> None:
+        steps = [
+            make_app(JWT_SECRET_KEY=OLD, JWT_KEY_ID="1"),
+            make_app(JWT_SECRET_KEY=OLD, JWT_KEY_ID="1", JWT_SECRET_KEY_FALLBACKS=NEW),
+            make_app(JWT_SECRET_KEY=NEW, JWT_KEY_ID="2", JWT_SECRET_KEY_FALLBACKS=OLD),
+            make_app(JWT_SECRET_KEY=NEW, JWT_KEY_ID="2"),
+        ]
+        for before, after in itertools.pairwise(steps[:-1]):
+            assert accepts(after, created(before))
+            assert accepts(before, created(after))
+        assert accepts(steps[3], created(steps[2]))
+        assert not accepts(steps[3], created(steps[0]))
+
+    def test_a_key_in_use_gets_an_id_while_it_is_its_own_fallback(self) -> None:
+        before = make_app(JWT_SECRET_KEY=OLD)
+        between = make_app(JWT_SECRET_KEY=OLD, JWT_KEY_ID="1", JWT_SECRET_KEY_FALLBACKS=OLD)
+        after = make_app(JWT_SECRET_KEY=OLD, JWT_KEY_ID="1")
+        assert accepts(before, created(between))
+        assert accepts(between, created(before))
+        assert accepts(after, created(between))
+        assert not accepts(after, created(before))
+
+    def test_it_names_no_key_of_a_tenant(self) -> None:
+        app = make_app(JWT_KEY_ID="ours", JWT_TENANT_KEYS=lambda _tenant, _kid: "t" * 64)
+        assert jwt.get_unverified_header(created(app))["kid"] != "ours"
+        assert accepts(app, self.of_kid("foreign", "t" * 64))
+
+    @pytest.mark.parametrize("kid", ["a\nb", "x" * 256, "\u00e9" * 128, 5, b"a", " \x7f", "\ud800"])
     def test_an_id_that_no_header_can_hold_stops_the_app(self, kid: object) -> None:
         with pytest.raises(ConfigurationError, match="JWT_KEY_ID"):
             make_app(JWT_KEY_ID=kid)
+
+    def test_an_id_has_up_to_255_bytes(self) -> None:
+        app = make_app(JWT_KEY_ID="\u00e9" * 127 + "k")
+        assert accepts(app, created(app))
 
 
 class TestTenantKeys:

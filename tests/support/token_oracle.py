@@ -14,6 +14,7 @@ import json
 import math
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,22 +27,46 @@ NUMERIC = re.compile(r"-?[0-9.eE+-]+")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
+# How many keys are tried for one token.
+TRIES = 8
+HASHES = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+
+
 class RefusedError(Exception):
     """The token is invalid."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A shared secret, for one algorithm."""
+
+    secret: bytes
+    algorithm: str = "HS256"
+    given_kid: str | None = None  # None: nobody has given it one
+
+    @property
+    def kid(self) -> str:
+        tag = hmac.new(self.secret, b"flask_tenant_auth kid", hashlib.sha256).digest()
+        return encode(tag[:9]) if self.given_kid is None else self.given_kid
+
+    def signature(self, text: bytes) -> bytes:
+        return hmac.new(self.secret, text, HASHES[self.algorithm]).digest()
 
 
 def encode(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
-def sign(header: bytes | dict[str, Any], payload: bytes | dict[str, Any], secret: bytes) -> str:
-    """A token of any header and payload, signed correctly with HMAC-SHA256."""
+def sign(
+    header: bytes | dict[str, Any], payload: bytes | dict[str, Any], key: bytes | Shared
+) -> str:
+    """A token of any header and payload, signed correctly, by a secret with HMAC-SHA256."""
+    key = key if isinstance(key, Shared) else Shared(key)
     parts = [
         encode(part if isinstance(part, bytes) else json.dumps(part).encode())
         for part in (header, payload)
     ]
-    tag = hmac.new(secret, ".".join(parts).encode(), hashlib.sha256).digest()
-    return ".".join([*parts, encode(tag)])
+    return ".".join([*parts, encode(key.signature(".".join(parts).encode()))])
 
 
 def decode(segment: str) -> bytes:
@@ -125,7 +150,7 @@ def is_date(value: object) -> bool:
 
 
 def judge_header(header: dict[str, Any]) -> None:
-    require(header.get("alg") == "HS256" and isinstance(header["alg"], str))
+    require(isinstance(header.get("alg"), str))
     require("crit" not in header and "b64" not in header)
     require(isinstance(header.get("kid", ""), str))
     if "typ" in header:
@@ -133,6 +158,25 @@ def judge_header(header: dict[str, Any]) -> None:
         require(header["typ"].isascii())
         name = header["typ"].lower()
         require(name.removeprefix("application/") in {"jwt", "at+jwt"})
+
+
+def wrong_key(
+    header: dict[str, Any], keys: Sequence[Shared], signed: bytes, signature: bytes
+) -> str:
+    """Why no key verifies a signature; empty where one does."""
+    of_algorithm = [key for key in keys if key.algorithm == header["alg"]]
+    if "kid" not in header:
+        tried, otherwise = of_algorithm, "signature_mismatch"
+        if not tried:
+            return "algorithm_mismatch"
+    elif any(key.kid == header["kid"] for key in keys):
+        tried, otherwise = [k for k in of_algorithm if k.kid == header["kid"]], "signature_mismatch"
+        if not tried:
+            return "algorithm_mismatch"
+    else:
+        tried, otherwise = [key for key in of_algorithm if key.given_kid is None], "kid_unknown"
+    verified = any(hmac.compare_digest(key.signature(signed), signature) for key in tried[:TRIES])
+    return "" if verified else otherwise
 
 
 @dataclass(frozen=True)
@@ -307,18 +351,20 @@ def judge_claims(claims: dict[str, Any], now: float, config: Configuration) -> R
 
 
 def read(
-    token: str, secret: bytes, now: float, config: Configuration | None = None
+    token: str, keys: bytes | Sequence[Shared], now: float, config: Configuration | None = None
 ) -> tuple[dict[str, Any], Read]:
-    """The claims of a token under one HS256 key whose kid nobody gave, and what they say.
+    """The claims of a token, and what they say; RefusedError for a token that is invalid.
 
-    RefusedError for a token that is invalid.
+    A secret is a key for HS256 whose kid nobody has given.
     """
     require(token.isascii() and len(token) <= 8192)
     segments = token.split(".")
     require(len(segments) == 3 and all(segments))
     header, payload, signature = map(decode, segments)
-    judge_header(parse(header))
+    members = parse(header)
+    judge_header(members)
     signed = token.rpartition(".")[0].encode()
-    require(hmac.compare_digest(hmac.new(secret, signed, hashlib.sha256).digest(), signature))
+    keys = [Shared(keys)] if isinstance(keys, bytes) else keys
+    require(wrong_key(members, keys, signed, signature) == "")
     claims = parse(payload)
     return claims, judge_claims(claims, now, config or Configuration())

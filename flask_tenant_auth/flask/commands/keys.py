@@ -86,10 +86,20 @@ def _secret_rotation(settings: Settings, secret: str) -> Iterator[str]:
     older = ",<the fallbacks of today>" if settings.jwt_secret_key_fallbacks else ""
     yield from _rotation(
         add=f"JWT_SECRET_KEY_FALLBACKS={secret}{older}",
-        sign=[f"JWT_SECRET_KEY={secret}", *_secret_of_today(settings, older)],
+        sign=[
+            f"JWT_SECRET_KEY={secret}",
+            *_next_key_id(settings),
+            *_secret_of_today(settings, older),
+        ],
         retire="JWT_SECRET_KEY_FALLBACKS=",
         hours=settings.jwt_expiration_hours,
     )
+
+
+def _next_key_id(settings: Settings) -> Iterator[str]:
+    """Yield the line for JWT_KEY_ID. Under the old id, no key but the new one would be tried."""
+    if settings.jwt_key_id is not None:
+        yield "JWT_KEY_ID=<another id than that of today>"
 
 
 def _secret_of_today(settings: Settings, older: str) -> Iterator[str]:
@@ -110,6 +120,7 @@ def _key_pair_rotation(settings: Settings) -> Iterator[str]:
         sign=[
             "JWT_PRIVATE_KEY=<the new private.pem>",
             "JWT_PUBLIC_KEY=<the new public.pem>",
+            *_next_key_id(settings),
             "JWT_SECRET_KEY_FALLBACKS=<the text of the old public.pem>",
         ],
         retire="JWT_SECRET_KEY_FALLBACKS=",
