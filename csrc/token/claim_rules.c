@@ -119,12 +119,25 @@ fta_claim_rules_add_value(fta_claim_rules *rules, uint8_t which,
 /* --- the usual places --------------------------------------------------- */
 
 static bool
-is_required(const fta_claim_tree *tree, fta_text name)
+is_required(uint8_t what)
+{
+    return what >= FTA_USE_REQUIRED;
+}
+
+static bool
+is_id(uint8_t what)
+{
+    return what == FTA_CLAIM_TENANT_ID || what == FTA_CLAIM_USER_ID;
+}
+
+/* Whether a claim of that name has such a use. */
+static bool
+has_use(const fta_claim_tree *tree, fta_text name, bool (*is_such)(uint8_t))
 {
     uint16_t node = fta_claim_tree_find(tree, FTA_CLAIM_ROOT, name);
     uint16_t use = tree->nodes[node].first_use; /* the root has none */
     for (; use != FTA_CLAIM_NO_USE; use = tree->uses[use].next) {
-        if (tree->uses[use].what >= FTA_USE_REQUIRED) {
+        if (is_such(tree->uses[use].what)) {
             return true;
         }
     }
@@ -139,11 +152,12 @@ is_required(const fta_claim_tree *tree, fta_text name)
 #define IS_USUAL_ACTOR OF_IDENTITY
 #define IS_USUAL_OBJECT OF_IDENTITY
 #define IS_USUAL_DATE true
-#define IS_USUAL_TEXT true
+/* A sub that is an id is what an id may be: older programs write a number. */
+#define IS_USUAL_TEXT (!has_use(&rules->tree, place, is_id))
 #define IS_USUAL_ISSUER true
 #define IS_USUAL_AUDIENCE true
 /* What is required of it replaces what is refused. */
-#define IS_USUAL_USE (!is_required(&rules->tree, place))
+#define IS_USUAL_USE (!has_use(&rules->tree, place, is_required))
 
 static fta_status
 add_usual(fta_claim_rules *rules, fta_claim claim, fta_text place)

@@ -312,6 +312,16 @@ class TestNamespace:
         for wrong in ("", 4.5, True, ["a"], {}):
             assert ask(app, token(user_id=wrong)).status_code == 401, wrong  # type: ignore[arg-type]
 
+    def test_a_number_in_sub_is_an_id_where_sub_is_the_user(self) -> None:
+        """Older versions of Flask-JWT-Extended write one."""
+        app = app_of(JWT_ID_NAMESPACE=NAMESPACE, JWT_USER_CLAIM="sub")
+        expected = str(uuid.uuid5(uuid.UUID(NAMESPACE), "42"))
+        for sub in (42, "42"):
+            assert ask(app, token(sub=sub)).get_json()["user"] == expected
+        assert ask(app, token(sub=4.2)).status_code == 401
+        assert ask(app_of(JWT_USER_CLAIM="sub"), token(sub=42)).status_code == 401
+        assert ask(app_of(JWT_ID_NAMESPACE=NAMESPACE), token(sub=42)).status_code == 401
+
     def test_without_one_it_is_invalid(self) -> None:
         assert ask(app_of(), token(user_id="auth0|1")).status_code == 401
         assert ask(app_of(), token()).status_code == 200
