@@ -81,7 +81,15 @@ def check_issuers(settings: Settings) -> None:
                     f"{each.name}: tenants must be UUIDs, a callable of a tenant id or '*', not "
                     f"{tenant!r}; with JWT_ID_NAMESPACE another text is a name"
                 )
+    if (settings.jwt_jwks or settings.jwt_discovery) and settings.jwt_issuer is None:
+        raise ConfigurationError(
+            "JWT_JWKS holds the keys of a provider, whose issuer is not known beside JWT_ISSUERS: "
+            "set JWT_ISSUER to it, or make it an entry of JWT_ISSUERS"
+        )
     silent = [each.name for each in issuers if each.tenants is None]
+    every = [each.name for each in issuers if each.tenants == ANY]
+    if silent and every:
+        silent += every
     if silent and own:
         silent.insert(0, "JWT_ISSUER")
     if len(silent) > 1:

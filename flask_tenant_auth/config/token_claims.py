@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -123,5 +124,7 @@ def read_identity_callable(raw: Any) -> Callable[..., Any]:
     """Return a callable of the claims of a token."""
     if not callable(raw):
         raise TypeError(f"must be a callable of the claims of a token, not {type(raw).__name__}")
+    if inspect.iscoroutinefunction(raw):
+        raise TypeError("must not be an async function: its answer would have to be awaited")
     function: Callable[..., Any] = raw
     return function

@@ -12,7 +12,9 @@ import inspect
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+
+import flask
 
 from .. import errors
 from .._core import Identity, RequestRecord
@@ -26,10 +28,15 @@ from .answers import note_error
 from .authentication import identity_of
 from .denials import report_denial
 from .records import RECORD, current_request, record_of
-from .state import current_roles
+from .state import current_roles, state_of
 
 if TYPE_CHECKING:
+    from contextvars import ContextVar
+
     from flask import Request
+
+# The context variable behind `flask.current_app`, which is read for each identity.
+_app_context = cast("ContextVar[Any]", flask.current_app.__wrapped__)  # type: ignore[attr-defined]
 
 
 def identity_in_force() -> Identity | None:
@@ -38,7 +45,23 @@ def identity_in_force() -> Identity | None:
 
 
 def identity_in(request: Request | None) -> Identity | None:
-    """Return who the running code acts for, given the request it runs in, if any."""
+    """Return who the running code acts for, given the request it runs in, if any.
+
+    It is in the roles of the current app, whatever app it is of: what a role reaches and permits is
+    what that app says.
+
+    :raises ValueError: where the current app has no such role.
+    """
+    identity = held_identity(request)
+    context = None if identity is None else _app_context.get(None)
+    if identity is None or context is None:
+        return identity
+    roles = state_of(context.app).roles
+    return identity if identity.roles is roles else identity.with_roles(roles)
+
+
+def held_identity(request: Request | None) -> Identity | None:
+    """Return the identity that was lent, or bound to a request, as it was then."""
     lent = lent_identity.get()
     if lent is not None and lent.request is request:
         return lent.identity
@@ -188,11 +211,11 @@ def acting_as(
     :raises TypeError: for an `Identity` and a user or role beside it.
     """
     identity = _lent(tenant_id, user_id, role)
-    token = lent_identity.set(LentIdentity(identity, current_request(), {}))
+    lent = LentIdentity(identity, current_request())
     try:
         yield identity
     finally:
-        lent_identity.reset(token)
+        lent.end()
 
 
 def _lent(tenant_id: object, user_id: object, role: object) -> Identity:

@@ -95,7 +95,7 @@ def _user() -> Any:
     :raises RuntimeError: where the app has no loader.
     """
     identity = _identity()
-    users, state = _users_of(identity)
+    users, state = _users()
     if state not in users:
         users[state] = user = _load(identity, state)
         if user is _UNKNOWN:
@@ -105,11 +105,11 @@ def _user() -> Any:
     return users[state]
 
 
-def _users_of(identity: Identity) -> tuple[dict[AppState | None, Any], AppState | None]:
-    """Return the users that were loaded for an identity by app, and the app that is asked now."""
+def _users() -> tuple[dict[AppState | None, Any], AppState | None]:
+    """Return the users that were loaded for the identity by app, and the app that is asked now."""
     request = current_request()
     lent = lent_identity.get()
-    if lent is not None and lent.identity is identity and lent.request is request:
+    if lent is not None and lent.request is request:
         # The block may enter the contexts of several apps, each with its own users.
         return lent.users, state_of(current_app._get_current_object()) if current_app else None
     assert request is not None  # noqa: S101 - an identity that is not lent is bound to a request

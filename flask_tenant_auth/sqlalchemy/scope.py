@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .._core import Identity
-from ..flask.context import identity_in, identity_in_force
+from ..flask.context import held_identity, identity_in, identity_in_force
 from ..flask.records import current_request
 from ..identity.roles import RESERVED_ROLE
 from .errors import TenantContextMissing
@@ -42,13 +42,12 @@ _unscoped_from: ContextVar[tuple[Identity | None, Request | None] | None] = Cont
 def current_scope() -> Identity | Unscoped | None:
     """Return whose rows the next statement may read and write; None: nobody's."""
     request = current_request()
-    identity = identity_in(request)
     entered = _unscoped_from.get()
     # The innermost counts. acting_as() inside unscoped() lends an Identity of its own, which may be
     # equal to the one before, and bounds again. So does a request that is served inside.
-    if entered is not None and entered[0] is identity and entered[1] is request:
+    if entered is not None and entered[0] is held_identity(request) and entered[1] is request:
         return UNSCOPED
-    return identity
+    return identity_in(request)
 
 
 def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
@@ -72,7 +71,7 @@ def unscoped(reason: str) -> Iterator[None]:
         extra={"reason": reason},
     )
     request = current_request()
-    token = _unscoped_from.set((identity_in(request), request))
+    token = _unscoped_from.set((held_identity(request), request))
     try:
         yield
     finally:

@@ -457,6 +457,28 @@ class TestJwtIdentity:
         assert ask(app, token(exp=1)).status_code == 401
         assert ask(app, token(type="refresh")).status_code == 401
 
+    def test_an_actor_of_the_token_is_that_of_the_identity(self) -> None:
+        app = make_app(JWT_IDENTITY=lambda claims: (TENANT, USER, "user"))
+        view = verify_tenant_context(lambda: str(_identity_of().actor))
+        app.get("/actor", endpoint="actor")(view)
+        for act, status in (
+            ({"sub": OTHER_USER, "tenant_id": TENANT.upper()}, 200),
+            ({"sub": OTHER_USER}, 200),
+            ({"sub": OTHER_USER, "tenant_id": USER}, 401),
+            ({"sub": OTHER_USER, "tenant_id": 5}, 401),
+            ({"sub": 5}, 401),
+            ("me", 401),
+        ):
+            answer = ask(app, token(act=act), "/actor")
+            assert answer.status_code == status, act
+            assert status == 401 or answer.text == OTHER_USER
+
+    def test_an_async_function_stops_the_app(self) -> None:
+        async def later(claims: Any) -> None: ...
+
+        with pytest.raises(ConfigurationError, match="JWT_IDENTITY must not be an async function"):
+            app_of(JWT_IDENTITY=later)
+
     def test_limits_count_by_the_identity_that_comes_out(self) -> None:
         app = make_app(JWT_IDENTITY=lambda claims: (TENANT, claims["who"], "user"))
 

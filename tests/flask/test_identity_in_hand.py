@@ -10,7 +10,7 @@ import logging
 import multiprocessing
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -39,6 +39,7 @@ from flask_tenant_auth import (
     create_jwt_token,
     current_identity,
     current_user,
+    verify_resource_access,
     verify_role,
     verify_tenant_context,
 )
@@ -572,3 +573,53 @@ class TestActor:
             for wrong in ((OTHER_TENANT, USER), (TENANT,), "me", (TENANT, "no id")):
                 with pytest.raises((TypeError, ValueError), match="actor"):
                     create_jwt_token(TENANT, USER, actor=wrong)  # type: ignore[arg-type]
+
+
+class TestAnotherApp:
+    """What a role reaches and permits is what the current app says."""
+
+    def apps(self) -> tuple[Flask, Flask]:
+        one = make_app(AUTH_PERMISSIONS={"admin": ["a:b"]})
+        two = make_app(AUTH_ROLES="admin, boss", AUTH_TENANT_ROLES="boss")
+        return one, two
+
+    def test_a_lent_identity_has_the_roles_of_the_current_app(self) -> None:
+        one, two = self.apps()
+        with one.app_context(), acting_as(TENANT, USER, "admin"):
+            assert current_identity.reaches_tenant
+            assert current_identity.permits("a:b")
+            with two.app_context():
+                assert not current_identity.reaches_tenant
+                assert not current_identity.permits("a:b")
+                with pytest.raises(AuthError):
+                    verify_resource_access(TENANT, OTHER_USER)
+            with make_app(AUTH_ROLES="user").app_context(), pytest.raises(ValueError, match="role"):
+                current_identity.user_id  # noqa: B018
+            assert current_identity.reaches_tenant
+
+    def test_the_identity_of_a_request_does_too(self) -> None:
+        one, two = self.apps()
+
+        @one.get("/")
+        @verify_role("admin")
+        def view() -> list[bool]:
+            before = current_identity.reaches_tenant
+            with two.app_context():
+                return [before, current_identity.reaches_tenant, current_identity.permits("a:b")]
+
+        answer = one.test_client().get("/", headers=bearer(role="admin"))
+        assert answer.get_json() == [True, False, False]
+
+    def test_blocks_may_end_in_the_order_in_which_they_began(self) -> None:
+        def block(user_id: str) -> Iterator[str]:
+            with acting_as(TENANT, user_id) as identity:
+                yield identity.user_id
+
+        first, second = block(USER), block(OTHER_USER)
+        next(first)
+        next(second)
+        assert current_identity.user_id == OTHER_USER
+        first.close()  # type: ignore[attr-defined]
+        assert current_identity.user_id == OTHER_USER
+        second.close()  # type: ignore[attr-defined]
+        assert not current_identity

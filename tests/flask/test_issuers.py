@@ -225,7 +225,7 @@ class TestTenants:
             app_of(bank(tenants=None), shop(tenants=None))
         with pytest.raises(ConfigurationError, match=r"^JWT_ISSUER and JWT_ISSUERS entry 0 are"):
             app_of(bank(tenants=None), JWT_SECRET_KEY=SECRET, JWT_ISSUER="https://api.example.com")
-        app_of(bank(tenants=None), shop(tenants="*"))
+        app_of(bank(tenants="*"), shop(tenants="*"))
         app_of(bank(tenants=None), JWT_SECRET_KEY=SECRET)
         app_of(bank(tenants="*"), JWT_SECRET_KEY=SECRET, JWT_ISSUER="https://api.example.com")
         app_of(bank(tenants=None))
@@ -458,3 +458,14 @@ class TestClaimsOfIssuers:
         assert me_of(app, SHOP_KEY.token(**shops, org=THIRD_TENANT))[0] == THIRD_TENANT
         assert reason_of(app, SHOP_KEY.token(**shops, org=OTHER_TENANT)) == "signature_mismatch"
         assert me_of(app, BANK_KEY.token(iss=BANK, org=TENANT))[0] == TENANT
+
+    def test_issuers_for_every_tenant_all_have_to_say_so(self) -> None:
+        assert app_of(bank(tenants="*"), shop(tenants="*"))
+        with pytest.raises(ConfigurationError, match="set `tenants` of each entry"):
+            app_of(bank(tenants=None), shop(tenants="*"))
+
+    def test_the_set_of_a_provider_without_its_issuer_stops_the_app(self) -> None:
+        keys = set_of(SHOP_KEY)
+        with pytest.raises(ConfigurationError, match="set JWT_ISSUER"):
+            app_of(bank(), JWT_JWKS=keys, JWT_ALGORITHM="ES256")
+        assert app_of(bank(), JWT_JWKS=keys, JWT_ALGORITHM="ES256", JWT_ISSUER=SHOP)

@@ -161,10 +161,10 @@ def check(strict: bool) -> None:
     click.secho("Keys", bold=True)
     for line in _key_lines(state):
         click.echo(f"  {line}")
+    without_keys = _print_sources(state)
     click.secho("Roles", bold=True)
     for line in role_lines(state):
         click.echo(f"  {line}")
-    without_keys = _print_sources(state)
     click.secho("Redis", bold=True)
     of_redis = print_redis(state)
     click.secho("Counters", bold=True)
