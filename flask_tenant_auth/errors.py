@@ -36,6 +36,10 @@ PROBLEM_TYPE = "application/problem+json"  # RFC 9457, section 6.1
 CREDENTIALS_REQUIRED = "Bearer token or X-Tenant-ID and X-User-ID headers required"
 TOKEN_EXPIRED = "Token expired"  # noqa: S105 - an answer, not a secret
 TOKEN_INVALID = "Invalid token"  # noqa: S105 - an answer, not a secret
+TOKEN_REVOKED = "Token revoked"  # noqa: S105 - an answer, not a secret
+SESSION_ENDED = "Session ended"
+SESSION_RETRY = "The session is being refreshed, try again"
+SESSIONS_UNAVAILABLE = "Sessions are not available at the moment, try again later"
 TENANT_ID_INVALID = "Tenant ID must be valid UUID"
 USER_ID_INVALID = "User ID must be valid UUID"
 KEYS_UNAVAILABLE = "Tokens cannot be verified at the moment, try again later"
@@ -44,7 +48,7 @@ AUTHENTICATION_FAILED = "Authentication could not be completed"
 # RFC 6750, section 3: no error code for a request without a token, "invalid_token" for an invalid
 # one.
 _CHALLENGE = 'Bearer realm="api"'
-_TOKEN_MESSAGES = frozenset({TOKEN_EXPIRED, TOKEN_INVALID})
+_TOKEN_MESSAGES = frozenset({TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_REVOKED})
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6750, section 3
 
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1

@@ -20,6 +20,7 @@ from .._core import (
     DEFAULT_ROLES,
     LIMITER_RANGES,
     ON_STORE_ERRORS,
+    PASSWORD_ITERATIONS,
     STRATEGIES,
     describe_redis_url,
 )
@@ -69,6 +70,16 @@ from .readers import (
     read_words,
     text_of_bytes,
     whole_between,
+)
+from .session_settings import (
+    COOKIES,
+    HEADERS,
+    check_sessions,
+    read_cookie_name,
+    read_locations,
+    read_same_site,
+    read_session_keys,
+    read_store,
 )
 from .token_claims import (
     RequiredValue,
@@ -180,6 +191,26 @@ class Settings:
     auth_job_max_age_seconds: float | None = _key(None, number_between(1, MAX_HOURS * 3600))
     auth_ignore_config: tuple[str, ...] = _key((), _read_other_names)
 
+    # None: a SQLite file in the instance folder.
+    auth_session_store: Any = _key(None, read_store, secret=True)
+    # Empty: derived from the keys that sign. The first one makes refresh tokens.
+    auth_session_key: tuple[bytes, ...] = _key((), read_session_keys, secret=True)
+    auth_session_routes: str | None = _key(None, read_route)
+    auth_session_days: float = _key(30, number_between(1 / 1440, 3650))
+    auth_session_max_days: float = _key(90, number_between(1 / 1440, 3650))
+    auth_sessions_per_user: int | None = _key(None, whole_between(1, 100_000))
+    auth_access_minutes: float = _key(15, number_between(1 / 60, 1440 * 31))
+    auth_refresh_grace_seconds: float = _key(30, number_between(0, 3600))
+    auth_token_locations: tuple[str, ...] = _key((HEADERS,), read_locations)
+    auth_cookie_name: str = _key("fta", read_cookie_name)
+    auth_cookie_samesite: str = _key("Lax", read_same_site)
+    auth_revocation_max_delay_seconds: float = _key(1, number_between(0.2, 60))
+    auth_on_revocation_error: str = _key("allow", one_of("allow", "deny"))
+    # None: the larger of JWT_EXPIRATION_HOURS and 24. How long a token may live where sessions are
+    # on, and so how long each host keeps a revocation.
+    auth_token_max_hours: float | None = _key(None, number_between(1 / 60, MAX_HOURS))
+    auth_password_iterations: int = _key(PASSWORD_ITERATIONS, whole_between(1_000, 10_000_000))
+
     audit_log: str | None = _key(None, read_path)
 
     cors_origins: tuple[str, ...] = _key(read_origins("localhost:3000"), read_origins, blank=True)
@@ -206,7 +237,7 @@ class Settings:
         _check_names(settings, app)
         for check in (
             *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
-            *(check_claims, check_roles),
+            *(check_claims, check_roles, check_sessions),
         ):
             check(settings)
         return settings
@@ -266,6 +297,28 @@ class Settings:
         if self.auth_tenant_roles is not None:
             return self.auth_tenant_roles
         return ("admin",) if "admin" in self.auth_roles else ()
+
+    @property
+    def token_max_hours(self) -> float:
+        """How long a token may live where sessions are on."""
+        if self.auth_token_max_hours is not None:
+            return self.auth_token_max_hours
+        return max(self.jwt_expiration_hours, 24)
+
+    @property
+    def uses_cookies(self) -> bool:
+        """Whether tokens are taken from cookies."""
+        return COOKIES in self.auth_token_locations
+
+    @property
+    def names_sessions(self) -> bool:
+        """Whether a setting turns sessions on; `TenantAuth.session_loader` does so too."""
+        return bool(
+            self.auth_session_store is not None
+            or self.auth_session_routes
+            or self.auth_session_key
+            or self.uses_cookies
+        )
 
     def weaknesses(self) -> list[str]:
         """Return what is wrong with the secrets, one sentence each; nothing in production."""
