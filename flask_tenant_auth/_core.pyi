@@ -41,6 +41,24 @@ def verify_password(password: bytes, stored: str) -> bool:
 def password_iterations(stored: str) -> int:
     """Return the iterations of a stored string, to see whether it should be renewed."""
 
+def make_refresh_token(key: bytes, salt: bytes, session_id: str, counter: int) -> str:
+    """Return the refresh token of a session."""
+
+def read_refresh_token(token: str | bytes) -> tuple[str, int] | None:
+    """Return the session id and counter that a refresh token says; None for a malformed one.
+
+    They are not trusted yet.
+    """
+
+def check_refresh_token(keys: tuple[bytes, ...], salt: bytes, token: str | bytes) -> int:
+    """Return the place of the key that has made a refresh token with this salt; -1: none."""
+
+def uuid7(ms: int, /) -> str:
+    """Return a new UUID of version 7 of a time in milliseconds since 1970."""
+
+def derive_key(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    """Return a key that is derived from a secret: HKDF with SHA-256 (RFC 5869)."""
+
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
 

@@ -348,3 +348,18 @@ class KeysUnavailable(AuthError, HTTPServiceUnavailable):  # noqa: N818 - as Rat
     def required_headers(self) -> list[tuple[str, str]]:
         """Return ``Retry-After`` (RFC 9110, section 10.2.3)."""
         return [("Retry-After", str(self.seconds))]
+
+
+class SessionsUnavailable(AuthError, HTTPServiceUnavailable):  # noqa: N818 - as RateLimitExceeded
+    """The 503 of a log in, a refresh or a revocation while the store of sessions is away.
+
+    :param retry_after: in how many seconds the client may ask again.
+    """
+
+    def __init__(self, retry_after: int = 2) -> None:
+        super().__init__(SESSIONS_UNAVAILABLE, 503, reason="session_store_unavailable")
+        self.seconds = retry_after
+
+    def required_headers(self) -> list[tuple[str, str]]:
+        """Return ``Retry-After`` (RFC 9110, section 10.2.3)."""
+        return [("Retry-After", str(self.seconds))]

@@ -20,3 +20,14 @@ rate_limit_exceeded = _signals.signal(
     "rate-limit-exceeded",
     "A request was denied with 429. Sent with decision= and identity= (None: no identity).",
 )
+session_created = _signals.signal(
+    "session-created", "A session began. Sent with session= (a `SessionInfo`)."
+)
+session_refreshed = _signals.signal(
+    "session-refreshed", "A session has new tokens. Sent with session= (a `SessionInfo`)."
+)
+session_reused = _signals.signal(
+    "session-reused",
+    "A refresh token was used again, and its session has ended. Sent with session= (a "
+    "`SessionInfo`) and reason= (session_reused, or late_predecessor: mostly a lost answer).",
+)

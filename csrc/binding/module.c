@@ -9,6 +9,7 @@
 #include "binding/fields.h"
 #include "binding/functions.h"
 #include "binding/open_record.h"
+#include "binding/session_functions.h"
 #include "binding/type_decision.h"
 #include "binding/type_identity.h"
 #include "binding/type_invalid_token.h"
@@ -35,6 +36,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_roles,
     fta_add_functions,
     fta_add_credentials,
+    fta_add_session_functions,
     fta_add_identity,
     fta_add_invalid_token,
     fta_add_key,

@@ -42,6 +42,8 @@ from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
 from ..limit.store_log import StoreLog
+from ..sessions.sessions import Sessions
+from ..sessions.store import Revocation, Session, SessionStore
 from .registration import known_apps
 
 if TYPE_CHECKING:
@@ -66,6 +68,12 @@ class AppState:
         self.settings = settings = Settings.from_app(app)
         self.hooked = hooked
         self.user_loader: UserLoader | None = None  # of the `TenantAuth`, if there is one
+        # Of sessions, where they are on.
+        self.session_store: SessionStore | None = None
+        self.session_loader: Callable[[Any], Any] | None = None
+        self.sessions: Sessions | None = None  # made when first asked for
+        # Counts a refresh of a session whose token is right; it raises where there were too many.
+        self.count_refresh: Callable[[str], object] | None = None
         self._app = None if app is None else weakref.ref(app)
         self._testing_counts = settings.flask_env == "testing" or (
             app is not None and says_testing(app)
@@ -254,6 +262,19 @@ class AppState:
     def public_keys(self) -> list[dict[str, str]]:
         """Return the app's verification keys as JWKs; shared secrets are never among them."""
         return [key.public_jwk() for key in self.own_keys if not key.algorithm.startswith("HS")]
+
+    def revoke(self, revocation: Revocation, reason: str) -> Revocation:
+        """Add a revocation to the store, and so end what it names.
+
+        :raises ConfigurationError: where sessions are off.
+        :raises StoreUnavailable: when it is not known to be stored.
+        """
+        if self.session_store is None:
+            raise ConfigurationError("sessions are off in this app")
+        return self.session_store.revoke(revocation, reason)
+
+    def forget(self, session: Session) -> None:
+        """Let this host know at once that a session has ended."""
 
     def trusts_identity_headers(self, peer: str) -> bool:
         """Whether identity headers from this peer count: in development, or from a gateway."""

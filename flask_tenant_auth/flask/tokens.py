@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from .._core import Identity, InvalidToken, Keyring, now, parse_bearer
@@ -16,7 +16,7 @@ from ..identity.arguments import role_text, uuid_text
 from ..identity.roles import WEAKEST_ROLE
 from .denials import detail_of
 from .records import current_request
-from .state import current_state, signing_state
+from .state import AppState, current_state, signing_state
 
 
 def create_jwt_token(
@@ -62,9 +62,24 @@ def create_jwt_token(
     )
     issued_at, expires_at = _times(state.settings, expires_in_hours)
     keyring = state.signing_keyring(identity.tenant_id)
-    further = _further_claims(claims, keyring)
+    further = further_claims(claims, keyring.core_claims)
+    return issue(state, keyring, identity, (issued_at, expires_at), further)
+
+
+def issue(
+    state: AppState,
+    keyring: Keyring,
+    identity: Identity,
+    times: tuple[int, int],
+    further: Mapping[str, Any],
+) -> str:
+    """Return a token of an identity and further claims.
+
+    :param times: when it is issued and when it expires, in seconds since 1970.
+    :raises ValueError: for claims that make no token that verifies.
+    """
     try:
-        return keyring.issue(identity, issued_at, expires_at, _json(further))
+        return keyring.issue(identity, *times, _json(further))
     except ValueError as error:
         longest = state.settings.jwt_max_token_bytes
         raise ValueError(
@@ -81,12 +96,17 @@ def _actor_of(tenant_id: str, actor: object) -> str:
     return uuid_text("actor[1]", actor[1])
 
 
-def _further_claims(claims: object, keyring: Keyring) -> dict[str, Any]:
+def further_claims(claims: object, reserved: Container[str]) -> dict[str, Any]:
+    """Return the claims that a caller adds to a token.
+
+    :param reserved: names that the caller may not say.
+    :raises TypeError: for claims that are no mapping of names.
+    :raises ValueError: for a reserved name.
+    """
     if claims is None:
         return {}
     if not isinstance(claims, Mapping):
         raise TypeError(f"claims must be a mapping, not {type(claims).__name__}")
-    reserved = keyring.core_claims
     for name in claims:
         if not isinstance(name, str):
             raise TypeError(f"claims must have str names, not {type(name).__name__}")
@@ -106,9 +126,9 @@ def _times(settings: Settings, expires_in_hours: float | None) -> tuple[int, int
     return issued_at, issued_at + round(hours * 3600)
 
 
-def _json(payload: dict[str, Any]) -> bytes:
+def _json(payload: Mapping[str, Any]) -> bytes:
     try:
-        text = json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(dict(payload), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
