@@ -229,6 +229,8 @@ class Keyring:
     @property
     def roles(self) -> Roles: ...
     @property
+    def revocations(self) -> Revocations | None: ...
+    @property
     def core_claims(self) -> tuple[str, ...]: ...
     def sign(self, payload: bytes, /) -> str:
         """Return a token of the payload, the UTF-8 text of an object, signed by the first key."""
@@ -256,7 +258,7 @@ class Revocations:
     asks only whether the token lives too long, and `check` is for whoever knows the identity.
 
     :param name: processes that give the same name use the same table.
-    :param slots: how many revocations fit. When it is full, what is revoked widens.
+    :param slots: how many revocations fit at least. When it is full, what is revoked widens.
     :param shared: with processes that are not children, too.
     :param token_max_ms: how long a token may be accepted, from its iat to its exp and the leeway.
         Tokens that live longer are denied. A revocation is looked up as long (and five minutes, in
@@ -282,13 +284,14 @@ class Revocations:
         ends_at: int,
         tenant_id: str | None = None,
         user_id: str | None = None,
-        id: str | None = None,
+        id: str | None = None,  # noqa: A002
         except_session: str | None = None,
     ) -> None:
         """Add a revocation: of a session, user, tenant, token or everything. The same is no more.
 
         A session needs an id, a user tenant_id and user_id, a tenant tenant_id. The id of a token
-        is its jti, or "sha256:" and the SHA-256 of the token in base64url. ids have up to 96 bytes.
+        is its jti, or "sha256:" and, in base64url, the SHA-256 of the token up to its last dot (the
+        signature has two valid forms in ECDSA). ids have up to 96 bytes.
         TimeoutError: another process was stopped while it wrote.
         """
 
@@ -301,7 +304,10 @@ class Revocations:
         issued_at: float | None,
         digest: bytes | None = None,
     ) -> str | None:
-        """Return the reason why a token is revoked, one of INVALID_TOKENS; None: it is not."""
+        """Return the reason why a token is revoked, one of INVALID_TOKENS; None: it is not.
+
+        :param digest: SHA-256 of the token up to its last dot.
+        """
 
     def entries(self) -> list[dict[str, Any]]:
         """Return what is revoked and has not ended, in the words of add, without what widened."""
