@@ -76,15 +76,22 @@ fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* What every key is hashed with. */
 static inline uint64_t
-hash_words(const fta_revocations *table, uint64_t domain, const uint64_t *words,
-           size_t count)
+hash_start(const uint64_t *secret, uint64_t domain)
 {
-    const uint64_t *secret = table->header->secret;
-    uint64_t hash = secret[0] ^ domain;
-    for (size_t i = 0; i < count; i += 2) {
-        hash = fold(words[i] ^ secret[1], words[i + 1] ^ secret[2] ^ hash);
-    }
+    return secret[0] ^ domain;
+}
+
+static inline uint64_t
+hash_more(const uint64_t *secret, uint64_t hash, const uint64_t words[2])
+{
+    return fold(words[0] ^ secret[1], words[1] ^ secret[2] ^ hash);
+}
+
+static inline uint64_t
+hash_end(const uint64_t *secret, uint64_t hash)
+{
     return fold(hash ^ secret[3], secret[1]);
 }
 
@@ -92,17 +99,30 @@ uint64_t
 fta_hash_of_pair(const fta_revocations *table, uint64_t domain,
                  const uint64_t a[2], const uint64_t b[2])
 {
-    const uint64_t words[4] = {a[0], a[1], b[0], b[1]};
-    return hash_words(table, domain, words, 4);
+    const uint64_t *secret = table->header->secret;
+    uint64_t hash = hash_start(secret, domain);
+    hash = hash_more(secret, hash, a);
+    hash = hash_more(secret, hash, b);
+    return hash_end(secret, hash);
 }
 
 uint64_t
 fta_hash_of_text(const fta_revocations *table, uint64_t domain, fta_text text)
 {
-    uint64_t words[FTA_TEXT_WORDS];
-    fta_words_of_text(text, words);
-    size_t used = (text.length + 15) / 16 * 2;
-    return hash_words(table, domain | (uint64_t)text.length << 8, words, used);
+    const uint64_t *secret = table->header->secret;
+    uint64_t words[2];
+    uint64_t hash = hash_start(secret, domain | (uint64_t)text.length << 8);
+    size_t at = 0;
+    for (; at + sizeof words <= text.length; at += sizeof words) {
+        memcpy(words, text.data + at, sizeof words);
+        hash = hash_more(secret, hash, words);
+    }
+    if (at < text.length) {
+        words[0] = words[1] = 0;
+        memcpy(words, text.data + at, text.length - at);
+        hash = hash_more(secret, hash, words);
+    }
+    return hash_end(secret, hash);
 }
 
 void
@@ -133,8 +153,6 @@ typedef struct search {
     const fta_revocation_query *query;
     uint64_t tenant[2];
     int64_t now_ms;
-    bool knows_began; /* when the session began */
-    int64_t began_ms;
     fta_status found;
     bool is_whole; /* no chain was longer than the table */
 } search;
@@ -190,6 +208,24 @@ judge_by_issue(const search *s, int64_t at, fta_status reason)
                                                          : FTA_OK;
 }
 
+/* When its session began: the time in a UUID of version 7. */
+static bool
+read_began(const fta_revocation_query *query, int64_t *out)
+{
+    fta_uuid id;
+    if (query->session.data == NULL ||
+        !fta_uuid_parse(query->session.data, query->session.length, &id) ||
+        id.bytes[6] >> 4 != 7) {
+        return false;
+    }
+    int64_t ms = 0;
+    for (int i = 0; i < 6; i++) {
+        ms = ms << 8 | id.bytes[i];
+    }
+    *out = ms;
+    return (double)(ms - AHEAD_MS) <= query->now * 1000;
+}
+
 /* An entry that concerns the user, the tenant or everybody. */
 static fta_status
 judge(const search *s, const fta_revocation_entry *entry, uint64_t what)
@@ -203,8 +239,9 @@ judge(const search *s, const fta_revocation_entry *entry, uint64_t what)
         has_text(entry, what, session)) {
         return FTA_OK;
     }
-    if (s->knows_began) {
-        return s->began_ms <= at ? FTA_TOKEN_REVOKED : FTA_OK;
+    int64_t began_ms;
+    if (read_began(s->query, &began_ms)) {
+        return began_ms <= at ? FTA_TOKEN_REVOKED : FTA_OK;
     }
     return judge_by_issue(s, at, FTA_TOKEN_REVOKED);
 }
@@ -384,24 +421,6 @@ find_all(search *s)
     return status;
 }
 
-/* The time in a UUID of version 7. */
-static bool
-read_began(const fta_revocation_query *query, int64_t *out)
-{
-    fta_uuid id;
-    if (query->session.data == NULL ||
-        !fta_uuid_parse(query->session.data, query->session.length, &id) ||
-        id.bytes[6] >> 4 != 7) {
-        return false;
-    }
-    int64_t ms = 0;
-    for (int i = 0; i < 6; i++) {
-        ms = ms << 8 | id.bytes[i];
-    }
-    *out = ms;
-    return (double)(ms - AHEAD_MS) <= query->now * 1000;
-}
-
 /* From when it was issued, or from now at the latest, to its end. */
 static bool
 lives_too_long(const fta_revocations *table, const fta_revocation_query *query)
@@ -434,7 +453,6 @@ fta_revocations_check(fta_revocations *table, const fta_revocation_query *query)
     search s = {.table = table, .query = query};
     fta_words_of_uuid(query->tenant, s.tenant);
     s.now_ms = (int64_t)(query->now * 1000);
-    s.knows_began = read_began(query, &s.began_ms);
     for (int i = 0; i < MOST_TRIES; i++) {
         uint64_t generation = fta_load(&table->header->generation);
         fta_status status = find_all(&s);
