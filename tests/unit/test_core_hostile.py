@@ -151,6 +151,8 @@ class Core:
             ),
             "hit": (self.limiter.hit, hit, {}),
             "peek": (self.limiter.peek, hit, {}),
+            "reserve": (self.limiter.reserve, hit, {}),
+            "give_back": (self.limiter.reserve(*hit).give_back, [0, 3], {}),
             "reset": (self.limiter.reset, hit, {}),
             "table_of_another_user": (Limiter.table_of_another_user, ["hostile", "a"], {}),
         }
@@ -180,6 +182,7 @@ NAMES = [
     *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
     *("peek_token", "claimed_tenant"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
+    *("reserve", "give_back"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
 
@@ -203,7 +206,8 @@ def test_the_list_of_calls_has_every_callable_of_the_core(core: Core) -> None:
     of_the_process = {"set_identity_codec"}  # other tests need what it has been given
     no_argument = {"now", "reset_clock"}
     assert functions - set(NAMES) - of_requests - of_the_process <= no_argument
-    for kind in (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Roles):
+    kinds = (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Reservation, _core.Roles)
+    for kind in kinds:
         methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         known = {name.rpartition(".")[2] for name in NAMES}
         no_argument = {"public_jwk", "reopen", "status", "close", "check_redis", "ask_redis"}
