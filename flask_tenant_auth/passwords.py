@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -56,8 +57,8 @@ def verify_password(
         names the argument.
     """
     octets = _octets(password)
-    if legacy is not None and not callable(legacy):
-        raise TypeError(f"legacy must be callable, not {type(legacy).__name__}")
+    if legacy is not None and (not callable(legacy) or inspect.iscoroutinefunction(legacy)):
+        raise TypeError(f"legacy must be a callable that is not async, not {type(legacy).__name__}")
     if stored is None:
         return _spend(octets)
     if _iterations_of(_stored(stored)) is None:

@@ -54,8 +54,7 @@ def of_one_argument(name: str, value: Any, argument: str) -> Callable[[Any], Any
         return None
     if not callable(value) or inspect.iscoroutinefunction(value):
         raise TypeError(
-            f"{name} must be a callable of {argument} that is not async, "
-            f"not {type(value).__name__}"
+            f"{name} must be a callable of {argument} that is not async, not {type(value).__name__}"
         )
     try:
         inspect.signature(value).bind(None)

@@ -1,4 +1,4 @@
-"""``@login_limit``: failures are counted, by account, address and device, whatever comes at once."""
+"""``@login_limit``: failures are counted by account, address and device, also in a burst."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_the_key_may_be_a_callable_of_the_request() -> None:
     assert post("b") == 401
 
 
-class WrongCredentials(Exception):
+class WrongCredentialsError(Exception):
     """An exception of an app."""
 
 
@@ -271,12 +271,12 @@ def test_an_exception_of_the_app_is_no_failure(testing: bool) -> None:
 
 def test_an_exception_that_the_app_answers_with_401_is_a_failure() -> None:
     logins = Logins()
-    logins.answer = lambda: raise_(WrongCredentials())
-    logins.app.register_error_handler(WrongCredentials, lambda error: ("Wrong", 401))
+    logins.answer = lambda: raise_(WrongCredentialsError())
+    logins.app.register_error_handler(WrongCredentialsError, lambda error: ("Wrong", 401))
     assert logins.statuses(4) == [401, 401, 401, 429]
     logins = Logins()
-    logins.answer = lambda: raise_(WrongCredentials())
-    logins.app.register_error_handler(WrongCredentials, lambda error: ("Try later", 503))
+    logins.answer = lambda: raise_(WrongCredentialsError())
+    logins.app.register_error_handler(WrongCredentialsError, lambda error: ("Try later", 503))
     assert logins.statuses(6) == [503] * 6
 
 
@@ -355,7 +355,7 @@ def test_an_async_view_that_is_called_in_a_running_loop_is_settled_when_it_ends(
     app = make_app(**UNLIMITED)
     outcomes: list[Exception | None] = [AuthError("Wrong"), None, ZeroDivisionError()]
 
-    @login_limit("2 per day", key="email", address_limit="9 per day")
+    @login_limit("3 per day", key="email", address_limit="9 per day")
     async def login() -> Any:
         await asyncio.sleep(0)
         error = outcomes.pop(0)
@@ -376,7 +376,10 @@ def test_an_async_view_that_is_called_in_a_running_loop_is_settled_when_it_ends(
         with app.test_request_context("/", method="GET", json={"email": "a"}):
             asyncio.run(run())
     with app.test_request_context("/", method="GET", json={"email": "a"}):
-        _, status = login()  # type: ignore[func-returns-value, misc]
+        outcomes[:] = [AuthError("Wrong")]
+        with pytest.raises(AuthError):
+            login()  # type: ignore[unused-coroutine]
+        _, status = login()  # type: ignore[misc]
     assert status == 429
 
 

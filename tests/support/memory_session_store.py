@@ -84,6 +84,10 @@ class MemorySessionStore:
             around = 0 if row is None else self._revoked_at(row.tenant_id, row.user_id, row.id)
             return Read(self.now(), row, around)
 
+    def revoked_at(self, tenant_id: str, user_id: str) -> int:
+        with self:
+            return self._revoked_at(tenant_id, user_id, None)
+
     def advance(self, before: Session, after: Session) -> int | None:
         with self:
             row = self.rows.get(before.id)
