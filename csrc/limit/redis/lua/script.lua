@@ -4,9 +4,9 @@
 -- microseconds) of each hit. The answer: for each hit whether it fits, what
 -- remains, reset and retry after so many microseconds.
 --
--- The actions: c counts, p peeks, r resets; t counts what may be given back, and
--- g gives it back. The answer to t goes on with a number for each hit, the time
--- of its receipt. So do the arguments of g.
+-- The actions: c counts, p peeks, r resets; t counts what may be given back,
+-- and g gives it back. The answer to t goes on with a number for each hit, the
+-- time of its receipt. So do the arguments of g.
 --
 -- Lua's numbers are doubles, whole up to 2^53: the time of day in microseconds
 -- has 51 bits, a period 48, a limit 23. Only the products of the sliding window
@@ -55,12 +55,10 @@ for i, key in ipairs(KEYS) do
       period = tonumber(ARGV[3 * i + 2])}
   hits[i] = hit
   if not states[key] then
-    local text = redis.pcall('GET', key)
+    local text = redis.pcall(action == 'r' and 'DEL' or 'GET', key)
     if type(text) == 'table' and text.err then return text end
+    if text == 1 then resets[key] = now end
     text = type(text) == 'string' and text or ''
-    if action == 'r' and text ~= '' then
-      text, resets[key] = '', now
-    end
     local value, reset_at = string.match(text, '^(.-)r(%d+)$')
     resets[key] = resets[key] or tonumber(reset_at)
     states[key] = read(value or text, hit)
