@@ -47,7 +47,8 @@ class MemorySessionStore:
             if each.kind == "tenant":
                 return each.tenant_id == tenant_id
             of_user = (each.tenant_id, each.user_id) == (tenant_id, user_id)
-            return each.kind == "user" and of_user and each.except_session != session_id
+            spared = session_id is not None and each.except_session == session_id
+            return each.kind == "user" and of_user and not spared
 
         return max((each.at for each in self.revocations if concerns(each)), default=0)
 
