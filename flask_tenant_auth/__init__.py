@@ -3,6 +3,7 @@
 from ._core import Identity, Key, is_valid_uuid
 from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
 from .flask import job_headers as _job_headers  # noqa: F401 - signs identities for jobs
+from .flask import password_settings as _password_settings  # noqa: F401 - reads the iterations
 from .flask.context import (
     acting_as,
     extract_tenant_context,
@@ -12,6 +13,7 @@ from .flask.context import (
     verify_resource_access,
 )
 from .flask.decorators import (
+    login_limit,
     protected_elsewhere,
     public_route,
     rate_limit,
@@ -55,6 +57,7 @@ __all__ = [
     "hash_password",
     "is_valid_uuid",
     "log_request_context",
+    "login_limit",
     "password_needs_rehash",
     "protected_elsewhere",
     "public_route",

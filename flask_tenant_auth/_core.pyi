@@ -409,6 +409,14 @@ class Limiter:
         custom: Sequence[str] = (),
         /,
     ) -> Decision: ...
+    def reserve(
+        self,
+        limits: Sequence[Limit],
+        identity: Identity | None,
+        address: str,
+        custom: Sequence[str] = (),
+        /,
+    ) -> Reservation: ...
     def peek(
         self,
         limits: Sequence[Limit],
@@ -439,6 +447,12 @@ class Limiter:
     def changes(self) -> int: ...
     @property
     def evictions(self) -> int: ...
+
+@final
+class Reservation:
+    @property
+    def decision(self) -> Decision: ...
+    def give_back(self, start: int = 0, stop: int = 16, /) -> bool: ...
 
 @final
 class Decision:

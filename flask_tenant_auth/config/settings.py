@@ -209,7 +209,9 @@ class Settings:
     # None: the larger of JWT_EXPIRATION_HOURS and 24. How long a token may live where sessions are
     # on, and so how long each host keeps a revocation.
     auth_token_max_hours: float | None = _key(None, number_between(1 / 60, MAX_HOURS))
-    auth_password_iterations: int = _key(PASSWORD_ITERATIONS, whole_between(1_000, 10_000_000))
+    auth_password_iterations: int = _key(
+        PASSWORD_ITERATIONS, whole_between(1_000, 10 * PASSWORD_ITERATIONS)
+    )
 
     audit_log: str | None = _key(None, read_path)
 

@@ -25,7 +25,7 @@ from ..limit.plans import Plan
 from .answers import Answer, add_headers, deny_limited
 from .authentication import identity_of, outcome_of
 from .commands import auth_cli
-from .counting import count, count_failure
+from .counting import count, count_failure, count_refresh
 from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
 from .library_errors import handler_of_denials
@@ -88,6 +88,7 @@ class TenantAuth:
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
         state.user_loader = self._user_loader
+        state.count_refresh = count_refresh
         require_declared_roles(app, state.roles)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it

@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
-from .._core import Decision, Identity, InvalidToken, Key, Keyring, Limit, Limiter, Roles
+from .._core import (
+    Decision,
+    Identity,
+    InvalidToken,
+    Key,
+    Keyring,
+    Limit,
+    Limiter,
+    Reservation,
+    Roles,
+)
 from ..audit import logger
 from ..config.settings import (
     ROLE_KEYS,
@@ -221,6 +231,20 @@ class AppState:
         if limiter.store_events != self.store_events:
             self.log_store_events()
         return decision
+
+    def reserve(
+        self,
+        limits: Sequence[Limit],
+        identity: Identity | None,
+        address: str,
+        custom: Sequence[str] = (),
+    ) -> Reservation:
+        """Count a request as `hit` does, so that it can be given back."""
+        limiter = self.limiter
+        reservation = limiter.reserve(limits, identity, address, custom)
+        if limiter.store_events != self.store_events:
+            self.log_store_events()
+        return reservation
 
     def log_store_events(self) -> None:
         """Log what has happened to the stores since the last call."""

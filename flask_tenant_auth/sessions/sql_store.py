@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     delete,
     func,
+    literal,
     or_,
     select,
     update,
@@ -100,6 +101,14 @@ class SqlStore(SqlKeys, SqlRevocations):
         """As in the protocol."""
         now, row, revoked_at = self._read_row(self._reading_session, session_id)
         return Read(now, None if row is None else session_of(row), revoked_at)
+
+    def revoked_at(self, tenant_id: str, user_id: str) -> int:
+        """As in the protocol."""
+        revocation = self._tables.revocation
+        found = select(func.max(revocation.c.at)).where(
+            self._is_of(literal(tenant_id), literal(user_id), None)
+        )
+        return self._database.run(lambda connection: connection.scalar(found)) or 0
 
     def advance(self, before: Session, after: Session) -> int | None:
         """As in the protocol."""

@@ -250,6 +250,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Limit refused": refused(lambda: Limit(rate, scope="x", per="nobody")),
     "Limiter.hit": lambda: limiter.hit([limit, per_user], identity, "127.0.0.1").rate,
     "Limiter.hit refused": refused(lambda: limiter.hit([None], identity, "")),  # type: ignore[list-item]
+    "Limiter.reserve": lambda: limiter.reserve([limit, per_user], identity, "::1").give_back(),
+    "Limiter.reserve kept": lambda: limiter.reserve([limit], identity, "::1").decision.allowed,
+    "Limiter.reserve refused": refused(lambda: limiter.reserve([None], identity, "")),  # type: ignore[list-item]
+    "Reservation.give_back refused": refused(
+        lambda: limiter.reserve([per_user], None, "::1").give_back(2, 1)
+    ),
     "Limiter.peek": lambda: limiter.peek([per_user], None, "127.0.0.1").limit,
     "Limiter.reset": lambda: limiter.reset([limit], identity, ""),
     "Limiter.check_redis refused": refused(lambda: limiter.check_redis(100)),

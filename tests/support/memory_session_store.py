@@ -47,7 +47,8 @@ class MemorySessionStore:
             if each.kind == "tenant":
                 return each.tenant_id == tenant_id
             of_user = (each.tenant_id, each.user_id) == (tenant_id, user_id)
-            return each.kind == "user" and of_user and each.except_session != session_id
+            spared = session_id is not None and each.except_session == session_id
+            return each.kind == "user" and of_user and not spared
 
         return max((each.at for each in self.revocations if concerns(each)), default=0)
 
@@ -83,6 +84,10 @@ class MemorySessionStore:
             row = self.rows.get(session_id)
             around = 0 if row is None else self._revoked_at(row.tenant_id, row.user_id, row.id)
             return Read(self.now(), row, around)
+
+    def revoked_at(self, tenant_id: str, user_id: str) -> int:
+        with self:
+            return self._revoked_at(tenant_id, user_id, None)
 
     def advance(self, before: Session, after: Session) -> int | None:
         with self:

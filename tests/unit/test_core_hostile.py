@@ -201,6 +201,8 @@ class Core:
             ),
             "hit": (self.limiter.hit, hit, {}),
             "peek": (self.limiter.peek, hit, {}),
+            "reserve": (self.limiter.reserve, hit, {}),
+            "give_back": (self.limiter.reserve(*hit).give_back, [0, 3], {}),
             "reset": (self.limiter.reset, hit, {}),
             "table_of_another_user": (Limiter.table_of_another_user, ["hostile", "a"], {}),
         }
@@ -230,10 +232,11 @@ NAMES = [
     *("parse_bearer", "is_http_token", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
     *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
-    *("peek_token", "claimed_tenant", "uuid7", "derive_key"),
+    *("uuid7", "derive_key"),
     *("make_refresh_token", "read_refresh_token", "check_refresh_token"),
     *("peek_token", "claimed_tenant", "Revocations", "add", "check", "mark_filled", "waive"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
+    *("reserve", "give_back"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
 
@@ -257,7 +260,8 @@ def test_the_list_of_calls_has_every_callable_of_the_core(core: Core) -> None:
     of_the_process = {"set_identity_codec"}  # other tests need what it has been given
     no_argument = {"now", "reset_clock"}
     assert functions - set(NAMES) - of_requests - of_the_process <= no_argument
-    for kind in (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Roles, Revocations):
+    kinds = (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Reservation, _core.Roles)
+    for kind in (*kinds, Revocations):
         methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         known = {name.rpartition(".")[2] for name in NAMES}
         no_argument = {"public_jwk", "reopen", "status", "close", "check_redis", "ask_redis"}
