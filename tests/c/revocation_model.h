@@ -31,7 +31,7 @@ typedef struct model_revocation {
 static model_revocation model_list[MODEL_MAX];
 static size_t model_count;
 
-static fta_uuid
+static inline fta_uuid
 model_uuid(unsigned number)
 {
     fta_uuid uuid = {{0xAA, 0xBB}};
@@ -41,7 +41,7 @@ model_uuid(unsigned number)
     return uuid;
 }
 
-static fta_text
+static inline fta_text
 model_text(const char *text)
 {
     return text[0] == '\0' ? (fta_text){NULL, 0}
@@ -49,14 +49,14 @@ model_text(const char *text)
 }
 
 /* A UUID of version 7 of this time. */
-static void
+static inline void
 model_session(int64_t ms, unsigned number, char out[37])
 {
     (void)snprintf(out, 37, "%08x-%04x-7000-8000-%012x", (unsigned)(ms >> 16),
                    (unsigned)(ms & 0xFFFF), number);
 }
 
-static bool
+static inline bool
 model_concerns(const model_revocation *r, const model_token *t)
 {
     switch (r->kind) {
@@ -75,7 +75,7 @@ model_concerns(const model_revocation *r, const model_token *t)
     }
 }
 
-static fta_status
+static inline fta_status
 model_judge(const model_revocation *r, const model_token *t, int64_t now_ms)
 {
     if (r->kind == FTA_REVOKED_SESSION || r->kind == FTA_REVOKED_TOKEN) {
@@ -114,7 +114,7 @@ model_check(const model_token *t, int64_t now_ms, bool all_time)
     return worst;
 }
 
-static fta_status
+static inline fta_status
 model_ask(fta_revocations *table, const model_token *t, double now)
 {
     fta_uuid tenant = model_uuid(t->tenant), user = model_uuid(t->user),
@@ -132,7 +132,7 @@ model_ask(fta_revocations *table, const model_token *t, double now)
     return fta_revocations_check(table, &query);
 }
 
-static fta_status
+static inline fta_status
 model_add(fta_revocations *table, const model_revocation *r)
 {
     bool is_user = r->kind == FTA_REVOKED_USER;
@@ -155,7 +155,7 @@ model_add(fta_revocations *table, const model_revocation *r)
     return fta_revocations_add(table, &revocation);
 }
 
-static fta_revocations *
+static inline fta_revocations *
 model_open(size_t slots)
 {
     const fta_revocations_options options = {

@@ -265,8 +265,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Revocations.check": lambda: table.check(TENANT, USER, "s", "j", 1.5, b"d" * 32),
     "Revocations.check refused": refused(lambda: table.check(TENANT, "x", None, None, None)),
     "Revocations.entries": table.entries,
-    "Revocations.mark_filled": lambda: (table.mark_filled("7"), table.position, table.silent_ms),
-    "Revocations.lead": lambda: (table.lead(), table.waive(False), table.status()),
+    "Revocations.mark_filled": lambda: table.mark_filled("7"),
+    "Revocations read": lambda: (table.position, table.silent_ms, table.lead(), table.status()),
+    "Revocations.waive": lambda: table.waive(False),
     "Keyring.verify with revocations": lambda: asking.verify(token),
     "Keyring.verify of a revoked token": lambda: (asking.verify(revoked), asking.decode(revoked)),
     "RequestRecord": lambda: setattr(RequestRecord(None), "identity", identity),  # type: ignore[arg-type]

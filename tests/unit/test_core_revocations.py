@@ -159,7 +159,7 @@ class TestKeyring:
         at = ms()
         table.add("user", at=at, ends_at=at + DAY, tenant_id=TENANT, user_id=USER)
         now = int(_core.now())
-        expected = {
+        expected: dict[str | None, list[dict[str, Any]]] = {
             "token_revoked": [
                 {"sid": uuid7(at)},
                 {"sid": uuid7(at), "iat": None},
