@@ -11,6 +11,7 @@ from .flask.context import (
     has_permission,
     verify_resource_access,
 )
+from .flask.cookies import delete_session_cookies, set_session_cookies
 from .flask.decorators import (
     protected_elsewhere,
     public_route,
@@ -47,6 +48,7 @@ __all__ = [
     "current_identity",
     "current_user",
     "decode_jwt_token",
+    "delete_session_cookies",
     "extract_bearer_token",
     "extract_tenant_context",
     "get_tenant_context",
@@ -60,6 +62,7 @@ __all__ = [
     "public_route",
     "rate_limit",
     "rate_limit_exempt",
+    "set_session_cookies",
     "verify_password",
     "verify_permission",
     "verify_resource_access",
