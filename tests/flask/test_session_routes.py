@@ -11,9 +11,9 @@ from werkzeug.test import TestResponse
 
 from apps import OTHER_USER, TENANT, USER, error_of, token
 from cookie_apps import cookie_app, cookies_of, https_client, value_of
-from flask_tenant_auth._core import shift_clock
 from flask_tenant_auth.flask.sessions import SessionTokens, create_session
 from flask_tenant_auth.flask.state import state_of
+from flask_tenant_auth.sessions.store import StoreUnavailable
 from memory_session_store import MemorySessionStore
 
 ACCESS, REFRESH = "__Host-fta", "__Secure-fta-refresh"
@@ -77,13 +77,13 @@ class TestCookies:
             answer = client.post("/auth/refresh", headers={"Cookie": f"{REFRESH}={value}"})
             assert error_of(answer) == (401, "Session ended")
             assert sets_no_cookie(answer)
-        store.away = True
+        store.away = StoreUnavailable("switched off")
         good = {"Cookie": f"{REFRESH}={tokens.refresh_token}"}
         answer = client.post("/auth/refresh", headers=good)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) >= 1
         assert sets_no_cookie(answer)
-        store.away = False
+        store.away = None
         assert client.post("/auth/refresh", headers=good).status_code == 200
 
     def test_two_refresh_cookies_are_denied_and_end_nothing(
@@ -160,12 +160,12 @@ class TestCookies:
         self, made: tuple[Flask, MemorySessionStore], client: FlaskClient
     ) -> None:
         _, store = made
-        store.away = True
+        store.away = StoreUnavailable("switched off")
         answer = client.post("/auth/logout")
         assert error_of(answer)[0] == 503
         assert "Retry-After" in answer.headers
         assert sets_no_cookie(answer)
-        store.away = False
+        store.away = None
         assert client.post("/auth/logout").status_code == 204
 
     def test_log_out_of_an_ended_session_succeeds_again(
@@ -199,7 +199,7 @@ class TestCookies:
         client = https_client(app, jar=False)
         assert client.post("/auth/refresh", headers=cookie).status_code == 200
         new = new_session(app)
-        shift_clock(60, 60)
+        store.moved += 60_000
         answer = client.post("/auth/refresh", headers=cookie)
         assert error_of(answer) == (401, "Session ended")
         assert sets_no_cookie(answer)
@@ -343,7 +343,7 @@ class TestTheSessionsOfAUser:
     def test_both_are_503_while_the_store_is_away(self, app: Flask) -> None:
         mine = new_session(app)
         store: Any = state_of(app).session_store
-        store.away = True
+        store.away = StoreUnavailable("switched off")
         client = app.test_client()
         path = f"/auth/sessions/{mine.session_id}"
         assert client.get("/auth/sessions", headers=bearer_of(mine)).status_code == 503

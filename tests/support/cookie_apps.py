@@ -19,7 +19,8 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth.flask.sessions import create_session
-from memory_session_store import MemorySessionStore, with_memory_store
+from flask_tenant_auth.flask.state import state_of
+from memory_session_store import MemorySessionStore
 
 LISTED = "https://app.example.test"
 HTTPS = "https://api.example.test"
@@ -39,7 +40,8 @@ def cookie_app(**config: Any) -> tuple[Flask, MemorySessionStore]:
         | config
     )
     TenantAuth(app)
-    store = with_memory_store(app)
+    state: Any = state_of(app)
+    state.session_store = store = MemorySessionStore()
 
     @app.post("/api/login")
     @public_route
