@@ -12,6 +12,7 @@ from .flask.context import (
     has_permission,
     verify_resource_access,
 )
+from .flask.cookies import delete_session_cookies, set_session_cookies
 from .flask.decorators import (
     login_limit,
     protected_elsewhere,
@@ -49,6 +50,7 @@ __all__ = [
     "current_identity",
     "current_user",
     "decode_jwt_token",
+    "delete_session_cookies",
     "extract_bearer_token",
     "extract_tenant_context",
     "get_tenant_context",
@@ -63,6 +65,7 @@ __all__ = [
     "public_route",
     "rate_limit",
     "rate_limit_exempt",
+    "set_session_cookies",
     "verify_password",
     "verify_permission",
     "verify_resource_access",

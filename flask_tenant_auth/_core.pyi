@@ -62,6 +62,12 @@ def derive_key(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
 
+def find_cookie(header: str, name: str, /) -> str | None:
+    """Return the value of the cookie of exactly this name; None when there is none.
+
+    ValueError when there is more than one.
+    """
+
 def is_permission(value: str, /) -> bool:
     """Whether this can be the name of a permission. It gets no number."""
 
@@ -528,6 +534,7 @@ def authenticate_and_count(
     limiter: Limiter,
     limits: tuple[Limit, ...],
     address: str,
+    cookie: str | None = None,
     /,
 ) -> Decision | None: ...
 @final

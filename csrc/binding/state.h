@@ -33,6 +33,7 @@
     X(environ_names) /* a tuple of str, see environ.h */                       \
     X(authenticate_name)                                                       \
     X(hit_name)                                                                \
+    X(verify_name)                                                             \
     X(nothing)        /* an empty tuple */                                     \
     X(field_names)    /* a tuple of str, by fta_field_name */                  \
     X(invalid_tokens) /* a tuple in the order of FTA_INVALID_TOKEN_LIST */     \

@@ -52,6 +52,8 @@ from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
 from ..limit.store_log import StoreLog
+from ..sessions.cookies import Cookies
+from ..sessions.origins import Origins
 from ..sessions.sessions import Sessions
 from ..sessions.store import Revocation, Session, SessionStore
 from .registration import known_apps
@@ -84,6 +86,9 @@ class AppState:
         self.sessions: Sessions | None = None  # made when first asked for
         # Counts a refresh of a session whose token is right; it raises where there were too many.
         self.count_refresh: Callable[[str], object] | None = None
+        # None: tokens are not taken from cookies.
+        self.cookies = Cookies(settings) if settings.uses_cookies else None
+        self.origins = None if self.cookies is None else Origins(settings, self.cookies)
         self._app = None if app is None else weakref.ref(app)
         self._testing_counts = settings.flask_env == "testing" or (
             app is not None and says_testing(app)

@@ -174,6 +174,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "plain_address refused": refused(lambda: _core.plain_address("\udc80")),
     "now": _core.now,
     "parse_bearer": lambda: (_core.parse_bearer(f"Bearer {token}"), _core.parse_bearer("x")),
+    "find_cookie": lambda: (_core.find_cookie("a=1; b=2", "b"), _core.find_cookie("a=1", "b")),
+    "find_cookie refused": refused(lambda: _core.find_cookie("a=1; a=2", "a")),
     "peek_token": lambda: (_core.peek_token(token, "iss"), _core.peek_token("x.y.z", "iss")),
     "is_http_token": lambda: (_core.is_http_token("GET"), _core.is_http_token("a b")),
     "is_http_token refused": refused(lambda: _core.is_http_token(7)),  # type: ignore[arg-type]
@@ -293,6 +295,15 @@ CALLS: dict[str, Callable[[], Any]] = {
     "uuid7 refused": refused(lambda: _core.uuid7(-1)),
     "derive_key": lambda: _core.derive_key(SECRET, b"salt", b"info", 64),
     "derive_key refused": refused(lambda: _core.derive_key(b"", b"salt", b"info", 64)),
+    "authenticate_and_count by a cookie": lambda: _core.authenticate_and_count(
+        RequestRecord(None),  # type: ignore[arg-type]
+        {"HTTP_COOKIE": f"a=1; b={token}"},
+        keyring,
+        limiter,
+        (limit,),
+        "127.0.0.1",
+        "b",
+    ),
     "Decision read": lambda: (decision.rate, decision.store, decision.reset),
 }
 # Each of these takes long.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Response
 
 import flask_tenant_auth as public
 from apps import TENANT, USER, make_app
@@ -95,6 +96,9 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
             "request",
             NEITHER,
         ),
+        ("set_session_cookies", lambda x: f.set_session_cookies(x, None), "response", NEITHER),
+        ("set_session_cookies", lambda x: f.set_session_cookies(Response(), x), "tokens", NEITHER),
+        ("delete_session_cookies", f.delete_session_cookies, "response", NEITHER),
         ("create_auth_response", f.create_auth_response, "message", no_str),
         ("RateLimitExceeded", f.RateLimitExceeded, "message", no_str),
         (
