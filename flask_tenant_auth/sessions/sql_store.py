@@ -127,7 +127,9 @@ class SqlStore(SqlKeys, SqlRevocations):
         def work(connection: Connection) -> int | None:
             if connection.dialect.update_returning:
                 # The time that was written: the row may have been waited for in between.
-                return connection.scalar(change.returning(table.c.used_at if moves else now_ms()))
+                written = change.returning(table.c.used_at if moves else now_ms())
+                at: int | None = connection.scalar(written)
+                return at
             changed = connection.execute(change).rowcount
             return connection.scalar(select(now_ms())) if changed else None
 
