@@ -23,6 +23,7 @@
     X(middleware)                                                              \
     X(rate)                                                                    \
     X(request_record)                                                          \
+    X(revocations)                                                             \
     X(roles)                                                                   \
     X(start_response)
 

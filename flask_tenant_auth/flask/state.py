@@ -147,7 +147,9 @@ class AppState:
         # An app without keys of others has its own.
         found = cast("Verifier", verifier)
         if settings.jwt_identity is not None:
-            return CalledIdentities(found, settings.jwt_identity, self.roles, self._issuers)
+            return CalledIdentities(
+                found, settings.jwt_identity, self.roles, self._issuers, self.rules.revocations
+            )
         return found
 
     def _follow(self, provider: Provider) -> None:
