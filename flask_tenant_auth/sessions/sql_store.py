@@ -114,7 +114,8 @@ class SqlStore(SqlKeys, SqlRevocations):
         """As in the protocol."""
         table = self._tables.session
         values = changing_values(after)
-        if after.counter != before.counter:
+        moves = after.counter != before.counter
+        if moves:
             values["used_at"] = values["rotated_1"] = now_ms()
         is_before = (
             table.c.ended_at.is_(None)
@@ -134,7 +135,10 @@ class SqlStore(SqlKeys, SqlRevocations):
 
         def work(connection: Connection) -> int | None:
             if connection.dialect.update_returning:
-                return connection.scalar(change.returning(now_ms()))
+                # The time that was written: the row may have been waited for in between.
+                written = change.returning(table.c.used_at if moves else now_ms())
+                at: int | None = connection.scalar(written)
+                return at
             changed = connection.execute(change).rowcount
             return connection.scalar(select(now_ms())) if changed else None
 

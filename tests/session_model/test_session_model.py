@@ -1,4 +1,4 @@
-"""2,000 random steps on each store; `make session-model` takes 100,000, with a seed that it prints."""
+"""2,000 random steps on each store; `make session-model` takes 100,000, and prints its seed."""
 
 from __future__ import annotations
 
