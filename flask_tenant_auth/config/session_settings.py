@@ -25,7 +25,8 @@ def read_store(raw: Any) -> Any:
         if "://" not in text:
             raise ValueError("must be a URL, as sqlite:///sessions.db, postgresql:// or redis://")
         return text
-    if hasattr(raw, "connect") or hasattr(raw, "engine") or hasattr(raw, "init_app"):
+    # Not of the object: the engine of Flask-SQLAlchemy's db needs an app context.
+    if any(hasattr(type(raw), name) for name in ("connect", "engine", "init_app")):
         return raw
     raise TypeError(f"must be a URL or the app's SQLAlchemy object, not {type(raw).__name__}")
 

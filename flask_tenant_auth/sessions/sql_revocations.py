@@ -1,0 +1,210 @@
+"""Revocations in an SQL database: added, and read by those who follow the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from .sql_database import Database
+from .sql_part import AT_ONCE, SqlPart
+from .sql_tables import Tables, chunks, now_ms, revocation_of
+from .store import Changes, Revocation
+
+# How long a transaction may take from its revocation to its commit; see `sql_database`.
+LATE_MS = 30_000
+_LATE_NUMBERS = 64
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class _Position:
+    """How far a store was read: to the revocation of this number, at this time.
+
+    A store that was restored has no such revocation, or another one of its number. So the last
+    revocation is never purged.
+    """
+
+    store_id: str
+    number: int = 0  # 0: it had none
+    added_at: int = 0
+    now: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.store_id}.{self.number}.{self.added_at}.{self.now}"
+
+    @classmethod
+    def of(cls, text: str) -> _Position | None:
+        """Return a position; None for "" and for what another kind of store has written."""
+        store_id, *numbers = text.split(".")
+        if len(numbers) != 3 or not all(each.isascii() and each.isdigit() for each in numbers):
+            return None
+        return cls(store_id, *map(int, numbers))
+
+
+class SqlRevocations(SqlPart):
+    """The methods of a `SessionStore` for revocations."""
+
+    def __init__(self, database: Database, tables: Tables) -> None:
+        super().__init__(database, tables)
+        # The position that `changes` returned last, and the numbers in its window, which whoever
+        # continues from there has.
+        self._returned: tuple[str, frozenset[int]] = ("", frozenset())
+
+    def revoke(self, revocation: Revocation, reason: str) -> Revocation:
+        """As in the protocol."""
+
+        def work(connection: Connection) -> Revocation:
+            added = self._insert(connection, revocation, reason)
+            if revocation.kind == "session" and revocation.id is not None:
+                self._end_session(connection, revocation.id, reason)
+            return added
+
+        return self._database.run(work, atomic=True)
+
+    def _insert(self, connection: Connection, revocation: Revocation, reason: str) -> Revocation:
+        table = self._tables.revocation
+        values = {
+            "kind": revocation.kind,
+            "tenant_id": revocation.tenant_id,
+            "user_id": revocation.user_id,
+            "id": revocation.id,
+            "except_session": revocation.except_session,
+            "at": revocation.at or now_ms(),
+            "ends_at": revocation.ends_at,
+            "added_at": now_ms(),
+            "reason": reason,
+        }
+        inserted = connection.execute(insert(table).values(values))
+        (number,) = inserted.inserted_primary_key or (0,)
+        at = revocation.at
+        if not at:
+            at = connection.scalars(select(table.c.at).where(table.c.number == number)).one()
+        return replace(revocation, at=at, number=number)
+
+    def _end_session(self, connection: Connection, session_id: str, reason: str) -> bool:
+        """End a session; return whether it went on until now."""
+        table = self._tables.session
+        change = (
+            update(table)
+            .where(table.c.id == session_id, table.c.ended_at.is_(None))
+            .values(ended_at=now_ms(), end_reason=reason)
+        )
+        return connection.execute(change).rowcount == 1
+
+    def changes(self, position: str, wait_ms: int) -> Changes:
+        """As in the protocol: asked again and again until there is one."""
+        deadline = time.monotonic() + wait_ms / 1000
+        while True:
+            found = self._look(position)
+            left = deadline - time.monotonic()
+            if found.revocations or found.is_older or not position or left <= 0:
+                return found
+            time.sleep(min(_POLL_SECONDS, left))
+
+    def _look(self, text: str) -> Changes:
+        position = _Position.of(text)
+        if position is None:
+            return replace(self._all(), is_older=text != "")
+        known, returned = self._returned
+        store, table = self._tables.store, self._tables.revocation
+        last = select(table.c.added_at).where(table.c.number == position.number).scalar_subquery()
+        since = position.now - LATE_MS
+        window = or_(
+            table.c.number > position.number - _LATE_NUMBERS,
+            table.c.added_at > since,
+            # The clock of the store was set back.
+            table.c.added_at > now_ms() - LATE_MS,
+        )
+        asked = select(
+            store.c.id, now_ms().label("store_now"), last.label("last"), table.c.number
+        ).select_from(store.outerjoin(table, window))
+
+        def work(connection: Connection) -> Sequence[Any]:
+            return connection.execute(asked).all()
+
+        rows = self._database.run(work)
+        is_same = bool(rows) and rows[0].id == position.store_id
+        if not is_same or (position.number and rows[0].last != position.added_at):
+            return replace(self._all(), is_older=True)
+        numbers = frozenset(row.number for row in rows if row.number is not None)
+        unknown = sorted(numbers - returned) if known == text else sorted(numbers)
+        found = self._of_numbers(unknown)
+        return self._changes(position, rows[0].store_now, found, numbers)
+
+    def _of_numbers(self, numbers: Sequence[int]) -> list[Any]:
+        table = self._tables.revocation
+
+        def work(connection: Connection) -> list[Any]:
+            rows: list[Any] = []
+            for some in chunks(numbers, AT_ONCE):
+                asked = select(table).where(table.c.number.in_(some)).order_by(table.c.number)
+                rows += connection.execute(asked).all()
+            return rows
+
+        return self._database.run(work) if numbers else []
+
+    def _all(self) -> Changes:
+        """Return all revocations that matter, and the last one in any case."""
+        store_id = self._database.store_id()
+        table = self._tables.revocation
+        last = select(func.max(table.c.number)).scalar_subquery()
+        asked = (
+            select(table, now_ms().label("store_now"))
+            .where(or_(table.c.ends_at > now_ms(), table.c.number == last))
+            .order_by(table.c.number)
+        )
+
+        def work(connection: Connection) -> tuple[int, Sequence[Any]]:
+            # The time before the rows: what commits in between is in the window.
+            now = connection.scalars(select(now_ms())).one()
+            return now, connection.execute(asked).all()
+
+        now, rows = self._database.run(work)
+        numbers = frozenset(row.number for row in rows)
+        return self._changes(_Position(store_id), now, rows, numbers)
+
+    def _changes(
+        self, before: _Position, now: int, rows: Sequence[Any], numbers: frozenset[int]
+    ) -> Changes:
+        position = replace(before, now=now)
+        if rows and rows[-1].number > before.number:
+            position = replace(position, number=rows[-1].number, added_at=rows[-1].added_at)
+        self._returned = (str(position), numbers)
+        live = [revocation_of(row) for row in rows if row.ends_at > now]
+        return Changes(now=now, revocations=live, position=str(position))
+
+    def restore(self, revocations: Sequence[Revocation]) -> None:
+        """As in the protocol. What several hosts restore is added once, as far as it is seen."""
+
+        def find_missing(connection: Connection) -> list[Revocation]:
+            return [each for each in some if not self._is_there(connection, each)]
+
+        def add(connection: Connection) -> None:
+            for each in missing:
+                self._insert(connection, each, "restored")
+                if each.kind == "session" and each.id is not None:
+                    self._end_session(connection, each.id, "restored")
+
+        for some in chunks(revocations, AT_ONCE):  # noqa: B007 - find_missing reads it
+            missing = self._database.run(find_missing)
+            if missing:
+                self._database.run(add, atomic=True)
+
+    def _is_there(self, connection: Connection, revocation: Revocation) -> bool:
+        """Whether the store has a revocation that does what this one does."""
+        table = self._tables.revocation
+        alike = [
+            table.c[name].is_(None) if value is None else table.c[name] == value
+            for name in ("kind", "tenant_id", "user_id", "id", "except_session")
+            for value in [getattr(revocation, name)]
+        ]
+        asked = (
+            select(func.count())
+            .select_from(table)
+            .where(*alike, table.c.at >= revocation.at, table.c.ends_at >= revocation.ends_at)
+        )
+        return bool(connection.scalar(asked))
