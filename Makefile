@@ -296,7 +296,7 @@ check-python: $(VENV)/.built $(VENV)/.group-test
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants dist clean
+.PHONY: test soak isolation mutants session-model dist clean
 test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy ## Install what is missing, then run all checks and tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -317,6 +317,7 @@ soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, wh
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 	@$(MAKE) isolation
 	@$(MAKE) mutants
+	@$(MAKE) session-model
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements
@@ -331,6 +332,10 @@ MUTANTS ?= 1000000
 mutants: packages-test $(VENV)/.built $(VENV)/.group-test ## Test the verdict on 2,000,000 mutants of valid tokens
 	@$(BIN)/python -m tests.mutants --of providers --mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.mutants --of random --mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
+
+SESSION_STEPS ?= 100000
+session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
+	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
 
 dist: $(VENV)/.built ## Make the source archive and a wheel of it in dist
 	@rm -rf dist && mkdir dist

@@ -49,6 +49,7 @@ keyring = Keyring([key])
 claims = {"tenant_id": TENANT, "user_id": USER, "role": "user", "exp": int(time.time()) + 10**6}
 payload = json.dumps(claims | {"more": {"a": [1, 2.5, None, True, "é"]}}).encode()
 token = keyring.sign(payload)
+refresh_token = _core.make_refresh_token(SECRET, b"salt", TENANT, 7)
 broken = token[:-4] + "AAAA"
 expired = keyring.sign(json.dumps(claims | {"exp": 1}).encode())
 unlisted = keyring.sign(json.dumps(claims | {"role": "root", "more": ["x"] * 9}).encode())
@@ -242,6 +243,23 @@ CALLS: dict[str, Callable[[], Any]] = {
     "authenticate_and_count": lambda: _core.authenticate_and_count(
         record, environ, keyring, limiter, (limit,), "127.0.0.1"
     ),
+    "make_refresh_token": lambda: _core.make_refresh_token(SECRET, b"salt", TENANT, 7),
+    "make_refresh_token refused": refused(lambda: _core.make_refresh_token(SECRET, b"", TENANT, 7)),
+    "read_refresh_token": lambda: (
+        _core.read_refresh_token(refresh_token),
+        _core.read_refresh_token(refresh_token.encode()),
+        _core.read_refresh_token("x"),
+    ),
+    "check_refresh_token": lambda: _core.check_refresh_token(
+        (b"other", SECRET), b"salt", refresh_token
+    ),
+    "check_refresh_token refused": refused(
+        lambda: _core.check_refresh_token((b"other", "x"), b"salt", refresh_token)  # type: ignore[arg-type]
+    ),
+    "uuid7": lambda: _core.uuid7(1_700_000_000_000),
+    "uuid7 refused": refused(lambda: _core.uuid7(-1)),
+    "derive_key": lambda: _core.derive_key(SECRET, b"salt", b"info", 64),
+    "derive_key refused": refused(lambda: _core.derive_key(b"", b"salt", b"info", 64)),
     "Decision read": lambda: (decision.rate, decision.store, decision.reset),
 }
 # Each of these takes long.

@@ -41,6 +41,7 @@ class Core:
         self.cors = cors_rules(resources=("/api/",), origins=("https://*.b.example",))
         self.keyring = Keyring([self.pair, self.key])
         self.token = self.keyring.sign(nested_payload())
+        self.refresh_token = _core.make_refresh_token(SECRET, b"salt", TENANT, 7)
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
         self.log = AuditLog(str(directory / "log"))
         self.path = str(directory / "log")
@@ -130,6 +131,19 @@ class Core:
             "verify": (self.keyring.verify, [self.token], {}),
             "decode": (self.keyring.decode, [self.token], {}),
             "authenticate": (self.keyring.authenticate, [f"Bearer {self.token}"], {}),
+            "make_refresh_token": (
+                _core.make_refresh_token,
+                [],
+                {"key": SECRET, "salt": b"salt", "session_id": TENANT, "counter": 7},
+            ),
+            "read_refresh_token": (_core.read_refresh_token, [self.refresh_token], {}),
+            "check_refresh_token": (
+                _core.check_refresh_token,
+                [(SECRET, SECRET + b"2"), b"salt", self.refresh_token],
+                {},
+            ),
+            "uuid7": (_core.uuid7, [1_700_000_000_000], {}),
+            "derive_key": (_core.derive_key, [SECRET, b"salt", b"info", 32], {}),
             "AuditLog": (AuditLog, [self.path], {}),
             "write": (self.log.write, ["GET", "/", 200, identity, "::1", "agent", None], {}),
             "Rate": (Rate, [5, 60], {}),
@@ -178,7 +192,8 @@ NAMES = [
     *("parse_bearer", "is_http_token", "parse_rates", "Identity", "Key.secret", "Key.pem"),
     *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
     *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
-    *("peek_token", "claimed_tenant"),
+    *("peek_token", "claimed_tenant", "uuid7", "derive_key"),
+    *("make_refresh_token", "read_refresh_token", "check_refresh_token"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
