@@ -11,6 +11,7 @@ from .._core import Identity, InvalidToken, RequestRecord, parse_bearer
 from ..audit import logger
 from ..identity.denials import NO_CREDENTIALS, STRAY_BEARER, UNTRUSTED_HEADERS, Denial
 from ..identity.headers import IDENTITY_HEADERS, read_identity_headers
+from .api_key_check import api_key_in, outcome_of_api_key
 from .denials import detail_of
 from .state import AppState
 
@@ -30,17 +31,27 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
         state = record.state
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
-            proved = record.invalid_token or state.authenticate(authorization)
-            if isinstance(proved, Identity):
-                outcome = proved
+            api_key = api_key_in(state, authorization)
+            if api_key is not None:
+                outcome = outcome_of_api_key(state, api_key)
             else:
-                outcome = _without_valid_token(state, request, authorization, proved)
+                outcome = _outcome_of_token(record, request, authorization)
         except errors.KeysUnavailable as error:
             outcome = Denial(503, error.message, error.reason, _NO_KEYS, retry_after=error.seconds)
         except Exception as error:  # noqa: BLE001 - the client gets a 500 without details
             outcome = _failure(error)
         record.outcome = outcome
     return outcome
+
+
+def _outcome_of_token(
+    record: RequestRecord, request: Request, authorization: str | None
+) -> Identity | Denial:
+    state: AppState = record.state
+    proved = record.invalid_token or state.authenticate(authorization)
+    if isinstance(proved, Identity):
+        return proved
+    return _without_valid_token(state, request, authorization, proved)
 
 
 def identity_of(record: RequestRecord, request: Request) -> Identity | None:

@@ -42,6 +42,8 @@ class Core:
         self.keyring = Keyring([self.pair, self.key])
         self.token = self.keyring.sign(nested_payload())
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
+        self.api_key = _core.make_api_key()[0]
+        self.key_cache = _core.KeyCache("hostile", slots=4, shared=False)
         self.log = AuditLog(str(directory / "log"))
         self.path = str(directory / "log")
 
@@ -79,6 +81,16 @@ class Core:
                 ["OPTIONS", "/api/x", "https://x.b.example", "PUT"],
                 {},
             ),
+            "read_api_key": (_core.read_api_key, [self.api_key], {}),
+            "KeyCache": (
+                _core.KeyCache,
+                ["hostile"],
+                {"app": "a", "slots": 4, "shared": False, "directory": "."},
+            ),
+            "begin": (self.key_cache.begin, [self.api_key[4:20]], {}),
+            "put": (self.key_cache.put, [self.api_key[4:20], (0, 0), 5, b"value"], {}),
+            "find": (self.key_cache.find, [self.api_key[4:20]], {}),
+            "drop": (self.key_cache.drop, [self.api_key[4:20]], {}),
             "parse_rates": (_core.parse_rates, ["5 per minute; 9 per hour"], {}),
             "Identity": (
                 Identity,
@@ -90,6 +102,7 @@ class Core:
                     "actor": "somebody",
                     "expires_at": 5.5,
                     "roles": self.roles,
+                    "api_key_id": self.api_key[4:20],
                 },
             ),
             "permits": (identity.permits, ["a"], {}),
@@ -179,6 +192,7 @@ NAMES = [
     *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
     *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
     *("peek_token", "claimed_tenant"),
+    *("read_api_key", "KeyCache", "begin", "put", "find", "drop"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
@@ -201,12 +215,21 @@ def test_the_list_of_calls_has_every_callable_of_the_core(core: Core) -> None:
     }
     of_requests = {"authenticate_and_count", "open_record"}  # test_hostile_environ.py
     of_the_process = {"set_identity_codec"}  # other tests need what it has been given
-    no_argument = {"now", "reset_clock"}
+    no_argument = {"now", "reset_clock", "make_api_key"}
     assert functions - set(NAMES) - of_requests - of_the_process <= no_argument
-    for kind in (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Roles):
+    kinds = (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Roles, _core.KeyCache)
+    for kind in kinds:
         methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         known = {name.rpartition(".")[2] for name in NAMES}
-        no_argument = {"public_jwk", "reopen", "status", "close", "check_redis", "ask_redis"}
+        no_argument = {
+            "public_jwk",
+            "reopen",
+            "status",
+            "close",
+            "check_redis",
+            "ask_redis",
+            "clear",
+        }
         of_python = {"to_headers", "from_headers"}  # call what set_identity_codec was given
         assert methods - known <= no_argument | of_python, kind
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import flask_tenant_auth as public
 from apps import TENANT, USER, make_app
+from flask_tenant_auth.sessions.stores import store_of
 
 NEITHER = [None, 7, 1.5, True, b"\xff", [], {}, object(), "", "x"]
 
@@ -89,6 +92,46 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ("verify_password", lambda x: f.verify_password(x, "$"), "password", [None, 7, [], {}]),
         ("verify_password", lambda x: f.verify_password("p", x), "stored", NEITHER),
         ("password_needs_rehash", f.password_needs_rehash, "stored", NEITHER),
+        (
+            "create_api_key",
+            lambda x: f.create_api_key(x, USER, "user", name="n"),
+            "tenant_id",
+            uuids,
+        ),
+        (
+            "create_api_key",
+            lambda x: f.create_api_key(TENANT, x, "user", name="n"),
+            "user_id",
+            uuids,
+        ),
+        ("create_api_key", lambda x: f.create_api_key(TENANT, USER, x, name="n"), "role", uuids),
+        (
+            "create_api_key",
+            lambda x: f.create_api_key(TENANT, USER, "user", name="n", permissions=x),
+            "permissions",
+            [None, 7, "x", {}, ["a b"], [7]],
+        ),
+        (
+            "create_api_key",
+            lambda x: f.create_api_key(TENANT, USER, "user", name=x),
+            "name",
+            [*no_str, "", "n" * 256, "a\nb"],
+        ),
+        (
+            "create_api_key",
+            lambda x: f.create_api_key(TENANT, USER, "user", name="n", expires=x),
+            "expires",
+            [7, 1.5, True, "2030-01-01", datetime(2099, 1, 1), timedelta(0)],
+        ),
+        ("revoke_api_key", lambda x: f.revoke_api_key(x, "a" * 16), "tenant_id", uuids),
+        (
+            "revoke_api_key",
+            lambda x: f.revoke_api_key(TENANT, x),
+            "key_id",
+            [*uuids, "a" * 15 + "1"],
+        ),
+        ("list_api_keys", lambda x: f.list_api_keys(x), "tenant_id", uuids),
+        ("list_api_keys", lambda x: f.list_api_keys(TENANT, x), "user_id", uuids[1:]),
         ("acting_as", lambda x: f.acting_as(x, USER).__enter__(), "tenant_id", uuids),
         ("acting_as", lambda x: f.acting_as(TENANT, x).__enter__(), "user_id", uuids),
         ("acting_as", lambda x: f.acting_as(TENANT, USER, x).__enter__(), "role", uuids),
@@ -104,9 +147,11 @@ CASES = [
 
 @pytest.mark.parametrize(("call", "named", "wrong"), CASES)
 def test_a_wrong_type_raises_with_the_name_of_the_argument(
-    call: Callable[[object], object], named: str, wrong: object
+    call: Callable[[object], object], named: str, wrong: object, tmp_path: Path
 ) -> None:
-    with make_app().app_context(), pytest.raises((TypeError, ValueError), match=named):
+    app = make_app()
+    app.extensions["tenant_auth"].session_store = store_of(f"sqlite:///{tmp_path}/s.db", "")
+    with app.app_context(), pytest.raises((TypeError, ValueError), match=named):
         call(wrong)
 
 
