@@ -20,7 +20,8 @@
  * A writer that is killed meanwhile leaves the slot odd: it is then of no use
  * until the memory is made anew. A reader copies the slot and takes the copy
  * only if the number was even, and the same before and after. All words are
- * atomic, so a copy that is thrown away is no data race.
+ * atomic, so a copy that is thrown away is no data race. They are written with
+ * release and read with acquire, which keeps them between the two numbers.
  *
  * Time. A slot ends by the monotonic clock, at most FTA_KEY_CACHE_MS_MAX after
  * the store was asked, and not after it has answered. */
@@ -38,6 +39,9 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics are needed");
 #define SLOTS_PER_BUCKET ((size_t)4)
 #define ID_WORDS ((size_t)FTA_API_KEY_ID / 8)
 #define VALUE_WORDS (FTA_KEY_CACHE_VALUE_MAX / 8)
+
+/* What a segment itself takes of the bytes that are asked for. */
+#define SEGMENT_BYTES ((size_t)4096)
 
 /* A test lets others run here, between two accesses to the memory. */
 #ifndef FTA_BETWEEN_ACCESSES
@@ -99,8 +103,8 @@ fta_key_cache_open(const fta_key_cache_options *options, fta_key_cache **out,
     if (cache == NULL) {
         return FTA_NO_MEMORY;
     }
-    size_t bytes =
-        sizeof(header) + options->slots / SLOTS_PER_BUCKET * sizeof(bucket);
+    size_t bytes = SEGMENT_BYTES + sizeof(header) +
+                   options->slots / SLOTS_PER_BUCKET * sizeof(bucket);
     const fta_segment_purpose purpose = {LAYOUT, options->app, options->name};
     fta_status status =
         options->shared
@@ -169,7 +173,7 @@ holds(slot *s, const char id[FTA_API_KEY_ID])
     for (size_t i = 0; i < ID_WORDS; i++) {
         uint64_t word;
         memcpy(&word, id + 8 * i, 8);
-        if (atomic_load_explicit(&s->id[i], memory_order_relaxed) != word) {
+        if (atomic_load_explicit(&s->id[i], memory_order_acquire) != word) {
             return false;
         }
     }
@@ -225,24 +229,23 @@ fta_key_cache_put(fta_key_cache *cache, const char id[FTA_API_KEY_ID],
                          memory_order_acquire, memory_order_relaxed)) {
         return;
     }
-    /* A reader that sees one of the words that follow sees the odd number. */
-    atomic_thread_fence(memory_order_release);
+    /* Each word is released: a reader that sees it sees the odd number too. */
     FTA_BETWEEN_ACCESSES();
-    atomic_store_explicit(&s->epoch, ticket->epoch, memory_order_relaxed);
+    atomic_store_explicit(&s->epoch, ticket->epoch, memory_order_release);
     atomic_store_explicit(&s->until_us, ticket->us + ms * 1000,
-                          memory_order_relaxed);
-    atomic_store_explicit(&s->length, value.length, memory_order_relaxed);
+                          memory_order_release);
+    atomic_store_explicit(&s->length, value.length, memory_order_release);
     for (size_t i = 0; i < ID_WORDS; i++) {
         uint64_t word;
         memcpy(&word, id + 8 * i, 8);
-        atomic_store_explicit(&s->id[i], word, memory_order_relaxed);
+        atomic_store_explicit(&s->id[i], word, memory_order_release);
         FTA_BETWEEN_ACCESSES();
     }
     for (size_t at = 0; at < value.length; at += 8) {
         size_t left = value.length - at;
         uint64_t word = 0;
         memcpy(&word, value.data + at, left < 8 ? left : 8);
-        atomic_store_explicit(&s->value[at / 8], word, memory_order_relaxed);
+        atomic_store_explicit(&s->value[at / 8], word, memory_order_release);
         FTA_BETWEEN_ACCESSES();
     }
     atomic_store_explicit(&s->sequence, sequence + 2, memory_order_release);
@@ -256,23 +259,22 @@ copy_slot(slot *s, const char id[FTA_API_KEY_ID], int64_t now_us,
 {
     uint64_t before = atomic_load_explicit(&s->sequence, memory_order_acquire);
     if ((before & 1) != 0 || !holds(s, id) ||
-        now_us >= atomic_load_explicit(&s->until_us, memory_order_relaxed)) {
+        now_us >= atomic_load_explicit(&s->until_us, memory_order_acquire)) {
         return false;
     }
-    uint64_t size = atomic_load_explicit(&s->length, memory_order_relaxed);
-    *epoch = atomic_load_explicit(&s->epoch, memory_order_relaxed);
+    uint64_t size = atomic_load_explicit(&s->length, memory_order_acquire);
+    *epoch = atomic_load_explicit(&s->epoch, memory_order_acquire);
     if (size > FTA_KEY_CACHE_VALUE_MAX) {
         return false;
     }
     for (size_t at = 0; at < size; at += 8) {
         uint64_t word =
-            atomic_load_explicit(&s->value[at / 8], memory_order_relaxed);
+            atomic_load_explicit(&s->value[at / 8], memory_order_acquire);
         memcpy(out + at, &word, size - at < 8 ? (size_t)(size - at) : 8);
         FTA_BETWEEN_ACCESSES();
     }
-    atomic_thread_fence(memory_order_acquire);
     *length = (size_t)size;
-    return atomic_load_explicit(&s->sequence, memory_order_relaxed) == before;
+    return atomic_load_explicit(&s->sequence, memory_order_acquire) == before;
 }
 
 bool

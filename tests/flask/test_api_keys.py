@@ -160,11 +160,11 @@ def revoke(app: Flask, key_id: str) -> bool:
 
 class TestAKey:
     def test_is_the_identity_that_it_was_made_for(self, app: Flask) -> None:
-        made = make(app, role="manager", permissions=["accounts:write"])
+        made = make(app, role="admin", permissions=["accounts:write"])
         assert get(app, made.key).get_json() == {
             "tenant": TENANT,
             "user": USER,
-            "role": "manager",
+            "role": "admin",
             "permissions": ["accounts:write"],
             "claims": {},
             "session": None,
@@ -201,7 +201,7 @@ class TestAKey:
         assert response.status_code == 401
 
     def test_of_a_role_that_the_app_has_no_longer_is_denied(self, app: Flask, store: Store) -> None:
-        made = make(app, role="manager")
+        made = make(app, role="admin")
         other = app_with(store, AUTH_ROLES="user,owner")
         assert error_of(get(other, made.key)) == (401, "Invalid token")
 
@@ -437,7 +437,7 @@ class TestLimits:
         assert codes == [200, 200, 200, 429]
 
     def test_guesses_are_limited_as_failures(self, store: Store) -> None:
-        app = app_with(store, RATELIMIT_AUTH_FAILURES="2 per minute")
+        app = app_with(store, AUTH_FAILURE_LIMIT="2 per minute")
         codes = [get(app, _core.make_api_key()[0]).status_code for _ in range(3)]
         assert codes == [401, 401, 429]
         assert store.asked == 3

@@ -21,6 +21,10 @@ def has_permission(value: Any) -> bool:
         return public.has_permission(value)
 
 
+def new_key(tenant_id: Any, user_id: Any, role: Any) -> object:
+    return public.create_api_key(tenant_id, user_id, role, name="n")
+
+
 def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
     """Name, a call with one argument replaced, that argument's name, and wrong values."""
     f = public
@@ -94,17 +98,17 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ("password_needs_rehash", f.password_needs_rehash, "stored", NEITHER),
         (
             "create_api_key",
-            lambda x: f.create_api_key(x, USER, "user", name="n"),
+            lambda x: new_key(x, USER, "user"),
             "tenant_id",
             uuids,
         ),
         (
             "create_api_key",
-            lambda x: f.create_api_key(TENANT, x, "user", name="n"),
+            lambda x: new_key(TENANT, x, "user"),
             "user_id",
             uuids,
         ),
-        ("create_api_key", lambda x: f.create_api_key(TENANT, USER, x, name="n"), "role", uuids),
+        ("create_api_key", lambda x: new_key(TENANT, USER, x), "role", uuids),
         (
             "create_api_key",
             lambda x: f.create_api_key(TENANT, USER, "user", name="n", permissions=x),
