@@ -268,8 +268,9 @@ format: $(VENV)/.group-lint ## Format the code with ruff and clang-format
 
 # All of it takes less than half a minute on two cores, so these are left out.
 # tests/project/test_workflows.py holds that each of them exists.
-CHECK_WITHOUT_C := test_breaker test_key test_key_wiping test_pair_reader test_password test_segment \
-	test_segment_protocol test_shm_interleaving test_shm_table test_token_memory test_token_sign
+CHECK_WITHOUT_C := test_breaker test_key test_key_wiping test_pair_reader test_password \
+	test_revocations test_revocations_killed test_segment test_segment_protocol \
+	test_shm_interleaving test_shm_table test_token_memory test_token_sign
 CHECK_WITHOUT_FILES := $(addprefix tests/unit/,test_core_threads.py test_key_material.py test_leaks.py \
 	test_shared_memory.py) $(wildcard tests/flask/test_served*.py) $(addprefix tests/flask/,test_cli.py \
 	test_example_service.py test_outside_an_app.py test_passwords.py test_requests.py test_route_protection.py)
@@ -296,7 +297,7 @@ check-python: $(VENV)/.built $(VENV)/.group-test
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants dist clean
+.PHONY: test soak isolation mutants session-model dist clean
 test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy ## Install what is missing, then run all checks and tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -317,6 +318,7 @@ soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, wh
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 	@$(MAKE) isolation
 	@$(MAKE) mutants
+	@$(MAKE) session-model
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements
@@ -331,6 +333,10 @@ MUTANTS ?= 1000000
 mutants: packages-test $(VENV)/.built $(VENV)/.group-test ## Test the verdict on 2,000,000 mutants of valid tokens
 	@$(BIN)/python -m tests.mutants --of providers --mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.mutants --of random --mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
+
+SESSION_STEPS ?= 100000
+session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
+	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
 
 dist: $(VENV)/.built ## Make the source archive and a wheel of it in dist
 	@rm -rf dist && mkdir dist

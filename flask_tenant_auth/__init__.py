@@ -3,6 +3,7 @@
 from ._core import Identity, Key, is_valid_uuid
 from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
 from .flask import job_headers as _job_headers  # noqa: F401 - signs identities for jobs
+from .flask import password_settings as _password_settings  # noqa: F401 - reads the iterations
 from .flask.api_keys import create_api_key, list_api_keys, revoke_api_key
 from .flask.context import (
     acting_as,
@@ -12,7 +13,9 @@ from .flask.context import (
     has_permission,
     verify_resource_access,
 )
+from .flask.cookies import delete_session_cookies, set_session_cookies
 from .flask.decorators import (
+    login_limit,
     protected_elsewhere,
     public_route,
     rate_limit,
@@ -49,6 +52,7 @@ __all__ = [
     "current_identity",
     "current_user",
     "decode_jwt_token",
+    "delete_session_cookies",
     "extract_bearer_token",
     "extract_tenant_context",
     "get_tenant_context",
@@ -58,12 +62,14 @@ __all__ = [
     "is_valid_uuid",
     "list_api_keys",
     "log_request_context",
+    "login_limit",
     "password_needs_rehash",
     "protected_elsewhere",
     "public_route",
     "rate_limit",
     "rate_limit_exempt",
     "revoke_api_key",
+    "set_session_cookies",
     "verify_password",
     "verify_permission",
     "verify_resource_access",

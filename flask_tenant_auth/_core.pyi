@@ -73,6 +73,12 @@ def derive_key(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
 
+def find_cookie(header: str, name: str, /) -> str | None:
+    """Return the value of the cookie of exactly this name; None when there is none.
+
+    ValueError when there is more than one.
+    """
+
 def is_permission(value: str, /) -> bool:
     """Whether this can be the name of a permission. It gets no number."""
 
@@ -236,11 +242,14 @@ class Keyring:
         required: dict[str, tuple[str | int | bool, ...]] | None = None,
         without_identity: bool = False,
         on_default_role: Callable[[Identity], object] | None = None,
+        revocations: Revocations | None = None,
     ) -> Keyring: ...
     @property
     def keys(self) -> tuple[Key, ...]: ...
     @property
     def roles(self) -> Roles: ...
+    @property
+    def revocations(self) -> Revocations | None: ...
     @property
     def core_claims(self) -> tuple[str, ...]: ...
     def sign(self, payload: bytes, /) -> str:
@@ -260,6 +269,101 @@ class Keyring:
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Do as verify() from an Authorization header; return None without a bearer token."""
+
+@final
+class Revocations:
+    """What is revoked, in memory that the processes of this host share.
+
+    A Keyring asks it for each token whose signature is right, with no lock. Without identity, it
+    asks only whether the token lives too long, and `check` is for whoever knows the identity.
+
+    :param name: processes that give the same name use the same table.
+    :param slots: how many revocations fit at least. When it is full, what is revoked widens.
+    :param shared: with processes that are not children, too.
+    :param token_max_ms: how long a token may be accepted, from its iat to its exp and the leeway.
+        Tokens that live longer are denied. A revocation is looked up as long (and five minutes, in
+        which clocks may differ), or until its ends_at.
+    :param silent_max_ms: how long after `mark_filled` the table may be relied on.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        slots: int = 16384,
+        shared: bool = True,
+        directory: str = "",
+        token_max_ms: int = 86_400_000,
+        silent_max_ms: int = 60_000,
+    ) -> Revocations: ...
+    def add(
+        self,
+        kind: str,
+        *,
+        at: int,
+        ends_at: int,
+        tenant_id: str | None = None,
+        user_id: str | None = None,
+        id: str | None = None,  # noqa: A002
+        except_session: str | None = None,
+    ) -> None:
+        """Add a revocation: of a session, user, tenant, token or everything. The same is no more.
+
+        A session needs an id, a user tenant_id and user_id, a tenant tenant_id. The id of a token
+        is its jti, or "sha256:" and, in base64url, the SHA-256 of the token up to its last dot (the
+        signature has two valid forms in ECDSA). ids have up to 96 bytes.
+        TimeoutError: another process was stopped while it wrote.
+        """
+
+    def check(
+        self,
+        tenant_id: str,
+        user_id: str,
+        session_id: str | None,
+        jti: str | None,
+        issued_at: float | None,
+        digest: bytes | None = None,
+    ) -> str | None:
+        """Return the reason why a token is revoked, one of INVALID_TOKENS; None: it is not.
+
+        :param digest: SHA-256 of the token up to its last dot.
+        """
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return what is revoked and has not ended, in the words of add, without what widened."""
+
+    def lead(self) -> bool:
+        """Say that this process runs. True: it leads the host, whose leader was silent for 300 ms.
+
+        To be called every 100 ms, by one thread of the process.
+        """
+
+    def mark_filled(self, position: str) -> None:
+        """Say that all that the store had at this position is in the table."""
+
+    @property
+    def position(self) -> str:
+        """What was marked last; empty: nothing."""
+
+    @property
+    def silent_ms(self) -> int | None:
+        """Milliseconds since mark_filled, on this host; None: it was not called yet."""
+
+    def waive(self, waived: bool, /) -> None:
+        """Let a table that is not filled, or was not for silent_max_ms, deny nothing more."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what there is to know, for people.
+
+        path: None where only this process and its children share it; not_shared_because: why;
+        slots; entries; widened: how many of those.
+        """
+
+    def close(self) -> None:
+        """Remove the memory if nothing in it matters and nobody else uses it.
+
+        A Keyring that has the table denies every token from then on.
+        """
 
 @final
 class KeyCache:
@@ -361,6 +465,14 @@ class Limiter:
         custom: Sequence[str] = (),
         /,
     ) -> Decision: ...
+    def reserve(
+        self,
+        limits: Sequence[Limit],
+        identity: Identity | None,
+        address: str,
+        custom: Sequence[str] = (),
+        /,
+    ) -> Reservation: ...
     def peek(
         self,
         limits: Sequence[Limit],
@@ -391,6 +503,12 @@ class Limiter:
     def changes(self) -> int: ...
     @property
     def evictions(self) -> int: ...
+
+@final
+class Reservation:
+    @property
+    def decision(self) -> Decision: ...
+    def give_back(self, start: int = 0, stop: int = 16, /) -> bool: ...
 
 @final
 class Decision:
@@ -466,6 +584,7 @@ def authenticate_and_count(
     limiter: Limiter,
     limits: tuple[Limit, ...],
     address: str,
+    cookie: str | None = None,
     /,
 ) -> Decision | None: ...
 @final

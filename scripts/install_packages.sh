@@ -59,6 +59,7 @@ if [ "$purpose" = test ]; then
     need 'test -f "$(gcc -print-file-name=libasan.so)"' gcc
     need 'command -v wrk' wrk
     need 'command -v openssl' openssl
+    need 'command -v chromium' chromium
     need 'command -v pgrep' procps
     need 'command -v clang' clang
     need 'command -v luac5.1' lua5.1

@@ -57,7 +57,7 @@ verify(const fta_keyring *keyring, fta_text text, fta_claims *claims)
         status = fta_token_check(keyring, &token);
     }
     if (status == FTA_OK) {
-        const fta_token_sinks none = {NULL, NULL, false};
+        const fta_token_sinks none = {NULL, NULL, false, NULL};
         status = fta_token_claims(keyring, &token, &none, claims);
     }
     fta_token_close(&token);

@@ -52,6 +52,14 @@
     X(TOKEN_USE_REFUSED, "the token says that it is a refresh or ID token")    \
     X(REQUIRED_CLAIM, "a claim of JWT_REQUIRED_CLAIMS is absent or has "       \
                       "another value")                                         \
+    X(TOKEN_REVOKED, "the token, its session, user or tenant was revoked")     \
+    X(REFRESH_FIRST, "the token must be refreshed before it is used: the "     \
+                     "table of revocations is full")                           \
+    X(LIVES_TOO_LONG, "the token lives longer than AUTH_TOKEN_MAX_HOURS")      \
+    X(ISSUED_AT_UNKNOWN, "there is a revocation of its user or tenant, and "   \
+                         "the token has no iat or one in the future")          \
+    X(REVOCATIONS_UNKNOWN, "it is not known what is revoked: the session "     \
+                           "store has not been read for too long")             \
     X(NOT_YET_VALID, "the token is not valid yet")                             \
     X(EXPIRED, "the token has expired")
 
@@ -163,6 +171,11 @@
     X(SEGMENT_FOREIGN, "the shared memory's name is taken by a file that is "  \
                        "not this user's alone")
 
+/* What can be wrong with the table of revocations. */
+#define FTA_SESSION_LIST(X)                                                    \
+    X(TABLE_LOCKED, "another process was stopped while it wrote to the table " \
+                    "of revocations")
+
 /* Of Redis: on the way there, and what it answered. */
 #define FTA_REDIS_LIST(X)                                                      \
     X(REDIS_UNREACHABLE, "Redis cannot be reached")                            \
@@ -216,6 +229,7 @@
     FTA_PASSWORD_LIST(X)                                                       \
     FTA_LIMIT_LIST(X)                                                          \
     FTA_SEGMENT_LIST(X)                                                        \
+    FTA_SESSION_LIST(X)                                                        \
     FTA_REDIS_LIST(X)                                                          \
     FTA_AUDIT_LIST(X)
 

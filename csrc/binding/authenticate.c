@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "binding/cookies.h"
 #include "binding/environ.h"
 #include "binding/type_identity.h"
 #include "binding/type_request_record.h"
@@ -15,12 +16,42 @@ is_of_the_token(void)
            !PyErr_ExceptionMatches(PyExc_MemoryError);
 }
 
+/* What a keyring makes of the credentials of a request: an Identity, another
+ * object, or NULL, with or without an exception. The Authorization header comes
+ * first. cookie is the name of the cookie that a token may be in, or NULL. */
+static PyObject *
+ask_keyring(const fta_state *state, PyObject *environ, PyObject *keyring,
+            PyObject *cookie)
+{
+    PyObject *method = state->authenticate_name;
+    PyObject *value =
+        fta_environ_item(state, environ, FTA_ENVIRON_AUTHORIZATION);
+    if (value == NULL && cookie != NULL && !PyErr_Occurred()) {
+        size_t count;
+        PyObject *header = fta_environ_item(state, environ, FTA_ENVIRON_COOKIE);
+        method = state->verify_name;
+        value =
+            header == NULL ? NULL : fta_cookie_value(header, cookie, &count);
+        Py_XDECREF(header);
+        if (value != NULL && PyUnicode_GET_LENGTH(value) == 0) {
+            Py_CLEAR(value); /* as if there were no cookie */
+        }
+    }
+    if (value == NULL) {
+        return NULL;
+    }
+    PyObject *const args[] = {keyring, value};
+    PyObject *proved = PyObject_VectorcallMethod(method, args, 2, NULL);
+    Py_DECREF(value);
+    return proved;
+}
+
 /* The identity of a valid token, a new reference; else NULL. Python then finds
  * out what is wrong with the token. An exception that is set is not about the
  * token. */
 static PyObject *
 identity_of_token(const fta_state *state, fta_request_record *record,
-                  PyObject *environ, PyObject *keyring)
+                  PyObject *environ, PyObject *keyring, PyObject *cookie)
 {
     if (!Py_IsNone(record->outcome)) {
         PyObject *known = Py_NewRef(record->outcome);
@@ -29,15 +60,7 @@ identity_of_token(const fta_state *state, fta_request_record *record,
         }
         return known;
     }
-    PyObject *header =
-        fta_environ_item(state, environ, FTA_ENVIRON_AUTHORIZATION);
-    PyObject *proved = NULL;
-    if (header != NULL) {
-        PyObject *const args[] = {keyring, header};
-        proved =
-            PyObject_VectorcallMethod(state->authenticate_name, args, 2, NULL);
-        Py_DECREF(header);
-    }
+    PyObject *proved = ask_keyring(state, environ, keyring, cookie);
     if (proved == NULL) {
         if (PyErr_Occurred() && is_of_the_token()) {
             PyErr_Clear();
@@ -52,11 +75,12 @@ identity_of_token(const fta_state *state, fta_request_record *record,
 PyDoc_STRVAR(
     authenticate_and_count_doc,
     "authenticate_and_count(record, environ, keyring, limiter, limits, "
-    "address, /)\n"
+    "address, cookie=None, /)\n"
     "--\n\n"
     "Authenticate a request by its token and count it against all limits, in\n"
-    "one step. Without a valid token nothing is counted, and the result is\n"
-    "None.");
+    "one step. The token is in the Authorization header, or else in the\n"
+    "cookie of this name. Without a valid token nothing is counted, and the\n"
+    "result is None.");
 
 static PyObject *
 authenticate_and_count(PyObject *module, PyObject *const *args,
@@ -64,18 +88,22 @@ authenticate_and_count(PyObject *module, PyObject *const *args,
 {
     const fta_state *state = fta_state_of_module(module);
     fta_request_record *record =
-        count == 6 ? fta_request_record_of(state, args[0]) : NULL;
+        count == 6 || count == 7 ? fta_request_record_of(state, args[0]) : NULL;
+    PyObject *cookie = count == 7 && !Py_IsNone(args[6]) ? args[6] : NULL;
     if (record == NULL || !PyDict_Check(args[1]) ||
         !Py_IS_TYPE(args[2], state->keyring_type) ||
         !Py_IS_TYPE(args[3], state->limiter_type) ||
-        !PyTuple_CheckExact(args[4])) {
+        !PyTuple_CheckExact(args[4]) ||
+        (cookie != NULL && !PyUnicode_Check(cookie))) {
         PyErr_SetString(
             PyExc_TypeError,
             "authenticate_and_count takes a RequestRecord, environ, a "
-            "Keyring, a Limiter, a tuple of Limit and an address");
+            "Keyring, a Limiter, a tuple of Limit, an address and perhaps the "
+            "name of a cookie");
         return NULL;
     }
-    PyObject *identity = identity_of_token(state, record, args[1], args[2]);
+    PyObject *identity =
+        identity_of_token(state, record, args[1], args[2], cookie);
     if (identity == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
@@ -103,7 +131,9 @@ fta_add_authenticate(PyObject *module)
     fta_state *state = fta_state_of_module(module);
     state->authenticate_name = PyUnicode_InternFromString("authenticate");
     state->hit_name = PyUnicode_InternFromString("hit");
-    if (state->authenticate_name == NULL || state->hit_name == NULL) {
+    state->verify_name = PyUnicode_InternFromString("verify");
+    if (state->authenticate_name == NULL || state->hit_name == NULL ||
+        state->verify_name == NULL) {
         return -1;
     }
     return PyModule_AddFunctions(module, functions);

@@ -1,6 +1,7 @@
 #include "binding/credentials.h"
 
 #include "binding/convert.h"
+#include "binding/cookies.h"
 #include "binding/errors.h"
 
 #include "binding/state.h"
@@ -142,6 +143,34 @@ parse_bearer(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
     return result;
 }
 
+PyDoc_STRVAR(find_cookie_doc,
+             "find_cookie(header, name, /)\n--\n\n"
+             "The value of the cookie of exactly this name in the value of a\n"
+             "Cookie header; None where there is none. ValueError where there\n"
+             "is more than one.");
+
+static PyObject *
+find_cookie(PyObject *Py_UNUSED(module), PyObject *const *args,
+            Py_ssize_t given)
+{
+    if (given != 2 || !PyUnicode_Check(args[0]) || !PyUnicode_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "find_cookie takes the value of a Cookie header and a "
+                        "name, each a str");
+        return NULL;
+    }
+    size_t count;
+    PyObject *value = fta_cookie_value(args[0], args[1], &count);
+    if (value == NULL && count == 0) {
+        return Py_NewRef(Py_None);
+    }
+    if (count > 1) {
+        PyErr_SetString(PyExc_ValueError,
+                        "there are several cookies of a name");
+    }
+    return value;
+}
+
 /* A text as str; None for an absent one. */
 static PyObject *
 str_or_none(fta_text text)
@@ -213,6 +242,8 @@ static PyMethodDef functions[] = {
      METH_VARARGS | METH_KEYWORDS, password_iterations_doc},
     {"parse_bearer", (PyCFunction)(void (*)(void))parse_bearer,
      METH_VARARGS | METH_KEYWORDS, parse_bearer_doc},
+    {"find_cookie", (PyCFunction)(void (*)(void))find_cookie, METH_FASTCALL,
+     find_cookie_doc},
     {"peek_token", (PyCFunction)(void (*)(void))peek_token,
      METH_VARARGS | METH_KEYWORDS, peek_token_doc},
     {NULL, NULL, 0, NULL},

@@ -14,7 +14,8 @@
     X(REQUESTED_HEADERS, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS")                \
     X(ADDRESS, "REMOTE_ADDR")                                                  \
     X(USER_AGENT, "HTTP_USER_AGENT")                                           \
-    X(AUTHORIZATION, "HTTP_AUTHORIZATION")
+    X(AUTHORIZATION, "HTTP_AUTHORIZATION")                                     \
+    X(COOKIE, "HTTP_COOKIE")
 
 typedef enum fta_environ_key {
 #define X(name, text) FTA_ENVIRON_##name,

@@ -114,6 +114,8 @@ find_movable(fta_text name, fta_claim *out)
 #define MOVABLE_PERMISSIONS MOVABLE_ID
 #define MOVABLE_DATE(name, text)
 #define MOVABLE_TEXT(name, text)
+#define MOVABLE_TOKEN(name, text)
+#define MOVABLE_SESSION(name, text)
 #define MOVABLE_OBJECT(name, text)
 #define MOVABLE_ACTOR(name, text)
 #define MOVABLE_ISSUER(name, text)

@@ -24,6 +24,8 @@
     X(middleware)                                                              \
     X(rate)                                                                    \
     X(request_record)                                                          \
+    X(reservation)                                                             \
+    X(revocations)                                                             \
     X(roles)                                                                   \
     X(start_response)
 
@@ -32,6 +34,7 @@
     X(environ_names) /* a tuple of str, see environ.h */                       \
     X(authenticate_name)                                                       \
     X(hit_name)                                                                \
+    X(verify_name)                                                             \
     X(nothing)        /* an empty tuple */                                     \
     X(field_names)    /* a tuple of str, by fta_field_name */                  \
     X(invalid_tokens) /* a tuple in the order of FTA_INVALID_TOKEN_LIST */     \

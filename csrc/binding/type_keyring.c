@@ -9,6 +9,7 @@
 #include "binding/type_identity.h"
 #include "binding/type_key.h"
 #include "binding/type_keyring.h"
+#include "binding/type_revocations.h"
 #include "binding/type_roles.h"
 #include "binding/type_invalid_token.h"
 
@@ -29,6 +30,7 @@ keyring_dealloc(PyObject *object)
     Py_CLEAR(self->keys);
     Py_CLEAR(self->roles);
     Py_CLEAR(self->on_default_role);
+    Py_CLEAR(self->revocations);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -120,19 +122,27 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                                "required",
                                "without_identity",
                                "on_default_role",
+                               "revocations",
                                NULL};
     fta_state *state = PyType_GetModuleState(type);
-    PyObject *keys, *on_default_role = Py_None;
+    PyObject *keys, *on_default_role = Py_None, *revocations = Py_None;
     fta_rule_arguments given = {.roles = state->default_roles};
     Py_ssize_t max_token_bytes = 8192;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O|$OOdnOOOOOOpO:Keyring", keywords, &keys,
+            args, kwargs, "O|$OOdnOOOOOOpOO:Keyring", keywords, &keys,
             &given.issuer, &given.audiences, &given.leeway, &max_token_bytes,
             &given.roles, &given.places, &given.role_map, &given.default_role,
             &given.id_namespace, &given.required, &given.without_identity,
-            &on_default_role) ||
+            &on_default_role, &revocations) ||
         !check_numbers(given.leeway, max_token_bytes)) {
         return NULL;
+    }
+    if (!Py_IsNone(revocations) &&
+        !Py_IS_TYPE(revocations, state->revocations_type)) {
+        return PyErr_Format(PyExc_TypeError,
+                            "revocations must be Revocations or None, not "
+                            "%.100s",
+                            Py_TYPE(revocations)->tp_name);
     }
     /* kwargs may be the dict of a functools.partial, which foreign code can
      * change while the arguments are read. */
@@ -144,6 +154,7 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     making made = {NULL, NULL, NULL, NULL};
     fta_keyring_object *self = NULL;
     Py_INCREF(on_default_role);
+    Py_INCREF(revocations);
     if (held != NULL &&
         make_keyring(state, keys, &given, max_token_bytes, &made)) {
         self = PyObject_New(fta_keyring_object, type);
@@ -153,9 +164,11 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         self->keys = Py_NewRef(made.keys);
         self->roles = Py_NewRef(given.roles);
         self->on_default_role = Py_NewRef(on_default_role);
+        self->revocations = Py_NewRef(revocations);
     } else {
         fta_keyring_free(made.keyring);
     }
+    Py_DECREF(revocations);
     Py_DECREF(on_default_role);
     fta_claim_rules_free(made.rules);
     PyMem_Free(made.borrowed);
@@ -189,7 +202,7 @@ fta_keyring_read_again(PyObject *keyring_value, fta_text text,
                        const fta_permission_sink *permissions, fta_claims *out)
 {
     const fta_keyring *keyring = ((fta_keyring_object *)keyring_value)->keyring;
-    const fta_token_sinks sinks = {events, permissions, true};
+    const fta_token_sinks sinks = {events, permissions, true, NULL};
     fta_token token;
     fta_status status = fta_token_open(keyring, text, &token);
     if (status == FTA_OK) {
@@ -197,6 +210,31 @@ fta_keyring_read_again(PyObject *keyring_value, fta_text text,
     }
     fta_token_close(&token);
     return status;
+}
+
+/* Asks the table of the Keyring, if it has one. */
+static fta_status
+check_revocations(const fta_keyring_object *self, const fta_token *token,
+                  const fta_token_ids *ids, const fta_claims *claims)
+{
+    fta_revocations *table = fta_revocations_of(self->revocations);
+    if (table == NULL) {
+        return FTA_OK;
+    }
+    const fta_claim_rules *rules = self->keyring->rules;
+    const fta_revocation_query query = {
+        .tenant = rules->without_identity ? NULL : &claims->tenant_id,
+        .user = &claims->user_id,
+        .actor = ids->has_actor ? &ids->actor : NULL,
+        .session = ids->session,
+        .jti = ids->token,
+        .issued_at =
+            fta_claims_have(claims, FTA_CLAIM_IAT) ? claims->issued_at : Py_NAN,
+        .expires_at = claims->expires_at + rules->leeway,
+        .now = token->now,
+        .signed_part = {token->text, token->signed_length},
+    };
+    return fta_revocations_check(table, &query);
 }
 
 /* An InvalidToken is returned. Any other status is raised. */
@@ -223,7 +261,8 @@ tell_of_default_role(PyObject *callable, PyObject *identity)
 static PyObject *
 identity_from_text(PyObject *object, fta_text text, PyObject *holder)
 {
-    static const fta_token_sinks none = {NULL, NULL, false};
+    fta_token_ids ids;
+    const fta_token_sinks sinks = {NULL, NULL, false, &ids};
     fta_state *state = PyType_GetModuleState(Py_TYPE(object));
     fta_keyring_object *self = (fta_keyring_object *)object;
     if (self->keyring->rules->without_identity) {
@@ -237,7 +276,10 @@ identity_from_text(PyObject *object, fta_text text, PyObject *holder)
     Py_INCREF(object);
     fta_status status = open_token(self->keyring, text, &token);
     if (status == FTA_OK && (made = fta_identity_begin(state)) != NULL) {
-        status = fta_token_claims(self->keyring, &token, &none, &made->claims);
+        status = fta_token_claims(self->keyring, &token, &sinks, &made->claims);
+        if (status == FTA_OK) {
+            status = check_revocations(self, &token, &ids, &made->claims);
+        }
     }
     if (status != FTA_OK) {
         result = invalid_token_or_error(state, status);
@@ -357,9 +399,10 @@ keyring_decode(PyObject *self, PyObject *value)
     builder.root = builder.name = NULL;
     builder.depth = 0;
     const fta_json_sink sink = {fta_builder_accept, &builder};
-    const fta_token_sinks sinks = {&sink, NULL, false};
+    fta_token_ids ids;
+    const fta_token_sinks sinks = {&sink, NULL, false, &ids};
     fta_token token;
-    fta_claims ignored;
+    fta_claims claims;
     fta_text text;
     PyObject *holder;
     if (!fta_octets_from_object(value, "token", &text, &holder)) {
@@ -368,7 +411,11 @@ keyring_decode(PyObject *self, PyObject *value)
     Py_INCREF(self);
     fta_status status = open_token(keyring, text, &token);
     if (status == FTA_OK) {
-        status = fta_token_claims(keyring, &token, &sinks, &ignored);
+        status = fta_token_claims(keyring, &token, &sinks, &claims);
+    }
+    if (status == FTA_OK) {
+        status = check_revocations((fta_keyring_object *)self, &token, &ids,
+                                   &claims);
     }
     fta_token_close(&token);
     Py_DECREF(self);
@@ -414,6 +461,8 @@ static PyMemberDef keyring_members[] = {
      "Its keys; the first one signs, all of them verify."},
     {"roles", T_OBJECT_EX, offsetof(fta_keyring_object, roles), READONLY,
      "The Roles of its identities."},
+    {"revocations", T_OBJECT_EX, offsetof(fta_keyring_object, revocations),
+     READONLY, "The Revocations that it asks, or None."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -441,12 +490,14 @@ PyDoc_STRVAR(
     "Keyring(keys, *, issuer=None, audiences=(), leeway=0,\n"
     "        max_token_bytes=8192, roles=DEFAULT_ROLES, places=None,\n"
     "        role_map=None, default_role=None, id_namespace=None,\n"
-    "        required=None, without_identity=False, on_default_role=None)\n"
+    "        required=None, without_identity=False, on_default_role=None,\n"
+    "        revocations=None)\n"
     "--\n\n"
     "The keys of an application and what its tokens must say.\n"
     "It never changes, and threads may share it. on_default_role is called\n"
     "with the Identity of a token that has no role that is known; it must\n"
-    "not refer to the Keyring.");
+    "not refer to the Keyring. revocations is asked for each token whose\n"
+    "signature is right.");
 
 static PyType_Slot keyring_slots[] = {
     {Py_tp_doc, (void *)keyring_doc},

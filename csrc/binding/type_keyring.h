@@ -13,6 +13,7 @@ typedef struct fta_keyring_object {
     PyObject *keys;            /* Owned tuple: what keyring borrows from */
     PyObject *roles;           /* Owned: likewise */
     PyObject *on_default_role; /* Owned; None: nobody is told */
+    PyObject *revocations;     /* Owned Revocations, or None */
     fta_keyring *keyring;      /* Owned */
 } fta_keyring_object;
 

@@ -8,6 +8,8 @@
 #include "binding/limiter_request.h"
 #include "binding/type_decision.h"
 #include "binding/type_limit.h"
+#include "binding/type_reservation.h"
+#include "binding/waiting.h"
 
 #include "limit/limiter.h"
 #include "limit/shm/table.h"
@@ -121,22 +123,11 @@ limiter_dealloc(PyObject *self)
 /* -- one request ----------------------------------------------------------- */
 
 /* Other threads run while this one waits for the network. The arguments and
- * ask() hold what the core looks at meanwhile. */
-static void
-release_gil(void *context)
-{
-    *(PyThreadState **)context = PyEval_SaveThread();
-}
-
-static void
-take_gil(void *context)
-{
-    PyEval_RestoreThread(*(PyThreadState **)context);
-}
-
+ * this function hold what the core looks at meanwhile. With reservation, what
+ * was counted becomes one. */
 static PyObject *
-ask(PyObject *object, fta_action action, PyObject *const *args,
-    Py_ssize_t nargs)
+ask_core(PyObject *object, fta_action action, PyObject *const *args,
+         Py_ssize_t nargs, fta_reservation **reservation)
 {
     limiter_object *self = (limiter_object *)object;
     fta_state *state = PyType_GetModuleState(Py_TYPE(object));
@@ -147,12 +138,15 @@ ask(PyObject *object, fta_action action, PyObject *const *args,
         goto done;
     }
     PyThreadState *thread = NULL;
-    const fta_waiting waiting = {release_gil, take_gil, &thread};
+    const fta_waiting waiting = fta_waiting_without_gil(&thread);
     const fta_limiter_request request = {action, arguments.limits,
                                          arguments.count, &arguments.requester};
     fta_limiter_answer answer;
     fta_status status =
-        fta_limiter_hit(self->limiter, &request, &waiting, &answer);
+        reservation == NULL
+            ? fta_limiter_hit(self->limiter, &request, &waiting, &answer)
+            : fta_limiter_reserve(self->limiter, &request, &waiting, &answer,
+                                  reservation);
     if (status != FTA_OK) {
         fta_raise(status);
         goto done;
@@ -168,6 +162,13 @@ done:
     fta_request_arguments_clear(&arguments);
     Py_DECREF(object);
     return result;
+}
+
+static PyObject *
+ask(PyObject *object, fta_action action, PyObject *const *args,
+    Py_ssize_t nargs)
+{
+    return ask_core(object, action, args, nargs, NULL);
 }
 
 PyDoc_STRVAR(
@@ -193,6 +194,34 @@ static PyObject *
 limiter_peek(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     return ask(self, FTA_PEEK, args, nargs);
+}
+
+PyDoc_STRVAR(
+    limiter_reserve_doc,
+    "reserve($self, limits, identity, address, custom=(), /)\n--\n\n"
+    "Count a request as hit does, before it is known whether it counts: the\n"
+    "Reservation can be given back.");
+
+static PyObject *
+limiter_reserve(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
+{
+    fta_limiter *limiter = ((limiter_object *)object)->limiter;
+    fta_state *state = PyType_GetModuleState(Py_TYPE(object));
+    fta_reservation *reservation = NULL;
+    PyObject *decision = ask_core(object, FTA_COUNT, args, nargs, &reservation);
+    if (decision == NULL) {
+        /* Without an object to give it back by, it is as if never counted. */
+        if (reservation != NULL) {
+            (void)fta_limiter_give_back(limiter, reservation, 0, FTA_HITS_MAX,
+                                        NULL);
+            fta_reservation_free(reservation);
+        }
+        return NULL;
+    }
+    PyObject *made = fta_reservation_object_new(state, object, limiter,
+                                                reservation, decision);
+    Py_DECREF(decision);
+    return made;
 }
 
 PyDoc_STRVAR(limiter_reset_doc,
@@ -376,6 +405,7 @@ limiter_table_of_another_user(PyObject *Py_UNUSED(type), PyObject *args)
 
 static PyMethodDef limiter_methods[] = {
     {"hit", FAST(limiter_hit), METH_FASTCALL, limiter_hit_doc},
+    {"reserve", FAST(limiter_reserve), METH_FASTCALL, limiter_reserve_doc},
     {"peek", FAST(limiter_peek), METH_FASTCALL, limiter_peek_doc},
     {"reset", FAST(limiter_reset), METH_FASTCALL, limiter_reset_doc},
     {"status", limiter_status, METH_NOARGS, limiter_status_doc},

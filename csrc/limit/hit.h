@@ -13,10 +13,19 @@ typedef struct fta_strategy fta_strategy; /* See strategy.h. */
 
 /* What to do with the counters of a request. */
 typedef enum fta_action {
-    FTA_COUNT, /* Check and count in one step, all limits or none. */
-    FTA_PEEK,  /* Answer as FTA_COUNT would, but count nothing. */
-    FTA_RESET, /* Forget what was counted. */
+    FTA_COUNT,     /* Check and count in one step, all limits or none. */
+    FTA_PEEK,      /* Answer as FTA_COUNT would, but count nothing. */
+    FTA_RESET,     /* Forget what was counted. */
+    FTA_GIVE_BACK, /* Undo an FTA_COUNT, by its receipts. */
 } fta_action;
+
+/* What a store says of a hit that it has counted: enough to find out later
+ * whether the counter still holds it. */
+typedef struct fta_receipt {
+    int64_t at_us;  /* When the hit was counted, by the clock of the store. */
+    int64_t end_us; /* The end_us of the counter then. */
+    uint64_t entry; /* Of the table of this host alone: see shm/table.c. */
+} fta_receipt;
 
 /* One limit that a request is held against. The key names the counter: two hits
  * with the same key share it. See subject.h for what is part of it. */
@@ -34,6 +43,9 @@ typedef struct fta_hits {
     fta_action action;
     const fta_hit *hits; /* Borrowed. */
     size_t count;        /* 1 .. FTA_HITS_MAX */
+    /* Borrowed, one a hit. FTA_COUNT writes them if it counts, FTA_GIVE_BACK
+     * reads them. NULL: what is counted is never given back. */
+    fta_receipt *receipts;
 } fta_hits;
 
 /* The answer to one hit; and to a request, where it is the answer of the limit

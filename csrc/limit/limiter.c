@@ -114,6 +114,20 @@ ask(fta_store *store, const fta_hits *request, const fta_waiting *waiting,
     return *status == FTA_OK;
 }
 
+/* Gives hits back to the store that has counted them, and to no other. */
+static fta_status
+give_back(fta_store *store, const fta_hits *counted, const fta_waiting *waiting)
+{
+    fta_hits request = *counted;
+    fta_verdict verdict;
+    fta_status status;
+    request.action = FTA_GIVE_BACK;
+    if (!ask(store, &request, waiting, &verdict, &status) && status == FTA_OK) {
+        status = FTA_REDIS_UNREACHABLE; /* Not even asked. */
+    }
+    return status;
+}
+
 /* Whether the stores behind the first count what it does not. What they have
  * counted meanwhile is reset as well. */
 static bool
@@ -139,11 +153,14 @@ answer_uncounted(const fta_limiter *limiter, const fta_hit *first,
     };
 }
 
+/* *counted_in is the store that has answered, NULL if none has. */
 static fta_status
 ask_stores(fta_limiter *limiter, const fta_hits *request,
-           const fta_waiting *waiting, fta_limiter_answer *answer)
+           const fta_waiting *waiting, fta_limiter_answer *answer,
+           fta_store **counted_in)
 {
     fta_status failure = FTA_OK;
+    *counted_in = NULL;
     for (size_t i = 0; i < limiter->store_count; i++) {
         fta_store *store = limiter->stores[i];
         fta_status status;
@@ -153,6 +170,7 @@ ask_stores(fta_limiter *limiter, const fta_hits *request,
         if (ask(store, request, waiting, &answer->verdict, &status)) {
             if (answer->store == NULL) {
                 answer->store = store->type->name;
+                *counted_in = store;
             }
             if (request->action != FTA_RESET) {
                 return FTA_OK;
@@ -188,9 +206,12 @@ is_limited_to_zero(const fta_limiter_request *request, fta_verdict *verdict)
     return found;
 }
 
-fta_status
-fta_limiter_hit(fta_limiter *limiter, const fta_limiter_request *request,
-                const fta_waiting *waiting, fta_limiter_answer *answer)
+/* Holds a request against its limits. With receipts and out, makes what was
+ * counted a reservation. */
+static fta_status
+hit_limits(fta_limiter *limiter, const fta_limiter_request *request,
+           const fta_waiting *waiting, fta_limiter_answer *answer,
+           fta_receipt *receipts, fta_reservation **out)
 {
     uint8_t keys[FTA_HITS_MAX][FTA_KEY_MAX];
     fta_hit hits[FTA_HITS_MAX];
@@ -230,11 +251,54 @@ fta_limiter_hit(fta_limiter *limiter, const fta_limiter_request *request,
         answer->verdict = (fta_verdict){.allowed = true};
         return FTA_OK;
     }
-    const fta_hits of_stores = {limiter->strategy, request->action, hits,
-                                count};
-    fta_status status = ask_stores(limiter, &of_stores, waiting, answer);
+    const fta_hits of_stores = {limiter->strategy, request->action, hits, count,
+                                receipts};
+    fta_store *store;
+    fta_status status =
+        ask_stores(limiter, &of_stores, waiting, answer, &store);
+    if (status == FTA_OK && out != NULL && store != NULL &&
+        answer->verdict.allowed) {
+        status = fta_reservation_new(&of_stores, store, out);
+        if (status != FTA_OK) {
+            give_back(store, &of_stores, waiting);
+        }
+    }
     answer->verdict.index = places[answer->verdict.index];
     return status;
+}
+
+fta_status
+fta_limiter_hit(fta_limiter *limiter, const fta_limiter_request *request,
+                const fta_waiting *waiting, fta_limiter_answer *answer)
+{
+    return hit_limits(limiter, request, waiting, answer, NULL, NULL);
+}
+
+fta_status
+fta_limiter_reserve(fta_limiter *limiter, const fta_limiter_request *request,
+                    const fta_waiting *waiting, fta_limiter_answer *answer,
+                    fta_reservation **out)
+{
+    fta_receipt receipts[FTA_HITS_MAX];
+    fta_limiter_request counted = *request;
+    counted.action = FTA_COUNT;
+    *out = NULL;
+    return hit_limits(limiter, &counted, waiting, answer, receipts, out);
+}
+
+fta_status
+fta_limiter_give_back(fta_limiter *limiter, fta_reservation *reservation,
+                      size_t first, size_t end, const fta_waiting *waiting)
+{
+    fta_hit hits[FTA_HITS_MAX];
+    fta_receipt receipts[FTA_HITS_MAX];
+    fta_hits request;
+    (void)limiter; /* It owns the store. */
+    fta_reservation_take_out(reservation, first, end, hits, receipts, &request);
+    if (request.count == 0) {
+        return FTA_OK;
+    }
+    return give_back(fta_reservation_store(reservation), &request, waiting);
 }
 
 /* -- For people ------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "limit/facts.h"
 #include "limit/limit.h"
+#include "limit/reservation.h"
 #include "limit/store.h"
 #include "limit/strategy.h"
 #include "limit/subject.h"
@@ -74,6 +75,23 @@ fta_status fta_limiter_hit(fta_limiter *limiter,
                            const fta_limiter_request *request,
                            const fta_waiting *waiting,
                            fta_limiter_answer *answer);
+
+/* Counts a request as FTA_COUNT does, so that it can be given back: *out is
+ * NULL where nothing was counted. The action of the request is not looked at.
+ * Where the memory for a reservation is missing nothing stays counted. */
+fta_status fta_limiter_reserve(fta_limiter *limiter,
+                               const fta_limiter_request *request,
+                               const fta_waiting *waiting,
+                               fta_limiter_answer *answer,
+                               fta_reservation **out);
+
+/* Gives the limits from first to end (exclusive) of a reservation of this
+ * limiter back, each at most once, to the store that has counted them. Never
+ * more than was taken, and not to a counter that has begun anew since. What a
+ * store that is away has counted stays counted: returns why. */
+fta_status fta_limiter_give_back(fta_limiter *limiter,
+                                 fta_reservation *reservation, size_t first,
+                                 size_t end, const fta_waiting *waiting);
 
 /* What there is to know, for people: may be slow. */
 void fta_limiter_read(const fta_limiter *limiter, fta_facts *out);

@@ -16,14 +16,3 @@ fta_strategy_names(fta_text out[FTA_STRATEGY_COUNT])
         out[i] = (fta_text){name, strlen(name)};
     }
 }
-
-bool
-fta_counter_subtract(fta_counter *counter, const fta_counter *counted,
-                     const fta_hit *hit)
-{
-    if (counter->end_us != counted->end_us || counter->value < hit->cost) {
-        return false; /* Another window, or reset since. */
-    }
-    counter->value -= hit->cost;
-    return true;
-}

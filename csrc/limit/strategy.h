@@ -53,10 +53,12 @@ struct fta_strategy {
     bool (*count)(fta_counter *counter, const fta_hit *hit, int64_t now_us,
                   fta_verdict *verdict);
 
-    /* Takes a hit back, after which the counter was as counted. Returns false,
-     * and changes nothing, where the counter no longer holds it. */
-    bool (*take_back)(fta_counter *counter, const fta_counter *counted,
-                      const fta_hit *hit);
+    /* Takes back the hit of a receipt, which was not taken back before. The
+     * hits that stay have what they had: the counter never holds less than they
+     * would have left in it. Returns false, and changes nothing, where it no
+     * longer holds the hit. */
+    bool (*take_back)(fta_counter *counter, const fta_receipt *receipt,
+                      const fta_hit *hit, int64_t now_us);
 };
 
 #define X(name) extern const fta_strategy fta_strategy_##name;
@@ -108,9 +110,5 @@ fta_tick_of(int64_t us)
 {
     return us / FTA_TICK_US - (us % FTA_TICK_US < 0);
 }
-
-/* The take_back of a strategy whose value is a count. */
-bool fta_counter_subtract(fta_counter *counter, const fta_counter *counted,
-                          const fta_hit *hit);
 
 #endif

@@ -154,6 +154,8 @@ has_use(const fta_claim_tree *tree, fta_text name, bool (*is_such)(uint8_t))
 #define IS_USUAL_DATE true
 /* A sub that is an id is what an id may be: older programs write a number. */
 #define IS_USUAL_TEXT (!has_use(&rules->tree, place, is_id))
+#define IS_USUAL_TOKEN (!has_use(&rules->tree, place, is_id))
+#define IS_USUAL_SESSION true
 #define IS_USUAL_ISSUER true
 #define IS_USUAL_AUDIENCE true
 /* What is required of it replaces what is refused. */

@@ -17,7 +17,8 @@
  *           those of the kinds ID, ROLE and PERMISSIONS
  *   KIND    ID, DATE, ROLE, PERMISSIONS and ACTOR have a value, which becomes
  *           the member of fta_claims; TEXT, OBJECT, ISSUER, AUDIENCE and USE
- *           are checked only
+ *           are checked only; of TOKEN and SESSION the text is kept
+ *           where it is asked for (fta_token_ids)
  *   NEED    REQUIRED or OPTIONAL. Required ones are looked for in this order
  *   WRITER  CORE: fta_claims_write writes it, and nobody else may.
  *           INSIDE: so too, inside a claim of this list
@@ -36,7 +37,8 @@
     X(ISS, "iss", ISSUER, OPTIONAL, CORE, HIDDEN, issuer)                      \
     X(AUD, "aud", AUDIENCE, OPTIONAL, CORE, HIDDEN, audience)                  \
     X(SUB, "sub", TEXT, OPTIONAL, CALLER, HIDDEN, subject)                     \
-    X(JTI, "jti", TEXT, OPTIONAL, CALLER, HIDDEN, id)                          \
+    X(JTI, "jti", TOKEN, OPTIONAL, CALLER, HIDDEN, id)                         \
+    X(SID, "sid", SESSION, OPTIONAL, CALLER, HIDDEN, session)                  \
     X(ACT, "act", OBJECT, OPTIONAL, CORE, HIDDEN, act)                         \
     X(ACT_SUB, "/act/sub", ACTOR, OPTIONAL, INSIDE, HIDDEN, actor)             \
     X(ACT_TENANT_ID, "/act/tenant_id", ID, OPTIONAL, INSIDE, HIDDEN,           \
@@ -60,6 +62,8 @@ typedef struct fta_claims {
 #define FTA_MEMBER_PERMISSIONS(member) fta_permission_set member;
 #define FTA_MEMBER_ACTOR(member) fta_text member; /* Borrowed: the payload */
 #define FTA_MEMBER_TEXT(member)
+#define FTA_MEMBER_TOKEN(member)
+#define FTA_MEMBER_SESSION(member)
 #define FTA_MEMBER_OBJECT(member)
 #define FTA_MEMBER_ISSUER(member)
 #define FTA_MEMBER_AUDIENCE(member)

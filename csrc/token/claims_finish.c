@@ -46,6 +46,8 @@ check_present(const fta_reading *found)
 #define FINISH_PERMISSIONS(name, member)
 #define FINISH_ACTOR(name, member)
 #define FINISH_TEXT(name, member)
+#define FINISH_TOKEN(name, member)
+#define FINISH_SESSION(name, member)
 #define FINISH_OBJECT(name, member)
 #define FINISH_ISSUER(name, member)
 #define FINISH_AUDIENCE(name, member)
@@ -63,6 +65,23 @@ finish_ids(fta_reading *found)
     FTA_CLAIM_LIST(X)
 #undef X
     return status;
+}
+
+/* The actor as a user, if it can be one. */
+static fta_status
+finish_actor(const fta_reading *found)
+{
+    fta_token_ids *ids = found->how->ids;
+    fta_text actor = found->claims->actor;
+    if (ids == NULL || !fta_claims_have(found->claims, FTA_CLAIM_ACT_SUB)) {
+        return FTA_OK;
+    }
+    ids->has_actor = fta_uuid_parse(actor.data, actor.length, &ids->actor);
+    if (ids->has_actor || !found->rules->has_namespace) {
+        return FTA_OK;
+    }
+    ids->has_actor = true;
+    return fta_uuid_of_name(&found->rules->id_namespace, actor, &ids->actor);
 }
 
 static fta_status
@@ -133,6 +152,9 @@ fta_claims_finish(fta_reading *found)
     }
     if (status == FTA_OK) {
         status = finish_ids(found);
+    }
+    if (status == FTA_OK) {
+        status = finish_actor(found);
     }
     return status == FTA_OK ? check_rules(found, found->how->now) : status;
 }

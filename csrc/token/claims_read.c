@@ -11,6 +11,27 @@ read_text(const fta_json_event *event, fta_status invalid)
 }
 
 static fta_status
+read_token_id(const fta_reading *found, const fta_json_event *event,
+              fta_status invalid)
+{
+    if (event->kind == FTA_JSON_STRING && found->how->ids != NULL) {
+        found->how->ids->token = event->text;
+    }
+    return read_text(event, invalid);
+}
+
+/* What is no text names no session (OpenID Connect Back-Channel Logout 1.0,
+ * section 2.4, has it as a text). */
+static fta_status
+read_session_id(const fta_reading *found, const fta_json_event *event)
+{
+    if (event->kind == FTA_JSON_STRING && found->how->ids != NULL) {
+        found->how->ids->session = event->text;
+    }
+    return FTA_OK;
+}
+
+static fta_status
 read_object(const fta_json_event *event, fta_status invalid)
 {
     return event->kind == FTA_JSON_OBJECT ? FTA_OK : invalid;
@@ -189,6 +210,8 @@ read_use(const fta_json_event *event)
 #define VALUE_ACTOR(invalid, member)                                           \
     read_actor(event, invalid, &found->claims->member)
 #define VALUE_TEXT(invalid, member) read_text(event, invalid)
+#define VALUE_TOKEN(invalid, member) read_token_id(found, event, invalid)
+#define VALUE_SESSION(invalid, member) read_session_id(found, event)
 #define VALUE_OBJECT(invalid, member) read_object(event, invalid)
 #define VALUE_ISSUER(invalid, member) read_issuer(event, invalid, found->rules)
 #define VALUE_AUDIENCE(invalid, member) read_audience(found, event, invalid)
@@ -255,6 +278,8 @@ read_permission_element(fta_reading *found, const fta_json_event *event,
 #define ELEMENT_DATE(invalid, member) FTA_OK
 #define ELEMENT_ACTOR(invalid, member) FTA_OK
 #define ELEMENT_TEXT(invalid, member) FTA_OK
+#define ELEMENT_TOKEN(invalid, member) FTA_OK
+#define ELEMENT_SESSION(invalid, member) FTA_OK
 #define ELEMENT_OBJECT(invalid, member) FTA_OK
 #define ELEMENT_ISSUER(invalid, member) FTA_OK
 #define ELEMENT_USE(invalid, member) FTA_OK
@@ -470,6 +495,9 @@ fta_claims_read(const fta_claim_reader *how, char *payload, size_t size,
     found.rules = how->rules;
     found.claims = out;
     memset(out, 0, sizeof *out);
+    if (how->ids != NULL) {
+        memset(how->ids, 0, sizeof *how->ids);
+    }
     found.wrong = found.named = found.met = found.member = 0;
     found.audience_matches = found.has_role = false;
     found.shown = NULL;

@@ -12,6 +12,15 @@ typedef struct fta_permission_sink {
     void *context;
 } fta_permission_sink;
 
+/* What a revocation may name beside the user: see FTA_CLAIM_LIST. data NULL
+ * where there is none. */
+typedef struct fta_token_ids {
+    fta_text token;   /* jti; Borrowed: the payload */
+    fta_text session; /* sid; likewise */
+    bool has_actor;   /* it has one that can be a user */
+    fta_uuid actor;
+} fta_token_ids;
+
 typedef struct fta_claim_reader {
     fta_claim_rules
         *rules; /* Borrowed; what its roles are granted may change */
@@ -19,6 +28,7 @@ typedef struct fta_claim_reader {
     const fta_json_sink *sink;              /* Borrowed; NULL: none */
     const fta_permission_sink *permissions; /* Borrowed; NULL: none */
     double now; /* seconds since 1970; NAN: exp and nbf are not compared */
+    fta_token_ids *ids; /* Borrowed; NULL: they are not kept */
 } fta_claim_reader;
 
 /* Reads the payload, which is changed by it. The sink sees every event but

@@ -93,6 +93,8 @@ write_audiences(char *out, const fta_claim_rules *rules)
     (HAVE(name) && word_of(rules, claims->role).data != NULL)
 #define SAID_ACTOR(name) HAVE(name)
 #define SAID_TEXT(name) false
+#define SAID_TOKEN(name) false
+#define SAID_SESSION(name) false
 #define SAID_USE(name) false
 #define SAID_PERMISSIONS(name) false
 #define SAID_OBJECT(name) false
@@ -120,6 +122,8 @@ is_said(const fta_claims *claims, const fta_claim_rules *rules, uint8_t claim)
     fta_json_write_string(out, word_of(rules, claims->member))
 #define WRITE_ACTOR(member) fta_json_write_string(out, claims->member)
 #define WRITE_TEXT(member) out
+#define WRITE_TOKEN(member) out
+#define WRITE_SESSION(member) out
 #define WRITE_USE(member) out
 #define WRITE_PERMISSIONS(member) out
 #define WRITE_OBJECT(member) out

@@ -279,12 +279,14 @@ fta_status
 fta_token_claims(const fta_keyring *keyring, fta_token *token,
                  const fta_token_sinks *sinks, fta_claims *out)
 {
+    token->now = (double)fta_clock_realtime_us() / 1e6;
     const fta_claim_reader how = {
         .rules = keyring->rules,
         .seed = &keyring->seed,
         .sink = sinks->events,
         .permissions = sinks->permissions,
-        .now = sinks->any_time ? NAN : (double)fta_clock_realtime_us() / 1e6,
+        .now = sinks->any_time ? NAN : token->now,
+        .ids = sinks->ids,
     };
     return fta_claims_read(&how, token->payload, token->payload_size, out);
 }

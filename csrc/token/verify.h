@@ -26,6 +26,7 @@ typedef struct fta_token {
                             keys whose kid was derived are tried */
     char *payload;       /* scratch, or Owned */
     size_t payload_size;
+    double now; /* when its claims were read, seconds since 1970 */
     char scratch[FTA_TOKEN_SCRATCH];
 } fta_token;
 
@@ -42,7 +43,8 @@ fta_status fta_token_check(const fta_keyring *keyring, const fta_token *token);
 typedef struct fta_token_sinks {
     const fta_json_sink *events;
     const fta_permission_sink *permissions;
-    bool any_time; /* exp and nbf are not compared */
+    bool any_time;      /* exp and nbf are not compared */
+    fta_token_ids *ids; /* they last until fta_token_close */
 } fta_token_sinks;
 
 fta_status fta_token_claims(const fta_keyring *keyring, fta_token *token,

@@ -41,7 +41,8 @@ _LIMITER = "Flask-Limiter"
 _CORS = "Flask-Cors"
 
 _DECORATOR = "each @rate_limit says it for its own view"
-_COOKIES = "tokens are not taken from cookies, so there is nothing to protect against CSRF"
+_COOKIE = "AUTH_COOKIE_NAME (the cookies have the prefixes __Host- and __Secure-)"
+_CSRF = "with cookies, requests from origins that CORS_ORIGINS does not list are denied"
 
 # The settings of the libraries that this one replaces, and of their older versions. Names that are
 # settings here too, with the same meaning, are left out: JWT_ALGORITHM, CORS_ORIGINS and so on.
@@ -56,27 +57,37 @@ COUNTERPARTS: dict[str, Counterpart] = {
             "JWT_DECODE_ISSUER": "JWT_ISSUER",
             "JWT_ENCODE_ISSUER": "JWT_ISSUER",
             "JWT_DECODE_LEEWAY": "JWT_LEEWAY (in seconds)",
+            "JWT_TOKEN_LOCATION": "AUTH_TOKEN_LOCATIONS (headers, cookies or both)",
+            "JWT_ACCESS_COOKIE_NAME": _COOKIE,
+            "JWT_REFRESH_COOKIE_NAME": _COOKIE,
+            "JWT_REFRESH_COOKIE_PATH": "AUTH_SESSION_ROUTES (the path of that cookie)",
+            "JWT_COOKIE_SAMESITE": "AUTH_COOKIE_SAMESITE",
+            "JWT_REFRESH_TOKEN_EXPIRES": "AUTH_SESSION_DAYS (in days since the last refresh)",
         },
     ),
     **_none(
         _JWT,
         {
-            "JWT_TOKEN_LOCATION JWT_QUERY_STRING_NAME JWT_QUERY_STRING_VALUE_PREFIX JWT_JSON_KEY": (
-                "a token is taken from the Authorization header alone"
+            "JWT_QUERY_STRING_NAME JWT_QUERY_STRING_VALUE_PREFIX JWT_JSON_KEY": (
+                "a token is taken from the Authorization header, or from a cookie"
             ),
             "JWT_HEADER_NAME JWT_HEADER_TYPE": (
                 "a token is taken from 'Authorization: Bearer' (RFC 6750)"
             ),
-            "JWT_ACCESS_COOKIE_NAME JWT_ACCESS_COOKIE_PATH JWT_COOKIE_CSRF_PROTECT "
-            "JWT_COOKIE_DOMAIN JWT_COOKIE_SAMESITE JWT_COOKIE_SECURE JWT_SESSION_COOKIE "
-            "JWT_REFRESH_COOKIE_NAME JWT_REFRESH_COOKIE_PATH "
-            "JWT_ACCESS_CSRF_COOKIE_NAME JWT_ACCESS_CSRF_COOKIE_PATH JWT_ACCESS_CSRF_FIELD_NAME "
+            "JWT_ACCESS_COOKIE_PATH JWT_COOKIE_DOMAIN": (
+                "the cookie of the access token is of one host and has the path /"
+            ),
+            "JWT_COOKIE_SECURE": (
+                "cookies are Secure everywhere but on a loopback host in development"
+            ),
+            "JWT_SESSION_COOKIE": "a cookie lives as long as its token",
+            "JWT_COOKIE_CSRF_PROTECT JWT_ACCESS_CSRF_COOKIE_NAME JWT_ACCESS_CSRF_COOKIE_PATH "
+            "JWT_ACCESS_CSRF_FIELD_NAME "
             "JWT_ACCESS_CSRF_HEADER_NAME JWT_CSRF_CHECK_FORM JWT_CSRF_IN_COOKIES JWT_CSRF_METHODS "
             "JWT_REFRESH_CSRF_COOKIE_NAME JWT_REFRESH_CSRF_COOKIE_PATH "
-            "JWT_REFRESH_CSRF_FIELD_NAME JWT_REFRESH_CSRF_HEADER_NAME": _COOKIES,
-            "JWT_REFRESH_TOKEN_EXPIRES JWT_REFRESH_JSON_KEY JWT_CLAIMS_IN_REFRESH_TOKEN": (
-                "there are no refresh tokens"
-            ),
+            "JWT_REFRESH_CSRF_FIELD_NAME JWT_REFRESH_CSRF_HEADER_NAME": _CSRF,
+            "JWT_REFRESH_JSON_KEY": "the refresh token is the member refresh_token of the JSON",
+            "JWT_CLAIMS_IN_REFRESH_TOKEN": "a refresh token has no claims",
             "JWT_IDENTITY_CLAIM": "the identity is in the claims tenant_id, user_id and role",
             "JWT_USER_CLAIMS": "further claims are an argument of create_jwt_token",
             "JWT_ENCODE_NBF": "tokens are made without the claim nbf; one that has it is held to",

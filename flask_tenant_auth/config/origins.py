@@ -18,7 +18,8 @@ _AMBIGUOUS_IN_HOSTS = frozenset("\u00df\u1e9e\u03c2\u200c\u200d")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or its address."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -97,6 +98,6 @@ def read_origins(raw: Any) -> tuple[str, ...]:
             continue
         secure = _serialized_origin("https", item, item)
         origins.append(secure)
-        if _is_loopback(urlsplit(secure).hostname or ""):
+        if is_loopback(urlsplit(secure).hostname or ""):
             origins.append(_serialized_origin("http", item, item))
     return (ANY,) if ANY in origins else tuple(origins)

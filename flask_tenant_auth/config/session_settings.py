@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from .._core import is_http_token
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 HEADERS, COOKIES = LOCATIONS = ("headers", "cookies")
 _LEAST_KEY_BYTES = 32
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 def read_store(raw: Any) -> Any:
@@ -56,6 +58,16 @@ def read_locations(raw: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+def read_session_routes(raw: Any) -> str:
+    """Return the path above the session routes, which is the path of a cookie too."""
+    prefix = read_text(raw).rstrip("/")
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(
+            f"must be a path without variables, as '/auth', below which the routes are, not {raw!r}"
+        )
+    return prefix
+
+
 def read_cookie_name(raw: Any) -> str:
     """Return the name of a cookie without a prefix (RFC 6265, section 4.1.1)."""
     name = read_text(raw)
@@ -85,3 +97,19 @@ def check_sessions(settings: Settings) -> None:
         raise ConfigurationError("AUTH_ACCESS_MINUTES must not be more than AUTH_TOKEN_MAX_HOURS")
     if settings.auth_refresh_grace_seconds >= settings.auth_session_days * 86400:
         raise ConfigurationError("AUTH_REFRESH_GRACE_SECONDS must be less than AUTH_SESSION_DAYS")
+    if settings.uses_cookies:
+        _check_cookies(settings)
+
+
+def _check_cookies(settings: Settings) -> None:
+    if settings.auth_session_routes is None:
+        raise ConfigurationError(
+            "AUTH_SESSION_ROUTES must be set where AUTH_TOKEN_LOCATIONS has cookies, as /auth: "
+            "browsers send the refresh token to the routes below that path only"
+        )
+    origins = settings.cors_origins
+    if settings.auth_cookie_samesite == "None" and (not origins or "*" in origins):
+        raise ConfigurationError(
+            "AUTH_COOKIE_SAMESITE=None needs the origins of the front end in CORS_ORIGINS, by "
+            "name; without a front end on another site, set it to Lax"
+        )

@@ -79,6 +79,7 @@ from .session_settings import (
     read_locations,
     read_same_site,
     read_session_keys,
+    read_session_routes,
     read_store,
 )
 from .token_claims import (
@@ -195,7 +196,7 @@ class Settings:
     auth_session_store: Any = _key(None, read_store, secret=True)
     # Empty: derived from the keys that sign. The first one makes refresh tokens.
     auth_session_key: tuple[bytes, ...] = _key((), read_session_keys, secret=True)
-    auth_session_routes: str | None = _key(None, read_route)
+    auth_session_routes: str | None = _key(None, read_session_routes)
     auth_session_days: float = _key(30, number_between(1 / 1440, 3650))
     auth_session_max_days: float = _key(90, number_between(1 / 1440, 3650))
     auth_sessions_per_user: int | None = _key(None, whole_between(1, 100_000))
@@ -209,7 +210,9 @@ class Settings:
     # None: the larger of JWT_EXPIRATION_HOURS and 24. How long a token may live where sessions are
     # on, and so how long each host keeps a revocation.
     auth_token_max_hours: float | None = _key(None, number_between(1 / 60, MAX_HOURS))
-    auth_password_iterations: int = _key(PASSWORD_ITERATIONS, whole_between(1_000, 10_000_000))
+    auth_password_iterations: int = _key(
+        PASSWORD_ITERATIONS, whole_between(1_000, 10 * PASSWORD_ITERATIONS)
+    )
 
     audit_log: str | None = _key(None, read_path)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._core import Key, Keyring, Roles
+from .._core import Key, Keyring, Revocations, Roles
 from ..errors import ConfigurationError
 from .claim_hints import ClaimHints
 from .settings import Settings
@@ -29,6 +29,7 @@ class TokenRules:
     id_namespace: str | None = None
     required: Mapping[str, tuple[RequiredValue, ...]] = field(default_factory=dict)
     without_identity: bool = False  # JWT_IDENTITY reads it
+    revocations: Revocations | None = field(default=None, repr=False, compare=False)
     hints: ClaimHints = field(default_factory=ClaimHints, repr=False, compare=False)
 
     @classmethod

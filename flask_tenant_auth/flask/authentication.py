@@ -1,10 +1,11 @@
-"""Who sent a request: what its bearer token, or the identity headers of a gateway, prove."""
+"""Who sent a request: what its token, or the identity headers of a gateway, prove."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import errors
 from .._core import Identity, InvalidToken, RequestRecord, parse_bearer
@@ -31,6 +32,7 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
         state = record.state
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
+            # A key is no cookie: only the header may bring one.
             api_key = api_key_in(state, authorization)
             if api_key is not None:
                 outcome = outcome_of_api_key(state, api_key)
@@ -48,16 +50,63 @@ def _outcome_of_token(
     record: RequestRecord, request: Request, authorization: str | None
 ) -> Identity | Denial:
     state: AppState = record.state
-    proved = record.invalid_token or state.authenticate(authorization)
+    credentials: str | Denial | None = authorization
+    if state.cookies is not None:
+        credentials = _with_cookies(state, request, authorization)
+    if isinstance(credentials, Denial):
+        return credentials
+    proved = record.invalid_token or state.authenticate(credentials)
     if isinstance(proved, Identity):
         return proved
-    return _without_valid_token(state, request, authorization, proved)
+    return _without_valid_token(state, request, credentials, proved)
 
 
 def identity_of(record: RequestRecord, request: Request) -> Identity | None:
     """Return the identity that a request's credentials prove, bound or not."""
     outcome = outcome_of(record, request)
     return outcome if isinstance(outcome, Identity) else None
+
+
+def denial_of_origin(
+    state: AppState, environ: Mapping[str, Any], *, always: bool = False
+) -> Denial | None:
+    """Return the denial of a request that a browser sends from an origin that is not listed."""
+    problem = None if state.origins is None else state.origins.problem(environ, always=always)
+    if problem is None:
+        return None
+    return Denial(403, errors.ORIGIN_NOT_ALLOWED, "origin_not_allowed", problem)
+
+
+def cookie_repeated() -> Denial:
+    """Return the denial of a request with two cookies of one name.
+
+    One of them may be from a page of another host of this site. Nobody can say which.
+    """
+    detail = "the request brings two cookies of one name"
+    return Denial(401, errors.TOKEN_INVALID, "cookie_repeated", detail)
+
+
+def _with_cookies(
+    state: AppState, request: Request, authorization: str | None
+) -> str | Denial | None:
+    """Return the credentials of a request that may bring a token in a cookie.
+
+    Bearer credentials in the Authorization header come first. A cookie proves nothing in a request
+    that its origin may not make: the hook before each request does not see all of them, such as the
+    events of Flask-SocketIO.
+    """
+    cookies = state.cookies
+    if cookies is None or (authorization is not None and _STRAY_BEARER.search(authorization)):
+        return authorization
+    environ = request.environ
+    try:
+        token = cookies.access_token(environ, development=state.development)
+    except ValueError:
+        return cookie_repeated()
+    if token is None:
+        return authorization
+    denial = denial_of_origin(state, environ, always=hasattr(request, "event"))
+    return f"Bearer {token}" if denial is None else denial
 
 
 def _without_valid_token(

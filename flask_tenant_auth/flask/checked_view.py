@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import flask
+from flask import Response
 
 from .._core import Identity
 from ..errors import AuthError
@@ -29,6 +30,7 @@ class CheckedView(NamedTuple):
     function: Callable[..., Any]
     checks: tuple[Check, ...]
     view: Callable[..., Any]
+    wraps: bool = False  # it is a function of `add_attempt`, which does more than its checks
 
 
 def checked_view_of(view: object) -> CheckedView | None:
@@ -43,7 +45,7 @@ def add_check(view: F, check: Check) -> F:
     known = checked_view_of(view)
     checks: tuple[Check, ...] = (check,)
     inner: Callable[..., Any] = view
-    if known is not None:
+    if known is not None and not known.wraps:
         checks, inner = (check, *known.checks), known.view
     answer = _awaited(inner) if inspect.iscoroutinefunction(inner) else inner
 
@@ -64,6 +66,63 @@ def add_check(view: F, check: Check) -> F:
 
     setattr(checked, _CHECKED, CheckedView(checked, checks, inner))
     return cast("F", checked)
+
+
+class Attempt(Protocol):
+    """A call of a view whose end somebody waits for."""
+
+    def returned(self, answer: Any) -> None:
+        """Take note of what the view returned."""
+
+    def raised(self, error: BaseException) -> None:
+        """Take note of what the view raised."""
+
+
+def add_attempt(view: F, begin: Callable[[], Attempt | Answer | None]) -> F:
+    """Return a view that begins an attempt first, and tells it how the view ended.
+
+    :param begin: returns the attempt; None: nobody waits for the end of this call; anything else is
+        the answer, and the view is not called.
+    """
+    inner: Callable[..., Any] = view
+    answer = _awaited(inner) if inspect.iscoroutinefunction(inner) else inner
+
+    @wraps(view)
+    def attempted(*args: Any, **kwargs: Any) -> Any:
+        begun = begin()
+        if begun is None:
+            return answer(*args, **kwargs)
+        if isinstance(begun, tuple | bool | Response):
+            return begun
+        try:
+            returned = answer(*args, **kwargs)
+        except BaseException as error:
+            _tell(begun, error)
+            raise
+        if inspect.isawaitable(returned):
+            return _attempted(begun, returned)
+        begun.returned(returned)
+        return returned
+
+    setattr(attempted, _CHECKED, CheckedView(attempted, (), inner, wraps=True))
+    return cast("F", attempted)
+
+
+async def _attempted(attempt: Attempt, view: Awaitable[Any]) -> Any:
+    """Await a view, where an event loop runs already, and tell the attempt how it ended."""
+    try:
+        returned = await view
+    except BaseException as error:
+        _tell(attempt, error)
+        raise
+    attempt.returned(returned)
+    return returned
+
+
+def _tell(attempt: Attempt, error: BaseException) -> None:
+    attempt.raised(error)
+    if isinstance(error, AuthError):
+        note_error(error)
 
 
 def _awaited(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
-from .._core import Decision, Identity, RequestRecord
+from flask import after_this_request
+
+from .._core import Decision, Identity, Limit, Rate, RequestRecord, Reservation
 from ..identity.denials import NO_CREDENTIALS, Denial
-from ..limit.plans import Plan
+from ..limit.plans import Deduction, Plan
 from ..limit.rules import Rule
 from .answers import Answer, deny_limited
 from .authentication import identity_of
+from .denials import report_exceeded
 from .records import current_request, record_of
 from .routes import first_endpoint
-from .state import current_app
+from .state import current_app, current_state
 
 if TYPE_CHECKING:
-    from flask import Request
+    from flask import Request, Response
 
 
 def count(
@@ -24,15 +28,68 @@ def count(
     """Count a request against all limits of a plan in one step, and deny it beyond them."""
     limits = plan.limits
     custom: tuple[str, ...] = ()
+    deductions: list[Deduction] = []
     if limits is None:  # a rule depends on the request
-        limits, custom = plan.resolve(identity)
+        limits, custom, deductions = plan.resolve(identity)
     if not limits:
         return None
-    decision = record.state.hit(limits, identity, address, custom)
+    request = Limited(limits, identity, address, custom)
+    if deductions:
+        reservation = record.state.reserve(*request)
+        decision = reservation.decision
+        if decision.allowed:
+            after_this_request(_settle(record, request, reservation, deductions))
+    else:
+        decision = record.state.hit(*request)
     before = record.decision
     if before is None or not decision.allowed or decision.remaining < before.remaining:
         record.decision, record.limits = decision, limits
     return None if decision.allowed else deny_limited(decision, identity)
+
+
+class Limited(NamedTuple):
+    """A request, as the limiter is asked about it."""
+
+    limits: tuple[Limit, ...]
+    identity: Identity | None
+    address: str
+    custom: tuple[str, ...]
+
+
+def _settle(
+    record: RequestRecord, request: Limited, reservation: Reservation, deductions: list[Deduction]
+) -> Callable[[Response], Response]:
+    """Return a function of the response that gives back what it says does not count."""
+
+    def settle(response: Response) -> Response:
+        kept = [each.deducts(response) for each in deductions]
+        for each, counts in zip(deductions, kept, strict=True):
+            if not counts:
+                reservation.give_back(each.start, each.stop)
+        if not all(kept) and record.decision is reservation.decision:
+            record.decision = record.state.limiter.peek(*request)
+        return response
+
+    return settle
+
+
+_REFRESHES = (Limit(Rate(30, 60), scope="refreshes of a session", per="custom"),)
+
+
+def count_refresh(session_id: str) -> None:
+    """Count a refresh of a session, whose token is right, against the budget of that session.
+
+    :raises RateLimitExceeded: beyond it.
+    """
+    state = current_state()
+    if not state.settings.ratelimit_enabled:
+        return
+    decision = state.hit(_REFRESHES, None, "", (session_id,))
+    if not decision.allowed:
+        request = current_request()
+        record = None if request is None else record_of(request)
+        app = current_app._get_current_object()
+        raise report_exceeded(app, request, record, decision, None)
 
 
 def count_rule(rule: Rule) -> Answer | None:

@@ -15,10 +15,12 @@ from ..identity.arguments import permission_name, role_name
 from ..identity.roles import RequiredRole
 from ..limit.arguments import rule_of
 from ..limit.declarations import declaration_of, declare, rule_of_view
+from ..limit.logins import login_rule_of
 from ..limit.rules import MOST_LIMITS
-from .checked_view import add_check, require_function
+from .checked_view import add_attempt, add_check, require_function
 from .counting import count_rule
 from .identity_check import permission_check, require_identity, role_check
+from .logins import begin_login
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -160,6 +162,7 @@ def rate_limit(
     methods: Iterable[str] | None = None,
     scope: str | None = None,
     exempt_when: Callable[..., bool] | None = None,
+    deduct_when: Callable[[Any], bool] | None = None,
     fair_share: float = 1,
 ) -> Callable[[F], F]:
     """Limit how often a view is called, instead of RATELIMIT_DEFAULT. May be stacked.
@@ -177,6 +180,8 @@ def rate_limit(
     :param methods: the HTTP methods it counts; None: all. OPTIONS counts where the view answers it.
     :param scope: a name under which several views share one count; None: each its own.
     :param exempt_when: a callable; where it returns true the request is not counted.
+    :param deduct_when: a callable of the response; where it returns false the request does not
+        count. It is counted before the view runs and given back then, so a burst cannot pass.
     :param fair_share: with ``per="tenant"``: the part of the limit, over 0 up to 1, that one user
         may take. With 0.5, whatever one user does, half of the limit is left to the others. It is
         rounded down, but enough for one request.
@@ -189,6 +194,7 @@ def rate_limit(
         methods=methods,
         scope=scope,
         exempt_when=exempt_when,
+        deduct_when=deduct_when,
         fair_share=fair_share,
     )
 
@@ -201,6 +207,47 @@ def rate_limit(
         if sum(each.size for each in rules) > MOST_LIMITS:
             raise ValueError(f"limit: a view can have at most {MOST_LIMITS} limits")
         return declare(add_check(view, lambda _: count_rule(own)), rules=rules)
+
+    return decorate
+
+
+def login_limit(
+    limit: str,
+    *,
+    key: str | Callable[[Any], str | None],
+    address_limit: str | None = None,
+    methods: Iterable[str] | None = None,
+    scope: str | None = None,
+) -> Callable[[F], F]:
+    """Limit how often a log in may fail, by account and by address at once.
+
+    A failure is an `AuthError` with a status of 400 to 499 but 429, or a 401. Each attempt is
+    counted before the view runs, and given back if it is no failure, so a burst cannot pass. Beyond
+    a limit the view is not called, whatever the password is, and the answer is 429 with
+    ``Retry-After``. A success clears the account's count, never the address's. It also sets a
+    device cookie: attempts with it are counted by themselves, so that nobody can lock the user of
+    that device out.
+
+    A success is a status below 300 to a method other than GET and HEAD; where sessions are on, a
+    session must have begun in the request.
+
+    :param limit: as ``"5 per 15 minutes"``; of failures.
+    :param key: the account: the name of a JSON or form field, as ``"email"``, or a callable of the
+        request, which is not async. It is compared without case, width and surplus spaces. An
+        attempt without one is counted by address alone.
+    :param address_limit: of the failures from one address; None: the same limit.
+    :param methods: the HTTP methods it counts; None: all but OPTIONS.
+    :param scope: a name under which several views share their counts; None: each its own.
+    :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
+    """
+    rule = login_rule_of(
+        limit=limit, key=key, address_limit=address_limit, methods=methods, scope=scope
+    )
+
+    def decorate(view: F) -> F:
+        require_function("login_limit", view)
+        own = rule.of_view(getattr(view, "__module__", ""), getattr(view, "__qualname__", ""))
+        return add_attempt(view, lambda: begin_login(own))
 
     return decorate
 

@@ -22,10 +22,10 @@ from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
 from ..limit.plans import Plan
-from .answers import Answer, add_headers, deny_limited
-from .authentication import identity_of, outcome_of
+from .answers import Answer, add_headers, deny, deny_limited
+from .authentication import denial_of_origin, identity_of, outcome_of
 from .commands import auth_cli
-from .counting import count, count_failure
+from .counting import count, count_failure, count_refresh
 from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
 from .library_errors import handler_of_denials
@@ -33,6 +33,7 @@ from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
 from .routes import asks_for_identity, plan_of
+from .session_routes import add_session_routes
 from .state import EXTENSION, AppState, UserLoader, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
@@ -88,13 +89,17 @@ class TenantAuth:
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
         state.user_loader = self._user_loader
+        state.count_refresh = count_refresh
         require_declared_roles(app, state.roles)
         if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)
+        if state.origins is not None:
+            app.before_request(_origin_hook(state))  # before anything is counted
         app.before_request(_count_hook(app, state, cors))
         app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
+        add_session_routes(app, state)
         # So an app's handler of Exception does not get a denial. One of AuthError does.
         app.error_handler_spec[None][None].setdefault(AuthError, _error_handler(app))
         app.cli.add_command(auth_cli)
@@ -114,6 +119,18 @@ def _error_handler(app: Flask) -> Callable[[AuthError], Response]:
     return answer
 
 
+def _origin_hook(state: AppState) -> Callable[[], Any]:
+    """Return the hook that denies browsers what a page of an origin that is not listed asks for."""
+
+    def check_origin() -> Answer | None:
+        request = current_request()
+        assert request is not None  # noqa: S101 - Flask calls hooks inside a request
+        denial = denial_of_origin(state, request.environ)
+        return None if denial is None else deny(denial, None)
+
+    return check_origin
+
+
 def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
@@ -121,6 +138,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
     counting = state.settings.ratelimit_enabled
     key = state.start_response_key
     source = state.source
+    cookies = state.cookies
 
     def count_request() -> Answer | None:  # noqa: C901 - likewise
         request = current_request()
@@ -151,9 +169,15 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
         if plan.limits and type(keyring) is Keyring:
             # A valid token and fixed limits are one step of the core. The rest is for Python.
             limiter = state.limiter
-            decision = authenticate_and_count(
-                record, request.environ, keyring, limiter, plan.limits, address
-            )
+            if cookies is None:
+                decision = authenticate_and_count(
+                    record, request.environ, keyring, limiter, plan.limits, address
+                )
+            else:
+                names = cookies.names(request.environ, development=state.development)
+                decision = authenticate_and_count(
+                    record, request.environ, keyring, limiter, plan.limits, address, names.access
+                )
             if decision is not None:
                 if limiter.store_events != state.store_events:
                     state.log_store_events()
@@ -186,7 +210,7 @@ def _answer_options(
     They count for a path without a route as well: such a request may only try a token.
     """
     rule = request.url_rule
-    if "HTTP_AUTHORIZATION" in request.environ and (
+    if _brings_token(record.state, request) and (
         rule is None or asks_for_identity(app, rule.endpoint)
     ):
         outcome = outcome_of(record, request)
@@ -197,6 +221,14 @@ def _answer_options(
     if rule is not None and is_preflight(cors, request.environ):
         return app.make_default_options_response()
     return None
+
+
+def _brings_token(state: AppState, request: Request) -> bool:
+    """Whether a request brings what may be a token."""
+    environ = request.environ
+    return "HTTP_AUTHORIZATION" in environ or (
+        state.cookies is not None and state.cookies.are_in(environ)
+    )
 
 
 def _is_answered_by_view(app: Flask, record: RequestRecord, request: Request) -> bool:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from flask import Request
 
+    from ..sessions.store import Session
+
 # The attribute of a Request object that holds its record. No other request finds it there, even one
 # that is made from the same environ.
 RECORD = "_tenant_auth_record"
@@ -94,6 +96,23 @@ def _request_dispatched_in(dispatch: FrameType) -> Request | None:
             break
         frame = frame.f_back
     return None if context is None else cast("Request", context.request)
+
+
+# The attribute of a Request object that holds the session that began in it.
+_SESSION = "_tenant_auth_session"
+
+
+def note_session(session: Session) -> None:
+    """Note that a session has begun in the current request: its user has logged in."""
+    request = current_request()
+    if request is not None:
+        request.__dict__[_SESSION] = session
+
+
+def noted_session(request: Request) -> Session | None:
+    """Return the session that has begun in a request."""
+    session: Session | None = request.__dict__.get(_SESSION)
+    return session
 
 
 def keep_reason(error: AuthError) -> None:

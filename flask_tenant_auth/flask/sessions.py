@@ -27,7 +27,7 @@ from ..sessions.sessions import Grant, Refreshed, SessionDenied, Sessions, Terms
 from ..sessions.store import Session, StoreUnavailable
 from ..signals import session_created, session_refreshed, session_reused
 from .api_key_check import require_no_api_key
-from .records import current_request
+from .records import current_request, note_session
 from .state import AppState, current_app, current_state
 from .tokens import further_claims, issue
 
@@ -120,6 +120,7 @@ def create_session(
     for each in ended:
         state.forget(each)
     tokens = _tokens(state, begun)
+    note_session(begun.session)
     _send(session_created, begun.session)
     return tokens
 

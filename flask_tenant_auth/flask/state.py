@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
-from .._core import Decision, Identity, InvalidToken, Key, Keyring, Limit, Limiter, Roles
+from .._core import (
+    Decision,
+    Identity,
+    InvalidToken,
+    Key,
+    Keyring,
+    Limit,
+    Limiter,
+    Reservation,
+    Roles,
+)
 from ..audit import logger
 from ..config.settings import (
     ROLE_KEYS,
@@ -43,6 +53,8 @@ from ..limit.plans import Plans
 from ..limit.rules import default_rules
 from ..limit.store_log import StoreLog
 from ..sessions.api_keys import ApiKeys, key_cache_of
+from ..sessions.cookies import Cookies
+from ..sessions.origins import Origins
 from ..sessions.sessions import Sessions
 from ..sessions.store import Revocation, Session, SessionStore
 from .registration import known_apps
@@ -76,6 +88,9 @@ class AppState:
         self.api_keys: ApiKeys | None = None  # likewise
         # Counts a refresh of a session whose token is right; it raises where there were too many.
         self.count_refresh: Callable[[str], object] | None = None
+        # None: tokens are not taken from cookies.
+        self.cookies = Cookies(settings) if settings.uses_cookies else None
+        self.origins = None if self.cookies is None else Origins(settings, self.cookies)
         self._app = None if app is None else weakref.ref(app)
         self._testing_counts = settings.flask_env == "testing" or (
             app is not None and says_testing(app)
@@ -149,7 +164,9 @@ class AppState:
         # An app without keys of others has its own.
         found = cast("Verifier", verifier)
         if settings.jwt_identity is not None:
-            return CalledIdentities(found, settings.jwt_identity, self.roles, self._issuers)
+            return CalledIdentities(
+                found, settings.jwt_identity, self.roles, self._issuers, self.rules.revocations
+            )
         return found
 
     def _follow(self, provider: Provider) -> None:
@@ -221,6 +238,20 @@ class AppState:
         if limiter.store_events != self.store_events:
             self.log_store_events()
         return decision
+
+    def reserve(
+        self,
+        limits: Sequence[Limit],
+        identity: Identity | None,
+        address: str,
+        custom: Sequence[str] = (),
+    ) -> Reservation:
+        """Count a request as `hit` does, so that it can be given back."""
+        limiter = self.limiter
+        reservation = limiter.reserve(limits, identity, address, custom)
+        if limiter.store_events != self.store_events:
+            self.log_store_events()
+        return reservation
 
     def log_store_events(self) -> None:
         """Log what has happened to the stores since the last call."""

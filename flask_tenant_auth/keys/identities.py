@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from .._core import INVALID_TOKENS, Identity, InvalidToken, Roles, is_valid_uuid, parse_bearer
+from .._core import (
+    INVALID_TOKENS,
+    Identity,
+    InvalidToken,
+    Revocations,
+    Roles,
+    is_valid_uuid,
+    parse_bearer,
+)
 from .issuers import Issuers
 
 
@@ -22,6 +31,8 @@ class CalledIdentities:
     It returns an `Identity`, ``(tenant_id, user_id, role)``, or None for a token that names nobody
     here. It is called once a request, after the signature and the times of the token have been
     verified. What it raises is a fault of the app: the request is answered with 500.
+
+    :param revocations: asked for the identity that is named, because the decoder does not know it.
     """
 
     def __init__(
@@ -30,11 +41,13 @@ class CalledIdentities:
         function: Callable[..., Any],
         roles: Roles,
         issuers: Issuers | None,
+        revocations: Revocations | None = None,
     ) -> None:
         self._decoder = decoder
         self._issuers = issuers
         self._function = function
         self._roles = roles
+        self._revocations = revocations
 
     def authenticate(self, authorization: str | None, /) -> Identity | InvalidToken | None:
         """Authenticate by an Authorization header; None where it has no bearer credentials."""
@@ -44,9 +57,9 @@ class CalledIdentities:
     def verify(self, token: str | bytes, /) -> Identity | InvalidToken:
         """Do as `authenticate`, with the token itself."""
         claims = self._decoder.decode(token)
-        return claims if isinstance(claims, InvalidToken) else self._named(claims)
+        return claims if isinstance(claims, InvalidToken) else self._named(claims, token)
 
-    def _named(self, claims: dict[str, Any]) -> Identity | InvalidToken:
+    def _named(self, claims: dict[str, Any], token: str | bytes) -> Identity | InvalidToken:
         """Return the identity that the app names, if the issuer may speak for its tenant."""
         named = self._function(claims)
         if named is None:
@@ -57,17 +70,41 @@ class CalledIdentities:
             return INVALID_TOKENS[fault]
         if self._issuers is not None and not self._issuers.speaks_for(claims, identity.tenant_id):
             return INVALID_TOKENS["tenant_foreign"]
-        return identity
+        reason = self._denied_by_revocations(identity, claims, token)
+        return identity if reason is None else INVALID_TOKENS[reason]
+
+    def _denied_by_revocations(
+        self, identity: Identity, claims: Mapping[str, Any], token: str | bytes
+    ) -> str | None:
+        """Return why the token of an identity is revoked: of the user, or of who acts as the user.
+
+        A Keyring does this by itself where it knows the identity.
+        """
+        table = self._revocations
+        if table is None:
+            return None
+        users = [identity.user_id]
+        if identity.actor is not None and is_valid_uuid(identity.actor):
+            users.append(identity.actor)
+        of_token = (
+            _text(claims.get("sid")),
+            _text(claims.get("jti")),
+            claims.get("iat"),
+            _digest(token),
+        )
+        reasons = (table.check(identity.tenant_id, user, *of_token) for user in users)
+        return next((reason for reason in reasons if reason is not None), None)
 
     def decode(self, token: str | bytes, /) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified as strictly as `authenticate` does.
 
-        JWT_IDENTITY is asked where it names the tenant for which an issuer has to speak.
+        JWT_IDENTITY is asked where it names the tenant for which an issuer has to speak, and whose
+        revocations are looked up.
         """
         claims = self._decoder.decode(token)
-        if self._issuers is None or isinstance(claims, InvalidToken):
+        if isinstance(claims, InvalidToken) or (self._issuers or self._revocations) is None:
             return claims
-        named = self._named(claims)
+        named = self._named(claims, token)
         return named if isinstance(named, InvalidToken) else claims
 
     def _made(self, named: object, claims: Mapping[str, Any]) -> Identity:
@@ -98,6 +135,16 @@ class CalledIdentities:
             expires_at=claims["exp"],
             roles=self._roles,
         )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _digest(token: str | bytes) -> bytes:
+    """Return the SHA-256 of a token up to its last dot, as the core has it."""
+    octets = token.encode("latin-1", "replace") if isinstance(token, str) else token
+    return hashlib.sha256(octets.rpartition(b".")[0]).digest()
 
 
 def _has_actor(claims: Mapping[str, Any]) -> bool:

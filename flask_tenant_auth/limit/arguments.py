@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._core import Limit, parse_rates
@@ -17,6 +18,7 @@ def rule_of(
     methods: Any,
     scope: Any,
     exempt_when: Any,
+    deduct_when: Any,
     fair_share: float,
 ) -> Rule:
     """Return the rule of these arguments.
@@ -27,9 +29,10 @@ def rule_of(
         limit=_limit(limit, cost),
         per=_per(per, fair_share),
         cost=cost,
-        methods=_methods(methods),
-        scope=_scope(scope),
+        methods=methods_of(methods),
+        scope=scope_of(scope),
         exempt_when=_callable("exempt_when", exempt_when),
+        deduct_when=of_one_argument("deduct_when", deduct_when, "the response"),
         fair_share=fair_share,
     )
 
@@ -40,6 +43,26 @@ def _callable(name: str, value: Any) -> OfIdentity | None:
     if not callable(value):
         raise TypeError(f"{name} must be callable, not {type(value).__name__}")
     return with_identity(value, name)
+
+
+def of_one_argument(name: str, value: Any, argument: str) -> Callable[[Any], Any] | None:
+    """Return a callable that takes one argument and is not async; None where there is none.
+
+    :raises TypeError: for anything else; the message names it.
+    """
+    if value is None:
+        return None
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise TypeError(
+            f"{name} must be a callable of {argument} that is not async, not {type(value).__name__}"
+        )
+    try:
+        inspect.signature(value).bind(None)
+    except TypeError:
+        raise TypeError(f"{name} must be a callable of {argument}") from None
+    except ValueError:  # a builtin without a signature
+        pass
+    return value  # type: ignore[no-any-return]
 
 
 def _limit(limit: Any, cost: int) -> Any:
@@ -72,7 +95,8 @@ def _per(per: Any, fair_share: float) -> Any:
     return per
 
 
-def _methods(methods: Any) -> frozenset[str] | None:
+def methods_of(methods: Any) -> frozenset[str] | None:
+    """Return the names of HTTP methods in upper case; None: all."""
     if methods is None:
         return None
     if isinstance(methods, str) or not isinstance(methods, Iterable):
@@ -85,7 +109,8 @@ def _methods(methods: Any) -> frozenset[str] | None:
     return frozenset(method.upper() for method in methods)
 
 
-def _scope(scope: Any) -> str | None:
+def scope_of(scope: Any) -> str | None:
+    """Return the name under which views that share a scope are counted; None: each its own."""
     if scope is not None and not isinstance(scope, str):
         raise TypeError(f"scope must be a str, not {type(scope).__name__}")
     if scope is None:

@@ -6,7 +6,8 @@ all or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from .._core import Identity, Limit
 from .declarations import Declaration
@@ -15,6 +16,14 @@ from .rules import Rule, digest
 _LONGEST_KEY = 240
 # An app may route any method there is. The plans of these are kept, so that what is kept ends.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+
+
+class Deduction(NamedTuple):
+    """The limits of a rule with `deduct_when`, as a range of those of the request."""
+
+    start: int
+    stop: int
+    deducts: Callable[[Any], Any]
 
 
 class Plan:
@@ -30,16 +39,25 @@ class Plan:
         if all(rule.fixed for rule in rules):
             self.limits = tuple(limit for rule in rules for limit in rule.limits(endpoint, None))
 
-    def resolve(self, identity: Identity | None) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
-        """Return the limits of one request, and the keys of its custom ones in their order."""
+    def resolve(
+        self, identity: Identity | None
+    ) -> tuple[tuple[Limit, ...], tuple[str, ...], list[Deduction]]:
+        """Return the limits of one request, and the keys of its custom ones in their order.
+
+        Also which of the limits its response decides about.
+        """
         limits: list[Limit] = []
         custom: list[str] = []
+        deductions: list[Deduction] = []
         for rule in self.rules:
             of_rule = rule.limits(self._endpoint, identity)
             limits += of_rule
             if of_rule and callable(rule.per):
                 custom += [_custom_key(rule.per(identity))] * len(of_rule)
-        return tuple(limits), tuple(custom)
+            if of_rule and rule.deduct_when is not None:
+                start = len(limits) - len(of_rule)
+                deductions.append(Deduction(start, len(limits), rule.deduct_when))
+        return tuple(limits), tuple(custom), deductions
 
     def resolve_outside_a_request(
         self, identity: Identity | None

@@ -36,14 +36,17 @@ class Rule:
     methods: frozenset[str] | None = None
     scope: str | None = None
     exempt_when: OfIdentity | None = None
+    # Called with the response: whether the request counts. None: each does.
+    deduct_when: Callable[[Any], Any] | None = None
     fair_share: float = 1
     name: str = ""
     _prepared: dict[tuple[str, str], tuple[Limit, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def fixed(self) -> bool:
-        """Whether no part of it depends on the request."""
-        return isinstance(self.limit, str) and not callable(self.per) and self.exempt_when is None
+        """Whether no part of it depends on the request or on its response."""
+        depends = callable(self.per) or self.exempt_when or self.deduct_when
+        return isinstance(self.limit, str) and not depends
 
     @property
     def size(self) -> int:
@@ -92,6 +95,7 @@ class Rule:
         more = [f"cost {self.cost}"] if self.cost > 1 else []
         more += [f"fair share {self.fair_share:g}"] if self.fair_share < 1 else []
         more += ["with exemptions"] if self.exempt_when is not None else []
+        more += ["by response"] if self.deduct_when is not None else []
         return " ".join([limit, "per", per, *(f"({each})" for each in more)])
 
     def _prepare(self, scope: str, text: str) -> tuple[Limit, ...]:

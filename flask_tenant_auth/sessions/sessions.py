@@ -13,7 +13,7 @@ from .rotation import ENDING, Outcome, advanced, outcome_of
 from .store import Revocation, Session, SessionStore, StoreUnavailable
 
 SALT_BYTES = 32
-# How often a refresh is decided anew, when others have changed the row meanwhile.
+# How often something is decided anew, when others have changed the store meanwhile.
 _MOST_TRIES = 20
 _DAY_MS = 86_400_000
 
@@ -88,25 +88,32 @@ class Sessions:
 
         :raises StoreUnavailable: when it is not known to be stored.
         """
-        began = self.store.now()
-        ends_at = began + self._terms.most_ms
-        session = Session(
-            id=uuid7(began),
-            tenant_id=tenant_id,
-            user_id=user_id,
-            role=grant.role,
-            salt=os.urandom(SALT_BYTES),
-            permissions=grant.permissions,
-            claims=grant.claims,
-            device=device,
-            address=address,
-            grace_ms=grace_ms,
-            used_at=began,
-            expires_at=min(began + self._terms.idle_ms, ends_at),
-            ends_at=ends_at,
-        )
-        ended = self.store.create(session, self._terms.most_sessions)
-        return self._refreshed(session, began), ended
+        ended: list[Session] = []
+        revoked_at = 0
+        for _ in range(_MOST_TRIES):
+            # A revocation of this very millisecond is of all sessions that began in it.
+            began = max(self.store.now(), revoked_at + 1)
+            ends_at = began + self._terms.most_ms
+            session = Session(
+                id=uuid7(began),
+                tenant_id=tenant_id,
+                user_id=user_id,
+                role=grant.role,
+                salt=os.urandom(SALT_BYTES),
+                permissions=grant.permissions,
+                claims=grant.claims,
+                device=device,
+                address=address,
+                grace_ms=grace_ms,
+                used_at=began,
+                expires_at=min(began + self._terms.idle_ms, ends_at),
+                ends_at=ends_at,
+            )
+            ended += self.store.create(session, self._terms.most_sessions)
+            revoked_at = self.store.read(session.id).revoked_at
+            if began > revoked_at:
+                return self._refreshed(session, began), ended
+        raise StoreUnavailable(f"the user was revoked {_MOST_TRIES} times meanwhile")
 
     def refresh(
         self,

@@ -34,6 +34,8 @@ _CONFLICTS_OF_MYSQL = {1213, 1020}  # ER_LOCK_DEADLOCK, ER_CHECKREAD
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6
 _NO_SUCH_TABLE = {"42P01", 1146}
 _LONGEST_PAUSE = 0.03
+# How often the tables are looked for while others make them.
+_MOST_MAKERS = 5
 _LONGEST_TEXT = 200
 # In PostgreSQL no statement, and no pause between two, of a transaction takes longer. So it commits
 # within the window in which `changes` looks for late ones, also where its client is frozen.
@@ -134,7 +136,10 @@ class Database:
         ):
             if not atomic:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
-                return work(connection)
+                result = work(connection)
+                # An engine of SQLite whose events begin transactions does so here too.
+                connection.commit()
+                return result
             # Whatever the default of the app's engine is.
             is_sqlite = connection.dialect.name == "sqlite"
             level = "SERIALIZABLE" if is_sqlite else "READ COMMITTED"
@@ -148,20 +153,21 @@ class Database:
         if self._store_id:
             return
         with self._lock:
-            while not self._store_id:
-                self._store_id = self._try_tables(deadline)
+            for left in reversed(range(_MOST_MAKERS)):
+                if not self._store_id:
+                    self._store_id = self._try_tables(deadline, left > 0)
 
-    def _try_tables(self, deadline: float) -> str:
-        """Return the id of the store; "" where another process made a table meanwhile."""
+    def _try_tables(self, deadline: float, may_fail: bool) -> str:
+        """Return the id of the store; "" where another process may have made a table meanwhile."""
         try:
-            self._once(self._make_tables, False, deadline)
+            if not self._once(self._are_made, False, deadline):
+                self._once(self._make_tables, True, deadline)
             return self._once(self._find_store_id, False, deadline)
         except DBAPIError as error:
-            if _is_lost(error) or _is_conflict(error) or time.monotonic() >= deadline:
+            if not may_fail or _is_lost(error) or time.monotonic() >= deadline:
                 raise
-            if not self._once(self._are_made, False, deadline):
-                raise
-            return ""
+        time.sleep(random.random() * _LONGEST_PAUSE)  # noqa: S311 - no secret
+        return ""
 
     def _are_made(self, connection: Connection) -> bool:
         inspector = inspect(connection)
@@ -170,9 +176,13 @@ class Database:
         )
 
     def _make_tables(self, connection: Connection) -> None:
-        if not self._are_made(connection):
-            for table in self._tables.all:
-                table.create(connection, checkfirst=True)
+        """Make all or, where the database can, none: no table is left without its indexes."""
+        if connection.dialect.name == "sqlite":
+            driver: Any = connection.connection.dbapi_connection
+            if not driver.in_transaction:  # the driver does not begin one for a table
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+        for table in self._tables.all:
+            table.create(connection, checkfirst=True)
 
     def _find_store_id(self, connection: Connection) -> str:
         table = self._tables.store

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     delete,
     func,
+    literal,
     or_,
     select,
     update,
@@ -101,11 +102,20 @@ class SqlStore(SqlKeys, SqlRevocations):
         now, row, revoked_at = self._read_row(self._reading_session, session_id)
         return Read(now, None if row is None else session_of(row), revoked_at)
 
+    def revoked_at(self, tenant_id: str, user_id: str) -> int:
+        """As in the protocol."""
+        revocation = self._tables.revocation
+        found = select(func.max(revocation.c.at)).where(
+            self._is_of(literal(tenant_id), literal(user_id), None)
+        )
+        return self._database.run(lambda connection: connection.scalar(found)) or 0
+
     def advance(self, before: Session, after: Session) -> int | None:
         """As in the protocol."""
         table = self._tables.session
         values = changing_values(after)
-        if after.counter != before.counter:
+        moves = after.counter != before.counter
+        if moves:
             values["used_at"] = values["rotated_1"] = now_ms()
         is_before = (
             table.c.ended_at.is_(None)
@@ -125,7 +135,10 @@ class SqlStore(SqlKeys, SqlRevocations):
 
         def work(connection: Connection) -> int | None:
             if connection.dialect.update_returning:
-                return connection.scalar(change.returning(now_ms()))
+                # The time that was written: the row may have been waited for in between.
+                written = change.returning(table.c.used_at if moves else now_ms())
+                at: int | None = connection.scalar(written)
+                return at
             changed = connection.execute(change).rowcount
             return connection.scalar(select(now_ms())) if changed else None
 

@@ -129,6 +129,9 @@ class SessionStore(Protocol):
     def read(self, session_id: str) -> Read:
         """Return a session from the primary, with what was revoked around it, in one round trip."""
 
+    def revoked_at(self, tenant_id: str, user_id: str) -> int:
+        """Return the last `at` of the revocations of a user, its tenant and everything; 0: none."""
+
     def advance(self, before: Session, after: Session) -> int | None:
         """Replace the row if it is still `before`: compare and swap, in one round trip.
 

@@ -5,7 +5,10 @@
  *     rate_oracle STRATEGY      for each line "now action n" and n times
  *                               "key limit cost period" (microseconds, keys
  *                               0 to 99) prints n times
- *                               "fits remaining reset retry" */
+ *                               "fits remaining reset retry"
+ *
+ * The actions are those of the script. After the hits of g come n times of
+ * receipts, and what t has counted has the receipt of its now. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +17,30 @@
 #include "limit/redis/script.h"
 
 static fta_counter counters[100];
+static int64_t resets[100]; /* When each was reset; 0: never. */
+
+/* What the store keeps of a hit that was counted then. The clock of the script
+ * goes on only, so the window of a counter says when it can have counted. */
+static fta_receipt
+receipt_of(const fta_strategy *strategy, const fta_counter *counter,
+           const fta_hit *hit, int64_t at)
+{
+    fta_receipt receipt = {.at_us = at};
+    if (strategy->keeps_previous) {
+        receipt.end_us = fta_window_start(hit, at) + 2 * hit->period_us;
+    } else if (at < counter->end_us && at >= counter->end_us - hit->period_us) {
+        receipt.end_us = counter->end_us;
+    }
+    return receipt;
+}
 
 static int
 run(const fta_strategy *strategy)
 {
     int64_t now;
     char action;
+    setvbuf(stdout, NULL, _IOLBF,
+            0); /* Each answer may decide the next line. */
     size_t n;
     while (scanf("%" SCNd64 " %c %zu", &now, &action, &n) == 3) {
         fta_hit hits[FTA_HITS_MAX];
@@ -33,15 +54,29 @@ run(const fta_strategy *strategy)
                       &hits[i].limit, &hits[i].cost, &hits[i].period_us) != 4) {
                 return 1;
             }
+        }
+        for (size_t i = 0; i < n; i++) {
             fta_counter *counter = &counters[keys[i]];
+            int64_t at = 0;
             if (action == 'r') {
                 *counter = (fta_counter){0};
+                resets[keys[i]] = now;
+            }
+            if (action == 'g' && scanf("%" SCNd64, &at) != 1) {
+                return 1;
+            }
+            if (action == 'g' && at > resets[keys[i]]) {
+                counter_model_advance(strategy, counter, &hits[i], now);
+                fta_receipt receipt =
+                    receipt_of(strategy, counter, &hits[i], at);
+                (void)strategy->take_back(counter, &receipt, &hits[i], now);
             }
             verdicts[i] = counter_model_look(strategy, counter, &hits[i], now);
             fits = fits && verdicts[i].allowed;
         }
         memcpy(before, counters, sizeof(counters));
-        for (size_t i = 0; action == 'c' && fits && i < n; i++) {
+        bool counts = action == 'c' || action == 't';
+        for (size_t i = 0; counts && fits && i < n; i++) {
             verdicts[i] = counter_model_count(strategy, &counters[keys[i]],
                                               &hits[i], now);
             if (!verdicts[i].allowed) {

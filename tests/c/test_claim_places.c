@@ -343,7 +343,7 @@ test_permissions_are_read_from_lists_and_text(void)
     CHECK(place(rules, FTA_CLAIM_PERMISSIONS, "scope") == FTA_OK);
     finish_rules(rules);
     const fta_permission_sink sink = {note, NULL};
-    const fta_claim_reader how = {rules, &seed, NULL, &sink, NOW};
+    const fta_claim_reader how = {rules, &seed, NULL, &sink, NOW, NULL};
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         char payload[512];
         int length = snprintf(payload, sizeof payload, "{" GOOD ",%s}",

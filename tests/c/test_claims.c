@@ -243,7 +243,7 @@ test_ids_are_seen_in_lower_case(void)
     fta_claim_rules *rules = usual_rules();
     int seen = 0;
     fta_json_sink sink = {see_ids, &seen};
-    const fta_claim_reader how = {rules, &seed, &sink, NULL, NOW};
+    const fta_claim_reader how = {rules, &seed, &sink, NULL, NOW, NULL};
     CHECK(fta_claims_read(&how, payload, sizeof payload - 1, &last) == FTA_OK);
     CHECK(seen == 3);
     fta_claim_rules_free(rules);
@@ -269,7 +269,7 @@ test_a_sink_stops_the_reading(void)
         char payload[] = "{\"aud\":[[true]],\"x\":[null],\"role\":\"user\"}";
         fta_json_kind kind = kinds[i];
         fta_json_sink sink = {refuse, &kind};
-        const fta_claim_reader how = {rules, &seed, &sink, NULL, NOW};
+        const fta_claim_reader how = {rules, &seed, &sink, NULL, NOW, NULL};
         CHECK(fta_claims_read(&how, payload, sizeof payload - 1, &last) ==
               FTA_STOPPED);
     }
@@ -333,7 +333,7 @@ test_written_claims_are_read_again(void)
     size_t length = fta_claims_write(&claims, rules, payload + 1) + 2;
     payload[0] = '{';
     payload[length - 1] = '}';
-    const fta_claim_reader how = {other, &seed, NULL, NULL, NOW};
+    const fta_claim_reader how = {other, &seed, NULL, NULL, NOW, NULL};
     CHECK(fta_claims_read(&how, payload, length, &last) == FTA_OK);
     CHECK(fta_uuid_equal(&last.tenant_id, &claims.tenant_id));
     CHECK(fta_uuid_equal(&last.user_id, &claims.user_id));
@@ -348,7 +348,7 @@ static void
 test_a_reader_without_a_time_compares_none(void)
 {
     fta_claim_rules *rules = usual_rules();
-    const fta_claim_reader how = {rules, &seed, NULL, NULL, NAN};
+    const fta_claim_reader how = {rules, &seed, NULL, NULL, NAN, NULL};
     char expired[] = "{" WHO ",\"exp\":1,\"nbf\":9e9}";
     char invalid[] = "{" WHO ",\"exp\":1,\"nbf\":\"\"}";
     CHECK(fta_claims_read(&how, expired, sizeof expired - 1, &last) == FTA_OK);
@@ -376,7 +376,7 @@ test_the_core_names_the_claims_it_writes(void)
                                        "role",      "nbf",     "iat",
                                        "iss",       "aud",     "act"};
     static const char *const others[] = {
-        "sub", "jti", "permissions", "type", "typ", "token_use", ""};
+        "sub", "jti", "sid", "permissions", "type", "typ", "token_use", ""};
     fta_claim_rules *rules = usual_rules();
     for (size_t i = 0; i < sizeof core / sizeof *core; i++) {
         CHECK(is_written(rules, core[i]));

@@ -596,6 +596,114 @@ test_no_store_counts_where_the_options_say_so(void)
     }
 }
 
+static fta_reservation *
+reserve(fta_limiter *limiter, const fta_limit *const *limits, size_t count,
+        fta_limiter_answer *answer)
+{
+    const fta_limiter_request request = {FTA_PEEK, limits, count, &somebody};
+    fta_reservation *reservation;
+    CHECK(fta_limiter_reserve(limiter, &request, NULL, answer, &reservation) ==
+          FTA_OK);
+    return reservation;
+}
+
+static void
+test_a_reservation_is_given_back_once_and_by_limit(void)
+{
+    for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
+        fta_limiter_options options = options_of(fta_strategies[i]);
+        fta_limiter *limiter = open_limiter(&options);
+        fta_limit of_user = limit_of(FTA_PER_USER, 3, "s");
+        fta_limit of_address = limit_of(FTA_PER_ADDRESS, 2, "s");
+        const fta_limit *limits[] = {&of_user, &of_address};
+        fta_limiter_answer answer;
+        fta_reservation *first = reserve(limiter, limits, 2, &answer);
+        fta_reservation *second = reserve(limiter, limits, 2, &answer);
+        CHECK(answer.verdict.allowed && first != NULL && second != NULL);
+        CHECK(left(limiter, &of_user, &somebody) == 1);
+        CHECK(reserve(limiter, limits, 2, &answer) == NULL);
+        CHECK(!answer.verdict.allowed && answer.verdict.index == 1);
+        CHECK(left(limiter, &of_user, &somebody) == 1);
+
+        CHECK(fta_limiter_give_back(limiter, first, 1, 2, NULL) == FTA_OK);
+        fta_clock_shift(0, 1000); /* For gcra: see its take_back. */
+        CHECK(left(limiter, &of_user, &somebody) == 1);
+        CHECK(left(limiter, &of_address, &somebody) == 1);
+        for (int k = 0; k < 3; k++) {
+            CHECK(fta_limiter_give_back(limiter, first, 0, 99, NULL) == FTA_OK);
+            fta_clock_shift(0, 1000);
+            CHECK(left(limiter, &of_user, &somebody) == 2);
+            CHECK(left(limiter, &of_address, &somebody) == 1);
+        }
+        /* What was reset is not given back a second time. */
+        const char *store;
+        fta_verdict verdict = {.index = 0};
+        CHECK(ask(limiter, FTA_RESET, limits, 2, &somebody, &store, &verdict) ==
+              FTA_OK);
+        CHECK(hit(limiter, &of_user, &somebody));
+        CHECK(fta_limiter_give_back(limiter, second, 0, 2, NULL) == FTA_OK);
+        CHECK(left(limiter, &of_user, &somebody) == 2);
+        fta_reservation_free(first);
+        fta_reservation_free(second);
+        fta_limiter_close(limiter);
+    }
+    fta_clock_reset();
+}
+
+static void
+test_what_no_store_has_counted_is_no_reservation(void)
+{
+    fta_limiter *limiter = open_without_redis(FTA_ON_STORE_ERROR_ALLOW);
+    fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
+    fta_limit zero = limit_of(FTA_PER_USER, 0, "s");
+    const fta_limit *limits[] = {&limit, &zero};
+    fta_limiter_answer answer;
+    CHECK(reserve(limiter, limits, 1, &answer) == NULL);
+    CHECK(answer.verdict.allowed && answer.store == NULL);
+    CHECK(reserve(limiter, limits, 2, &answer) == NULL);
+    CHECK(!answer.verdict.allowed);
+    CHECK(reserve(limiter, limits, 0, &answer) == NULL);
+    CHECK(answer.verdict.allowed);
+    fta_limiter_close(limiter);
+    fta_reservation_free(NULL);
+}
+
+/* The memory of this host gets back what it has counted while Redis is away. */
+static void
+test_a_reservation_goes_back_to_the_store_that_has_counted_it(void)
+{
+    fta_limiter *limiter = open_without_redis(FTA_ON_STORE_ERROR_MEMORY);
+    fta_limit limit = limit_of(FTA_PER_USER, 1, "s");
+    const fta_limit *limits[] = {&limit};
+    fta_limiter_answer answer;
+    fta_reservation *reservation = reserve(limiter, limits, 1, &answer);
+    CHECK(reservation != NULL && strcmp(answer.store, "memory") == 0);
+    CHECK(!hit(limiter, &limit, &somebody));
+    CHECK(fta_limiter_give_back(limiter, reservation, 0, 1, NULL) == FTA_OK);
+    CHECK(hit(limiter, &limit, &somebody));
+    fta_reservation_free(reservation);
+    fta_limiter_close(limiter);
+}
+
+static void
+test_without_memory_for_a_reservation_nothing_is_counted(void)
+{
+    fta_limiter_options options = options_of(&fta_strategy_fixed_window);
+    fta_limiter *limiter = open_limiter(&options);
+    fta_limit limit = limit_of(FTA_PER_USER, 2, "s");
+    const fta_limit *limits[] = {&limit};
+    const fta_limiter_request request = {FTA_COUNT, limits, 1, &somebody};
+    fta_limiter_answer answer;
+    fta_reservation *reservation;
+    failing_alloc_start(0);
+    fta_status status =
+        fta_limiter_reserve(limiter, &request, NULL, &answer, &reservation);
+    CHECK(failing_alloc_stop());
+    CHECK(status == FTA_NO_MEMORY && reservation == NULL);
+    CHECK(left(limiter, &limit, &somebody) == 2);
+    fta_limiter_close(limiter);
+}
+
 static void
 test_a_failing_allocation_is_no_memory(void)
 {
@@ -638,6 +746,10 @@ main(void)
     test_an_option_out_of_its_range_is_named();
     test_a_url_that_cannot_be_used_is_named();
     test_the_next_store_counts_while_the_first_is_away();
+    test_a_reservation_is_given_back_once_and_by_limit();
+    test_what_no_store_has_counted_is_no_reservation();
+    test_a_reservation_goes_back_to_the_store_that_has_counted_it();
+    test_without_memory_for_a_reservation_nothing_is_counted();
     test_no_store_counts_where_the_options_say_so();
     test_a_failing_allocation_is_no_memory();
     return check_report("test_limiter");

@@ -48,7 +48,7 @@ static fta_status
 count(fta_redis_counter *counter, size_t n, fta_verdict *verdict)
 {
     fta_redis_problem problem;
-    const fta_hits request = {&fta_strategy_gcra, FTA_COUNT, two_hits, n};
+    const fta_hits request = {&fta_strategy_gcra, FTA_COUNT, two_hits, n, NULL};
     return fta_redis_counter_hit(counter, &request,
                                  fta_clock_monotonic_us() + SECOND, verdict,
                                  &problem);
@@ -92,6 +92,50 @@ test_the_script_is_sent_once(void)
     CHECK(atomic_load(&server.requests) == 4);
     CHECK(count(counter, 0, &verdict) == FTA_BAD_ARGUMENT);
     CHECK(count(counter, FTA_HITS_MAX + 1, &verdict) == FTA_BAD_ARGUMENT);
+    fta_redis_counter_free(counter);
+    fake_redis_stop(&server);
+}
+
+/* What is asked to reserve, and to give the second hit back. */
+static bool
+reserves(fake_redis *self, const char *request, char *answer)
+{
+    (void)self;
+    if (strstr(request, "\r\n$1\r\nt\r\n") != NULL) {
+        strcpy(answer, "*10\r\n:1\r\n:40\r\n:6000000\r\n:0\r\n"
+                       ":1\r\n:2\r\n:500000\r\n:0\r\n"
+                       ":1790000000000001\r\n:1790000000000002\r\n");
+    } else {
+        CHECK(strstr(request, "*10\r\n$7\r\nEVALSHA\r\n") == request);
+        CHECK(strstr(request, "\r\n$1\r\n1\r\n$12\r\n{fta:app}tw?\r\n"
+                              "$4\r\ngcra\r\n$1\r\ng\r\n"
+                              "$1\r\n8\r\n$1\r\n1\r\n$7\r\n1000000\r\n"
+                              "$16\r\n1790000000000002\r\n") != NULL);
+        strcpy(answer, "*4\r\n:1\r\n:3\r\n:400000\r\n:0\r\n");
+    }
+    return true;
+}
+
+static void
+test_the_time_of_a_receipt_is_sent_to_give_it_back(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, reserves, NULL);
+    fta_redis_counter *counter = new_counter(server.port, "app");
+    fta_receipt receipts[2] = {{0, 0, 0}, {0, 0, 0}};
+    fta_hits request = {&fta_strategy_gcra, FTA_COUNT, two_hits, 2, receipts};
+    fta_verdict verdict;
+    fta_redis_problem problem;
+    int64_t deadline = fta_clock_monotonic_us() + SECOND;
+    CHECK(fta_redis_counter_hit(counter, &request, deadline, &verdict,
+                                &problem) == FTA_OK);
+    CHECK(receipts[0].at_us == 1790000000000001);
+    CHECK(receipts[1].at_us == 1790000000000002);
+    request = (fta_hits){&fta_strategy_gcra, FTA_GIVE_BACK, &two_hits[1], 1,
+                         &receipts[1]};
+    CHECK(fta_redis_counter_hit(counter, &request, deadline, &verdict,
+                                &problem) == FTA_OK);
+    CHECK(verdict.remaining == 3);
     fta_redis_counter_free(counter);
     fake_redis_stop(&server);
 }
@@ -182,10 +226,37 @@ test_a_prefix_that_is_too_long_is_an_error(void)
     fta_redis_counter_free(counter);
 }
 
+static void
+test_receipts_that_are_no_times_are_malformed(void)
+{
+    static const char *const cases[] = {
+        "*4\r\n:1\r\n:7\r\n:0\r\n:0\r\n",
+        "*5\r\n:1\r\n:7\r\n:0\r\n:0\r\n+x\r\n",
+        "*6\r\n:1\r\n:7\r\n:0\r\n:0\r\n:1\r\n:2\r\n",
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fake_redis server;
+        fake_redis_start(&server, says, (void *)(uintptr_t)cases[i]);
+        fta_redis_counter *counter = new_counter(server.port, "app");
+        fta_receipt receipt;
+        const fta_hits request = {&fta_strategy_gcra, FTA_COUNT, two_hits, 1,
+                                  &receipt};
+        fta_verdict verdict;
+        fta_redis_problem problem;
+        CHECK(fta_redis_counter_hit(counter, &request,
+                                    fta_clock_monotonic_us() + SECOND, &verdict,
+                                    &problem) == FTA_REDIS_MALFORMED);
+        fta_redis_counter_free(counter);
+        fake_redis_stop(&server);
+    }
+}
+
 int
 main(void)
 {
     test_the_script_is_sent_once();
+    test_the_time_of_a_receipt_is_sent_to_give_it_back();
+    test_receipts_that_are_no_times_are_malformed();
     test_answers_that_cannot_be_true_are_malformed();
     test_a_failing_allocation_is_no_memory();
     test_a_prefix_that_is_too_long_is_an_error();

@@ -36,7 +36,8 @@ static fta_course
 go(fta_store *store, fta_action action, fta_status *status,
    fta_verdict *verdict)
 {
-    const fta_hits request = {&fta_strategy_fixed_window, action, &hit, 1};
+    const fta_hits request = {&fta_strategy_fixed_window, action, &hit, 1,
+                              NULL};
     fta_plan plan = store->type->plan(store, &request, verdict);
     *status = FTA_OK;
     if (plan.course == FTA_COURSE_WAIT) {
@@ -103,6 +104,42 @@ test_a_hit_that_redis_limited_is_known(void)
     CHECK(go(store, FTA_PEEK, &status, &verdict) == FTA_COURSE_WAIT);
     said = allows;
     CHECK(go(store, FTA_RESET, &status, &verdict) == FTA_COURSE_WAIT);
+    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_WAIT);
+    CHECK(status == FTA_OK && verdict.allowed);
+    store->type->close(store);
+    fake_redis_stop(&server);
+}
+
+/* There may be room again at once, because hits of others are given back on
+ * other hosts. */
+static void
+test_a_reservation_that_redis_limited_is_asked_for_again(void)
+{
+    const char *_Atomic said =
+        "*5\r\n:0\r\n:0\r\n:9000000\r\n:9000000\r\n:7\r\n";
+    fake_redis server;
+    fake_redis_start(&server, answers, (void *)&said);
+    fta_store *store = new_store(server.port, 1000);
+    fta_receipt receipt = {0, 0, 0};
+    const fta_hits request = {&fta_strategy_fixed_window, FTA_COUNT, &hit, 1,
+                              &receipt};
+    const fta_hits back = {&fta_strategy_fixed_window, FTA_GIVE_BACK, &hit, 1,
+                           &receipt};
+    fta_status status;
+    fta_verdict verdict;
+    for (int i = 0; i < 3; i++) {
+        fta_plan plan = store->type->plan(store, &request, &verdict);
+        CHECK(plan.course == FTA_COURSE_WAIT);
+        CHECK(store->type->hit(store, &request, plan, &verdict) == FTA_OK);
+        CHECK(!verdict.allowed && receipt.at_us == 7);
+    }
+    /* What is given back makes room for those who count only. */
+    said = limits;
+    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_WAIT);
+    CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_KNOWN);
+    said = allows;
+    fta_plan plan = store->type->plan(store, &back, &verdict);
+    CHECK(store->type->hit(store, &back, plan, &verdict) == FTA_OK);
     CHECK(go(store, FTA_COUNT, &status, &verdict) == FTA_COURSE_WAIT);
     CHECK(status == FTA_OK && verdict.allowed);
     store->type->close(store);
@@ -267,6 +304,7 @@ int
 main(void)
 {
     test_a_hit_that_redis_limited_is_known();
+    test_a_reservation_that_redis_limited_is_asked_for_again();
     test_only_failures_of_redis_open_the_breaker();
     test_a_redis_that_has_never_counted_is_reported();
     test_a_redis_that_is_back_is_used_again();

@@ -45,6 +45,7 @@ typedef struct actor {
     void (*act)(struct actor *self);
     fta_hit hits[2];
     size_t hit_count;
+    fta_receipt receipts[2];
     fta_verdict verdict;
     bool done;
     bool killed;
@@ -229,7 +230,7 @@ hit_on(const char *key, uint32_t limit)
 static void
 hit_all(fta_action action, const fta_hit *hits, size_t n, fta_verdict *verdict)
 {
-    const fta_hits request = {strategy, action, hits, n};
+    const fta_hits request = {strategy, action, hits, n, NULL};
     fta_shm_table_hit(table, &request, verdict);
 }
 
@@ -243,6 +244,48 @@ static void
 act_reset(actor *self)
 {
     hit_all(FTA_RESET, self->hits, self->hit_count, &self->verdict);
+}
+
+static void
+give_back(actor *self)
+{
+    const fta_hits request = {strategy, FTA_GIVE_BACK, self->hits,
+                              self->hit_count, self->receipts};
+    fta_verdict verdict;
+    fta_shm_table_hit(table, &request, &verdict);
+}
+
+static void
+reserve(actor *self)
+{
+    const fta_hits request = {strategy, FTA_COUNT, self->hits, self->hit_count,
+                              self->receipts};
+    fta_shm_table_hit(table, &request, &self->verdict);
+}
+
+/* Counts, and takes it back again: in the end nothing has passed. */
+static void
+act_hit_and_give_back(actor *self)
+{
+    reserve(self);
+    if (self->verdict.allowed) {
+        give_back(self);
+        self->verdict.allowed = false;
+    }
+}
+
+static void
+act_give_back(actor *self)
+{
+    give_back(self);
+    self->verdict.allowed = false;
+}
+
+static void
+act_reset_and_hit(actor *self)
+{
+    hit_all(FTA_RESET, self->hits, self->hit_count, &self->verdict);
+    hit_all(FTA_COUNT, self->hits, self->hit_count, &self->verdict);
 }
 
 static void
@@ -541,6 +584,51 @@ check_reset_in_between(void)
     (void)hit_now((const char *)actors[1].hits[0].key, 2); /* Returns. */
 }
 
+/* Two that give back what they take, and two that keep it, with room for two:
+ * nobody gives back what another one has taken. */
+static void
+given_back(void)
+{
+    for (int i = 0; i < 4; i++) {
+        add_hit("a", 2);
+    }
+    actors[0].act = actors[2].act = act_hit_and_give_back;
+}
+
+static void
+check_given_back(void)
+{
+    /* With gcra, the time between a hit and its return stays taken. */
+    fta_clock_shift(0, 10000);
+    check_exactly("a", 2);
+    CHECK(atomic_load(&table->header->evictions) == 0);
+}
+
+/* What was taken before a reset is given back while others reset, and count
+ * anew: their count stays. */
+static void
+given_back_after_a_reset(void)
+{
+    add_hit("a", 1);
+    actors[0].act = act_give_back;
+    reserve(&actors[0]);
+    CHECK(actors[0].verdict.allowed);
+    add_hit("a", 1);
+    actors[1].act = act_reset_and_hit;
+    add_hit("b", 1);
+    add_hit("c", 1);
+}
+
+static void
+check_given_back_after_a_reset(void)
+{
+    if (actors[1].done && !actors[1].killed) {
+        CHECK(actors[1].verdict.allowed);
+        CHECK(!hit_now("a", 1));
+    }
+    check_exactly("b", 1);
+}
+
 static const struct {
     const char *name;
     const fta_strategy *strategy;
@@ -560,6 +648,16 @@ static const struct {
      check_window_change},
     {"two limits", &fta_strategy_fixed_window, two_limits, check_two_limits},
     {"lost race", &fta_strategy_fixed_window, lost_race, check_lost_race},
+    {"given back", &fta_strategy_fixed_window, given_back, check_given_back},
+    {"given back, sliding", &fta_strategy_sliding_window_counter, given_back,
+     check_given_back},
+    {"given back, gcra", &fta_strategy_gcra, given_back, check_given_back},
+    {"given back after a reset", &fta_strategy_fixed_window,
+     given_back_after_a_reset, check_given_back_after_a_reset},
+    {"given back after a reset, sliding", &fta_strategy_sliding_window_counter,
+     given_back_after_a_reset, check_given_back_after_a_reset},
+    {"given back after a reset, gcra", &fta_strategy_gcra,
+     given_back_after_a_reset, check_given_back_after_a_reset},
     {"reset in between", &fta_strategy_fixed_window, reset_in_between,
      check_reset_in_between},
 };

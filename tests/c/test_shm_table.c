@@ -56,7 +56,7 @@ static void
 hit_all(fta_shm_table *table, const fta_strategy *strategy, fta_action action,
         const fta_hit *hits, size_t n, fta_verdict *verdict)
 {
-    const fta_hits request = {strategy, action, hits, n};
+    const fta_hits request = {strategy, action, hits, n, NULL};
     fta_shm_table_hit(table, &request, verdict);
 }
 

@@ -129,10 +129,17 @@ test_gcra_decides_as_computed_by_hand(void)
     CHECK(!verdict.allowed && verdict.retry_after_us == 10 * SECOND_US);
     s->look(&counter, &hit, now_us + 10 * SECOND_US, &verdict);
     CHECK(verdict.allowed && verdict.remaining == 1);
-    fta_counter counted = counter;
-    CHECK(s->take_back(&counter, &counted, &hit));
+    fta_receipt receipt = {.at_us = now_us, .end_us = counter.end_us};
+    fta_counter later = counter;
+    CHECK(s->take_back(&counter, &receipt, &hit, now_us));
     s->look(&counter, &hit, now_us, &verdict);
     CHECK(verdict.reset_after_us == 20 * SECOND_US);
+    /* Time has paid for 4 of its 10 seconds, and 6 are left to be taken back:
+     * then for all of it. */
+    CHECK(s->take_back(&later, &receipt, &hit, now_us + 4 * SECOND_US));
+    s->look(&later, &hit, now_us + 4 * SECOND_US, &verdict);
+    CHECK(verdict.reset_after_us == 20 * SECOND_US);
+    CHECK(!s->take_back(&later, &receipt, &hit, now_us + 10 * SECOND_US));
     /* An interval that is no whole microsecond is rounded up, so that no more
      * than the limit is ever allowed in a period. */
     hit = (fta_hit){.limit = 7, .cost = 1, .period_us = SECOND_US};
@@ -151,10 +158,131 @@ test_a_hit_that_is_taken_back_was_never_counted(const fta_strategy *s)
     CHECK(counter_model_count(s, &counter, &hit, now_us).remaining == 7);
     fta_verdict once = counter_model_look(s, &counter, &hit, now_us);
     CHECK(counter_model_count(s, &counter, &hit, now_us).remaining == 4);
-    fta_counter counted = counter;
-    CHECK(s->take_back(&counter, &counted, &hit));
+    fta_receipt receipt = {.at_us = now_us, .end_us = counter.end_us};
+    CHECK(s->take_back(&counter, &receipt, &hit, now_us));
     fta_verdict again = counter_model_look(s, &counter, &hit, now_us);
     CHECK(again.remaining == 7 && again.reset_after_us == once.reset_after_us);
+}
+
+/* -- Hits that are given back, held against a model ------------------------ */
+
+typedef struct modelled_hit {
+    fta_receipt receipt;
+    uint32_t cost;
+    bool kept;
+} modelled_hit;
+
+#define MODELLED 400
+
+/* What a counter has left that was asked for nothing but the hits that stay. */
+static uint32_t
+left_without_the_others(const fta_strategy *s, const modelled_hit *hits,
+                        size_t n, fta_hit hit, int64_t now_us)
+{
+    fta_counter counter = {.value = 0};
+    for (size_t i = 0; i < n; i++) {
+        if (hits[i].kept) {
+            hit.cost = hits[i].cost;
+            CHECK(counter_model_count(s, &counter, &hit, hits[i].receipt.at_us)
+                      .allowed);
+        }
+    }
+    hit.cost = 1;
+    return counter_model_look(s, &counter, &hit, now_us).remaining;
+}
+
+/* A fixed window goes on when its first hit is given back, so the hits that
+ * stay are summed up by window. */
+static uint32_t
+left_of_window(const modelled_hit *hits, size_t n, const fta_counter *counter,
+               uint32_t limit, int64_t now_us)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool same = hits[i].receipt.end_us == counter->end_us;
+        if (hits[i].kept && same && now_us < counter->end_us) {
+            limit -= hits[i].cost;
+        }
+    }
+    return limit;
+}
+
+/* Hits, and hits given back in any order and at any time, also when their
+ * window is over: what is left is never more than the model has, which sums up
+ * the hits that stay. */
+static void
+test_given_back_hits_leave_what_the_model_has(const fta_strategy *s)
+{
+    static modelled_hit hits[MODELLED];
+    bool is_fixed = s == &fta_strategy_fixed_window;
+    long taken_back = 0, refused = 0;
+    for (int round = 0; round < 60; round++) {
+        fta_hit hit = {.limit = 1 + (uint32_t)random_below(12),
+                       .period_us = (1 + random_below(20)) * SECOND_US};
+        int64_t now_us = random_below(INT64_C(1) << 50);
+        fta_counter counter = {.value = 0};
+        size_t n = 0;
+        for (int step = 0; step < MODELLED; step++) {
+            now_us += random_below(3) ? 0 : random_below(hit.period_us / 2);
+            counter_model_advance(s, &counter, &hit, now_us);
+            hit.cost = 1 + (uint32_t)random_below(hit.limit);
+            if (n == 0 || random_below(2)) {
+                if (counter_model_count(s, &counter, &hit, now_us).allowed) {
+                    hits[n++] = (modelled_hit){
+                        {now_us, counter.end_us, 0}, hit.cost, true};
+                }
+            } else {
+                size_t last = n < 8 ? n : 8;
+                modelled_hit *one =
+                    &hits[n - 1 - (size_t)random_below((int64_t)last)];
+                hit.cost = one->cost;
+                if (one->kept &&
+                    s->take_back(&counter, &one->receipt, &hit, now_us)) {
+                    one->kept = false;
+                    taken_back++;
+                } else {
+                    refused++;
+                }
+            }
+            hit.cost = 1;
+            uint32_t left =
+                counter_model_look(s, &counter, &hit, now_us).remaining;
+            CHECK(left <= hit.limit);
+            if (is_fixed) {
+                CHECK(left ==
+                      left_of_window(hits, n, &counter, hit.limit, now_us));
+            } else {
+                uint32_t most =
+                    left_without_the_others(s, hits, n, hit, now_us);
+                CHECK(s->keeps_previous ? left == most : left <= most);
+            }
+        }
+    }
+    CHECK(taken_back > 1000 && refused > 100);
+}
+
+/* Given back at once, in any order, hits leave nothing. */
+static void
+test_all_hits_given_back_leave_a_blank_counter(const fta_strategy *s)
+{
+    for (int round = 0; round < 200; round++) {
+        fta_hit hit = {.limit = 20, .cost = 1, .period_us = 90 * SECOND_US};
+        int64_t now_us = random_below(INT64_C(1) << 50);
+        fta_receipt receipts[20];
+        fta_counter counter = {.value = 0};
+        for (size_t i = 0; i < 20; i++) {
+            CHECK(counter_model_count(s, &counter, &hit, now_us).allowed);
+            receipts[i] = (fta_receipt){now_us, counter.end_us, 0};
+        }
+        for (size_t n = 20; n > 0; n--) {
+            size_t at = (size_t)random_below((int64_t)n);
+            CHECK(s->take_back(&counter, &receipts[at], &hit, now_us));
+            receipts[at] = receipts[n - 1];
+        }
+        fta_verdict verdict = counter_model_look(s, &counter, &hit, now_us);
+        CHECK(verdict.remaining == 20 && verdict.reset_after_us == 0);
+        fta_receipt none = {now_us, counter.end_us, 0};
+        CHECK(!s->take_back(&counter, &none, &hit, now_us));
+    }
 }
 
 /* A store keeps value and end in one word: see fta_counter. */
@@ -223,6 +351,8 @@ main(void)
     test_gcra_decides_as_computed_by_hand();
     for (size_t i = 0; i < FTA_STRATEGY_COUNT; i++) {
         test_a_hit_that_is_taken_back_was_never_counted(fta_strategies[i]);
+        test_given_back_hits_leave_what_the_model_has(fta_strategies[i]);
+        test_all_hits_given_back_leave_a_blank_counter(fta_strategies[i]);
         test_a_counter_fits_into_what_is_kept(fta_strategies[i]);
     }
     test_the_verdict_with_the_least_remaining_is_closer();

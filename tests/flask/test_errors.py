@@ -22,7 +22,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth._core import Decision, Limit, parse_rates
-from flask_tenant_auth.errors import KeysUnavailable
+from flask_tenant_auth.errors import KeysUnavailable, SessionsUnavailable
 from flask_tenant_auth.flask.extension import state_of
 from flask_tenant_auth.sqlalchemy.errors import ForeignRow
 
@@ -103,6 +103,7 @@ class TestAuthError:
             AuthError("Because", 403, headers={"X-Open": "Sunday"}, scope=("a:write",)),
             RateLimitExceeded("5 per 1 minute", a_decision()),
             KeysUnavailable(9),
+            SessionsUnavailable(3),
             ForeignRow("a row of another tenant"),
             SuspendedError(7),
         ],
@@ -126,6 +127,7 @@ class TestAuthError:
             "AuthError",
             "RateLimitExceeded",
             "KeysUnavailable",
+            "SessionsUnavailable",
             "ForeignRow",
             "_NoIdentity",
         }

@@ -109,7 +109,11 @@ def test_peek_counts_nothing_and_reset_forgets(redis: Redis, client: Client) -> 
     assert [counter.hit([two], None, "a").allowed for _ in range(3)] == [True, True, False]
     assert not counter.peek([two], None, "a").allowed
     counter.reset([two], None, "a")
-    assert client.dbsize() == 0
+    [key] = client.keys()
+    assert client.get(key)[:1] == b"r"  # the time of the reset, and no count
+    assert 0 < client.pttl(key) <= 2 * 3600 * 1000
+    counter.reset([two], None, "never counted")
+    assert client.dbsize() == 1
     assert counter.hit([two], None, "a").remaining == 1
 
 

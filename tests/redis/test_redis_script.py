@@ -59,8 +59,17 @@ def at_told_time(script: str) -> str:
     return script.replace("redis.call('TIME')", "{0, ARGV[#ARGV]}")
 
 
-def random_requests(chance: random.Random, count: int) -> Iterator[tuple[int, str, list[Hit]]]:
-    """Requests in the order of time, of a few keys each of which has one rate."""
+Taken = list[tuple[list[Hit], int]]
+
+
+def random_requests(
+    chance: random.Random, count: int, taken: Taken
+) -> Iterator[tuple[int, str, list[Hit], list[int]]]:
+    """Requests in the order of time, of a few keys each of which has one rate.
+
+    :param taken: hits that were counted, and when. Each is given back once: soon, or after other
+        requests, resets and windows.
+    """
     now = 1_790_000_000 * SECOND + chance.randrange(SECOND)
     rates = []
     for _ in range(30):
@@ -76,28 +85,77 @@ def random_requests(chance: random.Random, count: int) -> Iterator[tuple[int, st
             limit, period = rates[key]
             cost = chance.choice([1, 1, 1, min(limit, 2), chance.randint(1, limit), limit])
             hits.append((key, limit, cost, period))
-        yield now, chance.choice("cccccccppr"), hits
+        action = chance.choice("cccttttgggppr")
+        times: list[int] = []
+        if action == "g" and taken:
+            hits, at = taken.pop(-1 - chance.randrange(min(len(taken), 5)))
+            times = [at] * len(hits)
+        elif action == "g":
+            action = "p"
+        yield now, action, hits, times
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_script_and_the_core_decide_alike(client: Client, oracle: Path, strategy: str) -> None:
     script = client.register_script(at_told_time(script_of(oracle)))
-    requests = list(random_requests(random.Random(f"seed {strategy}"), 4000))
-    lines = [
-        f"{now} {action} {len(hits)} " + " ".join(" ".join(map(str, hit)) for hit in hits)
-        for now, action, hits in requests
-    ]
-    expected = subprocess.run(
-        [oracle, strategy], input="\n".join(lines), capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    assert len(expected) == len(requests)
-    refused = 0
-    for (now, action, hits), line in zip(requests, expected, strict=True):
-        numbers = [number for _, *rest in hits for number in rest]
-        answer = script([f"k{key}" for key, *_ in hits], [strategy, action, *numbers, now])
-        assert answer == [int(number) for number in line.split()], (now, action, hits)
-        refused += 0 in answer[::4]
-    assert 500 < refused < 3500
+    taken: Taken = []
+    refused = given = 0
+    with subprocess.Popen(
+        [oracle, strategy], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for request in random_requests(random.Random(f"seed {strategy}"), 4000, taken):
+            now, action, hits, times = request
+            words = [now, action, len(hits), *(number for hit in hits for number in hit), *times]
+            process.stdin.write(" ".join(map(str, words)) + "\n")
+            process.stdin.flush()
+            expected = [int(number) for number in process.stdout.readline().split()]
+            numbers = [number for _, *rest in hits for number in rest]
+            keys = [f"k{key}" for key, *_ in hits]
+            answer = script(keys, [strategy, action, *numbers, *times, now])
+            if action == "t":
+                assert answer[len(expected) :] == [now] * len(hits)
+                if all(answer[: len(expected) : 4]):
+                    taken.append((hits, now))
+            assert answer[: len(expected)] == expected, request
+            refused += 0 in expected[::4]
+            given += action == "g"
+        process.stdin.close()
+    assert 300 < refused < 3500
+    assert given > 500
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_was_counted_before_a_reset_is_not_given_back_after_it(
+    client: Client, oracle: Path, strategy: str
+) -> None:
+    script = client.register_script(at_told_time(script_of(oracle)))
+    now = 1_790_000_000 * SECOND
+    of_key = [5, 3, 60 * SECOND]
+    assert script(["k"], [strategy, "t", *of_key, now])[4] == now
+    script(["k"], [strategy, "r", *of_key, now + 1000])
+    assert script(["k"], [strategy, "t", *of_key, now + 2000])[:2] == [1, 2]
+    assert script(["k"], [strategy, "g", *of_key, now, now + 3000])[1] == 2
+    assert script(["k"], [strategy, "g", *of_key, now + 2000, now + 4000])[1] == 5
+    assert 0 < client.pttl("k") <= 120_000
+    # The time of the reset stays, also where nothing is counted any more.
+    assert script(["k"], [strategy, "t", *of_key, now + 5000])[:1] == [1]
+    assert script(["k"], [strategy, "g", *of_key, now, now + 6000])[1] <= 2
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_key_of_which_all_is_given_back_is_removed(
+    client: Client, oracle: Path, strategy: str
+) -> None:
+    script = client.register_script(at_told_time(script_of(oracle)))
+    now = 1_790_000_000 * SECOND
+    script(["k"], [strategy, "t", 5, 1, 60 * SECOND, now])
+    assert client.exists("k")
+    assert script(["k"], [strategy, "g", 5, 1, 60 * SECOND, now, now])[:2] == [1, 5]
+    assert not client.exists("k")
+    assert script(["k"], [strategy, "g", 5, 1, 60 * SECOND, now, now])[:2] == [1, 5]
+    assert not client.exists("k")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

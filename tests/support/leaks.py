@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import json
 import os
 import pickle
@@ -29,6 +30,7 @@ from flask_tenant_auth._core import (
     Limiter,
     Rate,
     RequestRecord,
+    Revocations,
     Roles,
     is_permission,
     permission_number,
@@ -49,6 +51,7 @@ keyring = Keyring([key])
 claims = {"tenant_id": TENANT, "user_id": USER, "role": "user", "exp": int(time.time()) + 10**6}
 payload = json.dumps(claims | {"more": {"a": [1, 2.5, None, True, "é"]}}).encode()
 token = keyring.sign(payload)
+refresh_token = _core.make_refresh_token(SECRET, b"salt", TENANT, 7)
 broken = token[:-4] + "AAAA"
 expired = keyring.sign(json.dumps(claims | {"exp": 1}).encode())
 unlisted = keyring.sign(json.dumps(claims | {"role": "root", "more": ["x"] * 9}).encode())
@@ -57,6 +60,21 @@ rate = Rate(10, 60)
 limit = Limit(rate, scope="leaks", per="tenant")
 per_user = Limit(rate, scope="leaks")
 limiter = Limiter(prefix="leaks", shared=False, shm_bytes=2**17)
+NOW, END = int(time.time() * 1000), 2**50
+table = Revocations("leaks", slots=16, shared=False)
+table.mark_filled("1")
+asking = Keyring([key], revocations=table)
+table.add("session", at=NOW, ends_at=END, id="s")
+revoked = keyring.sign(json.dumps(claims | {"iat": int(time.time()), "sid": "s"}).encode())
+numbers = itertools.count()
+
+
+def add_one_more() -> None:
+    number = next(numbers)
+    user = f"550e8400-e29b-41d4-a716-{number % 9:012}"
+    table.add("token", at=NOW, ends_at=END, tenant_id=TENANT, user_id=user, id=f"{number}")
+
+
 set_identity_codec(lambda _: {}, lambda _: identity)
 rules = {
     "places": {"role": ("/a/b", "c")},
@@ -157,6 +175,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "plain_address refused": refused(lambda: _core.plain_address("\udc80")),
     "now": _core.now,
     "parse_bearer": lambda: (_core.parse_bearer(f"Bearer {token}"), _core.parse_bearer("x")),
+    "find_cookie": lambda: (_core.find_cookie("a=1; b=2", "b"), _core.find_cookie("a=1", "b")),
+    "find_cookie refused": refused(lambda: _core.find_cookie("a=1; a=2", "a")),
     "peek_token": lambda: (_core.peek_token(token, "iss"), _core.peek_token("x.y.z", "iss")),
     "is_http_token": lambda: (_core.is_http_token("GET"), _core.is_http_token("a b")),
     "is_http_token refused": refused(lambda: _core.is_http_token(7)),  # type: ignore[arg-type]
@@ -244,15 +264,57 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Limit refused": refused(lambda: Limit(rate, scope="x", per="nobody")),
     "Limiter.hit": lambda: limiter.hit([limit, per_user], identity, "127.0.0.1").rate,
     "Limiter.hit refused": refused(lambda: limiter.hit([None], identity, "")),  # type: ignore[list-item]
+    "Limiter.reserve": lambda: limiter.reserve([limit, per_user], identity, "::1").give_back(),
+    "Limiter.reserve kept": lambda: limiter.reserve([limit], identity, "::1").decision.allowed,
+    "Limiter.reserve refused": refused(lambda: limiter.reserve([None], identity, "")),  # type: ignore[list-item]
+    "Reservation.give_back refused": refused(
+        lambda: limiter.reserve([per_user], None, "::1").give_back(2, 1)
+    ),
     "Limiter.peek": lambda: limiter.peek([per_user], None, "127.0.0.1").limit,
     "Limiter.reset": lambda: limiter.reset([limit], identity, ""),
     "Limiter.check_redis refused": refused(lambda: limiter.check_redis(100)),
     "Limiter.ask_redis refused": refused(lambda: limiter.ask_redis(["PING"], 100)),
+    "Revocations.add": add_one_more,
+    "Revocations.add refused": refused(lambda: table.add("session", at=1, ends_at=2)),
+    "Revocations.check": lambda: table.check(TENANT, USER, "s", "j", 1.5, b"d" * 32),
+    "Revocations.check refused": refused(lambda: table.check(TENANT, "x", None, None, None)),
+    "Revocations.entries": table.entries,
+    "Revocations.mark_filled": lambda: table.mark_filled("7"),
+    "Revocations read": lambda: (table.position, table.silent_ms, table.lead(), table.status()),
+    "Revocations.waive": lambda: table.waive(False),
+    "Keyring.verify with revocations": lambda: asking.verify(token),
+    "Keyring.verify of a revoked token": lambda: (asking.verify(revoked), asking.decode(revoked)),
     "RequestRecord": lambda: setattr(RequestRecord(None), "identity", identity),  # type: ignore[arg-type]
     "RequestRecord refused": refused(lambda: setattr(record, "decision", 7)),
     "open_record": lambda: _core.open_record(None, environ, "key"),  # type: ignore[arg-type]
     "authenticate_and_count": lambda: _core.authenticate_and_count(
         record, environ, keyring, limiter, (limit,), "127.0.0.1"
+    ),
+    "make_refresh_token": lambda: _core.make_refresh_token(SECRET, b"salt", TENANT, 7),
+    "make_refresh_token refused": refused(lambda: _core.make_refresh_token(SECRET, b"", TENANT, 7)),
+    "read_refresh_token": lambda: (
+        _core.read_refresh_token(refresh_token),
+        _core.read_refresh_token(refresh_token.encode()),
+        _core.read_refresh_token("x"),
+    ),
+    "check_refresh_token": lambda: _core.check_refresh_token(
+        (b"other", SECRET), b"salt", refresh_token
+    ),
+    "check_refresh_token refused": refused(
+        lambda: _core.check_refresh_token((b"other", "x"), b"salt", refresh_token)  # type: ignore[arg-type]
+    ),
+    "uuid7": lambda: _core.uuid7(1_700_000_000_000),
+    "uuid7 refused": refused(lambda: _core.uuid7(-1)),
+    "derive_key": lambda: _core.derive_key(SECRET, b"salt", b"info", 64),
+    "derive_key refused": refused(lambda: _core.derive_key(b"", b"salt", b"info", 64)),
+    "authenticate_and_count by a cookie": lambda: _core.authenticate_and_count(
+        RequestRecord(None),  # type: ignore[arg-type]
+        {"HTTP_COOKIE": f"a=1; b={token}"},
+        keyring,
+        limiter,
+        (limit,),
+        "127.0.0.1",
+        "b",
     ),
     "Decision read": lambda: (decision.rate, decision.store, decision.reset),
 }
@@ -267,6 +329,9 @@ SLOW_CALLS: dict[str, Callable[[], Any]] = {
     "Limiter refused": refused(
         lambda: Limiter(prefix="leaks", shm_bytes=2**17, redis_url="http://x")
     ),
+    "Revocations": lambda: Revocations("leaks", slots=16, shared=False).close(),
+    "Revocations shared": lambda: Revocations(f"leaks {os.getpid()}", slots=16).close(),
+    "Revocations refused": refused(lambda: Revocations("leaks", slots=1)),
     "verify_password": lambda: _core.verify_password(b"password", hashed),
     "verify_password refused": refused(lambda: _core.verify_password(b"password", "$pbkdf2")),
 }

@@ -17,7 +17,16 @@ import pytest
 
 from apps import TENANT, USER, nested_payload, token
 from flask_tenant_auth import _core
-from flask_tenant_auth._core import AuditLog, Identity, Key, Keyring, Limit, Limiter, Rate
+from flask_tenant_auth._core import (
+    AuditLog,
+    Identity,
+    Key,
+    Keyring,
+    Limit,
+    Limiter,
+    Rate,
+    Revocations,
+)
 from hostile import Attack, Fresh, Shrinking, hostile_class, variants
 from key_pairs import EC_PRIVATE
 from middleware import cors_rules
@@ -41,9 +50,11 @@ class Core:
         self.cors = cors_rules(resources=("/api/",), origins=("https://*.b.example",))
         self.keyring = Keyring([self.pair, self.key])
         self.token = self.keyring.sign(nested_payload())
+        self.refresh_token = _core.make_refresh_token(SECRET, b"salt", TENANT, 7)
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
         self.api_key = _core.make_api_key()[0]
         self.key_cache = _core.KeyCache("hostile", slots=4, shared=False)
+        self.table = Revocations("hostile", slots=16, shared=False)
         self.log = AuditLog(str(directory / "log"))
         self.path = str(directory / "log")
 
@@ -60,6 +71,7 @@ class Core:
             "verify_password": (_core.verify_password, [b"password", stored], {}),
             "password_iterations": (_core.password_iterations, [stored], {}),
             "parse_bearer": (_core.parse_bearer, [f"Bearer {self.token}"], {}),
+            "find_cookie": (_core.find_cookie, ["a=1; b=2", "b"], {}),
             "peek_token": (_core.peek_token, [self.token, "iss"], {}),
             "is_http_token": (_core.is_http_token, ["GET"], {}),
             "CorsRules": (
@@ -135,6 +147,7 @@ class Core:
                     "required": {"d": ("x", 5, True), "/e/f": ("y",)},
                     "without_identity": False,
                     "on_default_role": print,
+                    "revocations": self.table,
                 },
             ),
             "sign": (self.keyring.sign, [nested_payload()], {}),
@@ -143,6 +156,44 @@ class Core:
             "verify": (self.keyring.verify, [self.token], {}),
             "decode": (self.keyring.decode, [self.token], {}),
             "authenticate": (self.keyring.authenticate, [f"Bearer {self.token}"], {}),
+            "make_refresh_token": (
+                _core.make_refresh_token,
+                [],
+                {"key": SECRET, "salt": b"salt", "session_id": TENANT, "counter": 7},
+            ),
+            "read_refresh_token": (_core.read_refresh_token, [self.refresh_token], {}),
+            "check_refresh_token": (
+                _core.check_refresh_token,
+                [(SECRET, SECRET + b"2"), b"salt", self.refresh_token],
+                {},
+            ),
+            "uuid7": (_core.uuid7, [1_700_000_000_000], {}),
+            "derive_key": (_core.derive_key, [SECRET, b"salt", b"info", 32], {}),
+            "Revocations": (
+                Revocations,
+                ["hostile"],
+                {
+                    "slots": 16,
+                    "shared": False,
+                    "directory": "/nowhere",
+                    "token_max_ms": 1000,
+                    "silent_max_ms": 1000,
+                },
+            ),
+            "add": (
+                self.table.add,
+                ["user"],
+                {
+                    "at": 1,
+                    "ends_at": 2**50,
+                    "tenant_id": TENANT,
+                    "user_id": USER,
+                    "except_session": "s",
+                },
+            ),
+            "check": (self.table.check, [TENANT, USER, "s", "j", 1.5, b"d" * 32], {}),
+            "mark_filled": (self.table.mark_filled, ["7"], {}),
+            "waive": (self.table.waive, [True], {}),
             "AuditLog": (AuditLog, [self.path], {}),
             "write": (self.log.write, ["GET", "/", 200, identity, "::1", "agent", None], {}),
             "Rate": (Rate, [5, 60], {}),
@@ -164,6 +215,8 @@ class Core:
             ),
             "hit": (self.limiter.hit, hit, {}),
             "peek": (self.limiter.peek, hit, {}),
+            "reserve": (self.limiter.reserve, hit, {}),
+            "give_back": (self.limiter.reserve(*hit).give_back, [0, 3], {}),
             "reset": (self.limiter.reset, hit, {}),
             "table_of_another_user": (Limiter.table_of_another_user, ["hostile", "a"], {}),
         }
@@ -173,6 +226,8 @@ class Core:
         self.keyring.verify(self.token)
         self.keyring.decode(self.token)
         self.limiter.hit(limits(), None, "192.0.2.2", ["x"])
+        self.table.add("tenant", at=1, ends_at=2**50, tenant_id=TENANT)
+        self.table.check(TENANT, USER, None, None, None)
         self.log.write("GET", "/again", 200, None, None, None, None)
         self.log.reopen()
         _core.parse_rates("1 per day")
@@ -188,12 +243,23 @@ NAMES = [
         "verify_password",
     ),
     "password_iterations",
-    *("parse_bearer", "is_http_token", "parse_rates", "Identity", "Key.secret", "Key.pem"),
+    *(
+        "find_cookie",
+        "parse_bearer",
+        "is_http_token",
+        "parse_rates",
+        "Identity",
+        "Key.secret",
+        "Key.pem",
+    ),
     *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
     *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
-    *("peek_token", "claimed_tenant"),
     *("read_api_key", "KeyCache", "begin", "put", "find", "drop"),
+    *("uuid7", "derive_key"),
+    *("make_refresh_token", "read_refresh_token", "check_refresh_token"),
+    *("peek_token", "claimed_tenant", "Revocations", "add", "check", "mark_filled", "waive"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
+    *("reserve", "give_back"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
 
@@ -217,19 +283,12 @@ def test_the_list_of_calls_has_every_callable_of_the_core(core: Core) -> None:
     of_the_process = {"set_identity_codec"}  # other tests need what it has been given
     no_argument = {"now", "reset_clock", "make_api_key"}
     assert functions - set(NAMES) - of_requests - of_the_process <= no_argument
-    kinds = (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Roles, _core.KeyCache)
-    for kind in kinds:
+    kinds = (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Reservation, _core.Roles)
+    for kind in (*kinds, Revocations, _core.KeyCache):
         methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         known = {name.rpartition(".")[2] for name in NAMES}
-        no_argument = {
-            "public_jwk",
-            "reopen",
-            "status",
-            "close",
-            "check_redis",
-            "ask_redis",
-            "clear",
-        }
+        no_argument = {"public_jwk", "reopen", "status", "close", "check_redis", "ask_redis"}
+        no_argument |= {"entries", "lead", "clear"}
         of_python = {"to_headers", "from_headers"}  # call what set_identity_codec was given
         assert methods - known <= no_argument | of_python, kind
 

@@ -646,3 +646,54 @@ def test_a_plain_address_is_made_of_text() -> None:
 def test_a_plain_address_is_what_python_reads(address: IPv4Address | IPv6Address) -> None:
     expected = getattr(address, "ipv4_mapped", None) or address
     assert ip_address(plain_address(str(address)) or "") == expected
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_reservation_counts_until_it_is_given_back(strategy: str) -> None:
+    limiter = Limiter(prefix="p", shared=False, strategy=strategy)
+    limits = [Limit(Rate(3, 600), scope="s", per="address"), Limit(Rate(2, 600), scope="t")]
+    first = limiter.reserve(limits, None, "192.0.2.1")
+    second = limiter.reserve(limits, None, "192.0.2.1")
+    denied = limiter.reserve(limits, None, "192.0.2.1")
+    assert first.decision.allowed
+    assert second.decision.remaining == 0
+    assert not denied.decision.allowed
+    assert not denied.give_back()
+    assert not limiter.hit(limits, None, "192.0.2.1").allowed
+    assert first.give_back(1, 2)
+    assert limiter.hit(limits[1:], None, "192.0.2.1").allowed
+    assert not limiter.hit(limits[1:], None, "192.0.2.1").allowed
+    assert limiter.hit(limits[:1], None, "192.0.2.1").allowed
+    assert not limiter.hit(limits[:1], None, "192.0.2.1").allowed
+
+
+def test_of_many_threads_each_gives_back_what_it_has_taken_and_no_more() -> None:
+    limiter = Limiter(prefix="p", shared=False)
+    limit = [Limit(Rate(10, 600), scope="s", per="address")]
+    kept = []
+
+    def attempt(number: int) -> None:
+        for each in range(200):
+            reservation = limiter.reserve(limit, None, "192.0.2.1")
+            if reservation.decision.allowed and each == 100 + number:
+                kept.append(reservation)
+                continue
+            reservation.give_back()
+            assert reservation.give_back() == reservation.decision.allowed
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert limiter.peek(limit, None, "192.0.2.1").remaining == 10 - len(kept)
+
+
+@pytest.mark.parametrize("arguments", [(-1,), (2, 1), (0, -1)])
+def test_a_range_that_is_none_is_a_value_error(arguments: tuple[int, ...]) -> None:
+    limiter = Limiter(prefix="p", shared=False)
+    reservation = limiter.reserve([Limit(Rate(1, 60), scope="s")], None, "192.0.2.1")
+    with pytest.raises(ValueError, match="start and stop"):
+        reservation.give_back(*arguments)
+    with pytest.raises(TypeError):
+        reservation.give_back("0")  # type: ignore[arg-type]

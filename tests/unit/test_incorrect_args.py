@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Response
 
 import flask_tenant_auth as public
 from apps import TENANT, USER, make_app
@@ -55,6 +56,26 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ("has_permission", has_permission, "permission", [*no_str, "", "a b", "a:*", "*"]),
         ("verify_tenant_context", f.verify_tenant_context, "verify_tenant_context", callables),
         ("rate_limit", f.rate_limit, "limit", no_str),
+        (
+            "rate_limit",
+            lambda x: f.rate_limit("5 per day", deduct_when=x),
+            "deduct_when",
+            NEITHER[1:],
+        ),
+        ("login_limit", lambda x: f.login_limit(x, key="email"), "limit|rate", NEITHER),
+        ("login_limit", lambda x: f.login_limit("5 per day", key=x), "key", NEITHER[:-1]),
+        (
+            "login_limit",
+            lambda x: f.login_limit("5 per day", key="email", address_limit=x),
+            "address_limit|rate",
+            NEITHER[1:],
+        ),
+        (
+            "login_limit",
+            lambda x: f.login_limit("5 per day", key="email")(x),
+            "login_limit",
+            callables,
+        ),
         ("rate_limit_exempt", f.rate_limit_exempt, "rate_limit_exempt", callables),
         ("public_route", f.public_route, "public_route", callables),
         ("protected_elsewhere", f.protected_elsewhere, "by", [*no_str, "", " "]),
@@ -82,6 +103,9 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
             "request",
             NEITHER,
         ),
+        ("set_session_cookies", lambda x: f.set_session_cookies(x, None), "response", NEITHER),
+        ("set_session_cookies", lambda x: f.set_session_cookies(Response(), x), "tokens", NEITHER),
+        ("delete_session_cookies", f.delete_session_cookies, "response", NEITHER),
         ("create_auth_response", f.create_auth_response, "message", no_str),
         ("RateLimitExceeded", f.RateLimitExceeded, "message", no_str),
         (
@@ -94,8 +118,6 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ("AuthError", lambda x: f.AuthError("m", x), "status_code", [None, "401", 7]),
         ("hash_password", f.hash_password, "password", [None, 7, "", b"", [], {}]),
         ("verify_password", lambda x: f.verify_password(x, "$"), "password", [None, 7, [], {}]),
-        ("verify_password", lambda x: f.verify_password("p", x), "stored", NEITHER),
-        ("password_needs_rehash", f.password_needs_rehash, "stored", NEITHER),
         (
             "create_api_key",
             lambda x: new_key(x, USER, "user"),
@@ -132,10 +154,18 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
             "revoke_api_key",
             lambda x: f.revoke_api_key(TENANT, x),
             "key_id",
-            [*uuids, "a" * 15 + "1"],
+            uuids,
         ),
         ("list_api_keys", lambda x: f.list_api_keys(x), "tenant_id", uuids),
         ("list_api_keys", lambda x: f.list_api_keys(TENANT, x), "user_id", uuids[1:]),
+        ("verify_password", lambda x: f.verify_password("p", x), "stored", no_str[1:]),
+        (
+            "verify_password",
+            lambda x: f.verify_password("p", "$", legacy=x),
+            "legacy",
+            NEITHER[1:],
+        ),
+        ("password_needs_rehash", f.password_needs_rehash, "stored", no_str),
         ("acting_as", lambda x: f.acting_as(x, USER).__enter__(), "tenant_id", uuids),
         ("acting_as", lambda x: f.acting_as(TENANT, x).__enter__(), "user_id", uuids),
         ("acting_as", lambda x: f.acting_as(TENANT, USER, x).__enter__(), "role", uuids),

@@ -13,7 +13,7 @@
 enum {
     ANSWERS = 4,         /* numbers a hit */
     FIXED_ARGUMENTS = 5, /* command, script, number of keys, ARGV 1, 2 */
-    HIT_ARGUMENTS = 4,   /* key, limit, cost, period */
+    HIT_ARGUMENTS = 5,   /* key, limit, cost, period, time of the receipt */
     HASH_TEXT = 40,
     ARGUMENTS_MAX = FIXED_ARGUMENTS + HIT_ARGUMENTS * FTA_HITS_MAX,
 };
@@ -102,7 +102,7 @@ typedef struct arguments {
     int count;
     const char *words[ARGUMENTS_MAX];
     size_t lengths[ARGUMENTS_MAX];
-    char numbers[1 + 3 * FTA_HITS_MAX][24];
+    char numbers[1 + 4 * FTA_HITS_MAX][24];
     size_t numbers_used;
 } arguments;
 
@@ -122,7 +122,18 @@ add_number(arguments *a, int64_t value)
 }
 
 static const char *const action_words[] = {
-    [FTA_COUNT] = "c", [FTA_PEEK] = "p", [FTA_RESET] = "r"};
+    [FTA_COUNT] = "c",
+    [FTA_PEEK] = "p",
+    [FTA_RESET] = "r",
+    [FTA_GIVE_BACK] = "g",
+};
+
+/* Whether the answer goes on with the times of the receipts. */
+static bool
+asks_for_receipts(const fta_hits *request)
+{
+    return request->action == FTA_COUNT && request->receipts != NULL;
+}
 
 /* keys: room for the tag and the key of every hit. */
 static void
@@ -139,11 +150,16 @@ add_hits(arguments *a, const fta_redis_counter *counter,
         keys += length;
     }
     add_text(a, request->strategy->name, strlen(request->strategy->name));
-    add_text(a, action_words[request->action], 1);
+    add_text(
+        a, asks_for_receipts(request) ? "t" : action_words[request->action], 1);
     for (size_t i = 0; i < request->count; i++) {
         add_number(a, request->hits[i].limit);
         add_number(a, request->hits[i].cost);
         add_number(a, request->hits[i].period_us);
+    }
+    for (size_t i = 0; request->action == FTA_GIVE_BACK && i < request->count;
+         i++) {
+        add_number(a, request->receipts[i].at_us);
     }
 }
 
@@ -176,11 +192,20 @@ static fta_status
 read_answer(const fta_redis_reply *reply, const fta_hits *request,
             fta_verdict *verdict)
 {
+    size_t n = request->count;
+    size_t receipts = asks_for_receipts(request) ? n : 0;
     if (reply->type != FTA_REDIS_ARRAY ||
-        reply->length != ANSWERS * request->count) {
+        reply->length != ANSWERS * n + receipts) {
         return FTA_REDIS_MALFORMED;
     }
-    for (size_t i = 0; i < request->count; i++) {
+    for (size_t i = 0; i < receipts; i++) {
+        const fta_redis_reply *time = reply->elements[ANSWERS * n + i];
+        if (time->type != FTA_REDIS_INTEGER) {
+            return FTA_REDIS_MALFORMED;
+        }
+        request->receipts[i] = (fta_receipt){.at_us = time->integer};
+    }
+    for (size_t i = 0; i < n; i++) {
         fta_verdict this = {.index = i};
         if (!read_verdict(reply->elements + ANSWERS * i, &request->hits[i],
                           &this)) {
@@ -255,7 +280,7 @@ hit_probe(fta_redis_counter *counter, fta_action action, int64_t deadline,
                          .limit = FTA_RATE_LIMIT_MAX,
                          .cost = 1,
                          .period_us = 1000000};
-    const fta_hits request = {fta_strategies[0], action, &hit, 1};
+    const fta_hits request = {fta_strategies[0], action, &hit, 1, NULL};
     fta_verdict verdict;
     return fta_redis_counter_hit(counter, &request, deadline, &verdict,
                                  problem);

@@ -43,7 +43,7 @@ fta_status fta_redis_counter_hit(fta_redis_counter *counter,
 fta_status fta_redis_counter_probe(fta_redis_counter *counter, int64_t deadline,
                                    fta_redis_problem *problem);
 
-/* Whether Redis forgets on request: removes that key. */
+/* Whether Redis forgets on request: resets that key. */
 fta_status fta_redis_counter_probe_reset(fta_redis_counter *counter,
                                          int64_t deadline,
                                          fta_redis_problem *problem);

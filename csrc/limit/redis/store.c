@@ -197,6 +197,14 @@ is_known(redis_store *self, const fta_hits *request, fta_verdict *verdict)
     return found;
 }
 
+/* Whether a limited hit is answered again from memory. Not one of a limit whose
+ * hits may be given back, on whatever host: there may be room again at once. */
+static bool
+is_answered_from_memory(const fta_hits *request)
+{
+    return request->action == FTA_COUNT && request->receipts == NULL;
+}
+
 static fta_plan
 plan(fta_store *store, const fta_hits *request, fta_verdict *verdict)
 {
@@ -204,7 +212,7 @@ plan(fta_store *store, const fta_hits *request, fta_verdict *verdict)
     if (atomic_load(&self->stopped)) {
         return (fta_plan){.course = FTA_COURSE_AWAY};
     }
-    if (request->action == FTA_COUNT && is_known(self, request, verdict)) {
+    if (is_answered_from_memory(request) && is_known(self, request, verdict)) {
         return (fta_plan){.course = FTA_COURSE_KNOWN};
     }
     fta_breaker_view view = fta_breaker_look(self->breaker);
@@ -223,7 +231,7 @@ hit(fta_store *store, const fta_hits *request, fta_plan plan,
     fta_status status = fta_redis_counter_hit(
         self->counter, request, asked + self->timeout_us, verdict, &problem);
     if (status == FTA_OK) {
-        if (request->action == FTA_COUNT && !verdict->allowed) {
+        if (is_answered_from_memory(request) && !verdict->allowed) {
             fta_deny_cache_add(self->denied, &request->hits[verdict->index],
                                verdict, asked);
         }
@@ -233,8 +241,9 @@ hit(fta_store *store, const fta_hits *request, fta_plan plan,
         fta_breaker_note(self->breaker, status, &problem);
     }
     note_result(self, status);
-    for (size_t i = 0; request->action == FTA_RESET && i < request->count;
-         i++) {
+    bool makes_room =
+        request->action == FTA_RESET || request->action == FTA_GIVE_BACK;
+    for (size_t i = 0; makes_room && i < request->count; i++) {
         fta_deny_cache_remove(self->denied, &request->hits[i]);
     }
     return status;

@@ -69,6 +69,15 @@
  * An end more than two periods ahead comes from another clock (a test that
  * moved back) and counts as over.
  *
+ * Giving back. A receipt of a count names the entry that it was counted under
+ * and the end that the word got. The count is taken out of the word, by a swap
+ * as well, only where the key still has that entry, and the strategy decides by
+ * the end and the time. A reset swaps in an empty word of the next generation,
+ * which is step (a) for nobody. Whoever comes next announces that nobody is
+ * there and completes it by (b). So a key that was reset has another entry
+ * afterwards, and no receipt from before the reset gives back what was counted
+ * since.
+ *
  * Eviction. A slot is free when its end has passed. If none of the 15 is, the
  * one that ends first goes, by force, and is counted in header.evictions. But
  * not if it is guarded (at least half of its limit is used) while one is there

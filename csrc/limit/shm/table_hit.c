@@ -10,12 +10,6 @@ typedef struct key_place {
     uint64_t tag;
 } key_place;
 
-/* Where one hit was counted, to be able to take it back. */
-typedef struct count_receipt {
-    uint64_t entry;
-    fta_counter counted; /* As it was swapped in. */
-} count_receipt;
-
 static key_place
 place_of(const fta_shm_table *table, const fta_hit *hit)
 {
@@ -68,7 +62,7 @@ known_word(fta_shm_table *table, fta_shm_bucket *bucket, uint64_t tag)
 static bool
 count_in_one_slot(fta_shm_table *table, const fta_strategy *strategy,
                   const key_place *place, const fta_hit *hit,
-                  fta_verdict *verdict, count_receipt *receipt)
+                  fta_verdict *verdict, fta_receipt *receipt)
 {
     fta_shm_bucket *bucket = place->bucket;
     for (;;) {
@@ -93,7 +87,7 @@ count_in_one_slot(fta_shm_table *table, const fta_strategy *strategy,
          * that is kept too long, and never one that is removed too early. */
         fta_segment_keep_until(table->segment, end_us);
         if (fta_shm_swap(&fta_shm_slot_of(bucket, entry)->word, word, next)) {
-            *receipt = (count_receipt){entry, counter};
+            *receipt = (fta_receipt){now_us, end_us, entry};
             return true;
         }
     }
@@ -148,7 +142,7 @@ counter_of_windows(uint64_t word, uint64_t word_before, int64_t start_us,
 static bool
 count_in_two_slots(fta_shm_table *table, const fta_strategy *strategy,
                    const key_place *place, const fta_hit *hit,
-                   fta_verdict *verdict, count_receipt *receipt)
+                   fta_verdict *verdict, fta_receipt *receipt)
 {
     fta_shm_bucket *b = place->bucket;
     for (;;) {
@@ -190,7 +184,7 @@ count_in_two_slots(fta_shm_table *table, const fta_strategy *strategy,
                                       guard(verdict), counter.value);
         fta_segment_keep_until(table->segment, counter.end_us);
         if (fta_shm_swap(&fta_shm_slot_of(b, entry)->word, word, next)) {
-            *receipt = (count_receipt){entry, counter};
+            *receipt = (fta_receipt){now_us, counter.end_us, entry};
             return true;
         }
     }
@@ -218,7 +212,7 @@ peek_in_two_slots(fta_shm_table *table, const fta_strategy *strategy,
 static bool
 count(fta_shm_table *table, const fta_strategy *strategy,
       const key_place *place, const fta_hit *hit, fta_verdict *verdict,
-      count_receipt *receipt)
+      fta_receipt *receipt)
 {
     return strategy->keeps_previous ? count_in_two_slots(table, strategy, place,
                                                          hit, verdict, receipt)
@@ -237,11 +231,12 @@ peek(fta_shm_table *table, const fta_strategy *strategy, const key_place *place,
     }
 }
 
-/* Takes a count back, unless its window is over by now or its slot lost. */
+/* Takes a count back, unless its window is over by now, or its slot lost: to
+ * another key, or by a reset. */
 static void
 take_back(fta_shm_table *table, const fta_strategy *strategy,
           const key_place *place, const fta_hit *hit,
-          const count_receipt *receipt)
+          const fta_receipt *receipt)
 {
     uint64_t word, next;
     do {
@@ -250,10 +245,10 @@ take_back(fta_shm_table *table, const fta_strategy *strategy,
             fta_word_is_fresh(word)) {
             return;
         }
-        fta_counter counter = {
-            .end_us = fta_word_end_us(word, fta_clock_monotonic_us()),
-            .value = fta_word_value(word)};
-        if (!strategy->take_back(&counter, &receipt->counted, hit)) {
+        int64_t now_us = fta_clock_monotonic_us();
+        fta_counter counter = {.end_us = fta_word_end_us(word, now_us),
+                               .value = fta_word_value(word)};
+        if (!strategy->take_back(&counter, receipt, hit, now_us)) {
             return;
         }
         unsigned generation = fta_word_generation(word);
@@ -267,15 +262,17 @@ take_back(fta_shm_table *table, const fta_strategy *strategy,
         &fta_shm_slot_of(place->bucket, receipt->entry)->word, word, next));
 }
 
+/* Empties the slot of a key, and has the key leave it: its next hit gets a new
+ * entry, so that no receipt from before fits. */
 static void
 forget(fta_shm_table *table, fta_shm_bucket *bucket, uint64_t tag)
 {
     uint64_t entry, word;
     while ((entry = fta_shm_find(bucket, tag)) != 0) {
-        if (fta_shm_settled_word(table, bucket, entry, &word) &&
-            fta_shm_swap(&fta_shm_slot_of(bucket, entry)->word, word,
-                         fta_word_empty(fta_entry_generation(entry)))) {
-            return;
+        unsigned next = (fta_entry_generation(entry) + 1) & FTA_GENERATION_MASK;
+        if (fta_shm_settled_word(table, bucket, entry, &word)) {
+            (void)fta_shm_swap(&fta_shm_slot_of(bucket, entry)->word, word,
+                               fta_word_empty(next));
         }
     }
 }
@@ -319,7 +316,9 @@ fta_shm_table_hit(fta_shm_table *table, const fta_hits *request,
     size_t n = request->count;
     key_place places[FTA_HITS_MAX];
     fta_verdict verdicts[FTA_HITS_MAX];
-    count_receipt receipts[FTA_HITS_MAX];
+    fta_receipt own_receipts[FTA_HITS_MAX];
+    fta_receipt *receipts =
+        request->receipts != NULL ? request->receipts : own_receipts;
     size_t order[FTA_HITS_MAX];
 
     /* n is at least 1, which GCC 11 does not know when it warns. */
@@ -332,6 +331,11 @@ fta_shm_table_hit(fta_shm_table *table, const fta_hits *request,
         for (size_t i = 0; i < n; i++) {
             forget(table, places[i].bucket, places[i].tag);
             forget(table, places[i].bucket, places[i].tag | 1);
+        }
+    }
+    if (request->action == FTA_GIVE_BACK) {
+        for (size_t i = 0; i < n; i++) {
+            take_back(table, strategy, &places[i], &hits[i], &receipts[i]);
         }
     }
     if (request->action == FTA_COUNT && n == 1) {

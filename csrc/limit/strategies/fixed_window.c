@@ -30,10 +30,22 @@ count(fta_counter *counter, const fta_hit *hit, int64_t now_us,
     return true;
 }
 
+static bool
+take_back(fta_counter *counter, const fta_receipt *receipt, const fta_hit *hit,
+          int64_t now_us)
+{
+    (void)now_us;
+    if (counter->end_us != receipt->end_us || counter->value < hit->cost) {
+        return false; /* Another window, or reset since. */
+    }
+    counter->value -= hit->cost;
+    return true;
+}
+
 const fta_strategy fta_strategy_fixed_window = {
     .name = "fixed-window",
     .letter = 'f',
     .look = look,
     .count = count,
-    .take_back = fta_counter_subtract,
+    .take_back = take_back,
 };

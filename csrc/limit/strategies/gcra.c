@@ -68,11 +68,23 @@ count(fta_counter *counter, const fta_hit *hit, int64_t now_us,
     return true;
 }
 
+/* Time has paid for a hit since it was counted. How much of that time was this
+ * hit's nobody knows, because others may have been taken back: all of it, at
+ * most. So what is taken back is the rest, and the arrival time is never before
+ * the one that the hits which stay have. */
 static bool
-take_back(fta_counter *counter, const fta_counter *counted, const fta_hit *hit)
+take_back(fta_counter *counter, const fta_receipt *receipt, const fta_hit *hit,
+          int64_t now_us)
 {
-    (void)counted; /* Hits since then have moved the time further on. */
-    set_tat(counter, tat_of(counter) - emission_interval(hit) * hit->cost);
+    int64_t rest_us = emission_interval(hit) * hit->cost;
+    int64_t ahead_us = ahead_of(counter, now_us);
+    if (now_us > receipt->at_us) {
+        rest_us -= now_us - receipt->at_us;
+    }
+    if (rest_us <= 0 || ahead_us == 0) {
+        return false;
+    }
+    set_tat(counter, now_us + (ahead_us > rest_us ? ahead_us - rest_us : 0));
     return true;
 }
 

@@ -69,11 +69,30 @@ count(fta_counter *counter, const fta_hit *hit, int64_t now_us,
     return true;
 }
 
+/* The window of the hit may be the one before by now. */
+static bool
+take_back(fta_counter *counter, const fta_receipt *receipt, const fta_hit *hit,
+          int64_t now_us)
+{
+    (void)now_us;
+    uint32_t *count = &counter->value;
+    if (counter->end_us == receipt->end_us + hit->period_us) {
+        count = &counter->previous;
+    } else if (counter->end_us != receipt->end_us) {
+        return false;
+    }
+    if (*count < hit->cost) {
+        return false; /* Reset since. */
+    }
+    *count -= hit->cost;
+    return true;
+}
+
 const fta_strategy fta_strategy_sliding_window_counter = {
     .name = "sliding-window-counter",
     .letter = 's',
     .keeps_previous = true,
     .look = look,
     .count = count,
-    .take_back = fta_counter_subtract,
+    .take_back = take_back,
 };

@@ -15,6 +15,13 @@ function take(state, hit)
   if state.count == 0 then state.last = now + hit.period end
   state.count = state.count + hit.cost
 end
+function give(state, hit, at)
+  local same = at < state.last and at >= state.last - hit.period
+  if same and state.count >= hit.cost then
+    state.count = state.count - hit.cost
+    if state.count == 0 then state.last = now end
+  end
+end
 function write(state)
   return string.format('%.0f %.0f', state.count, state.last),
       state.last - now

@@ -15,6 +15,10 @@ end
 function take(state, hit)
   state.tat = state.tat + state.interval * hit.cost
 end
+function give(state, hit, at)
+  local rest = state.interval * hit.cost - max(now - at, 0)
+  if rest > 0 then state.tat = max(state.tat - rest, now) end
+end
 function write(state)
   return string.format('%.0f', state.tat), state.tat - now
 end

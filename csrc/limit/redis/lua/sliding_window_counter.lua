@@ -46,7 +46,16 @@ function look(state, hit)
       retry * 1000 - state.now
 end
 function take(state, hit) state.current = state.current + hit.cost end
+function give(state, hit, at)
+  local behind = state.start - floor(at / hit.period) * state.period
+  if behind == 0 and state.current >= hit.cost then
+    state.current = state.current - hit.cost
+  elseif behind == state.period and state.previous >= hit.cost then
+    state.previous = state.previous - hit.cost
+  end
+end
 function write(state)
+  if state.current == 0 and state.previous == 0 then return '', 0 end
   return string.format('%.0f %.0f %.0f', state.start, state.current,
       state.previous),
       (state.start + 2 * state.period) * 1000 - now

@@ -1,0 +1,158 @@
+"""Kill -9 at random moments of a refresh: of the worker that refreshes, or of the store.
+
+The client does not get the answer, and repeats its token. It has to get the successor: no session
+is lost, and none has two lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from flask_tenant_auth._core import read_refresh_token
+from flask_tenant_auth.sessions.sessions import Grant, SessionDenied, Sessions, Terms
+from flask_tenant_auth.sessions.store import StoreUnavailable
+from flask_tenant_auth.sessions.stores import store_of
+
+DAY = 86_400_000
+TENANT = "11111111-1111-4111-8111-111111111111"
+USER = "22222222-2222-4222-8222-222222222222"
+GRANT = Grant(role="user", permissions=(), claims={})
+FORK = multiprocessing.get_context("fork")
+LONGEST_MS = 20  # more than a refresh takes
+AWAY_SECONDS = 30
+
+
+def sessions_at(url: str) -> Sessions:
+    store = store_of(url, ".")
+    terms = Terms(idle_ms=DAY, most_ms=3 * DAY, grace_ms=DAY // 2, most_sessions=None)
+    return Sessions(store, [b"k" * 32], terms, store.revoke)
+
+
+def work(url: str, client: Connection) -> None:
+    """Refresh what the client sends, and send the answer."""
+    sessions = sessions_at(url)
+    sessions.store.now()
+    client.send("ready")
+    while True:
+        token = client.recv()
+        try:
+            client.send(sessions.refresh(token, lambda _: GRANT).refresh_token)
+        except SessionDenied as denied:
+            client.send(denied)
+        except StoreUnavailable:
+            client.send(None)
+
+
+@dataclass
+class Worker:
+    """A process that refreshes."""
+
+    process: Any
+    client: Connection
+
+    @classmethod
+    def started(cls, url: str) -> Worker:
+        here, there = FORK.Pipe()
+        process = FORK.Process(target=work, args=(url, there), daemon=True)
+        process.start()
+        there.close()
+        assert here.recv() == "ready"
+        return cls(process, here)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.client.close()
+
+
+def counter_of(token: str) -> int:
+    read = read_refresh_token(token)
+    assert read is not None, token
+    return read[1]
+
+
+@dataclass
+class Told:
+    """What came of the kills."""
+
+    kills: int = 0
+    unanswered: int = 0  # the answer was lost
+    advanced: int = 0  # of those, the store had the refresh already
+
+
+def kill_workers(url: str, kills: int, seed: int) -> Told:
+    """Kill the worker at a random moment of each refresh."""
+    chance, told = random.Random(seed), Told()
+    token = sessions_at(url).create(TENANT, USER, GRANT)[0].refresh_token
+    for _ in range(kills):
+        worker = Worker.started(url)
+        worker.client.send(token)
+        time.sleep(chance.uniform(0, LONGEST_MS) / 1000)
+        answered = None
+        os.kill(worker.process.pid, 9)
+        with contextlib.suppress(EOFError, OSError):
+            answered = worker.client.recv() if worker.client.poll(0) else None
+        worker.kill()
+        told.kills += 1
+        token = answered_or_repeated(url, token, answered, told)
+    return told
+
+
+def answered_or_repeated(url: str, token: str, answered: object, told: Told) -> str:
+    """Return the successor, which was answered, or which a repeated refresh gets."""
+    sessions = sessions_at(url)
+    try:
+        if answered is None:
+            told.unanswered += 1
+            row = sessions.session_of(token)
+            told.advanced += row.counter == counter_of(token) + 1
+            answered = refreshed_in_time(sessions, token)
+        assert isinstance(answered, str), f"the session is lost: {answered!r}"
+        assert counter_of(answered) == counter_of(token) + 1, "the session has two lives"
+        row = sessions.session_of(answered)
+        assert row.counter == counter_of(answered), "the session has two lives"
+        assert row.ended_at is None
+        return answered
+    finally:
+        sessions.store.close()
+
+
+def refreshed_in_time(sessions: Sessions, token: str) -> str:
+    """Refresh, once the store is back."""
+    deadline = time.monotonic() + AWAY_SECONDS
+    while True:
+        try:
+            return sessions.refresh(token, lambda _: GRANT).refresh_token
+        except StoreUnavailable:
+            assert time.monotonic() < deadline, "the store did not come back"
+            time.sleep(0.05)
+
+
+def kill_store(
+    url: str, kill: Callable[[], object], start: Callable[[], object], kills: int, seed: int
+) -> Told:
+    """Kill the store at a random moment of each refresh, and start it again."""
+    chance, told = random.Random(seed), Told()
+    sessions = sessions_at(url)
+    token = sessions.create(TENANT, USER, GRANT)[0].refresh_token
+    worker = Worker.started(url)
+    for _ in range(kills):
+        worker.client.send(token)
+        time.sleep(chance.uniform(0, LONGEST_MS) / 1000)
+        kill()
+        answered = worker.client.recv()
+        start()
+        told.kills += 1
+        refreshed_or_away = None if answered is None else answered
+        refreshed_in_time(sessions, token)  # it is back
+        token = answered_or_repeated(url, token, refreshed_or_away, told)
+    worker.kill()
+    return told
