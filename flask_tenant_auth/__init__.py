@@ -4,6 +4,7 @@ from ._core import Identity, Key, is_valid_uuid
 from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
 from .flask import job_headers as _job_headers  # noqa: F401 - signs identities for jobs
 from .flask import password_settings as _password_settings  # noqa: F401 - reads the iterations
+from .flask.api_keys import create_api_key, list_api_keys, revoke_api_key
 from .flask.context import (
     acting_as,
     extract_tenant_context,
@@ -45,6 +46,7 @@ __all__ = [
     "TenantRequest",
     "UserRole",
     "acting_as",
+    "create_api_key",
     "create_auth_response",
     "create_jwt_token",
     "current_identity",
@@ -58,6 +60,7 @@ __all__ = [
     "has_permission",
     "hash_password",
     "is_valid_uuid",
+    "list_api_keys",
     "log_request_context",
     "login_limit",
     "password_needs_rehash",
@@ -65,6 +68,7 @@ __all__ = [
     "public_route",
     "rate_limit",
     "rate_limit_exempt",
+    "revoke_api_key",
     "set_session_cookies",
     "verify_password",
     "verify_permission",

@@ -56,6 +56,17 @@ def check_refresh_token(keys: tuple[bytes, ...], salt: bytes, token: str | bytes
 def uuid7(ms: int, /) -> str:
     """Return a new UUID of version 7 of a time in milliseconds since 1970."""
 
+API_KEY_PREFIX: str
+
+def make_api_key() -> tuple[str, str, bytes]:
+    """Return a new API key: its text, its id and the SHA-256 of its secret."""
+
+def read_api_key(key: str | bytes) -> tuple[str, bytes] | None:
+    """Return the id that an API key says, not yet trusted, and the SHA-256 of its secret.
+
+    None for a malformed one.
+    """
+
 def derive_key(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     """Return a key that is derived from a secret: HKDF with SHA-256 (RFC 5869)."""
 
@@ -118,6 +129,7 @@ class Identity:
         actor: str | None = None,
         expires_at: float | None = None,
         roles: Roles | tuple[()] | None = None,
+        api_key_id: str | None = None,
     ) -> Identity: ...
     @property
     def tenant_id(self) -> str: ...
@@ -143,6 +155,8 @@ class Identity:
     def session_id(self) -> str | None: ...
     @property
     def actor(self) -> str | None: ...
+    @property
+    def api_key_id(self) -> str | None: ...
     @property
     def source(self) -> str: ...
     @property
@@ -350,6 +364,42 @@ class Revocations:
 
         A Keyring that has the table denies every token from then on.
         """
+
+@final
+class KeyCache:
+    """What the store said of API keys, in memory that the processes of this host share.
+
+    :param name: with app: processes that give the same use the same memory.
+    :param slots: how many keys fit.
+    :param shared: with processes that are not children, too.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        app: str = "",
+        slots: int = 1024,
+        shared: bool = True,
+        directory: str = "",
+    ) -> KeyCache: ...
+    def begin(self, key_id: str, /) -> tuple[int, int]:
+        """Return what `put` has to be given. To be called before the store is asked."""
+
+    def put(self, key_id: str, ticket: tuple[int, int], ms: int, value: bytes, /) -> None:
+        """Keep what the store has answered, until `ms`, at most 60,000, after `begin`.
+
+        Nobody finds it if the key was dropped since.
+        """
+
+    def find(self, key_id: str, /) -> bytes | None:
+        """Return what was put of a key and has not ended."""
+
+    def drop(self, key_id: str, /) -> None:
+        """Let nobody find what the store has said of a key up to now, on this host."""
+
+    def clear(self) -> None:
+        """Drop all keys."""
 
 @final
 class AuditLog:

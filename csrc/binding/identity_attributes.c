@@ -102,6 +102,13 @@ get_actor(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(actor != NULL ? actor : Py_None);
 }
 
+static PyObject *
+get_api_key_id(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *id = ((fta_identity *)self)->api_key;
+    return Py_NewRef(id != NULL ? id : Py_None);
+}
+
 /* The claims of the token as a new dict; an empty one without a token. */
 static PyObject *
 read_claims(fta_identity *self)
@@ -207,13 +214,14 @@ identity_getnewargs_ex(PyObject *object, PyObject *Py_UNUSED(ignored))
         static const attribute expiry = {FTA_CLAIM_EXP,
                                          offsetof(fta_claims, expires_at), 0};
         result = Py_BuildValue(
-            "(NNO){sNsOsOsNsNsO}", get_id(object, (void *)(uintptr_t)&tenant),
+            "(NNO){sNsOsOsNsNsOsN}", get_id(object, (void *)(uintptr_t)&tenant),
             get_id(object, (void *)(uintptr_t)&user), self->role, "source",
             get_source(object, NULL), "permissions", permissions, "claims",
             plain, "actor", get_actor(object, NULL), "expires_at",
             get_date(object, (void *)(uintptr_t)&expiry), "roles",
             ((const fta_state *)PyType_GetModuleState(Py_TYPE(object)))
-                ->nothing);
+                ->nothing,
+            "api_key_id", get_api_key_id(object, NULL));
     }
     Py_XDECREF(permissions);
     Py_XDECREF(plain);
@@ -328,8 +336,10 @@ PyGetSetDef fta_identity_getset[] = {
     {"actor", get_actor, NULL,
      "Who acts as this user (RFC 8693, section 4.1): the sub of act, or None.",
      NULL},
+    {"api_key_id", get_api_key_id, NULL,
+     "The id of the API key that was sent, or None.", NULL},
     {"source", get_source, NULL,
-     "How it became known: 'token', 'headers' or 'local'.", NULL},
+     "How it became known: 'token', 'headers', 'api_key' or 'local'.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -79,6 +79,7 @@ read_identity(const fta_state *state, PyObject *value, fta_request_arguments *r)
     if (identity != NULL) {
         r->requester.tenant_id = &identity->claims.tenant_id;
         r->requester.user_id = &identity->claims.user_id;
+        r->requester.api_key = fta_latin1_view(identity->api_key);
     }
     return true;
 }

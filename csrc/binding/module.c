@@ -14,6 +14,7 @@
 #include "binding/type_identity.h"
 #include "binding/type_invalid_token.h"
 #include "binding/type_key.h"
+#include "binding/type_key_cache.h"
 #include "binding/type_limiter.h"
 #include "binding/type_rate.h"
 #include "binding/type_request_record.h"
@@ -40,6 +41,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_identity,
     fta_add_invalid_token,
     fta_add_key,
+    fta_add_key_cache,
     fta_add_rate,
     fta_add_limiter,
     fta_add_environ,

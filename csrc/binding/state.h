@@ -17,6 +17,7 @@
     X(identity)                                                                \
     X(invalid_token)                                                           \
     X(key)                                                                     \
+    X(key_cache)                                                               \
     X(keyring)                                                                 \
     X(limit)                                                                   \
     X(limiter)                                                                 \

@@ -6,6 +6,8 @@
 #include "binding/errors.h"
 #include "binding/type_roles.h"
 
+#include "session/api_key.h"
+
 static const fta_text source_texts[] = {
 #define X(name, text) {text, sizeof(text) - 1},
     FTA_SOURCE_LIST(X)
@@ -203,6 +205,27 @@ read_actor(fta_identity *self, PyObject *value)
     return self->actor != NULL;
 }
 
+/* The id of an API key: ASCII, as the key shows it. */
+static bool
+read_api_key_id(fta_identity *self, PyObject *value)
+{
+    fta_text text;
+    if (Py_IsNone(value)) {
+        return true;
+    }
+    if (!fta_utf8_from_str(value, "api_key_id", &text)) {
+        return false;
+    }
+    if (!fta_api_key_is_id(text)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "api_key_id must be 16 characters of a-z and 2-7");
+        return false;
+    }
+    self->api_key =
+        PyUnicode_FromStringAndSize(text.data, (Py_ssize_t)text.length);
+    return self->api_key != NULL;
+}
+
 static bool
 join_role(const fta_state *state, fta_identity *self)
 {
@@ -218,21 +241,23 @@ join_role(const fta_state *state, fta_identity *self)
 static PyObject *
 identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"tenant_id",   "user_id", "role",  "source",
-                               "permissions", "claims",  "actor", "expires_at",
-                               "roles",       NULL};
+    static char *keywords[] = {"tenant_id",  "user_id",     "role",
+                               "source",     "permissions", "claims",
+                               "actor",      "expires_at",  "roles",
+                               "api_key_id", NULL};
     fta_state *state = PyType_GetModuleState(type);
     PyObject *tenant_id, *user_id, *role = NULL, *source = NULL;
     PyObject *permissions = state->nothing, *claims = Py_None;
     PyObject *actor = Py_None, *expires_at = Py_None, *roles = Py_None;
+    PyObject *api_key_id = Py_None;
     size_t place = FTA_SOURCE_LOCAL;
     fta_claims made = {.present = 1u << FTA_CLAIM_TENANT_ID |
                                   1u << FTA_CLAIM_USER_ID |
                                   1u << FTA_CLAIM_ROLE};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$OOOOOO:Identity",
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$OOOOOOO:Identity",
                                      keywords, &tenant_id, &user_id, &role,
                                      &source, &permissions, &claims, &actor,
-                                     &expires_at, &roles) ||
+                                     &expires_at, &roles, &api_key_id) ||
         !read_uuid(tenant_id, "tenant_id", &made.tenant_id) ||
         !read_uuid(user_id, "user_id", &made.user_id) ||
         (source != NULL &&
@@ -243,8 +268,8 @@ identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     /* kwargs may be the dict of a functools.partial, which foreign code can
      * change while these are read. */
-    PyObject *held = PyTuple_Pack(6, role != NULL ? role : Py_None, permissions,
-                                  claims, actor, expires_at, roles);
+    PyObject *held = PyTuple_Pack(7, role != NULL ? role : Py_None, permissions,
+                                  claims, actor, expires_at, roles, api_key_id);
     if (held == NULL) {
         return NULL;
     }
@@ -256,7 +281,8 @@ identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         if (!read_role(state, self, roles, role != NULL ? role : usual) ||
             !read_permissions(state, self, permissions) ||
             !read_claims(self, claims) || !read_actor(self, actor) ||
-            !read_expiry(self, expires_at) || !join_role(state, self)) {
+            !read_expiry(self, expires_at) ||
+            !read_api_key_id(self, api_key_id) || !join_role(state, self)) {
             Py_CLEAR(self);
         }
     }
@@ -279,6 +305,7 @@ fta_identity_in_roles(fta_identity *self, PyObject *roles)
         made->keyring = Py_XNewRef(self->keyring);
         made->token = Py_XNewRef(self->token);
         made->actor = Py_XNewRef(self->actor);
+        made->api_key = Py_XNewRef(self->api_key);
         made->shown_claims = Py_XNewRef(self->shown_claims);
         if (!read_role(state, made, roles, self->role) ||
             !read_permissions(state, made, own) || !join_role(state, made)) {
@@ -355,7 +382,7 @@ PyDoc_STRVAR(
     identity_doc,
     "Identity(tenant_id, user_id, role='user', *, source='local',\n"
     "         permissions=(), claims=None, actor=None, expires_at=None,\n"
-    "         roles=None)\n--\n\n"
+    "         roles=None, api_key_id=None)\n--\n\n"
     "Who sends a request: a user of a tenant, in a role. It never\n"
     "changes. Equality and hash are of these three. With roles, role is one\n"
     "of them and its permissions count. With roles=(), it is of no app: its\n"

@@ -10,6 +10,7 @@
 #define FTA_SOURCE_LIST(X)                                                     \
     X(TOKEN, "token")                                                          \
     X(HEADERS, "headers")                                                      \
+    X(API_KEY, "api_key")                                                      \
     X(LOCAL, "local")
 
 typedef enum fta_source {
@@ -25,6 +26,7 @@ typedef enum fta_source {
     X(role)        /* a str, never NULL */                                     \
     X(roles)       /* the Roles that role is one of */                         \
     X(actor)       /* a str: who acts as this user */                          \
+    X(api_key)     /* a str: the id of the API key that was sent */            \
     X(named)       /* a frozenset: permissions beside those of role */         \
     X(keyring)     /* the Keyring that has verified token */                   \
     X(token)       /* the object that text is in */                            \

@@ -60,6 +60,8 @@ fta_subject_find(const fta_limit *limit, const fta_requester *requester,
             return subject_from_text(out, FTA_SUBJECT_CUSTOM,
                                      requester->custom[at]);
         }
+    } else if (limit->per == FTA_PER_USER && requester->api_key.length > 0) {
+        return subject_from_text(out, FTA_SUBJECT_KEY, requester->api_key);
     } else if (limit->per != FTA_PER_ADDRESS && requester->tenant_id != NULL) {
         memcpy(out->bytes, requester->tenant_id->bytes, FTA_UUID_BYTES);
         out->kind = FTA_SUBJECT_TENANT;

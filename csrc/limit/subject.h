@@ -16,6 +16,7 @@
 typedef struct fta_requester {
     const fta_uuid *tenant_id; /* Borrowed; NULL without an identity, */
     const fta_uuid *user_id;   /* and so is this. */
+    fta_text api_key;          /* The id of its API key; empty: none. */
     fta_text address;
     /* What the limits per custom count, in their order. Where one is missing
      * or empty, the address counts. */
@@ -27,6 +28,7 @@ typedef struct fta_requester {
  * kind is not the per of the limit. */
 typedef enum fta_subject_kind {
     FTA_SUBJECT_USER = 'u',    /* 32 bytes: tenant, user */
+    FTA_SUBJECT_KEY = 'k',     /* the id of an API key, which counts alone */
     FTA_SUBJECT_TENANT = 't',  /* 16 bytes */
     FTA_SUBJECT_ADDRESS = 'a', /* the text of an address */
     FTA_SUBJECT_NETWORK = 'n', /* 8 bytes: the first half of one of IPv6 */

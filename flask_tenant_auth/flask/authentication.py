@@ -12,6 +12,7 @@ from .._core import Identity, InvalidToken, RequestRecord, parse_bearer
 from ..audit import logger
 from ..identity.denials import NO_CREDENTIALS, STRAY_BEARER, UNTRUSTED_HEADERS, Denial
 from ..identity.headers import IDENTITY_HEADERS, read_identity_headers
+from .api_key_check import api_key_in, outcome_of_api_key
 from .denials import detail_of
 from .state import AppState
 
@@ -31,22 +32,33 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
         state = record.state
         try:
             authorization = request.environ.get("HTTP_AUTHORIZATION")
-            if state.cookies is not None:
-                authorization = _with_cookies(state, request, authorization)
-            if isinstance(authorization, Denial):
-                record.outcome = authorization
-                return authorization
-            proved = record.invalid_token or state.authenticate(authorization)
-            if isinstance(proved, Identity):
-                outcome = proved
+            # A key is no cookie: only the header may bring one.
+            api_key = api_key_in(state, authorization)
+            if api_key is not None:
+                outcome = outcome_of_api_key(state, api_key)
             else:
-                outcome = _without_valid_token(state, request, authorization, proved)
+                outcome = _outcome_of_token(record, request, authorization)
         except errors.KeysUnavailable as error:
             outcome = Denial(503, error.message, error.reason, _NO_KEYS, retry_after=error.seconds)
         except Exception as error:  # noqa: BLE001 - the client gets a 500 without details
             outcome = _failure(error)
         record.outcome = outcome
     return outcome
+
+
+def _outcome_of_token(
+    record: RequestRecord, request: Request, authorization: str | None
+) -> Identity | Denial:
+    state: AppState = record.state
+    credentials: str | Denial | None = authorization
+    if state.cookies is not None:
+        credentials = _with_cookies(state, request, authorization)
+    if isinstance(credentials, Denial):
+        return credentials
+    proved = record.invalid_token or state.authenticate(credentials)
+    if isinstance(proved, Identity):
+        return proved
+    return _without_valid_token(state, request, credentials, proved)
 
 
 def identity_of(record: RequestRecord, request: Request) -> Identity | None:

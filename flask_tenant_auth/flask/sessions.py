@@ -26,6 +26,7 @@ from ..sessions.rotation import ENDING, Outcome
 from ..sessions.sessions import Grant, Refreshed, SessionDenied, Sessions, Terms
 from ..sessions.store import Session, StoreUnavailable
 from ..signals import session_created, session_refreshed, session_reused
+from .api_key_check import require_no_api_key
 from .records import current_request, note_session
 from .state import AppState, current_app, current_state
 from .tokens import further_claims, issue
@@ -96,11 +97,13 @@ def create_session(
     :raises TypeError: for arguments of other types.
     :raises SessionsUnavailable: 503, when the store is away: no session is answered that is not
         stored.
+    :raises AuthError: 403, in a request that was sent with an API key.
     :raises NoSigningKeyError: when the app holds no key that signs.
     :raises ConfigurationError: where sessions are off.
     """
     state = current_state()
     sessions = sessions_of(state)
+    require_no_api_key("create_session")
     tenant, user = uuid_text("tenant_id", tenant_id), uuid_text("user_id", user_id)
     grant = _grant(state, tenant, role_text("role", role, state.roles), permissions, claims)
     try:

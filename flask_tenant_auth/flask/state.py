@@ -52,6 +52,7 @@ from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
 from ..limit.store_log import StoreLog
+from ..sessions.api_keys import ApiKeys, key_cache_of
 from ..sessions.cookies import Cookies
 from ..sessions.origins import Origins
 from ..sessions.sessions import Sessions
@@ -84,6 +85,7 @@ class AppState:
         self.session_store: SessionStore | None = None
         self.session_loader: Callable[[Any], Any] | None = None
         self.sessions: Sessions | None = None  # made when first asked for
+        self.api_keys: ApiKeys | None = None  # likewise
         # Counts a refresh of a session whose token is right; it raises where there were too many.
         self.count_refresh: Callable[[str], object] | None = None
         # None: tokens are not taken from cookies.
@@ -302,7 +304,23 @@ class AppState:
         """
         if self.session_store is None:
             raise ConfigurationError("sessions are off in this app")
-        return self.session_store.revoke(revocation, reason)
+        revoked = self.session_store.revoke(revocation, reason)
+        if self.api_keys is not None:
+            self.api_keys.forget(revoked)
+        return revoked
+
+    def new_api_keys(self, store: SessionStore) -> ApiKeys:
+        """Return the API keys of a store, whose answers the processes of this host share."""
+        # The table of revocations of this host, where it has one.
+        table = getattr(self, "revocations", None)
+        return ApiKeys(
+            store,
+            key_cache_of(store, app=self._directory, shared=self._shared),
+            self.revoke,
+            check=None if table is None else table.check,
+            most_delay_ms=int(self.settings.auth_revocation_max_delay_seconds * 1000),
+            revocation_kept_ms=int((self.settings.auth_session_max_days + 1) * 86_400_000),
+        )
 
     def forget(self, session: Session) -> None:
         """Let this host know at once that a session has ended."""

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from .. import errors
-from ..errors import AuthError, KeysUnavailable
+from ..errors import AuthError, KeysUnavailable, SessionsUnavailable
 
 
 class Denial(NamedTuple):
@@ -41,7 +41,12 @@ OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
 def error_of(denial: Denial) -> AuthError:
     """Return a denial as the error that is raised for it."""
     if denial.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        return KeysUnavailable(denial.retry_after or 1)
+        unavailable = (
+            SessionsUnavailable
+            if denial.message == errors.SESSIONS_UNAVAILABLE
+            else KeysUnavailable
+        )
+        return unavailable(denial.retry_after or 1)
     retry_after = denial.retry_after
     return AuthError(
         denial.message,

@@ -40,6 +40,7 @@ def write_headers(identity: Identity, secrets: Sequence[bytes], roles: Roles) ->
         "claims": dict(identity.claims),
         "actor": identity.actor,
         "expires_at": identity.expires_at,
+        "api_key_id": identity.api_key_id,
         "issued_at": now(),
     }
     try:
@@ -90,6 +91,8 @@ def _identity(content: Mapping[str, Any], roles: Roles) -> Identity:
         actor=content["actor"],
         expires_at=content["expires_at"],
         roles=roles,
+        # The headers of an earlier version have none.
+        api_key_id=content.get("api_key_id"),
     )
 
 

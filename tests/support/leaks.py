@@ -168,6 +168,7 @@ def refused(call: Callable[[], Any]) -> Callable[[], None]:
     return run
 
 
+key_cache = _core.KeyCache("leaks", slots=4, shared=False)
 CALLS: dict[str, Callable[[], Any]] = {
     "is_valid_uuid": lambda: (_core.is_valid_uuid(TENANT), _core.is_valid_uuid(object())),
     "plain_address": lambda: (_core.plain_address("[::1%a]:80"), _core.plain_address("x")),
@@ -243,6 +244,17 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Middleware with a preflight": answered([("Allow", "GET, PUT")], "OPTIONS"),
     "Middleware refused": refused(answered([("Vary", "b"), "none"])),
     "CorsRules refused": refused(lambda: cors_rules(7)),  # type: ignore[arg-type]
+    "make_api_key": lambda: _core.read_api_key(_core.make_api_key()[0]),
+    "read_api_key rejected": lambda: _core.read_api_key("fta_x"),
+    "KeyCache": lambda: _core.KeyCache("leaks", slots=4, shared=False).find("a" * 16),
+    "KeyCache refused": refused(lambda: _core.KeyCache("leaks", slots=0)),
+    "KeyCache.put": lambda: (
+        key_cache.put("a" * 16, key_cache.begin("a" * 16), 1000, b"value"),
+        key_cache.find("a" * 16),
+        key_cache.drop("a" * 16),
+    ),
+    "KeyCache.put refused": refused(lambda: key_cache.put("a", (0, 0), 1, b"")),
+    "Identity of an API key": lambda: Identity(TENANT, USER, api_key_id="a" * 16).api_key_id,
     "Rate": lambda: (hash(Rate(5, 60)), str(rate), rate == Rate(10, 60)),
     "Rate refused": refused(lambda: Rate(-1, 60)),
     "describe_redis_url": lambda: _core.describe_redis_url("redis://:pw@h/1"),

@@ -52,6 +52,8 @@ class Core:
         self.token = self.keyring.sign(nested_payload())
         self.refresh_token = _core.make_refresh_token(SECRET, b"salt", TENANT, 7)
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
+        self.api_key = _core.make_api_key()[0]
+        self.key_cache = _core.KeyCache("hostile", slots=4, shared=False)
         self.table = Revocations("hostile", slots=16, shared=False)
         self.log = AuditLog(str(directory / "log"))
         self.path = str(directory / "log")
@@ -91,6 +93,16 @@ class Core:
                 ["OPTIONS", "/api/x", "https://x.b.example", "PUT"],
                 {},
             ),
+            "read_api_key": (_core.read_api_key, [self.api_key], {}),
+            "KeyCache": (
+                _core.KeyCache,
+                ["hostile"],
+                {"app": "a", "slots": 4, "shared": False, "directory": "."},
+            ),
+            "begin": (self.key_cache.begin, [self.api_key[4:20]], {}),
+            "put": (self.key_cache.put, [self.api_key[4:20], (0, 0), 5, b"value"], {}),
+            "find": (self.key_cache.find, [self.api_key[4:20]], {}),
+            "drop": (self.key_cache.drop, [self.api_key[4:20]], {}),
             "parse_rates": (_core.parse_rates, ["5 per minute; 9 per hour"], {}),
             "Identity": (
                 Identity,
@@ -102,6 +114,7 @@ class Core:
                     "actor": "somebody",
                     "expires_at": 5.5,
                     "roles": self.roles,
+                    "api_key_id": self.api_key[4:20],
                 },
             ),
             "permits": (identity.permits, ["a"], {}),
@@ -241,6 +254,7 @@ NAMES = [
     ),
     *("Key.jwk", "Keyring", "sign", "issue", "verify", "decode", "authenticate", "AuditLog"),
     *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
+    *("read_api_key", "KeyCache", "begin", "put", "find", "drop"),
     *("uuid7", "derive_key"),
     *("make_refresh_token", "read_refresh_token", "check_refresh_token"),
     *("peek_token", "claimed_tenant", "Revocations", "add", "check", "mark_filled", "waive"),
@@ -267,14 +281,14 @@ def test_the_list_of_calls_has_every_callable_of_the_core(core: Core) -> None:
     }
     of_requests = {"authenticate_and_count", "open_record"}  # test_hostile_environ.py
     of_the_process = {"set_identity_codec"}  # other tests need what it has been given
-    no_argument = {"now", "reset_clock"}
+    no_argument = {"now", "reset_clock", "make_api_key"}
     assert functions - set(NAMES) - of_requests - of_the_process <= no_argument
     kinds = (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Reservation, _core.Roles)
-    for kind in (*kinds, Revocations):
+    for kind in (*kinds, Revocations, _core.KeyCache):
         methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         known = {name.rpartition(".")[2] for name in NAMES}
         no_argument = {"public_jwk", "reopen", "status", "close", "check_redis", "ask_redis"}
-        no_argument |= {"entries", "lead"}
+        no_argument |= {"entries", "lead", "clear"}
         of_python = {"to_headers", "from_headers"}  # call what set_identity_codec was given
         assert methods - known <= no_argument | of_python, kind
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from flask import Response
 
 import flask_tenant_auth as public
 from apps import TENANT, USER, make_app
+from flask_tenant_auth.sessions.stores import store_of
 
 NEITHER = [None, 7, 1.5, True, b"\xff", [], {}, object(), "", "x"]
 
@@ -17,6 +20,10 @@ NEITHER = [None, 7, 1.5, True, b"\xff", [], {}, object(), "", "x"]
 def has_permission(value: Any) -> bool:
     with public.acting_as(TENANT, USER, "admin"):
         return public.has_permission(value)
+
+
+def new_key(tenant_id: Any, user_id: Any, role: Any) -> object:
+    return public.create_api_key(tenant_id, user_id, role, name="n")
 
 
 def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
@@ -111,6 +118,46 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ("AuthError", lambda x: f.AuthError("m", x), "status_code", [None, "401", 7]),
         ("hash_password", f.hash_password, "password", [None, 7, "", b"", [], {}]),
         ("verify_password", lambda x: f.verify_password(x, "$"), "password", [None, 7, [], {}]),
+        (
+            "create_api_key",
+            lambda x: new_key(x, USER, "user"),
+            "tenant_id",
+            uuids,
+        ),
+        (
+            "create_api_key",
+            lambda x: new_key(TENANT, x, "user"),
+            "user_id",
+            uuids,
+        ),
+        ("create_api_key", lambda x: new_key(TENANT, USER, x), "role", uuids),
+        (
+            "create_api_key",
+            lambda x: f.create_api_key(TENANT, USER, "user", name="n", permissions=x),
+            "permissions",
+            [None, 7, "x", {}, ["a b"], [7]],
+        ),
+        (
+            "create_api_key",
+            lambda x: f.create_api_key(TENANT, USER, "user", name=x),
+            "name",
+            [*no_str, "", "n" * 256, "a\nb"],
+        ),
+        (
+            "create_api_key",
+            lambda x: f.create_api_key(TENANT, USER, "user", name="n", expires=x),
+            "expires",
+            [7, 1.5, True, "2030-01-01", datetime(2099, 1, 1), timedelta(0)],
+        ),
+        ("revoke_api_key", lambda x: f.revoke_api_key(x, "a" * 16), "tenant_id", uuids),
+        (
+            "revoke_api_key",
+            lambda x: f.revoke_api_key(TENANT, x),
+            "key_id",
+            uuids,
+        ),
+        ("list_api_keys", lambda x: f.list_api_keys(x), "tenant_id", uuids),
+        ("list_api_keys", lambda x: f.list_api_keys(TENANT, x), "user_id", uuids[1:]),
         ("verify_password", lambda x: f.verify_password("p", x), "stored", no_str[1:]),
         (
             "verify_password",
@@ -134,9 +181,11 @@ CASES = [
 
 @pytest.mark.parametrize(("call", "named", "wrong"), CASES)
 def test_a_wrong_type_raises_with_the_name_of_the_argument(
-    call: Callable[[object], object], named: str, wrong: object
+    call: Callable[[object], object], named: str, wrong: object, tmp_path: Path
 ) -> None:
-    with make_app().app_context(), pytest.raises((TypeError, ValueError), match=named):
+    app = make_app()
+    app.extensions["tenant_auth"].session_store = store_of(f"sqlite:///{tmp_path}/s.db", "")
+    with app.app_context(), pytest.raises((TypeError, ValueError), match=named):
         call(wrong)
 
 

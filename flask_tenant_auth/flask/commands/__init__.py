@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask.cli import AppGroup
 
+from .api_keys import api_keys_cli
 from .check import check
 from .isolation import rls_check, rls_sql
 from .keys import generate_key, rotate_key
@@ -20,6 +21,7 @@ for _command in (
     decode_token,
     check,
     limits_cli,
+    api_keys_cli,
     rls_sql,
     rls_check,
 ):
