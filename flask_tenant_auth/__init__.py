@@ -1,7 +1,13 @@
 """Authentication, tenancy, roles and rate limits for Flask APIs, on a C core."""
 
 from ._core import Identity, Key, is_valid_uuid
-from .errors import AuthError, ConfigurationError, RateLimitExceeded, create_auth_response
+from .errors import (
+    AuthError,
+    ConfigurationError,
+    RateLimitExceeded,
+    SessionsUnavailable,
+    create_auth_response,
+)
 from .flask import job_headers as _job_headers  # noqa: F401 - signs identities for jobs
 from .flask import password_settings as _password_settings  # noqa: F401 - reads the iterations
 from .flask.api_keys import create_api_key, list_api_keys, revoke_api_key
@@ -27,6 +33,20 @@ from .flask.decorators import (
 from .flask.extension import TenantAuth
 from .flask.proxies import current_identity, current_user
 from .flask.request_log import log_request_context
+from .flask.revocations import (
+    revoke_everything,
+    revoke_session,
+    revoke_tenant,
+    revoke_token,
+    revoke_user,
+)
+from .flask.sessions import (
+    SessionInfo,
+    SessionTokens,
+    create_session,
+    list_sessions,
+    refresh_session,
+)
 from .flask.tenant_request import TenantRequest
 from .flask.tokens import create_jwt_token, decode_jwt_token, extract_bearer_token
 from .identity.job_headers import IdentityHeadersError
@@ -42,6 +62,9 @@ __all__ = [
     "Key",
     "NoSigningKeyError",
     "RateLimitExceeded",
+    "SessionInfo",
+    "SessionTokens",
+    "SessionsUnavailable",
     "TenantAuth",
     "TenantRequest",
     "UserRole",
@@ -49,6 +72,7 @@ __all__ = [
     "create_api_key",
     "create_auth_response",
     "create_jwt_token",
+    "create_session",
     "current_identity",
     "current_user",
     "decode_jwt_token",
@@ -61,6 +85,7 @@ __all__ = [
     "hash_password",
     "is_valid_uuid",
     "list_api_keys",
+    "list_sessions",
     "log_request_context",
     "login_limit",
     "password_needs_rehash",
@@ -68,7 +93,13 @@ __all__ = [
     "public_route",
     "rate_limit",
     "rate_limit_exempt",
+    "refresh_session",
     "revoke_api_key",
+    "revoke_everything",
+    "revoke_session",
+    "revoke_tenant",
+    "revoke_token",
+    "revoke_user",
     "set_session_cookies",
     "verify_password",
     "verify_permission",

@@ -40,12 +40,21 @@ TOKEN_REVOKED = "Token revoked"  # noqa: S105 - an answer, not a secret
 SESSION_ENDED = "Session ended"
 SESSION_NOT_FOUND = "Session not found"
 SESSION_RETRY = "The session is being refreshed, try again"
+REVOCATIONS_UNKNOWN = "revocations_unknown"
 SESSIONS_UNAVAILABLE = "Sessions are not available at the moment, try again later"
 ORIGIN_NOT_ALLOWED = "Origin not allowed"
 TENANT_ID_INVALID = "Tenant ID must be valid UUID"
 USER_ID_INVALID = "User ID must be valid UUID"
 KEYS_UNAVAILABLE = "Tokens cannot be verified at the moment, try again later"
 AUTHENTICATION_FAILED = "Authentication could not be completed"
+
+
+def message_of(reason: str, *, expired: bool) -> str:
+    """Return what a client is told of an invalid token: no more than what it has to do."""
+    if expired or reason == "refresh_first":
+        return TOKEN_EXPIRED
+    return TOKEN_REVOKED if reason == "token_revoked" else TOKEN_INVALID
+
 
 # RFC 6750, section 3: no error code for a request without a token, "invalid_token" for an invalid
 # one.
@@ -355,11 +364,13 @@ class KeysUnavailable(AuthError, HTTPServiceUnavailable):  # noqa: N818 - as Rat
 class SessionsUnavailable(AuthError, HTTPServiceUnavailable):  # noqa: N818 - as RateLimitExceeded
     """The 503 of a log in, a refresh or a revocation while the store of sessions is away.
 
+    It is also the answer to a token while it is not known what was revoked.
+
     :param retry_after: in how many seconds the client may ask again.
     """
 
-    def __init__(self, retry_after: int = 2) -> None:
-        super().__init__(SESSIONS_UNAVAILABLE, 503, reason="session_store_unavailable")
+    def __init__(self, retry_after: int = 2, *, reason: str = "session_store_unavailable") -> None:
+        super().__init__(SESSIONS_UNAVAILABLE, 503, reason=reason)
         self.seconds = retry_after
 
     def required_headers(self) -> list[tuple[str, str]]:

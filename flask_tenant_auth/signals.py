@@ -20,6 +20,11 @@ rate_limit_exceeded = _signals.signal(
     "rate-limit-exceeded",
     "A request was denied with 429. Sent with decision= and identity= (None: no identity).",
 )
+sessions_revoked = _signals.signal(
+    "sessions-revoked",
+    "Something was revoked. Sent with kind= (session, user, tenant, token, everything), "
+    "tenant_id=, user_id= and session_id=, each None where it does not apply.",
+)
 session_created = _signals.signal(
     "session-created", "A session began. Sent with session= (a `SessionInfo`)."
 )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # A bearer scheme without a token that can be read: alone, or in "Basic x,Bearer y", into which a
 # server joins two Authorization lines (RFC 9110, section 5.2).
 _STRAY_BEARER = re.compile(r"(^|,)\s*bearer(\s|$)", re.IGNORECASE)
+_UNREAD = "it is not known what was revoked; see the log of the store of sessions"
 _NO_KEYS = "the keys that may verify the token are not there; see the log of their fetches"
 
 
@@ -40,6 +41,8 @@ def outcome_of(record: RequestRecord, request: Request) -> Identity | Denial:
                 outcome = _outcome_of_token(record, request, authorization)
         except errors.KeysUnavailable as error:
             outcome = Denial(503, error.message, error.reason, _NO_KEYS, retry_after=error.seconds)
+        except errors.SessionsUnavailable as error:
+            outcome = Denial(503, error.message, error.reason, _UNREAD, retry_after=error.seconds)
         except Exception as error:  # noqa: BLE001 - the client gets a 500 without details
             outcome = _failure(error)
         record.outcome = outcome
@@ -55,7 +58,11 @@ def _outcome_of_token(
         credentials = _with_cookies(state, request, authorization)
     if isinstance(credentials, Denial):
         return credentials
-    proved = record.invalid_token or state.authenticate(credentials)
+    invalid = record.invalid_token
+    if invalid is not None and invalid.reason != errors.REVOCATIONS_UNKNOWN:
+        proved: Identity | InvalidToken | None = invalid
+    else:
+        proved = state.authenticate(credentials)
     if isinstance(proved, Identity):
         return proved
     return _without_valid_token(state, request, credentials, proved)
@@ -117,7 +124,7 @@ def _without_valid_token(
         token = parse_bearer(authorization or "")
         state.rules.hints.about_invalid_token(invalid.reason, token or "")
         state.look_for_key(invalid, token)
-        message = errors.TOKEN_EXPIRED if invalid.expired else errors.TOKEN_INVALID
+        message = errors.message_of(invalid.reason, expired=invalid.expired)
         return Denial(401, message, invalid.reason, detail_of(invalid, token or ""))
     if authorization is not None and _STRAY_BEARER.search(authorization):
         return STRAY_BEARER

@@ -9,6 +9,7 @@ on that app (`AppState`).
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeVar
@@ -34,11 +35,13 @@ from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
 from .routes import asks_for_identity, plan_of
 from .session_routes import add_session_routes
-from .state import EXTENSION, AppState, UserLoader, state_of
+from .sessions import SessionInfo
+from .state import EXTENSION, AppState, Loaders, state_of
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
 
 Loader = TypeVar("Loader", bound=Callable[[Identity], Any])
+LoaderOfSession = TypeVar("LoaderOfSession", bound=Callable[[SessionInfo], Any])
 
 
 class TenantAuth:
@@ -52,7 +55,8 @@ class TenantAuth:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
-        self._user_loader = UserLoader()
+        self._loaders = Loaders()
+        self._states: weakref.WeakSet[AppState] = weakref.WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -67,7 +71,24 @@ class TenantAuth:
         """
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise TypeError("user_loader takes a function of the identity that is not async")
-        self._user_loader.function = function
+        self._loaders.of_user = function
+        return function
+
+    def session_loader(self, function: LoaderOfSession) -> LoaderOfSession:
+        """Say what a session is granted at each refresh. A decorator, which turns sessions on.
+
+        The function returns the role, an `Identity`, or a dict with some of ``role``,
+        ``permissions`` and ``claims``; what is left out stays. None ends the session: the user is
+        gone or locked.
+
+        :param function: takes the `SessionInfo`; not async.
+        :raises TypeError: for what cannot be called, and for an async function.
+        """
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise TypeError("session_loader takes a function of the session that is not async")
+        self._loaders.of_session = function
+        for state in list(self._states):
+            state.turn_sessions_on()
         return function
 
     def init_app(self, app: Flask) -> None:
@@ -88,7 +109,10 @@ class TenantAuth:
             )
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
-        state.user_loader = self._user_loader
+        state.loaders = self._loaders
+        self._states.add(state)
+        if self._loaders.of_session is not None:
+            state.turn_sessions_on()
         state.count_refresh = count_refresh
         require_declared_roles(app, state.roles)
         if state.settings.ratelimit_enabled:
@@ -137,7 +161,6 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
     made, unrouted = plans.made, plans.unrouted
     counting = state.settings.ratelimit_enabled
     key = state.start_response_key
-    source = state.source
     cookies = state.cookies
 
     def count_request() -> Answer | None:  # noqa: C901 - likewise
@@ -163,6 +186,9 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             return None
         record.counted = plan.rules
         address = request.remote_addr or ""
+        source, live = state.source, state.live
+        if live is not None and not live.follower.runs:
+            live.follower.start()
         if source is not None and monotonic() >= source.due:
             source.refresh()
         keyring = state.keyring

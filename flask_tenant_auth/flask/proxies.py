@@ -119,12 +119,12 @@ def _users() -> tuple[dict[AppState | None, Any], AppState | None]:
 def _load(identity: Identity, state: AppState | None) -> Any:
     if state is None:
         raise RuntimeError("current_user needs an app context: use `with app.app_context():`")
-    if state.user_loader is None or state.user_loader.function is None:
+    if state.loaders is None or state.loaders.of_user is None:
         raise RuntimeError(
             "current_user needs a loader of users: decorate a function of the identity with "
             "@auth.user_loader, where auth is the TenantAuth of the app"
         )
-    user = state.user_loader.function(identity)
+    user = state.loaders.of_user(identity)
     return _UNKNOWN if user is None else user
 
 

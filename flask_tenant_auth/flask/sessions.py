@@ -116,7 +116,7 @@ def create_session(
             grace_ms=_grace_ms(grace),
         )
     except StoreUnavailable as error:
-        raise _unavailable(error, "create_session") from None
+        raise unavailable(error, "create_session") from None
     for each in ended:
         state.forget(each)
     tokens = _tokens(state, begun)
@@ -150,7 +150,7 @@ def refresh_session(refresh_token: str) -> SessionTokens:
     except SessionDenied as denied:
         raise _denied(denied) from None
     except StoreUnavailable as error:
-        raise _unavailable(error, "refresh_session") from None
+        raise unavailable(error, "refresh_session") from None
     tokens = _tokens(state, refreshed)
     _send(session_refreshed, refreshed.session)
     return tokens
@@ -168,7 +168,7 @@ def list_sessions(tenant_id: str | uuid.UUID, user_id: str | uuid.UUID) -> list[
     try:
         return [info_of(each) for each in sessions_of(current_state()).list(tenant, user)]
     except StoreUnavailable as error:
-        raise _unavailable(error, "list_sessions") from None
+        raise unavailable(error, "list_sessions") from None
 
 
 def sessions_of(state: AppState) -> Sessions:
@@ -368,7 +368,8 @@ def _denied(denied: SessionDenied) -> AuthError:
     return AuthError(message, 401, reason=reason, headers=headers)
 
 
-def _unavailable(error: StoreUnavailable, what: str) -> SessionsUnavailable:
+def unavailable(error: StoreUnavailable, what: str) -> SessionsUnavailable:
+    """Log what failed because the store is away, and return the answer to it."""
     logger.error("%s failed, because the store of sessions is away: %s", what, error)
     return SessionsUnavailable()
 

@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property, lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -57,6 +57,7 @@ from ..sessions.cookies import Cookies
 from ..sessions.origins import Origins
 from ..sessions.sessions import Sessions
 from ..sessions.store import Revocation, Session, SessionStore
+from .live_sessions import LiveSessions
 from .registration import known_apps
 
 if TYPE_CHECKING:
@@ -67,11 +68,12 @@ EXTENSION = "tenant_auth"
 current_app = cast("LocalProxy[flask.Flask]", flask.current_app)
 
 
-class UserLoader:
-    """What `TenantAuth.user_loader` was given. All apps of one `TenantAuth` share it."""
+class Loaders:
+    """What the loaders of a `TenantAuth` were given. All its apps share them."""
 
     def __init__(self) -> None:
-        self.function: Callable[[Identity], Any] | None = None
+        self.of_user: Callable[[Identity], Any] | None = None
+        self.of_session: Callable[[Any], Any] | None = None
 
 
 class AppState:
@@ -80,10 +82,10 @@ class AppState:
     def __init__(self, app: flask.Flask | None, *, hooked: bool = False) -> None:
         self.settings = settings = Settings.from_app(app)
         self.hooked = hooked
-        self.user_loader: UserLoader | None = None  # of the `TenantAuth`, if there is one
+        self.loaders: Loaders | None = None  # of the `TenantAuth`, if there is one
         # Of sessions, where they are on.
+        self.live: LiveSessions | None = None
         self.session_store: SessionStore | None = None
-        self.session_loader: Callable[[Any], Any] | None = None
         self.sessions: Sessions | None = None  # made when first asked for
         self.api_keys: ApiKeys | None = None  # likewise
         # Counts a refresh of a session whose token is right; it raises where there were too many.
@@ -107,17 +109,9 @@ class AppState:
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
         self.rules = TokenRules.of(settings, self.roles)
-        self._provider = own_provider(settings, self.rules)
-        self._issuers: Issuers | None = None
-        self._tenants: TenantKeyrings | None = None
-        # What verifies the tokens of now: the `Keyring` itself where there is one, which the core
-        # takes; else what chooses one for each token.
-        self.keyring: Verifier = self._verifier()
-        # What `refresh` has to be called on once its `due` has come; None: nothing changes, or the
-        # verifier minds it.
-        self.source: Source | None = None
-        if isinstance(self.keyring, Provider):
-            self._follow(self.keyring)
+        if settings.names_sessions:
+            self._open_sessions()
+        self._make_verifier()
         self.plans = Plans(
             default_rules(
                 settings.ratelimit_default,
@@ -132,6 +126,41 @@ class AppState:
             logger.warning("%s: fit for development only; production will not start", weakness)
         if app is not None:
             _remember(self)
+
+    def _make_verifier(self) -> None:
+        """Make what verifies tokens by the rules of now."""
+        self._provider = own_provider(self.settings, self.rules)
+        self._issuers: Issuers | None = None
+        self._tenants: TenantKeyrings | None = None
+        # What verifies the tokens of now: the `Keyring` itself where there is one, which the core
+        # takes; else what chooses one for each token.
+        self.keyring: Verifier = self._verifier()
+        # What `refresh` has to be called on once its `due` has come; None: nothing changes, or the
+        # verifier minds it.
+        self.source: Source | None = None
+        if isinstance(self.keyring, Provider):
+            self._follow(self.keyring)
+
+    def _open_sessions(self) -> None:
+        app = None if self._app is None else self._app()
+        if app is None:
+            return  # the environment alone is no app that has sessions
+        name = self._directory or self.settings.ratelimit_key_prefix
+        self.live = LiveSessions(app, self.settings, name, shared=self._shared)
+        self.live.close_with(self)
+        self.session_store = self.live.store
+        self.rules = replace(self.rules, revocations=self.live.table)
+
+    def turn_sessions_on(self) -> None:
+        """Do as where a setting names sessions."""
+        if self.live is None:
+            self._open_sessions()
+            self._make_verifier()
+
+    @property
+    def session_loader(self) -> Callable[[Any], Any] | None:
+        """What says at a refresh what a session is granted."""
+        return None if self.loaders is None else self.loaders.of_session
 
     @property
     def development(self) -> bool:
@@ -194,17 +223,23 @@ class AppState:
         """Authenticate by an Authorization header; None where it has no bearer credentials.
 
         :raises KeysUnavailable: when the keys that may verify it are not there.
+        :raises SessionsUnavailable: when it is not known what was revoked.
         """
         self.refresh_keys()
-        return self.keyring.authenticate(authorization)
+        proved = self.keyring.authenticate(authorization)
+        if self.live is not None and isinstance(proved, InvalidToken):
+            return self.live.once_known(proved, lambda: self.keyring.authenticate(authorization))  # type: ignore[no-any-return]
+        return proved
 
     def decode(self, token: str | bytes) -> dict[str, Any] | InvalidToken:
         """Return all claims of a token, verified as strictly as a request's.
 
-        :raises KeysUnavailable: as `authenticate`.
+        :raises KeysUnavailable, SessionsUnavailable: as `authenticate`.
         """
         self.refresh_keys()
         claims = self.keyring.decode(token)
+        if self.live is not None and isinstance(claims, InvalidToken):
+            claims = self.live.once_known(claims, lambda: self.keyring.decode(token))
         if isinstance(claims, InvalidToken):
             self.look_for_key(claims, token)
         return claims
@@ -304,15 +339,16 @@ class AppState:
         """
         if self.session_store is None:
             raise ConfigurationError("sessions are off in this app")
-        revoked = self.session_store.revoke(revocation, reason)
+        # A test may give the app a store of its own, without a table.
+        revokes = self.session_store if self.live is None else self.live
+        revoked = revokes.revoke(revocation, reason)
         if self.api_keys is not None:
             self.api_keys.forget(revoked)
         return revoked
 
     def new_api_keys(self, store: SessionStore) -> ApiKeys:
         """Return the API keys of a store, whose answers the processes of this host share."""
-        # The table of revocations of this host, where it has one.
-        table = getattr(self, "revocations", None)
+        table = self.rules.revocations
         return ApiKeys(
             store,
             key_cache_of(store, app=self._directory, shared=self._shared),
@@ -323,7 +359,18 @@ class AppState:
         )
 
     def forget(self, session: Session) -> None:
-        """Let this host know at once that a session has ended."""
+        """Let this host know at once that a session has ended, which the store has ended."""
+        if self.live is not None:
+            self.live.forget(
+                Revocation(
+                    kind="session",
+                    tenant_id=session.tenant_id,
+                    user_id=session.user_id,
+                    id=session.id,
+                    at=session.ended_at or session.used_at,
+                    ends_at=session.ends_at,
+                )
+            )
 
     def trusts_identity_headers(self, peer: str) -> bool:
         """Whether identity headers from this peer count: in development, or from a gateway."""

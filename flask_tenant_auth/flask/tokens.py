@@ -11,7 +11,7 @@ from typing import Any
 from .._core import Identity, InvalidToken, Keyring, now, parse_bearer
 from ..audit import log_denied
 from ..config.settings import MAX_HOURS, Settings
-from ..errors import TOKEN_EXPIRED, TOKEN_INVALID, AuthError, KeysUnavailable
+from ..errors import AuthError, KeysUnavailable, SessionsUnavailable, message_of
 from ..identity.arguments import role_text, uuid_text
 from ..identity.roles import WEAKEST_ROLE
 from .denials import detail_of
@@ -139,20 +139,22 @@ def decode_jwt_token(token: str | bytes) -> dict[str, Any]:
     """Return all claims of a token after verifying it as strictly as a request's.
 
     :param token: compact serialization (RFC 7515, section 7.1), without the word Bearer.
-    :raises AuthError: 401, "Token expired" or "Invalid token"; the log says which rule it broke.
-        503 while the keys of an identity provider are not there.
+    :raises AuthError: 401, "Token expired", "Token revoked" or "Invalid token"; the log says
+        which rule it broke.
+        503 while the keys of an identity provider are not there, or it is not known what was
+        revoked.
     :raises TypeError: for a token that is neither str nor bytes.
     """
     if not isinstance(token, str | bytes):
         raise TypeError(f"token must be a str, not {type(token).__name__}")
     try:
         claims = current_state().decode(token)
-    except KeysUnavailable as missing:
+    except (KeysUnavailable, SessionsUnavailable) as missing:
         log_denied(current_request(), 503, missing.message, missing.reason)
         raise
     if not isinstance(claims, InvalidToken):
         return claims
-    error = AuthError(TOKEN_EXPIRED if claims.expired else TOKEN_INVALID)
+    error = AuthError(message_of(claims.reason, expired=claims.expired))
     log_denied(current_request(), 401, error.message, claims.reason, detail_of(claims, token))
     raise error
 

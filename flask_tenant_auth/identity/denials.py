@@ -41,12 +41,9 @@ OTHER_USER = Denial(403, "Access to this resource is denied", "other_user")
 def error_of(denial: Denial) -> AuthError:
     """Return a denial as the error that is raised for it."""
     if denial.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        unavailable = (
-            SessionsUnavailable
-            if denial.message == errors.SESSIONS_UNAVAILABLE
-            else KeysUnavailable
-        )
-        return unavailable(denial.retry_after or 1)
+        if denial.message == errors.SESSIONS_UNAVAILABLE:
+            return SessionsUnavailable(denial.retry_after or 1, reason=denial.reason)
+        return KeysUnavailable(denial.retry_after or 1)
     retry_after = denial.retry_after
     return AuthError(
         denial.message,

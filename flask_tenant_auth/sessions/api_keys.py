@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from .._core import KeyCache, make_api_key, now, read_api_key
 from ..audit import logger
-from .store import ApiKey, Revocation, SessionStore, StoreUnavailable
+from .store import KEY_PREFIX, ApiKey, Revocation, SessionStore, StoreUnavailable
 
 _MOST_CACHED_MS = 60_000
 _USE_NOTED_MS = 300_000
@@ -208,7 +208,7 @@ def key_cache_of(store: SessionStore, *, app: str, shared: bool) -> KeyCache:
 
 def token_id(key_id: str) -> str:
     """Return the id under which a revocation of a token names a key."""
-    return f"key:{key_id}"
+    return KEY_PREFIX + key_id
 
 
 def _require_digest(key: ApiKey, digest: bytes) -> None:

@@ -11,10 +11,10 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
+from .._core import Revocations
 from ..audit import logger
 from .store import Changes, Revocation, SessionStore, StoreUnavailable
 
@@ -27,46 +27,6 @@ _PURGE_SECONDS = 60.0
 _WAIT_STEP_SECONDS = 0.02
 
 
-class Table(Protocol):
-    """What a follower needs of `_core.Revocations`."""
-
-    @property
-    def position(self) -> str:
-        """What was marked last; empty: nothing."""
-
-    @property
-    def silent_ms(self) -> int | None:
-        """Milliseconds since the store was read; None: it was not yet."""
-
-    def add(
-        self,
-        kind: str,
-        *,
-        at: int,
-        ends_at: int,
-        tenant_id: str | None = None,
-        user_id: str | None = None,
-        id: str | None = None,
-        except_session: str | None = None,
-    ) -> None:
-        """Add a revocation."""
-
-    def entries(self) -> list[dict[str, Any]]:
-        """Return what is revoked and has not ended, in the words of add."""
-
-    def lead(self) -> bool:
-        """Say that this process runs; return whether it leads the host."""
-
-    def mark_filled(self, position: str) -> None:
-        """Say that all that the store had at this position is in the table."""
-
-    def waive(self, waived: bool, /) -> None:
-        """Let a table that is not filled, or was not for a minute, deny nothing more."""
-
-    def close(self) -> None:
-        """Remove the memory if nothing in it matters and nobody else uses it."""
-
-
 class Follower:
     """Keeps the table of this host as the store is.
 
@@ -76,11 +36,11 @@ class Follower:
     :param delay: seconds within which a revocation has to be seen.
     """
 
-    def __init__(self, store: SessionStore, table: Table, *, allow: bool, delay: float) -> None:
+    def __init__(
+        self, store: SessionStore, table: Revocations, *, allow: bool, delay: float
+    ) -> None:
         self.store = store
         self.table = table
-        # Called in a child after a fork, where the thread does not run.
-        self.on_fork: Callable[[], object] = _nothing
         self._allow = allow
         # Several readings fit into the delay: one may fail, and one leader may be replaced.
         self._pause = max(0.0, (delay - 1) / 5)
@@ -91,6 +51,7 @@ class Follower:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+        self.runs = False  # whether the thread of this process was started
         self._started = 0.0
         self._waived = False
         self._failing = False
@@ -99,12 +60,6 @@ class Follower:
     def after_fork(self) -> None:
         """Know that this process is a child, which has no thread of its parent."""
         self._after_fork()
-        self.on_fork()
-
-    @property
-    def runs(self) -> bool:
-        """Whether the thread of this process was started."""
-        return self._thread is not None
 
     def start(self) -> None:
         """Start the thread of this process, if it does not run."""
@@ -116,6 +71,7 @@ class Follower:
                 target=self._run, name="flask_tenant_auth revocations", daemon=True
             )
             self._thread.start()
+            self.runs = True
 
     def stop(self) -> None:
         """End the thread, and then close the store and the table."""
@@ -205,7 +161,7 @@ class Follower:
 
     def _restore(self, changes: Changes) -> None:
         """Add to a store that is older, or another one, what this host still has."""
-        entries = [_revocation_of(each, changes.now) for each in self.table.entries()]
+        entries = [Revocation(**each) for each in self.table.entries()]
         known = {_identity_of(each): each for each in changes.revocations}
         missing = [each for each in entries if not _is_known(each, known)]
         if missing:
@@ -246,7 +202,7 @@ class Follower:
             logger.warning("The store of sessions (%s) can be read again", self.store.describe())
 
 
-def add_revocation(table: Table, revocation: Revocation) -> None:
+def add_revocation(table: Revocations, revocation: Revocation) -> None:
     """Add a revocation of the store to the table of this host."""
     of_user = revocation.kind in ("user", "session")
     table.add(
@@ -258,10 +214,6 @@ def add_revocation(table: Table, revocation: Revocation) -> None:
         id=revocation.id,
         except_session=revocation.except_session,
     )
-
-
-def _revocation_of(entry: dict[str, Any], _now: int) -> Revocation:
-    return Revocation(**entry)
 
 
 _Identity = tuple[str, str | None, str | None, str | None, str | None]
@@ -282,10 +234,6 @@ def _greenlets() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def _nothing() -> None:
-    pass
-
-
 _followers: weakref.WeakSet[Follower] = weakref.WeakSet()
 
 
@@ -295,8 +243,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def revocations_of(entries: Sequence[dict[str, Any]]) -> list[Revocation]:
-    """Return entries of a table as revocations."""
-    return [Revocation(**each) for each in entries]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 from .sql_database import Database
 from .sql_part import AT_ONCE, SqlPart
 from .sql_tables import Tables, chunks, now_ms, revocation_of
-from .store import Changes, Revocation
+from .store import KEY_PREFIX, Changes, Revocation
 
 # How long a transaction may take from its revocation to its commit; see `sql_database`.
 LATE_MS = 30_000
@@ -59,8 +59,7 @@ class SqlRevocations(SqlPart):
 
         def work(connection: Connection) -> Revocation:
             added = self._insert(connection, revocation, reason)
-            if revocation.kind == "session" and revocation.id is not None:
-                self._end_session(connection, revocation.id, reason)
+            self._end_what_it_names(connection, added, reason)
             return added
 
         return self._database.run(work, atomic=True)
@@ -84,6 +83,32 @@ class SqlRevocations(SqlPart):
         if not at:
             at = connection.scalars(select(table.c.at).where(table.c.number == number)).one()
         return replace(revocation, at=at, number=number)
+
+    def _end_what_it_names(
+        self, connection: Connection, revocation: Revocation, reason: str
+    ) -> None:
+        """End the session or the API keys that a revocation names.
+
+        Keys may outlive the revocation. So they are ended by themselves.
+        """
+        if revocation.kind == "session" and revocation.id is not None:
+            self._end_session(connection, revocation.id, reason)
+            return
+        key = self._tables.api_key
+        if revocation.kind == "token":
+            prefix, _, key_id = (revocation.id or "").partition(KEY_PREFIX)
+            if prefix or not key_id:
+                return
+            named = key.c.id == key_id
+        else:
+            named = key.c.created_at <= revocation.at
+            if revocation.kind != "everything":
+                named &= key.c.tenant_id == revocation.tenant_id
+            if revocation.kind == "user":
+                named &= key.c.user_id == revocation.user_id
+        connection.execute(
+            update(key).where(named, key.c.ended_at.is_(None)).values(ended_at=now_ms())
+        )
 
     def _end_session(self, connection: Connection, session_id: str, reason: str) -> bool:
         """End a session; return whether it went on until now."""
@@ -185,9 +210,8 @@ class SqlRevocations(SqlPart):
 
         def add(connection: Connection) -> None:
             for each in missing:
-                self._insert(connection, each, "restored")
-                if each.kind == "session" and each.id is not None:
-                    self._end_session(connection, each.id, "restored")
+                added = self._insert(connection, each, "restored")
+                self._end_what_it_names(connection, added, "restored")
 
         for some in chunks(revocations, AT_ONCE):  # noqa: B007 - find_missing reads it
             missing = self._database.run(find_missing)

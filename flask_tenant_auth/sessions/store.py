@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+# Before the id of an API key that a revocation of a token names.
+KEY_PREFIX = "key:"
 Kind = Literal["session", "user", "tenant", "token", "everything"]
 
 
@@ -141,7 +143,7 @@ class SessionStore(Protocol):
         """
 
     def revoke(self, revocation: Revocation, reason: str) -> Revocation:
-        """Add a revocation, and end the session it names, in one transaction.
+        """Add a revocation, and end the session or the API keys it names, in one transaction.
 
         Return it with its number and time. What is revoked already is revoked again.
         """

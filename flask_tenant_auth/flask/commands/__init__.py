@@ -9,6 +9,7 @@ from .check import check
 from .isolation import rls_check, rls_sql
 from .keys import generate_key, rotate_key
 from .limits import limits_cli
+from .sessions import revoke_cli, sessions
 from .tokens import create_token, decode_token
 
 __all__ = ["auth_cli"]
@@ -21,6 +22,8 @@ for _command in (
     decode_token,
     check,
     limits_cli,
+    revoke_cli,
+    sessions,
     api_keys_cli,
     rls_sql,
     rls_check,

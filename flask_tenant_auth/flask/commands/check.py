@@ -19,6 +19,7 @@ from ..routes import is_static_view, plan_of
 from ..state import AppState, state_of
 from .isolation import isolation_lines
 from .rights import rights_of, role_lines, ungranted_permissions, unknown_roles
+from .sessions import session_lines
 from .stores import print_redis, store_lines
 
 # The methods that change nothing, as IANA has them (RFC 9110, section 9.2.1).
@@ -138,6 +139,15 @@ def _has_public_addresses(network: Network) -> bool:
     return network.num_addresses > 1 and not network.is_private
 
 
+def _show(title: str, lines: Iterable[str]) -> None:
+    """Print lines under a title, if there are any."""
+    shown = list(lines)
+    if shown:
+        click.secho(title, bold=True)
+    for line in shown:
+        click.echo(f"  {line}")
+
+
 @click.command("check")
 @click.option(
     "--strict",
@@ -167,9 +177,8 @@ def check(strict: bool) -> None:
         click.echo(f"  {line}")
     click.secho("Redis", bold=True)
     of_redis = print_redis(state)
-    click.secho("Counters", bold=True)
-    for line in store_lines(state):
-        click.echo(f"  {line}")
+    _show("Counters", store_lines(state))
+    _show("Sessions", session_lines(state))
     click.secho("Routes", bold=True)
     routes = routes_of(app)
     for route in routes:

@@ -1,0 +1,89 @@
+"""What an app with sessions has open: their store, the table of this host, and who fills it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._core import InvalidToken, Revocations
+from ..audit import logger
+from ..errors import REVOCATIONS_UNKNOWN, ConfigurationError, SessionsUnavailable
+from ..sessions.follower import SILENT_MS, Follower, add_revocation
+from ..sessions.store import Revocation, SessionStore
+from ..sessions.stores import store_of
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from ..config.settings import Settings
+
+_IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
+_RETRY_SECONDS = 2
+
+
+class LiveSessions:
+    """The store of an app's sessions, and the table of revocations of this host.
+
+    Nothing is opened, and no thread runs, before the first request or the first session.
+
+    :param name: what tells the app from others of this host.
+    :param shared: whether the processes of this host share the table.
+    """
+
+    def __init__(self, app: Flask, settings: Settings, name: str, *, shared: bool) -> None:
+        setting = settings.auth_session_store
+        self.store: SessionStore = store_of(setting, app.instance_path, app)
+        where = setting if isinstance(setting, str) else app.instance_path
+        digest = hashlib.sha256(json.dumps([name, where]).encode()).hexdigest()
+        try:
+            self.table = Revocations(
+                f"revocations {digest[:32]}",
+                shared=shared and where not in _IN_MEMORY,
+                token_max_ms=int((settings.token_max_hours * 3600 + settings.jwt_leeway) * 1000),
+                silent_max_ms=SILENT_MS,
+            )
+        except (OSError, MemoryError) as error:
+            raise ConfigurationError(
+                f"The table of revocations cannot be made in shared memory: {error}"
+            ) from None
+        self.follower = Follower(
+            self.store,
+            self.table,
+            allow=settings.auth_on_revocation_error == "allow",
+            delay=settings.auth_revocation_max_delay_seconds,
+        )
+
+    def close_with(self, owner: object) -> None:
+        """End the thread, and close all, when its owner is freed, or when the process ends."""
+        weakref.finalize(owner, self.follower.stop)
+
+    def revoke(self, revocation: Revocation, reason: str) -> Revocation:
+        """Add a revocation to the store, and then to the table of this host.
+
+        :raises StoreUnavailable: when it is not known to be stored.
+        """
+        revoked = self.store.revoke(revocation, reason)
+        self.forget(revoked)
+        return revoked
+
+    def forget(self, revoked: Revocation) -> None:
+        """Let this host know what the store has."""
+        try:
+            add_revocation(self.table, revoked)
+        except (TimeoutError, OSError, ValueError) as error:
+            # The store has it: whoever leads this host will read it there.
+            logger.error("A revocation was not added to the table of this host at once: %s", error)
+
+    def once_known(self, invalid: InvalidToken, again: Callable[[], Any]) -> Any:
+        """Ask again, once it is known what is revoked.
+
+        :raises SessionsUnavailable: where that is not known, and AUTH_ON_REVOCATION_ERROR says so.
+        """
+        if invalid.reason == REVOCATIONS_UNKNOWN and self.follower.wait():
+            invalid = again()
+        if isinstance(invalid, InvalidToken) and invalid.reason == REVOCATIONS_UNKNOWN:
+            raise SessionsUnavailable(_RETRY_SECONDS, reason=REVOCATIONS_UNKNOWN)
+        return invalid
