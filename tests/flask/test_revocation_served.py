@@ -1,0 +1,111 @@
+"""What one worker revokes, no worker of any server admits a second later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from apps import SECRET, TENANT
+from paths import ROOT
+from servers import Gunicorn, PostgreSQL
+
+WORKERS = 4
+# Enough requests to meet each worker of a server.
+ASKED = 24
+MOST_SECONDS = 1.0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/sessions.db"
+        return
+    with PostgreSQL() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def two_servers(store: str, folder: Path) -> Iterator[list[str]]:
+    """Two servers of one store, each with a table of its own, as two hosts have."""
+    with contextlib.ExitStack() as servers:
+        urls = []
+        for number in range(2):
+            environment = {
+                "AUTH_FAILURE_LIMIT": "1000000 per minute",
+                "AUTH_SESSION_STORE": store,
+                "AUTH_REVOCATION_MAX_DELAY_SECONDS": "1",
+                "FLASK_ENV": "production",
+                "INSTANCE_PATH": str(folder),
+                "JWT_SECRET_KEY": SECRET,
+                "PYTHONPATH": f"{ROOT}:{ROOT}/tests/support",
+                "RATELIMIT_DEFAULT": "1000000 per minute",
+                "RATELIMIT_KEY_PREFIX": f"revoking-{os.getpid()}-{number}",
+                "REDIS_URL": "",
+            }
+            options = ("--workers", str(WORKERS), "--threads", "2", "--worker-class", "gthread")
+            server = Gunicorn("revoking_app:app", *options, environment=environment)
+            servers.enter_context(server)
+            urls.append(f"http://127.0.0.1:{server.port}")
+        yield urls
+
+
+def post(url: str, path: str, **body: str) -> Any:
+    answer = requests.post(url + path, json=body, timeout=10)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def statuses(urls: list[str], token: str, pool: ThreadPoolExecutor) -> tuple[set[int], set[int]]:
+    """The statuses that all workers of all servers answer, and who they are."""
+
+    def ask(url: str) -> tuple[int, int]:
+        answer = requests.get(
+            f"{url}/who", headers={"Authorization": f"Bearer {token}"}, timeout=10
+        )
+        return answer.status_code, answer.json().get("pid", 0)
+
+    answers = list(pool.map(ask, urls * ASKED))
+    return {status for status, _ in answers}, {pid for _, pid in answers}
+
+
+def one_round(urls: list[str], pool: ThreadPoolExecutor, number: int) -> set[int]:
+    """Begin a session, use it everywhere, revoke it somewhere; return the workers that were met."""
+    user = str(uuid.uuid4())
+    tokens = post(urls[number % 2], "/begin", tenant=TENANT, user=user)
+    admitted, pids = statuses(urls, tokens["access_token"], pool)
+    assert admitted == {200}
+    post(urls[number % 2], "/revoke", tenant=TENANT, user=user)
+    time.sleep(MOST_SECONDS)
+    refused, _ = statuses(urls, tokens["access_token"], pool)
+    assert refused == {401}, f"round {number}: {refused}"
+    answer = requests.post(
+        f"{urls[1]}/refresh", json={"refresh_token": tokens["refresh_token"]}, timeout=10
+    )
+    assert answer.status_code == 401
+    return pids
+
+
+def test_no_worker_of_any_server_admits_what_was_revoked_a_second_ago(
+    store: str, tmp_path: Path
+) -> None:
+    with two_servers(store, tmp_path) as urls, ThreadPoolExecutor(8) as pool:
+        met: set[int] = set()
+        for number in range(5):
+            met |= one_round(urls, pool, number)
+        assert len(met) > WORKERS  # so workers of both servers, and several of them
+
+
+@pytest.mark.soak
+def test_a_thousand_rounds(store: str, tmp_path: Path) -> None:
+    with two_servers(store, tmp_path) as urls, ThreadPoolExecutor(8) as pool:
+        for number in range(1000):
+            one_round(urls, pool, number)
