@@ -18,7 +18,7 @@ from werkzeug.sansio.response import Response
 
 from flask_tenant_auth import TenantAuth
 
-from . import accounts, database, development, health
+from . import accounts, database, development, health, users
 from .password_cipher import PasswordCipher
 
 INSTANCE = Path(__file__).parent / "instance"
@@ -43,6 +43,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     TenantAuth(app)
     database.init_app(app)
+    app.cli.add_command(users.add_user_command)
     app.extensions["password_cipher"] = PasswordCipher(app.config["MAIL_PASSWORD_KEY"])
     app.register_error_handler(HTTPException, as_json)
     app.register_blueprint(health.blueprint)
