@@ -68,8 +68,11 @@ def curl(url: str, token: str | None = None, body: object = None) -> str:
     return shlex.join([*words, url])
 
 
-def curl_lines(app: Flask, base: str) -> str:
-    """Return the lines for a service at base, a URL without a path."""
+def curl_lines(app: Flask, base: str, password: str) -> str:
+    """Return the lines for a service at base, a URL without a path.
+
+    :param password: that of the example users.
+    """
     with app.app_context():
         user = create_jwt_token(str(TENANT), str(USER))
         admin = create_jwt_token(str(TENANT), str(ADMIN), "admin")
@@ -99,6 +102,10 @@ def curl_lines(app: Flask, base: str) -> str:
             curl(f"{accounts}/{ACCOUNT}", other),
         ),
         ("401, a request has no token", curl(accounts)),
+        (
+            "200, the user logs in and gets cookies",
+            curl(f"{base}/auth/login", body={"email": EMAIL, "password": password}),
+        ),
         (
             "429, a user makes more than 50 requests in a minute",
             f"for i in $(seq 51); do {print_status}; done; echo",

@@ -1,4 +1,4 @@
-"""Users: added, and recognised by their passwords."""
+"""Users: added, recognised by their passwords, and asked for when a session is refreshed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from flask_tenant_auth import (
+    SessionInfo,
     UserRole,
     acting_as,
     hash_password,
@@ -62,6 +63,14 @@ def user_with_password(email: str, password: str) -> User | None:
             user.password_hash = hash_password(password)
             session().commit()
     return user
+
+
+def role_at_refresh(refreshed: SessionInfo) -> str | None:
+    """Return the role that a user has now. None ends the session of a user who is gone."""
+    with acting_as(refreshed.tenant_id, refreshed.user_id):
+        found = select(User.role).where(User.id == UUID(refreshed.user_id))
+        role: str | None = session().scalar(found)
+    return role
 
 
 @click.command("add-user")
