@@ -18,7 +18,7 @@ from werkzeug.sansio.response import Response
 
 from flask_tenant_auth import TenantAuth
 
-from . import accounts, database, development, health
+from . import accounts, database, development, frontend, health, logins, users
 from .password_cipher import PasswordCipher
 
 INSTANCE = Path(__file__).parent / "instance"
@@ -37,15 +37,22 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         DATABASE_URL=os.environ.get("DATABASE_URL") or f"sqlite:///{INSTANCE}/email.sqlite3",
         MAIL_PASSWORD_KEY=os.environ.get("MAIL_PASSWORD_KEY", ""),
         MAX_CONTENT_LENGTH=16 * 1024,
+        # The front end has its tokens in cookies, other clients in the Authorization header.
+        AUTH_TOKEN_LOCATIONS="headers,cookies",  # noqa: S106 - no secret
+        AUTH_SESSION_ROUTES="/auth",
     )
     app.config.from_mapping(config or {})
     app.json.sort_keys = False  # type: ignore[attr-defined]  # id first
 
-    TenantAuth(app)
+    auth = TenantAuth(app)
+    auth.session_loader(users.role_at_refresh)
     database.init_app(app)
+    app.cli.add_command(users.add_user_command)
     app.extensions["password_cipher"] = PasswordCipher(app.config["MAIL_PASSWORD_KEY"])
     app.register_error_handler(HTTPException, as_json)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(frontend.blueprint)
+    app.register_blueprint(logins.blueprint, url_prefix="/auth")
     app.register_blueprint(accounts.blueprint, url_prefix="/api/v1")
     if app.extensions["tenant_auth"].settings.development:
         app.register_blueprint(development.blueprint, url_prefix="/api/v1/test")

@@ -21,7 +21,7 @@ from gunicorn.app.base import BaseApplication
 from flask_tenant_auth import ConfigurationError
 
 from . import INSTANCE, create_app
-from .curl_lines import add_example_account, curl_lines
+from .curl_lines import EMAIL, add_example_account, add_example_users, curl_lines
 from .database import create_tables
 
 
@@ -99,9 +99,14 @@ def main() -> None:
     settings = app.extensions["tenant_auth"].settings
     host, port = settings.flask_host, settings.flask_port
     check_port_is_free(host, port)
+    password = ""
     with app.app_context():
         create_tables()
         if settings.development:
+            password = load_or_make_secret(
+                "example_password", lambda: secrets.token_urlsafe(9).encode()
+            )
+            add_example_users(password)
             add_example_account()
     # The workers are forks of this process. They must not share its connections.
     app.extensions["engine"].dispose()
@@ -111,7 +116,9 @@ def main() -> None:
     greeting = f"The e-mail service answers at {base}. Ctrl-C stops it."
     if settings.development:
         greeting = (
-            f"{curl_lines(app, base)}\n\n{greeting}\n"
+            f"{curl_lines(app, base, password)}\n\n"
+            f"Its front end is at {base}/. Log in as {EMAIL} with the password {password}\n"
+            f"{greeting}\n"
             "This is a development server: everybody who reaches it can make a token for any user. "
             "FLASK_HOST=127.0.0.1 make run serves this machine only."
         )

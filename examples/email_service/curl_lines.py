@@ -1,4 +1,4 @@
-"""The curl lines that `make run` prints, one for each status of the service."""
+"""What `make run` adds and prints in development: users, an account, and a curl line a status."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 from flask import Flask
 from sqlalchemy import select
 
-from flask_tenant_auth import acting_as, create_jwt_token
+from flask_tenant_auth import acting_as, create_jwt_token, hash_password, verify_password
 
 from .database import session
-from .models import Account
+from .models import Account, User
+from .users import add_user
 
 TENANT = UUID("11111111-1111-4111-8111-111111111111")
 OTHER_TENANT = UUID("22222222-2222-4222-8222-222222222222")
@@ -21,6 +22,12 @@ ADMIN = UUID("44444444-4444-4444-8444-444444444444")
 OTHER_USER = UUID("55555555-5555-4555-8555-555555555555")
 ACCOUNT = UUID("550e8400-e29b-41d4-a716-446655440000")
 
+EMAIL = "john@example.com"
+USERS = (
+    (TENANT, USER, EMAIL, "user"),
+    (TENANT, ADMIN, "admin@example.com", "admin"),
+    (OTHER_TENANT, OTHER_USER, "jane@example.org", "user"),
+)
 NEW_ACCOUNT = {
     "email": "jane@example.com",
     "account_type": "imap",
@@ -30,11 +37,23 @@ NEW_ACCOUNT = {
 }
 
 
+def add_example_users(password: str) -> None:
+    """Add the users that do not exist yet, and give the others this password."""
+    for tenant_id, user_id, email, role in USERS:
+        with acting_as(tenant_id, user_id):
+            user = session().get(User, user_id)
+            if user is not None and not verify_password(password, user.password_hash):
+                user.password_hash = hash_password(password)
+                session().commit()
+        if user is None:
+            add_user(tenant_id, user_id, email, role, password)
+
+
 def add_example_account() -> None:
     """Add the account that the curl lines ask for, if it does not exist yet."""
     with acting_as(TENANT, USER):
         if session().scalar(select(Account.id).where(Account.id == ACCOUNT)) is None:
-            values = NEW_ACCOUNT | {"email": "john@example.com", "is_sync_enabled": True}
+            values = NEW_ACCOUNT | {"email": EMAIL, "is_sync_enabled": True}
             session().add(Account(id=ACCOUNT, **values))
             session().commit()
 
@@ -49,8 +68,11 @@ def curl(url: str, token: str | None = None, body: object = None) -> str:
     return shlex.join([*words, url])
 
 
-def curl_lines(app: Flask, base: str) -> str:
-    """Return the lines for a service at base, a URL without a path."""
+def curl_lines(app: Flask, base: str, password: str) -> str:
+    """Return the lines for a service at base, a URL without a path.
+
+    :param password: that of the example users.
+    """
     with app.app_context():
         user = create_jwt_token(str(TENANT), str(USER))
         admin = create_jwt_token(str(TENANT), str(ADMIN), "admin")
@@ -80,6 +102,10 @@ def curl_lines(app: Flask, base: str) -> str:
             curl(f"{accounts}/{ACCOUNT}", other),
         ),
         ("401, a request has no token", curl(accounts)),
+        (
+            "200, the user logs in and gets cookies",
+            curl(f"{base}/auth/login", body={"email": EMAIL, "password": password}),
+        ),
         (
             "429, a user makes more than 50 requests in a minute",
             f"for i in $(seq 51); do {print_status}; done; echo",

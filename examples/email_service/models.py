@@ -1,4 +1,4 @@
-"""The table of accounts."""
+"""The tables of users and accounts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,33 @@ from uuid import UUID, uuid4
 from sqlalchemy import DateTime, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from flask_tenant_auth.sqlalchemy import UserScoped
+from flask_tenant_auth.sqlalchemy import TenantScoped, UserScoped
 
 from .database import Base
+
+
+class User(TenantScoped, Base):
+    """Somebody of a tenant who can log in."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    # In lower case. Nobody says a tenant at log in, so an address belongs to one user of them all.
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    role: Mapped[str] = mapped_column(String(32))
+    password_hash: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), default=lambda: datetime.now(timezone.utc)
+    )
+
+    def summary(self) -> dict[str, Any]:
+        """Return who it is."""
+        return {
+            "id": str(self.id),
+            "tenant_id": str(self.tenant_id),
+            "email": self.email,
+            "role": self.role,
+        }
 
 
 class Account(UserScoped, Base):

@@ -35,6 +35,13 @@ def _text(value: Any, most: int) -> str:
     return value
 
 
+def _secret(value: Any, most: int) -> str:
+    # Whatever a password is made of, it is compared as it was typed.
+    if not isinstance(value, str) or not 1 <= len(value) <= most:
+        raise ValueError(f"must be a text of 1 to {most} characters")
+    return value
+
+
 def _email(value: Any) -> str:
     email = _text(value, 254)
     if not _EMAIL.fullmatch(email):
@@ -79,6 +86,11 @@ ACCOUNT: Mapping[str, Field] = {
     "encryption": Field(_one_of(*ENCRYPTIONS)),
     "is_sync_enabled": Field(_boolean, default=True),
     "password": Field(lambda value: _text(value, 1024), default=None),
+}
+
+LOGIN: Mapping[str, Field] = {
+    "email": Field(lambda value: _text(value, 254)),
+    "password": Field(lambda value: _secret(value, 1024)),
 }
 
 

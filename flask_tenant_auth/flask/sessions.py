@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core import Identity, now, uuid7
-from ..audit import log_denied, logger, plain
+from ..audit import log_denied, logger
 from ..errors import (
     SESSION_ENDED,
     SESSION_RETRY,
@@ -312,10 +312,15 @@ def _device(device: str | None) -> str | None:
     if device is None:
         request = current_request()
         device = None if request is None else request.environ.get("HTTP_USER_AGENT")
-        return None if device is None else plain(device)[:_LONGEST_TEXT]
+        return None if device is None else _printable(device)[:_LONGEST_TEXT]
     if not isinstance(device, str):
         raise TypeError(f"device must be a str, not {type(device).__name__}")
     return device[:_LONGEST_TEXT]
+
+
+def _printable(text: str) -> str:
+    """Return a header field for people to read: its spaces stay, control characters do not."""
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _address() -> str | None:

@@ -34,6 +34,7 @@ VALID: dict[str, Any] = {
 def config(**more: Any) -> dict[str, Any]:
     return {
         "DATABASE_URL": "sqlite://",
+        "AUTH_SESSION_STORE": "sqlite://",
         "FLASK_ENV": "development",
         "JWT_SECRET_KEY": "a secret of the tests, long enough for HS256",
         "MAIL_PASSWORD_KEY": Fernet.generate_key().decode(),

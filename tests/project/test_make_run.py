@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,7 @@ def directory(tmp_path: Path) -> Path:
 def environment(port: int, **more: str) -> dict[str, str]:
     ours = {"FLASK_HOST": "127.0.0.1", "FLASK_PORT": str(port), "PYTHONUNBUFFERED": "1"}
     theirs = ("FLASK_ENV", "DATABASE_URL", "REDIS_URL", "JWT_SECRET_KEY", "MAIL_PASSWORD_KEY")
+    theirs += ("AUTH_SESSION_STORE",)
     inherited = {name: value for name, value in os.environ.items() if name not in theirs}
     return inherited | ours | more
 
@@ -117,6 +120,33 @@ def test_the_printed_commands_work_and_the_limit_is_fifty(directory: Path) -> No
         assert shell(loop).split() == ["200"] * 50 + ["429"]
 
 
+def test_the_printed_password_logs_in_at_the_printed_address(directory: Path) -> None:
+    port = free_port()
+    with served(directory, port) as printed:
+        found = re.search(
+            r"front end is at (\S+)\. Log in as (\S+) with the password (\S+)", printed
+        )
+        assert found is not None
+        address, email, password = found.groups()
+        assert address == f"http://127.0.0.1:{port}/"
+        assert "<title>E-mail service</title>" in shell(f"curl -sf {address}")
+        cookies = directory / "cookies"
+        body = json.dumps({"email": email, "password": password})
+        log_in = f"curl -si -c {cookies} -H 'Content-Type: application/json' -d '{body}'"
+        assert status_of(f"{log_in} {address}auth/login") == 200
+        # Each is a connection of its own, so both workers take part.
+        for _ in range(5):
+            assert status_of(f"curl -si -b {cookies} {address}api/v1/accounts") == 200
+        origin = f"-H 'Origin: http://127.0.0.1:{port}'"
+        everywhere = f"curl -si -b {cookies} {origin} -X POST {address}auth/logout-everywhere"
+        assert status_of(everywhere) == 204
+        time.sleep(1)  # AUTH_REVOCATION_MAX_DELAY_SECONDS
+        for _ in range(5):
+            assert status_of(f"curl -si -b {cookies} {address}api/v1/accounts") == 401
+    instance = directory / "email_service" / "instance"
+    assert (instance / "example_password").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_second_start_keeps_data_and_tokens(directory: Path) -> None:
     with served(directory, free_port()) as printed:
         (status, adds) = examples(printed)[1]
@@ -149,6 +179,7 @@ def test_production_prints_no_token_and_makes_none(directory: Path) -> None:
     secret = "a secret of the tests, long enough for HS256"
     with served(directory, port, FLASK_ENV="production", JWT_SECRET_KEY=secret) as printed:
         assert examples(printed) == []
+        assert "password" not in printed
         assert "eyJ" not in printed
         base = f"http://127.0.0.1:{port}"
         person = "11111111-1111-4111-8111-111111111111"

@@ -35,6 +35,7 @@ def make_app(database_url: str) -> Flask:
             "REDIS_URL": "",
             "RATELIMIT_ENABLED": False,
             "DATABASE_URL": database_url,
+            "AUTH_SESSION_STORE": "sqlite://",
         }
     )
 
@@ -56,7 +57,10 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
     engine = owner.extensions["engine"]
     with engine.begin() as connection:
         connection.execute(text("CREATE ROLE mail_service LOGIN"))
-        connection.execute(text("GRANT SELECT, INSERT, UPDATE, DELETE ON accounts TO mail_service"))
+        tables = "accounts, users"
+        connection.execute(
+            text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO mail_service")
+        )
     app = make_app(server.url.replace("postgres@", "mail_service@"))
     yield app
     app.extensions["engine"].dispose()
