@@ -9,7 +9,6 @@ on that app (`AppState`).
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeVar
@@ -56,7 +55,6 @@ class TenantAuth:
 
     def __init__(self, app: Flask | None = None) -> None:
         self._loaders = Loaders()
-        self._states: weakref.WeakSet[AppState] = weakref.WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -87,8 +85,10 @@ class TenantAuth:
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise TypeError("session_loader takes a function of the session that is not async")
         self._loaders.of_session = function
-        for state in list(self._states):
-            state.turn_sessions_on()
+        for app in list(known_apps):
+            state = app.extensions.get(EXTENSION)
+            if state is not None and state.loaders is self._loaders:
+                state.turn_sessions_on()
         return function
 
     def init_app(self, app: Flask) -> None:
@@ -110,7 +110,6 @@ class TenantAuth:
         require_no_bare_views(app)
         state = AppState(app, hooked=True)
         state.loaders = self._loaders
-        self._states.add(state)
         if self._loaders.of_session is not None:
             state.turn_sessions_on()
         state.count_refresh = count_refresh

@@ -60,17 +60,8 @@ class LiveSessions:
         """End the thread, and close all, when its owner is freed, or when the process ends."""
         weakref.finalize(owner, self.follower.stop)
 
-    def revoke(self, revocation: Revocation, reason: str) -> Revocation:
-        """Add a revocation to the store, and then to the table of this host.
-
-        :raises StoreUnavailable: when it is not known to be stored.
-        """
-        revoked = self.store.revoke(revocation, reason)
-        self.forget(revoked)
-        return revoked
-
     def forget(self, revoked: Revocation) -> None:
-        """Let this host know what the store has."""
+        """Let this host know at once what the store has."""
         try:
             add_revocation(self.table, revoked)
         except (TimeoutError, OSError, ValueError) as error:

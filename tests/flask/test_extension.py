@@ -118,7 +118,7 @@ class TestSeveralApps:
             for app in apps
         ]
         assert statuses == [[200, 401], [401, 200]]
-        assert list(vars(auth)) == ["_user_loader"]  # of the extension, and of no app
+        assert list(vars(auth)) == ["_loaders"]  # of the extension, and of no app
 
     def test_two_apps_count_separately(self) -> None:
         apps = [make_app(RATELIMIT_DEFAULT="1 per minute") for _ in "ab"]

@@ -33,6 +33,7 @@ def cookie_app(**config: Any) -> tuple[Flask, MemorySessionStore]:
             "FLASK_ENV": "production",
             "AUTH_TOKEN_LOCATIONS": "cookies",
             "AUTH_SESSION_ROUTES": "/auth",
+            "AUTH_SESSION_STORE": "sqlite://",
             "CORS_ORIGINS": LISTED,
             "CORS_SUPPORTS_CREDENTIALS": True,
             "CORS_RESOURCES": "/api/, /auth/",

@@ -34,6 +34,35 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
     callables = [wrong for wrong in NEITHER if wrong not in ("", "x")]
     return [
         ("create_jwt_token", lambda x: f.create_jwt_token(x, USER), "tenant_id", uuids),
+        ("create_session", lambda x: f.create_session(x, USER), "tenant_id", uuids),
+        ("create_session", lambda x: f.create_session(TENANT, x), "user_id", uuids),
+        ("create_session", lambda x: f.create_session(TENANT, USER, x), "role", uuids),
+        (
+            "create_session",
+            lambda x: f.create_session(TENANT, USER, device=x),
+            "device",
+            no_str[1:],
+        ),
+        (
+            "create_session",
+            lambda x: f.create_session(TENANT, USER, permissions=x),
+            "permissions",
+            ["x", [7], [""], [None]],
+        ),
+        ("refresh_session", f.refresh_session, "refresh_token", no_str),
+        ("list_sessions", lambda x: f.list_sessions(x, USER), "tenant_id", uuids),
+        ("list_sessions", lambda x: f.list_sessions(TENANT, x), "user_id", uuids),
+        ("revoke_session", f.revoke_session, "session_id", [*no_str, "", "x" * 97]),
+        ("revoke_user", lambda x: f.revoke_user(x, USER), "tenant_id", uuids),
+        ("revoke_user", lambda x: f.revoke_user(TENANT, x), "user_id", uuids),
+        (
+            "revoke_user",
+            lambda x: f.revoke_user(TENANT, USER, except_session=x),
+            "except_session",
+            uuids[1:],
+        ),
+        ("revoke_tenant", f.revoke_tenant, "tenant_id", uuids),
+        ("revoke_token", f.revoke_token, "token", [None, 7, 1.5, True, [], {}, object()]),
         ("create_jwt_token", lambda x: f.create_jwt_token(TENANT, x), "user_id", uuids),
         ("create_jwt_token", lambda x: f.create_jwt_token(TENANT, USER, x), "role", uuids),
         (
@@ -196,6 +225,9 @@ WITHOUT_WRONG_ARGUMENTS = {
     "IdentityHeadersError",
     "Key",
     "NoSigningKeyError",
+    "SessionInfo",
+    "SessionTokens",
+    "SessionsUnavailable",
     "TenantRequest",
     "UserRole",
     "extract_bearer_token",
@@ -203,6 +235,7 @@ WITHOUT_WRONG_ARGUMENTS = {
     "get_tenant_context",
     "get_user_role",
     "is_valid_uuid",
+    "revoke_everything",
 }
 
 
