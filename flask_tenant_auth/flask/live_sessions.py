@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from ..config.settings import Settings
 
+# Of a URL. Anybody may read the names of shared memory, and guess a password that is in one.
+_USER_INFO = re.compile(r"//[^/]*@")
 _IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
 _RETRY_SECONDS = 2
 
@@ -36,7 +39,7 @@ class LiveSessions:
     def __init__(self, app: Flask, settings: Settings, name: str, *, shared: bool) -> None:
         setting = settings.auth_session_store
         self.store: SessionStore = store_of(setting, app.instance_path, app)
-        where = setting if isinstance(setting, str) else app.instance_path
+        where = _USER_INFO.sub("//", setting) if isinstance(setting, str) else app.instance_path
         digest = hashlib.sha256(json.dumps([name, where]).encode()).hexdigest()
         try:
             self.table = Revocations(

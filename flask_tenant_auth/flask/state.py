@@ -204,7 +204,8 @@ class AppState:
 
         def take_keyring() -> None:
             state = weak_self()
-            if state is not None:
+            # The keys of another provider may have no table of revocations.
+            if state is not None and state._provider is provider:
                 keyring = provider.keyring
                 state.keyring = keyring if keyring is not None and provider.ready else provider
 
@@ -212,6 +213,15 @@ class AppState:
         take_keyring()
         if provider.source is not None and provider.source.changes:
             self.source = provider.source
+
+    def _follow_store(self) -> None:
+        """Start to follow the store of sessions, if this process does not do so yet.
+
+        Others of this host may have filled the table, and may end.
+        """
+        live = self.live
+        if live is not None and not live.follower.runs:
+            live.follower.start()
 
     def refresh_keys(self) -> None:
         """Do what is due for the keys that `keyring` verifies with."""
@@ -226,6 +236,7 @@ class AppState:
         :raises SessionsUnavailable: when it is not known what was revoked.
         """
         self.refresh_keys()
+        self._follow_store()
         proved = self.keyring.authenticate(authorization)
         if self.live is not None and isinstance(proved, InvalidToken):
             return self.live.once_known(proved, lambda: self.keyring.authenticate(authorization))  # type: ignore[no-any-return]
@@ -237,6 +248,7 @@ class AppState:
         :raises KeysUnavailable, SessionsUnavailable: as `authenticate`.
         """
         self.refresh_keys()
+        self._follow_store()
         claims = self.keyring.decode(token)
         if self.live is not None and isinstance(claims, InvalidToken):
             claims = self.live.once_known(claims, lambda: self.keyring.decode(token))

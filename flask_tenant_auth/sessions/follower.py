@@ -44,6 +44,7 @@ class Follower:
         self._allow = allow
         # Several readings fit into the delay: one may fail, and one leader may be replaced.
         self._pause = max(0.0, (delay - 1) / 5)
+        self._waived = False
         self._after_fork()
         _followers.add(self)
 
@@ -53,7 +54,6 @@ class Follower:
         self._thread: threading.Thread | None = None
         self.runs = False  # whether the thread of this process was started
         self._started = 0.0
-        self._waived = False
         self._failing = False
         self._next_purge = monotonic() + _PURGE_SECONDS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..errors import ConfigurationError
 from .sql_database import Database
 from .sql_store import SqlStore
 from .sql_tables import session_tables
+from .store import StoreUnavailable
 
 _FILE = "flask_tenant_auth.db"
 _POOL_SIZE = 5
@@ -42,15 +44,23 @@ def sql_store_of(setting: Any, instance_path: str, app: Any, timeout_ms: int) ->
         return _store_of_app(lambda: setting, MetaData(), timeout_ms)
     metadata = getattr(setting, "metadata", None)
     if isinstance(metadata, MetaData) and hasattr(setting, "init_app"):
-        return _store_of_app(lambda: _engine_of(setting, app), metadata, timeout_ms)
+        # Weak: a thread that follows the store keeps no app alive.
+        weak_app = None if app is None else weakref.ref(app)
+        return _store_of_app(lambda: _engine_of(setting, weak_app), metadata, timeout_ms)
     raise ConfigurationError(
         "AUTH_SESSION_STORE must be a URL, an Engine of SQLAlchemy that blocks, or "
         f"Flask-SQLAlchemy's db, not {type(setting).__name__}"
     )
 
 
-def _engine_of(db: Any, app: Any) -> Engine:
-    """Return the engine that Flask-SQLAlchemy has for an app."""
+def _engine_of(db: Any, weak_app: Callable[[], Any] | None) -> Engine:
+    """Return the engine that Flask-SQLAlchemy has for an app.
+
+    :raises StoreUnavailable: when the app is gone, or there is none.
+    """
+    app = None if weak_app is None else weak_app()
+    if app is None:
+        raise StoreUnavailable("the app of the store is gone")
     with app.app_context():
         engine: Engine = db.engine
         return engine

@@ -22,7 +22,7 @@ from email_service.database import create_tables
 from email_service.frontend import CONTENT_SECURITY_POLICY, DIRECTORY, TYPES
 
 PASSWORD = "correct horse ✓ battery"
-ACCESS_SECONDS = 3
+ACCESS_SECONDS = 6
 PATIENCE = 30
 
 

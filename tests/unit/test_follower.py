@@ -1,47 +1,53 @@
-"""Who reads the store of sessions into the table of a host, and what becomes of it."""
+"""The follower: what the store has is in the table of the host, whichever process leads."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
+import logging
 import signal
-import threading
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from flask_tenant_auth._core import Revocations
+from apps import OTHER_USER, TENANT, USER
+from flask_tenant_auth._core import Revocations, uuid7
+from flask_tenant_auth.sessions import follower as module
 from flask_tenant_auth.sessions.follower import Follower
-from flask_tenant_auth.sessions.store import Revocation
+from flask_tenant_auth.sessions.store import Revocation, SessionStore, StoreUnavailable
 from flask_tenant_auth.sessions.stores import store_of
 from memory_session_store import MemorySessionStore
+from paths import SUPPORT
 
-TENANT, USER = str(uuid.uuid4()), str(uuid.uuid4())
-FORK = multiprocessing.get_context("fork")
-LATER = 2**45
-
-
-def of_user(user: str = USER) -> Revocation:
-    return Revocation(kind="user", tenant_id=TENANT, user_id=user, ends_at=LATER)
+DAY_MS = 86_400_000
 
 
-def is_revoked(table: Revocations, user: str = USER) -> bool:
-    return table.check(TENANT, user, None, None, 1.0) == "token_revoked"
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
-def until(holds: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.005)
+def reason(table: Revocations, user_id: str = USER, began: int | None = None) -> str | None:
+    """Why the table denies a session of a user that began a second ago."""
+    session = uuid7(now_ms() - 1000 if began is None else began)
+    return table.check(TENANT, user_id, session, None, None)
 
 
-def private_table() -> Revocations:
-    return Revocations(f"follower {uuid.uuid4()}", slots=64, shared=False)
+def of_user(user_id: str) -> Revocation:
+    return Revocation(
+        kind="user", tenant_id=TENANT, user_id=user_id, ends_at=now_ms() + 90 * DAY_MS
+    )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> float:
+    """Wait for a condition; return how long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() < began + seconds, "it did not come true"
+        time.sleep(0.01)
+    return time.monotonic() - began
 
 
 @pytest.fixture
@@ -50,148 +56,256 @@ def store() -> MemorySessionStore:
 
 
 @pytest.fixture
-def follower(store: MemorySessionStore) -> Iterator[Follower]:
-    follower = Follower(store, private_table(), allow=False, delay=1)
-    yield follower
-    follower.stop()
+def table() -> Iterator[Revocations]:
+    made = Revocations(f"follower {uuid.uuid4()}", shared=False)
+    yield made
+    made.close()
 
 
-def test_what_is_revoked_is_in_the_table_soon(
-    store: MemorySessionStore, follower: Follower
+@pytest.fixture
+def make(table: Revocations) -> Iterator[Callable[..., Follower]]:
+    made: list[Follower] = []
+
+    def make_follower(store: SessionStore, *, allow: bool = False) -> Follower:
+        made.append(Follower(store, table, allow=allow, delay=1))
+        return made[-1]
+
+    yield make_follower
+    for each in made:
+        thread = each._thread
+        each.stop()
+        if thread is not None:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def test_what_is_revoked_in_the_store_is_denied_by_the_table(
+    store: MemorySessionStore, table: Revocations, make: Callable[..., Follower]
 ) -> None:
-    store.revoke(of_user(), "before")
-    assert follower.wait()
-    assert is_revoked(follower.table)
-    other = str(uuid.uuid4())
-    assert not is_revoked(follower.table, other)
-    store.revoke(of_user(other), "meanwhile")
-    until(lambda: is_revoked(follower.table, other), 1)
+    make(store).start()
+    wait_until(lambda: table.silent_ms is not None)
+    assert reason(table) is None
+    store.revoke(of_user(USER), "revoked")
+    assert wait_until(lambda: reason(table) == "token_revoked") < 1
+    assert reason(table, OTHER_USER) is None
+    assert reason(table, began=now_ms() + 1) is None  # a log in after the revocation
 
 
-def test_nothing_runs_before_it_is_needed_and_one_thread_after(follower: Follower) -> None:
-    before = set(threading.enumerate())
-    assert not follower.runs
-    for _ in range(3):
+def test_a_table_is_not_marked_while_the_store_is_away(
+    store: MemorySessionStore, table: Revocations, make: Callable[..., Follower]
+) -> None:
+    store.away = StoreUnavailable("gone")
+    make(store).start()
+    time.sleep(0.5)
+    assert table.silent_ms is None
+    assert reason(table) == "revocations_unknown"
+
+
+def test_a_failure_and_the_recovery_are_logged_once(
+    store: MemorySessionStore,
+    table: Revocations,
+    make: Callable[..., Follower],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store.away = StoreUnavailable("gone")
+    make(store).start()
+    time.sleep(0.6)
+    store.away = None
+    wait_until(lambda: table.silent_ms is not None)
+    wait_until(lambda: "can be read again" in caplog.text)
+    failures = [each for each in caplog.messages if "cannot be read" in each]
+    assert len(failures) == 1
+    assert "gone" in failures[0]
+
+
+def test_a_thread_goes_on_after_an_error_that_no_store_should_raise(
+    store: MemorySessionStore, table: Revocations, make: Callable[..., Follower]
+) -> None:
+    store.away = KeyError("a fault")
+    make(store).start()
+    time.sleep(0.3)
+    store.away = None
+    wait_until(lambda: table.silent_ms is not None)
+
+
+class TestWaiting:
+    @pytest.fixture(autouse=True)
+    def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "FIRST_FILL_SECONDS", 0.4)
+
+    def test_a_request_waits_for_the_first_reading(
+        self, store: MemorySessionStore, table: Revocations, make: Callable[..., Follower]
+    ) -> None:
+        store.revoke(of_user(USER), "revoked")
+        assert make(store).wait()
+        assert reason(table) == "token_revoked"
+
+    def test_it_waits_no_longer_than_the_bound_and_is_denied(
+        self, store: MemorySessionStore, table: Revocations, make: Callable[..., Follower]
+    ) -> None:
+        store.away = StoreUnavailable("gone")
+        follower = make(store)
+        began = time.monotonic()
+        assert not follower.wait()
+        assert 0.3 < time.monotonic() - began < 2
+        began = time.monotonic()
+        assert not follower.wait()  # the bound is of the process, and not of each request
+        assert time.monotonic() - began < 0.2
+        assert reason(table) == "revocations_unknown"
+
+    def test_allow_accepts_tokens_and_says_so_until_the_store_is_read(
+        self,
+        store: MemorySessionStore,
+        table: Revocations,
+        make: Callable[..., Follower],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        store.revoke(of_user(USER), "revoked")
+        store.away = StoreUnavailable("gone")
+        follower = make(store, allow=True)
         assert follower.wait()
-    (thread,) = set(threading.enumerate()) - before
+        assert reason(table) is None
+        assert follower.wait()
+        accepted = [each for each in caplog.records if "AUTH_ON_REVOCATION_ERROR" in each.message]
+        assert [each.levelno for each in accepted] == [logging.ERROR]
+        store.away = None
+        wait_until(lambda: reason(table) == "token_revoked")
+        wait_until(lambda: "known again" in caplog.text)
+
+    def test_a_child_withdraws_what_its_parent_has_waived(
+        self,
+        store: MemorySessionStore,
+        table: Revocations,
+        make: Callable[..., Follower],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        follower = make(store, allow=True)
+        assert follower._waive()
+        follower.after_fork()
+        assert not follower.runs
+        follower.start()
+        wait_until(lambda: "known again" in caplog.text)
+
+
+def test_a_store_that_was_emptied_gets_the_revocations_of_the_host(
+    tmp_path: Path, table: Revocations, make: Callable[..., Follower]
+) -> None:
+    url = f"sqlite:///{tmp_path}/sessions.db"
+    store = store_of(url, "")
+    follower = make(store)
+    store.revoke(of_user(USER), "revoked")
+    store.revoke(Revocation(kind="token", id="a jti", ends_at=now_ms() + DAY_MS), "revoked")
+    follower.read_store(0)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    follower.read_store(0)
+    assert reason(table) == "token_revoked"
+    restored = store_of(url, "")
+    found = restored.changes("", 0).revocations
+    restored.close()
+    assert {(each.kind, each.user_id, each.id) for each in found} == {
+        ("user", USER, None),
+        ("token", None, "a jti"),
+    }
+
+
+def test_an_emptied_store_that_takes_nothing_back_is_not_relied_on(
+    tmp_path: Path,
+    table: Revocations,
+    make: Callable[..., Follower],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = store_of(f"sqlite:///{tmp_path}/sessions.db", "")
+    follower = make(store)
+    store.revoke(of_user(USER), "revoked")
+    follower.read_store(0)
+    before = table.position
+    for file in tmp_path.iterdir():
+        file.unlink()
+
+    def fail(_revocations: object) -> None:
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "restore", fail)
+        with pytest.raises(StoreUnavailable):
+            follower.read_store(0)
+    assert table.position == before  # so the next reading tries it again
+    follower.read_store(0)
+    assert [each.user_id for each in store.changes("", 0).revocations] == [USER]
+
+
+def test_stop_ends_the_thread_and_closes_the_table(
+    store: MemorySessionStore, table: Revocations
+) -> None:
+    follower = Follower(store, table, allow=False, delay=1)
+    follower.start()
+    wait_until(lambda: table.silent_ms is not None)
+    thread = follower._thread
+    assert thread is not None
     follower.stop()
-    thread.join(2)
+    thread.join(5)
     assert not thread.is_alive()
+    assert reason(table) == "revocations_unknown"
+    follower.start()
+    assert follower._thread is thread  # a stopped one does not begin again
 
 
-@pytest.mark.parametrize("allow", [True, False])
-def test_a_store_that_is_away_is_waited_for_within_a_bound(
-    store: MemorySessionStore, allow: bool
-) -> None:
-    table = private_table()
-    follower = Follower(store, table, allow=allow, delay=1)
-    store.away = OSError("nobody answers")
-    began = time.monotonic()
-    assert follower.wait() is allow
-    assert 1.9 < time.monotonic() - began < 4
-    assert (table.check(TENANT, USER, None, None, 1.0) is None) is allow
-    store.away = None
-    store.revoke(of_user(), "meanwhile")
-    until(lambda: is_revoked(table), 2)
-    follower.stop()
+class Process:
+    """A process that follows a store, and can be stopped as by a debugger."""
 
+    def __init__(self, name: str, url: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(SUPPORT / "following.py"), name, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "started\n"
 
-def test_a_store_that_comes_back_older_gets_what_the_host_has(
-    store: MemorySessionStore, follower: Follower
-) -> None:
-    yesterday = store.snapshot()
-    assert follower.wait()
-    store.revoke(of_user(), "today")
-    until(lambda: is_revoked(follower.table), 1)
-    store.put_back(yesterday)
-    until(lambda: [each.kind for each in store.revocations] == ["user"], 2)
-    assert is_revoked(follower.table)
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
 
-
-def test_whatever_a_store_raises_the_thread_goes_on(
-    store: MemorySessionStore, follower: Follower
-) -> None:
-    assert follower.wait()
-    for error in (ValueError("odd"), KeyError("odd"), MemoryError()):
-        store.away = error
-        time.sleep(0.3)
-    store.away = None
-    store.revoke(of_user(), "after it")
-    until(lambda: is_revoked(follower.table), 2)
-
-
-# --- Several processes of one host ---
-
-
-def follow(url: str, name: str, told: Connection) -> None:
-    """A worker: says whether it leads, and whether USER is revoked, each time it is asked."""
-    table = Revocations(name, slots=64)
-    follower = Follower(store_of(url, "."), table, allow=False, delay=1)
-    assert follower.wait()
-    told.send("ready")
-    while True:
-        user = told.recv()
-        told.send((table.lead(), is_revoked(table, user)))
-
-
-class Worker:
-    """A process that follows a store."""
-
-    def __init__(self, url: str, name: str) -> None:
-        self.here, there = FORK.Pipe()
-        self.process = FORK.Process(target=follow, args=(url, name, there), daemon=True)
-        self.process.start()
-        there.close()
-        assert self.here.recv() == "ready"
-        assert self.process.pid is not None
-        self.pid = self.process.pid
-
-    def ask(self, user: str = USER) -> tuple[bool, bool]:
-        self.here.send(user)
-        assert self.here.poll(10)
-        leads, revoked = self.here.recv()
-        return leads, revoked
-
-    def end(self) -> None:
+    def close(self) -> None:
+        self.send(signal.SIGCONT)
         self.process.kill()
-        self.process.join()
-        self.here.close()
+        self.process.communicate()
 
 
-@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL], ids=["stopped", "killed"])
-def test_a_leader_that_is_silent_is_replaced(tmp_path: Path, how: signal.Signals) -> None:
-    url, name = f"sqlite:///{tmp_path}/s.db", f"follower {uuid.uuid4()}"
-    store = store_of(url, ".")
-    workers = [Worker(url, name) for _ in range(3)]
+def test_a_leader_that_is_stopped_or_killed_is_replaced(tmp_path: Path) -> None:
+    name, url = f"follower {uuid.uuid4()}", f"sqlite:///{tmp_path}/sessions.db"
+    table, store = Revocations(name), store_of(url, "")
+    users = [str(uuid.uuid4()) for _ in range(4)]
+
+    def revoke(user: str) -> float:
+        assert reason(table, user) is None
+        store.revoke(of_user(user), "revoked")
+        return wait_until(lambda: reason(table, user) == "token_revoked")
+
+    store.now()  # makes the file
+    first = Process(name, url)
+    second = None
     try:
-        leaders = [each for each in workers if each.ask()[0]]
-        assert len(leaders) == 1
-        others = [each for each in workers if each not in leaders]
-        os.kill(leaders[0].pid, how)
-        user = str(uuid.uuid4())
-        store.revoke(of_user(user), "while nobody leads")
-        for each in others:
-            until(lambda each=each: each.ask(user)[1], 1)  # type: ignore[misc]
-        until(lambda: sum(each.ask()[0] for each in others) == 1, 1)
+        wait_until(lambda: table.silent_ms is not None)
+        assert revoke(users[0]) < 1.5
+        second = Process(name, url)
+        first.send(signal.SIGSTOP)
+        assert revoke(users[1]) < 1.5
+        first.send(signal.SIGCONT)
+        time.sleep(0.5)
+        second.send(signal.SIGSTOP)
+        assert revoke(users[2]) < 1.5
+        second.send(signal.SIGCONT)
+        time.sleep(0.5)
+        first.send(signal.SIGKILL)
+        assert revoke(users[3]) < 1.5
     finally:
-        os.kill(leaders[0].pid, signal.SIGCONT) if how == signal.SIGSTOP else None
-        for each in workers:
-            each.end()
+        first.close()
+        if second is not None:
+            second.close()
+        path = table.status()["path"]
+        table.close()
         store.close()
-
-
-def test_a_child_has_a_thread_of_its_own(tmp_path: Path) -> None:
-    store = store_of(f"sqlite:///{tmp_path}/s.db", ".")
-    follower = Follower(store, private_table(), allow=False, delay=1)
-    assert follower.wait()
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        runs = (follower.runs, follower.wait(), follower.runs, threading.active_count())
-        os.write(writing, repr(runs).encode())
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert os.read(reading, 100) == b"(False, True, True, 2)"
-    os.close(reading)
-    os.close(writing)
-    follower.stop()
+        if path is not None:
+            Path(path).unlink(missing_ok=True)
