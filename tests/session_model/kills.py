@@ -20,6 +20,7 @@ from flask_tenant_auth._core import read_refresh_token
 from flask_tenant_auth.sessions.sessions import Grant, SessionDenied, Sessions, Terms
 from flask_tenant_auth.sessions.store import StoreUnavailable
 from flask_tenant_auth.sessions.stores import store_of
+from servers import PostgreSQL
 
 DAY = 86_400_000
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -28,6 +29,7 @@ GRANT = Grant(role="user", permissions=(), claims={})
 FORK = multiprocessing.get_context("fork")
 LONGEST_MS = 20  # more than a refresh takes
 AWAY_SECONDS = 30
+STARTS = 20
 
 
 def sessions_at(url: str) -> Sessions:
@@ -156,3 +158,25 @@ def kill_store(
         token = answered_or_repeated(url, token, refreshed_or_away, told)
     worker.kill()
     return told
+
+
+def kill_postgresql(kills: int, seed: int) -> Told:
+    """Kill a PostgreSQL, whose data survive."""
+    with PostgreSQL() as server:
+
+        def kill() -> None:
+            assert server.process is not None
+            server.process.kill()
+            server.process.wait()
+
+        def start() -> None:
+            for _ in range(STARTS):
+                try:
+                    server.start()
+                except RuntimeError:  # a process of the killed one still ends
+                    time.sleep(0.1)
+                else:
+                    return
+            server.start()
+
+        return kill_store(server.url, kill, start, kills, seed)

@@ -1,0 +1,34 @@
+"""No session is lost or has two lives, whatever is killed at whatever moment of a refresh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from servers import PostgreSQL
+
+from .kills import kill_postgresql, kill_workers
+
+
+def test_a_worker_is_killed_with_sqlite(tmp_path: Path) -> None:
+    assert kill_workers(f"sqlite:///{tmp_path}/s.db", 25, seed=1).unanswered > 0
+
+
+def test_a_worker_is_killed_with_postgresql() -> None:
+    with PostgreSQL() as server:
+        assert kill_workers(server.url, 25, seed=1).unanswered > 0
+
+
+def test_postgresql_is_killed() -> None:
+    assert kill_postgresql(4, seed=1).kills == 4
+
+
+@pytest.mark.soak
+def test_a_thousand_kills(tmp_path: Path) -> None:
+    told = kill_workers(f"sqlite:///{tmp_path}/s.db", 1000, seed=2)
+    assert 0 < told.advanced < told.unanswered
+    with PostgreSQL() as server:
+        told = kill_workers(server.url, 1000, seed=3)
+        assert 0 < told.advanced < told.unanswered
+    assert kill_postgresql(200, seed=4).kills == 200
