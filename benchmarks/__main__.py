@@ -25,6 +25,7 @@ SUBJECTS = (
     "uuids",
     "counters",
     "redis_hits",
+    "sessions",
     "isolation",
     "growth",
     "memory",
