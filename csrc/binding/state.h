@@ -22,6 +22,7 @@
     X(limiter)                                                                 \
     X(middleware)                                                              \
     X(rate)                                                                    \
+    X(redis_client)                                                            \
     X(request_record)                                                          \
     X(roles)                                                                   \
     X(start_response)

@@ -6,6 +6,7 @@ too: on an ordinary build a use after free often goes well.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -43,6 +44,7 @@ class Core:
         self.token = self.keyring.sign(nested_payload())
         self.refresh_token = _core.make_refresh_token(SECRET, b"salt", TENANT, 7)
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
+        self.redis = _core.RedisClient("redis://127.0.0.1:1", timeout_ms=5)
         self.log = AuditLog(str(directory / "log"))
         self.path = str(directory / "log")
 
@@ -163,11 +165,22 @@ class Core:
                     "on_store_error": "deny",
                 },
             ),
+            "RedisClient": (
+                _core.RedisClient,
+                ["redis://127.0.0.1:1"],
+                {"tag": "t", "timeout_ms": 5},
+            ),
+            "call": (self.call_redis, ["SET", b"key", 7], {"wait_ms": 1}),
             "hit": (self.limiter.hit, hit, {}),
             "peek": (self.limiter.peek, hit, {}),
             "reset": (self.limiter.reset, hit, {}),
             "table_of_another_user": (Limiter.table_of_another_user, ["hostile", "a"], {}),
         }
+
+    def call_redis(self, *words: Any, **options: Any) -> None:
+        """Call a Redis that is not there."""
+        with contextlib.suppress(ConnectionError):
+            self.redis.call(*words, **options)
 
     def again(self) -> None:
         """The core, called from within a call into the core."""
@@ -195,6 +208,7 @@ NAMES = [
     *("peek_token", "claimed_tenant", "uuid7", "derive_key"),
     *("make_refresh_token", "read_refresh_token", "check_refresh_token"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
+    *("RedisClient", "call"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
 
@@ -218,7 +232,7 @@ def test_the_list_of_calls_has_every_callable_of_the_core(core: Core) -> None:
     of_the_process = {"set_identity_codec"}  # other tests need what it has been given
     no_argument = {"now", "reset_clock"}
     assert functions - set(NAMES) - of_requests - of_the_process <= no_argument
-    for kind in (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Roles):
+    for kind in (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Roles, _core.RedisClient):
         methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         known = {name.rpartition(".")[2] for name in NAMES}
         no_argument = {"public_jwk", "reopen", "status", "close", "check_redis", "ask_redis"}
