@@ -2,9 +2,10 @@
 std = {
   globals = {},
   read_globals = {
-    "redis", "KEYS", "ARGV", "ipairs", "type", "tonumber",
+    "redis", "KEYS", "ARGV", "ipairs", "type", "tonumber", "unpack",
     math = {fields = {"floor", "ceil", "max"}},
-    string = {fields = {"format", "match"}},
+    string = {fields = {"format", "match", "sub"}},
+    table = {fields = {"concat", "insert"}},
   },
 }
 max_line_length = 80

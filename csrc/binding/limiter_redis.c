@@ -1,46 +1,12 @@
 #include "binding/limiter_redis.h"
 
 #include <limits.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "binding/convert.h"
 #include "binding/errors.h"
 #include "binding/limiter_request.h"
+#include "binding/redis_values.h"
 #include "limit/redis/store.h"
-
-/* Deep enough for every answer to a question of ours. */
-#define REPLY_DEPTH 8
-
-static PyObject *
-value_of_reply(const fta_redis_reply *reply, int depth)
-{
-    switch (reply->type) {
-    case FTA_REDIS_INTEGER:
-        return PyLong_FromLongLong(reply->integer);
-    case FTA_REDIS_TEXT:
-    case FTA_REDIS_ERROR:
-        return PyUnicode_DecodeUTF8(reply->text, (Py_ssize_t)reply->length,
-                                    "replace");
-    case FTA_REDIS_ARRAY:
-        break;
-    default:
-        Py_RETURN_NONE;
-    }
-    if (depth == 0) {
-        Py_RETURN_NONE;
-    }
-    PyObject *list = PyList_New((Py_ssize_t)reply->length);
-    for (size_t i = 0; list != NULL && i < reply->length; i++) {
-        PyObject *value = value_of_reply(reply->elements[i], depth - 1);
-        if (value == NULL) {
-            Py_CLEAR(list);
-        } else {
-            PyList_SET_ITEM(list, (Py_ssize_t)i, value);
-        }
-    }
-    return list;
-}
 
 /* The Redis of a limiter, borrowed; NULL with an exception. */
 static fta_store *
@@ -54,38 +20,6 @@ redis_of(const fta_limiter *limiter, int timeout_ms)
         redis = NULL;
     }
     return redis;
-}
-
-/* Sets an exception whose attribute code says which status it is, and detail
- * what Redis or the system said, as far as that is known. */
-static PyObject *
-raise_redis(fta_status status, const fta_redis_problem *problem)
-{
-    char text[sizeof problem->text + 128];
-    (void)snprintf(text, sizeof text, "%s%s%s", fta_status_text(status),
-                   problem->text[0] == '\0' ? "" : ": ", problem->text);
-    fta_raise(status);
-    PyObject *kind = Py_XNewRef(PyErr_Occurred());
-    PyErr_Clear();
-    PyObject *code = fta_code_of(status);
-    PyObject *detail = PyUnicode_DecodeUTF8(
-        problem->text, (Py_ssize_t)strlen(problem->text), "replace");
-    PyObject *message =
-        PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
-    PyObject *error = NULL;
-    if (kind != NULL && code != NULL && detail != NULL && message != NULL) {
-        error = PyObject_CallOneArg(kind, message);
-    }
-    if (error != NULL && PyObject_SetAttrString(error, "code", code) == 0 &&
-        PyObject_SetAttrString(error, "detail", detail) == 0) {
-        PyErr_SetObject(kind, error);
-    }
-    Py_XDECREF(error);
-    Py_XDECREF(message);
-    Py_XDECREF(detail);
-    Py_XDECREF(code);
-    Py_XDECREF(kind);
-    return NULL;
 }
 
 PyObject *
@@ -108,7 +42,7 @@ fta_limiter_check_redis(const fta_limiter *limiter, PyObject *value)
     status = fta_redis_store_check(redis, (int)timeout_ms, &problem);
     Py_END_ALLOW_THREADS
     if (status != FTA_OK) {
-        return raise_redis(status, &problem);
+        return fta_raise_redis(status, &problem);
     }
     Py_RETURN_NONE;
 }
@@ -153,9 +87,9 @@ fta_limiter_ask_redis(const fta_limiter *limiter, PyObject *args)
         &reply, &problem);
     Py_END_ALLOW_THREADS
     if (status != FTA_OK) {
-        raise_redis(status, &problem);
+        fta_raise_redis(status, &problem);
     } else {
-        result = value_of_reply(reply, REPLY_DEPTH);
+        result = fta_str_of_reply(reply);
     }
     fta_redis_reply_free(reply);
 done:

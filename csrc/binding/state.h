@@ -23,6 +23,7 @@
     X(limiter)                                                                 \
     X(middleware)                                                              \
     X(rate)                                                                    \
+    X(redis_client)                                                            \
     X(request_record)                                                          \
     X(reservation)                                                             \
     X(revocations)                                                             \

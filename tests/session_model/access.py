@@ -14,7 +14,8 @@ from flask_tenant_auth.sessions.sql_tables import session_tables
 from flask_tenant_auth.sessions.store import SessionStore
 from flask_tenant_auth.sessions.stores import store_of
 from memory_session_store import MemorySessionStore
-from servers import PostgreSQL
+from redis import Redis as Client
+from servers import PostgreSQL, Redis
 
 from .run import Access
 
@@ -62,6 +63,45 @@ class SqlAccess:
                 if rows:
                     connection.execute(insert(table), rows)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self.store.close()
+        self._engine.dispose()
+
+
+class RedisAccess:
+    """A store in Redis."""
+
+    TIMES = ("rotated_1", "rotated_2", "rotated_3", "used_at", "expires_at", "ends_at")
+
+    def __init__(self, url: str) -> None:
+        self.store: SessionStore = store_of(url, ".")
+        self._client = Client.from_url(url)
+
+    def move(self, by: int) -> None:
+        """As in the protocol."""
+        with self._client.pipeline() as pipeline:
+            for key in self._client.scan_iter("*}:s:*", count=1000):
+                for name in self.TIMES:
+                    pipeline.hincrby(key, name, -by)
+            pipeline.execute()
+
+    def snapshot(self) -> Any:
+        """As in the protocol."""
+        keys = list(self._client.scan_iter(count=1000))
+        return {key: (self._client.dump(key), max(self._client.pttl(key), 0)) for key in keys}
+
+    def put_back(self, snapshot: Any) -> None:
+        """As in the protocol."""
+        self._client.flushall()
+        for key, (value, left) in snapshot.items():
+            self._client.restore(key, left, value)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.store.close()
+        self._client.close()
+
 
 @contextmanager
 def memory() -> Iterator[Access]:
@@ -71,19 +111,32 @@ def memory() -> Iterator[Access]:
 @contextmanager
 def sqlite() -> Iterator[Access]:
     with tempfile.TemporaryDirectory() as folder:
-        yield SqlAccess(f"sqlite:///{folder}/sessions.db")
+        access = SqlAccess(f"sqlite:///{folder}/sessions.db")
+        yield access
+        access.close()
 
 
 @contextmanager
 def postgresql() -> Iterator[Access]:
     with PostgreSQL() as server:
-        yield SqlAccess(server.url)
+        access = SqlAccess(server.url)
+        yield access
+        access.close()
+
+
+@contextmanager
+def redis() -> Iterator[Access]:
+    with Redis() as server:
+        access = RedisAccess(server.url)
+        yield access
+        access.close()
 
 
 STORES: dict[str, Callable[[], AbstractContextManager[Access]]] = {
     "memory": memory,
     "sqlite": sqlite,
     "postgresql": postgresql,
+    "redis": redis,
 }
 
 

@@ -75,6 +75,7 @@ def add_one_more() -> None:
     table.add("token", at=NOW, ends_at=END, tenant_id=TENANT, user_id=user, id=f"{number}")
 
 
+redis_client = _core.RedisClient("redis://127.0.0.1:1", timeout_ms=5)
 set_identity_codec(lambda _: {}, lambda _: identity)
 rules = {
     "places": {"role": ("/a/b", "c")},
@@ -273,6 +274,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Limiter.peek": lambda: limiter.peek([per_user], None, "127.0.0.1").limit,
     "Limiter.reset": lambda: limiter.reset([limit], identity, ""),
     "Limiter.check_redis refused": refused(lambda: limiter.check_redis(100)),
+    "RedisClient.call refused": refused(lambda: redis_client.call("PING", b"x", 7)),
+    "RedisClient.call of what is no word": refused(lambda: redis_client.call("PING", 1.5)),  # type: ignore[arg-type]
     "Limiter.ask_redis refused": refused(lambda: limiter.ask_redis(["PING"], 100)),
     "Revocations.add": add_one_more,
     "Revocations.add refused": refused(lambda: table.add("session", at=1, ends_at=2)),
@@ -325,6 +328,8 @@ SLOW_CALLS: dict[str, Callable[[], Any]] = {
     "Key.secret of a key": refused(lambda: Key.secret("HS256", EC_PUBLIC)),
     "Key.pem refused": refused(lambda: Key.pem("RS256", b"-----BEGIN PUBLIC KEY-----")),
     "Limiter": lambda: Limiter(prefix="leaks", shared=False, shm_bytes=2**17).status(),
+    "RedisClient": lambda: _core.RedisClient("redis://127.0.0.1:1").close(),
+    "RedisClient refused": refused(lambda: _core.RedisClient("http://x")),
     "Limiter shared": lambda: Limiter(prefix=f"leaks {os.getpid()}", shm_bytes=2**17).close(),
     "Limiter refused": refused(
         lambda: Limiter(prefix="leaks", shm_bytes=2**17, redis_url="http://x")

@@ -107,10 +107,24 @@ class MemorySessionStore:
             number = len(self.revocations) + 1
             added = replace(revocation, at=revocation.at or self.now(), number=number)
             self.revocations.append(added)
+            for key in self.api_keys.values():
+                if self._ends_key(added, key) and key.ended_at is None:
+                    self.api_keys[key.id] = replace(key, ended_at=self.now())
             row = self.rows.get(added.id or "") if added.kind == "session" else None
             if row is not None and row.ended_at is None:
                 self.rows[row.id] = replace(row, ended_at=added.at, end_reason=reason)
             return added
+
+    @staticmethod
+    def _ends_key(revocation: Revocation, key: ApiKey) -> bool:
+        if revocation.kind == "token":
+            return revocation.id == f"key:{key.id}"
+        concerned = {
+            "everything": True,
+            "tenant": key.tenant_id == revocation.tenant_id,
+            "user": (key.tenant_id, key.user_id) == (revocation.tenant_id, revocation.user_id),
+        }
+        return concerned.get(revocation.kind, False) and key.created_at <= revocation.at
 
     def sessions(self, tenant_id: str, user_id: str) -> list[Session]:
         with self:

@@ -521,6 +521,26 @@ class StoreContract:
         last = store.revoke(revocation(store, "tenant", tenant_id=TENANT), "test")
         assert store.read_key("a" * 16)[2] == last.at
 
+    @pytest.mark.parametrize("kind", ["user", "tenant", "everything", "token"])
+    def test_a_revocation_ends_the_keys_that_it_concerns(
+        self, store: SessionStore, kind: Kind
+    ) -> None:
+        """Keys may outlive revocations, so they are ended by themselves."""
+        whose = [(TENANT, USER), (TENANT, OTHER_USER), (OTHER_TENANT, USER)]
+        ids = [letter * 16 for letter in "abc"]
+        for key_id, (tenant, user) in zip(ids, whose, strict=True):
+            store.add_key(key_in(store, key_id, tenant_id=tenant, user_id=user))
+        named = {"user": {"tenant_id": TENANT, "user_id": USER}, "tenant": {"tenant_id": TENANT}}
+        values = {"id": f"key:{ids[0]}"} if kind == "token" else named.get(kind, {})
+        time.sleep(0.002)
+        store.revoke(revocation(store, kind, **values), "test")
+        time.sleep(0.002)
+        store.add_key(key_in(store, "d" * 16))
+        read = [store.read_key(key_id)[1] for key_id in [*ids, "d" * 16]]
+        ended = [key is not None and key.ended_at is not None for key in read]
+        count = {"user": 1, "token": 1, "tenant": 2, "everything": 3}[kind]
+        assert ended == [True] * count + [False] * (4 - count)
+
     def test_keys_are_listed_used_and_ended(self, store: SessionStore) -> None:
         now = store.now()
         first = key_in(store, "a" * 16, created_at=now - 2)

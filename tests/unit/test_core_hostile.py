@@ -6,6 +6,7 @@ too: on an ordinary build a use after free often goes well.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -55,6 +56,7 @@ class Core:
         self.api_key = _core.make_api_key()[0]
         self.key_cache = _core.KeyCache("hostile", slots=4, shared=False)
         self.table = Revocations("hostile", slots=16, shared=False)
+        self.redis = _core.RedisClient("redis://127.0.0.1:1", timeout_ms=5)
         self.log = AuditLog(str(directory / "log"))
         self.path = str(directory / "log")
 
@@ -213,6 +215,12 @@ class Core:
                     "on_store_error": "deny",
                 },
             ),
+            "RedisClient": (
+                _core.RedisClient,
+                ["redis://127.0.0.1:1"],
+                {"tag": "t", "timeout_ms": 5},
+            ),
+            "call": (self.call_redis, ["SET", b"key", 7], {"wait_ms": 1}),
             "hit": (self.limiter.hit, hit, {}),
             "peek": (self.limiter.peek, hit, {}),
             "reserve": (self.limiter.reserve, hit, {}),
@@ -220,6 +228,11 @@ class Core:
             "reset": (self.limiter.reset, hit, {}),
             "table_of_another_user": (Limiter.table_of_another_user, ["hostile", "a"], {}),
         }
+
+    def call_redis(self, *words: Any, **options: Any) -> None:
+        """Call a Redis that is not there."""
+        with contextlib.suppress(ConnectionError):
+            self.redis.call(*words, **options)
 
     def again(self) -> None:
         """The core, called from within a call into the core."""
@@ -260,6 +273,7 @@ NAMES = [
     *("peek_token", "claimed_tenant", "Revocations", "add", "check", "mark_filled", "waive"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("reserve", "give_back"),
+    *("RedisClient", "call"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
 
@@ -284,7 +298,7 @@ def test_the_list_of_calls_has_every_callable_of_the_core(core: Core) -> None:
     no_argument = {"now", "reset_clock", "make_api_key"}
     assert functions - set(NAMES) - of_requests - of_the_process <= no_argument
     kinds = (Identity, Key, Keyring, AuditLog, Limit, Limiter, _core.Reservation, _core.Roles)
-    for kind in (*kinds, Revocations, _core.KeyCache):
+    for kind in (*kinds, Revocations, _core.KeyCache, _core.RedisClient):
         methods = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
         known = {name.rpartition(".")[2] for name in NAMES}
         no_argument = {"public_jwk", "reopen", "status", "close", "check_redis", "ask_redis"}
