@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from redis import Redis as Client
 from sqlalchemy import create_engine, delete, insert, select, update
 from sqlalchemy.schema import MetaData
 
@@ -14,7 +15,6 @@ from flask_tenant_auth.sessions.sql_tables import session_tables
 from flask_tenant_auth.sessions.store import SessionStore
 from flask_tenant_auth.sessions.stores import store_of
 from memory_session_store import MemorySessionStore
-from redis import Redis as Client
 from servers import PostgreSQL, Redis
 
 from .run import Access

@@ -93,7 +93,9 @@ class Told:
 def kill_workers(url: str, kills: int, seed: int) -> Told:
     """Kill the worker at a random moment of each refresh."""
     chance, told = random.Random(seed), Told()
-    token = sessions_at(url).create(TENANT, USER, GRANT)[0].refresh_token
+    sessions = sessions_at(url)
+    token = sessions.create(TENANT, USER, GRANT)[0].refresh_token
+    sessions.store.close()
     for _ in range(kills):
         worker = Worker.started(url)
         worker.client.send(token)
@@ -157,6 +159,7 @@ def kill_store(
         refreshed_in_time(sessions, token)  # it is back
         token = answered_or_repeated(url, token, refreshed_or_away, told)
     worker.kill()
+    sessions.store.close()
     return told
 
 
