@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 import requests
+from redis import Redis as Client
 
 from apps import SECRET, TENANT
 from paths import ROOT
-from servers import Gunicorn, PostgreSQL
+from servers import Gunicorn, PostgreSQL, Redis
 
 WORKERS = 4
 # Enough requests to meet each worker of a server.
@@ -24,12 +26,12 @@ ASKED = 24
 MOST_SECONDS = 1.0
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/sessions.db"
         return
-    with PostgreSQL() as server:
+    with PostgreSQL() if request.param == "postgresql" else Redis() as server:
         yield server.url
 
 
@@ -102,6 +104,43 @@ def test_no_worker_of_any_server_admits_what_was_revoked_a_second_ago(
         for number in range(5):
             met |= one_round(urls, pool, number)
         assert len(met) > WORKERS  # so workers of both servers, and several of them
+
+
+@pytest.mark.parametrize("fate", ["killed", "frozen", "restarted empty"])
+def test_what_was_revoked_stays_so_whatever_becomes_of_redis(fate: str, tmp_path: Path) -> None:
+    with (
+        Redis() as redis,
+        two_servers(redis.url, tmp_path) as urls,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        user = str(uuid.uuid4())
+        tokens = post(urls[0], "/begin", tenant=TENANT, user=user)
+        other = post(urls[0], "/begin", tenant=TENANT, user=str(uuid.uuid4()))
+        assert statuses(urls, tokens["access_token"], pool)[0] == {200}
+        post(urls[0], "/revoke", tenant=TENANT, user=user)
+        time.sleep(MOST_SECONDS)
+        assert redis.process is not None
+        if fate == "frozen":
+            os.kill(redis.process.pid, signal.SIGSTOP)
+        else:
+            redis.process.kill()
+            redis.process.wait()
+        for _ in range(3):
+            assert statuses(urls, tokens["access_token"], pool)[0] == {401}
+            assert statuses(urls, other["access_token"], pool)[0] == {200}
+            time.sleep(0.3)
+        if fate == "frozen":
+            os.kill(redis.process.pid, signal.SIGCONT)
+        if fate == "restarted empty":
+            for file in redis.directory.rglob("*.rdb"):
+                file.unlink()
+            redis.start()
+        for _ in range(4):
+            assert statuses(urls, tokens["access_token"], pool)[0] == {401}
+            time.sleep(0.5)
+        if fate != "killed":  # and the store knows again
+            with Client.from_url(redis.url) as client:
+                assert client.xlen("{fta:sessions}:revocations") >= 1
 
 
 @pytest.mark.soak

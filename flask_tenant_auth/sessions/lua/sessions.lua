@@ -5,10 +5,10 @@
 -- arguments. '' is what Python calls None. The clock is that of Redis.
 --
 -- Data: s:ID and k:ID are a session and an API key; u:TENANT:USER and kt:TENANT
--- are the ids of those by time, kts the tenants with API keys;
--- r: is when a user, a tenant or everything was
--- revoked last, by the session that is excepted; revocations is a stream, and
--- ends has its entries by when they matter no more.
+-- are the ids of those by time, kts the tenants with API keys; r: is when a
+-- user, a tenant or everything was revoked last, by the session that is
+-- excepted; revocations is a stream, and ends has its entries by when they
+-- matter no more.
 --
 -- A method that changes something begins with a write that needs memory: when
 -- Redis has none left, nothing is done. A method that only reads begins with
