@@ -23,12 +23,19 @@ from flask_tenant_auth.flask.extension import state_of
 NAME = "flask_tenant_auth revocations"
 
 
+# Of apps of other tests, which are not freed yet.
+others: set[threading.Thread] = set()
+
+
 def threads() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == NAME]
+    running = {each for each in threading.enumerate() if each.name == NAME}
+    return list(running - others)
 
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
+    others.clear()
+    others.update(threads())
     yield
     gc.collect()
     for each in threads():
