@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -51,6 +52,13 @@ def _clock_is_reset() -> Iterator[None]:
     """The core has one clock for the process: no test leaves it shifted."""
     yield
     reset_clock()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _apps_are_freed() -> Iterator[None]:
+    """An app with sessions has a thread until it is freed, and is in a cycle of references."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
