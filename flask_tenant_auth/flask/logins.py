@@ -22,7 +22,7 @@ from ..sessions.devices import Device, Devices, new_device_id
 from ..sessions.keys import session_keys
 from ..sessions.store import StoreUnavailable
 from .answers import Answer, deny_limited
-from .records import current_request, noted_session, record_of
+from .records import current_request, json_object_in, noted_session, record_of
 from .state import AppState, current_app
 
 if TYPE_CHECKING:
@@ -207,8 +207,7 @@ def _named(rule: LoginRule, request: Request) -> object:
         if rule.key in fields:
             return fields[rule.key]
     # Also without a Content-Type: a view may read it so.
-    body = request.get_json(force=True, silent=True)
-    return body.get(rule.key) if isinstance(body, dict) else None
+    return json_object_in(request, of_any_type=True).get(rule.key)
 
 
 def _status_of(answer: Any) -> int | None:

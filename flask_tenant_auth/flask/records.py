@@ -39,6 +39,18 @@ def current_request() -> Request | None:
     return request
 
 
+def json_object_in(request: Request, *, of_any_type: bool = False) -> dict[str, Any]:
+    """Return the JSON object that a request has as its body; an empty one for any other body.
+
+    :param of_any_type: also read a body that the Content-Type does not call JSON.
+    """
+    try:
+        body = request.get_json(force=of_any_type, silent=True)
+    except RecursionError:  # nested too deep: `silent` does not cover this
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
 def record_of(request: Request) -> RequestRecord:
     """Return the record of the current request.
 

@@ -21,7 +21,7 @@ from .context import get_tenant_context
 from .cookies import delete_session_cookies, set_session_cookies
 from .decorators import public_route, verify_tenant_context
 from .denials import report_denial
-from .records import current_request, record_of
+from .records import current_request, json_object_in, record_of
 from .sessions import SessionInfo, SessionTokens, list_sessions, refresh_session, sessions_of
 from .state import AppState
 
@@ -139,8 +139,7 @@ def _given_token(state: AppState, request: Request) -> _Given | None:
     Where AUTH_TOKEN_LOCATIONS has cookies alone, scripts get no token, and give none.
     """
     if HEADERS in state.settings.auth_token_locations:
-        body = request.get_json(silent=True)
-        token = body.get("refresh_token") if isinstance(body, dict) else None
+        token = json_object_in(request).get("refresh_token")
         if isinstance(token, str):
             return _Given(token, by_cookie=False)
         if token is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
 
 from .._core import Identity, now, uuid7
 from ..audit import log_denied, logger
@@ -263,12 +264,13 @@ def _load(state: AppState, session: Session) -> Grant | None:
     return _grant(state, session.tenant_id, known, permissions, claims)
 
 
-_warned: set[int] = set()
+# States by themselves, not by id(): a later app may have the id of one that is gone.
+_warned: WeakSet[AppState] = WeakSet()
 
 
 def _warn_of_no_loader(state: AppState) -> None:
-    if id(state) not in _warned:
-        _warned.add(id(state))
+    if state not in _warned:
+        _warned.add(state)
         logger.warning(
             "There is no @auth.session_loader: a refreshed session keeps its role and permissions, "
             "and goes on when its user is gone"

@@ -49,7 +49,8 @@ class Follower:
         _followers.add(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the collector of garbage may call `stop` in a thread that holds it.
+        self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self.runs = False  # whether the thread of this process was started
@@ -67,10 +68,12 @@ class Follower:
             if self._thread is not None or self._stopped.is_set():
                 return
             self._started = monotonic()
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._run, name="flask_tenant_auth revocations", daemon=True
             )
-            self._thread.start()
+            thread.start()
+            # Only now: where no thread could be started, the next request tries again.
+            self._thread = thread
             self.runs = True
 
     def stop(self) -> None:
@@ -113,7 +116,7 @@ class Follower:
         logger.error(
             "It is not known what was revoked, because the store of sessions (%s) does not answer: "
             "tokens are accepted all the same, as AUTH_ON_REVOCATION_ERROR=allow says",
-            self.store.describe(),
+            self._name_of_store(),
         )
         return True
 
@@ -168,7 +171,7 @@ class Follower:
             logger.warning(
                 "The store of sessions (%s) is older than it was, or another one: %d revocations "
                 "of this host are added to it again",
-                self.store.describe(),
+                self._name_of_store(),
                 len(missing),
             )
             self.store.restore(missing)
@@ -186,20 +189,27 @@ class Follower:
                 self.table.waive(False)
             logger.warning("It is known again what was revoked")
 
+    def _name_of_store(self) -> str:
+        """Return what the log calls the store, also where the store cannot say it."""
+        try:
+            return self.store.describe()
+        except Exception as error:  # noqa: BLE001 - the engine of an app may not be there
+            return f"unknown, {type(error).__name__}"
+
     def _log_failure(self, error: Exception) -> None:
         if not self._failing:
             self._failing = True
             logger.error(
                 "The store of sessions (%s) cannot be read, so what other hosts revoke is not "
                 "known here: %s",
-                self.store.describe(),
+                self._name_of_store(),
                 error if isinstance(error, StoreUnavailable) else repr(error),
             )
 
     def _log_recovery(self) -> None:
         if self._failing:
             self._failing = False
-            logger.warning("The store of sessions (%s) can be read again", self.store.describe())
+            logger.warning("The store of sessions (%s) can be read again", self._name_of_store())
 
 
 def add_revocation(table: Revocations, revocation: Revocation) -> None:

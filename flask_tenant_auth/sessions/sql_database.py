@@ -76,16 +76,21 @@ class Database:
         :raises ConfigurationError: for a database that is not known.
         """
         if self._known is None:
-            engine = Context().run(self._engine_of)
-            if engine.dialect.name not in DIALECTS or engine.dialect.is_async:
-                raise ConfigurationError(
-                    "AUTH_SESSION_STORE must be SQLite, PostgreSQL or MySQL with a driver that "
-                    f"blocks, not {engine.dialect.name} with {engine.dialect.driver}"
-                )
-            if isinstance(engine.pool, StaticPool):
-                self._alone = threading.RLock()
-            self._known = engine
+            with self._lock:  # two engines in memory would be two databases
+                if self._known is None:
+                    self._known = self._find_engine()
         return self._known
+
+    def _find_engine(self) -> Engine:
+        engine = Context().run(self._engine_of)
+        if engine.dialect.name not in DIALECTS or engine.dialect.is_async:
+            raise ConfigurationError(
+                "AUTH_SESSION_STORE must be SQLite, PostgreSQL or MySQL with a driver that "
+                f"blocks, not {engine.dialect.name} with {engine.dialect.driver}"
+            )
+        if isinstance(engine.pool, StaticPool):
+            self._alone = threading.RLock()
+        return engine
 
     def require_known_dialect(self) -> None:
         """Raise ConfigurationError for a database that is not known."""

@@ -41,13 +41,14 @@ class Deadlines:
             return
         number = next(self._numbers)
         with self._changed:
-            self._running[number] = (deadline, fileno())
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._watch, name="flask_tenant_auth deadlines", daemon=True
                 )
-                self._thread.start()
-            elif len(self._running) == 1:
+                thread.start()  # It may fail; the next statement tries again then.
+                self._thread = thread
+            self._running[number] = (deadline, fileno())
+            if len(self._running) == 1:
                 self._changed.notify()
         try:
             yield

@@ -193,6 +193,15 @@ def test_the_account_is_found_in_a_form_in_the_query_and_in_json_without_a_type(
     assert client.post("/login", data="no JSON").status_code == 401
 
 
+def test_an_attempt_whose_body_is_nested_too_deep_is_counted_by_address() -> None:
+    logins = Logins()
+    body = "[" * 100_000 + "]" * 100_000
+    # No Content-Type, so the view does not read it as JSON.
+    answers = [logins.client().post("/login", data=body).status_code for _ in range(4)]
+    assert answers == [401, 401, 401, 429]
+    assert len(logins.asked) == 3
+
+
 def test_the_key_may_be_a_callable_of_the_request() -> None:
     logins = Logins(key=lambda request: request.headers.get("X-Account"), address_limit="9 per day")
     client = logins.client()

@@ -357,6 +357,15 @@ def error_of_404(response: TestResponse) -> bool:
     )
 
 
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
+def test_a_body_that_is_nested_too_deep_is_no_refresh_token(path: str) -> None:
+    app, _ = cookie_app(AUTH_TOKEN_LOCATIONS=["headers"])
+    app.testing = False  # an exception becomes the answer, as in production
+    body = '{"refresh_token":' + "[" * 100_000 + "]" * 100_000 + "}"
+    answer = app.test_client().post(path, data=body, content_type="application/json")
+    assert error_of(answer) == (401, "Session ended")
+
+
 def test_without_the_setting_there_are_no_routes() -> None:
     app, _ = cookie_app(AUTH_TOKEN_LOCATIONS=None, AUTH_SESSION_ROUTES=None)
     assert not [rule for rule in app.url_map.iter_rules() if "tenant_auth" in rule.endpoint]

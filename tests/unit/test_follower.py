@@ -6,6 +6,7 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -233,6 +234,37 @@ def test_an_emptied_store_that_takes_nothing_back_is_not_relied_on(
     assert table.position == before  # so the next reading tries it again
     follower.read_store(0)
     assert [each.user_id for each in store.changes("", 0).revocations] == [USER]
+
+
+def test_a_thread_goes_on_when_its_store_cannot_say_what_it_is(
+    store: MemorySessionStore, table: Revocations, make: Callable[..., Follower]
+) -> None:
+    def fail() -> str:
+        raise StoreUnavailable("no engine yet")
+
+    described, store.describe = store.describe, fail  # type: ignore[method-assign]
+    store.away = StoreUnavailable("no engine yet")
+    follower = make(store)
+    follower.start()
+    time.sleep(0.3)
+    store.describe, store.away = described, None  # type: ignore[method-assign]
+    wait_until(lambda: follower.is_known)
+
+
+def test_a_thread_that_could_not_be_started_is_started_by_the_next_request(
+    store: MemorySessionStore, make: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    follower = make(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            follower.start()
+    assert not follower.runs
+    follower.start()
+    wait_until(lambda: follower.is_known)
 
 
 def test_stop_ends_the_thread_and_closes_the_table(

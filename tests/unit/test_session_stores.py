@@ -22,6 +22,7 @@ from sqlalchemy.schema import CreateTable
 from flask_tenant_auth.config.session_settings import read_store
 from flask_tenant_auth.errors import ConfigurationError
 from flask_tenant_auth.sessions import stores
+from flask_tenant_auth.sessions.sql_database import Database
 from flask_tenant_auth.sessions.sql_engines import sql_store_of
 from flask_tenant_auth.sessions.sql_store import SqlStore
 from flask_tenant_auth.sessions.sql_tables import now_ms, session_tables
@@ -38,6 +39,23 @@ from session_store_contract import (
     revocation,
     session_in,
 )
+
+
+def test_the_engine_of_an_app_is_asked_for_once_by_threads_that_begin_together() -> None:
+    asked: list[Any] = []
+
+    def engine_of() -> Any:
+        asked.append(None)
+        time.sleep(0.05)
+        return create_engine("sqlite://")
+
+    database = Database(engine_of, session_tables(MetaData()), timeout_ms=1000, is_own=False)
+    threads = [threading.Thread(target=database.require_known_dialect) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(asked) == 1
 
 
 class SqlitePlace:
