@@ -59,7 +59,7 @@ class Login:
         self._state = state
         self._request = request
         self._address = request.remote_addr or ""
-        self._account = account_of(_named(rule, request))
+        self._account = _account_of(rule, request)
         self._devices = devices_of(state) if self._account is not None else None
         self._device = self._known_device()
         custom: tuple[str, ...] = ()
@@ -199,15 +199,24 @@ def devices_of(state: AppState) -> Devices | None:
     return Devices(keys, int(state.settings.auth_session_max_days * 86_400_000))
 
 
-def _named(rule: LoginRule, request: Request) -> object:
-    """Return the account that a request names, as the request writes it."""
+def _account_of(rule: LoginRule, request: Request) -> str | None:
+    """Return the account that a request names.
+
+    Which of two the view takes is not known. If one of them were guessed here, a client could name
+    another account for each guess, and get the device cookie of an account that is not its own.
+
+    :raises AuthError: 400, for a request that names two.
+    """
     if not isinstance(rule.key, str):
-        return rule.key(request)
-    for fields in (request.form, request.args):
-        if rule.key in fields:
-            return fields[rule.key]
+        return account_of(rule.key(request))
+    name = rule.key
+    named: list[object] = [*request.form.getlist(name), *request.args.getlist(name)]
     # Also without a Content-Type: a view may read it so.
-    return json_object_in(request, of_any_type=True).get(rule.key)
+    named.append(json_object_in(request, of_any_type=True).get(name))
+    accounts = {account_of(each) for each in named} - {None}
+    if len(accounts) > 1:
+        raise AuthError(f"{name} is given twice", 400, reason="account_repeated")
+    return accounts.pop() if accounts else None
 
 
 def _status_of(answer: Any) -> int | None:

@@ -202,6 +202,27 @@ def test_an_attempt_whose_body_is_nested_too_deep_is_counted_by_address() -> Non
     assert len(logins.asked) == 3
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"query_string": {"email": "x@red.example"}, "json": {"email": "ann@red.example"}},
+        {"query_string": {"email": "ann@red.example"}, "data": {"email": "x@red.example"}},
+        {"data": {"email": ["x@red.example", "ann@red.example"]}},
+    ],
+)
+def test_a_request_that_names_two_accounts_is_400_and_never_asks_the_view(form: Any) -> None:
+    logins = Logins()
+    assert logins.client().post("/login", **form).status_code == 400
+    assert logins.asked == []
+
+
+def test_an_account_that_is_named_twice_alike_has_one_budget() -> None:
+    logins = Logins()
+    both = {"query_string": {"email": "ANN@red.example"}, "json": {"email": "ann@red.example"}}
+    answers = [logins.client().post("/login", **both).status_code for _ in range(4)]  # type: ignore[arg-type]
+    assert answers == [401, 401, 401, 429]
+
+
 def test_the_key_may_be_a_callable_of_the_request() -> None:
     logins = Logins(key=lambda request: request.headers.get("X-Account"), address_limit="9 per day")
     client = logins.client()
