@@ -46,12 +46,13 @@ def revoke_session(session_id: str) -> None:
     sessions = sessions_of(state)
 
     def revocation() -> Revocation:
-        row = sessions.store.read(session_id).session
+        # The store has ids in lower case. Another issuer's id may be in any, and stays as it is.
+        row = sessions.store.read(session_id.lower()).session
         return Revocation(
             kind="session",
             tenant_id=None if row is None else row.tenant_id,
             user_id=None if row is None else row.user_id,
-            id=session_id,
+            id=session_id if row is None else row.id,
             ends_at=sessions.kept_until(),
         )
 

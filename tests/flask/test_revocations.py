@@ -45,6 +45,13 @@ def test_a_revoked_session_is_refused_and_others_go_on(app: Flask) -> None:
     assert [each.id for each in list_sessions(TENANT, USER)] == [two.session_id]
 
 
+def test_a_session_is_revoked_by_its_id_in_any_case(app: Flask) -> None:
+    one, client = begin(app), app.test_client()
+    revoke_session(one.session_id.upper())
+    assert error_of(ask(client, one.access_token)) == (401, "Token revoked")
+    assert error_of(refresh(client, one.refresh_token)) == (401, "Session ended")
+
+
 @pytest.mark.parametrize(
     ("revoke", "refused"),
     [
