@@ -22,6 +22,8 @@ _LONGEST_NAME = 255
 # A row with more does not fit into the memory that caches it.
 _MOST_PERMISSIONS = 64
 _OFF = "API keys need the store of sessions: set AUTH_SESSION_STORE, or AUTH_SESSION_ROUTES"
+# A later time is no datetime: a key that had it could not be listed.
+_LAST_MS = int(datetime(9999, 1, 1, tzinfo=timezone.utc).timestamp() * 1000)
 
 
 class CreatedApiKey(NamedTuple):
@@ -187,6 +189,8 @@ def _expiry(expires: datetime | timedelta | None, at: int) -> int | None:
         ends = int(expires.timestamp() * 1000)
     if ends <= at:
         raise ValueError("expires must be in the future")
+    if ends > _LAST_MS:
+        raise ValueError("expires must be before the year 9999")
     return ends
 
 

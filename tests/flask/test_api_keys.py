@@ -507,3 +507,8 @@ class TestCommands:
         result = self.run(app, *arguments)
         assert result.exit_code == 1
         assert result.output.startswith("Error: ")
+
+
+def test_an_end_that_is_no_date_is_refused_because_no_list_could_show_it(app: Flask) -> None:
+    with app.app_context(), pytest.raises(ValueError, match="expires must be before the year 9999"):
+        make(app, expires=timedelta(days=10**8))
