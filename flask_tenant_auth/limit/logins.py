@@ -13,6 +13,16 @@ from .rules import LONGEST_SCOPE, MOST_LIMITS, digest
 
 # Control and format characters, such as a zero-width space, which nobody sees in a name.
 _INVISIBLE = frozenset({"Cc", "Cf"})
+# Marks and letters that are as invisible (Unicode: Default_Ignorable_Code_Point), after NFKC.
+# MySQL compares names without them.
+_IGNORED = frozenset(
+    chr(point)
+    for first, last in (
+        *((0x34F, 0x34F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F)),
+        *((0xFE00, 0xFE0F), (0xE0100, 0xE01EF)),
+    )
+    for point in range(first, last + 1)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +96,11 @@ def account_of(name: object) -> str | None:
     text = unicodedata.normalize("NFKC", text)
     # White space first, because tabs and line ends are control characters too.
     text = " ".join(text.split())
-    text = "".join(each for each in text if unicodedata.category(each) not in _INVISIBLE)
+    text = "".join(
+        each
+        for each in text
+        if each not in _IGNORED and unicodedata.category(each) not in _INVISIBLE
+    )
     text = " ".join(text.split())
     return digest(text) if text else None
 

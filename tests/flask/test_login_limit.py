@@ -171,6 +171,8 @@ def test_names_that_differ_are_different_accounts() -> None:
     assert len({account_of(name) for name in names}) == len(names)
     assert account_of(1) == account_of("1")
     assert account_of("STRASSE") == account_of("straße")
+    for unseen in "\u034f\u115f\u1160\u3164\uffa0\u17b4\u180b\ufe0f\U000e0100":
+        assert account_of(f"a{unseen}nn") == account_of("ann")
     for nobody in (None, True, "", " \t", "\u200b", [], {"a": 1}, 1.5, b"ann"):
         assert account_of(nobody) is None
     assert account_of("\ud800" * 9999) is not None
