@@ -32,6 +32,10 @@ class CreatedApiKey(NamedTuple):
     key: str  # shown once: nobody can tell it afterwards
     id: str  # what lists, logs and `revoke_api_key` call it
 
+    def __repr__(self) -> str:
+        """Return it without the key: it may stand in a log or in a traceback."""
+        return f"CreatedApiKey(id={self.id!r})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKeyInfo:

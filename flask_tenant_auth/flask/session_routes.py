@@ -16,6 +16,7 @@ from ..identity.arguments import uuid_text
 from ..identity.denials import Denial, error_of
 from ..sessions.sessions import SessionDenied
 from ..sessions.store import Session, StoreUnavailable
+from .api_key_check import require_no_api_key
 from .authentication import cookie_repeated, identity_of
 from .context import get_tenant_context
 from .cookies import delete_session_cookies, set_session_cookies
@@ -60,7 +61,10 @@ def add_session_routes(app: Flask, state: AppState) -> None:
 @public_route
 def _refresh() -> Response:
     """Answer new tokens: in cookies if the refresh token came in one, else in JSON."""
-    given = _given_token(*_current())
+    try:
+        given = _given_token(*_current())
+    except ValueError:
+        _deny(cookie_repeated())
     if given is None:
         _deny(Denial(401, SESSION_ENDED, "no_refresh_token"))
     tokens = refresh_session(given.token)
@@ -93,6 +97,7 @@ def _log_out() -> Response:
 @verify_tenant_context
 def _sessions() -> Response:
     """Answer the sessions of the user that go on."""
+    require_no_api_key("GET sessions")
     current = _identity().session_id
     return _json({"sessions": [_shown(each, current) for each in list_sessions(*_whose())]})
 
@@ -100,6 +105,7 @@ def _sessions() -> Response:
 @verify_tenant_context
 def _end_session(session_id: str) -> Response:
     """End a session of the user; one of another user is not found."""
+    require_no_api_key("DELETE sessions")
     state, _ = _current()
     sessions = sessions_of(state)
     own = _ask_store(state, lambda: sessions.list(*_whose()))
@@ -137,6 +143,8 @@ def _given_token(state: AppState, request: Request) -> _Given | None:
     """Return the refresh token of a request: of its JSON, or else of its cookie.
 
     Where AUTH_TOKEN_LOCATIONS has cookies alone, scripts get no token, and give none.
+
+    :raises ValueError: for a request with two such cookies.
     """
     if HEADERS in state.settings.auth_token_locations:
         token = json_object_in(request).get("refresh_token")
@@ -146,10 +154,8 @@ def _given_token(state: AppState, request: Request) -> _Given | None:
             _deny(Denial(400, "refresh_token must be text", "refresh_token_invalid"))
     if state.cookies is None:
         return None
-    try:
-        token = state.cookies.refresh_token(request.environ, development=state.development)
-    except ValueError:
-        _deny(cookie_repeated())
+    # ValueError: two of one name.
+    token = state.cookies.refresh_token(request.environ, development=state.development)
     return None if token is None else _Given(token, by_cookie=True)
 
 
@@ -157,7 +163,11 @@ def _named_sessions(state: AppState, request: Request) -> list[Session]:
     """Return the sessions that the tokens of a request name, whether they go on or not."""
     sessions = sessions_of(state)
     found: dict[str, Session] = {}
-    given = _given_token(state, request)
+    try:
+        given = _given_token(state, request)
+    except ValueError:
+        # A host of the same site may have set one, and is not to keep anybody from logging out.
+        given = None
     if given is not None:
         try:
             session = _ask_store(state, lambda: sessions.session_of(given.token))

@@ -55,6 +55,10 @@ class SessionTokens(NamedTuple):
     expires_in: int  # seconds that the access token lives
     session_id: str
 
+    def __repr__(self) -> str:
+        """Return it without its tokens: it may stand in a log or in a traceback."""
+        return f"SessionTokens(session_id={self.session_id!r}, expires_in={self.expires_in})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SessionInfo:

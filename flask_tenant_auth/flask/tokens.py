@@ -14,6 +14,7 @@ from ..config.settings import MAX_HOURS, Settings
 from ..errors import AuthError, KeysUnavailable, SessionsUnavailable, message_of
 from ..identity.arguments import role_text, uuid_text
 from ..identity.roles import WEAKEST_ROLE
+from .api_key_check import require_no_api_key
 from .denials import detail_of
 from .records import current_request
 from .state import AppState, current_state, signing_state
@@ -47,10 +48,12 @@ def create_jwt_token(
     :raises ValueError: for what is no UUID or no role, a number out of range, a reserved claim, or
         a token longer than JWT_MAX_TOKEN_BYTES; the message names the argument.
     :raises TypeError: for hours that are no number, and claims that are no mapping or no JSON.
+    :raises AuthError: 403, in a request that was sent with an API key: a token would outlive it.
     :raises NoSigningKeyError: when the app holds no key that signs.
     :raises ConfigurationError: outside an app context, when the environment cannot work alone, or
         when the apps of this process have settings of tokens that it does not have.
     """
+    require_no_api_key("create_jwt_token")
     state = signing_state()
     tenant = uuid_text("tenant_id", tenant_id)
     identity = Identity(

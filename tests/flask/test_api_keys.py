@@ -21,6 +21,7 @@ from flask_tenant_auth import (
     _core,
     acting_as,
     create_api_key,
+    create_jwt_token,
     current_identity,
     list_api_keys,
     rate_limit,
@@ -409,6 +410,10 @@ class TestWhatAKeyMayNot:
             response = get(app, key, path, "POST")
             assert error_of(response) == (403, "An API key cannot begin sessions or make API keys")
         assert "api_key_not_allowed" in caplog.text
+        with app.test_request_context(headers={"Authorization": f"Bearer {key}"}):
+            with pytest.raises(AuthError, match="API key") as caught:
+                create_jwt_token(TENANT, USER)
+            assert caught.value.code == 403
         with app.app_context():
             assert [each.name for each in list_api_keys(TENANT)] == ["robot"]
 

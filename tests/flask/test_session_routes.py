@@ -93,12 +93,24 @@ class TestCookies:
         old, new = new_session(app), new_session(app)
         client = https_client(app, jar=False)
         both = f"{REFRESH}={old.refresh_token}; {REFRESH}={new.refresh_token}"
-        for path in ("/auth/refresh", "/auth/logout"):
-            answer = client.post(path, headers={"Cookie": both})
-            assert error_of(answer) == (401, "Invalid token")
+        for path, message in (("refresh", "Invalid token"), ("logout", "Session ended")):
+            answer = client.post(f"/auth/{path}", headers={"Cookie": both})
+            assert error_of(answer) == (401, message)
             assert sets_no_cookie(answer)
-        assert caplog.text.count("reason=cookie_repeated") == 2
+        assert caplog.text.count("reason=cookie_repeated") == 1
         assert all(row.ended_at is None and row.counter == 1 for row in store.rows.values())
+
+    def test_a_refresh_cookie_that_a_stranger_adds_keeps_nobody_from_logging_out(
+        self, made: tuple[Flask, MemorySessionStore]
+    ) -> None:
+        app, store = made
+        own = new_session(app)
+        cookies = [f"{ACCESS}={own.access_token}", f"{REFRESH}={own.refresh_token}", f"{REFRESH}=x"]
+        answer = https_client(app, jar=False).post(
+            "/auth/logout", headers={"Cookie": "; ".join(cookies)}
+        )
+        assert answer.status_code == 204
+        assert store.rows[own.session_id].end_reason == "logged_out"
 
     def test_log_out_ends_the_session_and_deletes_the_cookies(
         self, made: tuple[Flask, MemorySessionStore], client: FlaskClient
