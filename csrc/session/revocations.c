@@ -357,9 +357,7 @@ find_everything(search *s)
     }
 }
 
-/* "sha256:" and the digest in base64url. */
-#define DIGEST_PREFIX "sha256:"
-#define DIGEST_TEXT (sizeof DIGEST_PREFIX - 1 + 43)
+#define DIGEST_TEXT (sizeof FTA_DIGEST_PREFIX - 1 + 43)
 
 static fta_status
 find_digest(search *s)
@@ -375,9 +373,9 @@ find_digest(search *s)
                           digest, NULL, EVP_sha256(), NULL) != 1) {
         return FTA_CRYPTO;
     }
-    memcpy(text, DIGEST_PREFIX, sizeof DIGEST_PREFIX);
+    memcpy(text, FTA_DIGEST_PREFIX, sizeof FTA_DIGEST_PREFIX);
     fta_base64url_encode(digest, sizeof digest,
-                         text + sizeof DIGEST_PREFIX - 1);
+                         text + sizeof FTA_DIGEST_PREFIX - 1);
     find_text(s, FTA_REVOKED_TOKEN, (fta_text){text, DIGEST_TEXT});
     return FTA_OK;
 }

@@ -46,6 +46,9 @@ typedef struct fta_revocation_entry {
 _Static_assert(sizeof(fta_revocation_entry) == 192,
                "an entry is three cache lines");
 
+/* The id of a token without a jti: this, and its digest in base64url. */
+#define FTA_DIGEST_PREFIX "sha256:"
+
 /* What is counted: entries by kind, and tokens by their digest. */
 #define FTA_COUNT_DIGEST FTA_REVOKED_COUNT
 #define FTA_COUNTS (FTA_REVOKED_COUNT + 1)

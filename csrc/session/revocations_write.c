@@ -4,8 +4,6 @@
 
 #include "base/clock.h"
 
-#define DIGEST_PREFIX "sha256:"
-
 /* What an entry is to say. */
 typedef struct content {
     uint64_t hash;
@@ -69,9 +67,9 @@ content_of(const fta_revocations *table, const fta_revocation *r)
         c.what |= r->kind == FTA_REVOKED_USER ? FTA_WHAT_EXCEPT : 0;
         fta_words_of_text(text, c.text);
     }
-    size_t prefix = sizeof DIGEST_PREFIX - 1;
+    size_t prefix = sizeof FTA_DIGEST_PREFIX - 1;
     if (r->kind == FTA_REVOKED_TOKEN && text.length > prefix &&
-        memcmp(text.data, DIGEST_PREFIX, prefix) == 0) {
+        memcmp(text.data, FTA_DIGEST_PREFIX, prefix) == 0) {
         c.what |= FTA_WHAT_DIGEST;
     }
     c.hash = has_id(r) ? fta_hash_of_text(table, r->kind, text)

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..audit import logger
-from ..errors import ConfigurationError, SessionsUnavailable
+from ..errors import ConfigurationError
 from ..identity.arguments import permission_name, role_text, uuid_text
 from ..sessions.api_keys import ApiKeys
 from ..sessions.store import ApiKey, StoreUnavailable
 from .api_key_check import api_keys_of, require_no_api_key
+from .sessions import unavailable
 from .state import current_state
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def create_api_key(
             expires=lambda at: _expiry(expires, at),
         )
     except StoreUnavailable as error:
-        raise _unavailable(error, "create_api_key") from None
+        raise unavailable(error, "create_api_key") from None
     logger.info("API key %s was made for user %s of tenant %s", key.id, user, tenant)
     return CreatedApiKey(text, key.id)
 
@@ -119,7 +120,7 @@ def revoke_api_key(tenant_id: str | uuid.UUID, key_id: str) -> bool:
     try:
         ended = keys.end(tenant, key_id)
     except StoreUnavailable as error:
-        raise _unavailable(error, "revoke_api_key") from None
+        raise unavailable(error, "revoke_api_key") from None
     if ended:
         logger.info("API key %s of tenant %s was revoked", key_id, tenant)
     return ended
@@ -142,7 +143,7 @@ def list_api_keys(
     try:
         return [_info(key) for key in keys.list(tenant, user)]
     except StoreUnavailable as error:
-        raise _unavailable(error, "list_api_keys") from None
+        raise unavailable(error, "list_api_keys") from None
 
 
 def is_key_id(text: str) -> bool:
@@ -215,8 +216,3 @@ def _info(key: ApiKey) -> ApiKeyInfo:
 
 def _time(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, tz=timezone.utc)
-
-
-def _unavailable(error: StoreUnavailable, what: str) -> SessionsUnavailable:
-    logger.error("%s failed, because the store of sessions is away: %s", what, error)
-    return SessionsUnavailable()

@@ -48,7 +48,8 @@ class RedisConnection:
 
         :raises StoreUnavailable: for no answer, and one that the script does not give.
         """
-        if not self._check_at:
+        # Each process checks, whether it leads its host or not: somebody may change the settings.
+        if time.monotonic() >= self._check_at:
             self.require_fit()
         try:
             reply = self._run(words)
@@ -68,11 +69,6 @@ class RedisConnection:
         except ConnectionError as error:
             self._check_at = 0.0
             raise StoreUnavailable(str(error)) from None
-
-    def require_fit_again(self) -> None:
-        """Check what is required of Redis from time to time: somebody may have set it otherwise."""
-        if time.monotonic() >= self._check_at:
-            self.require_fit()
 
     def require_fit(self) -> None:
         """Raise StoreUnavailable for a Redis that is a replica, or may remove what is kept.

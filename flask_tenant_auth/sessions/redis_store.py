@@ -116,7 +116,6 @@ class RedisStore:
 
     def changes(self, position: str, wait_ms: int) -> Changes:
         """As in the protocol. Redis says at once when there is one (XREAD with BLOCK)."""
-        self._redis.require_fit_again()
         deadline = time.monotonic() + wait_ms / 1000
         while True:
             found = self._look(position)

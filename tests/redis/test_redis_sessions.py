@@ -15,6 +15,7 @@ from redis import Redis as Client
 
 from flask_tenant_auth._core import RedisClient, uuid7
 from flask_tenant_auth.errors import ConfigurationError
+from flask_tenant_auth.sessions import redis_connection
 from flask_tenant_auth.sessions.redis_store import RedisStore
 from flask_tenant_auth.sessions.store import Revocation, SessionStore, StoreUnavailable
 from flask_tenant_auth.sessions.stores import store_of
@@ -351,6 +352,18 @@ def test_a_redis_that_evicts_keys_is_not_used_and_the_log_says_why(
     assert len([each for each in caplog.records if "noeviction" in each.getMessage()]) == 1
     place.client.config_set("maxmemory-policy", "noeviction")
     assert store.now() > 0
+
+
+def test_a_process_that_follows_nothing_notices_that_redis_evicts_by_now(
+    place: RedisPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_connection, "_CHECK_SECONDS", 0)
+    store = place.open()
+    assert store.now() > 0
+    place.client.config_set("maxmemory-policy", "allkeys-lru")
+    place.client.config_set("maxmemory", "100mb")
+    with pytest.raises(StoreUnavailable, match="noeviction"):
+        store.now()
 
 
 def test_a_full_redis_revokes_nothing_by_half(place: RedisPlace) -> None:
