@@ -39,13 +39,17 @@ class LiveSessions:
     def __init__(self, app: Flask, settings: Settings, name: str, *, shared: bool) -> None:
         setting = settings.auth_session_store
         self.store: SessionStore = store_of(setting, app.instance_path, app)
-        where = _USER_INFO.sub("//", setting) if isinstance(setting, str) else app.instance_path
-        digest = hashlib.sha256(json.dumps([name, where]).encode()).hexdigest()
+        where = app.instance_path
+        if isinstance(setting, str):
+            where = _USER_INFO.sub("//", setting.partition("?")[0])
+        token_max_ms = int((settings.token_max_hours * 3600 + settings.jwt_leeway) * 1000)
+        # A process whose tokens live shorter forgets sooner. So it has a table of its own.
+        digest = hashlib.sha256(json.dumps([name, where, token_max_ms]).encode()).hexdigest()
         try:
             self.table = Revocations(
                 f"revocations {digest[:32]}",
                 shared=shared and where not in _IN_MEMORY,
-                token_max_ms=int((settings.token_max_hours * 3600 + settings.jwt_leeway) * 1000),
+                token_max_ms=token_max_ms,
                 silent_max_ms=SILENT_MS,
             )
         except (OSError, MemoryError) as error:

@@ -40,8 +40,8 @@ def revoke_session(session_id: str) -> None:
     """
     if not isinstance(session_id, str):
         raise TypeError(f"session_id must be a str, not {type(session_id).__name__}")
-    if not 0 < len(session_id.encode("utf-8", "replace")) <= _LONGEST_ID:
-        raise ValueError(f"session_id must have 1 to {_LONGEST_ID} octets")
+    if not 0 < len(session_id.encode("utf-8", "replace")) <= _LONGEST_ID or "\0" in session_id:
+        raise ValueError(f"session_id must have 1 to {_LONGEST_ID} octets, none of which is NUL")
     state = current_state()
     sessions = sessions_of(state)
 

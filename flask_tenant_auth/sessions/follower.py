@@ -213,17 +213,24 @@ class Follower:
 
 
 def add_revocation(table: Revocations, revocation: Revocation) -> None:
-    """Add a revocation of the store to the table of this host."""
+    """Add a revocation of the store to the table of this host.
+
+    :raises ValueError: for one that the table does not take; it says which.
+    """
     of_user = revocation.kind in ("user", "session")
-    table.add(
-        revocation.kind,
-        at=revocation.at,
-        ends_at=revocation.ends_at,
-        tenant_id=None if revocation.kind == "everything" else revocation.tenant_id,
-        user_id=revocation.user_id if of_user else None,
-        id=revocation.id,
-        except_session=revocation.except_session,
-    )
+    try:
+        table.add(
+            revocation.kind,
+            at=revocation.at,
+            ends_at=revocation.ends_at,
+            tenant_id=None if revocation.kind == "everything" else revocation.tenant_id,
+            user_id=revocation.user_id if of_user else None,
+            id=revocation.id,
+            except_session=revocation.except_session,
+        )
+    except ValueError as error:
+        what = f"revocation {revocation.number}, of kind {revocation.kind}"
+        raise ValueError(f"{what}: {error}") from None
 
 
 _Identity = tuple[str, str | None, str | None, str | None, str | None]

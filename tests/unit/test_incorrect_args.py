@@ -52,7 +52,7 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ("refresh_session", f.refresh_session, "refresh_token", no_str),
         ("list_sessions", lambda x: f.list_sessions(x, USER), "tenant_id", uuids),
         ("list_sessions", lambda x: f.list_sessions(TENANT, x), "user_id", uuids),
-        ("revoke_session", f.revoke_session, "session_id", [*no_str, "", "x" * 97]),
+        ("revoke_session", f.revoke_session, "session_id", [*no_str, "", "x" * 97, "a\0b"]),
         ("revoke_user", lambda x: f.revoke_user(x, USER), "tenant_id", uuids),
         ("revoke_user", lambda x: f.revoke_user(TENANT, x), "user_id", uuids),
         (
