@@ -28,7 +28,7 @@ _SKEW_MS = 300_000
 
 
 def revoke_session(session_id: str) -> None:
-    """End a session: its tokens are refused, and it is not refreshed any more.
+    """End a session: its tokens are denied, and it is not refreshed any more.
 
     On this host at once, on every host within AUTH_REVOCATION_MAX_DELAY_SECONDS. A session that is
     not in the store, such as one of an identity provider, is revoked by its id, the claim ``sid``.
@@ -62,7 +62,7 @@ def revoke_session(session_id: str) -> None:
 def revoke_user(
     tenant_id: str | uuid.UUID, user_id: str | uuid.UUID, *, except_session: str | None = None
 ) -> None:
-    """Refuse all tokens that a user has by now, and end the sessions and API keys of the user.
+    """Deny all tokens that a user has by now, and end the sessions and API keys of the user.
 
     A log in after it works at once. To be called where a password is changed.
 
@@ -79,7 +79,7 @@ def revoke_user(
 
 
 def revoke_tenant(tenant_id: str | uuid.UUID) -> None:
-    """Refuse all tokens that the users of a tenant have by now, and end their sessions and keys.
+    """Deny all tokens that the users of a tenant have by now, and end their sessions and keys.
 
     :param tenant_id: UUID.
     :raises ValueError, SessionsUnavailable, ConfigurationError: as `revoke_user`.
@@ -88,7 +88,7 @@ def revoke_tenant(tenant_id: str | uuid.UUID) -> None:
 
 
 def revoke_everything() -> None:
-    """Refuse all tokens that anybody has by now, and end all sessions and keys.
+    """Deny all tokens that anybody has by now, and end all sessions and keys.
 
     :raises SessionsUnavailable, ConfigurationError: as `revoke_user`.
     """
@@ -96,7 +96,7 @@ def revoke_everything() -> None:
 
 
 def revoke_token(token: str | bytes) -> None:
-    """Refuse one token from now on: by its jti, or by its digest where it has none.
+    """Deny one token from now on: by its jti, or by its digest where it has none.
 
     Nothing is done for a token that has expired or is revoked already.
 

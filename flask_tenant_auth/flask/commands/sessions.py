@@ -21,7 +21,7 @@ from ..sessions import list_sessions
 from ..state import AppState
 
 revoke_cli = AppGroup(
-    "revoke", help="Refuse the tokens of a session, user, tenant, one token, or all of them."
+    "revoke", help="Deny the tokens of a session, user, tenant, one token, or all of them."
 )
 
 
@@ -51,7 +51,7 @@ def session(session_id: str) -> None:
 @click.argument("user_id")
 @click.option("--except-session", help="Id of the session that goes on.")
 def user(tenant_id: str, user_id: str, except_session: str | None) -> None:
-    """End the sessions and API keys of USER_ID of TENANT_ID, and refuse the tokens of now."""
+    """End the sessions and API keys of USER_ID of TENANT_ID, and deny the tokens of now."""
     _revoke(
         f"user {user_id} of tenant {tenant_id}",
         lambda: revoke_user(tenant_id, user_id, except_session=except_session),
@@ -61,14 +61,14 @@ def user(tenant_id: str, user_id: str, except_session: str | None) -> None:
 @revoke_cli.command("tenant")
 @click.argument("tenant_id")
 def tenant(tenant_id: str) -> None:
-    """End the sessions and API keys of TENANT_ID, and refuse the tokens of now."""
+    """End the sessions and API keys of TENANT_ID, and deny the tokens of now."""
     _revoke(f"tenant {tenant_id}", lambda: revoke_tenant(tenant_id))
 
 
 @revoke_cli.command("token")
 @click.argument("token")
 def token(token: str) -> None:
-    """Refuse TOKEN; - reads it from standard input, which keeps it out of the shell's history."""
+    """Deny TOKEN; - reads it from standard input, which keeps it out of the shell's history."""
     text = sys.stdin.read().strip() if token == "-" else token  # noqa: S105 - standard input
     _revoke("the token", lambda: revoke_token(text))
 
@@ -76,7 +76,7 @@ def token(token: str) -> None:
 @revoke_cli.command("everything")
 @click.confirmation_option(prompt="Log everybody out, on every host?")
 def everything() -> None:
-    """End all sessions and API keys, and refuse all tokens of now."""
+    """End all sessions and API keys, and deny all tokens of now."""
     _revoke("everything", revoke_everything)
 
 
