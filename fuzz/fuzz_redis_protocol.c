@@ -565,7 +565,8 @@ call(fta_redis_counter *counter)
     fta_verdict verdict = {.limit = 0};
     waited_us = 0;
     fta_status status = fta_redis_counter_hit(
-        counter, &(fta_hits){&fta_strategy_fixed_window, FTA_COUNT, &hit, 1},
+        counter,
+        &(fta_hits){&fta_strategy_fixed_window, FTA_COUNT, &hit, 1, NULL},
         fta_clock_monotonic_us() + TIMEOUT_US, &verdict, &problem);
     /* The last replies of a call may be read a little after its deadline: to
      * CLUSTER SLOTS, AUTH and the command, and all of them again for EVAL. */
