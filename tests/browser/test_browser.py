@@ -41,8 +41,13 @@ async function ask(path, method = "GET") {
 }
 async function api(path) {
     let answer = await ask(path);
-    if (answer.status === 401 && (await ask("/auth/refresh", "POST")).status === 200)
+    for (let tries = 0; answer.status === 401 && tries < 5; tries += 1) {
+        const refreshed = await ask("/auth/refresh", "POST");
+        if (refreshed.status !== 200 && !refreshed.wait) break;  // the session has ended
+        if (refreshed.wait)  // other tabs have refreshed meanwhile
+            await new Promise((resolve) => setTimeout(resolve, 1000 * refreshed.wait));
         answer = await ask(path);
+    }
     return answer;
 }
 async function post_without_cors(path) {
