@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from .._core import InvalidToken
 from ..audit import logger, plain
 from ..errors import TOKEN_INVALID, AuthError
 from ..identity.arguments import uuid_text
+from ..keys.identities import digest_of_token
 from ..sessions.store import KEY_PREFIX, Kind, Revocation, StoreUnavailable
 from ..signals import sessions_revoked
 from .sessions import sessions_of, unavailable
@@ -134,9 +134,7 @@ def _id_of(claims: Mapping[str, Any], token: str | bytes) -> str:
         and not jti.startswith((_DIGEST, KEY_PREFIX))
     ):
         return jti
-    octets = token.encode("latin-1", "replace") if isinstance(token, str) else token
-    digest = hashlib.sha256(octets.rpartition(b".")[0]).digest()
-    return _DIGEST + urlsafe_b64encode(digest).decode().rstrip("=")
+    return _DIGEST + urlsafe_b64encode(digest_of_token(token)).decode().rstrip("=")
 
 
 def _revoke_kind(kind: Kind, **of: Any) -> None:

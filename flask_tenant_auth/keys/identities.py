@@ -90,7 +90,7 @@ class CalledIdentities:
             _text(claims.get("sid")),
             _text(claims.get("jti")),
             claims.get("iat"),
-            _digest(token),
+            digest_of_token(token),
         )
         reasons = (table.check(identity.tenant_id, user, *of_token) for user in users)
         return next((reason for reason in reasons if reason is not None), None)
@@ -141,7 +141,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _digest(token: str | bytes) -> bytes:
+def digest_of_token(token: str | bytes) -> bytes:
     """Return the SHA-256 of a token up to its last dot, as the core has it."""
     octets = token.encode("latin-1", "replace") if isinstance(token, str) else token
     return hashlib.sha256(octets.rpartition(b".")[0]).digest()
