@@ -277,13 +277,26 @@ class TestLoader:
                 assert caught.value.reason == reason
 
     @pytest.mark.parametrize(
-        "said", ["root", 7, {"roles": "user"}, Identity(TENANT, OTHER_USER), {"role": None}]
+        ("said", "named"),
+        [
+            ("root", "session_loader"),
+            (7, "session_loader"),
+            ({"roles": "user"}, "session_loader"),
+            (Identity(TENANT, OTHER_USER), "session_loader"),
+            ({"role": None}, "session_loader"),
+            ({"permissions": None}, "permissions"),
+            ({"permissions": "reports:read"}, "permissions"),
+            ({"permissions": [None]}, "permissions"),
+            ({"claims": {"sid": "mine"}}, "sid"),
+        ],
     )
-    def test_what_it_must_not_return_is_a_fault_of_the_app(self, tmp_path: Path, said: Any) -> None:
+    def test_what_it_must_not_return_is_a_fault_of_the_app(
+        self, tmp_path: Path, said: Any, named: str
+    ) -> None:
         app = self.made(tmp_path, said)
         with app.app_context():
             tokens = create_session(TENANT, USER)
-            with pytest.raises((TypeError, ValueError)):
+            with pytest.raises((TypeError, ValueError), match=named):
                 refresh_session(tokens.refresh_token)
 
     def test_it_may_be_registered_before_the_app(self, tmp_path: Path) -> None:
