@@ -1,7 +1,7 @@
 """Kill -9 at random moments of a refresh: of the worker that refreshes, or of the store.
 
 The client does not get the answer, and repeats its token. It has to get the successor: no session
-is lost, and none has two lives.
+is lost, and none has two lives. `python -m tests.session_model --kills 200` prints what came of it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,16 +19,17 @@ from typing import Any
 
 from flask_tenant_auth._core import read_refresh_token
 from flask_tenant_auth.sessions.sessions import Grant, SessionDenied, Sessions, Terms
-from flask_tenant_auth.sessions.store import StoreUnavailable
+from flask_tenant_auth.sessions.store import SessionStore, StoreUnavailable
 from flask_tenant_auth.sessions.stores import store_of
-from servers import PostgreSQL
+from servers import PostgreSQL, Redis, Server
 
 DAY = 86_400_000
 TENANT = "11111111-1111-4111-8111-111111111111"
 USER = "22222222-2222-4222-8222-222222222222"
 GRANT = Grant(role="user", permissions=(), claims={})
 FORK = multiprocessing.get_context("fork")
-LONGEST_MS = 20  # more than a refresh takes
+LONGEST_MS = 20  # more than a refresh takes in an SQL database
+LONGEST_IN_REDIS_MS = 4
 AWAY_SECONDS = 30
 STARTS = 20
 
@@ -131,55 +133,81 @@ def answered_or_repeated(url: str, token: str, answered: object, told: Told) -> 
 
 def refreshed_in_time(sessions: Sessions, token: str) -> str:
     """Refresh, once the store is back."""
+    wait_for(sessions.store)
+    return sessions.refresh(token, lambda _: GRANT).refresh_token
+
+
+def wait_for(store: SessionStore) -> None:
+    """Wait until a store that was started again answers."""
     deadline = time.monotonic() + AWAY_SECONDS
     while True:
         try:
-            return sessions.refresh(token, lambda _: GRANT).refresh_token
+            store.now()
         except StoreUnavailable:
             assert time.monotonic() < deadline, "the store did not come back"
             time.sleep(0.05)
+        else:
+            return
 
 
-def kill_store(
-    url: str, kill: Callable[[], object], start: Callable[[], object], kills: int, seed: int
-) -> Told:
-    """Kill the store at a random moment of each refresh, and start it again."""
+def kill_store(server: Server, url: str, kills: int, seed: int, longest_ms: float) -> Told:
+    """Kill the store at a random moment of each refresh, and start it again with its data."""
     chance, told = random.Random(seed), Told()
     sessions = sessions_at(url)
     token = sessions.create(TENANT, USER, GRANT)[0].refresh_token
     worker = Worker.started(url)
     for _ in range(kills):
         worker.client.send(token)
-        time.sleep(chance.uniform(0, LONGEST_MS) / 1000)
-        kill()
+        time.sleep(chance.uniform(0, longest_ms) / 1000)
+        kill(server)
         answered = worker.client.recv()
-        start()
+        start_again(server)
         told.kills += 1
-        refreshed_or_away = None if answered is None else answered
-        refreshed_in_time(sessions, token)  # it is back
-        token = answered_or_repeated(url, token, refreshed_or_away, told)
+        wait_for(sessions.store)
+        token = answered_or_repeated(url, token, answered, told)
     worker.kill()
     sessions.store.close()
     return told
 
 
+def kill(server: Server) -> None:
+    assert server.process is not None
+    server.process.kill()
+    server.process.wait()
+
+
+def start_again(server: Server) -> None:
+    for _ in range(STARTS):
+        try:
+            server.start()
+        except RuntimeError:  # a process of the killed one still ends
+            time.sleep(0.1)
+        else:
+            return
+    server.start()
+
+
 def kill_postgresql(kills: int, seed: int) -> Told:
     """Kill a PostgreSQL, whose data survive."""
     with PostgreSQL() as server:
+        return kill_store(server, server.url, kills, seed, LONGEST_MS)
 
-        def kill() -> None:
-            assert server.process is not None
-            server.process.kill()
-            server.process.wait()
 
-        def start() -> None:
-            for _ in range(STARTS):
-                try:
-                    server.start()
-                except RuntimeError:  # a process of the killed one still ends
-                    time.sleep(0.1)
-                else:
-                    return
-            server.start()
+def kill_redis(kills: int, seed: int, *, keeps: bool = True) -> Told:
+    """Kill a Redis that keeps what it has answered, or one that keeps nothing."""
+    options = ("--appendonly", "yes", "--appendfsync", "always") if keeps else ()
+    with Redis(*options) as server:
+        return kill_store(server, server.url, kills, seed, LONGEST_IN_REDIS_MS)
 
-        return kill_store(server.url, kill, start, kills, seed)
+
+def kill_workers_of_sqlite(kills: int, seed: int) -> Told:
+    """Kill workers with a file, which is removed at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        return kill_workers(f"sqlite:///{folder}/s.db", kills, seed)
+
+
+KILLS: dict[str, Callable[[int, int], Told]] = {
+    "sqlite": kill_workers_of_sqlite,  # it has no process of its own
+    "postgresql": kill_postgresql,
+    "redis": kill_redis,
+}

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from flask_tenant_auth.sessions.sessions import SessionDenied
 from servers import PostgreSQL
 
-from .kills import kill_postgresql, kill_workers
+from .kills import kill_postgresql, kill_redis, kill_workers
 
 
 def test_a_worker_is_killed_with_sqlite(tmp_path: Path) -> None:
@@ -24,6 +25,16 @@ def test_postgresql_is_killed() -> None:
     assert kill_postgresql(4, seed=1).kills == 4
 
 
+def test_redis_is_killed() -> None:
+    assert kill_redis(25, seed=1).unanswered > 0
+
+
+def test_a_redis_that_keeps_nothing_is_found() -> None:
+    """The positive control."""
+    with pytest.raises(SessionDenied, match="session_unknown"):
+        kill_redis(25, seed=1, keeps=False)
+
+
 @pytest.mark.soak
 def test_a_thousand_kills(tmp_path: Path) -> None:
     told = kill_workers(f"sqlite:///{tmp_path}/s.db", 1000, seed=2)
@@ -31,4 +42,5 @@ def test_a_thousand_kills(tmp_path: Path) -> None:
     with PostgreSQL() as server:
         told = kill_workers(server.url, 1000, seed=3)
         assert 0 < told.advanced < told.unanswered
-    assert kill_postgresql(200, seed=4).kills == 200
+    for told in (kill_postgresql(200, seed=4), kill_redis(300, seed=5)):
+        assert 0 < told.advanced < told.unanswered < told.kills
