@@ -3,6 +3,7 @@
 #
 #   scripts/install_packages.sh run     what is needed to build and run
 #   scripts/install_packages.sh test    the same, and what the tests need
+#   scripts/install_packages.sh roots   only what makes the roots of other systems
 #
 # Each need is a check and the Debian/Ubuntu packages that satisfy it. Packages
 # are installed only where the check fails. A second run therefore does nothing,
@@ -37,6 +38,13 @@ libfuzzer() {
 
 # --- The list -----------------------------------------------------------------
 
+if [ "$purpose" = roots ]; then
+    need 'command -v debootstrap' debootstrap
+    need 'command -v unshare' util-linux
+    need 'command -v git' git
+    need 'test -f /usr/share/keyrings/debian-archive-keyring.gpg' debian-archive-keyring
+else
+
 # Debian's python3-dev brings the headers of the C library, a Python from another
 # source does not. Asking the compiler is right for both.
 need 'echo "#include <stdio.h>" | cc -E -' gcc libc6-dev
@@ -50,6 +58,8 @@ need 'python_can "import os, sysconfig as s; os.stat(s.get_path(\"include\") + \
     python3-dev
 # The example prints curl lines to try.
 need 'command -v curl' curl
+
+fi
 
 if [ "$purpose" = test ]; then
     need 'command -v redis-server' redis-server
