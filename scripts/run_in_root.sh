@@ -11,7 +11,8 @@
 #   --set NAME=VALUE       a variable of its environment
 #
 # /proc, /dev and /sys are mounted in a mount namespace of the command's own: when the command ends,
-# or is killed, nothing stays mounted, and no process is left. The environment is new, but for
+# or this script is killed (SIGKILL, or a signal to the process group), nothing stays mounted, and
+# no process is left. The environment is new, but for
 # the variables of proxies and of pip.
 set -eu
 
@@ -92,8 +93,9 @@ exec unshare --mount --pid --fork --kill-child sh -eu -c '
 "
     set -f
     # shellcheck disable=SC2086
-    exec chroot "$FTA_ROOT" env -i $FTA_ENVIRONMENT sh -c '\''
+    # Not exec: the first process of a namespace ignores the signals that it does not handle.
+    chroot "$FTA_ROOT" env -i $FTA_ENVIRONMENT sh -c '\''
         cd "$1" && shift
         if [ "$USER" = root ]; then exec "$@"; fi
         exec setpriv --reuid="$USER" --regid="$(id -g "$USER")" --init-groups "$@"'\'' \
-        sh "$FTA_IN" "$@"' sh "$@"
+        sh "$FTA_IN" "$@" && exit 0 || exit $?' sh "$@"
