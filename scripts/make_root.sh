@@ -151,19 +151,21 @@ for file in $(grep -lE '^Acquire::(http|https|Check)' /etc/apt/apt.conf.d/* 2>/d
     cp "$file" "$root/etc/apt/apt.conf.d/"
 done
 
+# The packages that were downloaded before, as links: apt checks each one, and locks only its own.
+printf 'APT::Keep-Downloaded-Packages "true";\n' >"$root/etc/apt/apt.conf.d/99keep"
+"$here/keep_packages.sh" "$debs" "$root/var/cache/apt/archives"
+
 # A root that lacks a package that was asked for is no root.
 if [ $# -gt 0 ]; then
-    "$here/run_in_root.sh" --bind "$debs:/var/cache/apt/archives" "$root" sh -eu -c '
-        export DEBIAN_FRONTEND=noninteractive
-        mkdir -p /var/cache/apt/archives/partial
+    "$here/run_in_root.sh" --set DEBIAN_FRONTEND=noninteractive "$root" sh -eu -c '
         apt-get -qq update
-        apt-get -qq -y -o APT::Keep-Downloaded-Packages=true -o Dpkg::Use-Pty=0 \
-            -o DPkg::Lock::Timeout=300 -o Dir::Cache::archives=/var/cache/apt/archives \
-            install --no-install-recommends "$@"' sh "$@" >"$root.log" 2>&1 || {
+        apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends "$@"' sh "$@" \
+        >"$root.log" 2>&1 || {
         tail -n 40 "$root.log" >&2
         echo "make_root.sh: could not install: $*" >&2
         rm -rf "$root" "$root.log"
         exit 1
     }
     rm -f "$root.log"
+    "$here/keep_packages.sh" "$root/var/cache/apt/archives" "$debs"
 fi

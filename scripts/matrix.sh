@@ -14,14 +14,24 @@ mkdir -p "$out"
 [ $# -gt 0 ] || set -- bookworm trixie forky jammy noble
 cache=${FTA_CACHE:-$here/../build}/roots
 failed=0
+declared=$(sed -n 's/.*Python :: \(3\.[0-9]*\)".*/python\1/p' "$here/../pyproject.toml")
 
 printf '%-10s %-12s %-8s %-8s %-8s %s\n' system compiler Python libjwt OpenSSL result
 for suite; do
     root=$out/$suite
     rm -rf "$root"
-    # Debian's testing has a second Python for a while: python3-all-dev brings each of them.
-    "$here/make_root.sh" "$suite" "$root" gcc libc6-dev clang pkg-config python3-venv \
-        python3-all-dev libjwt-dev libssl-dev libhiredis-dev ca-certificates
+    "$here/make_root.sh" "$suite" "$root" gcc libc6-dev clang pkg-config python3-dev python3-venv \
+        libjwt-dev libssl-dev libhiredis-dev ca-certificates
+    # Some systems have more than one Python. Those that the package declares are tried.
+    pythons=
+    for python in $declared; do
+        if "$here/run_in_root.sh" --set DEBIAN_FRONTEND=noninteractive "$root" apt-get install \
+            -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "$python-dev" "$python-venv" \
+            >"$out/$suite-packages.log" 2>&1; then
+            pythons="$pythons $python"
+        fi
+    done
+    "$here/keep_packages.sh" "$root/var/cache/apt/archives" "$cache/$suite-debs"
     mkdir -p "$cache/pip-root"
     run() {
         "$here/run_in_root.sh" --bind "$cache/pip-root:/var/cache/pip" \
@@ -31,7 +41,7 @@ for suite; do
     "$here/run_in_root.sh" --checkout /checkout "$root" true
     libjwt=$(run "$root" pkg-config --modversion libjwt)
     openssl=$(run "$root" pkg-config --modversion openssl)
-    for python in $(run "$root" py3versions -i); do
+    for python in $pythons; do
         for compiler in gcc clang; do
             log=$out/$suite-$compiler-$python.log
             version=$(run "$root" "$compiler" -dumpfullversion -dumpversion)
