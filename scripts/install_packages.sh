@@ -28,10 +28,10 @@ table=$(dirname "$0")/packages.txt
 packages_of() {
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ||
         version=3 # no Python yet: the system's, whatever it is
-    awk -F'|' -v need="$1" -v system="$2" -v version="$version" '
+    awk -F'|' -v need="$1" -v manager="$2" -v version="$version" '
         BEGIN { column["apt"] = 2; column["dnf"] = 3; column["apk"] = 4; column["brew"] = 5 }
         { name = $1; gsub(/ /, "", name) }
-        name == need { text = $column[system]; gsub("{python}", version, text); print text }
+        name == need { text = $column[manager]; gsub("{python}", version, text); print text }
     ' "$table"
 }
 

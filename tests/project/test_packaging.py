@@ -223,6 +223,32 @@ def test_setup_and_make_know_the_same_needs_and_each_has_packages_everywhere() -
     assert set(re.findall(r"^needs (\S+) ", script, re.MULTILINE)) == {row[0] for row in table}
 
 
+def test_make_names_what_is_missing_where_there_is_no_apt(tmp_path: Path) -> None:
+    for name in ("sh", "awk", "dirname"):
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    ran = subprocess.run(
+        ["sh", ROOT / "scripts/install_packages.sh", "run"],
+        env={"PATH": str(tmp_path), "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    lines = ran.stderr.splitlines()
+    assert lines[0].endswith(
+        "(their names in Debian and Ubuntu): "
+        "gcc libc6-dev make pkg-config libjwt-dev libssl-dev libhiredis-dev curl"
+    )
+    assert lines[2:] == [
+        "  dnf install gcc glibc-devel make pkgconf-pkg-config libjwt-devel openssl-devel "
+        "hiredis-devel curl",
+        "  apk add gcc musl-dev make pkgconf libjwt-dev openssl-dev hiredis-dev curl",
+        "  brew install gcc make pkgconf libjwt openssl@3 hiredis curl",
+    ]
+
+
 def test_the_line_of_the_quickstart_has_every_package_of_the_build(tmp_path: Path) -> None:
     text = (ROOT / "docs/quickstart.md").read_text("utf-8")
     [line] = re.findall(r"^\$ apt-get install (.*)$", text, re.MULTILINE)
