@@ -31,7 +31,13 @@ packages_of() {
     awk -F'|' -v need="$1" -v manager="$2" -v version="$version" '
         BEGIN { column["apt"] = 2; column["dnf"] = 3; column["apk"] = 4; column["brew"] = 5 }
         { name = $1; gsub(/ /, "", name) }
-        name == need { text = $column[manager]; gsub("{python}", version, text); print text }
+        name == need {
+            text = $column[manager]
+            gsub("[{]python[}]", version, text)
+            gsub(/  +/, " ", text)
+            gsub(/^ | $/, "", text)
+            print text
+        }
     ' "$table"
 }
 
