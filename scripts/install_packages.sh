@@ -145,14 +145,32 @@ trap 'rm -f "$log"' EXIT
 # If the update fails, older lists may do. Without any list, the installation fails.
 apt_get update || true
 known=
+absent=
 for package in $packages; do
-    if [ "$package" != libclang-rt-dev ] || apt-cache show "$package" >/dev/null 2>&1; then
-        known="$known $package"
-    fi
+    case $package in
+    chromium)
+        # Ubuntu has it as a snap only, and apt would install another package of a like name.
+        if apt-cache policy chromium | grep -q 'Candidate: [0-9]'; then
+            known="$known $package"
+        else
+            absent=chromium
+        fi
+        ;;
+    libclang-rt-dev)
+        ! apt-cache show "$package" >/dev/null 2>&1 || known="$known $package"
+        ;;
+    *) known="$known $package" ;;
+    esac
 done
 # shellcheck disable=SC2086  # a list of words, on purpose
-if ! apt_get install --no-install-recommends $known; then
+if [ -n "$known" ] && ! apt_get install --no-install-recommends $known; then
     cat "$log" >&2
     echo "apt-get could not install:$known" >&2
+    exit 1
+fi
+if [ -n "$absent" ]; then
+    echo "The tests need chromium, and this system has no package of it. On Ubuntu:" >&2
+    echo "  snap install chromium" >&2
+    echo "Run make again when the command chromium is found." >&2
     exit 1
 fi
