@@ -339,6 +339,13 @@ SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
 
+.PHONY: test-roots matrix
+test-roots: $(VENV)/.built $(VENV)/.group-test ## Run the lines of README in bare Debian and Ubuntu roots, as root
+	@$(BIN)/python -m pytest -v tests/roots/bare.py $(PYTEST_ARGS)
+
+matrix: ## Build with gcc and clang and test the core in Debian and Ubuntu roots, as root
+	@scripts/matrix.sh $(SUITES)
+
 dist: $(VENV)/.built ## Make the source archive and a wheel of it in dist
 	@rm -rf dist && mkdir dist
 	@$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' >/dev/null

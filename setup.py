@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,22 +18,37 @@ from setuptools.command.build_ext import build_ext
 PKG_CONFIG = os.environ.get("PKG_CONFIG", "pkg-config")
 
 
+# What the package managers say to a user: the columns of the table, in its order.
+SYSTEMS = {
+    "apt": ("Debian, Ubuntu", "apt-get install"),
+    "dnf": ("Fedora, RHEL", "dnf install"),
+    "apk": ("Alpine", "apk add"),
+    "brew": ("Homebrew", "brew install"),
+}
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
 class Library(NamedTuple):
     """A library that the core is linked with."""
 
-    name: str  # pkg-config's
+    name: str  # pkg-config's, and the need's in scripts/packages.txt
     oldest: str
     too_new: str  # the first version with another interface, if there is one
-    debian: str
-    homebrew: str
 
 
 LIBRARIES = [
     # libjwt 2 and 3 changed the functions that the core signs with.
-    Library("libjwt", oldest="1.10", too_new="2.0", debian="libjwt-dev", homebrew="libjwt"),
-    Library("openssl", oldest="3.0", too_new="", debian="libssl-dev", homebrew="openssl@3"),
-    Library("hiredis", oldest="0.14", too_new="", debian="libhiredis-dev", homebrew="hiredis"),
+    Library("libjwt", oldest="1.10", too_new="2.0"),
+    Library("openssl", oldest="3.0", too_new=""),
+    Library("hiredis", oldest="0.14", too_new=""),
 ]
+
+
+def packages_by_need() -> dict[str, list[str]]:
+    """Each need of scripts/packages.txt, and its packages in the order of SYSTEMS."""
+    rows = Path("scripts/packages.txt").read_text("utf-8").splitlines()
+    table = [[cell.strip() for cell in row.split("|")] for row in rows if row[:1] not in ("#", "")]
+    return {need: [one.format(python=PYTHON) for one in packages] for need, *packages in table}
 
 
 def pkg_config(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -41,26 +59,88 @@ def has_version(library: Library, version_option: str, version: str) -> bool:
     return pkg_config(f"--{version_option}={version}", library.name).returncode == 0
 
 
+def compiler() -> list[str]:
+    """The command that setuptools compiles C with."""
+    return shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+
+
+def compiles(source: str, *options: str) -> bool:
+    """Whether a program can be compiled. It is, because headers may lack what they include."""
+    flags = shlex.split(os.environ.get("CFLAGS", "") + " " + os.environ.get("CPPFLAGS", ""))
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "program.c"
+        path.write_text(source, "utf-8")
+        command = [
+            *compiler(),
+            *flags,
+            *options,
+            "-c",
+            str(path),
+            "-o",
+            str(path.with_suffix(".o")),
+        ]
+        try:
+            ran = subprocess.run(command, capture_output=True, check=False)
+        except OSError:
+            return False
+    return ran.returncode == 0
+
+
+def missing_compiler() -> str:
+    """What is wrong with the compiler, or nothing."""
+    if compiles('#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'):
+        return ""
+    name = compiler()[0]
+    named = f"{name}, which CC names," if os.environ.get("CC") else name
+    if shutil.which(name) is None:
+        return f"a C compiler: {named} is not found"
+    return f"a C compiler: {named} does not compile a program that includes stdio.h"
+
+
+def missing_python_header(has_compiler: bool) -> str:
+    folders = dict.fromkeys(sysconfig.get_path(name) for name in ("include", "platinclude"))
+    if has_compiler:
+        found = compiles(
+            "#include <Python.h>\nint main(void) { return Py_IsInitialized(); }\n",
+            *(f"-I{folder}" for folder in folders),
+        )
+    else:
+        found = any((Path(folder) / "Python.h").is_file() for folder in folders)
+    return "" if found else f"Python.h, the headers of Python {PYTHON} ({sys.executable})"
+
+
+def missing_library(library: Library) -> str:
+    if has_version(library, "atleast-version", library.oldest):
+        return ""
+    found = pkg_config("--modversion", library.name)
+    there = f"; {found.stdout.strip()} is found" if found.returncode == 0 else ""
+    return f"{library.name} {library.oldest} or later{there}"
+
+
+def missing_needs() -> dict[str, str]:
+    """The needs that are missing, as the table names them, and what to say of each."""
+    said = {"compiler": missing_compiler()}
+    said["Python.h"] = missing_python_header(has_compiler=not said["compiler"])
+    if shutil.which(PKG_CONFIG) is None:
+        # Without it no library is found. All of them are named: a package that is there already
+        # is not installed a second time.
+        said["pkg-config"] = f"pkg-config: {PKG_CONFIG} is not found, so no library is either"
+        said |= {one.name: f"{one.name} {one.oldest} or later" for one in LIBRARIES}
+    else:
+        said |= {one.name: missing_library(one) for one in LIBRARIES}
+    return {need: text for need, text in said.items() if text}
+
+
 def check_requirements() -> None:
     """Exit with a message if a tool or library of the build is missing or too new."""
-    if shutil.which(PKG_CONFIG) is None:
-        sys.exit(
-            f"flask_tenant_auth: {PKG_CONFIG} is missing.\n"
-            "  Debian, Ubuntu:  apt-get install pkg-config\n"
-            "  Homebrew:        brew install pkg-config"
-        )
-    missing = [
-        library
-        for library in LIBRARIES
-        if not has_version(library, "atleast-version", library.oldest)
-    ]
+    missing = missing_needs()
     if missing:
-        names = ", ".join(f"{library.name} {library.oldest} or later" for library in missing)
-        sys.exit(
-            f"flask_tenant_auth: pkg-config does not find {names}.\n"
-            f"  Debian, Ubuntu:  apt-get install {' '.join(one.debian for one in missing)}\n"
-            f"  Homebrew:        brew install {' '.join(one.homebrew for one in missing)}"
-        )
+        packages = packages_by_need()
+        lines = [f"  {text}" for text in missing.values()]
+        for column, (system, command) in enumerate(SYSTEMS.values()):
+            names = " ".join(packages[need][column] for need in missing)
+            lines.append(f"    {system + ':':16} {command} {names}")
+        sys.exit("flask_tenant_auth cannot be built, this is missing:\n" + "\n".join(lines))
     for library in LIBRARIES:
         if library.too_new and has_version(library, "atleast-version", library.too_new):
             found = pkg_config("--modversion", library.name).stdout.strip()

@@ -3,6 +3,7 @@
 #
 #   scripts/install_packages.sh run     what is needed to build and run
 #   scripts/install_packages.sh test    the same, and what the tests need
+#   scripts/install_packages.sh roots   only what makes the roots of other systems
 #
 # Each need is a check and the Debian/Ubuntu packages that satisfy it. Packages
 # are installed only where the check fails. A second run therefore does nothing,
@@ -22,6 +23,33 @@ need() {
     fi
 }
 
+# packages_of NEED SYSTEM: the packages of a need, from the table that setup.py reads too.
+table=$(dirname "$0")/packages.txt
+packages_of() {
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ||
+        version=3 # no Python yet: the system's, whatever it is
+    awk -F'|' -v need="$1" -v manager="$2" -v version="$version" '
+        BEGIN { column["apt"] = 2; column["dnf"] = 3; column["apk"] = 4; column["brew"] = 5 }
+        { name = $1; gsub(/ /, "", name) }
+        name == need {
+            text = $column[manager]
+            gsub("[{]python[}]", version, text)
+            gsub(/  +/, " ", text)
+            gsub(/^ | $/, "", text)
+            print text
+        }
+    ' "$table"
+}
+
+# needs NEED CHECK: the same, for a need of the table.
+missing=
+needs() {
+    if ! eval "$2" >/dev/null 2>&1; then
+        missing="$missing $1"
+        packages="$packages $(packages_of "$1" apt)"
+    fi
+}
+
 python_can() {
     "$python" -c "$1"
 }
@@ -37,19 +65,27 @@ libfuzzer() {
 
 # --- The list -----------------------------------------------------------------
 
+if [ "$purpose" = roots ]; then
+    need 'command -v debootstrap' debootstrap
+    need 'command -v unshare' util-linux
+    need 'command -v git' git
+    need 'test -f /usr/share/keyrings/debian-archive-keyring.gpg' debian-archive-keyring
+else
+
 # Debian's python3-dev brings the headers of the C library, a Python from another
 # source does not. Asking the compiler is right for both.
-need 'echo "#include <stdio.h>" | cc -E -' gcc libc6-dev
-need 'command -v make' make
-need 'command -v pkg-config' pkg-config
-need 'pkg-config --exists libjwt' libjwt-dev
-need 'pkg-config --exists openssl' libssl-dev
-need 'pkg-config --exists hiredis' libhiredis-dev
-need 'python_can "import venv, ensurepip"' python3 python3-venv
-need 'python_can "import os, sysconfig as s; os.stat(s.get_path(\"include\") + \"/Python.h\")"' \
-    python3-dev
+needs compiler 'echo "#include <stdio.h>" | cc -E -'
+needs make 'command -v make'
+needs pkg-config 'command -v pkg-config'
+needs libjwt 'pkg-config --exists libjwt'
+needs openssl 'pkg-config --exists openssl'
+needs hiredis 'pkg-config --exists hiredis'
+needs venv 'python_can "import venv, ensurepip"'
+needs Python.h 'python_can "import os, sysconfig as s; os.stat(s.get_path(\"include\") + \"/Python.h\")"'
 # The example prints curl lines to try.
-need 'command -v curl' curl
+needs curl 'command -v curl'
+
+fi
 
 if [ "$purpose" = test ]; then
     need 'command -v redis-server' redis-server
@@ -76,8 +112,14 @@ fi
 
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "These packages are missing (their names in Debian and Ubuntu):$packages" >&2
-    echo "Install them with this system's package manager, then run make again. With Homebrew:" >&2
-    echo "  brew install pkg-config libjwt openssl@3 hiredis redis postgresql" >&2
+    echo "Install them with this system's package manager, then run make again." >&2
+    for command in 'dnf install' 'apk add' 'brew install'; do
+        names=
+        for need in $missing; do
+            names="$names $(packages_of "$need" "${command%% *}")"
+        done
+        [ -z "$names" ] || echo "  $command$names" >&2
+    done
     exit 1
 fi
 
@@ -103,14 +145,32 @@ trap 'rm -f "$log"' EXIT
 # If the update fails, older lists may do. Without any list, the installation fails.
 apt_get update || true
 known=
+absent=
 for package in $packages; do
-    if [ "$package" != libclang-rt-dev ] || apt-cache show "$package" >/dev/null 2>&1; then
-        known="$known $package"
-    fi
+    case $package in
+    chromium)
+        # Ubuntu has it as a snap only, and apt would install another package of a like name.
+        if apt-cache policy chromium | grep -q 'Candidate: [0-9]'; then
+            known="$known $package"
+        else
+            absent=chromium
+        fi
+        ;;
+    libclang-rt-dev)
+        ! apt-cache show "$package" >/dev/null 2>&1 || known="$known $package"
+        ;;
+    *) known="$known $package" ;;
+    esac
 done
 # shellcheck disable=SC2086  # a list of words, on purpose
-if ! apt_get install --no-install-recommends $known; then
+if [ -n "$known" ] && ! apt_get install --no-install-recommends $known; then
     cat "$log" >&2
     echo "apt-get could not install:$known" >&2
+    exit 1
+fi
+if [ -n "$absent" ]; then
+    echo "The tests need chromium, and this system has no package of it. On Ubuntu:" >&2
+    echo "  snap install chromium" >&2
+    echo "Run make again when the command chromium is found." >&2
     exit 1
 fi

@@ -49,8 +49,8 @@ NOT_RUN = {"text", "sql", "ini", "apache", "nginx", "redis"}
 COLUMNS = 120
 
 # They need the network or change the environment that runs the tests; `make test` itself
-# installs the package from this tree.
-ONLY_READ = ("git clone", "cd ", "pip install", "apt-get install")
+# installs the package from this tree, and `make test-roots` runs the lines of the installation.
+ONLY_READ = ("git clone", "cd ", "pip install", "apt-get install", "python3 -m venv", ". .venv/")
 
 # Rows of tables that name long tests, or that other tests hold to a form, may be longer.
 LONG_ROWS = {"docs/security.md", "docs/data_isolation.md", "docs/architecture.md"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import setuptools
 
 from paths import ROOT
 
@@ -45,6 +47,7 @@ def test_the_sdist_has_every_file_of_the_build(sdist: Path) -> None:
     assert {
         "setup.py",
         "scripts/embed_lua.py",
+        "scripts/packages.txt",
         "pyproject.toml",
         "LICENSE",
         "README.md",
@@ -82,35 +85,177 @@ def test_the_sdist_builds_a_wheel_that_works_on_its_own(sdist: Path, tmp_path: P
     assert all(path.startswith(str(tmp_path / "site")) for path in ran.stdout.split())
 
 
-def setup_says(pkg_config: Path | str) -> str:
-    """Run setup.py with another pkg-config; it must refuse, and this is how."""
+def setup_says(**environment: str) -> str:
+    """Run setup.py in another environment; it must refuse, and this is how."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("CC", "CFLAGS")}
     ran = subprocess.run(
-        [sys.executable, "setup.py", "--version"],
+        [sys._base_executable, "setup.py", "--version"],  # type: ignore[attr-defined]
         cwd=ROOT,
-        env={**os.environ, "PKG_CONFIG": str(pkg_config)},
+        # setuptools is found where these tests find it.
+        env={**inherited, "PYTHONPATH": str(Path(setuptools.__path__[0]).parent), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1, ran
+    return ran.stderr
+
+
+def a_pkg_config(tmp_path: Path, script: str) -> str:
+    path = tmp_path / "pkg-config"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def packages_named(said: str, command: str) -> list[str]:
+    [line] = re.findall(rf"^    [\w, ]+: +{command} (.*)$", said, re.MULTILINE)
+    return str(line).split()
+
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def path_without_compiler(tmp_path: Path) -> str:
+    """A PATH with pkg-config alone."""
+    found = shutil.which("pkg-config")
+    assert found is not None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "pkg-config").symlink_to(found)
+    return str(tmp_path / "bin")
+
+
+@pytest.fixture
+def home_without_headers(tmp_path: Path) -> str:
+    """A PYTHONHOME that has this Python's library and no headers."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in {"lib", sys.platlibdir}:
+        (home / name).symlink_to(Path(sys.base_prefix) / name)
+    return str(home)
+
+
+def test_setup_names_a_compiler_that_is_missing(path_without_compiler: str) -> None:
+    said = setup_says(PATH=path_without_compiler)
+    missing, *_ = said.partition("\n    Debian")
+    assert re.fullmatch(
+        "flask_tenant_auth cannot be built, this is missing:\n"
+        r"  a C compiler: \S+ is not found",
+        missing,
+    )
+    assert packages_named(said, "apt-get install") == ["gcc", "libc6-dev"]
+    assert packages_named(said, "dnf install") == ["gcc", "glibc-devel"]
+    assert packages_named(said, "apk add") == ["gcc", "musl-dev"]
+    assert packages_named(said, "brew install") == ["gcc"]
+
+
+def test_setup_says_that_CC_names_a_compiler_that_is_missing() -> None:  # noqa: N802
+    assert "a C compiler: no-such-cc, which CC names, is not found\n" in setup_says(CC="no-such-cc")
+
+
+def test_setup_finds_out_that_the_compiler_has_no_headers_of_the_c_library(tmp_path: Path) -> None:
+    said = setup_says(CC="cc -nostdinc")
+    assert "a C compiler: cc, which CC names, does not compile a program that includes" in said
+    assert "Python.h, the headers of Python" not in said, "only the compiler is to blame"
+
+
+def test_setup_names_the_headers_of_python_that_are_missing(home_without_headers: str) -> None:
+    said = setup_says(PYTHONHOME=home_without_headers)
+    assert f"\n  Python.h, the headers of Python {PYTHON} (" in said
+    assert packages_named(said, "apt-get install") == [f"python{PYTHON}-dev"]
+    assert packages_named(said, "dnf install") == [f"python{PYTHON}-devel"]
+    assert packages_named(said, "apk add") == ["python3-dev"]
+    assert packages_named(said, "brew install") == [f"python@{PYTHON}"]
+
+
+def test_a_header_of_python_that_includes_what_is_missing_is_no_header(
+    home_without_headers: str,
+) -> None:
+    """A file that exists is not enough: the check compiles a program."""
+    include = Path(home_without_headers) / "include" / f"python{PYTHON}"
+    include.mkdir(parents=True)
+    (include / "Python.h").write_text("#include <no_such_header.h>\n")
+    assert "\n  Python.h, the headers" in setup_says(PYTHONHOME=home_without_headers)
+
+
+def test_setup_names_the_packages_of_every_missing_library(tmp_path: Path) -> None:
+    said = setup_says(PKG_CONFIG_LIBDIR=str(tmp_path), PKG_CONFIG_PATH="")
+    assert said == (
+        "flask_tenant_auth cannot be built, this is missing:\n"
+        "  libjwt 1.10 or later\n"
+        "  openssl 3.0 or later\n"
+        "  hiredis 0.14 or later\n"
+        "    Debian, Ubuntu:  apt-get install libjwt-dev libssl-dev libhiredis-dev\n"
+        "    Fedora, RHEL:    dnf install libjwt-devel openssl-devel hiredis-devel\n"
+        "    Alpine:          apk add libjwt-dev openssl-dev hiredis-dev\n"
+        "    Homebrew:        brew install libjwt openssl@3 hiredis\n"
+    )
+
+
+def test_setup_names_the_version_of_a_library_that_is_too_old(tmp_path: Path) -> None:
+    (tmp_path / "hiredis.pc").write_text("Name: hiredis\nDescription: old\nVersion: 0.13\n")
+    said = setup_says(PKG_CONFIG_LIBDIR=str(tmp_path), PKG_CONFIG_PATH="")
+    assert "  hiredis 0.14 or later; 0.13 is found\n" in said
+
+
+def test_setup_names_all_that_is_missing_at_once(tmp_path: Path, home_without_headers: str) -> None:
+    (tmp_path / "empty").mkdir()
+    said = setup_says(PATH=str(tmp_path / "empty"), PYTHONHOME=home_without_headers)
+    starts = [line.split(":")[0].split(",")[0].strip() for line in said.splitlines()[1:7]]
+    assert starts == [
+        *("a C compiler", "Python.h", "pkg-config"),
+        *("libjwt 1.10 or later", "openssl 3.0 or later", "hiredis 0.14 or later"),
+    ]
+    assert packages_named(said, "apt-get install") == [
+        *("gcc", "libc6-dev", f"python{PYTHON}-dev", "pkg-config"),
+        *("libjwt-dev", "libssl-dev", "libhiredis-dev"),
+    ]
+
+
+def test_setup_and_make_know_the_same_needs_and_each_has_packages_everywhere() -> None:
+    rows = (ROOT / "scripts/packages.txt").read_text("utf-8").splitlines()
+    table = [re.split(r" *\| *", row) for row in rows if row and row[0] != "#"]
+    for row in table:
+        assert len(row) == 5, row
+        assert all(row), row
+    script = (ROOT / "scripts/install_packages.sh").read_text("utf-8")
+    assert set(re.findall(r"^needs (\S+) ", script, re.MULTILINE)) == {row[0] for row in table}
+
+
+def test_make_names_what_is_missing_where_there_is_no_apt(tmp_path: Path) -> None:
+    for name in ("sh", "awk", "dirname"):
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    ran = subprocess.run(
+        ["sh", ROOT / "scripts/install_packages.sh", "run"],
+        env={"PATH": str(tmp_path), "PYTHON": sys.executable},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 1
-    return ran.stderr
-
-
-def a_pkg_config(tmp_path: Path, script: str) -> Path:
-    path = tmp_path / "pkg-config"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
-
-
-def test_setup_names_the_packages_of_every_missing_library(tmp_path: Path) -> None:
-    lacks_two = a_pkg_config(tmp_path, 'case "$*" in *openssl*) exit 0;; esac; exit 1')
-    assert setup_says(lacks_two) == (
-        "flask_tenant_auth: pkg-config does not find libjwt 1.10 or later, "
-        "hiredis 0.14 or later.\n"
-        "  Debian, Ubuntu:  apt-get install libjwt-dev libhiredis-dev\n"
-        "  Homebrew:        brew install libjwt hiredis\n"
+    lines = ran.stderr.splitlines()
+    assert lines[0].endswith(
+        "(their names in Debian and Ubuntu): "
+        "gcc libc6-dev make pkg-config libjwt-dev libssl-dev libhiredis-dev curl"
     )
+    assert lines[2:] == [
+        "  dnf install gcc glibc-devel make pkgconf-pkg-config libjwt-devel openssl-devel "
+        "hiredis-devel curl",
+        "  apk add gcc musl-dev make pkgconf libjwt-dev openssl-dev hiredis-dev curl",
+        "  brew install gcc make pkgconf libjwt openssl@3 hiredis curl",
+    ]
+
+
+def test_the_line_of_the_quickstart_has_every_package_of_the_build(tmp_path: Path) -> None:
+    text = (ROOT / "docs/quickstart.md").read_text("utf-8")
+    [line] = re.findall(r"^\$ apt-get install (.*)$", text, re.MULTILINE)
+    said = setup_says(PATH=str(tmp_path), CC="no-such-cc")
+    needed = packages_named(said, "apt-get install")
+    # libc6-dev comes with python3-dev, which `make test-roots` shows.
+    assert {*needed, "python3-dev", "python3-venv"} - {"libc6-dev"} == set(line.split())
 
 
 def test_setup_rejects_a_libjwt_with_the_other_interface(tmp_path: Path) -> None:
@@ -118,12 +263,13 @@ def test_setup_rejects_a_libjwt_with_the_other_interface(tmp_path: Path) -> None
         tmp_path,
         'case "$*" in *modversion*) echo 3.2.1;; *atleast-version=2.0*libjwt*) exit 0;; esac',
     )
-    assert setup_says(has_libjwt_3).startswith(
+    assert setup_says(PKG_CONFIG=has_libjwt_3).startswith(
         "flask_tenant_auth: libjwt 3.2.1 is too new: version 2.0 changed the interface"
     )
 
 
 def test_setup_names_the_package_of_pkg_config(tmp_path: Path) -> None:
-    said = setup_says(tmp_path / "pkg-config")
-    assert "pkg-config is missing." in said
-    assert "apt-get install pkg-config" in said
+    absent = tmp_path / "pkg-config"
+    said = setup_says(PKG_CONFIG=str(absent))
+    assert f"  pkg-config: {absent} is not found, so no library is either\n" in said
+    assert packages_named(said, "apt-get install")[0] == "pkg-config"
