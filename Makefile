@@ -299,7 +299,7 @@ check-python: $(VENV)/.built $(VENV)/.group-test
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation mutants session-model dist clean
-test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy ## Install what is missing, then run all checks and tests
+test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy test-beside ## Install what is missing, then run all checks and tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # .venv has the newest SQLAlchemy. PYTHONPATH puts this one before it.
@@ -314,6 +314,21 @@ $(SQLALCHEMY_20)/.installed: | $(BIN)/python
 test-sqlalchemy: packages-test $(VENV)/.built $(VENV)/.group-test $(SQLALCHEMY_20)/.installed ## Run the tests of data isolation on SQLAlchemy 2.0
 	@echo "Data isolation on SQLAlchemy 2.0"
 	@PYTHONPATH=$(SQLALCHEMY_20) $(BIN)/python -m pytest -q $(wildcard tests/sqlalchemy/test_sqlalchemy_*.py)
+
+# An environment of its own: these libraries change Flask. The package is that of the checkout.
+BESIDE := $(BUILD)/beside
+$(BESIDE)/.installed: pyproject.toml | packages
+	@echo "Making $(BESIDE)"
+	@$(PYTHON) -m venv $(BESIDE)
+	@$(BESIDE)/bin/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BESIDE)/bin/pip install -q --group beside
+	@echo "$(CURDIR)" >"$$($(BESIDE)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth"
+	@touch $@
+
+.PHONY: test-beside
+test-beside: $(VENV)/.built $(BESIDE)/.installed ## Run the tests beside OpenTelemetry, Sentry, Flask-Login and others
+	@echo "Beside other libraries"
+	@$(BESIDE)/bin/python -m pytest -q tests/beside
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)

@@ -14,7 +14,8 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import flask
-from flask import Flask, Request, Response
+from flask import Request, Response
+from flask.app import Flask  # instrumentation replaces `flask.Flask`
 from werkzeug.routing import Rule
 
 from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_and_count, open_record

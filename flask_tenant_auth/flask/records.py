@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 import flask
+from flask.app import Flask  # instrumentation replaces `flask.Flask`
 
 from .._core import RequestRecord, open_record
 from ..errors import AuthError
@@ -93,7 +94,7 @@ def is_dispatched_by_flask(request: Request) -> bool:
 
 
 def _is_method_of_app(frame: FrameType, name: str) -> bool:
-    return frame.f_code.co_name == name and isinstance(frame.f_locals.get("self"), flask.Flask)
+    return frame.f_code.co_name == name and isinstance(frame.f_locals.get("self"), Flask)
 
 
 def _request_dispatched_in(dispatch: FrameType) -> Request | None:

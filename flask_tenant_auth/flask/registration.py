@@ -26,6 +26,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 import flask
+from flask.app import Flask  # instrumentation replaces `flask.Flask`
 from flask.sansio.scaffold import Scaffold
 
 _DEFINED_WITH = "_tenant_auth_defined_with"
@@ -65,7 +66,7 @@ def check_order(decorator: str, view: Any, *, is_checked: bool = False) -> None:
     views = {id(each) for each in wrapped}
     for scaffold in _scaffolds(frame, everywhere=len(wrapped) == 1):
         if not views.isdisjoint(_registered(scaffold)):
-            kind = "app" if isinstance(scaffold, flask.Flask) else "blueprint"
+            kind = "app" if isinstance(scaffold, Flask) else "blueprint"
             raise RuntimeError(
                 f"{decorator} does nothing above the route decorator: {_name(view)} is a "
                 f"registered view of the {kind} {scaffold.name!r} already, without it. Write "

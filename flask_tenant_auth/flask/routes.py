@@ -8,6 +8,7 @@ from types import MethodType
 from typing import Any, cast
 
 import flask
+from flask.app import Flask  # instrumentation replaces `flask.Flask`
 
 from ..limit.declarations import Declaration, declaration_of, declaration_of_view
 from ..limit.plans import Plan, Plans
@@ -76,7 +77,7 @@ def _static_view_of_flask() -> Callable[..., Any]:
 
     All of them have one code object, which no view of an application has.
     """
-    app = flask.Flask(__name__, static_folder="static")
+    app = Flask(__name__, static_folder="static")
     return cast("Callable[..., Any]", app.view_functions["static"])
 
 
@@ -88,11 +89,11 @@ def is_static_view(app: flask.Flask, view: object) -> bool:
     has overridden.
     """
     if isinstance(view, MethodType):
-        own = (flask.Blueprint.send_static_file, flask.Flask.send_static_file)
+        own = (flask.Blueprint.send_static_file, Flask.send_static_file)
         return view.__func__ in own
     code = getattr(view, "__code__", None)
     return (
         code is not None
         and code is _static_view_of_flask().__code__
-        and type(app).send_static_file is flask.Flask.send_static_file
+        and type(app).send_static_file is Flask.send_static_file
     )

@@ -70,6 +70,15 @@ def test_workflows_run_on_both_compilers_and_fuzz_on_a_schedule() -> None:
     assert {"check", "test", "fuzz"} <= called
 
 
+def test_the_tests_beside_other_libraries_are_run_by_make_test() -> None:
+    """Nothing else runs them: the environment of the other tests has none of these libraries."""
+    [prerequisites] = re.findall(r"^test: (.*?) ##", MAKEFILE, re.MULTILINE)
+    assert "test-beside" in prerequisites.split()
+    [recipe] = re.findall(r"^test-beside: .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert "$(BESIDE)/bin/python -m pytest -q tests/beside" in recipe
+    assert "$(BESIDE)/bin/pip install -q --group beside" in MAKEFILE
+
+
 def test_hooks_before_a_commit_run_the_tools_of_the_lint_group_or_a_target() -> None:
     text = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
     assert re.findall(r"repo: (\S+)", text) == ["local"]
