@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask.app import Flask
 
 from ._core import Identity
 from .testing import Clock, foreign_answers

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from flask import Flask
+from flask.app import Flask
 from flask.testing import FlaskClient
 from werkzeug.routing import BuildError, Rule
 from werkzeug.test import TestResponse

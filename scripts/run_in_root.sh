@@ -12,8 +12,7 @@
 #
 # /proc, /dev and /sys are mounted in a mount namespace of the command's own: when the command ends,
 # or this script is killed (SIGKILL, or a signal to the process group), nothing stays mounted, and
-# no process is left. The environment is new, but for
-# the variables of proxies and of pip.
+# no process is left. The environment is new, but for the variables of proxies and of pip.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

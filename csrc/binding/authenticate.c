@@ -20,15 +20,16 @@ is_of_the_token(void)
  * object, or NULL, with or without an exception. The Authorization header comes
  * first. cookie is the name of the cookie that a token may be in, or NULL. */
 static PyObject *
-ask_keyring(const fta_state *state, PyObject *environ, PyObject *keyring,
+ask_keyring(const fta_state *state, PyObject *wsgi_environ, PyObject *keyring,
             PyObject *cookie)
 {
     PyObject *method = state->authenticate_name;
     PyObject *value =
-        fta_environ_item(state, environ, FTA_ENVIRON_AUTHORIZATION);
+        fta_environ_item(state, wsgi_environ, FTA_ENVIRON_AUTHORIZATION);
     if (value == NULL && cookie != NULL && !PyErr_Occurred()) {
         size_t count;
-        PyObject *header = fta_environ_item(state, environ, FTA_ENVIRON_COOKIE);
+        PyObject *header =
+            fta_environ_item(state, wsgi_environ, FTA_ENVIRON_COOKIE);
         method = state->verify_name;
         value =
             header == NULL ? NULL : fta_cookie_value(header, cookie, &count);
@@ -51,7 +52,7 @@ ask_keyring(const fta_state *state, PyObject *environ, PyObject *keyring,
  * token. */
 static PyObject *
 identity_of_token(const fta_state *state, fta_request_record *record,
-                  PyObject *environ, PyObject *keyring, PyObject *cookie)
+                  PyObject *wsgi_environ, PyObject *keyring, PyObject *cookie)
 {
     if (!Py_IsNone(record->outcome)) {
         PyObject *known = Py_NewRef(record->outcome);
@@ -60,7 +61,7 @@ identity_of_token(const fta_state *state, fta_request_record *record,
         }
         return known;
     }
-    PyObject *proved = ask_keyring(state, environ, keyring, cookie);
+    PyObject *proved = ask_keyring(state, wsgi_environ, keyring, cookie);
     if (proved == NULL) {
         if (PyErr_Occurred() && is_of_the_token()) {
             PyErr_Clear();

@@ -29,9 +29,11 @@ int fta_add_environ(PyObject *module);
 /* A new reference, or NULL: where the key is missing, or with an exception
  * set. Foreign code may run (see fta_held_item). */
 static inline PyObject *
-fta_environ_item(const fta_state *state, PyObject *environ, fta_environ_key key)
+fta_environ_item(const fta_state *state, PyObject *wsgi_environ,
+                 fta_environ_key key)
 {
-    return fta_held_item(environ, PyTuple_GET_ITEM(state->environ_names, key));
+    return fta_held_item(wsgi_environ,
+                         PyTuple_GET_ITEM(state->environ_names, key));
 }
 
 #endif

@@ -10,7 +10,7 @@
  * failure that either of the two has counted is counted. */
 static void
 tie(const fta_state *state, fta_start_response *start, PyObject *record,
-    PyObject *environ)
+    PyObject *wsgi_environ)
 {
     fta_request_record *taken = fta_request_record_of(state, record);
     const fta_request_record *before =
@@ -20,7 +20,7 @@ tie(const fta_state *state, fta_start_response *start, PyObject *record,
         taken->failure_counted = 1;
     }
     Py_XSETREF(start->record, Py_NewRef(record));
-    Py_XSETREF(start->environ, Py_NewRef(environ));
+    Py_XSETREF(start->wsgi_environ, Py_NewRef(wsgi_environ));
 }
 
 PyDoc_STRVAR(
@@ -45,18 +45,18 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
                         "str, and perhaps a RequestRecord");
         return NULL;
     }
-    PyObject *environ = args[1], *key = args[2];
+    PyObject *wsgi_environ = args[1], *key = args[2];
     PyObject *record =
         is_new ? fta_request_record_new(state, args[0]) : Py_NewRef(args[3]);
-    PyObject *there = record == NULL ? NULL : fta_held_item(environ, key);
+    PyObject *there = record == NULL ? NULL : fta_held_item(wsgi_environ, key);
     if (there != NULL && Py_IS_TYPE(there, state->start_response_type)) {
         fta_start_response *start = (fta_start_response *)(void *)there;
-        if (PyDict_DelItem(environ, key) < 0) {
+        if (PyDict_DelItem(wsgi_environ, key) < 0) {
             Py_CLEAR(record);
-        } else if (start->environ == NULL ||
-                   (!start->begun && environ == start->outer &&
-                    start->environ != start->outer)) {
-            tie(state, start, record, environ);
+        } else if (start->wsgi_environ == NULL ||
+                   (!start->begun && wsgi_environ == start->outer &&
+                    start->wsgi_environ != start->outer)) {
+            tie(state, start, record, wsgi_environ);
         }
     } else if (there == NULL && PyErr_Occurred()) {
         Py_CLEAR(record);

@@ -50,14 +50,14 @@ clear(addition *added)
 
 /* The values are held from here on: looking one up may take away the others. */
 static bool
-read_request(const fta_state *state, PyObject *environ, addition *added)
+read_request(const fta_state *state, PyObject *wsgi_environ, addition *added)
 {
     for (int i = 0; i < READ; i++) {
         if (i == REQUESTED &&
             !fta_cors_reads_requested(fta_latin1_view(added->read[0]))) {
             break;
         }
-        added->read[i] = fta_environ_item(state, environ, read_keys[i]);
+        added->read[i] = fta_environ_item(state, wsgi_environ, read_keys[i]);
         if (added->read[i] == NULL && PyErr_Occurred()) {
             return false;
         }
@@ -249,7 +249,7 @@ complete(const fta_state *state, const fta_response_subject *subject,
     const fta_cors_rules_object *cors =
         (const fta_cors_rules_object *)(void *)subject->cors;
     uint32_t own, names;
-    if (!read_request(state, subject->environ, added) ||
+    if (!read_request(state, subject->wsgi_environ, added) ||
         !add_limit_fields(state, subject, &added->limits) ||
         !read_names(headers, &own)) {
         return false;
@@ -284,7 +284,7 @@ fta_complete_headers(const fta_state *state,
                      Py_TYPE(headers)->tp_name);
         return NULL;
     }
-    PyObject *const held[] = {subject->environ, subject->cors,
+    PyObject *const held[] = {subject->wsgi_environ, subject->cors,
                               subject->decision, subject->limits};
     enum { HELD = sizeof held / sizeof *held };
     for (int i = 0; i < HELD; i++) {

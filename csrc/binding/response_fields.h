@@ -7,13 +7,13 @@
 /* What a response is about. All are Borrowed, and held by fta_complete_headers
  * while it runs. */
 typedef struct fta_response_subject {
-    PyObject *environ;  /* a dict */
-    PyObject *cors;     /* a CorsRules */
-    PyObject *decision; /* a Decision, or NULL or None */
-    PyObject *limits;   /* a tuple: the limits that counted, if decision is
-                         * a Decision */
-    int limit_fields;   /* whether X-RateLimit fields are added */
-    int ietf_fields;    /* whether RateLimit fields are added */
+    PyObject *wsgi_environ; /* a dict */
+    PyObject *cors;         /* a CorsRules */
+    PyObject *decision;     /* a Decision, or NULL or None */
+    PyObject *limits;       /* a tuple: the limits that counted, if decision is
+                             * a Decision */
+    int limit_fields;       /* whether X-RateLimit fields are added */
+    int ietf_fields;        /* whether RateLimit fields are added */
 } fta_response_subject;
 
 /* A new list of the fields that the application gave and those that are added,

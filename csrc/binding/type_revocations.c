@@ -154,8 +154,8 @@ revocations_dealloc(PyObject *self)
 /* What each kind needs, in the order of fta_revocation_kind. */
 static const char *const needs[] = {
     "a session needs an id of 1 to 96 bytes",
-    "a user needs tenant_id and user_id, and may have an except_session of 1 "
-    "to 96 bytes",
+    ("a user needs tenant_id and user_id, and may have an except_session of 1 "
+     "to 96 bytes"),
     "a tenant needs tenant_id alone",
     "a token needs an id of 1 to 96 bytes",
     "everything needs nothing",

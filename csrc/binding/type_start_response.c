@@ -15,7 +15,7 @@
 static PyObject *
 environ_of(const fta_start_response *self)
 {
-    return self->environ != NULL ? self->environ : self->outer;
+    return self->wsgi_environ != NULL ? self->wsgi_environ : self->outer;
 }
 
 /* The code of a status, as the application wrote it. */
@@ -66,7 +66,7 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
                  int number)
 {
     const fta_middleware *middleware = (const fta_middleware *)self->middleware;
-    PyObject *environ = Py_NewRef(environ_of(self));
+    PyObject *wsgi_environ = Py_NewRef(environ_of(self));
     PyObject *held[] = {NULL, NULL, NULL, NULL};
     static const fta_environ_key names[] = {
         FTA_ENVIRON_METHOD, FTA_ENVIRON_PATH, FTA_ENVIRON_ADDRESS,
@@ -76,7 +76,7 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
     int written = -1;
 
     for (int i = 0; i < COUNT; i++) {
-        held[i] = fta_environ_item(state, environ, names[i]);
+        held[i] = fta_environ_item(state, wsgi_environ, names[i]);
         if (held[i] == NULL && PyErr_Occurred()) {
             goto done;
         }
@@ -114,7 +114,7 @@ done:
     for (int i = 0; i < COUNT; i++) {
         Py_XDECREF(held[i]);
     }
-    Py_DECREF(environ);
+    Py_DECREF(wsgi_environ);
     return written;
 }
 
@@ -126,7 +126,7 @@ complete_headers(const fta_state *state, const fta_start_response *self,
     const fta_request_record *record =
         fta_request_record_of(state, self->record);
     const fta_response_subject subject = {
-        .environ = environ_of(self),
+        .wsgi_environ = environ_of(self),
         .cors = middleware->cors,
         .decision = record == NULL ? NULL : record->decision,
         .limits = record == NULL ? NULL : record->limits,
@@ -236,7 +236,7 @@ static int
 start_response_clear(PyObject *object)
 {
     fta_start_response *self = (fta_start_response *)object;
-    Py_CLEAR(self->environ);
+    Py_CLEAR(self->wsgi_environ);
     Py_CLEAR(self->previous);
     Py_CLEAR(self->record);
     Py_CLEAR(self->replacement);
@@ -258,10 +258,10 @@ start_response_dealloc(PyObject *object)
 
 PyObject *
 fta_start_response_new(fta_state *state, fta_middleware *middleware,
-                       PyObject *environ, PyObject *start)
+                       PyObject *wsgi_environ, PyObject *start)
 {
     PyTypeObject *type = state->start_response_type;
-    PyObject *previous = fta_held_item(environ, middleware->key);
+    PyObject *previous = fta_held_item(wsgi_environ, middleware->key);
     fta_start_response *self =
         PyErr_Occurred() ? NULL : (fta_start_response *)type->tp_alloc(type, 0);
     if (self == NULL) {
@@ -271,9 +271,9 @@ fta_start_response_new(fta_state *state, fta_middleware *middleware,
     self->call = start_response_call;
     self->middleware = Py_NewRef((PyObject *)middleware);
     self->start = Py_NewRef(start);
-    self->outer = Py_NewRef(environ);
+    self->outer = Py_NewRef(wsgi_environ);
     self->previous = previous;
-    if (PyDict_SetItem(environ, middleware->key, (PyObject *)self) < 0) {
+    if (PyDict_SetItem(wsgi_environ, middleware->key, (PyObject *)self) < 0) {
         Py_CLEAR(self);
     }
     return (PyObject *)self;

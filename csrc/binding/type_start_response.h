@@ -9,12 +9,12 @@
 
 /* Every PyObject of it, once: X(name). All are Owned; NULL reads as None. */
 #define FTA_START_RESPONSE_LIST(X)                                             \
-    X(middleware) /* that made it */                                           \
-    X(start)      /* the server's start_response */                            \
-    X(outer)      /* the environ that the middleware was called with */        \
-    X(environ)    /* that of the Request that took it; until then NULL */      \
-    X(previous)   /* what stood in its place in outer, or NULL */              \
-    X(record)     /* a RequestRecord, of that Request or made here; or NULL */ \
+    X(middleware)   /* that made it */                                         \
+    X(start)        /* the server's start_response */                          \
+    X(outer)        /* the environ that the middleware was called with */      \
+    X(wsgi_environ) /* that of the Request that took it; until then NULL */    \
+    X(previous)     /* what stood in its place in outer, or NULL */            \
+    X(record) /* a RequestRecord, of that Request or made here; or NULL */     \
     X(replacement) /* the response that is sent in place of the app's */
 
 typedef struct fta_start_response {
@@ -30,7 +30,7 @@ typedef struct fta_start_response {
 
 /* A new one, which stands in environ under the middleware's key from now on. */
 PyObject *fta_start_response_new(fta_state *state, fta_middleware *middleware,
-                                 PyObject *environ, PyObject *start);
+                                 PyObject *wsgi_environ, PyObject *start);
 
 /* Takes it out of environ again, if it is still there: the two would keep each
  * other alive. -1 with an exception set. */

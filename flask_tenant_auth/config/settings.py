@@ -93,7 +93,7 @@ from .token_claims import (
 )
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask.app import Flask
 
 DEFAULT_SECRET_KEY = b"your-secret-key-change-in-production"
 SYMMETRIC = tuple(name for name in ALGORITHMS if name.startswith("HS"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..audit import logger
 from ..errors import ConfigurationError
-from ..identity.arguments import permission_name, role_text, uuid_text
+from ..identity.arguments import permission_names, role_text, uuid_text
 from ..sessions.api_keys import ApiKeys
 from ..sessions.store import ApiKey, StoreUnavailable
 from .api_key_check import api_keys_of, require_no_api_key
@@ -159,9 +159,7 @@ def _keys() -> ApiKeys:
 
 
 def _permissions(permissions: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(permissions, str) or not isinstance(permissions, Sequence | set | frozenset):
-        raise TypeError("permissions must be a list of names")
-    named = tuple(sorted({permission_name("permissions", each) for each in permissions}))
+    named = tuple(sorted(set(permission_names("permissions", permissions))))
     if len(named) > _MOST_PERMISSIONS:
         raise ValueError(f"permissions must be at most {_MOST_PERMISSIONS}: give the key a role")
     return named

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import flask
+from flask.app import Flask
 
 from .._core import Roles
 from ..identity.roles import require_known_roles
@@ -18,7 +18,7 @@ from ..limit.declarations import Declaration
 from .routes import ANY_METHOD, declaration_of_route
 
 
-def require_declared_roles(app: flask.Flask, roles: Roles, *endpoints: str) -> None:
+def require_declared_roles(app: Flask, roles: Roles, *endpoints: str) -> None:
     """Raise where one of these endpoints, or any of the app, names a role that is none of the app.
 
     :raises ConfigurationError: it names the endpoint, the role and the nearest role.

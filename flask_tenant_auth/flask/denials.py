@@ -13,7 +13,8 @@ from ..signals import rate_limit_exceeded, request_denied
 from .state import current_app
 
 if TYPE_CHECKING:
-    from flask import Flask, Request
+    from flask import Request
+    from flask.app import Flask
 
     from .._core import Decision, Identity, InvalidToken, RequestRecord
     from ..identity.denials import Denial

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import flask
 from flask import Request, Response
-from flask.app import Flask  # instrumentation replaces `flask.Flask`
+from flask.app import Flask
 from werkzeug.routing import Rule
 
 from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_and_count, open_record

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask.app import Flask
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from ..errors import PROBLEM_TYPE, AuthError

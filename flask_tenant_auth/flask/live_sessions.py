@@ -17,7 +17,7 @@ from ..sessions.store import Revocation, SessionStore
 from ..sessions.stores import store_of
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask.app import Flask
 
     from ..config.settings import Settings
 

@@ -26,7 +26,8 @@ from .records import current_request, json_object_in, noted_session, record_of
 from .state import AppState, current_app
 
 if TYPE_CHECKING:
-    from flask import Flask, Request, Response
+    from flask import Request, Response
+    from flask.app import Flask
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 

@@ -21,7 +21,8 @@ from .denials import report_exceeded
 from .records import RECORD, current_request
 
 if TYPE_CHECKING:
-    from flask import Flask, Response
+    from flask import Response
+    from flask.app import Flask
 
     from .state import AppState
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 import flask
-from flask.app import Flask  # instrumentation replaces `flask.Flask`
+from flask.app import Flask
 
 from .._core import RequestRecord, open_record
 from ..errors import AuthError

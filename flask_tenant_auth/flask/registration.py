@@ -25,8 +25,7 @@ from itertools import chain, islice
 from types import CodeType, FrameType
 from typing import Any
 
-import flask
-from flask.app import Flask  # instrumentation replaces `flask.Flask`
+from flask.app import Flask
 from flask.sansio.scaffold import Scaffold
 
 _DEFINED_WITH = "_tenant_auth_defined_with"
@@ -38,7 +37,7 @@ _LATEST = 32
 _OURS = (__name__, f"{__package__}.checked_view", f"{__package__}.decorators")
 
 # Apps whose configuration was read: those with `TenantAuth`, and those whose views were called.
-known_apps: weakref.WeakSet[flask.Flask] = weakref.WeakSet()
+known_apps: weakref.WeakSet[Flask] = weakref.WeakSet()
 
 
 def check_order(decorator: str, view: Any, *, is_checked: bool = False) -> None:
@@ -199,12 +198,12 @@ def _is_bare(view: Any) -> bool:
     return isinstance(defined, weakref.ref) and defined() is view
 
 
-def bare_views(app: flask.Flask) -> dict[str, Callable[..., Any]]:
+def bare_views(app: Flask) -> dict[str, Callable[..., Any]]:
     """Return the views of an app, by endpoint, whose decorators stand above the route decorator."""
     return {endpoint: view for endpoint, view in app.view_functions.items() if _is_bare(view)}
 
 
-def require_no_bare_views(app: flask.Flask, *endpoints: str) -> None:
+def require_no_bare_views(app: Flask, *endpoints: str) -> None:
     """Raise where one of these endpoints, or any of the app, has decorators in the wrong order.
 
     :raises RuntimeError: it names the endpoints.

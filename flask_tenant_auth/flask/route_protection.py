@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from flask import Flask
+from flask.app import Flask
 from werkzeug.routing import Rule
 
 from ..limit.declarations import (

@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any, cast
 
 import flask
-from flask.app import Flask  # instrumentation replaces `flask.Flask`
+from flask.app import Flask
 
 from ..limit.declarations import Declaration, declaration_of, declaration_of_view
 from ..limit.plans import Plan, Plans
@@ -19,7 +19,7 @@ ANY_METHOD = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTION
 _STATIC = Declaration(exempt=True)
 
 
-def plan_of(app: flask.Flask, plans: Plans, endpoint: str, method: str) -> Plan:
+def plan_of(app: Flask, plans: Plans, endpoint: str, method: str) -> Plan:
     """Return the plan of a request that reached this endpoint with this method."""
     plan = plans.made.get((endpoint, method))
     if plan is None:
@@ -29,7 +29,7 @@ def plan_of(app: flask.Flask, plans: Plans, endpoint: str, method: str) -> Plan:
     return plan
 
 
-def first_endpoint(app: flask.Flask, endpoint: str) -> str:
+def first_endpoint(app: Flask, endpoint: str) -> str:
     """Return the first of all endpoints of an app that call the view of this one.
 
     A view that is registered twice (``/login`` and ``/v1/login``, or with its blueprint) is one
@@ -42,7 +42,7 @@ def first_endpoint(app: flask.Flask, endpoint: str) -> str:
     return min(each for each, other in views.items() if other is view)
 
 
-def before_request_functions(app: flask.Flask, endpoint: str) -> Iterator[Callable[..., object]]:
+def before_request_functions(app: Flask, endpoint: str) -> Iterator[Callable[..., object]]:
     """Yield the before_request functions of the app and of the endpoint's blueprints."""
     yield from app.before_request_funcs.get(None, ())
     blueprint = endpoint.rpartition(".")[0]
@@ -51,7 +51,7 @@ def before_request_functions(app: flask.Flask, endpoint: str) -> Iterator[Callab
         blueprint = blueprint.rpartition(".")[0]
 
 
-def declaration_of_route(app: flask.Flask, endpoint: str, method: str) -> Declaration:
+def declaration_of_route(app: Flask, endpoint: str, method: str) -> Declaration:
     """Return what is declared on a view and on the before_request functions of its requests."""
     declaration = declaration_of_view(app.view_functions.get(endpoint), method)
     for function in before_request_functions(app, endpoint):
@@ -59,7 +59,7 @@ def declaration_of_route(app: flask.Flask, endpoint: str, method: str) -> Declar
     return declaration
 
 
-def asks_for_identity(app: flask.Flask, endpoint: str) -> bool:
+def asks_for_identity(app: Flask, endpoint: str) -> bool:
     """Whether a view asks for an identity with any of its methods."""
     return any(
         declaration_of_route(app, endpoint, method).verified
@@ -81,7 +81,7 @@ def _static_view_of_flask() -> Callable[..., Any]:
     return cast("Callable[..., Any]", app.view_functions["static"])
 
 
-def is_static_view(app: flask.Flask, view: object) -> bool:
+def is_static_view(app: Flask, view: object) -> bool:
     """Whether a view is the one that Flask adds for a static folder, of the app or a blueprint.
 
     The function decides, not the name. A view of the application under the endpoint ``static`` is

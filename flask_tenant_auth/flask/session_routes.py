@@ -27,7 +27,8 @@ from .sessions import SessionInfo, SessionTokens, list_sessions, refresh_session
 from .state import AppState
 
 if TYPE_CHECKING:
-    from flask import Flask, Request, Response
+    from flask import Request, Response
+    from flask.app import Flask
 
 
 Result = TypeVar("Result")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ from ..errors import (
     ConfigurationError,
     SessionsUnavailable,
 )
-from ..identity.arguments import permission_name, role_text, uuid_text
+from ..identity.arguments import permission_names, role_text, uuid_text
 from ..identity.roles import WEAKEST_ROLE
 from ..sessions.keys import session_keys
 from ..sessions.rotation import ENDING, Outcome
@@ -231,9 +231,7 @@ def _grant(
 ) -> Grant:
     """Return what a session is granted, if a token can say it."""
     reserved = {*_OF_SESSIONS, *state.signing_keyring(tenant_id).core_claims}
-    if isinstance(permissions, str) or not isinstance(permissions, Iterable):
-        raise TypeError(f"permissions must be a list of names, not {type(permissions).__name__}")
-    named = tuple(permission_name("permissions", each) for each in permissions)
+    named = permission_names("permissions", permissions)
     return Grant(role=role, permissions=named, claims=further_claims(claims, reserved))
 
 

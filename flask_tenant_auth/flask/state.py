@@ -18,6 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import flask
+from flask.app import Flask
 
 from .._core import (
     Decision,
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
 EXTENSION = "tenant_auth"
 
-current_app = cast("LocalProxy[flask.Flask]", flask.current_app)
+current_app = cast("LocalProxy[Flask]", flask.current_app)
 
 
 class Loaders:
@@ -79,7 +80,7 @@ class Loaders:
 class AppState:
     """The state of one app. Nothing of it is on the extension, or shared between apps."""
 
-    def __init__(self, app: flask.Flask | None, *, hooked: bool = False) -> None:
+    def __init__(self, app: Flask | None, *, hooked: bool = False) -> None:
         self.settings = settings = Settings.from_app(app)
         self.hooked = hooked
         self.loaders: Loaders | None = None  # of the `TenantAuth`, if there is one
@@ -389,7 +390,7 @@ class AppState:
         return self.development or self._is_gateway(peer)
 
 
-def _directory_of(app: flask.Flask | None) -> str:
+def _directory_of(app: Flask | None) -> str:
     """Return what distinguishes an app from others of its name on this host: its directory.
 
     It is empty where RATELIMIT_KEY_PREFIX is set. Then the counters are those of the prefix, as
@@ -401,7 +402,7 @@ def _directory_of(app: flask.Flask | None) -> str:
     return f"{app.name} {app.root_path}"
 
 
-def state_of(app: flask.Flask | None) -> AppState:
+def state_of(app: Flask | None) -> AppState:
     """Return an app's state, made now for an app without `TenantAuth`; None: the environment's.
 
     :raises ConfigurationError: when it is made now and the configuration is not valid.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence, Set
 
 from .._core import Roles, is_permission, is_valid_uuid
 from .roles import WEAKEST_ROLE
@@ -56,6 +57,17 @@ def permission_name(name: str, value: object) -> str:
     if permission.endswith("*"):
         raise ValueError(f"{name} must name one permission, not the pattern {permission!r}")
     return permission
+
+
+def permission_names(name: str, value: object) -> tuple[str, ...]:
+    """Return an argument that is a list of names of permissions.
+
+    :raises TypeError: for what is no list, tuple or set, say one str.
+    :raises ValueError: as `permission_name`.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence | Set):
+        raise TypeError(f"{name} must be a list of names, not {type(value).__name__}")
+    return tuple(permission_name(name, each) for each in value)
 
 
 def _is_permission(text: str) -> bool:

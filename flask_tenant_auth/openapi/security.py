@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any, NamedTuple, TypeVar
 
 from apispec import APISpec
-from flask.app import Flask  # instrumentation replaces `flask.Flask`
+from flask.app import Flask
 from werkzeug.routing import Rule
 
 from .._core import Roles

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort, stream_with_context
+from flask import Flask, Response, stream_with_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -18,13 +18,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from apps import TENANT, USER, bare_app, bearer, token
+from apps import TENANT, USER, add_denying_views, bare_app, bearer, token
 from flask_tenant_auth import (
     TenantAuth,
     current_identity,
-    public_route,
-    rate_limit,
-    verify_role,
     verify_tenant_context,
 )
 from paths import SUPPORT
@@ -66,26 +63,7 @@ class Traced:
 
 
 def _add_views(app: Flask) -> None:
-    @app.get("/me")
-    @verify_tenant_context
-    def me() -> Any:
-        return {"user_id": current_identity.user_id}
-
-    @app.get("/admin")
-    @verify_role("admin")
-    def admin() -> str:
-        return "in"
-
-    @app.get("/limited")
-    @public_route
-    @rate_limit("1 per hour")
-    def limited() -> str:
-        return "in"
-
-    @app.get("/login")
-    @public_route
-    def login() -> str:
-        abort(401)
+    add_denying_views(app)
 
     @app.get("/fails")
     @verify_tenant_context
@@ -150,8 +128,8 @@ def test_the_span_of_a_401_that_becomes_a_429_has_the_401_where_opentelemetry_is
 ) -> None:
     """The 401 of a view becomes a 429 when the view has ended; a decorator answers 429 itself."""
     traced = Traced(order, AUTH_FAILURE_LIMIT="1 per hour")
-    assert traced.answer_and_span("/login")[0] == 401
-    answered, span = traced.answer_and_span("/login")
+    assert traced.answer_and_span("/denies")[0] == 401
+    answered, span = traced.answer_and_span("/denies")
     assert (answered, span.get("http.status_code")) == (429, seen)
     answered, span = traced.answer_and_span("/me")
     assert (answered, span["http.status_code"]) == (429, 429)

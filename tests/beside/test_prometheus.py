@@ -6,16 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask, abort
+from flask import Flask
 from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 
-from apps import bare_app, bearer, token
+from apps import add_denying_views, bare_app, bearer, token
 from flask_tenant_auth import (
     TenantAuth,
     protected_elsewhere,
     public_route,
-    rate_limit,
     verify_role,
     verify_tenant_context,
 )
@@ -40,7 +39,7 @@ class Measured:
         )
         if order == FIRST:
             TenantAuth(self.app)
-        _add_views(self.app)
+        add_denying_views(self.app)
         self.client = self.app.test_client()
 
     def counted(self, status: int) -> float:
@@ -53,13 +52,6 @@ class Measured:
         labels = {"method": "GET", "status": str(status), "endpoint": endpoint}
         name = "flask_http_request_duration_seconds_count"
         return self.registry.get_sample_value(name, labels) or 0
-
-
-def _add_views(app: Flask) -> None:
-    app.get("/me", endpoint="me")(verify_tenant_context(lambda: "in"))
-    app.get("/admin", endpoint="admin")(verify_role("admin")(lambda: "in"))
-    app.get("/limited", endpoint="limited")(public_route(rate_limit("1 per hour")(lambda: "in")))
-    app.get("/denies", endpoint="denies")(public_route(lambda: abort(401)))
 
 
 def route_lines(app: Flask) -> list[str]:

@@ -8,19 +8,16 @@ from typing import Any
 
 import pytest
 import sentry_sdk
-from flask import abort, request
+from flask import request
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from apps import TENANT, USER, bare_app, bearer, token
+from apps import TENANT, USER, add_denying_views, bare_app, bearer, token
 from flask_tenant_auth import (
     TenantAuth,
     create_api_key,
     create_session,
-    current_identity,
     public_route,
-    rate_limit,
-    verify_role,
     verify_tenant_context,
 )
 from flask_tenant_auth.flask.state import state_of
@@ -87,26 +84,7 @@ class Watched:
 
 
 def _add_views(app: Any) -> None:
-    @app.get("/me")
-    @verify_tenant_context
-    def me() -> Any:
-        return {"user_id": current_identity.user_id}
-
-    @app.get("/admin")
-    @verify_role("admin")
-    def admin() -> str:
-        return "in"
-
-    @app.get("/limited")
-    @public_route
-    @rate_limit("1 per hour")
-    def limited() -> str:
-        return "in"
-
-    @app.get("/denies")
-    @public_route
-    def denies() -> str:
-        abort(401)
+    add_denying_views(app)
 
     @app.route("/fails", methods=["GET", "POST"])
     @verify_tenant_context

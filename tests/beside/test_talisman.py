@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask import Flask, abort
+from flask import Flask
 from flask.testing import FlaskClient
 from flask_talisman import Talisman
 from werkzeug.test import TestResponse
 
-from apps import bare_app, bearer
-from flask_tenant_auth import TenantAuth, public_route, rate_limit, verify_role
+from apps import add_denying_views, bare_app, bearer
+from flask_tenant_auth import TenantAuth
 from flask_tenant_auth import verify_tenant_context as verified
 
 FIRST, LAST = "Talisman first", "Talisman last"
@@ -34,10 +34,7 @@ def app_of(order: str, **config: Any) -> tuple[Flask, Talisman]:
     talisman = Talisman(app, content_security_policy=POLICY)
     if order == FIRST:
         TenantAuth(app)
-    app.get("/me", endpoint="me")(verified(lambda: "in"))
-    app.get("/admin", endpoint="admin")(verify_role("admin")(lambda: "in"))
-    app.get("/limited", endpoint="limited")(public_route(rate_limit("1 per hour")(lambda: "in")))
-    app.get("/denies", endpoint="denies")(public_route(lambda: abort(401)))
+    add_denying_views(app)
     return app, talisman
 
 

@@ -6,10 +6,8 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from paths import ROOT
-from servers import free_port, listens
+from servers import free_port, listens, printing
 
 PATIENCE = 60
 
@@ -61,33 +59,11 @@ def refused(directory: Path, port: int, **more: str) -> str:
 @contextmanager
 def served(directory: Path, port: int, **more: str) -> Iterator[str]:
     """Run the service; what it printed until it was ready. It must end well on Ctrl-C."""
-    with subprocess.Popen(
-        COMMAND,
-        cwd=directory,
-        env=environment(port, **more),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        watchdog = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
-        watchdog.start()
-        try:
-            assert process.stdout is not None
-            printed = ""
-            while "Ctrl-C" not in printed:
-                line = process.stdout.readline()
-                assert line, printed
-                printed += line
-            yield printed
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-            assert process.wait(PATIENCE) == 0
-            assert not listens(port)
-        finally:
-            watchdog.cancel()
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+    running = printing(COMMAND, patience=PATIENCE, cwd=directory, env=environment(port, **more))
+    with running as (process, printed):
+        yield printed
+    assert process.returncode == 0
+    assert not listens(port)
 
 
 def shell(line: str) -> str:

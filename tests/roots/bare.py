@@ -13,10 +13,7 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +21,7 @@ import pytest
 
 from pages import blocks_of
 from paths import ROOT
-from servers import free_port
+from servers import free_port, listens, printing
 
 SUITES = os.environ.get("FTA_SUITES", "bookworm trixie noble jammy").split()
 CACHE = Path(os.environ.get("FTA_CACHE", ROOT / "build")) / "roots"
@@ -183,45 +180,19 @@ def test_the_quickstarts_lines_install_the_package_and_its_app_answers(
     root.remove()
 
 
-def answers(address: str) -> bool:
-    return subprocess.run(["curl", "-sf", "-o", "/dev/null", address], check=False).returncode == 0
-
-
 def assert_make_run_serves(root: Root) -> None:
     """`make run` installs what is missing and serves; each curl line it prints is run in there."""
     port = free_port()
-    with subprocess.Popen(
-        root.command("make", "run", FLASK_PORT=str(port), PYTHONUNBUFFERED="1"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        watchdog = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
-        watchdog.start()
-        try:
-            assert process.stdout is not None
-            printed = ""
-            while "Ctrl-C" not in printed:
-                line = process.stdout.readline()
-                assert line, printed
-                printed += line
-            assert "RuntimeWarning" not in printed
-            assert answers(f"http://127.0.0.1:{port}/")
-            lines = re.findall(r"^# (\d{3}), .*\n(.+)$", printed, re.MULTILINE)
-            assert {status for status, _ in lines} == {"200", "201", "400", "401", "403", "429"}
-            for status, line in lines[:-1]:
-                assert re.match(rf"HTTP/1\.1 {status} ", root.succeeds(line)), line
-            assert root.succeeds(lines[-1][1]).split() == ["200"] * 50 + ["429"]
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-            process.wait(60)
-            time.sleep(0.1)
-            assert not answers(f"http://127.0.0.1:{port}/")
-        finally:
-            watchdog.cancel()
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+    command = root.command("make", "run", FLASK_PORT=str(port), PYTHONUNBUFFERED="1")
+    with printing(command, patience=PATIENCE, stderr=subprocess.STDOUT) as (_, printed):
+        assert "RuntimeWarning" not in printed
+        assert listens(port)
+        lines = re.findall(r"^# (\d{3}), .*\n(.+)$", printed, re.MULTILINE)
+        assert {status for status, _ in lines} == {"200", "201", "400", "401", "403", "429"}
+        for status, line in lines[:-1]:
+            assert re.match(rf"HTTP/1\.1 {status} ", root.succeeds(line)), line
+        assert root.succeeds(lines[-1][1]).split() == ["200"] * 50 + ["429"]
+    assert not listens(port)
 
 
 def readme_lines(root: Root) -> list[str]:

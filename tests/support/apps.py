@@ -8,10 +8,16 @@ import time
 from typing import Any
 
 import jwt
-from flask import Flask
+from flask import Flask, abort
 from werkzeug.test import TestResponse
 
-from flask_tenant_auth import TenantAuth
+from flask_tenant_auth import (
+    TenantAuth,
+    public_route,
+    rate_limit,
+    verify_role,
+    verify_tenant_context,
+)
 
 TENANT = "6f0b1c2e-3d4a-4b5c-8d6e-7f8091a2b3c4"
 OTHER_TENANT = "0d9f8e7d-6c5b-4a39-9827-16f5e4d3c2b1"
@@ -30,6 +36,14 @@ def bare_app(**config: Any) -> Flask:
         | config
     )
     return app
+
+
+def add_denying_views(app: Flask) -> None:
+    """Views that deny: without a token, without a role, over a limit, and always."""
+    app.get("/me", endpoint="me")(verify_tenant_context(lambda: "in"))
+    app.get("/admin", endpoint="admin")(verify_role("admin")(lambda: "in"))
+    app.get("/limited", endpoint="limited")(public_route(rate_limit("1 per hour")(lambda: "in")))
+    app.get("/denies", endpoint="denies")(public_route(lambda: abort(401)))
 
 
 def make_app(**config: Any) -> Flask:

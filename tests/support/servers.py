@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -10,10 +11,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 START_SECONDS = 30
 
@@ -134,6 +137,41 @@ class Gunicorn(Server):
         bind = ["--bind", f"127.0.0.1:{self.port}"]
         gunicorn = [sys.executable, "-m", "gunicorn", *bind, *self.options, self.application]
         return ["env", *settings, *gunicorn]
+
+
+@contextlib.contextmanager
+def printing(
+    command: list[str], *, patience: float, until: str = "Ctrl-C", **options: Any
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a program; the process, and what it printed up to a word. Afterwards it gets Ctrl-C.
+
+    All its processes are killed where that takes longer than `patience` seconds in all.
+    """
+    options = {"stderr": subprocess.DEVNULL} | options
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    ) as process:
+        watchdog = threading.Timer(patience, os.killpg, (process.pid, signal.SIGKILL))
+        watchdog.start()
+        try:
+            assert process.stdout is not None
+            printed = ""
+            while until not in printed:
+                line = process.stdout.readline()
+                assert line, printed
+                printed += line
+            yield process, printed
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            process.wait(patience)
+        finally:
+            watchdog.cancel()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 class PostgreSQL(Server):

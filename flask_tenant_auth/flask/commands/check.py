@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import click
-from flask import Flask, current_app
+from flask import current_app
+from flask.app import Flask
 from flask.cli import with_appcontext
 
 from ...config.networks import Network

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from flask import Flask, current_app
+from flask import current_app
+from flask.app import Flask
 from flask.cli import with_appcontext
 
 if TYPE_CHECKING:

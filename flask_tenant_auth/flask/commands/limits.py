@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import click
-from flask import Flask, current_app
+from flask import current_app
+from flask.app import Flask
 from flask.cli import AppGroup
 
 from ..._core import Identity, Limit, is_valid_uuid, plain_address
