@@ -173,7 +173,8 @@ def test_the_front_end_lives_through_a_session(
     assert "this session" in page.text("sessions")
     assert page.tab.run("document.cookie") == ""  # no script can read a token
 
-    # Two requests of each of two tabs meet an expired token: one refresh.
+    # Two requests of each of two tabs meet an expired token: a refresh a tab at most. What one tab
+    # writes into localStorage, the process of the other may see a moment later.
     other = Page(browser, pages[0])
     wait_for(lambda: other.text("accounts"), f"{EMAIL}\timap\ton")
     service.asked.clear()
@@ -182,7 +183,7 @@ def test_the_front_end_lives_through_a_session(
         each.tab.begin("document.getElementById('reload').click()")
     wait_for(lambda: service.asked["/auth/sessions"], 4)
     wait_for(lambda: service.asked["/api/v1/accounts"], 4)
-    assert service.asked["/auth/refresh"] == 1
+    assert service.asked["/auth/refresh"] in (1, 2)
     assert (page.shows(), other.shows()) == ("home", "home")
 
     # Neither 429 nor 503 logs out: the page waits for as long as it is told.
