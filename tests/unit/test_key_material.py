@@ -328,7 +328,7 @@ def test_an_encrypted_key_needs_its_passphrase_and_no_prompt_appears(form: str) 
         "    try:\n"
         "        Key.pem('ES256', bytes.fromhex(sys.argv[1]))\n"
         "    except ValueError as error:\n"
-        "        print('refused:', error)\n"
+        "        print('refused:', error, flush=True)\n"
         "    os._exit(0)\n"
         "seen = b''\n"
         "try:\n"
