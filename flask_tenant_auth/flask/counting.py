@@ -82,7 +82,7 @@ def count_refresh(session_id: str) -> None:
     :raises RateLimitExceeded: beyond it.
     """
     state = current_state()
-    if not state.settings.ratelimit_enabled:
+    if not state.counting:
         return
     decision = state.hit(_REFRESHES, None, "", (session_id,))
     if not decision.allowed:
@@ -103,7 +103,7 @@ def count_rule(rule: Rule) -> Answer | None:
         if decision is None or decision.allowed:
             return None
         return deny_limited(decision, record.identity)
-    if not record.state.settings.ratelimit_enabled:
+    if not record.state.counting:
         return None
     record.counted += (rule,)
     if not rule.applies_to(request.method):
