@@ -130,8 +130,9 @@ class Database:
                 if not again and once_more and (_is_lost(error) or _is_no_table(error)):
                     again, once_more = True, False
                     self._store_id = ""
-                if not again or time.monotonic() >= deadline:
-                    raise self._unavailable(error) from None
+                is_late = time.monotonic() >= deadline
+                if not again or is_late:
+                    raise self._unavailable(error, is_late and _is_lost(error)) from None
             time.sleep(random.random() * _LONGEST_PAUSE)  # noqa: S311 - no secret
 
     def _once(self, work: Callable[[Connection], Result], atomic: bool, deadline: float) -> Result:
@@ -197,9 +198,14 @@ class Database:
         found: str = connection.scalars(select(table.c.id)).one()
         return found
 
-    def _unavailable(self, error: SQLAlchemyError) -> StoreUnavailable:
-        """Return the error without parameters, which have secrets, and without a password."""
+    def _unavailable(self, error: SQLAlchemyError, is_late: bool) -> StoreUnavailable:
+        """Return the error without parameters, which have secrets, and without a password.
+
+        :param is_late: whether the connection was lost because the deadline has come.
+        """
         self._store_id = ""  # found again, with what has changed meanwhile
+        if is_late:
+            return StoreUnavailable(f"not done within {self._seconds:g} s")
         original = getattr(error, "orig", None) or error
         lines = str(original).strip().splitlines() or [""]
         text = lines[0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from .sql_database import Database
 from .sql_part import AT_ONCE, SqlPart
@@ -18,6 +19,10 @@ from .store import KEY_PREFIX, Changes, Revocation
 LATE_MS = 30_000
 _LATE_NUMBERS = 64
 _POLL_SECONDS = 0.1
+# However many revocations there are, one call of `Database.run`, which has a deadline, reads or
+# writes so many of them.
+_PAGE = 10_000
+_RESTORED_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -162,33 +167,32 @@ class SqlRevocations(SqlPart):
 
     def _of_numbers(self, numbers: Sequence[int]) -> list[Any]:
         table = self._tables.revocation
+        rows: list[Any] = []
+        for some in chunks(numbers, AT_ONCE):
+            asked = select(table).where(table.c.number.in_(some)).order_by(table.c.number)
+            rows += self._rows(asked)
+        return rows
 
-        def work(connection: Connection) -> list[Any]:
-            rows: list[Any] = []
-            for some in chunks(numbers, AT_ONCE):
-                asked = select(table).where(table.c.number.in_(some)).order_by(table.c.number)
-                rows += connection.execute(asked).all()
-            return rows
+    def _rows(self, asked: Select[Any]) -> Sequence[Any]:
+        return self._database.run(lambda connection: connection.execute(asked).all())
 
-        return self._database.run(work) if numbers else []
-
-    def _all(self) -> Changes:
-        """Return all revocations that matter, and the last one in any case."""
-        store_id = self._database.store_id()
+    def _live(self) -> Iterator[Sequence[Any]]:
+        """Yield the rows of all revocations that matter, and of the last one in any case."""
         table = self._tables.revocation
         last = select(func.max(table.c.number)).scalar_subquery()
-        asked = (
-            select(table, now_ms().label("store_now"))
-            .where(or_(table.c.ends_at > now_ms(), table.c.number == last))
-            .order_by(table.c.number)
-        )
+        matters = or_(table.c.ends_at > now_ms(), table.c.number == last)
+        asked = select(table).where(matters).order_by(table.c.number).limit(_PAGE)
+        rows = self._rows(asked)
+        while rows:
+            yield rows
+            rows = self._rows(asked.where(table.c.number > rows[-1].number))
 
-        def work(connection: Connection) -> tuple[int, Sequence[Any]]:
-            # The time before the rows: what commits in between is in the window.
-            now = connection.scalars(select(now_ms())).one()
-            return now, connection.execute(asked).all()
-
-        now, rows = self._database.run(work)
+    def _all(self) -> Changes:
+        """Return all revocations that matter."""
+        store_id = self._database.store_id()
+        # The time before the rows: what commits in between is in the window.
+        now = self._database.run(lambda connection: connection.scalars(select(now_ms())).one())
+        rows = [row for page in self._live() for row in page]
         numbers = frozenset(row.number for row in rows)
         return self._changes(_Position(store_id), now, rows, numbers)
 
@@ -204,31 +208,27 @@ class SqlRevocations(SqlPart):
 
     def restore(self, revocations: Sequence[Revocation]) -> None:
         """As in the protocol. What several hosts restore is added once, as far as it is seen."""
+        there: dict[tuple[Any, ...], list[Any]] = {_named(each): [] for each in revocations}
+        for page in self._live():
+            for row in page:
+                if _named(row) in there:
+                    there[_named(row)].append(row)
+        missing = [each for each in revocations if not _is_done(each, there[_named(each)])]
+        for some in chunks(missing, _RESTORED_AT_ONCE):
+            self._database.run(partial(self._restore, some), atomic=True)
 
-        def find_missing(connection: Connection) -> list[Revocation]:
-            return [each for each in some if not self._is_there(connection, each)]
+    def _restore(self, revocations: Sequence[Revocation], connection: Connection) -> None:
+        for each in revocations:
+            added = self._insert(connection, each, "restored")
+            self._end_what_it_names(connection, added, "restored")
 
-        def add(connection: Connection) -> None:
-            for each in missing:
-                added = self._insert(connection, each, "restored")
-                self._end_what_it_names(connection, added, "restored")
 
-        for some in chunks(revocations, AT_ONCE):  # noqa: B007 - find_missing reads it
-            missing = self._database.run(find_missing)
-            if missing:
-                self._database.run(add, atomic=True)
+def _named(revocation: Any) -> tuple[Any, ...]:
+    """Return what a revocation, or its row, revokes."""
+    names = ("kind", "tenant_id", "user_id", "id", "except_session")
+    return tuple(getattr(revocation, name) for name in names)
 
-    def _is_there(self, connection: Connection, revocation: Revocation) -> bool:
-        """Whether the store has a revocation that does what this one does."""
-        table = self._tables.revocation
-        alike = [
-            table.c[name].is_(None) if value is None else table.c[name] == value
-            for name in ("kind", "tenant_id", "user_id", "id", "except_session")
-            for value in [getattr(revocation, name)]
-        ]
-        asked = (
-            select(func.count())
-            .select_from(table)
-            .where(*alike, table.c.at >= revocation.at, table.c.ends_at >= revocation.ends_at)
-        )
-        return bool(connection.scalar(asked))
+
+def _is_done(revocation: Revocation, rows: Sequence[Any]) -> bool:
+    """Whether one of the rows, which revoke the same, does what a revocation does."""
+    return any(row.at >= revocation.at and row.ends_at >= revocation.ends_at for row in rows)
