@@ -328,7 +328,7 @@ def test_a_transaction_is_whole_whatever_the_engine_does_by_default(
     def fail(*_: object) -> bool:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(store, "_end_session", fail)
+    monkeypatch.setattr(store, "_end_sessions", fail)
     with pytest.raises(ZeroDivisionError):
         store.revoke(of_session(store, session), "test")
     assert store.changes("", 0).revocations == []
