@@ -135,7 +135,7 @@ def test_no_step_grows_with_the_number_of_revocations(
     begun(store)
     at = store.now()
     many = [revocation(store, "token", id=f"{number}", at=at) for number in range(1200)]
-    assert statements_of_each_run(store, lambda: store.restore(many)) == [1] + [50] * 24
+    assert max(statements_of_each_run(store, lambda: store.restore(many))) < 10
     assert len(store.changes("", 0).revocations) == 1200
     assert statements_of_each_run(store, lambda: store.restore(many)) == [1] * 13
     assert max(statements_of_each_run(store, lambda: store.changes("", 0))) == 1
@@ -366,7 +366,7 @@ def test_a_transaction_is_whole_whatever_the_engine_does_by_default(
     def fail(*_: object) -> bool:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(store, "_end_session", fail)
+    monkeypatch.setattr(store, "_end_sessions", fail)
     with pytest.raises(ZeroDivisionError):
         store.revoke(of_session(store, session), "test")
     assert store.changes("", 0).revocations == []
