@@ -106,7 +106,7 @@ def count_rule(rule: Rule) -> Answer | None:
     if not record.state.settings.ratelimit_enabled:
         return None
     record.counted += (rule,)
-    if not rule.applies_to(request.method):
+    if not rule.applies_to(request.method) or record.state.exemptions.exempt(request):
         return None
     identity = identity_of(record, request)
     endpoint = first_endpoint(current_app._get_current_object(), request.endpoint or "")

@@ -65,6 +65,22 @@ def of_one_argument(name: str, value: Any, argument: str) -> Callable[[Any], Any
     return value  # type: ignore[no-any-return]
 
 
+def without_arguments(name: str, value: Any) -> Callable[[], Any]:
+    """Return a callable that takes no argument and is not async.
+
+    :raises TypeError: for anything else; the message names it.
+    """
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise TypeError(f"{name} takes a function without arguments that is not async")
+    try:
+        inspect.signature(value).bind()
+    except TypeError:
+        raise TypeError(f"{name} takes a function without arguments") from None
+    except ValueError:  # a builtin without a signature
+        pass
+    return value  # type: ignore[no-any-return]
+
+
 def _limit(limit: Any, cost: int) -> Any:
     if not isinstance(cost, int) or isinstance(cost, bool):
         raise TypeError(f"cost must be an int, not {type(cost).__name__}")
