@@ -60,6 +60,7 @@ from ..sessions.cookies import Cookies
 from ..sessions.origins import Origins
 from ..sessions.sessions import Sessions
 from ..sessions.store import Revocation, Session, SessionStore
+from .exemptions import Exemptions
 from .live_sessions import LiveSessions
 from .registration import known_apps
 
@@ -77,17 +78,20 @@ class Loaders:
     def __init__(self) -> None:
         self.of_user: Callable[[Identity], Any] | None = None
         self.of_session: Callable[[Any], Any] | None = None
+        self.request_filters: list[Callable[[], object]] = []
 
 
 class AppState:
     """The state of one app. Nothing of it is on the extension, or shared between apps."""
 
-    def __init__(self, app: Flask | None, *, hooked: bool = False) -> None:
+    def __init__(
+        self, app: Flask | None, *, hooked: bool = False, loaders: Loaders | None = None
+    ) -> None:
         self._shared = app is None or not is_testing(app)
         self._names_redis = app is None or names_redis(app)
         self.settings = settings = self._of_tests(Settings.from_app(app))
         self.hooked = hooked
-        self.loaders: Loaders | None = None  # of the `TenantAuth`, if there is one
+        self.loaders = loaders  # of the `TenantAuth`, if there is one
         # Of sessions, where they are on.
         self.live: LiveSessions | None = None
         self.session_store: SessionStore | None = None
@@ -107,7 +111,7 @@ class AppState:
         self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
         self._sharing_lock = threading.Lock()
         self._config_at_init = None if app is None else ConfigAtInit(app)
-        self._begun = False  # whether a request was served
+        self.begun = False  # whether a request was served
         # Whether app.config is not looked at any more.
         self.settled = app is None
         self.counting = settings.ratelimit_enabled
@@ -127,6 +131,9 @@ class AppState:
             )
         )
         self._failure_limits = failure_limits_of(settings)
+        self.exemptions = Exemptions(
+            settings.ratelimit_exempt_networks, () if loaders is None else loaders.request_filters
+        )
         gateways = settings.auth_trusted_gateways
         self._is_gateway = lru_cache(maxsize=4096)(lambda peer: is_in_networks(peer, gateways))
         for weakness in settings.weaknesses():
@@ -281,7 +288,7 @@ class AppState:
         if app is not None and self._config_at_init is not None:
             self.look_again()
             self._config_at_init.require_unchanged(app, self.settings)
-            self._begun = True
+            self.begun = True
             self.settled = not is_testing(app)
 
     def look_again(self) -> None:
@@ -292,7 +299,7 @@ class AppState:
         app = None if self._app is None else self._app()
         if app is not None and self._config_at_init is not None:
             self.counting = self._config_at_init.counts(app, self.settings)
-            if self._shared and not self._begun and is_testing(app):
+            if self._shared and not self.begun and is_testing(app):
                 self._stop_sharing()
 
     def _stop_sharing(self) -> None:
