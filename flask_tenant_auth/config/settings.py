@@ -171,8 +171,11 @@ class Settings:
     ratelimit_default: str | Callable[..., str | None] = _key(
         "50 per minute", read_rates_or_callable, blank=True
     )
-    ratelimit_tenant_default: str = _key("", read_rates, blank=True)
+    ratelimit_tenant_default: str | Callable[..., str | None] = _key(
+        "", read_rates_or_callable, blank=True
+    )
     ratelimit_fair_share: float = _key(1, number_between(0.01, 1))
+    ratelimit_exempt_networks: tuple[Network, ...] = _key((), read_networks)
     ratelimit_headers_enabled: bool = _key(True, read_boolean)
     ratelimit_ietf_headers_enabled: bool = _key(False, read_boolean)
     ratelimit_strategy: str = _key(STRATEGIES[0], one_of(*STRATEGIES))

@@ -58,6 +58,7 @@ from ..sessions.cookies import Cookies
 from ..sessions.origins import Origins
 from ..sessions.sessions import Sessions
 from ..sessions.store import Revocation, Session, SessionStore
+from .exemptions import Exemptions
 from .live_sessions import LiveSessions
 from .registration import known_apps
 
@@ -75,15 +76,18 @@ class Loaders:
     def __init__(self) -> None:
         self.of_user: Callable[[Identity], Any] | None = None
         self.of_session: Callable[[Any], Any] | None = None
+        self.request_filters: list[Callable[[], object]] = []
 
 
 class AppState:
     """The state of one app. Nothing of it is on the extension, or shared between apps."""
 
-    def __init__(self, app: Flask | None, *, hooked: bool = False) -> None:
+    def __init__(
+        self, app: Flask | None, *, hooked: bool = False, loaders: Loaders | None = None
+    ) -> None:
         self.settings = settings = Settings.from_app(app)
         self.hooked = hooked
-        self.loaders: Loaders | None = None  # of the `TenantAuth`, if there is one
+        self.loaders = loaders  # of the `TenantAuth`, if there is one
         # Of sessions, where they are on.
         self.live: LiveSessions | None = None
         self.session_store: SessionStore | None = None
@@ -121,6 +125,9 @@ class AppState:
             )
         )
         self.failure_limits = failure_limits_of(settings)
+        self.exemptions = Exemptions(
+            settings.ratelimit_exempt_networks, () if loaders is None else loaders.request_filters
+        )
         gateways = settings.auth_trusted_gateways
         self._is_gateway = lru_cache(maxsize=4096)(lambda peer: is_in_networks(peer, gateways))
         for weakness in settings.weaknesses():
