@@ -132,7 +132,7 @@ class Database:
                     self._store_id = ""
                 is_late = time.monotonic() >= deadline
                 if not again or is_late:
-                    raise self._unavailable(error, is_late) from None
+                    raise self._unavailable(error, is_late and _is_lost(error)) from None
             time.sleep(random.random() * _LONGEST_PAUSE)  # noqa: S311 - no secret
 
     def _once(self, work: Callable[[Connection], Result], atomic: bool, deadline: float) -> Result:
@@ -201,9 +201,11 @@ class Database:
     def _unavailable(self, error: SQLAlchemyError, is_late: bool) -> StoreUnavailable:
         """Return the error without parameters, which have secrets, and without a password.
 
-        A driver whose statement was late says that the server closed the connection. It was us.
+        :param is_late: whether the connection was lost because the deadline has come.
         """
         self._store_id = ""  # found again, with what has changed meanwhile
+        if is_late:
+            return StoreUnavailable(f"not done within {self._seconds:g} s")
         original = getattr(error, "orig", None) or error
         lines = str(original).strip().splitlines() or [""]
         text = lines[0]
@@ -211,8 +213,7 @@ class Database:
         for secret in (url.password, *map(str, url.query.values())):
             if secret:
                 text = text.replace(str(secret), "***")
-        late = f"no answer within {self._seconds:g} s; " if is_late else ""
-        return StoreUnavailable(f"{late}{type(original).__name__}: {text[:_LONGEST_TEXT]}")
+        return StoreUnavailable(f"{type(original).__name__}: {text[:_LONGEST_TEXT]}")
 
     def close(self) -> None:
         """Close the connections, where the engine is the store's own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
+    Select,
     bindparam,
     func,
     insert,
@@ -29,6 +30,9 @@ from .store import KEY_PREFIX, Changes, Revocation
 LATE_MS = 30_000
 _LATE_NUMBERS = 64
 _POLL_SECONDS = 0.1
+# However many revocations there are, one call of `Database.run`, which has a deadline, reads or
+# writes so many of them.
+_PAGE = 10_000
 _CONDITIONS_AT_ONCE = 100  # each has up to three parameters
 
 
@@ -174,33 +178,32 @@ class SqlRevocations(SqlPart):
 
     def _of_numbers(self, numbers: Sequence[int]) -> list[Any]:
         table = self._tables.revocation
+        rows: list[Any] = []
+        for some in chunks(numbers, AT_ONCE):
+            asked = select(table).where(table.c.number.in_(some)).order_by(table.c.number)
+            rows += self._rows(asked)
+        return rows
 
-        def work(connection: Connection) -> list[Any]:
-            rows: list[Any] = []
-            for some in chunks(numbers, AT_ONCE):
-                asked = select(table).where(table.c.number.in_(some)).order_by(table.c.number)
-                rows += connection.execute(asked).all()
-            return rows
+    def _rows(self, asked: Select[Any]) -> Sequence[Any]:
+        return self._database.run(lambda connection: connection.execute(asked).all())
 
-        return self._database.run(work) if numbers else []
-
-    def _all(self) -> Changes:
-        """Return all revocations that matter, and the last one in any case."""
-        store_id = self._database.store_id()
+    def _live(self) -> Iterator[Sequence[Any]]:
+        """Yield the rows of all revocations that matter, and of the last one in any case."""
         table = self._tables.revocation
         last = select(func.max(table.c.number)).scalar_subquery()
-        asked = (
-            select(table, now_ms().label("store_now"))
-            .where(or_(table.c.ends_at > now_ms(), table.c.number == last))
-            .order_by(table.c.number)
-        )
+        matters = or_(table.c.ends_at > now_ms(), table.c.number == last)
+        asked = select(table).where(matters).order_by(table.c.number).limit(_PAGE)
+        rows = self._rows(asked)
+        while rows:
+            yield rows
+            rows = self._rows(asked.where(table.c.number > rows[-1].number))
 
-        def work(connection: Connection) -> tuple[int, Sequence[Any]]:
-            # The time before the rows: what commits in between is in the window.
-            now = connection.scalars(select(now_ms())).one()
-            return now, connection.execute(asked).all()
-
-        now, rows = self._database.run(work)
+    def _all(self) -> Changes:
+        """Return all revocations that matter."""
+        store_id = self._database.store_id()
+        # The time before the rows: what commits in between is in the window.
+        now = self._database.run(lambda connection: connection.scalars(select(now_ms())).one())
+        rows = [row for page in self._live() for row in page]
         numbers = frozenset(row.number for row in rows)
         return self._changes(_Position(store_id), now, rows, numbers)
 
@@ -215,41 +218,20 @@ class SqlRevocations(SqlPart):
         return Changes(now=now, revocations=live, position=str(position))
 
     def restore(self, revocations: Sequence[Revocation]) -> None:
-        """As in the protocol. What several hosts restore is added once, as far as it is seen.
+        """As in the protocol. What several hosts restore is added once, as far as it is seen."""
+        there: dict[tuple[Any, ...], list[Any]] = {_named(each): [] for each in revocations}
+        for page in self._live():
+            for row in page:
+                if _named(row) in there:
+                    there[_named(row)].append(row)
+        missing = [each for each in revocations if not _is_done(each, there[_named(each)])]
+        for some in chunks(missing, AT_ONCE):
+            self._database.run(partial(self._restore, some), atomic=True)
 
-        However many they are, a transaction has a few statements: a store that is far away takes
-        them within its time limit too.
-        """
-        for some in chunks(revocations, AT_ONCE):
-            missing = self._missing_of(some)
-            if missing:
-                self._database.run(partial(self._add_restored, missing), atomic=True)
-
-    def _add_restored(self, revocations: Sequence[Revocation], connection: Connection) -> None:
+    def _restore(self, revocations: Sequence[Revocation], connection: Connection) -> None:
+        """Add revocations in a few statements: the store may be far away."""
         connection.execute(self._inserting("restored"), [_values(each) for each in revocations])
         self._end_what_they_name(connection, revocations, "restored")
-
-    def _missing_of(self, revocations: Sequence[Revocation]) -> list[Revocation]:
-        """Return those of which the store has none that does the same, for as long."""
-        table = self._tables.revocation
-        asked = select(table).where(table.c.ends_at >= min(each.ends_at for each in revocations))
-        rows = self._database.run(lambda connection: connection.execute(asked).all())
-        there: dict[object, list[Revocation]] = {}
-        for each in map(revocation_of, rows):
-            there.setdefault(_what(each), []).append(each)
-        return [
-            each
-            for each in revocations
-            if not any(
-                other.at >= each.at and other.ends_at >= each.ends_at
-                for other in there.get(_what(each), ())
-            )
-        ]
-
-
-def _what(revocation: Revocation) -> object:
-    """Return what a revocation revokes, whenever that was."""
-    return replace(revocation, at=0, ends_at=0, number=0)
 
 
 def _values(revocation: Revocation) -> dict[str, Any]:
@@ -263,3 +245,14 @@ def _values(revocation: Revocation) -> dict[str, Any]:
         "given_at": revocation.at or None,
         "ends_at": revocation.ends_at,
     }
+
+
+def _named(revocation: Any) -> tuple[Any, ...]:
+    """Return what a revocation, or its row, revokes."""
+    names = ("kind", "tenant_id", "user_id", "id", "except_session")
+    return tuple(getattr(revocation, name) for name in names)
+
+
+def _is_done(revocation: Revocation, rows: Sequence[Any]) -> bool:
+    """Whether one of the rows, which revoke the same, does what a revocation does."""
+    return any(row.at >= revocation.at and row.ends_at >= revocation.ends_at for row in rows)
