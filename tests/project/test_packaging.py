@@ -48,6 +48,7 @@ def test_the_sdist_has_every_file_of_the_build(sdist: Path) -> None:
         "setup.py",
         "scripts/embed_lua.py",
         "scripts/packages.txt",
+        "scripts/hardening.txt",
         "pyproject.toml",
         "LICENSE",
         "README.md",
@@ -297,6 +298,16 @@ def test_setup_names_what_the_libjwt_of_debian_requires_and_does_not_bring(tmp_p
         "  gnutls, which libjwt requires"
     )
     assert packages_named(said, "apt-get install") == ["libjansson-dev", "libgnutls28-dev"]
+
+
+def test_setup_names_the_archive_that_the_directory_of_a_static_build_lacks(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/libjwt.a").touch()
+    assert setup_says(FTA_STATIC=str(tmp_path)) == (
+        f"flask_tenant_auth: FTA_STATIC={tmp_path} has no lib/libjansson.a: "
+        "`python scripts/wheels/libraries.py DIRECTORY` of a checkout makes the directory that it "
+        "names\n"
+    )
 
 
 def test_setup_names_the_package_of_pkg_config(tmp_path: Path) -> None:
