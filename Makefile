@@ -301,7 +301,7 @@ check-python: $(VENV)/.built $(VENV)/.group-test
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants session-model dist clean
+.PHONY: test soak isolation mutants session-model clean
 test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy test-beside ## Install what is missing, then run all checks and tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -367,12 +367,6 @@ test-newest: ## Run the tests in Debian forky on libjwt 1.17 and on libjwt 3, as
 matrix: ## Build with gcc and clang and test the core in Debian and Ubuntu roots, as root
 	@scripts/matrix.sh $(SUITES)
 
-dist: $(VENV)/.built ## Make the source archive and a wheel of it in dist
-	@rm -rf dist && mkdir dist
-	@$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' >/dev/null
-	@$(BIN)/pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist dist/*.tar.gz
-	@ls dist
-
 # The tools are in an environment of their own; PYTHONS="python3.12 ..." chooses the Pythons.
 WHEELS := $(BUILD)/wheels
 $(WHEELS)/tools/.installed: pyproject.toml | packages-wheels
@@ -382,7 +376,7 @@ $(WHEELS)/tools/.installed: pyproject.toml | packages-wheels
 	@$(WHEELS)/tools/bin/pip install -q --group wheels
 	@touch $@
 
-$(WHEELS)/static: $(wildcard scripts/wheels/libraries.* scripts/wheels/libjwt/*) scripts/hardening.txt | $(WHEELS)/tools/.installed
+$(WHEELS)/static: $(wildcard scripts/wheels/libraries.*) scripts/hardening.txt | $(WHEELS)/tools/.installed
 	@rm -rf $@
 	@PATH="$(CURDIR)/$(WHEELS)/tools/bin:$$PATH" python scripts/wheels/libraries.py $@
 	@touch $@

@@ -31,7 +31,7 @@ ROOT = HERE.parents[1]
 SOURCES = ROOT / "build/wheels/sources"
 
 # The release of Debian whose sources these are.
-SUITE = "trixie"
+SUITE = "forky"
 DEBIAN = "http://deb.debian.org/debian"
 MIRROR = os.environ.get("FTA_DEBIAN_MIRROR", DEBIAN)
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -39,7 +39,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # What each library builds beyond its archive, if it is not told otherwise.
 CMAKE_OPTIONS = {
     "jansson": ("-DJANSSON_BUILD_DOCS=OFF", "-DJANSSON_EXAMPLES=OFF", "-DJANSSON_WITHOUT_TESTS=ON"),
-    "libjwt": ("-DBUILD_EXAMPLES=OFF",),
+    "libjwt": ("-DWITH_GNUTLS=OFF", "-DWITH_TESTS=OFF"),
     "hiredis": ("-DDISABLE_TESTS=ON",),
 }
 
@@ -54,6 +54,11 @@ class Library(NamedTuple):
     archive: str
     repository: str
     sha256: str
+
+    @property
+    def source(self) -> str:
+        """The name of Debian's source package."""
+        return self.archive.partition("_")[0]
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -138,32 +143,17 @@ def unpack(archive: Path, directory: Path) -> Path:
 # --- The archives ---------------------------------------------------------------------------------
 
 
-def flags(library: Library, source: Path, prefix: Path) -> str:
+def flags(source: Path, prefix: Path) -> str:
     """Return the options of the compiler."""
     hardening = dict(rows(ROOT / "scripts/hardening.txt"))["compile"]
-    # What the sources of a library lack is in a folder of its name.
-    include = f"-I{prefix}/include -I{HERE / library.name}"
     # __FILE__ is the same on every machine.
-    return f"-O2 -fvisibility=hidden {hardening} {include} -ffile-prefix-map={source}=."
-
-
-def write_pkg_config(library: Library, source: Path, prefix: Path) -> None:
-    """Write libjwt.pc as its other build system does; that of CMake has none."""
-    template = source / "libjwt/libjwt.pc.in"
-    values = {"prefix": prefix, "exec_prefix": prefix, "libdir": f"{prefix}/lib"}
-    values |= {"includedir": f"{prefix}/include", "PACKAGE_NAME": library.name}
-    values |= {"PACKAGE_VERSION": library.version, "JANSSON_LIBS": "-ljansson"}
-    values |= {"OPENSSL_LIBS": "-lcrypto"}
-    text = template.read_text("utf-8")
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", str(value))
-    (prefix / "lib/pkgconfig" / f"{library.name}.pc").write_text(text, "utf-8")
+    return f"-O2 -fvisibility=hidden {hardening} -I{prefix}/include -ffile-prefix-map={source}=."
 
 
 def build(library: Library, source: Path, prefix: Path) -> None:
     """Build and install a library and its licence below the prefix."""
     environment = os.environ | {
-        "CFLAGS": flags(library, source, prefix),
+        "CFLAGS": flags(source, prefix),
         "PKG_CONFIG_PATH": f"{prefix}/lib/pkgconfig",
     }
     made = source / "made"
@@ -176,8 +166,6 @@ def build(library: Library, source: Path, prefix: Path) -> None:
         env=environment,
     )
     run("cmake", "--build", made, "--target", "install", "--parallel", env=environment)
-    if library.name == "libjwt":
-        write_pkg_config(library, source, prefix)
     licences = prefix / "dist-info/licenses" / library.name
     licences.mkdir(parents=True)
     shutil.copy(source / library.licence_file, licences)
@@ -199,7 +187,7 @@ def component(library: Library) -> dict[str, Any]:
         "externalReferences": [
             {
                 "type": "source-distribution",
-                "url": f"{DEBIAN}/pool/main/{pool_folder(library.name)}/{library.archive}",
+                "url": f"{DEBIAN}/pool/main/{pool_folder(library.source)}/{library.archive}",
                 "hashes": [{"alg": "SHA-256", "content": library.sha256}],
             },
             {"type": "vcs", "url": f"https://github.com/{library.repository}"},
@@ -238,7 +226,7 @@ def main() -> None:
     if prefix.exists():
         sys.exit(f"libraries.py: {prefix} exists")
     SOURCES.mkdir(parents=True, exist_ok=True)
-    absent = [one.name for one in libraries() if not (SOURCES / one.archive).is_file()]
+    absent = [one.source for one in libraries() if not (SOURCES / one.archive).is_file()]
     if absent:
         print(f"Downloading the sources of {', '.join(absent)}")
         download(absent, SOURCES)

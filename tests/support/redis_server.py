@@ -50,7 +50,8 @@ class Authority:
         self.directory = Path(tempfile.mkdtemp(prefix="authority-"))
         self.certificate = self.directory / "ca.pem"
         self.key = self.directory / "ca.key"
-        subject = ["-subj", "/CN=Test CA", "-days", "2", "-out", str(self.certificate)]
+        usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]  # RFC 5280, 4.2.1.3
+        subject = [*usage, "-subj", "/CN=Test CA", "-days", "2", "-out", str(self.certificate)]
         self._openssl("req", "-x509", *self._new_key(self.key), *subject)
 
     @staticmethod
@@ -67,7 +68,8 @@ class Authority:
         request, key, certificate, extensions = (
             self.directory / f"{name}.{suffix}" for suffix in ("csr", "key", "pem", "ext")
         )
-        extensions.write_text(f"subjectAltName={alternatives}\n")
+        keys = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        extensions.write_text(f"subjectAltName={alternatives}\n{keys}")
         subject = ["-subj", f"/CN={name}", "-out", str(request)]
         self._openssl("req", *self._new_key(key), *subject)
         signer = ["-CA", str(self.certificate), "-CAkey", str(self.key), "-CAcreateserial"]
