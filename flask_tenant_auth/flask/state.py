@@ -28,6 +28,7 @@ from .._core import (
     Keyring,
     Limit,
     Limiter,
+    Permits,
     Reservation,
     Roles,
 )
@@ -49,6 +50,7 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
+from ..limit.concurrency import ConcurrencyRule, permits_of
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
@@ -104,6 +106,10 @@ class AppState:
         # Counters of a test belong to its app alone, not to every process of this host.
         self._shared = app is None or not app.testing
         self._directory = _directory_of(app)
+        self._permits: Permits | None = None
+        # The scopes of concurrency limits, by rule and endpoint.
+        self.scopes_at_once: dict[tuple[ConcurrencyRule, str], str] = {}
+        self._permits_lock = threading.Lock()
         self.store_events = 0  # those that are logged
         self._store_log = StoreLog(settings)
         self.roles = roles_of(
@@ -272,6 +278,19 @@ class AppState:
         weakref.finalize(self, limiter.close)
         self._store_log.start(limiter)
         return limiter
+
+    @property
+    def permits(self) -> Permits:
+        """The requests that run at once; made when the first concurrency limit asks."""
+        permits = self._permits
+        if permits is None:
+            with self._permits_lock:
+                permits = self._permits
+                if permits is None:
+                    permits = permits_of(self.settings, app=self._directory, shared=self._shared)
+                    weakref.finalize(self, permits.close)
+                    self._permits = permits
+        return permits
 
     def hit(
         self,

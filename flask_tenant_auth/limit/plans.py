@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from .._core import Identity, Limit
 from .declarations import Declaration
-from .rules import Rule, digest
+from .rules import Rule, custom_key
 
-_LONGEST_KEY = 240
 # An app may route any method there is. The plans of these are kept, so that what is kept ends.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
@@ -53,7 +52,7 @@ class Plan:
             of_rule = rule.limits(self._endpoint, identity)
             limits += of_rule
             if of_rule and callable(rule.per):
-                custom += [_custom_key(rule.per(identity))] * len(of_rule)
+                custom += [custom_key(rule.per(identity))] * len(of_rule)
             if of_rule and rule.deduct_when is not None:
                 start = len(limits) - len(of_rule)
                 deductions.append(Deduction(start, len(limits), rule.deduct_when))
@@ -69,21 +68,11 @@ class Plan:
         for rule in self.rules:
             try:
                 limits = rule.limits(self._endpoint, identity)
-                custom = (_custom_key(rule.per(identity)),) if callable(rule.per) else ()
+                custom = (custom_key(rule.per(identity)),) if callable(rule.per) else ()
             except Exception:  # noqa: BLE001, S112 - an app's callables raise what they like
                 continue
             for limit in limits:
                 yield limit, custom
-
-
-def _custom_key(key: object) -> str:
-    """Return the result of a per= callable as text; empty text stands for the address.
-
-    Clients may have a say in it, so it may be long or not valid Unicode. Then its digest is the
-    key.
-    """
-    text = "" if key is None else str(key)
-    return text if len(text) <= _LONGEST_KEY and text.isascii() else digest(text)
 
 
 NO_PLAN = Plan("", ())
