@@ -17,7 +17,9 @@ from werkzeug.wsgi import ClosingIterator
 
 from .._core import Permit
 from ..audit import logger
+from ..errors import AuthError
 from ..limit.concurrency import ConcurrencyRule
+from ..limit.plans import log_failure
 from .answers import Answer, raise_or_return
 from .authentication import identity_of
 from .denials import report_too_many_at_once
@@ -26,9 +28,8 @@ from .routes import first_endpoint
 from .state import AppState, current_app
 
 if TYPE_CHECKING:
-    from flask import Request, Response
+    from flask import Response
 
-    from .._core import Identity
 
 # The attribute of a Request object that holds the rules whose permits it has.
 _BEGUN = "_tenant_auth_begun"
@@ -59,13 +60,24 @@ def begin_running(rule: ConcurrencyRule) -> Running | Answer | None:
     record = record_of(request)
     state: AppState = record.state
     begun: set[ConcurrencyRule] = request.__dict__.setdefault(_BEGUN, set())
-    if rule in begun or not state.settings.ratelimit_enabled:
+    if rule in begun or not state.counting or state.exemptions.exempt(request):
         return None
     identity = identity_of(record, request)
-    most = rule.most_for(identity)
+    try:
+        most = rule.most_for(identity)
+        per, key = rule.subject(identity)
+    except Exception as error:
+        if not isinstance(error, AuthError):
+            log_failure(request.endpoint or "", rule, error)
+        raise
     if most is None:
         return None
-    permit = _take(rule, state, most, identity, request)
+    scope = _scope_of(rule, state, request.endpoint or "")
+    try:
+        permit = state.permits.take(most, scope, per, identity, request.remote_addr or "", key)
+    except OSError as error:  # it is not known how many run
+        logger.error("A request is denied, because the requests at once are not known: %s", error)
+        permit = None
     if permit is None:
         app = current_app._get_current_object()
         return raise_or_return(report_too_many_at_once(app, request, record, most, identity))
@@ -73,23 +85,6 @@ def begin_running(rule: ConcurrencyRule) -> Running | Answer | None:
         begun.add(rule)
         after_this_request(_release_when_closed(permit))
     return Running(permit, has_response=record.dispatched)
-
-
-def _take(
-    rule: ConcurrencyRule,
-    state: AppState,
-    most: int,
-    identity: Identity | None,
-    request: Request,
-) -> Permit | None:
-    per, key = rule.subject(identity)
-    scope = _scope_of(rule, state, request.endpoint or "")
-    address = request.remote_addr or ""
-    try:
-        return state.permits.take(most, scope, per, identity, address, key)
-    except OSError as error:  # it is not known how many run
-        logger.error("A request is denied, because the requests at once are not known: %s", error)
-        return None
 
 
 def _scope_of(rule: ConcurrencyRule, state: AppState, endpoint: str) -> str:

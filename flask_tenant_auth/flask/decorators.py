@@ -160,7 +160,7 @@ def rate_limit(
     limit: str | Callable[..., str | None],
     *,
     per: str | Callable[..., object] = "user",
-    cost: int = 1,
+    cost: int | Callable[..., int] = 1,
     methods: Iterable[str] | None = None,
     scope: str | None = None,
     exempt_when: Callable[..., bool] | None = None,
@@ -178,7 +178,8 @@ def rate_limit(
         returns such text, say by the tenant's plan, or None for no limit.
     :param per: whom it counts: "user", "tenant", "address", or a callable that returns a key.
         Requests without an identity, and an empty key, are counted by address.
-    :param cost: how many calls one call counts for, 1 or more.
+    :param cost: how many calls one call counts for, 1 or more; or a callable that returns it, where
+        0 is not counted, and more than the limit is denied.
     :param methods: the HTTP methods it counts; None: all. OPTIONS counts where the view answers it.
     :param scope: a name under which several views share one count; None: each its own.
     :param exempt_when: a callable; where it returns true the request is not counted.

@@ -182,6 +182,23 @@ class TestCounting:
         app.get("/")(concurrency_limit(0)(lambda: "in"))
         assert app.test_client().get("/").status_code == 200
 
+    def test_networks_that_are_exempt_are_not_held(self) -> None:
+        app = make_app(RATELIMIT_EXEMPT_NETWORKS="127.0.0.0/8")
+        app.get("/")(concurrency_limit(0)(lambda: "in"))
+        client = app.test_client()
+        assert client.get("/").status_code == 200
+        assert client.get("/", environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 429
+
+    def test_a_reset_of_limits_begins_with_a_new_table(self) -> None:
+        app = make_app()
+        app.get("/")(concurrency_limit(1)(lambda: "in"))
+        client = app.test_client()
+        response = client.get("/")
+        assert client.get("/").status_code == 429
+        state_of(app).reset_limits()
+        assert client.get("/").status_code == 200
+        response.close()
+
     def test_a_request_without_a_role_takes_no_permit(self) -> None:
         app = make_app()
         view = verify_role("admin")(concurrency_limit(0)(lambda: "in"))
@@ -472,12 +489,15 @@ class TestArguments:
             concurrency_limit(1, **{argument: value})
 
     @pytest.mark.parametrize("most", ["4", 1001, -1, True])
-    def test_a_callable_that_returns_no_limit_is_an_error(self, most: Any) -> None:
+    def test_a_callable_that_returns_no_limit_is_an_error(
+        self, most: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
         app = make_app()
         app.get("/")(concurrency_limit(lambda: most)(lambda: "in"))
         with pytest.raises((TypeError, ValueError), match="limit must be"):
             app.test_client().get("/")
         assert running(app) == 0
+        assert "'limit by callable at once per user' of " in caplog.text
 
     def test_it_takes_a_function(self) -> None:
         with pytest.raises(TypeError, match="concurrency_limit takes a view function"):
