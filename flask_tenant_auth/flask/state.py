@@ -111,7 +111,7 @@ class AppState:
         # Under this key of environ the WSGI layer of this app leaves the `StartResponse` that waits
         # for the record of a request. Another app that serves the same environ has another key.
         self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
-        self._sharing_lock = threading.Lock()
+        self._limiter_lock = threading.RLock()
         self._config_at_init = None if app is None else ConfigAtInit(app, settings)
         self._begun = False  # whether a request was served
         # Whether app.config is not looked at any more.
@@ -307,7 +307,7 @@ class AppState:
 
     def _stop_sharing(self) -> None:
         """Have counters and revocations of this app alone from now on."""
-        with self._sharing_lock:
+        with self._limiter_lock:
             if not self._shared:
                 return
             self.settings = self._for_tests(self.settings)
@@ -333,11 +333,11 @@ class AppState:
     @cached_property
     def limiter(self) -> Limiter:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
-        with self._sharing_lock:
-            # Two threads may ask first, and have to count together.
-            if "limiter" not in self.__dict__:
-                self.limiter = self._open_limiter(shared=self._shared)
-            return self.limiter
+        with self._limiter_lock:  # cached_property has none: two limiters would each count a part
+            made: Limiter | None = self.__dict__.get("limiter")
+            if made is None:
+                made = self.__dict__["limiter"] = self._open_limiter(shared=self._shared)
+            return made
 
     def _open_limiter(self, *, shared: bool) -> Limiter:
         limiter = limiter_of(self.settings, app=self._directory, shared=shared)
@@ -349,9 +349,10 @@ class AppState:
         return limiter
 
     def _renew_limiter(self, *, shared: bool) -> None:
-        close = self._close_limiter
-        self.limiter = self._open_limiter(shared=shared)
-        close()
+        with self._limiter_lock:
+            close = self._close_limiter
+            self.limiter = self._open_limiter(shared=shared)
+            close()
 
     def reset_limits(self) -> None:
         """Forget all that was counted.
