@@ -91,7 +91,9 @@ class AppState:
     ) -> None:
         self._shared = app is None or not is_testing(app)
         self._names_redis = app is None or names_redis(app)
-        self.settings = settings = self._of_tests(Settings.from_app(app))
+        self.settings = settings = Settings.from_app(app)
+        if not self._shared:
+            self.settings = settings = self._for_tests(settings)
         self.hooked = hooked
         self.loaders = loaders  # of the `TenantAuth`, if there is one
         # Of sessions, where they are on.
@@ -314,22 +316,21 @@ class AppState:
         with self._limiter_lock:
             if not self._shared:
                 return
-            self._shared = False
-            self.settings = self._of_tests(self.settings)
+            self.settings = self._for_tests(self.settings)
             self._drop_permits()
             if "limiter" in self.__dict__:
-                self._renew_limiter()
+                self._renew_limiter(shared=False)
             self.api_keys = None  # made again, with a cache of its own
             if self.live is not None and self.live.shares_table:
                 self.live.stop_sharing(self)
                 self.rules = replace(self.rules, revocations=self.live.table)
                 self._make_verifier()
+            # Last: until then other requests wait for the lock.
+            self._shared = False
 
-    def _of_tests(self, settings: Settings) -> Settings:
-        """Return settings without the default Redis, where a test counts: others may use it."""
-        if self._shared or self._names_redis:
-            return settings
-        return replace(settings, redis_url="")
+    def _for_tests(self, settings: Settings) -> Settings:
+        """Return settings for an app that is testing: the default Redis may be a developer's."""
+        return settings if self._names_redis else replace(settings, redis_url="")
 
     @property
     def failure_limits(self) -> tuple[Limit, ...]:
@@ -342,11 +343,11 @@ class AppState:
         with self._limiter_lock:  # cached_property has none: two limiters would each count a part
             made: Limiter | None = self.__dict__.get("limiter")
             if made is None:
-                made = self.__dict__["limiter"] = self._open_limiter()
+                made = self.__dict__["limiter"] = self._open_limiter(shared=self._shared)
             return made
 
-    def _open_limiter(self) -> Limiter:
-        limiter = limiter_of(self.settings, app=self._directory, shared=self._shared)
+    def _open_limiter(self, *, shared: bool) -> Limiter:
+        limiter = limiter_of(self.settings, app=self._directory, shared=shared)
         self._store_log = StoreLog(self.settings)
         self.store_events = limiter.store_events  # those that are logged
         # When the state is freed, or at the latest when the process ends.
@@ -372,10 +373,10 @@ class AppState:
         with self._permits_lock:
             self._permits = None
 
-    def _renew_limiter(self) -> None:
+    def _renew_limiter(self, *, shared: bool) -> None:
         with self._limiter_lock:
             close = self._close_limiter
-            self.limiter = self._open_limiter()
+            self.limiter = self._open_limiter(shared=shared)
             close()
 
     def reset_limits(self) -> None:
@@ -396,7 +397,7 @@ class AppState:
             )
         self._drop_permits()
         if "limiter" in self.__dict__:
-            self._renew_limiter()
+            self._renew_limiter(shared=False)
 
     def hit(
         self,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from apps import SECRET, TENANT, USER, bare_app, make_app, token
 from flask_tenant_auth import (
     ConfigurationError,
     TenantAuth,
+    create_api_key,
     create_jwt_token,
     login_limit,
     public_route,
@@ -92,6 +95,20 @@ class TestTesting:
         counted(app, 1)
         assert not state_of(app).limiter.status()["shared"]
 
+    def test_first_requests_at_the_same_time_count_together(self, name: str) -> None:
+        for _ in range(20):
+            app = create_app(name)
+            app.config.update(TESTING=True)
+            start = threading.Barrier(8)
+
+            def first_request(app: Flask = app, start: threading.Barrier = start) -> int:
+                start.wait()
+                return counted(app, 1)[0]
+
+            with ThreadPoolExecutor(8) as pool:
+                answers = [each.result() for each in [pool.submit(first_request) for _ in range(8)]]
+            assert sorted(answers) == [200] * 3 + [429] * 5
+
     @pytest.mark.parametrize("value", ["false", "0", "", None])
     def test_a_text_that_means_false_is_not_testing(self, name: str, value: str | None) -> None:
         app = create_app(name)
@@ -126,6 +143,31 @@ class TestTesting:
         assert one.test_client().get("/me", headers=headers).status_code == 401
         # Without TESTING, one host has one table.
         expected = 200 if testing else 401
+        assert other.test_client().get("/me", headers=headers).status_code == expected
+
+    @pytest.mark.parametrize("testing", [True, False])
+    def test_an_api_key_of_one_test_is_none_of_another(self, name: str, testing: bool) -> None:
+        def make() -> Flask:
+            engine = create_engine(
+                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+            )
+            app = create_app(name, AUTH_SESSION_STORE=engine, RATELIMIT_ENABLED=False)
+            app.get("/me", endpoint="me")(verify_tenant_context(lambda: "in"))
+            app.config.update(TESTING=testing)
+            return app
+
+        one, other = make(), make()
+        with one.app_context():
+            headers = {
+                "Authorization": f"Bearer {create_api_key(TENANT, USER, 'user', name='a key').key}"
+            }
+        assert one.test_client().get("/me", headers=headers).status_code == 200
+        # What a store has answered is used where it is known what was revoked.
+        live = state_of(other).live
+        assert live is not None
+        assert live.follower.wait()
+        # Without TESTING, one host remembers what its store has answered.
+        expected = 401 if testing else 200
         assert other.test_client().get("/me", headers=headers).status_code == expected
 
     def test_the_default_redis_counts_for_no_test(self, name: str) -> None:
