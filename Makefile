@@ -27,12 +27,15 @@ help: ## Show this help
 
 # --- Set-up -------------------------------------------------------------------
 
-.PHONY: packages packages-test venv build
+.PHONY: packages packages-test packages-wheels venv build
 packages:
 	@PYTHON=$(PYTHON) scripts/install_packages.sh run
 
 packages-test:
 	@PYTHON=$(PYTHON) scripts/install_packages.sh test
+
+packages-wheels:
+	@PYTHON=$(PYTHON) scripts/install_packages.sh wheels
 
 venv: $(BIN)/python ## Make .venv, which holds the packages from PyPI
 $(BIN)/python: | packages
@@ -250,7 +253,7 @@ $(BENCH)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject
 # --- Style and types ----------------------------------------------------------
 
 .PHONY: lint format
-lint: packages-test $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ## Check style and types: ruff, clang-format, luacheck, mypy, stubtest
+lint: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example ## Check style and types: ruff, clang-format, luacheck, mypy, stubtest
 	@echo "Lint"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -270,7 +273,7 @@ format: $(VENV)/.group-lint ## Format the code with ruff and clang-format
 # All of it takes less than half a minute on two cores, so these are left out.
 # tests/project/test_workflows.py holds that each of them exists.
 CHECK_WITHOUT_C := test_breaker test_key test_key_wiping test_pair_reader test_password \
-	test_revocations test_revocations_killed test_segment test_segment_protocol \
+	test_permits test_permits_interleaving test_revocations test_revocations_killed test_segment test_segment_protocol \
 	test_shm_interleaving test_shm_table test_token_memory test_token_sign
 CHECK_WITHOUT_FILES := $(addprefix tests/unit/,test_core_threads.py test_key_material.py test_leaks.py \
 	test_shared_memory.py) $(wildcard tests/flask/test_served*.py tests/flask/test_example_*.py) $(addprefix tests/flask/,test_cli.py \
@@ -354,9 +357,12 @@ SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
 
-.PHONY: test-roots matrix
+.PHONY: test-roots test-newest matrix
 test-roots: $(VENV)/.built $(VENV)/.group-test ## Run the lines of README in bare Debian and Ubuntu roots, as root
 	@$(BIN)/python -m pytest -v tests/roots/bare.py $(PYTEST_ARGS)
+
+test-newest: ## Run the tests in Debian forky on libjwt 1.17 and on libjwt 3, as root
+	@scripts/test_newest.sh $(PYTEST_ARGS)
 
 matrix: ## Build with gcc and clang and test the core in Debian and Ubuntu roots, as root
 	@scripts/matrix.sh $(SUITES)
@@ -366,6 +372,27 @@ dist: $(VENV)/.built ## Make the source archive and a wheel of it in dist
 	@$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' >/dev/null
 	@$(BIN)/pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist dist/*.tar.gz
 	@ls dist
+
+# The tools are in an environment of their own; PYTHONS="python3.12 ..." chooses the Pythons.
+WHEELS := $(BUILD)/wheels
+$(WHEELS)/tools/.installed: pyproject.toml | packages-wheels
+	@echo "Making $(WHEELS)/tools"
+	@$(PYTHON) -m venv $(WHEELS)/tools
+	@$(WHEELS)/tools/bin/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
+	@$(WHEELS)/tools/bin/pip install -q --group wheels
+	@touch $@
+
+$(WHEELS)/static: $(wildcard scripts/wheels/libraries.* scripts/wheels/libjwt/*) scripts/hardening.txt | $(WHEELS)/tools/.installed
+	@rm -rf $@
+	@PATH="$(CURDIR)/$(WHEELS)/tools/bin:$$PATH" python scripts/wheels/libraries.py $@
+	@touch $@
+
+.PHONY: wheels test-wheels
+wheels: $(WHEELS)/tools/.installed $(WHEELS)/static ## Make the source archive and a wheel for each Python in dist
+	@$(WHEELS)/tools/bin/python scripts/wheels/make.py $(PYTHONS)
+
+test-wheels: packages-test $(VENV)/.built $(VENV)/.group-test ## Try the wheels in dist in bare Debian and Ubuntu roots, as root
+	@$(BIN)/python -m pytest -v tests/roots/wheels.py $(PYTEST_ARGS)
 
 clean: ## Remove everything that was installed, built or measured here
 	rm -rf $(VENV) $(BENCH) $(BUILD) dist .run *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

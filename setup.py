@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,13 +11,17 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 PKG_CONFIG = os.environ.get("PKG_CONFIG", "pkg-config")
 
+# A directory that scripts/wheels/libraries.py made: the libraries in it are linked into the core.
+STATIC = os.environ.get("FTA_STATIC", "")
+ARCHIVES = ("libjwt.a", "libjansson.a", "libhiredis.a")
 
 # What the package managers say to a user: the columns of the table, in its order.
 SYSTEMS = {
@@ -33,14 +38,19 @@ class Library(NamedTuple):
 
     name: str  # pkg-config's, and the need's in scripts/packages.txt
     oldest: str
-    too_new: str  # the first version with another interface, if there is one
+    too_new: str = ""  # the first version that the core does not know, if there is one
+
+    @property
+    def wanted(self) -> str:
+        later = f"or later, before {self.too_new}" if self.too_new else "or later"
+        return f"{self.name} {self.oldest} {later}"
 
 
 LIBRARIES = [
-    # libjwt 2 and 3 changed the functions that the core signs with.
-    Library("libjwt", oldest="1.10", too_new="2.0"),
-    Library("openssl", oldest="3.0", too_new=""),
-    Library("hiredis", oldest="0.14", too_new=""),
+    # csrc/token/libjwt.h says how their interfaces differ.
+    Library("libjwt", oldest="1.10", too_new="4"),
+    Library("openssl", oldest="3.0"),
+    Library("hiredis", oldest="0.14"),
 ]
 
 
@@ -52,7 +62,13 @@ def packages_by_need() -> dict[str, list[str]]:
 
 
 def pkg_config(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PKG_CONFIG, *arguments], capture_output=True, text=True, check=False)
+    environment = dict(os.environ)
+    if STATIC:
+        path = [f"{STATIC}/lib/pkgconfig", *filter(None, [environment.get("PKG_CONFIG_PATH")])]
+        environment["PKG_CONFIG_PATH"] = os.pathsep.join(path)
+    return subprocess.run(
+        [PKG_CONFIG, *arguments], capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def has_version(library: Library, version_option: str, version: str) -> bool:
@@ -109,12 +125,26 @@ def missing_python_header(has_compiler: bool) -> str:
     return "" if found else f"Python.h, the headers of Python {PYTHON} ({sys.executable})"
 
 
-def missing_library(library: Library) -> str:
-    if has_version(library, "atleast-version", library.oldest):
-        return ""
+def requirements_not_found(library: Library) -> list[str]:
+    """The libraries without which pkg-config does not know this one.
+
+    Debian's package of libjwt 3 names two in its libjwt.pc, and brings neither.
+    """
+    said = pkg_config("--print-errors", "--exists", library.name).stderr
+    # pkgconf says that what we ask for is required by virtual:world.
+    return re.findall(r"Package '(\S+)', required by '(?!virtual:)\S+', not found", said)
+
+
+def missing_library(library: Library) -> dict[str, str]:
+    if requirements := requirements_not_found(library):
+        return {name: f"{name}, which {library.name} requires" for name in requirements}
+    if has_version(library, "atleast-version", library.oldest) and not (
+        library.too_new and has_version(library, "atleast-version", library.too_new)
+    ):
+        return {}
     found = pkg_config("--modversion", library.name)
     there = f"; {found.stdout.strip()} is found" if found.returncode == 0 else ""
-    return f"{library.name} {library.oldest} or later{there}"
+    return {library.name: library.wanted + there}
 
 
 def missing_needs() -> dict[str, str]:
@@ -125,35 +155,61 @@ def missing_needs() -> dict[str, str]:
         # Without it no library is found. All of them are named: a package that is there already
         # is not installed a second time.
         said["pkg-config"] = f"pkg-config: {PKG_CONFIG} is not found, so no library is either"
-        said |= {one.name: f"{one.name} {one.oldest} or later" for one in LIBRARIES}
+        said |= {one.name: one.wanted for one in LIBRARIES}
     else:
-        said |= {one.name: missing_library(one) for one in LIBRARIES}
+        for library in LIBRARIES:
+            said |= missing_library(library)
     return {need: text for need, text in said.items() if text}
 
 
 def check_requirements() -> None:
-    """Exit with a message if a tool or library of the build is missing or too new."""
+    """Exit with a message if a tool or library of the build is missing, too old or too new."""
     missing = missing_needs()
     if missing:
         packages = packages_by_need()
         lines = [f"  {text}" for text in missing.values()]
         for column, (system, command) in enumerate(SYSTEMS.values()):
-            names = " ".join(packages[need][column] for need in missing)
+            names = " ".join(packages[need][column] for need in missing if need in packages)
             lines.append(f"    {system + ':':16} {command} {names}")
         sys.exit("flask_tenant_auth cannot be built, this is missing:\n" + "\n".join(lines))
-    for library in LIBRARIES:
-        if library.too_new and has_version(library, "atleast-version", library.too_new):
-            found = pkg_config("--modversion", library.name).stdout.strip()
-            sys.exit(
-                f"flask_tenant_auth: {library.name} {found} is too new: version {library.too_new} "
-                f"changed the interface, and this package needs {library.oldest} or later of the "
-                f"series before it.\n"
-                f"  Build that series, and let PKG_CONFIG_PATH name the directory of its "
-                f"{library.name}.pc."
-            )
+
+
+def check_static() -> None:
+    """Exit with a message if FTA_STATIC names no directory of archives."""
+    absent = [name for name in ARCHIVES if STATIC and not Path(STATIC, "lib", name).is_file()]
+    if absent:
+        sys.exit(
+            f"flask_tenant_auth: FTA_STATIC={STATIC} has no lib/{absent[0]}: "
+            f"`python scripts/wheels/libraries.py DIRECTORY` of a checkout makes the directory "
+            f"that it names"
+        )
+
+
+def headers_of(*names: str) -> list[str]:
+    """The options for the headers of libraries, whose warnings are not ours to mend."""
+    flags = pkg_config("--cflags", *names).stdout.split()
+    return [re.sub("^-I", "-isystem", flag) for flag in flags]
+
+
+def libraries_to_link() -> list[str]:
+    if not STATIC:
+        return pkg_config("--libs", *(library.name for library in LIBRARIES)).stdout.split()
+    archives = [str(Path(STATIC, "lib", name)) for name in ARCHIVES]
+    # Their functions are not to be seen by another extension that brings the same library.
+    return [*archives, "-Wl,--exclude-libs,ALL", *pkg_config("--libs", "openssl").stdout.split()]
+
+
+def hardening(step: str) -> list[str]:
+    """The options of scripts/hardening.txt for a step, where they are known."""
+    if sys.platform != "linux":
+        return []
+    lines = Path("scripts/hardening.txt").read_text("utf-8").splitlines()
+    table = dict(line.split("|") for line in lines if line[:1] not in "#")
+    return {name.strip(): options.split() for name, options in table.items()}[step]
 
 
 def core_extension() -> Extension:
+    check_static()
     check_requirements()
     names = [library.name for library in LIBRARIES]
     warnings = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
@@ -168,10 +224,10 @@ def core_extension() -> Extension:
         include_dirs=["csrc"],
         define_macros=[("_GNU_SOURCE", "1")],
         extra_compile_args=[
-            *["-std=c11", "-O2", "-fvisibility=hidden", *warnings],
-            *pkg_config("--cflags", *names).stdout.split(),
+            *["-std=c11", "-O2", "-fvisibility=hidden", *hardening("compile"), *warnings],
+            *headers_of(*names),
         ],
-        extra_link_args=pkg_config("--libs", *names).stdout.split(),
+        extra_link_args=[*hardening("link"), *libraries_to_link()],
     )
 
 
@@ -185,4 +241,16 @@ class BuildCore(build_ext):
         super().build_extension(extension)
 
 
-setup(ext_modules=[core_extension()], cmdclass={"build_ext": BuildCore})
+class WheelOfCore(bdist_wheel):
+    """Makes a wheel that says what is linked into its core: the licences, a bill of materials."""
+
+    def write_wheelfile(self, wheelfile_base: str, *arguments: Any, **options: Any) -> None:
+        super().write_wheelfile(wheelfile_base, *arguments, **options)
+        if STATIC:
+            shutil.copytree(Path(STATIC, "dist-info"), wheelfile_base, dirs_exist_ok=True)
+
+
+setup(
+    ext_modules=[core_extension()],
+    cmdclass={"build_ext": BuildCore, "bdist_wheel": WheelOfCore},
+)

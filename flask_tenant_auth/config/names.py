@@ -123,7 +123,7 @@ COUNTERPARTS: dict[str, Counterpart] = {
             ),
             "RATELIMIT_DEFAULTS_COST RATELIMIT_APPLICATION_COST": f"{_DECORATOR} (cost=)",
             "RATELIMIT_DEFAULTS_DEDUCT_WHEN RATELIMIT_APPLICATION_DEDUCT_WHEN": (
-                "a request is counted before it is answered"
+                f"{_DECORATOR} (deduct_when=)"
             ),
             "RATELIMIT_REQUEST_IDENTIFIER": f"what is counted together, {_DECORATOR} (scope=)",
             "RATELIMIT_FAIL_ON_FIRST_BREACH": "all limits of a request are counted in one step",

@@ -1,4 +1,4 @@
-"""Networks, as AUTH_TRUSTED_GATEWAYS lists them."""
+"""Networks, as AUTH_TRUSTED_GATEWAYS and RATELIMIT_EXEMPT_NETWORKS list them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from flask import after_this_request
 
 from .._core import Decision, Identity, Limit, Rate, RequestRecord, Reservation
 from ..identity.denials import NO_CREDENTIALS, Denial
-from ..limit.plans import Deduction, Plan
+from ..limit.plans import Deduction, Plan, log_failure
 from ..limit.rules import Rule
 from .answers import Answer, deny_limited
 from .authentication import identity_of
@@ -62,7 +62,11 @@ def _settle(
     """Return a function of the response that gives back what it says does not count."""
 
     def settle(response: Response) -> Response:
-        kept = [each.deducts(response) for each in deductions]
+        try:
+            kept = [_counts(each, response) for each in deductions]
+        except Exception:
+            deductions.clear()  # all of it stays counted, whatever the answer to the error says
+            raise
         for each, counts in zip(deductions, kept, strict=True):
             if not counts:
                 reservation.give_back(each.start, each.stop)
@@ -71,6 +75,17 @@ def _settle(
         return response
 
     return settle
+
+
+def _counts(deduction: Deduction, response: Response) -> bool:
+    """Whether a response counts against the limits of a rule. Where that fails, it counts."""
+    rule = deduction.rule
+    assert rule.deduct_when is not None  # noqa: S101 - it is why there is a deduction
+    try:
+        return bool(rule.deduct_when(response))
+    except Exception as error:
+        log_failure(deduction.endpoint, rule, error)
+        raise
 
 
 _REFRESHES = (Limit(Rate(30, 60), scope="refreshes of a session", per="custom"),)
@@ -106,7 +121,7 @@ def count_rule(rule: Rule) -> Answer | None:
     if not record.state.settings.ratelimit_enabled:
         return None
     record.counted += (rule,)
-    if not rule.applies_to(request.method):
+    if not rule.applies_to(request.method) or record.state.exemptions.exempt(request):
         return None
     identity = identity_of(record, request)
     endpoint = first_endpoint(current_app._get_current_object(), request.endpoint or "")

@@ -22,6 +22,7 @@ from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_an
 from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
+from ..limit.arguments import without_arguments
 from ..limit.plans import Plan
 from .answers import Answer, add_headers, deny, deny_limited
 from .authentication import denial_of_origin, identity_of, outcome_of
@@ -33,7 +34,7 @@ from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
-from .routes import asks_for_identity, plan_of
+from .routes import asks_for_identity, is_static_view, plan_of
 from .session_routes import add_session_routes
 from .sessions import SessionInfo
 from .state import EXTENSION, AppState, Loaders, state_of
@@ -41,6 +42,7 @@ from .state import EXTENSION, AppState, Loaders, state_of
 __all__ = ["AppState", "TenantAuth", "state_of"]
 
 Loader = TypeVar("Loader", bound=Callable[[Identity], Any])
+Filter = TypeVar("Filter", bound=Callable[[], object])
 LoaderOfSession = TypeVar("LoaderOfSession", bound=Callable[[SessionInfo], Any])
 
 
@@ -86,11 +88,34 @@ class TenantAuth:
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise TypeError("session_loader takes a function of the session that is not async")
         self._loaders.of_session = function
-        for app in list(known_apps):
-            state = app.extensions.get(EXTENSION)
-            if state is not None and state.loaders is self._loaders:
-                state.turn_sessions_on()
+        for state in self._states():
+            state.turn_sessions_on()
         return function
+
+    def request_filter(self, function: Filter) -> Filter:
+        """Say which requests no limit counts. A decorator; several functions may say it.
+
+        A request for which one of them returns a true value is exempt from all limits that count
+        requests. One that raises exempts nothing: its error is logged, and the request is counted.
+
+        :param function: takes nothing, and may read `flask.request`; not async.
+        :raises TypeError: for anything else.
+        """
+        self._loaders.request_filters.append(without_arguments("request_filter", function))
+        return function
+
+    def reset_limits(self) -> None:
+        """Forget all that the apps of this `TenantAuth` have counted. For tests.
+
+        :raises RuntimeError: where one of them is not testing, or counts in Redis.
+        """
+        for state in self._states():
+            state.reset_limits()
+
+    def _states(self) -> list[AppState]:
+        """Return the states of the apps that were set up."""
+        states = [app.extensions.get(EXTENSION) for app in list(known_apps)]
+        return [each for each in states if each is not None and each.loaders is self._loaders]
 
     def init_app(self, app: Flask) -> None:
         """Set up an app: hooks, error handler, CLI.
@@ -109,8 +134,7 @@ class TenantAuth:
                 "A TenantAuth is already registered on this app. Import and use that instead."
             )
         require_no_bare_views(app)
-        state = AppState(app, hooked=True)
-        state.loaders = self._loaders
+        state = AppState(app, hooked=True, loaders=self._loaders)
         if self._loaders.of_session is not None:
             state.turn_sessions_on()
         state.count_refresh = count_refresh
@@ -120,6 +144,8 @@ class TenantAuth:
         cors = cors_rules(state.settings)
         if state.origins is not None:
             app.before_request(_origin_hook(state))  # before anything is counted
+        if state.cookies is not None:
+            app.after_request(_vary_hook(app))
         app.before_request(_count_hook(app, state, cors))
         app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
@@ -155,13 +181,30 @@ def _origin_hook(state: AppState) -> Callable[[], Any]:
     return check_origin
 
 
+def _vary_hook(app: Flask) -> Callable[[Response], Response]:
+    """Return the hook that tells caches that an answer is for one cookie (RFC 9110, 12.5.5).
+
+    A shared cache keeps no answer to an Authorization header of itself (RFC 9111, 3.5). To one
+    with a cookie it does, where the answer says for how long.
+    """
+
+    def vary_by_cookie(response: Response) -> Response:
+        rule = flask.request.url_rule
+        if rule is None or not is_static_view(app, app.view_functions.get(rule.endpoint)):
+            response.vary.add("Cookie")
+        return response
+
+    return vary_by_cookie
+
+
 def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
     made, unrouted = plans.made, plans.unrouted
-    counting = state.settings.ratelimit_enabled
     key = state.start_response_key
     cookies = state.cookies
+    exemptions = state.exemptions
+    networks, filters = exemptions.networks, exemptions.filters
 
     def count_request() -> Answer | None:  # noqa: C901 - likewise
         request = current_request()
@@ -173,6 +216,8 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             record = attributes[RECORD] = open_record(state, request.environ, key, record)
             if not record.dispatched:
                 record_of(request)
+        if not state.settled:
+            state.settle()
         method = request.method
         rule = request.url_rule
         plan = unrouted if rule is None else made.get((rule.endpoint, method))
@@ -182,9 +227,11 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             answer = _answer_options(app, cors, record, request)
             if answer is not None or not _is_answered_by_view(app, record, request):
                 return answer
-        if not counting or not plan.rules:
+        if not state.settings.ratelimit_enabled or not plan.rules:
             return None
         record.counted = plan.rules
+        if (networks or filters) and exemptions.exempt(request):
+            return None
         address = request.remote_addr or ""
         source, live = state.source, state.live
         if live is not None and not live.follower.runs:

@@ -28,14 +28,17 @@ from .._core import (
     Keyring,
     Limit,
     Limiter,
+    Permits,
     Reservation,
     Roles,
 )
 from ..audit import logger
+from ..config.changes import ConfigAtInit
 from ..config.settings import (
     ROLE_KEYS,
     Settings,
     is_testing,
+    names_redis,
     role_settings,
     says_testing,
 )
@@ -49,6 +52,7 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
+from ..limit.concurrency import ConcurrencyRule, permits_of
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
@@ -58,6 +62,7 @@ from ..sessions.cookies import Cookies
 from ..sessions.origins import Origins
 from ..sessions.sessions import Sessions
 from ..sessions.store import Revocation, Session, SessionStore
+from .exemptions import Exemptions
 from .live_sessions import LiveSessions
 from .registration import known_apps
 
@@ -75,15 +80,20 @@ class Loaders:
     def __init__(self) -> None:
         self.of_user: Callable[[Identity], Any] | None = None
         self.of_session: Callable[[Any], Any] | None = None
+        self.request_filters: list[Callable[[], object]] = []
 
 
 class AppState:
     """The state of one app. Nothing of it is on the extension, or shared between apps."""
 
-    def __init__(self, app: Flask | None, *, hooked: bool = False) -> None:
-        self.settings = settings = Settings.from_app(app)
+    def __init__(
+        self, app: Flask | None, *, hooked: bool = False, loaders: Loaders | None = None
+    ) -> None:
+        self._shared = app is None or not is_testing(app)
+        self._names_redis = app is None or names_redis(app)
+        self.settings = settings = self._of_tests(Settings.from_app(app))
         self.hooked = hooked
-        self.loaders: Loaders | None = None  # of the `TenantAuth`, if there is one
+        self.loaders = loaders  # of the `TenantAuth`, if there is one
         # Of sessions, where they are on.
         self.live: LiveSessions | None = None
         self.session_store: SessionStore | None = None
@@ -101,11 +111,16 @@ class AppState:
         # Under this key of environ the WSGI layer of this app leaves the `StartResponse` that waits
         # for the record of a request. Another app that serves the same environ has another key.
         self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
-        # Counters of a test belong to its app alone, not to every process of this host.
-        self._shared = app is None or not app.testing
+        self._limiter_lock = threading.RLock()
+        self._config_at_init = None if app is None else ConfigAtInit(app, settings)
+        self._begun = False  # whether a request was served
+        # Whether app.config is not looked at any more.
+        self.settled = app is None
         self._directory = _directory_of(app)
-        self.store_events = 0  # those that are logged
-        self._store_log = StoreLog(settings)
+        self._permits: Permits | None = None
+        # The scopes of concurrency limits, by rule and endpoint.
+        self.scopes_at_once: dict[tuple[ConcurrencyRule, str], str] = {}
+        self._permits_lock = threading.Lock()
         self.roles = roles_of(
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
@@ -120,7 +135,10 @@ class AppState:
                 settings.ratelimit_fair_share,
             )
         )
-        self.failure_limits = failure_limits_of(settings)
+        self._failure_limits = failure_limits_of(settings)
+        self.exemptions = Exemptions(
+            settings.ratelimit_exempt_networks, () if loaders is None else loaders.request_filters
+        )
         gateways = settings.auth_trusted_gateways
         self._is_gateway = lru_cache(maxsize=4096)(lambda peer: is_in_networks(peer, gateways))
         for weakness in settings.weaknesses():
@@ -263,15 +281,122 @@ class AppState:
         if provider is not None and token is not None and type(self.keyring) is Keyring:
             provider.look_for_key(invalid, token)
 
+    def settle(self) -> None:
+        """Do what a request needs before it is served, until nothing of app.config can change.
+
+        That is after the first request. An app that is testing never settles: each of its requests
+        looks again at what a test may have changed.
+
+        :raises ConfigurationError: when a setting was changed that has no effect any more.
+        """
+        app = None if self._app is None else self._app()
+        if app is not None and self._config_at_init is not None:
+            self.look_again()
+            self._config_at_init.require_unchanged(app, self.settings)
+            self._begun = True
+            self.settled = not is_testing(app)
+
+    def look_again(self) -> None:
+        """Look at what may be set until the first request: TESTING and RATELIMIT_ENABLED.
+
+        :raises ConfigurationError: for a value that is not valid.
+        """
+        app = None if self._app is None else self._app()
+        if app is not None and self._config_at_init is not None:
+            settings = self._config_at_init.with_late(app, self.settings)
+            if settings is not self.settings:
+                self.settings = settings
+            if self._shared and not self._begun and is_testing(app):
+                self._stop_sharing()
+
+    def _stop_sharing(self) -> None:
+        """Have counters and revocations of this app alone from now on."""
+        with self._limiter_lock:
+            if not self._shared:
+                return
+            self._shared = False
+            self.settings = self._of_tests(self.settings)
+            self._drop_permits()
+            if "limiter" in self.__dict__:
+                self._renew_limiter()
+            self.api_keys = None  # made again, with a cache of its own
+            if self.live is not None and self.live.shares_table:
+                self.live.stop_sharing(self)
+                self.rules = replace(self.rules, revocations=self.live.table)
+                self._make_verifier()
+
+    def _of_tests(self, settings: Settings) -> Settings:
+        """Return settings without the default Redis, where a test counts: others may use it."""
+        if self._shared or self._names_redis:
+            return settings
+        return replace(settings, redis_url="")
+
+    @property
+    def failure_limits(self) -> tuple[Limit, ...]:
+        """The limits of failed authentications, by address."""
+        return self._failure_limits if self.settings.ratelimit_enabled else ()
+
     @cached_property
     def limiter(self) -> Limiter:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
+        with self._limiter_lock:  # cached_property has none: two limiters would each count a part
+            made: Limiter | None = self.__dict__.get("limiter")
+            if made is None:
+                made = self.__dict__["limiter"] = self._open_limiter()
+            return made
+
+    def _open_limiter(self) -> Limiter:
         limiter = limiter_of(self.settings, app=self._directory, shared=self._shared)
-        self.store_events = limiter.store_events
+        self._store_log = StoreLog(self.settings)
+        self.store_events = limiter.store_events  # those that are logged
         # When the state is freed, or at the latest when the process ends.
-        weakref.finalize(self, limiter.close)
+        self._close_limiter = weakref.finalize(self, limiter.close)
         self._store_log.start(limiter)
         return limiter
+
+    @property
+    def permits(self) -> Permits:
+        """The requests that run at once; made when the first concurrency limit asks."""
+        permits = self._permits
+        if permits is None:
+            with self._permits_lock:
+                permits = self._permits
+                if permits is None:
+                    permits = permits_of(self.settings, app=self._directory, shared=self._shared)
+                    weakref.finalize(self, permits.close)
+                    self._permits = permits
+        return permits
+
+    def _drop_permits(self) -> None:
+        """Begin with a new table; requests that run give their permits back to the old one."""
+        with self._permits_lock:
+            self._permits = None
+
+    def _renew_limiter(self) -> None:
+        with self._limiter_lock:
+            close = self._close_limiter
+            self.limiter = self._open_limiter()
+            close()
+
+    def reset_limits(self) -> None:
+        """Forget all that was counted.
+
+        :raises RuntimeError: in an app that is not testing, or that counts in Redis.
+        """
+        self.look_again()
+        if self._shared:
+            raise RuntimeError(
+                f"reset_limits() is for tests, and the app {self.app_name!r} is not testing: set "
+                "TESTING before its first request"
+            )
+        if self.settings.redis_url:
+            raise RuntimeError(
+                f"reset_limits() does not reach Redis, where the app {self.app_name!r} counts: "
+                "make REDIS_URL empty in tests, or give each test a RATELIMIT_KEY_PREFIX of its own"
+            )
+        self._drop_permits()
+        if "limiter" in self.__dict__:
+            self._renew_limiter()
 
     def hit(
         self,
@@ -409,11 +534,13 @@ def state_of(app: Flask | None) -> AppState:
     """
     if app is None:
         return _state_of_environment(tuple(os.environ.get(key) for key in _KEYS))
-    state = app.extensions.get(EXTENSION)
+    state = cast("AppState | None", app.extensions.get(EXTENSION))
     if state is None:
         state = app.extensions.setdefault(EXTENSION, AppState(app))
         known_apps.add(app)
-    return cast("AppState", state)
+    if not state.settled:
+        state.look_again()
+    return state
 
 
 def current_state() -> AppState:

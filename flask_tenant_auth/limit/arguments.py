@@ -14,7 +14,7 @@ def rule_of(
     *,
     limit: Any,
     per: Any,
-    cost: int,
+    cost: Any,
     methods: Any,
     scope: Any,
     exempt_when: Any,
@@ -26,9 +26,9 @@ def rule_of(
     :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
     """
     return Rule(
-        limit=_limit(limit, cost),
+        limit=_limit(limit, 1 if callable(cost) else cost),
         per=_per(per, fair_share),
-        cost=cost,
+        cost=with_identity(cost, "cost") if callable(cost) else cost,
         methods=methods_of(methods),
         scope=scope_of(scope),
         exempt_when=_callable("exempt_when", exempt_when),
@@ -65,9 +65,25 @@ def of_one_argument(name: str, value: Any, argument: str) -> Callable[[Any], Any
     return value  # type: ignore[no-any-return]
 
 
+def without_arguments(name: str, value: Any) -> Callable[[], Any]:
+    """Return a callable that takes no argument and is not async.
+
+    :raises TypeError: for anything else; the message names it.
+    """
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise TypeError(f"{name} takes a function without arguments that is not async")
+    try:
+        inspect.signature(value).bind()
+    except TypeError:
+        raise TypeError(f"{name} takes a function without arguments") from None
+    except ValueError:  # a builtin without a signature
+        pass
+    return value  # type: ignore[no-any-return]
+
+
 def _limit(limit: Any, cost: int) -> Any:
     if not isinstance(cost, int) or isinstance(cost, bool):
-        raise TypeError(f"cost must be an int, not {type(cost).__name__}")
+        raise TypeError(f"cost must be an int or a callable, not {type(cost).__name__}")
     if cost < 1:
         raise ValueError(f"cost must be 1 or more, not {cost}")
     if callable(limit):
@@ -86,6 +102,11 @@ def _per(per: Any, fair_share: float) -> Any:
         raise ValueError(f"fair_share must be over 0 and at most 1, not {fair_share}")
     if fair_share < 1 and per != "tenant":
         raise ValueError('fair_share divides a tenant\'s limit: it needs per="tenant"')
+    return per_of(per)
+
+
+def per_of(per: Any) -> str | OfIdentity:
+    """Return whom a rule counts: one of PER, or a callable of the identity."""
     if callable(per):
         return with_identity(per, "per")
     if not isinstance(per, str):

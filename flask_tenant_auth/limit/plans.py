@@ -6,14 +6,16 @@ all or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from .._core import Identity, Limit
+from ..audit import logger
+from ..errors import AuthError
+from .concurrency import ConcurrencyRule
 from .declarations import Declaration
-from .rules import Rule, digest
+from .rules import Rule, custom_key
 
-_LONGEST_KEY = 240
 # An app may route any method there is. The plans of these are kept, so that what is kept ends.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
@@ -23,7 +25,8 @@ class Deduction(NamedTuple):
 
     start: int
     stop: int
-    deducts: Callable[[Any], Any]
+    rule: Rule
+    endpoint: str
 
 
 class Plan:
@@ -50,13 +53,18 @@ class Plan:
         custom: list[str] = []
         deductions: list[Deduction] = []
         for rule in self.rules:
-            of_rule = rule.limits(self._endpoint, identity)
+            try:
+                of_rule = rule.limits(self._endpoint, identity)
+                if of_rule and callable(rule.per):
+                    custom += [custom_key(rule.per(identity))] * len(of_rule)
+            except Exception as error:
+                if not isinstance(error, AuthError):
+                    log_failure(self._endpoint, rule, error)
+                raise
             limits += of_rule
-            if of_rule and callable(rule.per):
-                custom += [_custom_key(rule.per(identity))] * len(of_rule)
             if of_rule and rule.deduct_when is not None:
                 start = len(limits) - len(of_rule)
-                deductions.append(Deduction(start, len(limits), rule.deduct_when))
+                deductions.append(Deduction(start, len(limits), rule, self._endpoint))
         return tuple(limits), tuple(custom), deductions
 
     def resolve_outside_a_request(
@@ -68,22 +76,23 @@ class Plan:
         """
         for rule in self.rules:
             try:
-                limits = rule.limits(self._endpoint, identity)
-                custom = (_custom_key(rule.per(identity)),) if callable(rule.per) else ()
+                # The count is the same whatever a request costs.
+                limits = rule.limits(self._endpoint, identity, cost=1)
+                custom = (custom_key(rule.per(identity)),) if callable(rule.per) else ()
             except Exception:  # noqa: BLE001, S112 - an app's callables raise what they like
                 continue
             for limit in limits:
                 yield limit, custom
 
 
-def _custom_key(key: object) -> str:
-    """Return the result of a per= callable as text; empty text stands for the address.
-
-    Clients may have a say in it, so it may be long or not valid Unicode. Then its digest is the
-    key.
-    """
-    text = "" if key is None else str(key)
-    return text if len(text) <= _LONGEST_KEY and text.isascii() else digest(text)
+def log_failure(endpoint: str, rule: Rule | ConcurrencyRule, error: Exception) -> None:
+    """Log that a callable of a rule has raised, or has returned what cannot be used."""
+    logger.error(
+        "A callable of the limit %r of %s failed with %s: the request is answered with 500",
+        rule.describe(),
+        endpoint or "requests without a route",
+        type(error).__name__,
+    )
 
 
 NO_PLAN = Plan("", ())

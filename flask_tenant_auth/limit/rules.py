@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from .._core import Identity, Limit, parse_rates
+from .._core import Identity, Limit, Rate, parse_rates
 from ..errors import ConfigurationError
 
 # Called with the identity of the request; None: it has no identity.
@@ -20,6 +20,7 @@ DEFAULT_SCOPE = "default"
 # So many limits the core counts in one step.
 MOST_LIMITS = 16
 
+_LONGEST_KEY = 240
 # Prepared limits that one rule keeps; a callable limit may return more texts than this.
 _PREPARED_TEXTS = 256
 # In bytes of UTF-8: a key of the core holds no more.
@@ -32,7 +33,7 @@ class Rule:
 
     limit: str | OfIdentity
     per: str | OfIdentity = "user"
-    cost: int = 1
+    cost: int | OfIdentity = 1
     methods: frozenset[str] | None = None
     scope: str | None = None
     exempt_when: OfIdentity | None = None
@@ -40,31 +41,34 @@ class Rule:
     deduct_when: Callable[[Any], Any] | None = None
     fair_share: float = 1
     name: str = ""
-    _prepared: dict[tuple[str, str], tuple[Limit, ...]] = field(default_factory=dict, repr=False)
+    _prepared: dict[tuple[str, str, int], tuple[Limit, ...]] = field(
+        default_factory=dict, repr=False
+    )
 
     @property
     def fixed(self) -> bool:
         """Whether no part of it depends on the request or on its response."""
-        depends = callable(self.per) or self.exempt_when or self.deduct_when
-        return isinstance(self.limit, str) and not depends
+        called = (self.limit, self.per, self.cost, self.exempt_when, self.deduct_when)
+        return not any(callable(each) for each in called)
 
     @property
     def size(self) -> int:
         """How many limits it is; one where a callable decides."""
         if not isinstance(self.limit, str):
             return 1
-        return len(self._prepare("", self.limit))
+        return len(self._prepare("", self.limit, 1))
 
     def applies_to(self, method: str) -> bool:
         """Whether it counts requests of this HTTP method; HEAD is counted where GET is, too."""
-        if self.methods is None or method in self.methods:
-            return True
-        return method == "HEAD" and "GET" in self.methods
+        return includes_method(self.methods, method)
 
-    def limits(self, endpoint: str, identity: Identity | None) -> tuple[Limit, ...]:
+    def limits(
+        self, endpoint: str, identity: Identity | None, *, cost: int | None = None
+    ) -> tuple[Limit, ...]:
         """Return the core's limits for one request; none when it is exempt.
 
-        :raises ValueError: when a callable limit returned a malformed text.
+        :param cost: in place of what the rule says that the request costs.
+        :raises TypeError, ValueError: when a callable returned what is no limit or no cost.
         """
         if self.exempt_when is not None and self.exempt_when(identity):
             return ()
@@ -73,38 +77,78 @@ class Rule:
             return ()
         if not isinstance(text, str):
             raise TypeError(f"a rate limit must be text or None, not {type(text).__name__}")
-        scope = self.scope_in(endpoint)
-        limits = self._prepared.get((scope, text))
+        if cost is None:
+            cost = self._cost_of(identity)
+        if cost == 0:
+            return ()
+        key = (self.scope_in(endpoint), text, cost)
+        limits = self._prepared.get(key)
         if limits is None:
             if len(self._prepared) >= _PREPARED_TEXTS:
                 self._prepared.clear()
-            limits = self._prepared[scope, text] = self._prepare(scope, text)
+            limits = self._prepared[key] = self._prepare(*key)
         return limits
+
+    def _cost_of(self, identity: Identity | None) -> int:
+        if not callable(self.cost):
+            return self.cost
+        cost = self.cost(identity)
+        if not isinstance(cost, int) or isinstance(cost, bool):
+            raise TypeError(f"the cost of a request must be an int, not {type(cost).__name__}")
+        if cost < 0:
+            raise ValueError(f"the cost of a request must be 0 or more, not {cost}")
+        return cost
 
     def scope_in(self, endpoint: str) -> str:
         """Return the name under which requests are counted: a shared one, or this rule's own."""
-        if self.scope is not None:
-            return self.scope
-        scope = f"{endpoint} {self.name}"
-        return scope if len(scope.encode()) <= LONGEST_SCOPE else digest(scope)
+        return scope_of_view(self.scope, endpoint, self.name)
 
     def describe(self) -> str:
         """Return the rule in a few words, for `flask auth check`."""
         limit = self.limit if isinstance(self.limit, str) else "limit by callable"
         per = "callable" if callable(self.per) else self.per
-        more = [f"cost {self.cost}"] if self.cost > 1 else []
+        cost = "by callable" if callable(self.cost) else self.cost
+        more = [f"cost {cost}"] if cost != 1 else []
         more += [f"fair share {self.fair_share:g}"] if self.fair_share < 1 else []
         more += ["with exemptions"] if self.exempt_when is not None else []
         more += ["by response"] if self.deduct_when is not None else []
         return " ".join([limit, "per", per, *(f"({each})" for each in more)])
 
-    def _prepare(self, scope: str, text: str) -> tuple[Limit, ...]:
+    def _prepare(self, scope: str, text: str, cost: int) -> tuple[Limit, ...]:
         per = "custom" if callable(self.per) else self.per
         limits = []
         for rate in parse_rates(text):
-            limit = Limit(rate, scope=scope, per=per, cost=self.cost)
+            if cost <= rate.limit:
+                limit = Limit(rate, scope=scope, per=per, cost=cost)
+            else:  # it can never pass, as with a limit of 0
+                limit = Limit(Rate(0, rate.period), scope=scope, per=per)
             limits += [limit.share(self.fair_share), limit] if self.fair_share < 1 else [limit]
         return tuple(limits)
+
+
+def includes_method(methods: frozenset[str] | None, method: str) -> bool:
+    """Whether an HTTP method is one of these; HEAD is where GET is, too. None: all are."""
+    if methods is None or method in methods:
+        return True
+    return method == "HEAD" and "GET" in methods
+
+
+def scope_of_view(scope: str | None, endpoint: str, name: str) -> str:
+    """Return a scope that views share; None: the one of a rule of this name of one view."""
+    if scope is not None:
+        return scope
+    own = f"{endpoint} {name}"
+    return own if len(own.encode()) <= LONGEST_SCOPE else digest(own)
+
+
+def custom_key(key: object) -> str:
+    """Return the result of a per= callable as text; empty text stands for the address.
+
+    Clients may have a say in it, so it may be long or not valid Unicode. Then its digest is the
+    key.
+    """
+    text = "" if key is None else str(key)
+    return text if len(text) <= _LONGEST_KEY and text.isascii() else digest(text)
 
 
 def with_identity(function: Callable[..., Any], argument: str) -> OfIdentity:
@@ -126,7 +170,9 @@ def with_identity(function: Callable[..., Any], argument: str) -> OfIdentity:
 
 
 def default_rules(
-    limit: str | Callable[..., str | None], tenant_limit: str, fair_share: float
+    limit: str | Callable[..., str | None],
+    tenant_limit: str | Callable[..., str | None],
+    fair_share: float,
 ) -> tuple[Rule, ...]:
     """Return the rules of the routes that declare none. These routes share one budget.
 
@@ -134,12 +180,11 @@ def default_rules(
     """
     rules = []
     if limit:
-        asked = with_identity(limit, "RATELIMIT_DEFAULT") if callable(limit) else limit
-        rules.append(Rule(limit=asked, scope=DEFAULT_SCOPE))
+        rules.append(Rule(limit=_default("RATELIMIT_DEFAULT", limit), scope=DEFAULT_SCOPE))
     if tenant_limit:
         rules.append(
             Rule(
-                limit=tenant_limit,
+                limit=_default("RATELIMIT_TENANT_DEFAULT", tenant_limit),
                 per="tenant",
                 scope=f"{DEFAULT_SCOPE} tenant",
                 fair_share=fair_share,
@@ -151,6 +196,10 @@ def default_rules(
             "together; with a RATELIMIT_FAIR_SHARE, each of the tenant's counts twice"
         )
     return tuple(rules)
+
+
+def _default(name: str, limit: str | Callable[..., str | None]) -> str | OfIdentity:
+    return with_identity(limit, name) if callable(limit) else limit
 
 
 def digest(text: str) -> str:

@@ -139,3 +139,9 @@ def test_flask_auth_check_says_that_the_response_decides() -> None:
     app = app_of()
     result = app.test_cli_runner().invoke(args=["auth", "check"])
     assert "by response" in result.output
+
+
+def test_after_a_failure_the_answer_to_the_error_decides_nothing() -> None:
+    app = app_of(deduct_when=lambda response: response.status_code == 200 and 1 / 0)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    assert statuses(app, 200, 200, 200, 200) == [500, 500, 500, 429]

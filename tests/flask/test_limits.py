@@ -504,6 +504,7 @@ class TestArguments:
             ({"cost": 10**30}, ValueError, "cost"),
             ({"cost": 1.5}, TypeError, "cost"),
             ({"cost": True}, TypeError, "cost"),
+            ({"cost": lambda a, b: 1}, TypeError, "cost"),
             ({"methods": "GET"}, TypeError, "methods"),
             ({"methods": []}, ValueError, "methods"),
             ({"methods": [1]}, TypeError, "methods"),
