@@ -413,6 +413,10 @@ test_the_table_counts_to_each_limit(const fta_strategy *s)
                 fta_verdict verdict =
                     ask(table, s, FTA_COUNT, &hit, limit, &receipt);
                 CHECK(verdict.allowed && verdict.remaining == 0);
+                /* Nobody takes a slot whose end is far ahead. */
+                fta_shm_table_usage usage;
+                fta_shm_table_usage_read(table, &usage);
+                CHECK(usage.slots_used == (s->keeps_previous ? 2 : 1));
                 /* Within microseconds, gcra may have room for one again. */
                 verdict = ask(table, s, FTA_PEEK, &hit, limit, NULL);
                 CHECK(!verdict.allowed || s == &fta_strategy_gcra);
@@ -428,7 +432,6 @@ test_the_table_counts_to_each_limit(const fta_strategy *s)
                 /* Longer than any counter lives. */
                 fta_clock_shift(0, (s->keeps_previous ? 2 : 1) * hit.period_us +
                                        3 * FTA_TICK_US);
-                fta_shm_table_usage usage;
                 fta_shm_table_usage_read(table, &usage);
                 CHECK(usage.slots_used == 0);
             }

@@ -244,6 +244,33 @@ check_one_fresh_key(void)
     CHECK(atomic_load(&table->header->evictions) == 0);
 }
 
+/* Three at the end of the largest limit, with room for two; a fourth takes one
+ * and gives it back. */
+static void
+end_of_the_largest_limit(void)
+{
+    fta_hit hit = hit_on("a", FTA_RATE_LIMIT_MAX);
+    fta_verdict verdict;
+    hit.cost = FTA_RATE_LIMIT_MAX - 2;
+    hit_all(FTA_COUNT, &hit, 1, &verdict);
+    CHECK(verdict.allowed && verdict.remaining == 2);
+    for (int i = 0; i < 4; i++) {
+        add_hit("a", FTA_RATE_LIMIT_MAX);
+    }
+    actors[1].act = act_hit_and_give_back;
+}
+
+static void
+check_end_of_the_largest_limit(void)
+{
+    size_t passed = admitted("a");
+    for (int i = 0; i < 3; i++) {
+        passed += hit_now("a", FTA_RATE_LIMIT_MAX);
+    }
+    CHECK(passed <= 2);
+    CHECK(passed + killed_count() >= 2);
+}
+
 /* Whose slot is the first that a key tries. */
 static const char *
 owner_of_first_slot(const char *key)
@@ -472,6 +499,10 @@ static const struct {
      given_back_after_a_reset, check_given_back_after_a_reset},
     {"given back after a reset, gcra", &fta_strategy_gcra,
      given_back_after_a_reset, check_given_back_after_a_reset},
+    {"end of the largest limit", &fta_strategy_fixed_window,
+     end_of_the_largest_limit, check_end_of_the_largest_limit},
+    {"end of the largest limit, sliding", &fta_strategy_sliding_window_counter,
+     end_of_the_largest_limit, check_end_of_the_largest_limit},
     {"reset in between", &fta_strategy_fixed_window, reset_in_between,
      check_reset_in_between},
 };

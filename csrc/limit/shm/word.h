@@ -9,7 +9,8 @@
 
 #include "limit/strategy.h"
 
-/* How long a slot is not free between its insertion and its first count. */
+/* How long, at least, a slot is not free between its insertion and its first
+ * count. */
 #define FTA_FRESH_US INT64_C(1000000)
 
 #define FTA_GENERATION_MASK 0x7u

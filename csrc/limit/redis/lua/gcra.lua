@@ -2,6 +2,7 @@
 -- a point the nanoseconds that go beyond them, if any. In here it is how far
 -- that time is ahead of now: for periods of up to 30 days in nanoseconds, for
 -- longer ones in microseconds. So all times are whole numbers below 2^53.
+-- x + -x % n is x rounded up to a multiple of n.
 local LONGEST_IN_NS = 30 * 86400 * 1000000
 function read(text, hit)
   local per_us = hit.period <= LONGEST_IN_NS and 1000 or 1
@@ -15,9 +16,10 @@ function read(text, hit)
   return state
 end
 function look(state, hit)
-  local over = state.ahead - (hit.limit - hit.cost) * state.interval
-  return ceil(state.ahead / state.interval), ceil(state.ahead / state.per_us),
-      ceil(over / state.per_us)
+  local ahead, interval, per_us = state.ahead, state.interval, state.per_us
+  local over = ahead - (hit.limit - hit.cost) * interval
+  return (ahead + -ahead % interval) / interval,
+      (ahead + -ahead % per_us) / per_us, (over + -over % per_us) / per_us
 end
 function take(state, hit)
   state.ahead = state.ahead + state.interval * hit.cost
@@ -27,8 +29,9 @@ function give(state, hit, at)
   if rest > 0 then state.ahead = max(state.ahead - rest, 0) end
 end
 function write(state)
-  local us = floor(state.ahead / state.per_us)
-  local ns = state.ahead - us * state.per_us
-  local format = ns > 0 and '%.0f.%03.0f' or '%.0f'
-  return string.format(format, now + us, ns), ceil(state.ahead / state.per_us)
+  local ahead, per_us = state.ahead, state.per_us
+  local ns = ahead % per_us
+  local us = (ahead - ns) / per_us
+  if ns == 0 then return string.format('%.0f', now + us), us end
+  return string.format('%.0f.%03.0f', now + us, ns), us + 1
 end

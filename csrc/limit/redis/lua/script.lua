@@ -9,8 +9,8 @@
 -- time of its receipt. So do the arguments of g.
 --
 -- Lua's numbers are doubles, whole up to 2^53: the time of day in microseconds
--- has 51 bits, a period 48, a limit 31. Only the products of the sliding window
--- are larger, and divide() works them out in three parts. floor(a / b) and
+-- has 51 bits, a period 48, a limit 31. Only products of the sliding window may
+-- be larger, and divide() works them out in three parts. floor(a / b) and
 -- ceil(a / b) are exact where a and b are whole numbers below 2^53.
 --
 -- Everything is read and worked out first and written last. SET gives the time
@@ -26,17 +26,23 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local floor, ceil, max = math.floor, math.ceil, math.max
 
--- The quotient and the rest of a * b / c, as by hand: a is written in three
--- digits to the base of 2^12. b is a time of at most one period in milliseconds
--- (38 bits), and a or b is at most c: so each product has 51 bits at most.
+-- The quotient and the rest of a * b / c. A product that is too large is
+-- divided as by hand: a is written in three digits to the base of 2^12. b is a
+-- time of at most one period in milliseconds (38 bits), and a or b is at most
+-- c: so the product of a digit, with the rest before it, has 51 bits at most.
 local function divide(a, b, c)
-  local quotient, rest = 0, 0
-  for _, place in ipairs({16777216, 4096, 1}) do
+  local product = a * b
+  if product < 9007199254740992 then
+    local quotient = floor(product / c)
+    return quotient, product - quotient * c
+  end
+  local quotient, rest, place = 0, 0, 16777216
+  while place >= 1 do
     local digit = floor(a / place)
-    a = a - digit * place
-    local product = rest * 4096 + digit * b
+    product = rest * 4096 + digit * b
     local part = floor(product / c)
     quotient, rest = quotient * 4096 + part, product - part * c
+    a, place = a - digit * place, place / 4096
   end
   return quotient, rest
 end
