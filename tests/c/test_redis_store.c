@@ -120,7 +120,7 @@ test_a_reservation_that_redis_limited_is_asked_for_again(void)
     fake_redis server;
     fake_redis_start(&server, answers, (void *)&said);
     fta_store *store = new_store(server.port, 1000);
-    fta_receipt receipt = {0, 0, 0};
+    fta_receipt receipt = {.at_us = 0};
     const fta_hits request = {&fta_strategy_fixed_window, FTA_COUNT, &hit, 1,
                               &receipt};
     const fta_hits back = {&fta_strategy_fixed_window, FTA_GIVE_BACK, &hit, 1,
