@@ -333,6 +333,12 @@ test-beside: $(VENV)/.built $(BESIDE)/.installed ## Run the tests beside OpenTel
 	@echo "Beside other libraries"
 	@$(BESIDE)/bin/python -m pytest -q tests/beside
 
+# FREETHREADED=python3.14t names another interpreter than the one that is built.
+.PHONY: test-freethreaded
+test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 without the GIL
+	@echo "Python tests without the GIL"
+	@scripts/test_freethreaded.sh $(FREETHREADED)
+
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 	@$(MAKE) isolation
