@@ -7,10 +7,8 @@
 void
 fta_request_arguments_clear(fta_request_arguments *arguments)
 {
-    Py_CLEAR(arguments->limit_objects);
-    Py_CLEAR(arguments->identity);
-    Py_CLEAR(arguments->address);
-    Py_CLEAR(arguments->custom_objects);
+    Py_CLEAR(arguments->made_limits);
+    Py_CLEAR(arguments->made_custom);
 }
 
 PyObject *
@@ -25,6 +23,18 @@ fta_tuple_of(PyObject *value, const char *argument)
                             argument, Py_TYPE(value)->tp_name);
     }
     return PySequence_Tuple(value);
+}
+
+/* As fta_tuple_of, but Borrowed: from value, which the caller holds, or from
+ * *made, a new reference. */
+static PyObject *
+borrow_tuple(PyObject *value, const char *argument, PyObject **made)
+{
+    if (PyTuple_CheckExact(value)) {
+        return value;
+    }
+    *made = fta_tuple_of(value, argument);
+    return *made;
 }
 
 static bool
@@ -89,8 +99,7 @@ bool
 fta_request_arguments_read(const fta_state *state, PyObject *const *args,
                            Py_ssize_t nargs, fta_request_arguments *out)
 {
-    out->limit_objects = out->custom_objects = NULL;
-    out->identity = out->address = NULL;
+    out->made_limits = out->made_custom = NULL;
     out->requester = (fta_requester){0};
     if (nargs < 3 || nargs > 4) {
         PyErr_Format(PyExc_TypeError,
@@ -99,18 +108,16 @@ fta_request_arguments_read(const fta_state *state, PyObject *const *args,
                      nargs);
         return false;
     }
-    out->identity = Py_NewRef(args[1]);
-    out->address = Py_NewRef(args[2]);
     /* What runs foreign code, the iteration of a subclass of list, comes first.
      * The texts are looked at when all is held. */
-    if ((out->limit_objects = fta_tuple_of(args[0], "limits")) == NULL ||
-        (nargs == 4 &&
-         (out->custom_objects = fta_tuple_of(args[3], "custom")) == NULL)) {
+    if ((out->limit_objects =
+             borrow_tuple(args[0], "limits", &out->made_limits)) == NULL ||
+        (nargs == 4 && (out->custom_objects = borrow_tuple(
+                            args[3], "custom", &out->made_custom)) == NULL)) {
         return false;
     }
     return read_limits(state, out) &&
-           fta_requester_read_identity(state, out->identity, &out->requester) &&
-           fta_utf8_from_str(out->address, "address",
-                             &out->requester.address) &&
+           fta_requester_read_identity(state, args[1], &out->requester) &&
+           fta_utf8_from_str(args[2], "address", &out->requester.address) &&
            (nargs < 4 || read_custom(out));
 }

@@ -9,16 +9,18 @@
 #include "limit/limiter.h"
 
 /* Other threads run while the core looks at the arguments: all that it looks at
- * is held. */
+ * is in them, which the caller holds, or in a tuple that was made of a list.
+ * What the caller holds gets no further reference here. It may be shared by all
+ * threads, and each reference would have them wait for each other. */
 typedef struct fta_request_arguments {
-    PyObject *limit_objects;  /* Owned: a tuple of Limit. */
-    PyObject *identity;       /* Owned */
-    PyObject *address;        /* Owned */
-    PyObject *custom_objects; /* Owned: a tuple of str. */
+    PyObject *limit_objects;  /* Borrowed: a tuple of Limit. */
+    PyObject *made_limits;    /* Owned: that tuple, if it was made; or NULL */
+    PyObject *custom_objects; /* Borrowed: a tuple of str. */
+    PyObject *made_custom;    /* Owned: likewise */
     size_t count;
     const fta_limit *limits[FTA_HITS_MAX]; /* Borrowed from limit_objects. */
     fta_text custom[FTA_HITS_MAX];         /* Borrowed from custom_objects. */
-    fta_requester requester; /* Borrowed from identity and address. */
+    fta_requester requester;               /* Borrowed from the arguments. */
 } fta_request_arguments;
 
 /* Fills all of out; else returns false with an exception set. Both ways out is

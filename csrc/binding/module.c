@@ -52,6 +52,20 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_authenticate,
 };
 
+/* Without the GIL, all threads would wait for each other to count the objects
+ * of a type, which each have a reference to it. So a type is immortal there, as
+ * CPython 3.13 makes all types of Python code and functions. It ends with the
+ * process, and so does its module. */
+static void
+make_immortal(PyObject *type)
+{
+#ifdef Py_GIL_DISABLED
+    Py_SET_REFCNT(type, PY_SSIZE_T_MAX);
+#else
+    (void)type;
+#endif
+}
+
 static int
 add_types(PyObject *module)
 {
@@ -66,6 +80,7 @@ add_types(PyObject *module)
         if (PyModule_AddType(module, (PyTypeObject *)type) < 0) {
             return -1;
         }
+        make_immortal(type);
     }
     return 0;
 }

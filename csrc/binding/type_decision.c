@@ -3,11 +3,13 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "binding/type_rate.h"
+
 #include "base/clock.h"
 
 typedef struct decision {
     PyObject_HEAD
-    PyObject *rate; /* Owned: a Rate or None. */
+    fta_rate rate; /* with period 0: there was no limit */
     long long reset;
     long long retry_after;
     Py_ssize_t index;
@@ -26,12 +28,12 @@ whole_seconds(int64_t us)
 
 PyObject *
 fta_decision_new(fta_state *state, const fta_limiter_answer *answer,
-                 PyObject *rate)
+                 const fta_rate *rate)
 {
     const fta_verdict *verdict = &answer->verdict;
     decision *self = PyObject_New(decision, state->decision_type);
     if (self != NULL) {
-        self->rate = Py_NewRef(rate);
+        self->rate = rate != NULL ? *rate : (fta_rate){0, 0};
         self->reset =
             whole_seconds(fta_clock_realtime_us() + verdict->reset_after_us);
         self->retry_after = whole_seconds(verdict->retry_after_us);
@@ -48,9 +50,19 @@ static void
 decision_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    Py_DECREF(((decision *)self)->rate);
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+/* A new Rate each time. A reference to that of the limit would be one to an
+ * object that all threads share: they would wait for each other to count it. */
+static PyObject *
+get_rate(PyObject *self, void *Py_UNUSED(closure))
+{
+    const fta_rate *rate = &((decision *)self)->rate;
+    return rate->period == 0
+               ? Py_NewRef(Py_None)
+               : fta_rate_new(PyType_GetModuleState(Py_TYPE(self)), rate);
 }
 
 static PyObject *
@@ -80,9 +92,15 @@ static PyObject *
 decision_repr(PyObject *object)
 {
     const decision *self = (const decision *)object;
-    return PyUnicode_FromFormat("<Decision %s: %u of %u remaining, rate %R>",
-                                self->allowed ? "allowed" : "limited",
-                                self->remaining, self->limit, self->rate);
+    PyObject *rate = get_rate(object, NULL);
+    PyObject *text =
+        rate == NULL
+            ? NULL
+            : PyUnicode_FromFormat("<Decision %s: %u of %u remaining, rate %R>",
+                                   self->allowed ? "allowed" : "limited",
+                                   self->remaining, self->limit, rate);
+    Py_XDECREF(rate);
+    return text;
 }
 
 static PyMemberDef decision_members[] = {
@@ -96,8 +114,6 @@ static PyMemberDef decision_members[] = {
      "When all of it is there again, in seconds since 1970."},
     {"retry_after", T_LONGLONG, offsetof(decision, retry_after), READONLY,
      "Seconds until the request would be allowed; 0 when it is."},
-    {"rate", T_OBJECT, offsetof(decision, rate), READONLY,
-     "Its rate; None when there was no limit."},
     {"index", T_PYSSIZET, offsetof(decision, index), READONLY,
      "Its place among the limits."},
     {NULL, 0, 0, 0, NULL},
@@ -106,6 +122,7 @@ static PyMemberDef decision_members[] = {
 static PyGetSetDef decision_getset[] = {
     {"store", get_store, NULL,
      "Where it was counted: 'memory', 'redis' or 'none'.", NULL},
+    {"rate", get_rate, NULL, "Its rate; None when there was no limit.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

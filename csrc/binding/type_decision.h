@@ -9,9 +9,10 @@
 #include "http/limit_fields.h"
 #include "limit/limiter.h"
 
-/* A new Decision. rate is the Rate that the answer is about, or None. */
+/* A new Decision. rate is what the answer is about; NULL: there was no limit.
+ */
 PyObject *fta_decision_new(fta_state *state, const fta_limiter_answer *answer,
-                           PyObject *rate);
+                           const fta_rate *rate);
 
 /* What header fields say of a Decision: all but now_us. False, and nothing is
  * set, for any other object and NULL. */

@@ -23,6 +23,7 @@ fta_identity_begin(fta_state *state)
     if (self != NULL) {
         self->source = FTA_SOURCE_TOKEN;
         self->text = (fta_text){NULL, 0};
+        self->roles = NULL;
         self->known = fta_permission_names_count(state->permission_names);
 #define X(name) self->name = NULL;
         FTA_IDENTITY_LIST(X)
@@ -48,7 +49,7 @@ fta_identity_finish(fta_identity *self, const fta_identity_origin *origin)
         }
     }
     self->role = fta_role_name(origin->roles, self->claims.role);
-    self->roles = Py_NewRef(origin->roles);
+    self->roles = origin->roles;
     self->keyring = Py_NewRef(origin->keyring);
     self->token = Py_NewRef(origin->token);
     self->text = origin->text;
@@ -132,7 +133,7 @@ read_role(const fta_state *state, fta_identity *self, PyObject *roles,
     } else if (!fta_read_role(roles, value, "role", &self->claims.role)) {
         return false;
     }
-    self->roles = Py_NewRef(roles);
+    self->roles = self->own_roles = Py_NewRef(roles);
     self->role = fta_role_name(roles, self->claims.role);
     return true;
 }

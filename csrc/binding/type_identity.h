@@ -23,13 +23,13 @@ typedef enum fta_source {
 /* Its objects: X(name). All are Owned, and NULL where there is none. Nothing
  * that they refer to refers to an Identity. These never change. */
 #define FTA_IDENTITY_LIST(X)                                                   \
-    X(role)    /* a str, never NULL */                                         \
-    X(roles)   /* the Roles that role is one of */                             \
-    X(actor)   /* a str: who acts as this user */                              \
-    X(api_key) /* a str: the id of the API key that was sent */                \
-    X(named)   /* a frozenset: permissions beside those of role */             \
-    X(keyring) /* the Keyring that has verified token */                       \
-    X(token)   /* the object that text is in */
+    X(role)      /* a str, never NULL */                                       \
+    X(own_roles) /* the Roles that role is one of, if not the Keyring's */     \
+    X(actor)     /* a str: who acts as this user */                            \
+    X(api_key)   /* a str: the id of the API key that was sent */              \
+    X(named)     /* a frozenset: permissions beside those of role */           \
+    X(keyring)   /* the Keyring that has verified token */                     \
+    X(token)     /* the object that text is in */
 
 /* What is made when it is first asked for. */
 #define FTA_IDENTITY_MADE_LIST(X)                                              \
@@ -41,8 +41,9 @@ typedef struct fta_identity {
     PyObject_HEAD
     fta_claims claims; /* its actor is empty */
     fta_source source;
-    fta_text text; /* the token, Borrowed from token */
-    size_t known;  /* permissions that claims.permissions takes into account */
+    fta_text text;   /* the token, Borrowed from token */
+    PyObject *roles; /* Borrowed from own_roles or keyring; NULL: of no app */
+    size_t known; /* permissions that claims.permissions takes into account */
 #define X(name) PyObject *name;
     FTA_IDENTITY_LIST(X)
 #undef X
@@ -86,7 +87,7 @@ bool fta_read_identity(const fta_state *state, PyObject *value,
 /* Where an Identity comes from: a token in an object, which a Keyring has
  * verified. */
 typedef struct fta_identity_origin {
-    PyObject *roles;
+    PyObject *roles; /* of the Keyring */
     PyObject *keyring;
     PyObject *token;
     fta_text text; /* in token */

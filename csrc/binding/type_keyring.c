@@ -261,7 +261,6 @@ identity_from_text(PyObject *object, fta_text text, PyObject *holder)
     fta_token token;
     fta_identity *made = NULL;
     PyObject *result = NULL;
-    Py_INCREF(object);
     fta_status status = open_token(self->keyring, text, &token);
     if (status == FTA_OK && (made = fta_identity_begin(state)) != NULL) {
         status = fta_token_claims(self->keyring, &token, &sinks, &made->claims);
@@ -284,7 +283,6 @@ identity_from_text(PyObject *object, fta_text text, PyObject *holder)
         tell_of_default_role(self->on_default_role, result);
     }
     Py_XDECREF(made);
-    Py_DECREF(object);
     return result;
 }
 
@@ -396,7 +394,6 @@ keyring_decode(PyObject *self, PyObject *value)
     if (!fta_octets_from_object(value, "token", &text, &holder)) {
         return NULL;
     }
-    Py_INCREF(self);
     fta_status status = open_token(keyring, text, &token);
     if (status == FTA_OK) {
         status = fta_token_claims(keyring, &token, &sinks, &claims);
@@ -406,7 +403,6 @@ keyring_decode(PyObject *self, PyObject *value)
                                    &claims);
     }
     fta_token_close(&token);
-    Py_DECREF(self);
     PyObject *result = status == FTA_OK ? Py_NewRef(builder.root)
                                         : invalid_token_or_error(state, status);
     fta_builder_clear(&builder);

@@ -125,9 +125,9 @@ limiter_dealloc(PyObject *self)
 
 /* -- one request ----------------------------------------------------------- */
 
-/* Other threads run while this one waits for the network. The arguments and
- * this function hold what the core looks at meanwhile. With reservation, what
- * was counted becomes one. */
+/* Other threads run while this one waits for the network. The caller holds what
+ * the core looks at meanwhile. With reservation, what was counted becomes one.
+ */
 static PyObject *
 ask_core(PyObject *object, fta_action action, PyObject *const *args,
          Py_ssize_t nargs, fta_reservation **reservation)
@@ -136,7 +136,6 @@ ask_core(PyObject *object, fta_action action, PyObject *const *args,
     fta_state *state = PyType_GetModuleState(Py_TYPE(object));
     PyObject *result = NULL;
     fta_request_arguments arguments;
-    Py_INCREF(object);
     if (!fta_request_arguments_read(state, args, nargs, &arguments)) {
         goto done;
     }
@@ -154,16 +153,12 @@ ask_core(PyObject *object, fta_action action, PyObject *const *args,
         fta_raise(status);
         goto done;
     }
-    PyObject *rate = Py_None;
-    if (arguments.count > 0) {
-        PyObject *closest =
-            PyTuple_GET_ITEM(arguments.limit_objects, answer.verdict.index);
-        rate = ((fta_limit_object *)closest)->rate;
-    }
-    result = fta_decision_new(state, &answer, rate);
+    result = fta_decision_new(
+        state, &answer,
+        arguments.count > 0 ? &arguments.limits[answer.verdict.index]->rate
+                            : NULL);
 done:
     fta_request_arguments_clear(&arguments);
-    Py_DECREF(object);
     return result;
 }
 

@@ -15,6 +15,13 @@
  * the same instant. A thread that finds none makes a copy. */
 #define POOL 8
 
+/* A place for a context. It has a cache line of its own: two threads that each
+ * use another place do not wait for each other. */
+typedef struct place {
+    _Atomic(EVP_MAC_CTX *) context;
+    char rest_of_line[64 - sizeof(_Atomic(EVP_MAC_CTX *))];
+} place;
+
 struct fta_hmac {
     /* It is only copied and never used itself, so that reading it needs no
      * lock. */
@@ -22,7 +29,7 @@ struct fta_hmac {
     /* Copies that nobody uses now. Whoever takes one out of its place, by an
      * atomic exchange, owns it. So no copy is shared, not even with a suspended
      * thread or a child of fork. */
-    _Atomic(EVP_MAC_CTX *) pool[POOL];
+    place pool[POOL];
     /* Whether a used context can be started again. If not, the pool stays
      * empty. */
     bool restarts;
@@ -103,10 +110,19 @@ fta_hmac_free(fta_hmac *hmac)
         return;
     }
     for (size_t i = 0; i < POOL; i++) {
-        EVP_MAC_CTX_free(atomic_load(&hmac->pool[i]));
+        EVP_MAC_CTX_free(atomic_load(&hmac->pool[i].context));
     }
     EVP_MAC_CTX_free(hmac->prepared);
     fta_free(hmac);
+}
+
+/* Where a thread begins to look: it has a stack of its own. */
+static size_t
+first_place(void)
+{
+    char on_stack;
+    uint64_t stack = (uint64_t)(uintptr_t)&on_stack >> 16;
+    return (size_t)(stack * UINT64_C(0x9E3779B97F4A7C15) >> 32) % POOL;
 }
 
 /* A context that nobody else uses. The acquire here and the release in
@@ -114,9 +130,11 @@ fta_hmac_free(fta_hmac *hmac)
 static EVP_MAC_CTX *
 take_context(fta_hmac *hmac)
 {
+    size_t first = first_place();
     for (size_t i = 0; i < POOL; i++) {
-        EVP_MAC_CTX *context = atomic_exchange_explicit(&hmac->pool[i], NULL,
-                                                        memory_order_acquire);
+        EVP_MAC_CTX *context =
+            atomic_exchange_explicit(&hmac->pool[(first + i) % POOL].context,
+                                     NULL, memory_order_acquire);
         if (context != NULL) {
             return context;
         }
@@ -127,11 +145,12 @@ take_context(fta_hmac *hmac)
 static void
 give_back_context(fta_hmac *hmac, EVP_MAC_CTX *context)
 {
+    size_t first = first_place();
     for (size_t i = 0; hmac->restarts && i < POOL; i++) {
         EVP_MAC_CTX *nothing = NULL;
         if (atomic_compare_exchange_strong_explicit(
-                &hmac->pool[i], &nothing, context, memory_order_release,
-                memory_order_relaxed)) {
+                &hmac->pool[(first + i) % POOL].context, &nothing, context,
+                memory_order_release, memory_order_relaxed)) {
             return;
         }
     }

@@ -200,7 +200,7 @@ def test_a_decision_is_about_the_closest_limit() -> None:
         decision = limiter.hit(limits, SOMEBODY, "")
         assert decision.allowed
         assert (decision.limit, decision.remaining, decision.index) == (4, left, 2)
-        assert decision.rate is limits[2].rate
+        assert decision.rate == limits[2].rate
         assert decision.retry_after == 0
         assert abs(decision.reset - (_core.now() + 600)) <= 2
         assert decision.store == "memory"

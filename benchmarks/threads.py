@@ -1,0 +1,145 @@
+"""How much more two threads do than one: verifying tokens, counting, and whole requests.
+
+    python -m benchmarks.threads
+
+It is for a CPython without the GIL, on a machine with two cores that do nothing else; with a GIL
+the ratio is 1 at most. One and two threads take turns, and the median of the rounds is printed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from flask import Flask
+from werkzeug.test import EnvironBuilder
+
+from flask_tenant_auth import TenantAuth, create_jwt_token, rate_limit, verify_tenant_context
+from flask_tenant_auth._core import Key, Keyring, Limit, Limiter, Rate
+
+TENANT, USER = "6f0b1c2e-3d4a-4b5c-8d6e-7f8091a2b3c4", "550e8400-e29b-41d4-a716-446655440000"
+SECRET = "a secret of at least 32 octets..."
+ROUNDS = 9
+_numbers = itertools.count()  # no two threads have one address
+
+# Makes what a thread does so many times. Each thread has one of its own.
+Maker = Callable[[], Callable[[int], None]]
+
+
+def verify() -> Maker:
+    keyring = Keyring([Key.secret("HS256", SECRET.encode())])
+    now = int(time.time())
+    claims = {"tenant_id": TENANT, "user_id": USER, "role": "user", "iat": now, "exp": now + 3600}
+    token = keyring.sign(json.dumps(claims).encode())
+
+    def make() -> Callable[[int], None]:
+        call, own = keyring.verify, token[:1] + token[1:]
+
+        def work(times: int) -> None:
+            for _ in range(times):
+                call(own)
+
+        return work
+
+    return make
+
+
+def hit() -> Maker:
+    limiter = Limiter(prefix="threads", shared=False, shm_bytes=2**20)
+    limits = (Limit(Rate(8_000_000, 3600), scope="threads", per="address"),)
+
+    def make() -> Callable[[int], None]:
+        call, own, address = limiter.hit, limits, f"192.0.2.{next(_numbers) % 250}"
+
+        def work(times: int) -> None:
+            for _ in range(times):
+                call(own, None, address)
+
+        return work
+
+    return make
+
+
+def request() -> Maker:
+    app = Flask("threads")
+    app.config.update(
+        JWT_SECRET_KEY=SECRET, RATELIMIT_DEFAULT="8000000 per hour", FLASK_ENV="production"
+    )
+    TenantAuth(app)
+    app.get("/")(rate_limit("8000000 per hour")(verify_tenant_context(lambda: "in")))
+    with app.app_context():
+        token = create_jwt_token(TENANT, USER, "user")
+    application = app.wsgi_app
+
+    def make() -> Callable[[int], None]:
+        headers = {"Authorization": f"Bearer {token}"}
+        environ = EnvironBuilder(path="/", headers=headers).get_environ()
+        environ["REMOTE_ADDR"] = f"192.0.2.{next(_numbers) % 250}"
+
+        def start(*_: object) -> Callable[[bytes], object]:
+            return lambda _body: None
+
+        def work(times: int) -> None:
+            for _ in range(times):
+                for _part in application(dict(environ), start):
+                    pass
+
+        return work
+
+    return make
+
+
+SUBJECTS: dict[str, tuple[Callable[[], Maker], int]] = {
+    "verify": (verify, 30_000),
+    "hit": (hit, 60_000),
+    "request": (request, 1_500),
+}
+
+
+def seconds(make: Maker, threads: int, times: int) -> float:
+    """How long so many threads take, each of which does its work so many times."""
+    gate = threading.Barrier(threads + 1)
+    cores = sorted(os.sched_getaffinity(0))
+
+    def run(number: int) -> None:
+        # The scheduler may leave two threads on one core for longer than this takes.
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+        work = make()
+        work(10)
+        gate.wait()
+        work(times)
+
+    running = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    gate.wait()
+    start = time.perf_counter()
+    for thread in running:
+        thread.join()
+    return time.perf_counter() - start
+
+
+def ratio(make: Maker, times: int) -> float:
+    """How many times the work of one thread two threads do in a second."""
+    rounds = [2 * seconds(make, 1, times) / seconds(make, 2, times) for _ in range(ROUNDS)]
+    return statistics.median(rounds)
+
+
+def main() -> None:
+    logging.getLogger().addHandler(logging.NullHandler())
+    for name in sys.argv[1:] or SUBJECTS:
+        prepare, times = SUBJECTS[name]
+        print(
+            f"{name}: two threads do {ratio(prepare(), times):.2f} times as much as one", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
