@@ -357,9 +357,12 @@ SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
 
-.PHONY: test-roots matrix
+.PHONY: test-roots test-newest matrix
 test-roots: $(VENV)/.built $(VENV)/.group-test ## Run the lines of README in bare Debian and Ubuntu roots, as root
 	@$(BIN)/python -m pytest -v tests/roots/bare.py $(PYTEST_ARGS)
+
+test-newest: ## Run the tests in Debian forky on libjwt 1.17 and on libjwt 3, as root
+	@scripts/test_newest.sh $(PYTEST_ARGS)
 
 matrix: ## Build with gcc and clang and test the core in Debian and Ubuntu roots, as root
 	@scripts/matrix.sh $(SUITES)

@@ -144,8 +144,8 @@
 /* What keeps a payload from being signed. */
 #define FTA_SIGNING_LIST(X)                                                    \
     X(KEY_IS_PUBLIC, "the first key is a public key, which cannot sign")       \
-    X(CANNOT_SIGN, "the libjwt that is loaded does not sign with the "         \
-                   "algorithm of the first key")                               \
+    X(CANNOT_SIGN, "the core was built with libjwt 1 or 2, which do not sign " \
+                   "with the algorithm of the first key; libjwt 3 does")       \
     X(CLAIMS_CONFLICT, "the places of the claims, or the words for roles, "    \
                        "cannot say this identity")                             \
     X(SIGNED_OTHERWISE,                                                        \

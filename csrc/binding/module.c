@@ -94,7 +94,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 #define X(name) Py_VISIT(state->name);
     FTA_OBJECT_LIST(X)
 #undef X
-    (void)state, (void)visit, (void)arg;
+    FTA_MEMBER_VISIT(state->identity_codec);
     return 0;
 }
 
@@ -108,7 +108,7 @@ module_clear(PyObject *module)
 #define X(name) Py_CLEAR(state->name);
     FTA_OBJECT_LIST(X)
 #undef X
-    (void)state;
+    fta_member_clear(&state->identity_codec);
     return 0;
 }
 
@@ -122,6 +122,14 @@ module_free(void *module)
 
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, (void *)module_exec},
+/* csrc/README.md lists what protects each object, and all that interpreters
+ * share. */
+#ifdef Py_MOD_PER_INTERPRETER_GIL_SUPPORTED /* since 3.12 */
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_MOD_GIL_NOT_USED /* since 3.13 */
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
     {0, NULL},
 };
 

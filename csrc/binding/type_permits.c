@@ -5,6 +5,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 #include "binding/limiter_request.h"
 #include "binding/type_permit.h"
 
@@ -48,6 +49,8 @@ permits_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, permits_new)
 
 static void
 permits_dealloc(PyObject *object)
@@ -220,7 +223,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot permits_slots[] = {
     {Py_tp_doc, (void *)permits_doc},
-    {Py_tp_new, (void *)permits_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(permits_new)},
     {Py_tp_dealloc, (void *)permits_dealloc},
     {Py_tp_methods, (void *)permits_methods},
     {0, NULL},

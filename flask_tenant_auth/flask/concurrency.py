@@ -60,7 +60,7 @@ def begin_running(rule: ConcurrencyRule) -> Running | Answer | None:
     record = record_of(request)
     state: AppState = record.state
     begun: set[ConcurrencyRule] = request.__dict__.setdefault(_BEGUN, set())
-    if rule in begun or not state.counting or state.exemptions.exempt(request):
+    if rule in begun or not state.settings.ratelimit_enabled or state.exemptions.exempt(request):
         return None
     identity = identity_of(record, request)
     try:

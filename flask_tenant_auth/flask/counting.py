@@ -97,7 +97,7 @@ def count_refresh(session_id: str) -> None:
     :raises RateLimitExceeded: beyond it.
     """
     state = current_state()
-    if not state.counting:
+    if not state.settings.ratelimit_enabled:
         return
     decision = state.hit(_REFRESHES, None, "", (session_id,))
     if not decision.allowed:
@@ -118,7 +118,7 @@ def count_rule(rule: Rule) -> Answer | None:
         if decision is None or decision.allowed:
             return None
         return deny_limited(decision, record.identity)
-    if not record.state.counting:
+    if not record.state.settings.ratelimit_enabled:
         return None
     record.counted += (rule,)
     if not rule.applies_to(request.method) or record.state.exemptions.exempt(request):

@@ -111,12 +111,11 @@ class AppState:
         # Under this key of environ the WSGI layer of this app leaves the `StartResponse` that waits
         # for the record of a request. Another app that serves the same environ has another key.
         self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
-        self._sharing_lock = threading.Lock()
-        self._config_at_init = None if app is None else ConfigAtInit(app)
-        self.begun = False  # whether a request was served
+        self._limiter_lock = threading.RLock()
+        self._config_at_init = None if app is None else ConfigAtInit(app, settings)
+        self._begun = False  # whether a request was served
         # Whether app.config is not looked at any more.
         self.settled = app is None
-        self.counting = settings.ratelimit_enabled
         self._directory = _directory_of(app)
         self._at_once: AtOnce | None = None
         # The scopes of concurrency limits, by rule and endpoint.
@@ -294,7 +293,7 @@ class AppState:
         if app is not None and self._config_at_init is not None:
             self.look_again()
             self._config_at_init.require_unchanged(app, self.settings)
-            self.begun = True
+            self._begun = True
             self.settled = not is_testing(app)
 
     def look_again(self) -> None:
@@ -304,13 +303,15 @@ class AppState:
         """
         app = None if self._app is None else self._app()
         if app is not None and self._config_at_init is not None:
-            self.counting = self._config_at_init.counts(app, self.settings)
-            if self._shared and not self.begun and is_testing(app):
+            settings = self._config_at_init.with_late(app, self.settings)
+            if settings is not self.settings:
+                self.settings = settings
+            if self._shared and not self._begun and is_testing(app):
                 self._stop_sharing()
 
     def _stop_sharing(self) -> None:
         """Have counters and revocations of this app alone from now on."""
-        with self._sharing_lock:
+        with self._limiter_lock:
             if not self._shared:
                 return
             self._shared = False
@@ -333,12 +334,16 @@ class AppState:
     @property
     def failure_limits(self) -> tuple[Limit, ...]:
         """The limits of failed authentications, by address."""
-        return self._failure_limits if self.counting else ()
+        return self._failure_limits if self.settings.ratelimit_enabled else ()
 
     @cached_property
     def limiter(self) -> Limiter:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
-        return self._open_limiter()
+        with self._limiter_lock:  # cached_property has none: two limiters would each count a part
+            made: Limiter | None = self.__dict__.get("limiter")
+            if made is None:
+                made = self.__dict__["limiter"] = self._open_limiter()
+            return made
 
     def _open_limiter(self) -> Limiter:
         limiter = limiter_of(self.settings, app=self._directory, shared=self._shared)
@@ -368,9 +373,10 @@ class AppState:
             self._at_once = None
 
     def _renew_limiter(self) -> None:
-        close = self._close_limiter
-        self.limiter = self._open_limiter()
-        close()
+        with self._limiter_lock:
+            close = self._close_limiter
+            self.limiter = self._open_limiter()
+            close()
 
     def reset_limits(self) -> None:
         """Forget all that was counted.

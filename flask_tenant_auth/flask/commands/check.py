@@ -84,7 +84,7 @@ def routes_of(app: Flask) -> list[Route]:
             declaration, behind = protection_of(app, rule.endpoint, method)
             plan = plan_of(app, state.plans, rule.endpoint, method)
             described: tuple[str, ...] = ()
-            if state.counting:
+            if state.settings.ratelimit_enabled:
                 at_once = (each for each in declaration.at_once if each.applies_to(method))
                 described = (
                     *(each.describe() for each in plan.rules),
