@@ -53,7 +53,7 @@ $(VENV)/.group-%: pyproject.toml | $(BIN)/python
 
 C_FILES := $(wildcard csrc/*/*.[ch] csrc/*/*/*.[ch])
 LUA_FILES := $(wildcard csrc/*/*/*/*.lua)
-SESSION_LUA := $(wildcard flask_tenant_auth/sessions/lua/*.lua)
+PYTHON_LUA := $(wildcard flask_tenant_auth/*/lua/*.lua)
 
 build: $(VENV)/.built ## Build the C core and install the package into .venv, editable
 $(VENV)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject.toml | $(BIN)/python
@@ -258,8 +258,8 @@ lint: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VEN
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(wildcard tests/*/*.[ch] fuzz/*.[ch])
-	@luac5.1 -p $(LUA_FILES) $(SESSION_LUA)
-	@luacheck --quiet --no-color $(LUA_FILES) $(SESSION_LUA)
+	@luac5.1 -p $(LUA_FILES) $(PYTHON_LUA)
+	@luacheck --quiet --no-color $(LUA_FILES) $(PYTHON_LUA)
 	@$(BIN)/mypy
 	@$(BIN)/stubtest --mypy-config-file scripts/stubtest.ini flask_tenant_auth._core
 

@@ -5,6 +5,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 #include "binding/limiter_request.h"
 #include "binding/type_permit.h"
 
@@ -49,6 +50,8 @@ permits_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+FTA_KEYWORDS(PyTypeObject, permits_new)
+
 static void
 permits_dealloc(PyObject *object)
 {
@@ -78,6 +81,39 @@ read_most(PyObject *value, unsigned *out)
     return true;
 }
 
+/* Whom a limit counts in a request. Borrowed from the arguments. */
+typedef struct request_arguments {
+    fta_concurrency_limit limit;
+    fta_requester requester;
+    fta_text custom;
+} request_arguments;
+
+/* Reads scope, per, identity, address and perhaps custom. None of it runs
+ * foreign code. The caller of the method holds the arguments. */
+static bool
+read_request(const fta_state *state, PyObject *const *args, Py_ssize_t count,
+             request_arguments *out)
+{
+    size_t place;
+    *out = (request_arguments){.custom = {"", 0}};
+    if (!fta_utf8_from_str(args[0], "scope", &out->limit.scope) ||
+        !fta_word_from_str(args[1], "per", &fta_per_words, &place) ||
+        !fta_requester_read_identity(state, args[2], &out->requester) ||
+        !fta_utf8_from_str(args[3], "address", &out->requester.address) ||
+        (count == 5 && !fta_utf8_from_str(args[4], "custom", &out->custom))) {
+        return false;
+    }
+    if (out->limit.scope.length > FTA_SCOPE_MAX) {
+        PyErr_Format(PyExc_ValueError,
+                     "scope must be at most %d bytes of UTF-8", FTA_SCOPE_MAX);
+        return false;
+    }
+    out->limit.per = fta_per_at(place);
+    out->requester.custom = &out->custom;
+    out->requester.custom_count = 1;
+    return true;
+}
+
 PyDoc_STRVAR(
     permits_take_doc,
     "take($self, most, scope, per, identity, address, custom='', /)\n--\n\n"
@@ -91,34 +127,20 @@ static PyObject *
 permits_take(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
     fta_state *state = PyType_GetModuleState(Py_TYPE(object));
-    fta_concurrency_limit limit;
-    fta_requester requester = {0};
-    fta_text custom = {"", 0};
+    request_arguments request;
+    unsigned most;
     fta_permit permit;
-    size_t place;
     if (nargs < 5 || nargs > 6) {
         return PyErr_Format(PyExc_TypeError,
                             "take() takes 5 or 6 arguments, not %zd", nargs);
     }
-    /* None of it runs foreign code. The caller holds the arguments. */
-    if (!read_most(args[0], &limit.most) ||
-        !fta_utf8_from_str(args[1], "scope", &limit.scope) ||
-        !fta_word_from_str(args[2], "per", &fta_per_words, &place) ||
-        !fta_requester_read_identity(state, args[3], &requester) ||
-        !fta_utf8_from_str(args[4], "address", &requester.address) ||
-        (nargs == 6 && !fta_utf8_from_str(args[5], "custom", &custom))) {
+    if (!read_most(args[0], &most) ||
+        !read_request(state, args + 1, nargs - 1, &request)) {
         return NULL;
     }
-    if (limit.scope.length > FTA_SCOPE_MAX) {
-        return PyErr_Format(PyExc_ValueError,
-                            "scope must be at most %d bytes of UTF-8",
-                            FTA_SCOPE_MAX);
-    }
-    limit.per = fta_per_at(place);
-    requester.custom = &custom;
-    requester.custom_count = 1;
-    fta_status status =
-        fta_concurrency_begin(permits_of(object), &limit, &requester, &permit);
+    request.limit.most = most;
+    fta_status status = fta_concurrency_begin(
+        permits_of(object), &request.limit, &request.requester, &permit);
     if (status != FTA_OK) {
         return fta_raise(status);
     }
@@ -126,6 +148,30 @@ permits_take(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
         Py_RETURN_NONE;
     }
     return fta_permit_object_new(state, object, permits_of(object), &permit);
+}
+
+PyDoc_STRVAR(permits_key_doc,
+             "key($self, scope, per, identity, address, custom='', /)\n--\n\n"
+             "What take() counts a request under: the same on each host.");
+
+static PyObject *
+permits_key(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
+{
+    request_arguments request;
+    fta_concurrency_key key;
+    if (nargs < 4 || nargs > 5) {
+        return PyErr_Format(PyExc_TypeError,
+                            "key() takes 4 or 5 arguments, not %zd", nargs);
+    }
+    if (!read_request(PyType_GetModuleState(Py_TYPE(object)), args, nargs,
+                      &request)) {
+        return NULL;
+    }
+    if (!fta_concurrency_key_of(&request.limit, &request.requester, &key)) {
+        return fta_raise(FTA_CRYPTO);
+    }
+    return PyBytes_FromStringAndSize((const char *)key.bytes,
+                                     (Py_ssize_t)key.length);
 }
 
 PyDoc_STRVAR(permits_status_doc,
@@ -161,6 +207,8 @@ permits_close(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyMethodDef permits_methods[] = {
     {"take", (PyCFunction)(void (*)(void))permits_take, METH_FASTCALL,
      permits_take_doc},
+    {"key", (PyCFunction)(void (*)(void))permits_key, METH_FASTCALL,
+     permits_key_doc},
     {"status", permits_status, METH_NOARGS, permits_status_doc},
     {"close", permits_close, METH_NOARGS, permits_close_doc},
     {NULL, NULL, 0, NULL},
@@ -175,7 +223,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot permits_slots[] = {
     {Py_tp_doc, (void *)permits_doc},
-    {Py_tp_new, (void *)permits_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(permits_new)},
     {Py_tp_dealloc, (void *)permits_dealloc},
     {Py_tp_methods, (void *)permits_methods},
     {0, NULL},

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import after_this_request
 from werkzeug.wsgi import ClosingIterator
 
-from .._core import Permit
 from ..audit import logger
 from ..errors import AuthError
+from ..limit.at_once import Held
 from ..limit.concurrency import ConcurrencyRule
 from ..limit.plans import log_failure
 from .answers import Answer, raise_or_return
@@ -38,18 +38,18 @@ _BEGUN = "_tenant_auth_begun"
 class Running:
     """A request that has a permit."""
 
-    def __init__(self, permit: Permit, *, has_response: bool) -> None:
-        self._permit = permit
+    def __init__(self, held: Held, *, has_response: bool) -> None:
+        self._held = held
         self._has_response = has_response
 
     def returned(self, _answer: Any) -> None:
         """Keep the permit until the response is closed, if there will be one."""
         if not self._has_response:
-            self._permit.release()
+            self._held.release()
 
     def raised(self, _error: BaseException) -> None:
         """Give the permit back."""
-        self._permit.release()
+        self._held.release()
 
 
 def begin_running(rule: ConcurrencyRule) -> Running | Answer | None:
@@ -74,17 +74,17 @@ def begin_running(rule: ConcurrencyRule) -> Running | Answer | None:
         return None
     scope = _scope_of(rule, state, request.endpoint or "")
     try:
-        permit = state.permits.take(most, scope, per, identity, request.remote_addr or "", key)
+        held = state.at_once.take(most, scope, per, identity, request.remote_addr or "", key)
     except OSError as error:  # it is not known how many run
         logger.error("A request is denied, because the requests at once are not known: %s", error)
-        permit = None
-    if permit is None:
+        held = None
+    if held is None:
         app = current_app._get_current_object()
         return raise_or_return(report_too_many_at_once(app, request, record, most, identity))
     if record.dispatched:
         begun.add(rule)
-        after_this_request(_release_when_closed(permit))
-    return Running(permit, has_response=record.dispatched)
+        after_this_request(_release_when_closed(held))
+    return Running(held, has_response=record.dispatched)
 
 
 def _scope_of(rule: ConcurrencyRule, state: AppState, endpoint: str) -> str:
@@ -96,15 +96,15 @@ def _scope_of(rule: ConcurrencyRule, state: AppState, endpoint: str) -> str:
     return scope
 
 
-def _release_when_closed(permit: Permit) -> Callable[[Response], Response]:
+def _release_when_closed(held: Held) -> Callable[[Response], Response]:
     """Return a function of the response that has the permit given back when that is closed."""
 
     def release_when_closed(response: Response) -> Response:
         if response.direct_passthrough:
             # The server gets this iterable alone, and does not close the response.
             parts = cast("Iterable[bytes]", response.response)
-            response.response = ClosingIterator(parts, [permit.release])
-        response.call_on_close(permit.release)
+            response.response = ClosingIterator(parts, [held.release])
+        response.call_on_close(held.release)
         return response
 
     return release_when_closed

@@ -28,7 +28,6 @@ from .._core import (
     Keyring,
     Limit,
     Limiter,
-    Permits,
     Reservation,
     Roles,
 )
@@ -52,7 +51,8 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
-from ..limit.concurrency import ConcurrencyRule, permits_of
+from ..limit.at_once import AtOnce, at_once_of
+from ..limit.concurrency import ConcurrencyRule
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
@@ -119,10 +119,10 @@ class AppState:
         # Whether app.config is not looked at any more.
         self.settled = app is None
         self._directory = _directory_of(app)
-        self._permits: Permits | None = None
+        self._at_once: AtOnce | None = None
         # The scopes of concurrency limits, by rule and endpoint.
         self.scopes_at_once: dict[tuple[ConcurrencyRule, str], str] = {}
-        self._permits_lock = threading.Lock()
+        self._at_once_lock = threading.Lock()
         self.roles = roles_of(
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
@@ -317,7 +317,7 @@ class AppState:
             if not self._shared:
                 return
             self.settings = self._for_tests(self.settings)
-            self._drop_permits()
+            self._drop_at_once()
             if "limiter" in self.__dict__:
                 self._renew_limiter(shared=False)
             self.api_keys = None  # made again, with a cache of its own
@@ -356,22 +356,22 @@ class AppState:
         return limiter
 
     @property
-    def permits(self) -> Permits:
+    def at_once(self) -> AtOnce:
         """The requests that run at once; made when the first concurrency limit asks."""
-        permits = self._permits
-        if permits is None:
-            with self._permits_lock:
-                permits = self._permits
-                if permits is None:
-                    permits = permits_of(self.settings, app=self._directory, shared=self._shared)
-                    weakref.finalize(self, permits.close)
-                    self._permits = permits
-        return permits
+        at_once = self._at_once
+        if at_once is None:
+            with self._at_once_lock:
+                at_once = self._at_once
+                if at_once is None:
+                    at_once = at_once_of(self.settings, app=self._directory, shared=self._shared)
+                    weakref.finalize(self, at_once.close)
+                    self._at_once = at_once
+        return at_once
 
-    def _drop_permits(self) -> None:
-        """Begin with a new table; requests that run give their permits back to the old one."""
-        with self._permits_lock:
-            self._permits = None
+    def _drop_at_once(self) -> None:
+        """Begin anew; requests that run give back what they hold to where they have it from."""
+        with self._at_once_lock:
+            self._at_once = None
 
     def _renew_limiter(self, *, shared: bool) -> None:
         with self._limiter_lock:
@@ -395,7 +395,7 @@ class AppState:
                 f"reset_limits() does not reach Redis, where the app {self.app_name!r} counts: "
                 "make REDIS_URL empty in tests, or give each test a RATELIMIT_KEY_PREFIX of its own"
             )
-        self._drop_permits()
+        self._drop_at_once()
         if "limiter" in self.__dict__:
             self._renew_limiter(shared=False)
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .._core import PERMITS_MOST, Identity, Permits
-from ..audit import logger
-from ..errors import ConfigurationError
+from .._core import PERMITS_MOST, Identity
 from .arguments import methods_of, per_of, scope_of
 from .rules import OfIdentity, custom_key, includes_method, scope_of_view, with_identity
-
-if TYPE_CHECKING:
-    from ..config.settings import Settings
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,28 +74,3 @@ def _checked(limit: Any) -> int:
     if not 0 <= limit <= PERMITS_MOST:
         raise ValueError(f"limit must be from 0 to {PERMITS_MOST:,}, not {limit}")
     return limit
-
-
-def permits_of(settings: Settings, *, app: str, shared: bool) -> Permits:
-    """Return the table of the requests that run at once.
-
-    :param app: distinguishes apps of one name on this host.
-    :param shared: whether the processes of this host share it.
-    :raises ConfigurationError: when it cannot be made; the message names the setting.
-    """
-    prefix = settings.ratelimit_key_prefix
-    try:
-        permits = Permits(prefix, app=app, shared=shared)
-    except PermissionError as error:
-        raise ConfigurationError(
-            f"RATELIMIT_KEY_PREFIX {prefix!r} cannot be used: {error}. Remove that "
-            "file, or set another prefix"
-        ) from None
-    reason = permits.status()["not_shared_because"]
-    if reason is not None:
-        logger.warning(
-            "Concurrency limits cannot be shared with other processes of this host (%s): each "
-            "worker lets as many requests run as the limit says",
-            reason,
-        )
-    return permits

@@ -46,7 +46,7 @@ both = pytest.mark.parametrize("make", [make_app, bare_app], ids=["with", "witho
 
 def running(app: Flask) -> int:
     """How many permits are taken now."""
-    taken: int = state_of(app).permits.status()["taken"]
+    taken: int = state_of(app).at_once.permits.status()["taken"]
     return taken
 
 
@@ -402,7 +402,7 @@ class TestTheAnswer:
             def take(self, *_args: object) -> None:
                 raise OSError("the table of concurrent requests is full")
 
-        monkeypatch.setattr(state_of(app), "_permits", Full())
+        monkeypatch.setattr(state_of(app), "_at_once", Full())
         assert app.test_client().get("/").status_code == 429
         assert "the table of concurrent requests is full" in caplog.text
 

@@ -70,9 +70,12 @@ def test_the_sdist_builds_a_wheel_that_works_on_its_own(sdist: Path, tmp_path: P
     assert {"flask_tenant_auth/__init__.py", "flask_tenant_auth/_core.pyi"} <= python
     assert {name for name in python if "__pycache__" not in name} <= set(names)
     assert "flask_tenant_auth/py.typed" in names
-    # Redis runs it for sessions; the script for limits is in the core.
-    session_lua = {name for name in names if name.endswith(".lua")}
-    assert session_lua == {"flask_tenant_auth/sessions/lua/sessions.lua"}
+    # Redis runs them for sessions and concurrency limits; the script for limits is in the core.
+    python_lua = {name for name in names if name.endswith(".lua")}
+    assert python_lua == {
+        "flask_tenant_auth/limit/lua/leases.lua",
+        "flask_tenant_auth/sessions/lua/sessions.lua",
+    }
     assert not [name for name in names if name.endswith((".c", ".h")) or "test" in name.split("/")]
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"

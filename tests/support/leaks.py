@@ -170,6 +170,7 @@ def refused(call: Callable[[], Any]) -> Callable[[], None]:
 
 
 key_cache = _core.KeyCache("leaks", slots=4, shared=False)
+permits = _core.Permits("leaks", shared=False)
 CALLS: dict[str, Callable[[], Any]] = {
     "is_valid_uuid": lambda: (_core.is_valid_uuid(TENANT), _core.is_valid_uuid(object())),
     "plain_address": lambda: (_core.plain_address("[::1%a]:80"), _core.plain_address("x")),
@@ -255,6 +256,12 @@ CALLS: dict[str, Callable[[], Any]] = {
         key_cache.drop("a" * 16),
     ),
     "KeyCache.put refused": refused(lambda: key_cache.put("a", (0, 0), 1, b"")),
+    "Permits": lambda: _core.Permits("leaks", shared=False).status(),
+    "Permits refused": refused(lambda: _core.Permits("\udc80")),
+    "Permits.take": lambda: permits.take(1, "s", "user", identity, "::1", ""),
+    "Permits.take of none": lambda: permits.take(0, "s", "user", identity, "::1"),
+    "Permits.take refused": refused(lambda: permits.take(1, "s", "nobody", None, "")),
+    "Permits.key": lambda: permits.key("s", "custom", identity, "::1", "key"),
     "Identity of an API key": lambda: Identity(TENANT, USER, api_key_id="a" * 16).api_key_id,
     "Rate": lambda: (hash(Rate(5, 60)), str(rate), rate == Rate(10, 60)),
     "Rate refused": refused(lambda: Rate(-1, 60)),

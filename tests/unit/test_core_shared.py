@@ -31,6 +31,7 @@ from flask_tenant_auth._core import (
     Limit,
     Limiter,
     Middleware,
+    Permits,
     Rate,
     RedisClient,
     RequestRecord,
@@ -196,6 +197,15 @@ def use_cache(cache: KeyCache, number: int) -> None:
     cache.drop(key_id)
 
 
+def use_permits(permits: Permits, number: int) -> None:
+    address = f"192.0.2.{number % 2}"
+    permit = permits.take(3, "shared", "address", None, address)
+    permits.key("shared", "address", None, address)
+    assert permits.status()["taken"] <= 6
+    if permit is not None:
+        permit.release()
+
+
 def use_limiter(counter: Limiter, number: int) -> None:
     limits = [limit()]
     assert counter.hit(limits, None, f"192.0.2.{number}").allowed
@@ -233,6 +243,11 @@ MADE: dict[str, tuple[Callable[[Path], Any], Callable[[Any, int], object]]] = {
         lambda _: middleware(lambda _environ, start: (start("200 OK", []), [])[1]),
         lambda app, _: app(environ_of_request(), lambda *_: None),
     ),
+    "Permit": (
+        lambda _: Permits("shared", shared=False).take(1, "shared", "address", None, "::1"),
+        lambda permit, _: permit.release(),
+    ),
+    "Permits": (lambda _: Permits("shared", shared=False), use_permits),
     "Rate": (lambda _: Rate(5, 60), lambda rate, _: (str(rate), hash(rate), rate == Rate(5, 60))),
     "RedisClient": (
         lambda _: RedisClient("redis://127.0.0.1:1/0", timeout_ms=50),
@@ -286,6 +301,15 @@ def test_counts_are_exact() -> None:
     results = all_at_once(lambda _: counter.hit(limits, None, "192.0.2.1").allowed, times=300)
     assert sum(map(sum, results)) == most
     assert counter.peek(limits, None, "192.0.2.1").remaining == 0
+
+
+def test_never_more_permits_are_taken_than_there_are() -> None:
+    permits, most = Permits("shared", shared=False), 3
+    results = all_at_once(lambda _: permits.take(most, "s", "address", None, "::1"), times=50)
+    taken = [permit for each in results for permit in each if permit is not None]
+    assert len(taken) == most
+    all_at_once(lambda _: [permit.release() for permit in taken], times=5)
+    assert permits.status()["taken"] == 0
 
 
 def test_a_reservation_is_given_back_once() -> None:

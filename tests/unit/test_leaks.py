@@ -33,6 +33,7 @@ def test_every_callable_is_measured() -> None:
         "LIMITER_RANGES",
         "ON_STORE_ERRORS",
         "PASSWORD_ITERATIONS",
+        "PERMITS_MOST",
         "STRATEGIES",
         "StartResponse",
         "reset_clock",

@@ -1,0 +1,268 @@
+"""``@concurrency_limit`` on several hosts: leases in Redis."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask import Flask
+from redis import Redis as Client
+
+from apps import bearer, make_app
+from flask_tenant_auth import concurrency_limit, rate_limit_exempt, verify_tenant_context
+from flask_tenant_auth.flask.extension import state_of
+from flask_tenant_auth.limit import leases as module
+from flask_tenant_auth.limit.leases import Lease, Leases
+from paths import ROOT
+from redis_server import Cluster, until
+from servers import Redis
+
+PREFIX = "hosts"
+NAME = b"a client"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    with Redis() as redis:
+        yield redis
+
+
+@pytest.fixture
+def redis(server: Redis) -> Redis:
+    Client.from_url(server.url).flushall()
+    return server
+
+
+def host(redis: Redis, timeout_ms: int = 5000) -> Leases:
+    """The leases of a host of its own."""
+    return Leases(redis.url, PREFIX, timeout_ms)
+
+
+def take_all(leases: Leases, most: int) -> list[Lease]:
+    taken = []
+    while True:
+        lease = leases.take(NAME, most)
+        if lease is None:
+            return taken
+        taken.append(lease)
+
+
+def app_on(redis: Redis, view: Callable[[], Any], most: int = 1, **config: Any) -> Flask:
+    config = {"RATELIMIT_KEY_PREFIX": PREFIX, "RATELIMIT_STORE_TIMEOUT_MS": 5000} | config
+    app = make_app(REDIS_URL=redis.url, **config)
+    limit = concurrency_limit(most, scope="shared")
+    app.get("/")(rate_limit_exempt(verify_tenant_context(limit(view))))
+    return app
+
+
+class TestLeases:
+    def test_hosts_share_what_is_taken(self, redis: Redis) -> None:
+        one, other = host(redis), host(redis)
+        taken = take_all(one, 3)
+        assert len(taken) == 3
+        assert other.take(NAME, 3) is None
+        assert other.take(b"another client", 3) is not None
+        taken[0].release()
+        taken[0].release()  # once more: nothing happens
+        assert len(take_all(other, 3)) == 1
+
+    def test_a_lease_ends_by_itself(self, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "LEASE_MS", 300)
+        dead, other = host(redis), host(redis)
+        monkeypatch.setattr(dead, "renew", lambda: None)
+        taken = take_all(dead, 2)
+        began = time.monotonic()
+        assert other.take(NAME, 2) is None
+        until(lambda: len(take_all(other, 2)) == 2, 5, "the leases end")
+        assert time.monotonic() - began >= 0.25
+        assert len(taken) == 2
+
+    def test_a_lease_that_is_renewed_does_not_end(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "LEASE_MS", 400)
+        monkeypatch.setattr(module, "_RENEW_SECONDS", 0.1)
+        one, other = host(redis), host(redis)
+        taken = take_all(one, 2)
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            assert other.take(NAME, 2) is None
+            time.sleep(0.02)
+        assert len(taken) == 2
+        one.close()
+
+    def test_all_are_renewed_in_one_call(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leases = host(redis)
+        taken = [leases.take(str(i).encode(), 1) for i in range(300)]
+        client = Client.from_url(redis.url)
+        before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        leases.renew()
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
+        assert all(taken)
+
+    def test_a_lease_that_nobody_has_is_not_renewed(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "LEASE_MS", 300)
+        one, other = host(redis), host(redis)
+        assert one.take(NAME, 1) is not None  # and dropped
+        until(lambda: one.renew() is None and len(take_all(other, 1)) == 1, 5, "it ends")
+
+    def test_what_redis_has_lost_is_there_again_after_a_renewal(self, redis: Redis) -> None:
+        one, other = host(redis), host(redis)
+        taken = take_all(one, 2)
+        Client.from_url(redis.url).flushall()
+        one.renew()
+        assert other.take(NAME, 2) is None
+        assert len(taken) == 2
+
+    def test_a_child_neither_renews_nor_gives_back_what_its_parent_has(self, redis: Redis) -> None:
+        leases = host(redis)
+        taken = take_all(leases, 2)
+        child = os.fork()
+        if child == 0:
+            for each in taken:
+                each.release()
+            own = leases.take(NAME, 3)
+            os._exit(0 if own is not None and len(leases._held) == 1 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert host(redis).take(NAME, 2) is None
+
+    def test_redis_forgets_a_client_whose_leases_have_ended(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "LEASE_MS", 200)
+        assert host(redis).take(NAME, 1) is not None
+        client = Client.from_url(redis.url)
+        until(lambda: client.dbsize() == 0, 5, "the key ends")
+
+    def test_a_cluster_has_all_of_them_on_one_node(self) -> None:
+        with Cluster() as cluster:
+            leases = Leases(cluster.url, PREFIX, 5000)
+            taken = [leases.take(str(i).encode(), 1) for i in range(20)]
+            assert all(taken)
+            leases.renew()
+            assert not leases.is_away
+            assert leases.take(b"7", 1) is None
+            leases.close()
+
+
+def rights_on_the_page() -> list[str]:
+    page = (ROOT / "docs" / "reference" / "concurrency_limits.md").read_text("utf-8")
+    (sentences,) = re.findall(r"needs more rights than(.*?)\n\n", page, re.DOTALL)
+    return re.findall(r"`(\+[a-z]+)`", sentences)
+
+
+def has_leases(redis: Redis, rights: list[str]) -> bool:
+    """Whether a user with these rights can take a lease, renew it and give it back."""
+    client = Client.from_url(redis.url)
+    client.execute_command("ACL", "SETUSER", "app", "reset")
+    client.execute_command("ACL", "SETUSER", "app", "on", ">password", "~{fta:*", *rights)
+    client.execute_command("SCRIPT", "FLUSH")
+    client.flushall()
+    leases = Leases(f"redis://app:password@127.0.0.1:{redis.port}/0", PREFIX, 5000)
+    try:
+        lease = leases.take(NAME, 1)
+    except ConnectionError:
+        return False
+    assert lease is not None
+    leases.renew()
+    lease.release()
+    return not leases.is_away and client.dbsize() == 0
+
+
+def test_each_of_the_documented_rights_is_needed(redis: Redis) -> None:
+    rights = rights_on_the_page()
+    assert len(rights) == 8
+    assert has_leases(redis, rights)
+    for right in rights:
+        assert not has_leases(redis, [each for each in rights if each != right]), right
+
+
+class TestApps:
+    def test_apps_of_two_hosts_let_run_as_many_as_the_limit_says(self, redis: Redis) -> None:
+        other = app_on(redis, lambda: "in")
+
+        def view() -> dict[str, int]:
+            with other.test_client().get("/", headers=bearer()) as response:
+                return {"other": response.status_code}
+
+        app = app_on(redis, view)
+        with app.test_client().get("/", headers=bearer()) as response:
+            assert response.get_json() == {"other": 429}
+        with other.test_client().get("/", headers=bearer()) as response:
+            assert response.status_code == 200
+        assert Client.from_url(redis.url).dbsize() == 0
+
+    def test_a_request_that_redis_denies_keeps_no_permit_of_this_host(self, redis: Redis) -> None:
+        app = app_on(redis, lambda: "in")
+        state = state_of(app)
+        taken = host(redis)
+        name = state.at_once.permits.key("x", "address", None, "192.0.2.7", "")
+        assert taken.take(name, 1) is not None
+        kept = taken.take(name, 2)
+        assert state.at_once.take(1, "x", "address", None, "192.0.2.7", "") is None
+        assert state.at_once.permits.status()["taken"] == 0
+        assert kept is not None
+
+    @pytest.mark.parametrize(
+        ("on_error", "status"), [("memory", 200), ("allow", 200), ("deny", 429)]
+    )
+    def test_while_redis_is_away_the_setting_decides(
+        self, on_error: str, status: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with Redis() as redis:
+            app = app_on(redis, lambda: "in", most=1, RATELIMIT_ON_STORE_ERROR=on_error)
+
+            def ask() -> int:
+                with app.test_client().get("/", headers=bearer()) as response:
+                    return response.status_code
+
+            assert ask() == 200
+            redis.stop()
+            with caplog.at_level(logging.WARNING):
+                began = time.monotonic()
+                assert [ask() for _ in range(20)] == [status] * 20
+                assert time.monotonic() - began < 4
+            said = [each for each in caplog.messages if "run at once" in each]
+            assert len(said) == 1
+            assert f"RATELIMIT_ON_STORE_ERROR={on_error} decides" in said[0]
+            redis.start()
+            caplog.clear()
+            until(lambda: ask() == 200 and "counts the requests" in caplog.text, 20, "it is back")
+
+
+def test_exactly_the_limit_run_on_two_hosts_together(redis: Redis) -> None:
+    """Each app that is testing has a table of its own, as each host has."""
+    limit, threads = 3, 8
+    begin, leave = threading.Barrier(threads), threading.Barrier(threads)
+
+    def view() -> str:
+        leave.wait(30)
+        return "in"
+
+    hosts = [app_on(redis, view, most=limit) for _ in range(2)]
+
+    def ask(name: int) -> int:
+        client = hosts[name % 2].test_client()
+        begin.wait(30)
+        with client.get("/", headers=bearer()) as response:
+            status = response.status_code
+        if status == 429:
+            leave.wait(30)
+        return status
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(3):
+            statuses = Counter(pool.map(ask, range(threads)))
+            assert statuses == {200: limit, 429: threads - limit}
