@@ -44,7 +44,7 @@ from flask_tenant_auth._core import (
 
 THREADS = 8
 SECONDS = float(os.environ.get("FTA_THREAD_SECONDS", "1"))
-MOST = 8388607  # the largest limit
+MOST = 2147483647  # the largest limit
 SECRET = b"a secret of at least 32 octets..."
 
 Work = Callable[[int], object]
