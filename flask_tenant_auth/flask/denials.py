@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from flask import Request
     from flask.app import Flask
 
-    from .._core import Decision, Identity, InvalidToken, RequestRecord
+    from .._core import Identity, InvalidToken, RequestRecord
     from ..identity.denials import Denial
+    from ..limit.exceeded import Exceeded
 
 # A token that is invalid for one of these may be valid in another app, or with another setting.
 _LOOKED_FOR = frozenset({"kid_unknown", "iss_mismatch"})
@@ -66,14 +67,21 @@ def report_exceeded(
     app: Flask,
     request: Request | None,
     record: RequestRecord | None,
-    decision: Decision,
-    identity: Identity | None,
+    exceeded: Exceeded,
 ) -> RateLimitExceeded:
     """Log a request over a limit, send `rate_limit_exceeded`, and return the error to raise."""
+    decision, identity = exceeded.decision, exceeded.request.identity
     error = RateLimitExceeded(str(decision.rate), decision)
     if record is not None:
         record.reason = error.reason
     log_denied(request, error.code, error.message, error.reason, identity=identity)
     if rate_limit_exceeded.receivers:
-        rate_limit_exceeded.send(app, decision=decision, identity=identity)
+        rate_limit_exceeded.send(
+            app,
+            decision=decision,
+            identity=identity,
+            limit=exceeded.limit,
+            key=exceeded.key,
+            endpoint=None if request is None else request.endpoint,
+        )
     return error

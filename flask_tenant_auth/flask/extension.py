@@ -23,6 +23,7 @@ from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
 from ..limit.arguments import without_arguments
+from ..limit.exceeded import Exceeded, Limited
 from ..limit.plans import Plan
 from .answers import Answer, add_headers, deny, deny_limited
 from .authentication import denial_of_origin, identity_of, outcome_of
@@ -226,7 +227,8 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
                     state.log_store_events()
                 if decision.allowed:
                     return None
-                return deny_limited(decision, identity_of(record, request))
+                limited = Limited(plan.limits, identity_of(record, request), address)
+                return deny_limited(Exceeded(decision, limited))
         return count(record, plan, identity_of(record, request), address)
 
     return count_request
@@ -258,9 +260,9 @@ def _answer_options(
     ):
         outcome = outcome_of(record, request)
         if isinstance(outcome, Denial):
-            decision = count_failure(record, outcome, request)
-            if decision is not None:
-                return deny_limited(decision, None)
+            exceeded = count_failure(record, outcome, request)
+            if exceeded is not None:
+                return deny_limited(exceeded)
     if rule is not None and is_preflight(cors, request.environ):
         return app.make_default_options_response()
     return None
