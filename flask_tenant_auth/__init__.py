@@ -31,6 +31,7 @@ from .flask.decorators import (
     verify_tenant_context,
 )
 from .flask.extension import TenantAuth
+from .flask.limit_block import rate_limit_block
 from .flask.proxies import current_identity, current_user
 from .flask.request_log import log_request_context
 from .flask.revocations import (
@@ -92,6 +93,7 @@ __all__ = [
     "protected_elsewhere",
     "public_route",
     "rate_limit",
+    "rate_limit_block",
     "rate_limit_exempt",
     "refresh_session",
     "revoke_api_key",

@@ -64,18 +64,23 @@ def report_denial(
 
 
 def report_exceeded(
-    app: Flask,
+    app: Flask | None,
     request: Request | None,
     record: RequestRecord | None,
     exceeded: Exceeded,
 ) -> RateLimitExceeded:
-    """Log a request over a limit, send `rate_limit_exceeded`, and return the error to raise."""
+    """Log what is over a limit, send `rate_limit_exceeded`, and return the error to raise.
+
+    :param app: None outside of any app, where nobody gets the signal.
+    :param request: None outside of a request.
+    :param record: whose reason it is, if that is known now.
+    """
     decision, identity = exceeded.decision, exceeded.request.identity
     error = RateLimitExceeded(str(decision.rate), decision)
     if record is not None:
         record.reason = error.reason
     log_denied(request, error.code, error.message, error.reason, identity=identity)
-    if rate_limit_exceeded.receivers:
+    if rate_limit_exceeded.receivers and app is not None:
         rate_limit_exceeded.send(
             app,
             decision=decision,

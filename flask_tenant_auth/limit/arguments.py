@@ -15,11 +15,11 @@ def rule_of(
     limit: Any,
     per: Any,
     cost: Any,
-    methods: Any,
-    scope: Any,
-    exempt_when: Any,
-    deduct_when: Any,
-    fair_share: float,
+    methods: Any = None,
+    scope: Any = None,
+    exempt_when: Any = None,
+    deduct_when: Any = None,
+    fair_share: float = 1,
 ) -> Rule:
     """Return the rule of these arguments.
 

@@ -56,7 +56,7 @@ class Plan:
             try:
                 of_rule = rule.limits(self._endpoint, identity)
                 if of_rule and callable(rule.per):
-                    custom += [_custom_key(rule.per(identity))] * len(of_rule)
+                    custom += [custom_key(rule.per(identity))] * len(of_rule)
             except Exception as error:
                 if not isinstance(error, AuthError):
                     log_failure(self._endpoint, rule, error)
@@ -78,7 +78,7 @@ class Plan:
             try:
                 # The count is the same whatever a request costs.
                 limits = rule.limits(self._endpoint, identity, cost=1)
-                custom = (_custom_key(rule.per(identity)),) if callable(rule.per) else ()
+                custom = (custom_key(rule.per(identity)),) if callable(rule.per) else ()
             except Exception:  # noqa: BLE001, S112 - an app's callables raise what they like
                 continue
             for limit in limits:
@@ -95,7 +95,7 @@ def log_failure(endpoint: str, rule: Rule, error: Exception) -> None:
     )
 
 
-def _custom_key(key: object) -> str:
+def custom_key(key: object) -> str:
     """Return the result of a per= callable as text; empty text stands for the address.
 
     Clients may have a say in it, so it may be long or not valid Unicode. Then its digest is the
