@@ -175,6 +175,7 @@ class Settings:
         "", read_rates_or_callable, blank=True
     )
     ratelimit_fair_share: float = _key(1, number_between(0.01, 1))
+    ratelimit_denied: str = _key("", read_rates, blank=True)
     ratelimit_exempt_networks: tuple[Network, ...] = _key((), read_networks)
     ratelimit_headers_enabled: bool = _key(True, read_boolean)
     ratelimit_ietf_headers_enabled: bool = _key(False, read_boolean)

@@ -79,6 +79,8 @@ def report_exceeded(
     error = RateLimitExceeded(str(decision.rate), decision)
     if record is not None:
         record.reason = error.reason
+        if request is not None and record.state.denied is not None:
+            record.state.denied.count(request.remote_addr or "")
     log_denied(request, error.code, error.message, error.reason, identity=identity)
     if rate_limit_exceeded.receivers and app is not None:
         rate_limit_exceeded.send(

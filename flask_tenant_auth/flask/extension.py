@@ -177,6 +177,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
     key = state.start_response_key
     cookies = state.cookies
     exemptions = state.exemptions
+    limits_denied = state.settings.ratelimit_denied
     networks, filters = exemptions.networks, exemptions.filters
 
     def count_request() -> Answer | None:  # noqa: C901 - likewise
@@ -204,6 +205,11 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
         if (networks or filters) and exemptions.exempt(request):
             return None
         address = request.remote_addr or ""
+        if limits_denied and (denied := state.denied) is not None:
+            exceeded = denied.exceeded(address)
+            if exceeded is not None:
+                record.decision, record.limits = exceeded.decision, exceeded.request.limits
+                return deny_limited(exceeded)
         source, live = state.source, state.live
         if live is not None and not live.follower.runs:
             live.follower.start()

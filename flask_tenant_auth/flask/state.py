@@ -49,6 +49,7 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
+from ..limit.denied import DeniedRequests
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
@@ -307,6 +308,13 @@ class AppState:
         if limiter.store_events != self.store_events:
             self.log_store_events()
         return reservation
+
+    @cached_property
+    def denied(self) -> DeniedRequests | None:
+        """The limit of denied requests; made when the first request is counted."""
+        if not self.settings.ratelimit_enabled or not self.settings.ratelimit_denied:
+            return None
+        return DeniedRequests(self.settings, app=self._directory, shared=self._shared)
 
     def log_store_events(self) -> None:
         """Log what has happened to the stores since the last call."""
