@@ -199,9 +199,9 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             answer = _answer_options(app, cors, record, request)
             if answer is not None or not _is_answered_by_view(app, record, request):
                 return answer
+        record.counted = plan.decided
         if not counting or not plan.rules:
             return None
-        record.counted = plan.rules
         if (networks or filters) and exemptions.exempt(request):
             return None
         address = request.remote_addr or ""

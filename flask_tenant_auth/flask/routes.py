@@ -25,7 +25,7 @@ def plan_of(app: Flask, plans: Plans, endpoint: str, method: str) -> Plan:
     if plan is None:
         view = app.view_functions.get(endpoint)
         declaration = _STATIC if is_static_view(app, view) else declaration_of_view(view, method)
-        plan = plans.make(endpoint, method, first_endpoint(app, endpoint), declaration)
+        plan = plans.make(endpoint, method, first_endpoint(app, endpoint), [declaration])
     return plan
 
 

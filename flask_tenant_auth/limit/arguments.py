@@ -20,6 +20,7 @@ def rule_of(
     exempt_when: Any = None,
     deduct_when: Any = None,
     fair_share: float = 1,
+    override_defaults: Any = True,
 ) -> Rule:
     """Return the rule of these arguments.
 
@@ -34,7 +35,14 @@ def rule_of(
         exempt_when=_callable("exempt_when", exempt_when),
         deduct_when=of_one_argument("deduct_when", deduct_when, "the response"),
         fair_share=fair_share,
+        override_defaults=_boolean("override_defaults", override_defaults),
     )
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+    return value
 
 
 def _callable(name: str, value: Any) -> OfIdentity | None:

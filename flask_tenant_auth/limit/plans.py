@@ -6,14 +6,14 @@ all or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .._core import Identity, Limit
 from ..audit import logger
-from ..errors import AuthError
+from ..errors import AuthError, ConfigurationError
 from .declarations import Declaration
-from .rules import Rule, digest
+from .rules import MOST_LIMITS, Rule, digest
 
 _LONGEST_KEY = 240
 # An app may route any method there is. The plans of these are kept, so that what is kept ends.
@@ -32,11 +32,15 @@ class Deduction(NamedTuple):
 class Plan:
     """All that counts one method of one endpoint."""
 
-    __slots__ = ("_endpoint", "limits", "rules")
+    __slots__ = ("_endpoint", "decided", "limits", "rules")
 
-    def __init__(self, endpoint: str, rules: tuple[Rule, ...]) -> None:
+    def __init__(
+        self, endpoint: str, rules: tuple[Rule, ...], replaced: tuple[Rule, ...] = ()
+    ) -> None:
         self._endpoint = endpoint
         self.rules = rules
+        # All rules of the route, with those that do not count: no decorator counts one of these.
+        self.decided = rules + replaced
         # Prepared here when no rule depends on the request; None: `resolve` must be called.
         self.limits: tuple[Limit, ...] | None = None
         if all(rule.fixed for rule in rules):
@@ -105,9 +109,6 @@ def custom_key(key: object) -> str:
     return text if len(text) <= _LONGEST_KEY and text.isascii() else digest(text)
 
 
-NO_PLAN = Plan("", ())
-
-
 class Plans:
     """The plans of one app by endpoint and method."""
 
@@ -118,20 +119,47 @@ class Plans:
         # By endpoint and method.
         self.made: dict[tuple[str, str], Plan] = {}
 
-    def make(self, endpoint: str, method: str, view: str, declaration: Declaration) -> Plan:
-        """Return the plan of a route, and keep it. Declared rules replace the defaults.
-
-        :param view: the endpoint under which the view is counted: views that several endpoints
-            share have one budget.
-        """
-        plan = self.plan(view, method, declaration)
+    def make(
+        self, endpoint: str, method: str, view: str, declarations: Sequence[Declaration]
+    ) -> Plan:
+        """Return the plan of a route, and keep it."""
+        plan = self.plan(endpoint, method, view, declarations)
         if method in _METHODS:
             self.made[endpoint, method] = plan
         return plan
 
-    def plan(self, view: str, method: str, declaration: Declaration) -> Plan:
-        """Return the plan of a route, without keeping it."""
-        declared = tuple(rule for rule in declaration.rules if rule.applies_to(method))
-        if declared:
-            return Plan(view, declared)
-        return NO_PLAN if declaration.exempt else Plan(view, self._defaults)
+    def plan(
+        self, endpoint: str, method: str, view: str, declarations: Sequence[Declaration]
+    ) -> Plan:
+        """Return the plan of a route, without keeping it.
+
+        :param view: the endpoint under which the view is counted: views that several endpoints
+            share have one budget.
+        :param declarations: what declares limits of the route, the nearest first.
+        :raises ConfigurationError: when they are more limits than the core counts in one step.
+        """
+        rules = rules_that_count(declarations, self._defaults, method)
+        if sum(rule.size for rule in rules) > MOST_LIMITS:
+            raise ConfigurationError(
+                f"{endpoint}: the limits of its view, its blueprints and the defaults can be at "
+                f"most {MOST_LIMITS} together"
+            )
+        declared = (rule for each in declarations for rule in each.rules)
+        return Plan(view, rules, tuple(rule for rule in declared if rule not in rules))
+
+
+def rules_that_count(
+    declarations: Iterable[Declaration], defaults: tuple[Rule, ...], method: str
+) -> tuple[Rule, ...]:
+    """Return the rules that count a method of a route.
+
+    The nearest declaration counts. What is further out counts too where all that is nearer says
+    `override_defaults=False`; the defaults are outermost.
+    """
+    counted: tuple[Rule, ...] = ()
+    for declaration in declarations:
+        rules = tuple(rule for rule in declaration.rules if rule.applies_to(method))
+        counted += rules
+        if declaration.exempt or any(rule.override_defaults for rule in rules):
+            return counted
+    return counted + defaults

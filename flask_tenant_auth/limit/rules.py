@@ -39,6 +39,8 @@ class Rule:
     # Called with the response: whether the request counts. None: each does.
     deduct_when: Callable[[Any], Any] | None = None
     fair_share: float = 1
+    # Whether it counts instead of what is declared further out: see `rules_that_count`.
+    override_defaults: bool = True
     name: str = ""
     _prepared: dict[tuple[str, str, int], tuple[Limit, ...]] = field(
         default_factory=dict, repr=False

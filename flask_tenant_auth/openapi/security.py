@@ -151,7 +151,7 @@ def _is_counted(
     if not state.hooked:
         return any(rule.applies_to(method) for rule in declaration.rules)
     view = first_endpoint(app, endpoint)
-    return bool(state.plans.plan(view, method, declaration).rules)
+    return bool(state.plans.plan(endpoint, method, view, [declaration]).rules)
 
 
 def _either(one: _Route, other: _Route) -> _Route:
