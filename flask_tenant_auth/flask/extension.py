@@ -35,7 +35,7 @@ from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
-from .routes import asks_for_identity, plan_of
+from .routes import asks_for_identity, plan_of, unknown_endpoints
 from .session_routes import add_session_routes
 from .sessions import SessionInfo
 from .state import EXTENSION, AppState, Loaders, state_of
@@ -244,12 +244,15 @@ def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Pl
     """Make the plan of a route at its first request, unless its decorators cannot protect it.
 
     :raises RuntimeError: where they stand above the route decorator; it names the endpoint.
-    :raises ConfigurationError: where they name a role that is none of the app.
+    :raises ConfigurationError: where they name a role that is none of the app; or where
+        RATELIMIT_ENDPOINTS names an endpoint that is none of the app.
     """
     if rule is None:
         return state.plans.unrouted
     require_no_bare_views(app, rule.endpoint)
     require_declared_roles(app, state.roles, rule.endpoint)
+    for unknown in unknown_endpoints(app, state.plans.configured):
+        raise ConfigurationError(unknown)
     return plan_of(app, state.plans, rule.endpoint, method)
 
 

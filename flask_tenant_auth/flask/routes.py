@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from types import MethodType
 from typing import Any, cast
@@ -10,6 +10,7 @@ from typing import Any, cast
 import flask
 from flask.app import Flask
 
+from ..config.names import nearest
 from ..limit.declarations import Declaration, declaration_of, declaration_of_view
 from ..limit.plans import Plan, Plans
 
@@ -40,6 +41,16 @@ def first_endpoint(app: Flask, endpoint: str) -> str:
     if view is None:
         return endpoint
     return min(each for each, other in views.items() if other is view)
+
+
+def unknown_endpoints(app: Flask, names: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each of these names in RATELIMIT_ENDPOINTS that is no endpoint."""
+    for name in names:
+        if name not in app.view_functions:
+            yield (
+                f"RATELIMIT_ENDPOINTS names {name!r}, which is no endpoint of the app "
+                f"{app.name!r}; the nearest is {nearest(name, app.view_functions)!r}"
+            )
 
 
 def before_request_functions(app: Flask, endpoint: str) -> Iterator[Callable[..., object]]:

@@ -49,6 +49,7 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
+from ..limit.configured import configured_declarations
 from ..limit.denied import DeniedRequests
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
@@ -123,7 +124,8 @@ class AppState:
                 settings.ratelimit_default,
                 settings.ratelimit_tenant_default,
                 settings.ratelimit_fair_share,
-            )
+            ),
+            configured_declarations(settings.ratelimit_endpoints or {}),
         )
         self.failure_limits = failure_limits_of(settings)
         self.exemptions = Exemptions(

@@ -13,8 +13,8 @@ from .rules import LONGEST_SCOPE, PER, OfIdentity, Rule, with_identity
 def rule_of(
     *,
     limit: Any,
-    per: Any,
-    cost: Any,
+    per: Any = "user",
+    cost: Any = 1,
     methods: Any = None,
     scope: Any = None,
     exempt_when: Any = None,

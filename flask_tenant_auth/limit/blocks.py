@@ -10,8 +10,6 @@ from .arguments import rule_of
 from .exceeded import Limited
 from .plans import custom_key
 
-_SCOPE = "blocks"
-
 
 def limited_block(limit: Any, key: Any, cost: Any) -> Limited:
     """Return what the limiter is asked about a block.
@@ -32,7 +30,7 @@ def limited_block(limit: Any, key: Any, cost: Any) -> Limited:
 
 @lru_cache(maxsize=256, typed=True)
 def _limits_of(limit: str, cost: int) -> tuple[Limit, ...]:
-    return rule_of(limit=limit, per=_is_given, cost=cost, scope=_SCOPE).limits("", None)
+    return rule_of(limit=limit, per=_is_given, cost=cost).named("block").limits("", None)
 
 
 def _is_given(_identity: object) -> str:

@@ -79,4 +79,4 @@ def rule_of_view(rule: Rule, view: object) -> Rule:
     """Return a rule under a name of its own, so that two rules or two views never share a count."""
     position = len(declaration_of(view).rules)
     name = f"{getattr(view, '__qualname__', type(view).__name__)} {position}"
-    return replace(rule, name=name, _prepared={})
+    return rule.named(name)

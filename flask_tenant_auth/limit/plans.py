@@ -6,7 +6,7 @@ all or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .._core import Identity, Limit
@@ -112,8 +112,12 @@ def custom_key(key: object) -> str:
 class Plans:
     """The plans of one app by endpoint and method."""
 
-    def __init__(self, defaults: tuple[Rule, ...]) -> None:
+    def __init__(
+        self, defaults: tuple[Rule, ...], configured: Mapping[str, Declaration] | None = None
+    ) -> None:
         self._defaults = defaults
+        # What the configuration declares, by endpoint. It is nearer than what the code declares.
+        self.configured = configured or {}
         # A request that no route answers is counted too, or scanning for routes would be free.
         self.unrouted = Plan("", defaults)
         # By endpoint and method.
@@ -138,6 +142,8 @@ class Plans:
         :param declarations: what declares limits of the route, the nearest first.
         :raises ConfigurationError: when they are more limits than the core counts in one step.
         """
+        if endpoint in self.configured:
+            declarations = (self.configured[endpoint], *declarations)
         rules = rules_that_count(declarations, self._defaults, method)
         if sum(rule.size for rule in rules) > MOST_LIMITS:
             raise ConfigurationError(
