@@ -11,6 +11,7 @@ from .errors import (
 from .flask import job_headers as _job_headers  # noqa: F401 - signs identities for jobs
 from .flask import password_settings as _password_settings  # noqa: F401 - reads the iterations
 from .flask.api_keys import create_api_key, list_api_keys, revoke_api_key
+from .flask.blueprint_limits import exempt_blueprint, limit_blueprint
 from .flask.context import (
     acting_as,
     extract_tenant_context,
@@ -78,6 +79,7 @@ __all__ = [
     "current_user",
     "decode_jwt_token",
     "delete_session_cookies",
+    "exempt_blueprint",
     "extract_bearer_token",
     "extract_tenant_context",
     "get_tenant_context",
@@ -85,6 +87,7 @@ __all__ = [
     "has_permission",
     "hash_password",
     "is_valid_uuid",
+    "limit_blueprint",
     "list_api_keys",
     "list_sessions",
     "log_request_context",

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 from .._core import Limit, parse_rates
 from .rules import LONGEST_SCOPE, PER, OfIdentity, Rule, with_identity
+
+
+class LimitArguments(TypedDict, total=False):
+    """The arguments of ``@rate_limit`` beside the limit."""
+
+    per: str | Callable[..., object]
+    cost: int | Callable[..., int]
+    methods: Iterable[str] | None
+    scope: str | None
+    exempt_when: Callable[..., bool] | None
+    deduct_when: Callable[[Any], bool] | None
+    fair_share: float
+    override_defaults: bool
 
 
 def rule_of(
