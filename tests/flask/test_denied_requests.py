@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +20,7 @@ from flask_tenant_auth import (
     verify_role,
     verify_tenant_context,
 )
-from flask_tenant_auth._core import STRATEGIES, RedisClient
+from flask_tenant_auth._core import STRATEGIES
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.signals import rate_limit_exceeded
 from servers import Redis, free_port
@@ -172,21 +170,6 @@ class TestWhatCounts:
         assert app.test_client().get("/other").text == "own"
 
 
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    with Redis() as server:
-        yield server
-
-
-def calls_of(redis: Redis) -> int:
-    """Return how many scripts this Redis has run."""
-    client = RedisClient(redis.url)
-    lines = bytes(client.call("INFO", "commandstats")).decode().splitlines()
-    client.close()
-    calls = re.findall(r"cmdstat_eval\w*:calls=(\d+)", "\n".join(lines))
-    return sum(map(int, calls))
-
-
 class TestStores:
     def test_without_the_setting_nothing_is_opened(self) -> None:
         app = limiting_app("")
@@ -223,11 +206,11 @@ class TestStores:
         for denied in ("", "2 per hour"):
             app = limiting_app(denied, REDIS_URL=redis.url, RATELIMIT_KEY_PREFIX=f"p{denied}")
             statuses(app, "/other")
-            before = calls_of(redis)
+            before = redis.scripts_run()
             assert statuses(app, "/other", 5) == [200] * 5
             assert statuses(app, "/once", 3) == [200, 429, 429]
             assert statuses(app, "/other", 5) == [429 if denied else 200] * 5
-            commands[denied] = calls_of(redis) - before
+            commands[denied] = redis.scripts_run() - before
         assert commands["2 per hour"] < commands[""]
 
     def test_a_value_that_is_no_limit_stops_the_app(self) -> None:

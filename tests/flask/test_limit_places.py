@@ -10,9 +10,10 @@ import pytest
 from flask import Blueprint, Flask, request
 from flask.views import MethodView
 
-from apps import bare_app, bearer, make_app
+from apps import TENANT, USER, bare_app, bearer, make_app
 from flask_tenant_auth import (
     ConfigurationError,
+    Identity,
     TenantAuth,
     exempt_blueprint,
     limit_blueprint,
@@ -22,6 +23,7 @@ from flask_tenant_auth import (
 )
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.limit.declarations import declaration_of
+from servers import Redis
 
 
 def view() -> str:
@@ -412,6 +414,29 @@ class TestBlueprints:
         spec.path("/b/", operations={"get": {"responses": {"200": {"description": "in"}}}})
         described = describe_security(spec, app).to_dict()
         assert "429" in described["paths"]["/b/"]["get"]["responses"]
+
+
+def test_all_limits_of_a_request_are_one_round_trip_to_redis(redis: Redis) -> None:
+    app = make_app(
+        REDIS_URL=redis.url,
+        RATELIMIT_DEFAULT="95 per minute",
+        RATELIMIT_TENANT_DEFAULT=lambda: "96 per minute",
+        RATELIMIT_ENDPOINTS={"b.index": {"limit": "99 per minute", "override_defaults": False}},
+    )
+    blueprint = Blueprint("b", __name__)
+    limit_blueprint(blueprint, "98 per minute", override_defaults=False, cost=lambda: 2)
+    limited = rate_limit("97 per minute", override_defaults=False, per=lambda: "key")(view)
+    blueprint.get("/", endpoint="index")(limited)
+    app.register_blueprint(blueprint)
+    assert statuses(app, "/", 1, headers=bearer()) == [200]
+    before = redis.scripts_run()
+    assert statuses(app, "/", 5, headers=bearer()) == [200] * 5
+    assert redis.scripts_run() == before + 5
+    plan = state_of(app).plans.made["b.index", "GET"]
+    assert len(plan.rules) == 5
+    limits, custom, _ = plan.resolve(None)
+    left = state_of(app).limiter.peek(limits, Identity(TENANT, USER), "127.0.0.1", custom)
+    assert left.remaining == 98 - 6 * 2
 
 
 class TestExemptBlueprint:
