@@ -250,7 +250,7 @@ $(BENCH)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject
 # --- Style and types ----------------------------------------------------------
 
 .PHONY: lint format
-lint: packages-test $(VENV)/.built $(VENV)/.group-lint $(VENV)/.group-example ## Check style and types: ruff, clang-format, luacheck, mypy, stubtest
+lint: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example ## Check style and types: ruff, clang-format, luacheck, mypy, stubtest
 	@echo "Lint"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,13 +11,17 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 PKG_CONFIG = os.environ.get("PKG_CONFIG", "pkg-config")
 
+# A directory that scripts/wheels/libraries.py made: the libraries in it are linked into the core.
+STATIC = os.environ.get("FTA_STATIC", "")
+ARCHIVES = ("libjwt.a", "libjansson.a", "libhiredis.a")
 
 # What the package managers say to a user: the columns of the table, in its order.
 SYSTEMS = {
@@ -52,7 +57,13 @@ def packages_by_need() -> dict[str, list[str]]:
 
 
 def pkg_config(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PKG_CONFIG, *arguments], capture_output=True, text=True, check=False)
+    environment = dict(os.environ)
+    if STATIC:
+        path = [f"{STATIC}/lib/pkgconfig", *filter(None, [environment.get("PKG_CONFIG_PATH")])]
+        environment["PKG_CONFIG_PATH"] = os.pathsep.join(path)
+    return subprocess.run(
+        [PKG_CONFIG, *arguments], capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def has_version(library: Library, version_option: str, version: str) -> bool:
@@ -153,7 +164,42 @@ def check_requirements() -> None:
             )
 
 
+def check_static() -> None:
+    """Exit with a message if FTA_STATIC names no directory of archives."""
+    absent = [name for name in ARCHIVES if STATIC and not Path(STATIC, "lib", name).is_file()]
+    if absent:
+        sys.exit(
+            f"flask_tenant_auth: FTA_STATIC={STATIC} has no lib/{absent[0]}: "
+            f"`python scripts/wheels/libraries.py DIRECTORY` of a checkout makes the directory "
+            f"that it names"
+        )
+
+
+def headers_of(*names: str) -> list[str]:
+    """The options for the headers of libraries, whose warnings are not ours to mend."""
+    flags = pkg_config("--cflags", *names).stdout.split()
+    return [re.sub("^-I", "-isystem", flag) for flag in flags]
+
+
+def libraries_to_link() -> list[str]:
+    if not STATIC:
+        return pkg_config("--libs", *(library.name for library in LIBRARIES)).stdout.split()
+    archives = [str(Path(STATIC, "lib", name)) for name in ARCHIVES]
+    # Their functions are not to be seen by another extension that brings the same library.
+    return [*archives, "-Wl,--exclude-libs,ALL", *pkg_config("--libs", "openssl").stdout.split()]
+
+
+def hardening(step: str) -> list[str]:
+    """The options of scripts/hardening.txt for a step, where they are known."""
+    if sys.platform != "linux":
+        return []
+    lines = Path("scripts/hardening.txt").read_text("utf-8").splitlines()
+    table = dict(line.split("|") for line in lines if line[:1] not in "#")
+    return {name.strip(): options.split() for name, options in table.items()}[step]
+
+
 def core_extension() -> Extension:
+    check_static()
     check_requirements()
     names = [library.name for library in LIBRARIES]
     warnings = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
@@ -168,10 +214,10 @@ def core_extension() -> Extension:
         include_dirs=["csrc"],
         define_macros=[("_GNU_SOURCE", "1")],
         extra_compile_args=[
-            *["-std=c11", "-O2", "-fvisibility=hidden", *warnings],
-            *pkg_config("--cflags", *names).stdout.split(),
+            *["-std=c11", "-O2", "-fvisibility=hidden", *hardening("compile"), *warnings],
+            *headers_of(*names),
         ],
-        extra_link_args=pkg_config("--libs", *names).stdout.split(),
+        extra_link_args=[*hardening("link"), *libraries_to_link()],
     )
 
 
@@ -185,4 +231,16 @@ class BuildCore(build_ext):
         super().build_extension(extension)
 
 
-setup(ext_modules=[core_extension()], cmdclass={"build_ext": BuildCore})
+class WheelOfCore(bdist_wheel):
+    """Makes a wheel that says what is linked into its core: the licences, a bill of materials."""
+
+    def write_wheelfile(self, wheelfile_base: str, *arguments: Any, **options: Any) -> None:
+        super().write_wheelfile(wheelfile_base, *arguments, **options)
+        if STATIC:
+            shutil.copytree(Path(STATIC, "dist-info"), wheelfile_base, dirs_exist_ok=True)
+
+
+setup(
+    ext_modules=[core_extension()],
+    cmdclass={"build_ext": BuildCore, "bdist_wheel": WheelOfCore},
+)

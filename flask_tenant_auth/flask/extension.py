@@ -35,7 +35,7 @@ from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
-from .routes import asks_for_identity, plan_of, unknown_endpoints
+from .routes import asks_for_identity, is_static_view, plan_of, unknown_endpoints
 from .session_routes import add_session_routes
 from .sessions import SessionInfo
 from .state import EXTENSION, AppState, Loaders, state_of
@@ -134,6 +134,8 @@ class TenantAuth:
         cors = cors_rules(state.settings)
         if state.origins is not None:
             app.before_request(_origin_hook(state))  # before anything is counted
+        if state.cookies is not None:
+            app.after_request(_vary_hook(app))
         app.before_request(_count_hook(app, state, cors))
         app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
         _add_jwks_route(app, state)
@@ -167,6 +169,22 @@ def _origin_hook(state: AppState) -> Callable[[], Any]:
         return None if denial is None else deny(denial, None)
 
     return check_origin
+
+
+def _vary_hook(app: Flask) -> Callable[[Response], Response]:
+    """Return the hook that tells caches that an answer is for one cookie (RFC 9110, 12.5.5).
+
+    A shared cache keeps no answer to an Authorization header of itself (RFC 9111, 3.5). To one
+    with a cookie it does, where the answer says for how long.
+    """
+
+    def vary_by_cookie(response: Response) -> Response:
+        rule = flask.request.url_rule
+        if rule is None or not is_static_view(app, app.view_functions.get(rule.endpoint)):
+            response.vary.add("Cookie")
+        return response
+
+    return vary_by_cookie
 
 
 def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it

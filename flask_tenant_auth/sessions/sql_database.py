@@ -130,8 +130,9 @@ class Database:
                 if not again and once_more and (_is_lost(error) or _is_no_table(error)):
                     again, once_more = True, False
                     self._store_id = ""
-                if not again or time.monotonic() >= deadline:
-                    raise self._unavailable(error) from None
+                is_late = time.monotonic() >= deadline
+                if not again or is_late:
+                    raise self._unavailable(error, is_late) from None
             time.sleep(random.random() * _LONGEST_PAUSE)  # noqa: S311 - no secret
 
     def _once(self, work: Callable[[Connection], Result], atomic: bool, deadline: float) -> Result:
@@ -197,8 +198,11 @@ class Database:
         found: str = connection.scalars(select(table.c.id)).one()
         return found
 
-    def _unavailable(self, error: SQLAlchemyError) -> StoreUnavailable:
-        """Return the error without parameters, which have secrets, and without a password."""
+    def _unavailable(self, error: SQLAlchemyError, is_late: bool) -> StoreUnavailable:
+        """Return the error without parameters, which have secrets, and without a password.
+
+        A driver whose statement was late says that the server closed the connection. It was us.
+        """
         self._store_id = ""  # found again, with what has changed meanwhile
         original = getattr(error, "orig", None) or error
         lines = str(original).strip().splitlines() or [""]
@@ -207,7 +211,8 @@ class Database:
         for secret in (url.password, *map(str, url.query.values())):
             if secret:
                 text = text.replace(str(secret), "***")
-        return StoreUnavailable(f"{type(original).__name__}: {text[:_LONGEST_TEXT]}")
+        late = f"no answer within {self._seconds:g} s; " if is_late else ""
+        return StoreUnavailable(f"{late}{type(original).__name__}: {text[:_LONGEST_TEXT]}")
 
     def close(self) -> None:
         """Close the connections, where the engine is the store's own."""

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from .sql_database import Database
 from .sql_part import AT_ONCE, SqlPart
@@ -18,6 +30,10 @@ from .store import KEY_PREFIX, Changes, Revocation
 LATE_MS = 30_000
 _LATE_NUMBERS = 64
 _POLL_SECONDS = 0.1
+# However many revocations there are, one call of `Database.run`, which has a deadline, reads no
+# more rows than these, or writes AT_ONCE of them.
+_PAGE = 10_000
+_CONDITIONS_AT_ONCE = 100  # each has up to three parameters
 
 
 @dataclass(frozen=True)
@@ -59,66 +75,66 @@ class SqlRevocations(SqlPart):
 
         def work(connection: Connection) -> Revocation:
             added = self._insert(connection, revocation, reason)
-            self._end_what_it_names(connection, added, reason)
+            self._end_what_they_name(connection, [added], reason)
             return added
 
         return self._database.run(work, atomic=True)
 
     def _insert(self, connection: Connection, revocation: Revocation, reason: str) -> Revocation:
         table = self._tables.revocation
-        values = {
-            "kind": revocation.kind,
-            "tenant_id": revocation.tenant_id,
-            "user_id": revocation.user_id,
-            "id": revocation.id,
-            "except_session": revocation.except_session,
-            "at": revocation.at or now_ms(),
-            "ends_at": revocation.ends_at,
-            "added_at": now_ms(),
-            "reason": reason,
-        }
-        inserted = connection.execute(insert(table).values(values))
+        inserted = connection.execute(self._inserting(reason), _values(revocation))
         (number,) = inserted.inserted_primary_key or (0,)
         at = revocation.at
         if not at:
             at = connection.scalars(select(table.c.at).where(table.c.number == number)).one()
         return replace(revocation, at=at, number=number)
 
-    def _end_what_it_names(
-        self, connection: Connection, revocation: Revocation, reason: str
+    def _inserting(self, reason: str) -> Insert:
+        """Return the statement that adds the `_values` of one or more revocations."""
+        table = self._tables.revocation
+        at = func.coalesce(bindparam("given_at", type_=table.c.at.type), now_ms())
+        return insert(table).values(at=at, added_at=now_ms(), reason=reason)
+
+    def _end_what_they_name(
+        self, connection: Connection, revocations: Sequence[Revocation], reason: str
     ) -> None:
-        """End the session or the API keys that a revocation names.
+        """End the sessions and the API keys that revocations name.
 
         Keys may outlive the revocation. So they are ended by themselves.
         """
-        if revocation.kind == "session" and revocation.id is not None:
-            self._end_session(connection, revocation.id, reason)
-            return
+        sessions = [each.id for each in revocations if each.kind == "session" and each.id]
+        if sessions:
+            self._end_sessions(connection, sessions, reason)
         key = self._tables.api_key
+        named = [keys for each in revocations for keys in self._keys_of(each)]
+        for some in chunks(named, _CONDITIONS_AT_ONCE):
+            ending = update(key).where(or_(*some), key.c.ended_at.is_(None))
+            connection.execute(ending.values(ended_at=now_ms()))
+
+    def _keys_of(self, revocation: Revocation) -> list[ColumnElement[bool]]:
+        """Return the condition of the API keys that a revocation names, if it can name any."""
+        key = self._tables.api_key.c
+        if revocation.kind == "session":
+            return []
         if revocation.kind == "token":
             prefix, _, key_id = (revocation.id or "").partition(KEY_PREFIX)
-            if prefix or not key_id:
-                return
-            named = key.c.id == key_id
-        else:
-            named = key.c.created_at <= revocation.at
-            if revocation.kind != "everything":
-                named &= key.c.tenant_id == revocation.tenant_id
-            if revocation.kind == "user":
-                named &= key.c.user_id == revocation.user_id
-        connection.execute(
-            update(key).where(named, key.c.ended_at.is_(None)).values(ended_at=now_ms())
-        )
+            return [] if prefix or not key_id else [key.id == key_id]
+        named = key.created_at <= (revocation.at or now_ms())
+        if revocation.kind != "everything":
+            named &= key.tenant_id == revocation.tenant_id
+        if revocation.kind == "user":
+            named &= key.user_id == revocation.user_id
+        return [named]
 
-    def _end_session(self, connection: Connection, session_id: str, reason: str) -> bool:
-        """End a session; return whether it went on until now."""
+    def _end_sessions(self, connection: Connection, ids: Sequence[str], reason: str) -> int:
+        """End sessions; return how many of them went on until now."""
         table = self._tables.session
         change = (
             update(table)
-            .where(table.c.id == session_id, table.c.ended_at.is_(None))
+            .where(table.c.id.in_(ids), table.c.ended_at.is_(None))
             .values(ended_at=now_ms(), end_reason=reason)
         )
-        return connection.execute(change).rowcount == 1
+        return connection.execute(change).rowcount
 
     def changes(self, position: str, wait_ms: int) -> Changes:
         """As in the protocol: asked again and again until there is one."""
@@ -162,33 +178,32 @@ class SqlRevocations(SqlPart):
 
     def _of_numbers(self, numbers: Sequence[int]) -> list[Any]:
         table = self._tables.revocation
+        rows: list[Any] = []
+        for some in chunks(numbers, AT_ONCE):
+            asked = select(table).where(table.c.number.in_(some)).order_by(table.c.number)
+            rows += self._rows(asked)
+        return rows
 
-        def work(connection: Connection) -> list[Any]:
-            rows: list[Any] = []
-            for some in chunks(numbers, AT_ONCE):
-                asked = select(table).where(table.c.number.in_(some)).order_by(table.c.number)
-                rows += connection.execute(asked).all()
-            return rows
+    def _rows(self, asked: Select[Any]) -> Sequence[Any]:
+        return self._database.run(lambda connection: connection.execute(asked).all())
 
-        return self._database.run(work) if numbers else []
-
-    def _all(self) -> Changes:
-        """Return all revocations that matter, and the last one in any case."""
-        store_id = self._database.store_id()
+    def _live(self) -> Iterator[Sequence[Any]]:
+        """Yield the rows of all revocations that matter, and of the last one in any case."""
         table = self._tables.revocation
         last = select(func.max(table.c.number)).scalar_subquery()
-        asked = (
-            select(table, now_ms().label("store_now"))
-            .where(or_(table.c.ends_at > now_ms(), table.c.number == last))
-            .order_by(table.c.number)
-        )
+        matters = or_(table.c.ends_at > now_ms(), table.c.number == last)
+        asked = select(table).where(matters).order_by(table.c.number).limit(_PAGE)
+        rows = self._rows(asked)
+        while rows:
+            yield rows
+            rows = self._rows(asked.where(table.c.number > rows[-1].number))
 
-        def work(connection: Connection) -> tuple[int, Sequence[Any]]:
-            # The time before the rows: what commits in between is in the window.
-            now = connection.scalars(select(now_ms())).one()
-            return now, connection.execute(asked).all()
-
-        now, rows = self._database.run(work)
+    def _all(self) -> Changes:
+        """Return all revocations that matter."""
+        store_id = self._database.store_id()
+        # The time before the rows: what commits in between is in the window.
+        now = self._database.run(lambda connection: connection.scalars(select(now_ms())).one())
+        rows = [row for page in self._live() for row in page]
         numbers = frozenset(row.number for row in rows)
         return self._changes(_Position(store_id), now, rows, numbers)
 
@@ -203,32 +218,43 @@ class SqlRevocations(SqlPart):
         return Changes(now=now, revocations=live, position=str(position))
 
     def restore(self, revocations: Sequence[Revocation]) -> None:
-        """As in the protocol. What several hosts restore is added once, as far as it is seen."""
+        """As in the protocol. What several hosts restore is added once, as far as it is seen.
 
-        def find_missing(connection: Connection) -> list[Revocation]:
-            return [each for each in some if not self._is_there(connection, each)]
+        However many they are, a transaction has a few statements: a store that is far away takes
+        them within its time limit too.
+        """
+        there: dict[Revocation, list[Revocation]] = {_what(each): [] for each in revocations}
+        for page in self._live():
+            for each in map(revocation_of, page):
+                if _what(each) in there:
+                    there[_what(each)].append(each)
+        missing = [each for each in revocations if not _is_done(each, there[_what(each)])]
+        for some in chunks(missing, AT_ONCE):
+            self._database.run(partial(self._add_restored, some), atomic=True)
 
-        def add(connection: Connection) -> None:
-            for each in missing:
-                added = self._insert(connection, each, "restored")
-                self._end_what_it_names(connection, added, "restored")
+    def _add_restored(self, revocations: Sequence[Revocation], connection: Connection) -> None:
+        connection.execute(self._inserting("restored"), [_values(each) for each in revocations])
+        self._end_what_they_name(connection, revocations, "restored")
 
-        for some in chunks(revocations, AT_ONCE):  # noqa: B007 - find_missing reads it
-            missing = self._database.run(find_missing)
-            if missing:
-                self._database.run(add, atomic=True)
 
-    def _is_there(self, connection: Connection, revocation: Revocation) -> bool:
-        """Whether the store has a revocation that does what this one does."""
-        table = self._tables.revocation
-        alike = [
-            table.c[name].is_(None) if value is None else table.c[name] == value
-            for name in ("kind", "tenant_id", "user_id", "id", "except_session")
-            for value in [getattr(revocation, name)]
-        ]
-        asked = (
-            select(func.count())
-            .select_from(table)
-            .where(*alike, table.c.at >= revocation.at, table.c.ends_at >= revocation.ends_at)
-        )
-        return bool(connection.scalar(asked))
+def _what(revocation: Revocation) -> Revocation:
+    """Return what a revocation revokes, whenever that was."""
+    return replace(revocation, at=0, ends_at=0, number=0)
+
+
+def _is_done(revocation: Revocation, others: Sequence[Revocation]) -> bool:
+    """Whether one of the others, which revoke the same, covers a revocation."""
+    return any(each.at >= revocation.at and each.ends_at >= revocation.ends_at for each in others)
+
+
+def _values(revocation: Revocation) -> dict[str, Any]:
+    """Return the parameters of a revocation; given_at is None for the store's now."""
+    return {
+        "kind": revocation.kind,
+        "tenant_id": revocation.tenant_id,
+        "user_id": revocation.user_id,
+        "id": revocation.id,
+        "except_session": revocation.except_session,
+        "given_at": revocation.at or None,
+        "ends_at": revocation.ends_at,
+    }

@@ -88,7 +88,7 @@ class SqlStore(SqlKeys, SqlRevocations):
                     id=each.id,
                     ends_at=each.ends_at + DAY_MS,
                 )
-                if self._end_session(connection, each.id, "too_many"):
+                if self._end_sessions(connection, [each.id], "too_many"):
                     self._insert(connection, revocation, "too_many")
                     row = connection.execute(select(table).where(table.c.id == each.id)).one()
                     ended.append(session_of(row))

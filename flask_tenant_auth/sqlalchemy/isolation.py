@@ -191,7 +191,7 @@ def enter(session: Session, scope: Scope) -> None:
     if not known or scope == previous:
         return
     for instance in session.identity_map.values():
-        state = inspect(instance)
+        state: Any = inspect(instance)  # never None: it is one of the session's
         if not state.modified:
             session.expire(instance)
             continue

@@ -102,7 +102,7 @@ def is_transaction_control(sql: str) -> bool:
 class StrictNames(IdentifierPreparer):
     """Writes a name without quotes, where the application asks for that, only if it is plain."""
 
-    def quote(self, ident: str) -> str:
+    def quote(self, ident: str, force: Any = None) -> str:
         """Return the name as it stands in SQL.
 
         :raises UnscopedStatement: for `quoted_name(..., quote=False)` of a name that needs
@@ -161,7 +161,8 @@ class TextCompiler(SQLCompiler):
     def visit_tstring(self, tstring: Any, *args: Any, **options: Any) -> str:
         """Write a t-string."""
         self._require(None, str(tstring))
-        return super().visit_tstring(tstring, *args, **options)
+        written: str = super().visit_tstring(tstring, *args, **options)  # type: ignore[misc, unused-ignore] # of SQLAlchemy 2.1
+        return written
 
     def _is_operator(self, operator: Any) -> bool:
         return is_operator(operator.opstring, str(self.dialect.paramstyle))

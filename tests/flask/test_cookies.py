@@ -312,6 +312,61 @@ class TestWhatARequestProves:
         assert statuses == [200, 200, 429]
 
 
+class TestCaches:
+    """A shared cache keeps what says for how long, and gives it to others unless it varies."""
+
+    @staticmethod
+    def app(**config: Any) -> Flask:
+        app, _ = cookie_app(**config)
+
+        @app.get("/api/report")
+        @verify_tenant_context
+        def report() -> Response:
+            response = Response(current_identity.user_id)
+            response.cache_control.max_age = 3600
+            response.headers["Vary"] = "Accept-Encoding"
+            return response
+
+        @app.get("/api/broken")
+        def broken() -> Response:
+            raise OSError
+
+        return app
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [("/api/report", 200), ("/api/me", 200), ("/api/broken", 500), ("/api/nothing", 404)],
+    )
+    def test_every_answer_of_the_app_varies_by_cookie(self, path: str, status: int) -> None:
+        app = self.app(TESTING=False)
+        client = https_client(app)
+        client.post("/api/login")
+        response = client.get(path)
+        assert response.status_code == status
+        assert "cookie" in response.vary
+
+    def test_a_denial_varies_too_and_the_names_of_the_view_and_of_cors_stay(self) -> None:
+        app = self.app()
+        assert "cookie" in https_client(app).get("/api/me").vary
+        client = https_client(app)
+        client.post("/api/login")
+        assert client.get("/api/report").headers.getlist("Vary") == [
+            "Accept-Encoding, Cookie, Origin"
+        ]
+
+    def test_static_files_are_for_everybody_and_vary_by_nothing_of_ours(self) -> None:
+        app = self.app()
+        app.static_folder = __file__.rpartition("/")[0]
+        with https_client(app).get("/static/test_cookies.py") as response:
+            assert response.status_code == 200
+            assert "cookie" not in response.vary
+
+    def test_an_app_with_headers_alone_varies_by_no_cookie(self) -> None:
+        app = make_app()
+        response = app.test_client().get("/me", headers=bearer())
+        assert "cookie" not in response.vary
+
+
 class TestTheStepOfTheCore:
     def counted(self, environ: dict[str, Any], *name: str | None) -> tuple[Any, Any]:
         state = state_of(make_app())

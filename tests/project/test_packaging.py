@@ -48,6 +48,7 @@ def test_the_sdist_has_every_file_of_the_build(sdist: Path) -> None:
         "setup.py",
         "scripts/embed_lua.py",
         "scripts/packages.txt",
+        "scripts/hardening.txt",
         "pyproject.toml",
         "LICENSE",
         "README.md",
@@ -265,6 +266,16 @@ def test_setup_rejects_a_libjwt_with_the_other_interface(tmp_path: Path) -> None
     )
     assert setup_says(PKG_CONFIG=has_libjwt_3).startswith(
         "flask_tenant_auth: libjwt 3.2.1 is too new: version 2.0 changed the interface"
+    )
+
+
+def test_setup_names_the_archive_that_the_directory_of_a_static_build_lacks(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/libjwt.a").touch()
+    assert setup_says(FTA_STATIC=str(tmp_path)) == (
+        f"flask_tenant_auth: FTA_STATIC={tmp_path} has no lib/libjansson.a: "
+        "`python scripts/wheels/libraries.py DIRECTORY` of a checkout makes the directory that it "
+        "names\n"
     )
 
 

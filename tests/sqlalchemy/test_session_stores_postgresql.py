@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,7 @@ import psycopg
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, Uuid, create_engine, inspect, select
+from sqlalchemy import Connection, Uuid, create_engine, event, inspect, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_tenant_auth import acting_as
@@ -30,6 +31,8 @@ from flask_tenant_auth.sessions.stores import store_of
 from flask_tenant_auth.sqlalchemy import TenantScoped, isolate, unscoped
 from servers import PostgreSQL
 from session_store_contract import (
+    DAY,
+    OTHER_TENANT,
     TENANT,
     USER,
     StoreContract,
@@ -38,6 +41,7 @@ from session_store_contract import (
     begun,
     ids,
     is_over,
+    key_in,
     of_session,
     revocation,
 )
@@ -286,13 +290,60 @@ def test_a_frozen_server_is_unavailable_within_a_bound(own_server: PostgreSQL, d
             lambda: fresh.revoke(of_session_at(session), "test"),
         ):
             start = time.monotonic()
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(StoreUnavailable, match="no answer within 1 s"):
                 ask()
             assert time.monotonic() - start < 6
     assert store.read(session.id).session is not None
     assert not store.changes(position, 0).is_older
     store.close()
     fresh.close()
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_host_restores_its_revocations_to_a_store_that_is_far_away(
+    postgresql: PostgreSQL, driver: str
+) -> None:
+    """Each statement takes 50 ms on its way, and each transaction has one second."""
+    place = PostgresqlPlace(postgresql)
+    store = sql_store_of(place.setting.replace("+psycopg", f"+{driver}"), "", None, 1000)
+    assert isinstance(store, SqlStore)
+    revoked, other = begun(store), begun(store)
+    until = store.now() + DAY
+    lost = [
+        Revocation(kind="session", id=revoked.id, at=store.now(), ends_at=until),
+        *(Revocation(kind="token", id=f"{n}", ends_at=until) for n in range(300)),
+        *(Revocation(kind="token", id=f"key:{n}", at=1, ends_at=until) for n in range(300)),
+        Revocation(kind="user", tenant_id=OTHER_TENANT, user_id=USER, at=1, ends_at=until),
+    ]
+    keys = [key_in(store, f"{number}") for number in range(2)]
+    for key in keys:
+        store.add_key(key)
+    sent = []
+
+    @event.listens_for(store._database.engine, "before_cursor_execute")
+    def _send(*of_statement: Any) -> None:
+        sent.append(of_statement[2])
+        time.sleep(0.05)
+
+    store.restore(lost)
+    assert len(sent) < 30
+    sent.clear()
+    store.restore(lost[:1] + lost[301:])  # the others have been revoked earlier than now
+    assert not any("INSERT" in statement for statement in sent)
+    event.remove(store._database.engine, "before_cursor_execute", _send)
+    added = store.changes("", 0).revocations
+    assert [replace(each, at=0, number=0) for each in added] == [
+        replace(each, at=0) for each in lost
+    ]
+    assert added[0].at == lost[0].at
+    assert abs(added[1].at - store.now()) < 60_000  # the store's now, where it is not known
+    assert is_over(store, revoked)
+    assert not is_over(store, other)
+    for key in keys:
+        found = store.read_key(key.id)[1]
+        assert found is not None
+        assert found.ended_at is not None
+    store.close()
 
 
 def of_session_at(session: Session) -> Revocation:

@@ -105,6 +105,44 @@ def test_sqlite_in_memory_is_one_database_for_all_threads() -> None:
     assert found == [session] * 8
 
 
+# --- The size of a step ---------------------------------------------------------------------------
+
+
+def statements_of_each_run(store: SqlStore, work: Callable[[], Any]) -> list[int]:
+    """How many statements each call of `Database.run` makes, which has one deadline."""
+    counts: list[int] = []
+    engine = store._database.engine
+    begin = lambda *_: counts.append(0)  # noqa: E731
+
+    def count(*_: Any) -> None:
+        counts[-1] += 1
+
+    event.listen(engine, "checkout", begin)
+    event.listen(engine, "before_cursor_execute", count)
+    work()
+    event.remove(engine, "checkout", begin)
+    event.remove(engine, "before_cursor_execute", count)
+    return counts
+
+
+def test_no_step_grows_with_the_number_of_revocations(
+    place: SqlitePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that grows does not end before its deadline some day, and never again."""
+    monkeypatch.setattr("flask_tenant_auth.sessions.sql_revocations._PAGE", 100)
+    store = place.open()
+    assert isinstance(store, SqlStore)
+    begun(store)
+    at = store.now()
+    many = [revocation(store, "token", id=f"{number}", at=at) for number in range(1200)]
+    assert max(statements_of_each_run(store, lambda: store.restore(many))) < 10
+    assert len(store.changes("", 0).revocations) == 1200
+    assert statements_of_each_run(store, lambda: store.restore(many)) == [1] * 13
+    assert max(statements_of_each_run(store, lambda: store.changes("", 0))) == 1
+    assert len(store.changes("", 0).revocations) == 1200
+    store.close()
+
+
 # --- The file -------------------------------------------------------------------------------------
 
 
@@ -328,7 +366,7 @@ def test_a_transaction_is_whole_whatever_the_engine_does_by_default(
     def fail(*_: object) -> bool:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(store, "_end_session", fail)
+    monkeypatch.setattr(store, "_end_sessions", fail)
     with pytest.raises(ZeroDivisionError):
         store.revoke(of_session(store, session), "test")
     assert store.changes("", 0).revocations == []
