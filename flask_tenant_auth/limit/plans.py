@@ -92,7 +92,7 @@ class Plan:
 def log_failure(endpoint: str, rule: Rule, error: Exception) -> None:
     """Log that a callable of a rule has raised, or has returned what cannot be used."""
     logger.error(
-        "A callable of the limit %r of %s failed with %s: the request is answered with 500",
+        "A callable of the limit %r of %s failed with %s: the request is denied",
         rule.describe(),
         endpoint or "requests without a route",
         type(error).__name__,
