@@ -27,12 +27,15 @@ help: ## Show this help
 
 # --- Set-up -------------------------------------------------------------------
 
-.PHONY: packages packages-test venv build
+.PHONY: packages packages-test packages-wheels venv build
 packages:
 	@PYTHON=$(PYTHON) scripts/install_packages.sh run
 
 packages-test:
 	@PYTHON=$(PYTHON) scripts/install_packages.sh test
+
+packages-wheels:
+	@PYTHON=$(PYTHON) scripts/install_packages.sh wheels
 
 venv: $(BIN)/python ## Make .venv, which holds the packages from PyPI
 $(BIN)/python: | packages
@@ -366,6 +369,27 @@ dist: $(VENV)/.built ## Make the source archive and a wheel of it in dist
 	@$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' >/dev/null
 	@$(BIN)/pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist dist/*.tar.gz
 	@ls dist
+
+# The tools are in an environment of their own; PYTHONS="python3.12 ..." chooses the Pythons.
+WHEELS := $(BUILD)/wheels
+$(WHEELS)/tools/.installed: pyproject.toml | packages-wheels
+	@echo "Making $(WHEELS)/tools"
+	@$(PYTHON) -m venv $(WHEELS)/tools
+	@$(WHEELS)/tools/bin/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
+	@$(WHEELS)/tools/bin/pip install -q --group wheels
+	@touch $@
+
+$(WHEELS)/static: $(wildcard scripts/wheels/libraries.* scripts/wheels/libjwt/*) scripts/hardening.txt | $(WHEELS)/tools/.installed
+	@rm -rf $@
+	@PATH="$(CURDIR)/$(WHEELS)/tools/bin:$$PATH" python scripts/wheels/libraries.py $@
+	@touch $@
+
+.PHONY: wheels test-wheels
+wheels: $(WHEELS)/tools/.installed $(WHEELS)/static ## Make the source archive and a wheel for each Python in dist
+	@$(WHEELS)/tools/bin/python scripts/wheels/make.py $(PYTHONS)
+
+test-wheels: packages-test $(VENV)/.built $(VENV)/.group-test ## Try the wheels in dist in bare Debian and Ubuntu roots, as root
+	@$(BIN)/python -m pytest -v tests/roots/wheels.py $(PYTEST_ARGS)
 
 clean: ## Remove everything that was installed, built or measured here
 	rm -rf $(VENV) $(BENCH) $(BUILD) dist .run *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

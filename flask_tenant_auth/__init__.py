@@ -1,5 +1,6 @@
 """Authentication, tenancy, roles and rate limits for Flask APIs, on a C core."""
 
+from . import core_import as _core_import  # noqa: F401 - first: it says what a failure means
 from ._core import Identity, Key, is_valid_uuid
 from .errors import (
     AuthError,

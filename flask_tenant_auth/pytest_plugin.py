@@ -9,6 +9,7 @@ import pytest
 from flask.app import Flask
 
 from ._core import Identity
+from .flask.state import state_of
 from .testing import Clock, foreign_answers
 
 
@@ -17,6 +18,15 @@ def auth_clock() -> Iterator[Clock]:
     """Return a clock to move; at the end of the test it is the present again."""
     with Clock() as clock:
         yield clock
+
+
+@pytest.fixture
+def reset_auth_limits(app: Flask) -> None:
+    """Forget what the fixture `app` has counted before this test.
+
+    :raises RuntimeError: where it is not testing, or counts in Redis.
+    """
+    state_of(app).reset_limits()
 
 
 @pytest.fixture

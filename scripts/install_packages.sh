@@ -3,6 +3,8 @@
 #
 #   scripts/install_packages.sh run     what is needed to build and run
 #   scripts/install_packages.sh test    the same, and what the tests need
+#   scripts/install_packages.sh wheels  what is needed to build wheels, without the libraries that
+#                                       are built for them
 #   scripts/install_packages.sh roots   only what makes the roots of other systems
 #
 # Each need is a check and the Debian/Ubuntu packages that satisfy it. Packages
@@ -43,7 +45,10 @@ packages_of() {
 
 # needs NEED CHECK: the same, for a need of the table.
 missing=
+built=
+[ "$purpose" != wheels ] || built='libjwt hiredis'
 needs() {
+    case " $built " in *" $1 "*) return ;; esac
     if ! eval "$2" >/dev/null 2>&1; then
         missing="$missing $1"
         packages="$packages $(packages_of "$1" apt)"
@@ -85,6 +90,12 @@ needs Python.h 'python_can "import os, sysconfig as s; os.stat(s.get_path(\"incl
 # The example prints curl lines to try.
 needs curl 'command -v curl'
 
+fi
+
+if [ "$purpose" = wheels ] && command -v apt-get >/dev/null 2>&1; then
+    # The sources of the libraries come from Debian.
+    need 'test -f /usr/share/keyrings/debian-archive-keyring.gpg' debian-archive-keyring
+    need 'command -v readelf' binutils
 fi
 
 if [ "$purpose" = test ]; then

@@ -1,20 +1,15 @@
 #include "token/jwk.h"
 
-#include <stdio.h>
-
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
-#include <openssl/sha.h>
 
 #include "base/alloc.h"
 #include "base/base64url.h"
 #include "base/crypto_error.h"
 #include "token/ed25519_point.h"
 #include "token/key_pair.h"
-
-/* --- reading ------------------------------------------------------------ */
 
 /* The octets of a member, in memory to be freed with fta_free_secret. */
 static fta_status
@@ -308,125 +303,4 @@ fta_key_from_jwk(const fta_jwk *jwk, fta_key **out)
         EVP_PKEY_free(pair);
     }
     return status;
-}
-
-/* --- writing ------------------------------------------------------------ */
-
-/* Writes the octets encoded at *next, which is moved to the end. */
-static fta_text
-write_octets(char **next, const uint8_t *octets, size_t size)
-{
-    fta_text text = {*next, fta_base64url_encode(octets, size, *next)};
-    *next += text.length;
-    return text;
-}
-
-static bool
-write_number(EVP_PKEY *pair, const char *name, size_t exact_size, char **next,
-             fta_text *out)
-{
-    uint8_t octets[FTA_RSA_BITS_MAX / 8];
-    BIGNUM *number = NULL;
-    bool done = false;
-    if (EVP_PKEY_get_bn_param(pair, name, &number) == 1) {
-        size_t size =
-            exact_size != 0 ? exact_size : (size_t)BN_num_bytes(number);
-        if (size <= sizeof octets &&
-            BN_bn2binpad(number, octets, (int)size) == (int)size) {
-            *out = write_octets(next, octets, size);
-            done = true;
-        }
-    }
-    BN_free(number);
-    return done;
-}
-
-/* kty and the members that make the public key. */
-static fta_status
-write_public(EVP_PKEY *pair, const fta_algorithm *algorithm,
-             char texts[FTA_JWK_TEXTS], fta_jwk *out)
-{
-    char *next = texts;
-    bool done = false;
-    uint8_t raw[FTA_ED25519_SIZE];
-    size_t raw_size = sizeof raw;
-    switch (algorithm->family) {
-    case FTA_RSA_PKCS1:
-    case FTA_RSA_PSS:
-        out->kty = (fta_text){"RSA", 3};
-        done = write_number(pair, OSSL_PKEY_PARAM_RSA_N, 0, &next, &out->n) &&
-               write_number(pair, OSSL_PKEY_PARAM_RSA_E, 0, &next, &out->e);
-        break;
-    case FTA_ECDSA:
-        out->kty = (fta_text){"EC", 2};
-        done = write_number(pair, OSSL_PKEY_PARAM_EC_PUB_X,
-                            algorithm->element_size, &next, &out->x) &&
-               write_number(pair, OSSL_PKEY_PARAM_EC_PUB_Y,
-                            algorithm->element_size, &next, &out->y);
-        break;
-    case FTA_EDDSA:
-        out->kty = (fta_text){"OKP", 3};
-        done = EVP_PKEY_get_raw_public_key(pair, raw, &raw_size) == 1;
-        if (done) {
-            out->x = write_octets(&next, raw, raw_size);
-        }
-        break;
-    default:
-        break;
-    }
-    out->crv = algorithm->curve;
-    fta_status status = fta_crypto_error(FTA_CRYPTO);
-    return done ? FTA_OK : status;
-}
-
-fta_status
-fta_key_to_jwk(const fta_key *key, char texts[FTA_JWK_TEXTS], fta_jwk *out)
-{
-    EVP_PKEY *pair = fta_key_pair(key);
-    if (pair == NULL) {
-        return FTA_KEY_IS_SECRET;
-    }
-    *out = (fta_jwk){.alg = fta_key_algorithm(key)->name,
-                     .kid = fta_key_id(key),
-                     .use = {"sig", 3}};
-    return write_public(pair, fta_key_algorithm(key), texts, out);
-}
-
-/* --- thumbprint --------------------------------------------------------- */
-
-fta_status
-fta_jwk_thumbprint(EVP_PKEY *pair, const fta_algorithm *algorithm, char *out,
-                   size_t *length)
-{
-    char texts[FTA_JWK_TEXTS];
-    char json[FTA_JWK_TEXTS + 64];
-    fta_jwk jwk = {.kty = {NULL, 0}};
-    fta_status status = write_public(pair, algorithm, texts, &jwk);
-    if (status != FTA_OK) {
-        return status;
-    }
-    /* The required members of this kind of key, in the order of their names. No
-     * value of them needs an escape. */
-    const struct {
-        const char *name;
-        fta_text value;
-    } members[] = {{"crv", jwk.crv}, {"e", jwk.e}, {"kty", jwk.kty},
-                   {"n", jwk.n},     {"x", jwk.x}, {"y", jwk.y}};
-    size_t size = 0;
-    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
-        if (members[i].value.data != NULL) {
-            size += (size_t)snprintf(
-                json + size, sizeof json - size, "%c\"%s\":\"%.*s\"",
-                size == 0 ? '{' : ',', members[i].name,
-                (int)members[i].value.length, members[i].value.data);
-        }
-    }
-    json[size++] = '}';
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    size_t digest_size;
-    if (!EVP_Q_digest(NULL, "SHA256", NULL, json, size, digest, &digest_size)) {
-        return fta_crypto_error(FTA_CRYPTO);
-    }
-    *length = fta_base64url_encode(digest, digest_size, out);
-    return FTA_OK;
 }

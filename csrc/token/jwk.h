@@ -1,5 +1,6 @@
 /* JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037) as texts of their
- * members. The caller reads and writes the JSON. */
+ * members: jwk.c reads them, jwk_write.c writes them. The caller reads the JSON
+ * and writes that of public keys. */
 #ifndef FTA_TOKEN_JWK_H
 #define FTA_TOKEN_JWK_H
 
@@ -45,5 +46,13 @@ fta_status fta_key_to_jwk(const fta_key *key, char texts[FTA_JWK_TEXTS],
 /* RFC 7638, with SHA-256: 43 characters, no NUL. */
 fta_status fta_jwk_thumbprint(EVP_PKEY *pair, const fta_algorithm *algorithm,
                               char *out, size_t *length);
+
+/* The JSON text of a secret, or of a private key, with its alg: *length
+ * characters and a NUL, to be freed with fta_free_secret. */
+fta_status fta_jwk_text_of_secret(const fta_algorithm *algorithm,
+                                  const uint8_t *secret, size_t size,
+                                  char **out, size_t *length);
+fta_status fta_jwk_text_of_pair(const fta_algorithm *algorithm, EVP_PKEY *pair,
+                                char **out, size_t *length);
 
 #endif

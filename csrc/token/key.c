@@ -18,10 +18,9 @@ struct fta_key {
     size_t kid_length;
     bool kid_is_given;
     size_t signature_size;
-    char *signing_text; /* Owned, wiped; NULL for a public key */
-    size_t signing_length;
-    fta_hmac *hmac; /* Owned; NULL for a key pair */
-    EVP_PKEY *pair; /* Owned; NULL for HMAC */
+    fta_signer *signer; /* Owned; NULL for a public key */
+    fta_hmac *hmac;     /* Owned; NULL for a key pair */
+    EVP_PKEY *pair;     /* Owned; NULL for HMAC */
 };
 
 const fta_algorithm *
@@ -48,16 +47,16 @@ fta_key_pair(const fta_key *key)
     return key->pair;
 }
 
-fta_text
-fta_key_signing_text(const fta_key *key)
+fta_signer *
+fta_key_signer(const fta_key *key)
 {
-    return (fta_text){key->signing_text, key->signing_length};
+    return key->signer;
 }
 
 bool
 fta_key_is_private(const fta_key *key)
 {
-    return key->pair != NULL && key->signing_text != NULL;
+    return key->pair != NULL && key->signer != NULL;
 }
 
 void
@@ -68,7 +67,7 @@ fta_key_free(fta_key *key)
     }
     fta_hmac_free(key->hmac);
     EVP_PKEY_free(key->pair);
-    fta_free_secret(key->signing_text, key->signing_length + 1);
+    fta_signer_free(key->signer);
     fta_free(key);
 }
 
@@ -153,14 +152,10 @@ fta_key_from_secret(const fta_algorithm *algorithm, fta_text kid,
     }
     key->algorithm = algorithm;
     key->signature_size = algorithm->digest_size;
-    key->signing_text = fta_malloc(size + 1);
-    if (key->signing_text == NULL) {
-        status = FTA_NO_MEMORY;
+    status = fta_signer_from_secret(algorithm, secret, size, &key->signer);
+    if (status != FTA_OK) {
         goto done;
     }
-    memcpy(key->signing_text, secret, size);
-    key->signing_text[size] = '\0';
-    key->signing_length = size;
     status =
         kid.data != NULL ? set_kid(key, kid) : derive_kid(key, secret, size);
     if (status != FTA_OK) {
@@ -191,10 +186,7 @@ set_pair(fta_key *key, fta_text kid, EVP_PKEY *pair)
     key->pair = pair;
     key->signature_size = fta_pair_signature_size(pair, key->algorithm);
     if (fta_pair_is_private(pair)) {
-        /* libjwt gets PEM text of the checked key, and not the text that was
-         * configured, which may hold more. */
-        status =
-            fta_pair_to_pem(pair, &key->signing_text, &key->signing_length);
+        status = fta_signer_from_pair(key->algorithm, pair, &key->signer);
         if (status != FTA_OK) {
             return status;
         }

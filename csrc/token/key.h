@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "token/algorithm.h"
+#include "token/signer.h"
 
 #define FTA_KID_MAX 255
 #define FTA_SECRET_MAX 65536
@@ -52,9 +53,8 @@ bool fta_key_id_is_given(const fta_key *key);
 /* Borrowed; NULL for an HMAC key. */
 EVP_PKEY *fta_key_pair(const fta_key *key);
 
-/* What libjwt signs with: the secret, or the private key as PEM text. data
- * NULL: a public key. */
-fta_text fta_key_signing_text(const fta_key *key);
+/* Borrowed; NULL for a public key. */
+fta_signer *fta_key_signer(const fta_key *key);
 
 /* Whether it is a private key of a pair. */
 bool fta_key_is_private(const fta_key *key);

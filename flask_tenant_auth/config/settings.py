@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -244,7 +244,7 @@ class Settings:
 
         :raises ConfigurationError: it names the key and says what to write instead.
         """
-        settings = cls(**_values(app))
+        settings = cls(**values_of(app))
         _check_names(settings, app)
         for check in (
             *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
@@ -359,13 +359,16 @@ class Settings:
 KEYS = {each.name.upper(): each for each in fields(Settings)}
 
 
-def _values(app: Flask | None) -> dict[str, Any]:
+def values_of(app: Flask | None, names: Collection[str] = KEYS) -> dict[str, Any]:
+    """Return the checked value of each key that is set, by its name in lower case.
+
+    :raises ConfigurationError: for a value that is not valid.
+    """
     config: Mapping[str, Any] = app.config if app is not None else {}
-    values = {
-        key.name: value for name, key in KEYS.items() if (value := _value(name, config)) is not None
-    }
-    values["flask_env"] = _environment_of(app, values.get("flask_env"))
-    if app is not None:
+    values = {name.lower(): value for name in names if (value := _value(name, config)) is not None}
+    if "FLASK_ENV" in names:
+        values["flask_env"] = _environment_of(app, values.get("flask_env"))
+    if app is not None and "RATELIMIT_KEY_PREFIX" in names:
         values.setdefault("ratelimit_key_prefix", _prefix_of(app.name))
     return values
 
@@ -437,6 +440,11 @@ def _is_on(value: object) -> bool:
 def says_testing(app: Flask) -> bool:
     """Whether FLASK_ENV is the word testing, whatever that means for the app now."""
     return bool(_value("FLASK_ENV", app.config) == "testing")
+
+
+def names_redis(app: Flask) -> bool:
+    """Whether REDIS_URL is set, if only to its default."""
+    return _value("REDIS_URL", app.config) is not None
 
 
 def unknown_settings(settings: Settings, app: Flask | None) -> list[Unknown]:

@@ -89,10 +89,8 @@ class TenantAuth:
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise TypeError("session_loader takes a function of the session that is not async")
         self._loaders.of_session = function
-        for app in list(known_apps):
-            state = app.extensions.get(EXTENSION)
-            if state is not None and state.loaders is self._loaders:
-                state.turn_sessions_on()
+        for state in self._states():
+            state.turn_sessions_on()
         return function
 
     def request_filter(self, function: Filter) -> Filter:
@@ -106,6 +104,19 @@ class TenantAuth:
         """
         self._loaders.request_filters.append(without_arguments("request_filter", function))
         return function
+
+    def reset_limits(self) -> None:
+        """Forget all that the apps of this `TenantAuth` have counted. For tests.
+
+        :raises RuntimeError: where one of them is not testing, or counts in Redis.
+        """
+        for state in self._states():
+            state.reset_limits()
+
+    def _states(self) -> list[AppState]:
+        """Return the states of the apps that were set up."""
+        states = [app.extensions.get(EXTENSION) for app in list(known_apps)]
+        return [each for each in states if each is not None and each.loaders is self._loaders]
 
     def init_app(self, app: Flask) -> None:
         """Set up an app: hooks, error handler, CLI.
@@ -129,7 +140,7 @@ class TenantAuth:
             state.turn_sessions_on()
         state.count_refresh = count_refresh
         require_declared_roles(app, state.roles)
-        if state.settings.ratelimit_enabled:
+        if state.counting:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)
         if state.origins is not None:
@@ -191,7 +202,6 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
     made, unrouted = plans.made, plans.unrouted
-    counting = state.settings.ratelimit_enabled
     key = state.start_response_key
     cookies = state.cookies
     exemptions = state.exemptions
@@ -208,6 +218,8 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             record = attributes[RECORD] = open_record(state, request.environ, key, record)
             if not record.dispatched:
                 record_of(request)
+        if not state.settled:
+            state.settle()
         method = request.method
         rule = request.url_rule
         plan = unrouted if rule is None else made.get((rule.endpoint, method))
@@ -218,7 +230,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             if answer is not None or not _is_answered_by_view(app, record, request):
                 return answer
         record.counted = plan.decided
-        if not counting or not plan.rules:
+        if not state.counting or not plan.rules:
             return None
         if (networks or filters) and exemptions.exempt(request):
             return None

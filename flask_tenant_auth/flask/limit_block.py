@@ -35,7 +35,9 @@ def rate_limit_block(
 @contextmanager
 def _counted(block: Limited) -> Iterator[Decision | None]:
     state = current_state()
-    if not state.settings.ratelimit_enabled:
+    if not state.settled:
+        state.look_again()
+    if not state.counting:
         yield None
         return
     decision = state.hit(*block)

@@ -45,11 +45,18 @@ class LiveSessions:
         token_max_ms = int((settings.token_max_hours * 3600 + settings.jwt_leeway) * 1000)
         # A process whose tokens live shorter forgets sooner. So it has a table of its own.
         digest = hashlib.sha256(json.dumps([name, where, token_max_ms]).encode()).hexdigest()
+        self._purpose = f"revocations {digest[:32]}"
+        self._token_max_ms = token_max_ms
+        self._settings = settings
+        self._open_table(shared=shared and where not in _IN_MEMORY)
+
+    def _open_table(self, *, shared: bool) -> None:
+        self.shares_table = shared
         try:
             self.table = Revocations(
-                f"revocations {digest[:32]}",
-                shared=shared and where not in _IN_MEMORY,
-                token_max_ms=token_max_ms,
+                self._purpose,
+                shared=shared,
+                token_max_ms=self._token_max_ms,
                 silent_max_ms=SILENT_MS,
             )
         except (OSError, MemoryError) as error:
@@ -59,13 +66,20 @@ class LiveSessions:
         self.follower = Follower(
             self.store,
             self.table,
-            allow=settings.auth_on_revocation_error == "allow",
-            delay=settings.auth_revocation_max_delay_seconds,
+            allow=self._settings.auth_on_revocation_error == "allow",
+            delay=self._settings.auth_revocation_max_delay_seconds,
         )
 
     def close_with(self, owner: object) -> None:
         """End the thread, and close all, when its owner is freed, or when the process ends."""
-        weakref.finalize(owner, self.follower.stop)
+        self._closing = weakref.finalize(owner, self.follower.stop)
+
+    def stop_sharing(self, owner: object) -> None:
+        """Have a table of this app alone. The store stays."""
+        self._closing.detach()
+        self.follower.stop(keep_store=True)
+        self._open_table(shared=False)
+        self.close_with(owner)
 
     def forget(self, revoked: Revocation) -> None:
         """Let this host know at once what the store has."""

@@ -32,10 +32,12 @@ from .._core import (
     Roles,
 )
 from ..audit import logger
+from ..config.changes import ConfigAtInit
 from ..config.settings import (
     ROLE_KEYS,
     Settings,
     is_testing,
+    names_redis,
     role_settings,
     says_testing,
 )
@@ -87,7 +89,9 @@ class AppState:
     def __init__(
         self, app: Flask | None, *, hooked: bool = False, loaders: Loaders | None = None
     ) -> None:
-        self.settings = settings = Settings.from_app(app)
+        self._shared = app is None or not is_testing(app)
+        self._names_redis = app is None or names_redis(app)
+        self.settings = settings = self._of_tests(Settings.from_app(app))
         self.hooked = hooked
         self.loaders = loaders  # of the `TenantAuth`, if there is one
         # Of sessions, where they are on.
@@ -107,11 +111,13 @@ class AppState:
         # Under this key of environ the WSGI layer of this app leaves the `StartResponse` that waits
         # for the record of a request. Another app that serves the same environ has another key.
         self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
-        # Counters of a test belong to its app alone, not to every process of this host.
-        self._shared = app is None or not app.testing
+        self._sharing_lock = threading.Lock()
+        self._config_at_init = None if app is None else ConfigAtInit(app)
+        self.begun = False  # whether a request was served
+        # Whether app.config is not looked at any more.
+        self.settled = app is None
+        self.counting = settings.ratelimit_enabled
         self._directory = _directory_of(app)
-        self.store_events = 0  # those that are logged
-        self._store_log = StoreLog(settings)
         self.roles = roles_of(
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
@@ -127,7 +133,7 @@ class AppState:
             ),
             configured_declarations(settings.ratelimit_endpoints or {}),
         )
-        self.failure_limits = failure_limits_of(settings)
+        self._failure_limits = failure_limits_of(settings)
         self.exemptions = Exemptions(
             settings.ratelimit_exempt_networks, () if loaders is None else loaders.request_filters
         )
@@ -273,15 +279,96 @@ class AppState:
         if provider is not None and token is not None and type(self.keyring) is Keyring:
             provider.look_for_key(invalid, token)
 
+    def settle(self) -> None:
+        """Do what a request needs before it is served, until nothing of app.config can change.
+
+        That is after the first request. An app that is testing never settles: each of its requests
+        looks again at what a test may have changed.
+
+        :raises ConfigurationError: when a setting was changed that has no effect any more.
+        """
+        app = None if self._app is None else self._app()
+        if app is not None and self._config_at_init is not None:
+            self.look_again()
+            self._config_at_init.require_unchanged(app, self.settings)
+            self.begun = True
+            self.settled = not is_testing(app)
+
+    def look_again(self) -> None:
+        """Look at what may be set until the first request: TESTING and RATELIMIT_ENABLED.
+
+        :raises ConfigurationError: for a value that is not valid.
+        """
+        app = None if self._app is None else self._app()
+        if app is not None and self._config_at_init is not None:
+            self.counting = self._config_at_init.counts(app, self.settings)
+            if self._shared and not self.begun and is_testing(app):
+                self._stop_sharing()
+
+    def _stop_sharing(self) -> None:
+        """Have counters and revocations of this app alone from now on."""
+        with self._sharing_lock:
+            if not self._shared:
+                return
+            self._shared = False
+            self.settings = self._of_tests(self.settings)
+            if "limiter" in self.__dict__:
+                self._renew_limiter()
+            self.api_keys = None  # made again, with a cache of its own
+            if self.live is not None and self.live.shares_table:
+                self.live.stop_sharing(self)
+                self.rules = replace(self.rules, revocations=self.live.table)
+                self._make_verifier()
+
+    def _of_tests(self, settings: Settings) -> Settings:
+        """Return settings without the default Redis, where a test counts: others may use it."""
+        if self._shared or self._names_redis:
+            return settings
+        return replace(settings, redis_url="")
+
+    @property
+    def failure_limits(self) -> tuple[Limit, ...]:
+        """The limits of failed authentications, by address."""
+        return self._failure_limits if self.counting else ()
+
     @cached_property
     def limiter(self) -> Limiter:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
+        return self._open_limiter()
+
+    def _open_limiter(self) -> Limiter:
         limiter = limiter_of(self.settings, app=self._directory, shared=self._shared)
-        self.store_events = limiter.store_events
+        self._store_log = StoreLog(self.settings)
+        self.store_events = limiter.store_events  # those that are logged
         # When the state is freed, or at the latest when the process ends.
-        weakref.finalize(self, limiter.close)
+        self._close_limiter = weakref.finalize(self, limiter.close)
         self._store_log.start(limiter)
         return limiter
+
+    def _renew_limiter(self) -> None:
+        close = self._close_limiter
+        self.limiter = self._open_limiter()
+        close()
+        self.__dict__.pop("denied", None)
+
+    def reset_limits(self) -> None:
+        """Forget all that was counted.
+
+        :raises RuntimeError: in an app that is not testing, or that counts in Redis.
+        """
+        self.look_again()
+        if self._shared:
+            raise RuntimeError(
+                f"reset_limits() is for tests, and the app {self.app_name!r} is not testing: set "
+                "TESTING before its first request"
+            )
+        if self.settings.redis_url:
+            raise RuntimeError(
+                f"reset_limits() does not reach Redis, where the app {self.app_name!r} counts: "
+                "make REDIS_URL empty in tests, or give each test a RATELIMIT_KEY_PREFIX of its own"
+            )
+        if "limiter" in self.__dict__:
+            self._renew_limiter()
 
     def hit(
         self,
@@ -314,7 +401,7 @@ class AppState:
     @cached_property
     def denied(self) -> DeniedRequests | None:
         """The limit of denied requests; made when the first request is counted."""
-        if not self.settings.ratelimit_enabled or not self.settings.ratelimit_denied:
+        if not self.settings.ratelimit_denied:
             return None
         return DeniedRequests(self.settings, app=self._directory, shared=self._shared)
 
@@ -426,11 +513,13 @@ def state_of(app: Flask | None) -> AppState:
     """
     if app is None:
         return _state_of_environment(tuple(os.environ.get(key) for key in _KEYS))
-    state = app.extensions.get(EXTENSION)
+    state = cast("AppState | None", app.extensions.get(EXTENSION))
     if state is None:
         state = app.extensions.setdefault(EXTENSION, AppState(app))
         known_apps.add(app)
-    return cast("AppState", state)
+    if not state.settled:
+        state.look_again()
+    return state
 
 
 def current_state() -> AppState:

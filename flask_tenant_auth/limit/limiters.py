@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def failure_limits_of(settings: Settings) -> tuple[Limit, ...]:
     """Return the limits of failed authentications, by address."""
-    if not settings.ratelimit_enabled or not settings.auth_failure_limit:
+    if not settings.auth_failure_limit:
         return ()
     return tuple(
         Limit(rate, scope="authentication failures", per="address")

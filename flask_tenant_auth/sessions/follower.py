@@ -45,6 +45,7 @@ class Follower:
         # Several readings fit into the delay: one may fail, and one leader may be replaced.
         self._pause = max(0.0, (delay - 1) / 5)
         self._waived = False
+        self._keeps_store = False
         self._after_fork()
         _followers.add(self)
 
@@ -76,16 +77,18 @@ class Follower:
             self._thread = thread
             self.runs = True
 
-    def stop(self) -> None:
-        """End the thread, and then close the store and the table."""
+    def stop(self, *, keep_store: bool = False) -> None:
+        """End the thread, and then close the table and, unless it is kept, the store."""
         with self._lock:
+            self._keeps_store = keep_store
             self._stopped.set()
             if self._thread is None:
                 self._close()
 
     def _close(self) -> None:
         self.table.close()
-        self.store.close()
+        if not self._keeps_store:
+            self.store.close()
 
     @property
     def is_known(self) -> bool:

@@ -78,7 +78,7 @@ def run(*command: object, **options: Any) -> None:
         **options,
     )
     if ran.returncode != 0:
-        sys.exit(f"{ran.stdout}\nlibraries.py: this failed: {' '.join(map(str, command))}")
+        sys.exit(f"{ran.stdout}\nthis failed: {' '.join(map(str, command))}")
 
 
 # --- The sources ----------------------------------------------------------------------------------

@@ -179,7 +179,25 @@ class TestStores:
     def test_while_limits_are_off_nothing_is_opened(self) -> None:
         app = limiting_app(RATELIMIT_ENABLED="off")
         assert statuses(app, "/once", 9) == [200] * 9
-        assert state_of(app).denied is None
+        assert "denied" not in vars(state_of(app))
+
+    def test_reset_limits_forgets_it(self) -> None:
+        app, auth = bare_app(RATELIMIT_DENIED="1 per hour"), TenantAuth()
+        auth.init_app(app)
+        app.get("/once", endpoint="once")(rate_limit("1 per day")(view))
+        for _ in range(2):
+            assert statuses(app, "/once", 2) == [200, 429]
+            assert statuses(app, "/missing") == [429]
+            auth.reset_limits()
+
+    def test_where_testing_is_set_after_init_it_is_of_this_app_alone(self) -> None:
+        prefix = f"late-{free_port()}"
+        config = {"TESTING": False, "FLASK_ENV": "development", "RATELIMIT_KEY_PREFIX": prefix}
+        for _ in range(2):
+            app = limiting_app("1 per hour", **config)
+            app.config["TESTING"] = True
+            assert statuses(app, "/once", 2) == [200, 429]
+            assert statuses(app, "/other") == [429]
 
     def test_without_tenantauth_nobody_is_denied_by_it(self) -> None:
         app = bare_app(RATELIMIT_DENIED="1 per hour")

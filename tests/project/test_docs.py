@@ -303,7 +303,8 @@ def test_the_reference_describes_every_signal_and_every_test_helper() -> None:
     plugin = Path(pytest_plugin.__file__).read_text("utf-8")
     fixtures = re.findall(r"^@pytest\.fixture\ndef (\w+)", plugin, re.MULTILINE)
     assert fixtures
-    for name in ["AuthClient", "as_user", "Clock", "move", "foreign_answers", *fixtures]:
+    names = ["AuthClient", "as_user", "Clock", "move", "foreign_answers", "auth.reset_limits"]
+    for name in [*names, *fixtures]:
         assert re.search(rf"`{name}\b", helpers), f"docs/testing.md has no {name}"
 
 

@@ -70,6 +70,42 @@ def test_workflows_run_on_both_compilers_and_fuzz_on_a_schedule() -> None:
     assert {"check", "test", "fuzz"} <= called
 
 
+def jobs_of(path: Path) -> dict[str, str]:
+    """The jobs of a workflow by their names."""
+    _, _, jobs = path.read_text("utf-8").partition("\njobs:\n")
+    _, *parts = re.split(r"^  ([a-z]+):\n", jobs, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+WHEELS = ROOT / ".github/workflows/wheels.yml"
+
+
+def test_there_is_a_wheel_for_each_version_of_python_that_the_package_declares() -> None:
+    declared = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', PYPROJECT)
+    jobs = jobs_of(WHEELS)
+    assert re.findall(r"python(3\.\d+)", jobs["manylinux"]) == declared
+    assert re.findall(r"^ +(3\.\d+)$", jobs["manylinux"], re.MULTILINE) == declared
+    [matrix] = re.findall(r"^ +python: \[(.*)\]$", jobs["musllinux"], re.MULTILINE)
+    assert re.findall(r'"([\d.]+)"', matrix) == declared
+
+
+def test_only_the_job_that_publishes_may_identify_itself_and_no_secret_is_kept() -> None:
+    jobs = jobs_of(WHEELS)
+    assert [name for name, job in jobs.items() if "id-token" in job] == ["publish"]
+    publish = jobs["publish"]
+    assert "if: startsWith(github.ref, 'refs/tags/v')\n" in publish
+    assert "environment: pypi\n" in publish
+    assert "attestations: true\n" in publish
+    # It runs nothing of ours beside the permission, and waits for everything that it publishes.
+    assert "run:" not in publish
+    [needed] = re.findall(r"needs: \[(.*)\]", publish)
+    assert set(needed.split(", ")) == jobs.keys() - {"libraries", "publish"}
+    for path in WORKFLOWS:
+        text = path.read_text("utf-8")
+        assert "secrets." not in text
+        assert "\npermissions:\n  contents: read\n" in text, "what every other job may do"
+
+
 def test_the_tests_beside_other_libraries_are_run_by_make_test() -> None:
     """Nothing else runs them: the environment of the other tests has none of these libraries."""
     [prerequisites] = re.findall(r"^test: (.*?) ##", MAKEFILE, re.MULTILINE)

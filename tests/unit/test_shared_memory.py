@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,6 +18,7 @@ import pytest
 from apps import SECRET
 from flask_tenant_auth import _core
 from flask_tenant_auth._core import Limit, Limiter, Rate
+from own_mounts import ROOTS, first_that_works, mounted, mounting
 
 SHM = Path("/dev/shm")
 NOBODY = 65534
@@ -99,31 +99,7 @@ def stem_of(prefix: str) -> str:
     return path.name.rpartition("-")[0]
 
 
-# --- What an ordinary user may not do -----------------------------------------------------------
-
-SUDO = ("sudo", "-n", "--preserve-env")
-# Each the first words of a command that runs the others as root: of all users, or of a range.
-ROOTS = (SUDO, ("unshare", "--user", "--map-root-user", "--map-auto"))
-# Each the first words of a command that runs the others where they may mount something.
-MOUNTS = (("unshare", "-m"), ("unshare", "-Ur", "-m"), (*SUDO, "unshare", "-m"))
-
-
-def first_that_works(prefixes: tuple[tuple[str, ...], ...], *command: str) -> tuple[str, ...]:
-    """The prefix with which this system runs a command; a skip, which fails on Linux, if none."""
-    for prefix in prefixes:
-        if shutil.which(prefix[0]) is not None:
-            done = subprocess.run([*prefix, *command], check=False, capture_output=True)
-            if done.returncode == 0:
-                return prefix
-    tried = ", ".join(" ".join(prefix) for prefix in prefixes)
-    pytest.skip(
-        f"this user may not do what the test needs, with none of: {tried}. Run it as root, or set "
-        "up sudo without a password, or the package uidmap with a range in /etc/subuid"
-    )
-
-
-def mounting() -> tuple[str, ...]:
-    return first_that_works(MOUNTS, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/dev/shm")
+# --- Another user, in a process of root ----------------------------------------------------------
 
 
 @pytest.fixture
@@ -298,10 +274,6 @@ def test_a_file_of_ours_that_others_could_use_stops_the_app(
 
 
 # --- Little room --------------------------------------------------------------------------------
-
-
-def mounted(size: str) -> str:
-    return f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
 
 
 def test_a_small_shared_memory_is_not_used_up(prefix: str) -> None:
