@@ -51,11 +51,10 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
-from ..limit.configured import configured_declarations
+from ..limit.configured import default_declaration, endpoint_declarations
 from ..limit.denied import DeniedRequests
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
-from ..limit.rules import default_rules
 from ..limit.store_log import StoreLog
 from ..sessions.api_keys import ApiKeys, key_cache_of
 from ..sessions.cookies import Cookies
@@ -126,12 +125,12 @@ class AppState:
             self._open_sessions()
         self._make_verifier()
         self.plans = Plans(
-            default_rules(
+            default_declaration(
                 settings.ratelimit_default,
                 settings.ratelimit_tenant_default,
                 settings.ratelimit_fair_share,
             ),
-            configured_declarations(settings.ratelimit_endpoints or {}),
+            endpoint_declarations(settings.ratelimit_endpoints or {}),
         )
         self._failure_limits = failure_limits_of(settings)
         self.exemptions = Exemptions(

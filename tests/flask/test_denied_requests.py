@@ -69,6 +69,11 @@ class TestDenied:
         for address, status in (("[2001:db8::2]:443", 429), ("2001:db8:0:1::1", 200)):
             assert statuses(app, "/other", environ_base={"REMOTE_ADDR": address}) == [status]
 
+    def test_requests_without_an_address_are_not_counted_by_it(self) -> None:
+        app = limiting_app("1 per hour")
+        assert statuses(app, "/once", 3, environ_base={"REMOTE_ADDR": ""}) == [200, 429, 429]
+        assert statuses(app, "/other", environ_base={"REMOTE_ADDR": ""}) == [200]
+
     def test_the_answer_is_the_documented_one(self) -> None:
         app = limiting_app("1 per hour")
         statuses(app, "/once", 2)
@@ -222,7 +227,12 @@ class TestStores:
     def test_it_costs_no_command_of_redis(self, redis: Redis) -> None:
         commands = {}
         for denied in ("", "2 per hour"):
-            app = limiting_app(denied, REDIS_URL=redis.url, RATELIMIT_KEY_PREFIX=f"p{denied}")
+            app = limiting_app(
+                denied,
+                REDIS_URL=redis.url,
+                RATELIMIT_STORE_TIMEOUT_MS=10_000,
+                RATELIMIT_KEY_PREFIX=f"p{denied}",
+            )
             statuses(app, "/other")
             before = redis.scripts_run()
             assert statuses(app, "/other", 5) == [200] * 5

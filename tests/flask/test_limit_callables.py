@@ -10,7 +10,7 @@ import pytest
 from flask import Blueprint, Flask, abort, g, request
 
 from apps import OTHER_TENANT, TENANT, USER, bare_app, bearer, make_app
-from flask_tenant_auth import AuthError, Identity, TenantAuth, rate_limit
+from flask_tenant_auth import AuthError, ConfigurationError, Identity, TenantAuth, rate_limit
 from flask_tenant_auth._core import STRATEGIES
 from flask_tenant_auth.flask.state import state_of
 
@@ -132,7 +132,7 @@ class TestTenantDefault:
         assert statuses(app, *["/"] * 3, headers=bearer()) == [200, 200, 429]
 
     def test_one_of_two_arguments_stops_the_app(self) -> None:
-        with pytest.raises(TypeError, match="RATELIMIT_TENANT_DEFAULT must be a callable"):
+        with pytest.raises(ConfigurationError, match="TENANT_DEFAULT: limit must be a callable"):
             make_app(RATELIMIT_TENANT_DEFAULT=lambda one, two: "1 per minute")
 
 
