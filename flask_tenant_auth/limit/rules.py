@@ -137,8 +137,11 @@ class Rule:
 def with_identity(function: Callable[..., Any], argument: str) -> OfIdentity:
     """Return a callable of the identity, for one that takes the identity or nothing.
 
-    :raises TypeError: when it needs more than one argument; the message names the parameter.
+    :raises TypeError: when it needs more than one argument, or is async: nobody awaits its answer,
+        which would be true and a key of its own each time. The message names the parameter.
     """
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"{argument} must be a callable that is not async")
     try:
         signature = inspect.signature(function)
     except ValueError:  # a builtin without a signature

@@ -187,7 +187,21 @@ def broken(*_: object) -> Any:
     raise KeyError("plan")
 
 
+async def awaited(_identity: object = None) -> Any:
+    return True
+
+
 class TestFailures:
+    @pytest.mark.parametrize("argument", ["limit", "per", "cost", "exempt_when", "deduct_when"])
+    def test_an_async_callable_is_an_error(self, argument: str) -> None:
+        """An async `exempt_when` exempted every request, and an async `per` was a new key each."""
+        arguments: dict[str, Any] = {"limit": "1 per minute", argument: awaited}
+        with pytest.raises(TypeError, match=f"{argument} must be .*not async"):
+            rate_limit(**arguments)
+        if argument == "limit":
+            with pytest.raises(ConfigurationError, match=r"RATELIMIT_DEFAULT: limit .* not async"):
+                make_app(RATELIMIT_DEFAULT=awaited)
+
     @pytest.mark.parametrize("hooked", [True, False])
     @pytest.mark.parametrize(
         "arguments",
