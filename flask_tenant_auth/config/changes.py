@@ -8,6 +8,7 @@ app that its factory has made: TESTING, and those of `LATE`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
@@ -22,17 +23,21 @@ LATE = ("RATELIMIT_ENABLED",)
 class ConfigAtInit:
     """What app.config said of each setting when the settings were read."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._enabled = settings.ratelimit_enabled
         self._raw = {name: _copy(app.config.get(name)) for name in KEYS}
 
-    def counts(self, app: Flask, settings: Settings) -> bool:
-        """Whether RATELIMIT_ENABLED is on, as it is set now.
+    def with_late(self, app: Flask, settings: Settings) -> Settings:
+        """Return settings with what may be set late, as it is set now.
 
         :raises ConfigurationError: for a value that is not valid.
         """
-        if app.config.get("RATELIMIT_ENABLED") == self._raw["RATELIMIT_ENABLED"]:
-            return settings.ratelimit_enabled
-        return bool(_now(app, "RATELIMIT_ENABLED"))
+        enabled = self._enabled
+        if app.config.get("RATELIMIT_ENABLED") != self._raw["RATELIMIT_ENABLED"]:
+            enabled = _now(app, "RATELIMIT_ENABLED")
+        if enabled is settings.ratelimit_enabled:
+            return settings
+        return replace(settings, ratelimit_enabled=enabled)
 
     def require_unchanged(self, app: Flask, settings: Settings) -> None:
         """Raise where a setting has another value now.

@@ -90,7 +90,7 @@ def count_refresh(session_id: str) -> None:
     :raises RateLimitExceeded: beyond it.
     """
     state = current_state()
-    if not state.counting:
+    if not state.settings.ratelimit_enabled:
         return
     refresh = Limited(_REFRESHES, None, "", (session_id,))
     decision = state.hit(*refresh)
@@ -112,7 +112,7 @@ def count_rule(rule: Rule) -> Answer | None:
         if decision is None or decision.allowed:
             return None
         return raise_or_return(RateLimitExceeded(str(decision.rate), decision))  # as reported
-    if not record.state.counting:
+    if not record.state.settings.ratelimit_enabled:
         return None
     record.counted += (rule,)
     if not rule.applies_to(request.method) or record.state.exemptions.exempt(request):

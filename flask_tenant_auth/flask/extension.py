@@ -140,7 +140,7 @@ class TenantAuth:
             state.turn_sessions_on()
         state.count_refresh = count_refresh
         require_declared_roles(app, state.roles)
-        if state.counting:
+        if state.settings.ratelimit_enabled:
             state.limiter  # noqa: B018 - made before workers fork, so that they share it
         cors = cors_rules(state.settings)
         if state.origins is not None:
@@ -230,7 +230,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             if answer is not None or not _is_answered_by_view(app, record, request):
                 return answer
         record.counted = plan.decided
-        if not state.counting or not plan.rules:
+        if not state.settings.ratelimit_enabled or not plan.rules:
             return None
         if (networks or filters) and exemptions.exempt(request):
             return None

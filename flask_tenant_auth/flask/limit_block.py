@@ -35,9 +35,7 @@ def rate_limit_block(
 @contextmanager
 def _counted(block: Limited) -> Iterator[Decision | None]:
     state = current_state()
-    if not state.settled:
-        state.look_again()
-    if not state.counting:
+    if not state.settings.ratelimit_enabled:
         yield None
         return
     decision = state.hit(*block)

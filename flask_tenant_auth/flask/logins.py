@@ -40,7 +40,7 @@ def begin_login(rule: LoginRule) -> Login | Answer | None:
         return None
     record = record_of(request)
     state: AppState = record.state
-    if not state.counting:
+    if not state.settings.ratelimit_enabled:
         return None
     login = Login(rule, state, request)
     if login.decision.allowed:

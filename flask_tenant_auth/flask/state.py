@@ -111,11 +111,10 @@ class AppState:
         # for the record of a request. Another app that serves the same environ has another key.
         self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
         self._sharing_lock = threading.Lock()
-        self._config_at_init = None if app is None else ConfigAtInit(app)
-        self.begun = False  # whether a request was served
+        self._config_at_init = None if app is None else ConfigAtInit(app, settings)
+        self._begun = False  # whether a request was served
         # Whether app.config is not looked at any more.
         self.settled = app is None
-        self.counting = settings.ratelimit_enabled
         self._directory = _directory_of(app)
         self.roles = roles_of(
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
@@ -290,7 +289,7 @@ class AppState:
         if app is not None and self._config_at_init is not None:
             self.look_again()
             self._config_at_init.require_unchanged(app, self.settings)
-            self.begun = True
+            self._begun = True
             self.settled = not is_testing(app)
 
     def look_again(self) -> None:
@@ -300,8 +299,10 @@ class AppState:
         """
         app = None if self._app is None else self._app()
         if app is not None and self._config_at_init is not None:
-            self.counting = self._config_at_init.counts(app, self.settings)
-            if self._shared and not self.begun and is_testing(app):
+            settings = self._config_at_init.with_late(app, self.settings)
+            if settings is not self.settings:
+                self.settings = settings
+            if self._shared and not self._begun and is_testing(app):
                 self._stop_sharing()
 
     def _stop_sharing(self) -> None:
@@ -328,7 +329,7 @@ class AppState:
     @property
     def failure_limits(self) -> tuple[Limit, ...]:
         """The limits of failed authentications, by address."""
-        return self._failure_limits if self.counting else ()
+        return self._failure_limits if self.settings.ratelimit_enabled else ()
 
     @cached_property
     def limiter(self) -> Limiter:

@@ -146,7 +146,7 @@ def _is_counted(
     app: Flask, state: AppState, endpoint: str, method: str, declaration: Declaration
 ) -> bool:
     """Whether a limit counts a request; without `TenantAuth` the decorators alone do."""
-    if not state.counting:
+    if not state.settings.ratelimit_enabled:
         return False
     if not state.hooked:
         return any(rule.applies_to(method) for rule in declaration.rules)

@@ -211,7 +211,8 @@ class Database:
         for secret in (url.password, *map(str, url.query.values())):
             if secret:
                 text = text.replace(str(secret), "***")
-        return StoreUnavailable(f"{type(original).__name__}: {text[:_LONGEST_TEXT]}")
+        late = f"no answer within {self._seconds:g} s; " if is_late else ""
+        return StoreUnavailable(f"{late}{type(original).__name__}: {text[:_LONGEST_TEXT]}")
 
     def close(self) -> None:
         """Close the connections, where the engine is the store's own."""

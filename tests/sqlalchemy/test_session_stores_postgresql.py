@@ -290,7 +290,7 @@ def test_a_frozen_server_is_unavailable_within_a_bound(own_server: PostgreSQL, d
             lambda: fresh.revoke(of_session_at(session), "test"),
         ):
             start = time.monotonic()
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(StoreUnavailable, match="no answer within 1 s"):
                 ask()
             assert time.monotonic() - start < 6
     assert store.read(session.id).session is not None

@@ -83,7 +83,7 @@ def routes_of(app: Flask) -> list[Route]:
         for method in sorted(methods_of(app, rule)):
             declaration, behind = protection_of(app, rule.endpoint, method)
             plan = plan_of(app, state.plans, rule.endpoint, method)
-            counted = plan.rules if state.counting else ()
+            counted = plan.rules if state.settings.ratelimit_enabled else ()
             described = tuple(each.describe() for each in counted)
             routes.append(
                 Route(method, rule.rule, rule.endpoint, declaration, described, static, behind)

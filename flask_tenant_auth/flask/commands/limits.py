@@ -96,7 +96,7 @@ def _line(limit: Limit, decision: Decision) -> str:
 
 def _counting_app() -> Flask:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    if not state_of(app).counting:
+    if not state_of(app).settings.ratelimit_enabled:
         raise click.ClickException("RATELIMIT_ENABLED is false: nothing is counted")
     return app
 

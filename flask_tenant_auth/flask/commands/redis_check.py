@@ -48,7 +48,7 @@ def check_redis(state: AppState) -> RedisFindings:
     """Ask the Redis of an app whether it counts, and what it is."""
     found = RedisFindings()
     settings = state.settings
-    if not state.counting or not settings.redis_url:
+    if not settings.ratelimit_enabled or not settings.redis_url:
         found.lines.append("not used: this host's memory counts alone")
         return found
     limiter = state.limiter

@@ -22,7 +22,7 @@ def print_redis(state: AppState) -> list[str]:
 
 def store_lines(state: AppState) -> Iterator[str]:
     """Yield what is known of the counters of an app, a line each."""
-    if not state.counting:
+    if not state.settings.ratelimit_enabled:
         yield "off (RATELIMIT_ENABLED)"
         return
     for name, value in state.limiter.status().items():
