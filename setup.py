@@ -38,14 +38,19 @@ class Library(NamedTuple):
 
     name: str  # pkg-config's, and the need's in scripts/packages.txt
     oldest: str
-    too_new: str  # the first version with another interface, if there is one
+    too_new: str = ""  # the first version that the core does not know, if there is one
+
+    @property
+    def wanted(self) -> str:
+        later = f"or later, before {self.too_new}" if self.too_new else "or later"
+        return f"{self.name} {self.oldest} {later}"
 
 
 LIBRARIES = [
-    # libjwt 2 and 3 changed the functions that the core signs with.
-    Library("libjwt", oldest="1.10", too_new="2.0"),
-    Library("openssl", oldest="3.0", too_new=""),
-    Library("hiredis", oldest="0.14", too_new=""),
+    # csrc/token/libjwt.h says how their interfaces differ.
+    Library("libjwt", oldest="1.10", too_new="4"),
+    Library("openssl", oldest="3.0"),
+    Library("hiredis", oldest="0.14"),
 ]
 
 
@@ -120,12 +125,26 @@ def missing_python_header(has_compiler: bool) -> str:
     return "" if found else f"Python.h, the headers of Python {PYTHON} ({sys.executable})"
 
 
-def missing_library(library: Library) -> str:
-    if has_version(library, "atleast-version", library.oldest):
-        return ""
+def requirements_not_found(library: Library) -> list[str]:
+    """The libraries without which pkg-config does not know this one.
+
+    Debian's package of libjwt 3 names two in its libjwt.pc, and brings neither.
+    """
+    said = pkg_config("--print-errors", "--exists", library.name).stderr
+    # pkgconf says that what we ask for is required by virtual:world.
+    return re.findall(r"Package '(\S+)', required by '(?!virtual:)\S+', not found", said)
+
+
+def missing_library(library: Library) -> dict[str, str]:
+    if requirements := requirements_not_found(library):
+        return {name: f"{name}, which {library.name} requires" for name in requirements}
+    if has_version(library, "atleast-version", library.oldest) and not (
+        library.too_new and has_version(library, "atleast-version", library.too_new)
+    ):
+        return {}
     found = pkg_config("--modversion", library.name)
     there = f"; {found.stdout.strip()} is found" if found.returncode == 0 else ""
-    return f"{library.name} {library.oldest} or later{there}"
+    return {library.name: library.wanted + there}
 
 
 def missing_needs() -> dict[str, str]:
@@ -136,32 +155,23 @@ def missing_needs() -> dict[str, str]:
         # Without it no library is found. All of them are named: a package that is there already
         # is not installed a second time.
         said["pkg-config"] = f"pkg-config: {PKG_CONFIG} is not found, so no library is either"
-        said |= {one.name: f"{one.name} {one.oldest} or later" for one in LIBRARIES}
+        said |= {one.name: one.wanted for one in LIBRARIES}
     else:
-        said |= {one.name: missing_library(one) for one in LIBRARIES}
+        for library in LIBRARIES:
+            said |= missing_library(library)
     return {need: text for need, text in said.items() if text}
 
 
 def check_requirements() -> None:
-    """Exit with a message if a tool or library of the build is missing or too new."""
+    """Exit with a message if a tool or library of the build is missing, too old or too new."""
     missing = missing_needs()
     if missing:
         packages = packages_by_need()
         lines = [f"  {text}" for text in missing.values()]
         for column, (system, command) in enumerate(SYSTEMS.values()):
-            names = " ".join(packages[need][column] for need in missing)
+            names = " ".join(packages[need][column] for need in missing if need in packages)
             lines.append(f"    {system + ':':16} {command} {names}")
         sys.exit("flask_tenant_auth cannot be built, this is missing:\n" + "\n".join(lines))
-    for library in LIBRARIES:
-        if library.too_new and has_version(library, "atleast-version", library.too_new):
-            found = pkg_config("--modversion", library.name).stdout.strip()
-            sys.exit(
-                f"flask_tenant_auth: {library.name} {found} is too new: version {library.too_new} "
-                f"changed the interface, and this package needs {library.oldest} or later of the "
-                f"series before it.\n"
-                f"  Build that series, and let PKG_CONFIG_PATH name the directory of its "
-                f"{library.name}.pc."
-            )
 
 
 def check_static() -> None:

@@ -59,6 +59,12 @@ python_can() {
     "$python" -c "$1"
 }
 
+# The libraries without which pkg-config does not know libjwt, though it is there.
+required_by_libjwt() {
+    pkg-config --print-errors --exists libjwt 2>&1 |
+        sed -n "/'virtual:world'/d; s/^Package '\(.*\)', required by '.*', not found\$/\1/p"
+}
+
 postgresql_server() {
     command -v initdb || ls /usr/lib/postgresql/*/bin/initdb
 }
@@ -82,7 +88,9 @@ else
 needs compiler 'echo "#include <stdio.h>" | cc -E -'
 needs make 'command -v make'
 needs pkg-config 'command -v pkg-config'
-needs libjwt 'pkg-config --exists libjwt'
+needs libjwt 'pkg-config --exists libjwt || required_by_libjwt | grep -q .'
+needs jansson '! required_by_libjwt | grep -qx jansson'
+needs gnutls '! required_by_libjwt | grep -qx gnutls'
 needs openssl 'pkg-config --exists openssl'
 needs hiredis 'pkg-config --exists hiredis'
 needs venv 'python_can "import venv, ensurepip"'

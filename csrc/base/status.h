@@ -144,8 +144,8 @@
 /* What keeps a payload from being signed. */
 #define FTA_SIGNING_LIST(X)                                                    \
     X(KEY_IS_PUBLIC, "the first key is a public key, which cannot sign")       \
-    X(CANNOT_SIGN, "the libjwt that is loaded does not sign with the "         \
-                   "algorithm of the first key")                               \
+    X(CANNOT_SIGN, "the core was built with libjwt 1 or 2, which do not sign " \
+                   "with the algorithm of the first key; libjwt 3 does")       \
     X(CLAIMS_CONFLICT, "the places of the claims, or the words for roles, "    \
                        "cannot say this identity")                             \
     X(SIGNED_OTHERWISE,                                                        \
@@ -170,6 +170,12 @@
 #define FTA_SEGMENT_LIST(X)                                                    \
     X(SEGMENT_FOREIGN, "the shared memory's name is taken by a file that is "  \
                        "not this user's alone")
+
+/* What can be wrong with the table of requests that run at once. */
+#define FTA_CONCURRENCY_LIST(X)                                                \
+    X(PERMITS_FULL, "the table of concurrent requests is full")                \
+    X(PROCESS_NUMBER, "this process gets no number in the table of "           \
+                      "concurrent requests")
 
 /* What can be wrong with the table of revocations. */
 #define FTA_SESSION_LIST(X)                                                    \
@@ -229,6 +235,7 @@
     FTA_PASSWORD_LIST(X)                                                       \
     FTA_LIMIT_LIST(X)                                                          \
     FTA_SEGMENT_LIST(X)                                                        \
+    FTA_CONCURRENCY_LIST(X)                                                    \
     FTA_SESSION_LIST(X)                                                        \
     FTA_REDIS_LIST(X)                                                          \
     FTA_AUDIT_LIST(X)

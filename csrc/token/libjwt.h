@@ -1,5 +1,5 @@
-/* Which of its two interfaces the installed libjwt has. It is decided here and
- * nowhere else. Only signer_libjwt1.c, signer_libjwt3.c and tests include this.
+/* May be included by csrc/token/signer_libjwt*.c alone. Which of its two
+ * interfaces the installed libjwt has: it is decided here and nowhere else.
  *
  * 1: jwt_new and jwt_encode_str, from 1.10 to 2.x. Their headers have no number
  *    of the version.

@@ -48,10 +48,14 @@ def _signing_keys(settings: Settings) -> list[Key]:
         passphrase = settings.jwt_private_key_passphrase
         keys.append(key_pair("JWT_PRIVATE_KEY", private, settings, passphrase, kid))
         if not keys[0].can_sign:
+            reason = (
+                "libjwt 1 and 2 do not sign with that. Build this package with libjwt 3"
+                if keys[0].is_private
+                else "it is a public key. Set it to the private key"
+            )
             raise ConfigurationError(
-                f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: it is a public key, or "
-                "libjwt does not sign with that. Where tokens are only verified, set "
-                "JWT_PUBLIC_KEY alone"
+                f"JWT_PRIVATE_KEY cannot sign {settings.jwt_algorithm}: {reason}. Where tokens are "
+                "only verified, set JWT_PUBLIC_KEY alone"
             )
     if public is not None:
         keys.append(key_pair("JWT_PUBLIC_KEY", public, settings, kid=kid))

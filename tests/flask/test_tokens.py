@@ -196,19 +196,22 @@ class TestAlgorithms:
         make_app(**config, **keys, **{key: base64.b64encode(os.urandom(48))})
 
     def test_an_algorithm_that_libjwt_cannot_sign_stops_the_app(self) -> None:
-        """A later libjwt signs more than 1.10 does; a public key signs with none."""
-        for algorithm, pem in (
-            ("EdDSA", ED_PRIVATE),
-            ("PS256", RSA_PRIVATE),
-            ("RS256", RSA_PUBLIC),
-        ):
+        """libjwt 3 signs with PS and EdDSA, libjwt 1 and 2 do not."""
+        for algorithm, pem in (("EdDSA", ED_PRIVATE), ("PS256", RSA_PRIVATE)):
             config = {"JWT_ALGORITHM": algorithm, "JWT_PRIVATE_KEY": pem}
             if Key.pem(algorithm, pem.encode()).can_sign:
                 app = make_app(**config)
                 assert accepts(app, created(app))
                 continue
-            with pytest.raises(ConfigurationError, match=f"JWT_PRIVATE_KEY.*{algorithm}"):
+            message = f"JWT_PRIVATE_KEY cannot sign {algorithm}: .* Build .* with libjwt 3"
+            with pytest.raises(ConfigurationError, match=message):
                 make_app(**config)
+
+    def test_a_public_key_in_place_of_the_private_key_stops_the_app(self) -> None:
+        with pytest.raises(
+            ConfigurationError, match="JWT_PRIVATE_KEY cannot sign RS256: it is a public key"
+        ):
+            make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PUBLIC)
 
     def test_keys_are_read_from_files_and_from_one_line(self, tmp_path: Path) -> None:
         path = tmp_path / "private.pem"

@@ -58,6 +58,7 @@ LONG_ROWS = {
     "docs/security.md",
     "docs/data_isolation.md",
     "docs/architecture.md",
+    "docs/development.md",
     "docs/recipes/deployment.md",
 }
 

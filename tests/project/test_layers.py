@@ -94,6 +94,12 @@ def test_an_internal_header_is_included_only_where_its_first_line_says() -> None
             assert may, f"{path} includes {name}"
 
 
+def test_libjwt_is_reached_through_the_signers_alone() -> None:
+    """So no token from outside reaches it."""
+    including = [path for path in CSRC.glob("**/*.[ch]") if "<jwt.h>" in path.read_text("utf-8")]
+    assert including == [CSRC / "token/libjwt.h"]
+
+
 def test_only_the_binding_includes_python_h() -> None:
     included = re.compile(r"^#\s*include\s*[<\"]Python\.h", re.MULTILINE)
     knowing = {

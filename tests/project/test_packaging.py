@@ -184,7 +184,7 @@ def test_setup_names_the_packages_of_every_missing_library(tmp_path: Path) -> No
     said = setup_says(PKG_CONFIG_LIBDIR=str(tmp_path), PKG_CONFIG_PATH="")
     assert said == (
         "flask_tenant_auth cannot be built, this is missing:\n"
-        "  libjwt 1.10 or later\n"
+        "  libjwt 1.10 or later, before 4\n"
         "  openssl 3.0 or later\n"
         "  hiredis 0.14 or later\n"
         "    Debian, Ubuntu:  apt-get install libjwt-dev libssl-dev libhiredis-dev\n"
@@ -259,14 +259,45 @@ def test_the_line_of_the_quickstart_has_every_package_of_the_build(tmp_path: Pat
     assert {*needed, "python3-dev", "python3-venv"} - {"libc6-dev"} == set(line.split())
 
 
-def test_setup_rejects_a_libjwt_with_the_other_interface(tmp_path: Path) -> None:
-    has_libjwt_3 = a_pkg_config(
-        tmp_path,
-        'case "$*" in *modversion*) echo 3.2.1;; *atleast-version=2.0*libjwt*) exit 0;; esac',
+def a_pc_file(folder: Path, name: str, version: str, requires: str = "") -> None:
+    text = f"Name: {name}\nDescription: a library\nVersion: {version}\nRequires: {requires}\n"
+    (folder / f"{name}.pc").write_text(text)
+
+
+def test_setup_names_the_package_of_a_libjwt_that_is_too_new(tmp_path: Path) -> None:
+    a_pc_file(tmp_path, "openssl", "3.0")
+    a_pc_file(tmp_path, "hiredis", "1.0")
+    a_pc_file(tmp_path, "libjwt", "4.0.1")
+    said = setup_says(PKG_CONFIG_LIBDIR=str(tmp_path), PKG_CONFIG_PATH="")
+    missing, *_ = said.partition("\n    Debian")
+    assert missing == (
+        "flask_tenant_auth cannot be built, this is missing:\n"
+        "  libjwt 1.10 or later, before 4; 4.0.1 is found"
     )
-    assert setup_says(PKG_CONFIG=has_libjwt_3).startswith(
-        "flask_tenant_auth: libjwt 3.2.1 is too new: version 2.0 changed the interface"
+    assert packages_named(said, "apt-get install") == ["libjwt-dev"]
+
+
+@pytest.mark.parametrize("version", ["1.10.2", "1.17.2", "2.1.3", "3.3.3", "3.99"])
+def test_setup_knows_every_libjwt_from_1_10_to_3(tmp_path: Path, version: str) -> None:
+    """Only hiredis, which is missing here, is named."""
+    a_pc_file(tmp_path, "openssl", "3.0")
+    a_pc_file(tmp_path, "libjwt", version)
+    said = setup_says(PKG_CONFIG_LIBDIR=str(tmp_path), PKG_CONFIG_PATH="")
+    assert packages_named(said, "apt-get install") == ["libhiredis-dev"]
+
+
+def test_setup_names_what_the_libjwt_of_debian_requires_and_does_not_bring(tmp_path: Path) -> None:
+    a_pc_file(tmp_path, "openssl", "3.0")
+    a_pc_file(tmp_path, "hiredis", "1.0")
+    a_pc_file(tmp_path, "libjwt", "3.3.3", requires="jansson openssl gnutls")
+    said = setup_says(PKG_CONFIG_LIBDIR=str(tmp_path), PKG_CONFIG_PATH="")
+    missing, *_ = said.partition("\n    Debian")
+    assert missing == (
+        "flask_tenant_auth cannot be built, this is missing:\n"
+        "  jansson, which libjwt requires\n"
+        "  gnutls, which libjwt requires"
     )
+    assert packages_named(said, "apt-get install") == ["libjansson-dev", "libgnutls28-dev"]
 
 
 def test_setup_names_the_archive_that_the_directory_of_a_static_build_lacks(tmp_path: Path) -> None:

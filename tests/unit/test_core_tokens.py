@@ -170,7 +170,7 @@ class TestRoundTrips:
                 ours
             )
         else:
-            with pytest.raises(ValueError, match="libjwt that is loaded does not sign"):
+            with pytest.raises(ValueError, match="built with libjwt 1 or 2, which do not sign"):
                 Keyring([private]).sign(b"{}")
         with pytest.raises(ValueError, match="public key"):
             Keyring([public]).sign(b"{}")
