@@ -53,9 +53,10 @@ from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
 from ..limit.at_once import AtOnce, at_once_of
 from ..limit.concurrency import ConcurrencyRule
+from ..limit.configured import default_declaration, endpoint_declarations
+from ..limit.denied import DeniedRequests
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
-from ..limit.rules import default_rules
 from ..limit.store_log import StoreLog
 from ..sessions.api_keys import ApiKeys, key_cache_of
 from ..sessions.cookies import Cookies
@@ -131,11 +132,12 @@ class AppState:
             self._open_sessions()
         self._make_verifier()
         self.plans = Plans(
-            default_rules(
+            default_declaration(
                 settings.ratelimit_default,
                 settings.ratelimit_tenant_default,
                 settings.ratelimit_fair_share,
-            )
+            ),
+            endpoint_declarations(settings.ratelimit_endpoints or {}),
         )
         self._failure_limits = failure_limits_of(settings)
         self.exemptions = Exemptions(
@@ -378,6 +380,7 @@ class AppState:
             close = self._close_limiter
             self.limiter = self._open_limiter(shared=shared)
             close()
+            self.__dict__.pop("denied", None)
 
     def reset_limits(self) -> None:
         """Forget all that was counted.
@@ -426,6 +429,13 @@ class AppState:
         if limiter.store_events != self.store_events:
             self.log_store_events()
         return reservation
+
+    @cached_property
+    def denied(self) -> DeniedRequests | None:
+        """The limit of denied requests; made when the first request is counted."""
+        if not self.settings.ratelimit_denied:
+            return None
+        return DeniedRequests(self.settings, app=self._directory, shared=self._shared)
 
     def log_store_events(self) -> None:
         """Log what has happened to the stores since the last call."""

@@ -514,6 +514,8 @@ class TestArguments:
             ({"scope": "x" * 300}, ValueError, "scope"),
             ({"scope": "a\udc80b"}, ValueError, "scope"),
             ({"exempt_when": True}, TypeError, "exempt_when"),
+            ({"override_defaults": 1}, TypeError, "override_defaults"),
+            ({"override_defaults": None}, TypeError, "override_defaults"),
             ({"exempt_when": lambda a, b: True}, TypeError, "exempt_when"),
             ({"fair_share": 0.5}, ValueError, "fair_share"),
             ({"fair_share": 0, "per": "tenant"}, ValueError, "fair_share"),
@@ -700,14 +702,14 @@ class TestHeaders:
         assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == ("3", "2")
 
 
-def test_a_plan_is_made_once_and_unknown_paths_make_none() -> None:
+def test_a_plan_is_made_once_and_unknown_paths_share_one() -> None:
     app = make_app()
     app.get("/", endpoint="root")(view)
     client = app.test_client()
     for path in ("/", "/", "/x", "/y"):
         client.get(path)
         client.open("/", method="QUERY")
-    assert list(state_of(app).plans.made) == [("root", "GET")]
+    assert list(state_of(app).plans.made) == [("root", "GET"), ("", "GET")]
 
 
 LIMITS = [_core.Limit(rate, scope="flood", per="address") for rate in _core.parse_rates("5/hour")]

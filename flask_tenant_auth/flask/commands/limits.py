@@ -12,8 +12,8 @@ from flask import current_app
 from flask.app import Flask
 from flask.cli import AppGroup
 
-from ..._core import Identity, Limit, is_valid_uuid, plain_address
-from ..routes import plan_of
+from ..._core import Decision, Identity, Limit, is_valid_uuid, plain_address
+from ..routes import ANY_METHOD, plan_of
 from ..state import AppState, state_of
 from .check import routes_of
 from .stores import print_redis, store_lines
@@ -70,7 +70,7 @@ def _limits_of(app: Flask, client: Client) -> list[Counted]:
     """Return each limit that counts a client, once, though many routes may share it."""
     state = state_of(app)
     found: dict[tuple[str, str, str], Counted] = {}
-    plans = [state.plans.unrouted]
+    plans = [state.plans.unrouted(method) for method in sorted(ANY_METHOD)]
     plans += [plan_of(app, state.plans, each.endpoint, each.method) for each in routes_of(app)]
     for plan in plans:
         for limit, custom in plan.resolve_outside_a_request(client.identity):
@@ -79,6 +79,19 @@ def _limits_of(app: Flask, client: Client) -> list[Counted]:
         for limit in state.failure_limits:
             found[limit.scope, str(limit.rate), limit.per] = Counted(limit, ())
     return [counted for counted in found.values() if client.concerns(counted.limit)]
+
+
+def _denied_by(app: Flask, client: Client) -> list[tuple[Limit, Decision]]:
+    """Return the limits of denied requests, which this host counts, and what is left of them."""
+    denied = state_of(app).denied
+    return [] if denied is None or client.identity is not None else denied.decisions(client.address)
+
+
+def _line(limit: Limit, decision: Decision) -> str:
+    return (
+        f"{limit.scope}: {limit.rate} per={limit.per} "
+        f"remaining={decision.remaining} reset={decision.reset}"
+    )
 
 
 def _counting_app() -> Flask:
@@ -138,10 +151,9 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
     limiter = state_of(app).limiter
     for limit, custom in _limits_of(app, client):
         decision = limiter.peek([limit], client.identity, client.address, custom)
-        click.echo(
-            f"{limit.scope}: {limit.rate} per={limit.per} "
-            f"remaining={decision.remaining} reset={decision.reset}"
-        )
+        click.echo(_line(limit, decision))
+    for limit, decision in _denied_by(app, client):
+        click.echo(_line(limit, decision))
     failure = limiter.status().get("failure")
     if failure:
         detail = limiter.status()["failure_detail"]
@@ -167,7 +179,11 @@ def reset_limits(tenant: str | None, user: str | None, address: str | None) -> N
             limiter.reset([limit], client.identity, client.address, custom)
     except ConnectionError as error:
         raise click.ClickException(f"not everything was reset: {error}") from None
-    click.echo(f"reset {len(counted)} limit{'' if len(counted) == 1 else 's'}")
+    denied = state_of(app).denied
+    if denied is not None and client.identity is None:
+        denied.reset(client.address)
+    count = len(counted) + len(_denied_by(app, client))
+    click.echo(f"reset {count} limit{'' if count == 1 else 's'}")
     of_others = _counters_of_another_user(state_of(app))
     if of_others is not None:
         raise click.ClickException(f"this may not be all that the app has counted: {of_others}")
