@@ -243,6 +243,7 @@ class TestUnknownKid:
         assert get(app, provider.keys[0]) == 200
         provider.answer_keys(after(0.2, provider.publish))
         clock.ahead += 11
+        clock.stop()
         _, payload, signature = provider.keys[0].token().split(".")
         logging.getLogger("flask_tenant_auth").setLevel(logging.ERROR)
         try:

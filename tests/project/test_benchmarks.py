@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmarks import chart, harness, report, result
+from benchmarks import apps, chart, harness, report, result
 from benchmarks.instructions import (
     TOLERANCE,
     TOLERANCE_OF_OTHERS,
@@ -43,6 +43,11 @@ class TestPublished:
         ]
         assert figures
         assert {figure.reached for figure in figures} <= {True, False}
+
+
+def test_our_stack_does_the_work_that_is_measured() -> None:
+    """`make bench` refuses to measure it otherwise."""
+    apps.check_that_it_works(apps.OURS)
 
 
 class TestHarness:

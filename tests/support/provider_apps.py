@@ -18,13 +18,18 @@ SECOND = SigningKey("second")
 
 
 class Clock:
-    """The clock by which sources are fetched again, which a test moves."""
+    """The clock by which sources are fetched again, which a test moves or stops."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self._stopped_at: float | None = None
+
+    def stop(self) -> None:
+        """Stand still: what follows takes no time, however slow the machine is."""
+        self._stopped_at = time.monotonic()
 
     def __call__(self) -> float:
-        return time.monotonic() + self.ahead
+        return (self._stopped_at or time.monotonic()) + self.ahead
 
 
 def moved_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
