@@ -20,6 +20,11 @@ rate_limit_exceeded = _signals.signal(
     "rate-limit-exceeded",
     "A request was denied with 429. Sent with decision= and identity= (None: no identity).",
 )
+concurrency_limit_exceeded = _signals.signal(
+    "concurrency-limit-exceeded",
+    "A request was denied with 429, because as many of its client as the limit says run already. "
+    "Sent with limit= and identity= (None: no identity).",
+)
 sessions_revoked = _signals.signal(
     "sessions-revoked",
     "Something was revoked. Sent with kind= (session, user, tenant, token, everything), "

@@ -6,14 +6,17 @@ import gc
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from flask_tenant_auth._core import reset_clock
-from provider import Provider
-from provider_apps import Clock, moved_clock
 from servers import PostgreSQL, Redis
+
+if TYPE_CHECKING:
+    # They need cryptography, which not every CPython has; the tests that need neither run there.
+    from provider import Provider
+    from provider_apps import Clock
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -78,6 +81,8 @@ def postgresql() -> Iterator[PostgreSQL]:
 @pytest.fixture
 def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     """An identity provider whose certificate this process trusts."""
+    from provider import Provider
+
     with Provider(tmp_path) as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))
         yield server
@@ -86,4 +91,6 @@ def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provid
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which keys are fetched again, which a test moves."""
+    from provider_apps import moved_clock
+
     return moved_clock(monkeypatch)

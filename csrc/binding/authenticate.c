@@ -54,20 +54,21 @@ static PyObject *
 identity_of_token(const fta_state *state, fta_request_record *record,
                   PyObject *wsgi_environ, PyObject *keyring, PyObject *cookie)
 {
-    if (!Py_IsNone(record->outcome)) {
-        PyObject *known = Py_NewRef(record->outcome);
+    PyObject *known = fta_member_get((PyObject *)record, &record->outcome);
+    if (known != NULL && !Py_IsNone(known)) {
         if (fta_identity_of(state, known) == NULL) {
             Py_CLEAR(known);
         }
         return known;
     }
+    Py_XDECREF(known);
     PyObject *proved = ask_keyring(state, wsgi_environ, keyring, cookie);
     if (proved == NULL) {
         if (PyErr_Occurred() && is_of_the_token()) {
             PyErr_Clear();
         }
     } else if (fta_identity_of(state, proved) == NULL) {
-        Py_SETREF(record->invalid_token, proved);
+        fta_member_set((PyObject *)record, &record->invalid_token, proved);
         proved = NULL;
     }
     return proved;
@@ -111,10 +112,10 @@ authenticate_and_count(PyObject *module, PyObject *const *args,
     PyObject *const hit[] = {args[3], args[4], identity, args[5]};
     PyObject *decision =
         PyObject_VectorcallMethod(state->hit_name, hit, 4, NULL);
-    Py_SETREF(record->outcome, identity);
+    fta_member_set(args[0], &record->outcome, identity);
     if (decision != NULL) {
-        Py_SETREF(record->decision, Py_NewRef(decision));
-        Py_SETREF(record->limits, Py_NewRef(args[4]));
+        fta_member_set(args[0], &record->decision, Py_NewRef(decision));
+        fta_member_set(args[0], &record->limits, Py_NewRef(args[4]));
     }
     return decision;
 }

@@ -3,7 +3,7 @@
 #include "binding/convert.h"
 #include "binding/cookies.h"
 #include "binding/errors.h"
-
+#include "binding/keywords.h"
 #include "binding/state.h"
 
 #include <openssl/rand.h>
@@ -26,14 +26,9 @@ hash_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
                                      &password, &number)) {
         return NULL;
     }
-    /* kwargs may be the dict of a functools.partial. Foreign code in __index__
-     * and other threads can change it. */
-    Py_INCREF(password);
-    Py_INCREF(number);
-    PyObject *result = NULL;
     Py_ssize_t iterations = PyNumber_AsSsize_t(number, PyExc_OverflowError);
     if (iterations == -1 && PyErr_Occurred()) {
-        goto done;
+        return NULL;
     }
     fta_text text = {PyBytes_AS_STRING(password),
                      (size_t)PyBytes_GET_SIZE(password)};
@@ -45,14 +40,12 @@ hash_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
         status = fta_password_hash(text, (uint32_t)iterations, stored, &length);
         Py_END_ALLOW_THREADS
     }
-    result = status == FTA_OK
-                 ? PyUnicode_FromStringAndSize(stored, (Py_ssize_t)length)
-                 : fta_raise(status);
-done:
-    Py_DECREF(number);
-    Py_DECREF(password);
-    return result;
+    return status == FTA_OK
+               ? PyUnicode_FromStringAndSize(stored, (Py_ssize_t)length)
+               : fta_raise(status);
 }
+
+FTA_KEYWORDS(PyObject, hash_password)
 
 PyDoc_STRVAR(verify_password_doc,
              "verify_password(password, stored)\n--\n\n"
@@ -75,18 +68,16 @@ verify_password(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
                      (size_t)PyBytes_GET_SIZE(password)};
     bool matches;
     fta_status status;
-    Py_INCREF(password);
-    Py_INCREF(stored);
     Py_BEGIN_ALLOW_THREADS
     status = fta_password_verify(text, kept, &matches);
     Py_END_ALLOW_THREADS
-    Py_DECREF(stored);
-    Py_DECREF(password);
     if (status != FTA_OK) {
         return fta_raise(status);
     }
     return PyBool_FromLong(matches);
 }
+
+FTA_KEYWORDS(PyObject, verify_password)
 
 PyDoc_STRVAR(password_iterations_doc,
              "password_iterations(stored)\n--\n\n"
@@ -113,6 +104,8 @@ password_iterations(PyObject *Py_UNUSED(module), PyObject *args,
     }
     return PyLong_FromUnsignedLong(iterations);
 }
+
+FTA_KEYWORDS(PyObject, password_iterations)
 
 PyDoc_STRVAR(parse_bearer_doc,
              "parse_bearer(authorization)\n--\n\n"
@@ -142,6 +135,8 @@ parse_bearer(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
     Py_XDECREF(holder);
     return result;
 }
+
+FTA_KEYWORDS(PyObject, parse_bearer)
 
 PyDoc_STRVAR(find_cookie_doc,
              "find_cookie(header, name, /)\n--\n\n"
@@ -219,6 +214,8 @@ peek_token(PyObject *module, PyObject *args, PyObject *kwargs)
     return result;
 }
 
+FTA_KEYWORDS(PyObject, peek_token)
+
 /* Makes the seed with which peek_token reads. */
 static int
 add_peek_seed(fta_state *state)
@@ -234,18 +231,15 @@ add_peek_seed(fta_state *state)
 }
 
 static PyMethodDef functions[] = {
-    {"hash_password", (PyCFunction)(void (*)(void))hash_password,
-     METH_VARARGS | METH_KEYWORDS, hash_password_doc},
-    {"verify_password", (PyCFunction)(void (*)(void))verify_password,
-     METH_VARARGS | METH_KEYWORDS, verify_password_doc},
-    {"password_iterations", (PyCFunction)(void (*)(void))password_iterations,
-     METH_VARARGS | METH_KEYWORDS, password_iterations_doc},
-    {"parse_bearer", (PyCFunction)(void (*)(void))parse_bearer,
-     METH_VARARGS | METH_KEYWORDS, parse_bearer_doc},
+    {"hash_password", FTA_KEYWORDS_METHOD(hash_password), hash_password_doc},
+    {"verify_password", FTA_KEYWORDS_METHOD(verify_password),
+     verify_password_doc},
+    {"password_iterations", FTA_KEYWORDS_METHOD(password_iterations),
+     password_iterations_doc},
+    {"parse_bearer", FTA_KEYWORDS_METHOD(parse_bearer), parse_bearer_doc},
     {"find_cookie", (PyCFunction)(void (*)(void))find_cookie, METH_FASTCALL,
      find_cookie_doc},
-    {"peek_token", (PyCFunction)(void (*)(void))peek_token,
-     METH_VARARGS | METH_KEYWORDS, peek_token_doc},
+    {"peek_token", FTA_KEYWORDS_METHOD(peek_token), peek_token_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -5,6 +5,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 
 #include "base/clock.h"
 #include "base/uuid.h"
@@ -123,6 +124,8 @@ shift_clock(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
+FTA_KEYWORDS(PyObject, shift_clock)
+
 PyDoc_STRVAR(return_doc, "reset_clock()\n--\n\nUndo every shift_clock().");
 
 static PyObject *
@@ -137,8 +140,7 @@ static PyMethodDef functions[] = {
     {"plain_address", plain_address, METH_O, plain_address_doc},
     {"describe_redis_url", describe_redis_url, METH_O, describe_redis_url_doc},
     {"now", now, METH_NOARGS, now_doc},
-    {"shift_clock", (PyCFunction)(void (*)(void))shift_clock,
-     METH_VARARGS | METH_KEYWORDS, shift_clock_doc},
+    {"shift_clock", FTA_KEYWORDS_METHOD(shift_clock), shift_clock_doc},
     {"reset_clock", reset_clock, METH_NOARGS, return_doc},
     {NULL, NULL, 0, NULL},
 };

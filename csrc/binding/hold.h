@@ -19,4 +19,19 @@ fta_held_item(PyObject *dict, PyObject *key)
 #endif
 }
 
+/* Deletes a key of a dict. 1: it was there, 0: it was not; -1 with an exception
+ * set. Of several threads at once, one gets the 1. */
+static inline int
+fta_delete_item(PyObject *dict, PyObject *key)
+{
+    if (PyDict_DelItem(dict, key) == 0) {
+        return 1;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_KeyError)) {
+        return -1;
+    }
+    PyErr_Clear();
+    return 0;
+}
+
 #endif

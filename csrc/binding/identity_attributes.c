@@ -32,17 +32,17 @@ static PyObject *
 get_id(PyObject *self, void *closure)
 {
     const attribute *shown = closure;
-    PyObject **cache = (PyObject **)(void *)((char *)self + shown->cache);
-    if (*cache == NULL) {
-        PyObject *text = PyUnicode_New(FTA_UUID_TEXT, 127);
-        if (text == NULL) {
-            return NULL;
-        }
-        fta_uuid_format(value_of(self, shown),
-                        (char *)PyUnicode_1BYTE_DATA(text));
-        *cache = text;
+    fta_member *cache = (fta_member *)(void *)((char *)self + shown->cache);
+    PyObject *text = fta_member_get(self, cache);
+    if (text != NULL) {
+        return text;
     }
-    return Py_NewRef(*cache);
+    text = PyUnicode_New(FTA_UUID_TEXT, 127);
+    if (text == NULL) {
+        return NULL;
+    }
+    fta_uuid_format(value_of(self, shown), (char *)PyUnicode_1BYTE_DATA(text));
+    return fta_member_settle(self, cache, text);
 }
 
 static PyObject *
@@ -133,16 +133,14 @@ static PyObject *
 get_claims(PyObject *object, void *Py_UNUSED(closure))
 {
     fta_identity *self = (fta_identity *)object;
-    if (self->shown_claims == NULL) {
-        PyObject *claims = read_claims(self);
-        PyObject *proxy = claims == NULL ? NULL : PyDictProxy_New(claims);
-        Py_XDECREF(claims);
-        if (proxy == NULL) {
-            return NULL;
-        }
-        Py_XSETREF(self->shown_claims, proxy);
+    PyObject *shown = fta_member_get(object, &self->shown_claims);
+    if (shown != NULL) {
+        return shown;
     }
-    return Py_NewRef(self->shown_claims);
+    PyObject *claims = read_claims(self);
+    PyObject *proxy = claims == NULL ? NULL : PyDictProxy_New(claims);
+    Py_XDECREF(claims);
+    return fta_member_settle(object, &self->shown_claims, proxy);
 }
 
 /* A claim that is a text; None where there is none. */
@@ -233,14 +231,16 @@ identity_getnewargs_ex(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 /* Signing needs the keys of an app, which Python knows. */
 static PyObject *
-call_codec(const fta_state *state, Py_ssize_t which, PyObject *argument)
+call_codec(PyTypeObject *type, Py_ssize_t which, PyObject *argument)
 {
-    if (state->identity_codec == NULL) {
+    PyObject *module = PyType_GetModule(type);
+    PyObject *codec =
+        fta_member_get(module, &fta_state_of_module(module)->identity_codec);
+    if (codec == NULL) {
         PyErr_SetString(PyExc_RuntimeError,
                         "import flask_tenant_auth to sign identities");
         return NULL;
     }
-    PyObject *codec = Py_NewRef(state->identity_codec);
     PyObject *result =
         PyObject_CallOneArg(PyTuple_GET_ITEM(codec, which), argument);
     Py_DECREF(codec);
@@ -254,7 +254,7 @@ PyDoc_STRVAR(to_headers_doc,
 static PyObject *
 identity_to_headers(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return call_codec(PyType_GetModuleState(Py_TYPE(self)), 0, self);
+    return call_codec(Py_TYPE(self), 0, self);
 }
 
 PyDoc_STRVAR(from_headers_doc,
@@ -264,7 +264,7 @@ PyDoc_STRVAR(from_headers_doc,
 static PyObject *
 identity_from_headers(PyObject *type, PyObject *headers)
 {
-    return call_codec(PyType_GetModuleState((PyTypeObject *)type), 1, headers);
+    return call_codec((PyTypeObject *)type, 1, headers);
 }
 
 PyDoc_STRVAR(
@@ -361,7 +361,7 @@ set_codec(PyObject *module, PyObject *args)
     if (codec == NULL) {
         return NULL;
     }
-    Py_XSETREF(fta_state_of_module(module)->identity_codec, codec);
+    fta_member_set(module, &fta_state_of_module(module)->identity_codec, codec);
     Py_RETURN_NONE;
 }
 

@@ -76,19 +76,20 @@ fta_identity_permissions(fta_identity *self)
 {
     const fta_state *state = PyType_GetModuleState(Py_TYPE(self));
     size_t count = fta_permission_names_count(state->permission_names);
-    if (self->permissions != NULL && self->listed == count) {
-        return Py_NewRef(self->permissions);
+    PyObject *all =
+        fta_numbered_member_get((PyObject *)self, &self->permissions, count);
+    if (all != NULL) {
+        return all;
     }
     PyObject *names = fta_identity_own_permissions(self);
-    PyObject *all = NULL;
     if (names != NULL &&
         add_permissions_of_role(state, self, names, count) == 0) {
         all = PyFrozenSet_New(names);
     }
     Py_XDECREF(names);
     if (all != NULL) {
-        Py_XSETREF(self->permissions, Py_NewRef(all));
-        self->listed = count;
+        fta_numbered_member_set((PyObject *)self, &self->permissions, count,
+                                Py_NewRef(all));
     }
     return all;
 }

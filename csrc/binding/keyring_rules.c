@@ -30,18 +30,21 @@ fta_tuple_from_sequence(PyObject *value, const char *argument)
     return tuple;
 }
 
-/* The items of a dict as a list of tuples, which nobody else can change. */
+/* The items of a dict as a tuple of tuples, which nobody can change. */
 static PyObject *
 items_of(PyObject *value, const char *argument)
 {
     if (value == NULL || Py_IsNone(value)) {
-        return PyList_New(0);
+        return PyTuple_New(0);
     }
     if (!PyDict_CheckExact(value)) {
         return PyErr_Format(PyExc_TypeError, "%s must be a dict, not %.100s",
                             argument, Py_TYPE(value)->tp_name);
     }
-    return PyDict_Items(value);
+    PyObject *list = PyDict_Items(value);
+    PyObject *items = list == NULL ? NULL : PyList_AsTuple(list);
+    Py_XDECREF(list);
+    return items;
 }
 
 /* Calls use for each item of a dict. */
@@ -54,8 +57,8 @@ for_each_item(fta_claim_rules *rules, PyObject *value, const char *argument,
 {
     PyObject *items = items_of(value, argument);
     bool done = items != NULL;
-    for (Py_ssize_t i = 0; done && i < PyList_GET_SIZE(items); i++) {
-        PyObject *item = PyList_GET_ITEM(items, i);
+    for (Py_ssize_t i = 0; done && i < PyTuple_GET_SIZE(items); i++) {
+        PyObject *item = PyTuple_GET_ITEM(items, i);
         done = use(rules, PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1));
     }
     Py_XDECREF(items);

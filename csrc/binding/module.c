@@ -16,6 +16,7 @@
 #include "binding/type_key.h"
 #include "binding/type_key_cache.h"
 #include "binding/type_limiter.h"
+#include "binding/type_permits.h"
 #include "binding/type_rate.h"
 #include "binding/type_request_record.h"
 #include "binding/type_roles.h"
@@ -42,6 +43,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_invalid_token,
     fta_add_key,
     fta_add_key_cache,
+    fta_add_permits,
     fta_add_rate,
     fta_add_limiter,
     fta_add_environ,
@@ -92,7 +94,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 #define X(name) Py_VISIT(state->name);
     FTA_OBJECT_LIST(X)
 #undef X
-    (void)state, (void)visit, (void)arg;
+    FTA_MEMBER_VISIT(state->identity_codec);
     return 0;
 }
 
@@ -106,7 +108,7 @@ module_clear(PyObject *module)
 #define X(name) Py_CLEAR(state->name);
     FTA_OBJECT_LIST(X)
 #undef X
-    (void)state;
+    fta_member_clear(&state->identity_codec);
     return 0;
 }
 
@@ -120,6 +122,14 @@ module_free(void *module)
 
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, (void *)module_exec},
+/* csrc/README.md lists what protects each object, and all that interpreters
+ * share. */
+#ifdef Py_MOD_PER_INTERPRETER_GIL_SUPPORTED /* since 3.12 */
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_MOD_GIL_NOT_USED /* since 3.13 */
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
     {0, NULL},
 };
 

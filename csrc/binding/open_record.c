@@ -13,14 +13,29 @@ tie(const fta_state *state, fta_start_response *start, PyObject *record,
     PyObject *wsgi_environ)
 {
     fta_request_record *taken = fta_request_record_of(state, record);
-    const fta_request_record *before =
-        fta_request_record_of(state, start->record);
-    taken->dispatched = 1;
+    PyObject *known = fta_member_get((PyObject *)start, &start->record);
+    const fta_request_record *before = fta_request_record_of(state, known);
+    taken->dispatched = true;
     if (before != NULL && before->failure_counted) {
-        taken->failure_counted = 1;
+        taken->failure_counted = true;
     }
-    Py_XSETREF(start->record, Py_NewRef(record));
-    Py_XSETREF(start->wsgi_environ, Py_NewRef(wsgi_environ));
+    Py_XDECREF(known);
+    fta_member_set((PyObject *)start, &start->record, Py_NewRef(record));
+    fta_member_set((PyObject *)start, &start->wsgi_environ,
+                   Py_NewRef(wsgi_environ));
+}
+
+/* Whether a request on this environ may take a StartResponse that no other
+ * can take any more. */
+static bool
+may_take(fta_start_response *start, PyObject *wsgi_environ)
+{
+    PyObject *taken = fta_member_get((PyObject *)start, &start->wsgi_environ);
+    bool may =
+        taken == NULL || (!start->begun && wsgi_environ == start->outer &&
+                          taken != start->outer);
+    Py_XDECREF(taken);
+    return may;
 }
 
 PyDoc_STRVAR(
@@ -51,11 +66,10 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
     PyObject *there = record == NULL ? NULL : fta_held_item(wsgi_environ, key);
     if (there != NULL && Py_IS_TYPE(there, state->start_response_type)) {
         fta_start_response *start = (fta_start_response *)(void *)there;
-        if (PyDict_DelItem(wsgi_environ, key) < 0) {
+        int deleted = fta_delete_item(wsgi_environ, key);
+        if (deleted < 0) {
             Py_CLEAR(record);
-        } else if (start->wsgi_environ == NULL ||
-                   (!start->begun && wsgi_environ == start->outer &&
-                    start->wsgi_environ != start->outer)) {
+        } else if (deleted > 0 && may_take(start, wsgi_environ)) {
             tie(state, start, record, wsgi_environ);
         }
     } else if (there == NULL && PyErr_Occurred()) {

@@ -85,8 +85,9 @@ static bool
 add_ietf_fields(const fta_state *state, const fta_limit_report *report,
                 PyObject *limits, fta_fields *fields)
 {
-    /* Not a tuple: those of a record that the collector is clearing. */
-    size_t count = PyTuple_Check(limits) ? (size_t)PyTuple_GET_SIZE(limits) : 0;
+    size_t count = limits != NULL && PyTuple_Check(limits)
+                       ? (size_t)PyTuple_GET_SIZE(limits)
+                       : 0; /* of a record that the collector is clearing */
     fta_limit_policy *items = PyMem_Calloc(count + 1, sizeof *items);
     if (items == NULL) {
         PyErr_NoMemory();
@@ -129,15 +130,15 @@ add_limit_fields(const fta_state *state, const fta_response_subject *subject,
     return true;
 }
 
-/* The names of the application's fields, as fta_fields.names, without those
- * that are never added. False with an exception set. */
+/* The names of the application's fields, a tuple, as fta_fields.names, without
+ * those that are never added. False with an exception set. */
 static bool
 read_names(PyObject *headers, uint32_t *names)
 {
     *names = 0;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++) {
         fta_text name, value;
-        if (!fta_field_read(PyList_GET_ITEM(headers, i), &name, &value)) {
+        if (!fta_field_read(PyTuple_GET_ITEM(headers, i), &name, &value)) {
             return false;
         }
         fta_field_name known = fta_field_name_of(name);
@@ -153,7 +154,7 @@ read_names(PyObject *headers, uint32_t *names)
 static fta_text *
 values_of(PyObject *headers, fta_text name, size_t *count)
 {
-    Py_ssize_t most = PyList_GET_SIZE(headers);
+    Py_ssize_t most = PyTuple_GET_SIZE(headers);
     fta_text *values = PyMem_Calloc((size_t)most + 1, sizeof *values);
     *count = 0;
     if (values == NULL) {
@@ -162,7 +163,7 @@ values_of(PyObject *headers, fta_text name, size_t *count)
     }
     for (Py_ssize_t i = 0; i < most; i++) {
         fta_text each, value;
-        if (!fta_field_read(PyList_GET_ITEM(headers, i), &each, &value)) {
+        if (!fta_field_read(PyTuple_GET_ITEM(headers, i), &each, &value)) {
             PyMem_Free(values);
             return NULL;
         }
@@ -216,33 +217,53 @@ join_vary(PyObject *headers, fta_fields *fields)
     return joined;
 }
 
-/* Takes out the fields with names that are added. */
-static bool
-remove_names(PyObject *headers, uint32_t names)
+/* A new list of the fields whose names are not added. NULL with an exception
+ * set. */
+static PyObject *
+list_without(PyObject *headers, uint32_t names)
 {
-    for (Py_ssize_t i = PyList_GET_SIZE(headers) - 1; i >= 0; i--) {
+    PyObject *list = PyList_New(0);
+    for (Py_ssize_t i = 0; list != NULL && i < PyTuple_GET_SIZE(headers); i++) {
+        PyObject *field = PyTuple_GET_ITEM(headers, i);
         fta_text name, value;
-        if (!fta_field_read(PyList_GET_ITEM(headers, i), &name, &value)) {
-            return false;
-        }
-        fta_field_name known = fta_field_name_of(name);
-        if (known != FTA_FIELD_COUNT && (names & (UINT32_C(1) << known)) != 0 &&
-            PyList_SetSlice(headers, i, i + 1, NULL) < 0) {
-            return false;
+        bool is_read = fta_field_read(field, &name, &value);
+        fta_field_name known =
+            is_read ? fta_field_name_of(name) : FTA_FIELD_COUNT;
+        bool is_added =
+            known != FTA_FIELD_COUNT && (names & (UINT32_C(1) << known)) != 0;
+        if (!is_read || (!is_added && PyList_Append(list, field) < 0)) {
+            Py_CLEAR(list);
         }
     }
-    return true;
+    return list;
 }
 
-static bool
-append(PyObject *list, PyObject *tuple)
+/* A new list of the items of two tuples; NULL with an exception set. */
+static PyObject *
+list_of_both(PyObject *first, PyObject *second)
 {
-    return PyTuple_GET_SIZE(tuple) == 0 ||
-           PyList_SetSlice(list, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX, tuple) == 0;
+    PyObject *list = PySequence_List(first);
+    if (list != NULL && PyTuple_GET_SIZE(second) != 0 &&
+        PyList_SetSlice(list, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX, second) < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
 }
 
-/* Adds to a list that is ours alone. */
-static bool
+/* A list, whose reference is taken over, with the fields that CORS and limits
+ * add. NULL for NULL, and with an exception set. */
+static PyObject *
+list_with(const fta_state *state, const addition *added, PyObject *list)
+{
+    if (list != NULL && (fta_fields_append(state, &added->cors, list) < 0 ||
+                         fta_fields_append(state, &added->limits, list) < 0)) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* headers is a tuple. */
+static PyObject *
 complete(const fta_state *state, const fta_response_subject *subject,
          addition *added, PyObject *headers)
 {
@@ -252,7 +273,7 @@ complete(const fta_state *state, const fta_response_subject *subject,
     if (!read_request(state, subject->wsgi_environ, added) ||
         !add_limit_fields(state, subject, &added->limits) ||
         !read_names(headers, &own)) {
-        return false;
+        return NULL;
     }
     added->kind = fta_cors_kind_of(cors->rules, &added->request);
     if (added->kind != FTA_CORS_OF_REQUEST) {
@@ -260,18 +281,19 @@ complete(const fta_state *state, const fta_response_subject *subject,
         if ((own & names) == 0) {
             PyObject *fixed =
                 PyTuple_GET_ITEM(cors->fixed, (Py_ssize_t)added->kind);
-            return append(headers, fixed) &&
-                   fta_fields_append(state, &added->limits, headers) == 0;
+            return list_with(state, added, list_of_both(headers, fixed));
         }
     }
     if (!make_cors_fields(cors->rules, headers, added)) {
-        return false;
+        return NULL;
     }
     names = added->cors.names | added->limits.names;
-    return ((own & names) == 0 || (join_vary(headers, &added->cors) &&
-                                   remove_names(headers, names))) &&
-           fta_fields_append(state, &added->cors, headers) == 0 &&
-           fta_fields_append(state, &added->limits, headers) == 0;
+    if ((own & names) == 0) {
+        return list_with(state, added, PySequence_List(headers));
+    }
+    return join_vary(headers, &added->cors)
+               ? list_with(state, added, list_without(headers, names))
+               : NULL;
 }
 
 PyObject *
@@ -284,21 +306,12 @@ fta_complete_headers(const fta_state *state,
                      Py_TYPE(headers)->tp_name);
         return NULL;
     }
-    PyObject *const held[] = {subject->wsgi_environ, subject->cors,
-                              subject->decision, subject->limits};
-    enum { HELD = sizeof held / sizeof *held };
-    for (int i = 0; i < HELD; i++) {
-        Py_XINCREF(held[i]);
-    }
     addition added;
     init(&added);
-    PyObject *list = PySequence_List(headers);
-    if (list != NULL && !complete(state, subject, &added, list)) {
-        Py_CLEAR(list);
-    }
+    PyObject *given = PySequence_Tuple(headers);
+    PyObject *list =
+        given == NULL ? NULL : complete(state, subject, &added, given);
     clear(&added);
-    for (int i = 0; i < HELD; i++) {
-        Py_XDECREF(held[i]);
-    }
+    Py_XDECREF(given);
     return list;
 }

@@ -4,8 +4,8 @@
 
 #include "binding/state.h"
 
-/* What a response is about. All are Borrowed, and held by fta_complete_headers
- * while it runs. */
+/* What a response is about. All are Borrowed: the caller of
+ * fta_complete_headers holds them. */
 typedef struct fta_response_subject {
     PyObject *wsgi_environ; /* a dict */
     PyObject *cors;         /* a CorsRules */

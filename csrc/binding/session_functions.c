@@ -2,6 +2,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 
 #include "session/derive.h"
 #include "session/refresh_token.h"
@@ -57,6 +58,8 @@ make_refresh_token(PyObject *Py_UNUSED(module), PyObject *args,
     return PyUnicode_FromStringAndSize(token, (Py_ssize_t)length);
 }
 
+FTA_KEYWORDS(PyObject, make_refresh_token)
+
 PyDoc_STRVAR(read_refresh_token_doc,
              "read_refresh_token(token)\n--\n\n"
              "The session id and the counter that a refresh token says, not\n"
@@ -83,6 +86,8 @@ read_refresh_token(PyObject *Py_UNUSED(module), PyObject *args,
     return Py_BuildValue("NL", str_of_uuid(&token.session),
                          (long long)token.counter);
 }
+
+FTA_KEYWORDS(PyObject, read_refresh_token)
 
 PyDoc_STRVAR(check_refresh_token_doc,
              "check_refresh_token(keys, salt, token)\n--\n\n"
@@ -126,6 +131,8 @@ check_refresh_token(PyObject *Py_UNUSED(module), PyObject *args,
     Py_XDECREF(holder);
     return status == FTA_OK ? PyLong_FromSsize_t(place) : fta_raise(status);
 }
+
+FTA_KEYWORDS(PyObject, check_refresh_token)
 
 PyDoc_STRVAR(uuid7_doc, "uuid7(ms, /)\n--\n\n"
                         "A new UUID of version 7 (RFC 9562, section 5.7) of "
@@ -177,9 +184,9 @@ derive_key(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
     return key;
 }
 
-#define WITH_KEYWORDS(name)                                                    \
-    {#name, (PyCFunction)(void (*)(void))name, METH_VARARGS | METH_KEYWORDS,   \
-     name##_doc}
+FTA_KEYWORDS(PyObject, derive_key)
+
+#define WITH_KEYWORDS(name) {#name, FTA_KEYWORDS_METHOD(name), name##_doc}
 
 static PyMethodDef functions[] = {
     WITH_KEYWORDS(make_refresh_token),  WITH_KEYWORDS(read_refresh_token),

@@ -6,6 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "binding/member.h"
 #include "token/permission.h"
 
 /* X(name): a type of the module, made of the spec fta_<name>_spec that
@@ -22,6 +23,8 @@
     X(limit)                                                                   \
     X(limiter)                                                                 \
     X(middleware)                                                              \
+    X(permit)                                                                  \
+    X(permits)                                                                 \
     X(rate)                                                                    \
     X(redis_client)                                                            \
     X(request_record)                                                          \
@@ -40,11 +43,11 @@
     X(field_names)    /* a tuple of str, by fta_field_name */                  \
     X(invalid_tokens) /* a tuple in the order of FTA_INVALID_TOKEN_LIST */     \
     X(peek_seed)      /* bytes: an fta_json_seed */                            \
-    X(default_roles)  /* the Roles of an app that configures none */           \
-    X(identity_codec) /* a tuple of two callables, see type_identity.c */
+    X(default_roles)  /* the Roles of an app that configures none */
 
-/* Every member is Owned, or NULL until it is made. The types keep the module
- * alive, so what is Borrowed from it lives as long as their objects. */
+/* Every member is Owned, or NULL until it is made. They are made with the
+ * module and then never change, but for identity_codec. The types keep the
+ * module alive, so what is Borrowed from it lives as long as their objects. */
 typedef struct fta_state {
 #define X(name) PyTypeObject *name##_type;
     FTA_TYPE_LIST(X)
@@ -52,6 +55,8 @@ typedef struct fta_state {
 #define X(name) PyObject *name;
     FTA_OBJECT_LIST(X)
 #undef X
+    fta_member identity_codec; /* of the module: a tuple of two callables, see
+                                * identity_attributes.c */
     fta_permission_names *permission_names; /* freed with the module */
 } fta_state;
 

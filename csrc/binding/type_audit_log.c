@@ -6,6 +6,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 #include "binding/type_identity.h"
 
 #include "audit/audit_log.h"
@@ -63,6 +64,8 @@ done:
     Py_DECREF(encoded);
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, audit_log_new)
 
 static void
 audit_log_dealloc(PyObject *self)
@@ -230,7 +233,7 @@ PyDoc_STRVAR(audit_log_doc,
 
 static PyType_Slot audit_log_slots[] = {
     {Py_tp_doc, (void *)audit_log_doc},
-    {Py_tp_new, (void *)audit_log_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(audit_log_new)},
     {Py_tp_dealloc, (void *)audit_log_dealloc},
     {Py_tp_methods, (void *)audit_log_methods},
     {Py_tp_members, (void *)audit_log_members},

@@ -4,6 +4,7 @@
 
 #include "binding/convert.h"
 #include "binding/fields.h"
+#include "binding/keywords.h"
 
 static void
 cors_rules_dealloc(PyObject *object)
@@ -129,9 +130,6 @@ cors_rules_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     const bool has_credentials = Py_IsTrue(credentials);
     for (int i = 0; i < LISTS; i++) {
-        Py_INCREF(tuples[i]); /* Others may change kwargs meanwhile. */
-    }
-    for (int i = 0; i < LISTS; i++) {
         texts[i] = texts_of(tuples[i], list_names[i]);
         if (texts[i] == NULL) {
             goto done;
@@ -150,10 +148,11 @@ cors_rules_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 done:
     for (int i = 0; i < LISTS; i++) {
         PyMem_Free(texts[i]);
-        Py_DECREF(tuples[i]);
     }
     return self;
 }
+
+FTA_KEYWORDS(PyTypeObject, cors_rules_new)
 
 /* --- Methods --------------------------------------------------------------
  */
@@ -211,7 +210,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot cors_rules_slots[] = {
     {Py_tp_doc, (void *)cors_rules_doc},
-    {Py_tp_new, (void *)cors_rules_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(cors_rules_new)},
     {Py_tp_dealloc, (void *)cors_rules_dealloc},
     {Py_tp_methods, (void *)cors_rules_methods},
     {0, NULL},

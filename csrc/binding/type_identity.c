@@ -4,6 +4,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 #include "binding/type_roles.h"
 
 #include "session/api_key.h"
@@ -23,10 +24,13 @@ fta_identity_begin(fta_state *state)
         self->source = FTA_SOURCE_TOKEN;
         self->text = (fta_text){NULL, 0};
         self->known = fta_permission_names_count(state->permission_names);
-        self->listed = 0;
 #define X(name) self->name = NULL;
         FTA_IDENTITY_LIST(X)
 #undef X
+#define X(name) fta_member_init(&self->name, NULL);
+        FTA_IDENTITY_MADE_LIST(X)
+#undef X
+        fta_numbered_member_init(&self->permissions);
     }
     return self;
 }
@@ -168,15 +172,16 @@ read_claims(fta_identity *self, PyObject *value)
     if (Py_IsNone(value)) {
         return true;
     }
-    PyObject *copy = PyDict_New();
+    PyObject *copy = PyDict_New(), *shown = NULL;
     if (copy != NULL && PyDict_Update(copy, value) == 0) {
-        self->shown_claims = PyDictProxy_New(copy);
+        shown = PyDictProxy_New(copy);
+        fta_member_init(&self->shown_claims, shown);
     } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Format(PyExc_TypeError, "claims must be a mapping, not %.100s",
                      Py_TYPE(value)->tp_name);
     }
     Py_XDECREF(copy);
-    return self->shown_claims != NULL;
+    return shown != NULL;
 }
 
 static bool
@@ -232,8 +237,8 @@ join_role(const fta_state *state, fta_identity *self)
     fta_roles *roles =
         self->roles == NULL ? NULL : fta_roles_from_object(state, self->roles);
     if (roles != NULL) {
-        fta_permission_set_join(&self->claims.permissions,
-                                fta_roles_granted(roles, self->claims.role));
+        fta_roles_join_granted(roles, self->claims.role,
+                               &self->claims.permissions);
     }
     return true;
 }
@@ -266,13 +271,6 @@ identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
          fta_roles_from_object(state, roles) == NULL)) {
         return NULL;
     }
-    /* kwargs may be the dict of a functools.partial, which foreign code can
-     * change while these are read. */
-    PyObject *held = PyTuple_Pack(7, role != NULL ? role : Py_None, permissions,
-                                  claims, actor, expires_at, roles, api_key_id);
-    if (held == NULL) {
-        return NULL;
-    }
     PyObject *usual =
         role != NULL ? NULL : fta_role_name(state->default_roles, 0);
     fta_identity *self = new_identity(state, &made);
@@ -287,9 +285,10 @@ identity_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         }
     }
     Py_XDECREF(usual);
-    Py_DECREF(held);
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, identity_new)
 
 PyObject *
 fta_identity_in_roles(fta_identity *self, PyObject *roles)
@@ -306,7 +305,8 @@ fta_identity_in_roles(fta_identity *self, PyObject *roles)
         made->token = Py_XNewRef(self->token);
         made->actor = Py_XNewRef(self->actor);
         made->api_key = Py_XNewRef(self->api_key);
-        made->shown_claims = Py_XNewRef(self->shown_claims);
+        fta_member_init(&made->shown_claims,
+                        fta_member_get((PyObject *)self, &self->shown_claims));
         if (!read_role(state, made, roles, self->role) ||
             !read_permissions(state, made, own) || !join_role(state, made)) {
             Py_CLEAR(made);
@@ -324,6 +324,10 @@ identity_dealloc(PyObject *object)
 #define X(name) Py_CLEAR(self->name);
     FTA_IDENTITY_LIST(X)
 #undef X
+#define X(name) fta_member_clear(&self->name);
+    FTA_IDENTITY_MADE_LIST(X)
+#undef X
+    fta_numbered_member_clear(&self->permissions);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -391,7 +395,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot identity_slots[] = {
     {Py_tp_doc, (void *)identity_doc},
-    {Py_tp_new, (void *)identity_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(identity_new)},
     {Py_tp_dealloc, (void *)identity_dealloc},
     {Py_tp_repr, (void *)identity_repr},
     {Py_tp_richcompare, (void *)identity_compare},

@@ -20,20 +20,22 @@ typedef enum fta_source {
         FTA_SOURCE_COUNT
 } fta_source;
 
-/* Every PyObject of it: X(name). All are Owned, and NULL where there is none.
- * Nothing that they refer to refers to an Identity. */
+/* Its objects: X(name). All are Owned, and NULL where there is none. Nothing
+ * that they refer to refers to an Identity. These never change. */
 #define FTA_IDENTITY_LIST(X)                                                   \
-    X(role)        /* a str, never NULL */                                     \
-    X(roles)       /* the Roles that role is one of */                         \
-    X(actor)       /* a str: who acts as this user */                          \
-    X(api_key)     /* a str: the id of the API key that was sent */            \
-    X(named)       /* a frozenset: permissions beside those of role */         \
-    X(keyring)     /* the Keyring that has verified token */                   \
-    X(token)       /* the object that text is in */                            \
-    X(tenant_text) /* made when first asked for, as all that follow */         \
+    X(role)    /* a str, never NULL */                                         \
+    X(roles)   /* the Roles that role is one of */                             \
+    X(actor)   /* a str: who acts as this user */                              \
+    X(api_key) /* a str: the id of the API key that was sent */                \
+    X(named)   /* a frozenset: permissions beside those of role */             \
+    X(keyring) /* the Keyring that has verified token */                       \
+    X(token)   /* the object that text is in */
+
+/* What is made when it is first asked for. */
+#define FTA_IDENTITY_MADE_LIST(X)                                              \
+    X(tenant_text)                                                             \
     X(user_text)                                                               \
-    X(shown_claims) /* a mapping proxy */                                      \
-    X(permissions)  /* a frozenset */
+    X(shown_claims) /* a mapping proxy */
 
 typedef struct fta_identity {
     PyObject_HEAD
@@ -41,10 +43,14 @@ typedef struct fta_identity {
     fta_source source;
     fta_text text; /* the token, Borrowed from token */
     size_t known;  /* permissions that claims.permissions takes into account */
-    size_t listed; /* permissions that the frozenset takes into account */
 #define X(name) PyObject *name;
     FTA_IDENTITY_LIST(X)
 #undef X
+#define X(name) fta_member name;
+    FTA_IDENTITY_MADE_LIST(X)
+#undef X
+    /* A frozenset; its number: how many permissions it takes into account. */
+    fta_numbered_member permissions;
 } fta_identity;
 
 int fta_add_identity(PyObject *module);

@@ -2,6 +2,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 
 #include "token/jwk.h"
 #include "token/sign.h"
@@ -92,6 +93,8 @@ key_secret(PyObject *type, PyObject *args, PyObject *kwargs)
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
 
+FTA_KEYWORDS(PyObject, key_secret)
+
 /* NULL and None: there is no passphrase. The octets live as long as the bytes
  * object. */
 static bool
@@ -146,6 +149,8 @@ key_pem(PyObject *type, PyObject *args, PyObject *kwargs)
     return key_object_new(PyType_GetModuleState((PyTypeObject *)type), key);
 }
 
+FTA_KEYWORDS(PyObject, key_pem)
+
 /* A new reference to a member. NULL without an exception if it is absent or
  * None. */
 static PyObject *
@@ -189,23 +194,27 @@ read_key_ops(PyObject *mapping, bool *for_other_ops)
     if (value == NULL) {
         return !PyErr_Occurred();
     }
-    bool done = false;
+    PyObject *operations = NULL;
     if (!PyList_Check(value) && !PyTuple_Check(value)) {
         PyErr_SetString(PyExc_ValueError, "the JWK's key_ops must be an array");
     } else {
-        *for_other_ops = true;
-        done = true;
-        for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); i++) {
-            PyObject *item = PySequence_Fast_GET_ITEM(value, i);
-            if (PyUnicode_Check(item) &&
-                (PyUnicode_CompareWithASCIIString(item, "verify") == 0 ||
-                 PyUnicode_CompareWithASCIIString(item, "sign") == 0)) {
-                *for_other_ops = false;
-            }
-        }
+        operations = PySequence_Tuple(value);
     }
     Py_DECREF(value);
-    return done;
+    if (operations == NULL) {
+        return false;
+    }
+    *for_other_ops = true;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operations); i++) {
+        PyObject *item = PyTuple_GET_ITEM(operations, i);
+        if (PyUnicode_Check(item) &&
+            (PyUnicode_CompareWithASCIIString(item, "verify") == 0 ||
+             PyUnicode_CompareWithASCIIString(item, "sign") == 0)) {
+            *for_other_ops = false;
+        }
+    }
+    Py_DECREF(operations);
+    return true;
 }
 
 PyDoc_STRVAR(
@@ -332,10 +341,8 @@ static PyGetSetDef key_getset[] = {
 };
 
 static PyMethodDef key_methods[] = {
-    {"secret", (PyCFunction)(void (*)(void))key_secret,
-     METH_VARARGS | METH_KEYWORDS | METH_CLASS, key_secret_doc},
-    {"pem", (PyCFunction)(void (*)(void))key_pem,
-     METH_VARARGS | METH_KEYWORDS | METH_CLASS, key_pem_doc},
+    {"secret", FTA_KEYWORDS_METHOD(key_secret) | METH_CLASS, key_secret_doc},
+    {"pem", FTA_KEYWORDS_METHOD(key_pem) | METH_CLASS, key_pem_doc},
     {"jwk", key_jwk, METH_O | METH_CLASS, key_jwk_doc},
     {"public_jwk", key_public_jwk, METH_NOARGS, key_public_jwk_doc},
     {NULL, NULL, 0, NULL},

@@ -6,6 +6,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 
 #include "session/api_key.h"
 #include "session/key_cache.h"
@@ -67,6 +68,8 @@ key_cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     Py_XDECREF(encoded);
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, key_cache_new)
 
 static void
 key_cache_dealloc(PyObject *self)
@@ -195,7 +198,7 @@ PyDoc_STRVAR(key_cache_doc,
 
 static PyType_Slot key_cache_slots[] = {
     {Py_tp_doc, (void *)key_cache_doc},
-    {Py_tp_new, (void *)key_cache_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(key_cache_new)},
     {Py_tp_dealloc, (void *)key_cache_dealloc},
     {Py_tp_methods, (void *)key_cache_methods},
     {0, NULL},
@@ -266,10 +269,11 @@ read_api_key(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
                          digest_of(&key));
 }
 
+FTA_KEYWORDS(PyObject, read_api_key)
+
 static PyMethodDef functions[] = {
     {"make_api_key", make_api_key, METH_NOARGS, make_api_key_doc},
-    {"read_api_key", (PyCFunction)(void (*)(void))read_api_key,
-     METH_VARARGS | METH_KEYWORDS, read_api_key_doc},
+    {"read_api_key", FTA_KEYWORDS_METHOD(read_api_key), read_api_key_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,3 +1,4 @@
+#include "binding/keywords.h"
 #include "binding/state.h"
 
 #include <stddef.h>
@@ -18,8 +19,6 @@
 #include "token/claims_write.h"
 #include "token/peek.h"
 #include "token/verify.h"
-
-#define OR_NONE(argument) ((argument) != NULL ? (argument) : Py_None)
 
 static void
 keyring_dealloc(PyObject *object)
@@ -144,19 +143,9 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                             "%.100s",
                             Py_TYPE(revocations)->tp_name);
     }
-    /* kwargs may be the dict of a functools.partial, which foreign code can
-     * change while the arguments are read. */
-    PyObject *held = Py_BuildValue(
-        "OOOOOOOOO", keys, OR_NONE(given.issuer), OR_NONE(given.audiences),
-        given.roles, OR_NONE(given.places), OR_NONE(given.role_map),
-        OR_NONE(given.default_role), OR_NONE(given.id_namespace),
-        OR_NONE(given.required));
     making made = {NULL, NULL, NULL, NULL};
     fta_keyring_object *self = NULL;
-    Py_INCREF(on_default_role);
-    Py_INCREF(revocations);
-    if (held != NULL &&
-        make_keyring(state, keys, &given, max_token_bytes, &made)) {
+    if (make_keyring(state, keys, &given, max_token_bytes, &made)) {
         self = PyObject_New(fta_keyring_object, type);
     }
     if (self != NULL) {
@@ -168,14 +157,13 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     } else {
         fta_keyring_free(made.keyring);
     }
-    Py_DECREF(revocations);
-    Py_DECREF(on_default_role);
     fta_claim_rules_free(made.rules);
     PyMem_Free(made.borrowed);
     Py_XDECREF(made.keys);
-    Py_XDECREF(held);
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, keyring_new)
 
 /* --- using it ----------------------------------------------------------- */
 
@@ -501,7 +489,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot keyring_slots[] = {
     {Py_tp_doc, (void *)keyring_doc},
-    {Py_tp_new, (void *)keyring_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(keyring_new)},
     {Py_tp_dealloc, (void *)keyring_dealloc},
     {Py_tp_repr, (void *)keyring_repr},
     {Py_tp_members, (void *)keyring_members},

@@ -1,6 +1,7 @@
 #include "binding/type_limit.h"
 
 #include "binding/convert.h"
+#include "binding/keywords.h"
 #include "binding/type_rate.h"
 
 static PyObject *
@@ -65,6 +66,8 @@ limit_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     limit.cost = (uint32_t)cost;
     return limit_make(type, rate, scope, &limit);
 }
+
+FTA_KEYWORDS(PyTypeObject, limit_new)
 
 static void
 limit_dealloc(PyObject *object)
@@ -173,7 +176,7 @@ PyDoc_STRVAR(limit_doc,
 
 static PyType_Slot limit_slots[] = {
     {Py_tp_doc, (void *)limit_doc},
-    {Py_tp_new, (void *)limit_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(limit_new)},
     {Py_tp_dealloc, (void *)limit_dealloc},
     {Py_tp_repr, (void *)limit_repr},
     {Py_tp_methods, (void *)limit_methods},

@@ -4,6 +4,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 #include "binding/limiter_redis.h"
 #include "binding/limiter_request.h"
 #include "binding/type_decision.h"
@@ -110,6 +111,8 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, limiter_new)
 
 static void
 limiter_dealloc(PyObject *self)
@@ -432,7 +435,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot limiter_slots[] = {
     {Py_tp_doc, (void *)limiter_doc},
-    {Py_tp_new, (void *)limiter_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(limiter_new)},
     {Py_tp_dealloc, (void *)limiter_dealloc},
     {Py_tp_methods, (void *)limiter_methods},
     {Py_tp_getset, (void *)limiter_getset},

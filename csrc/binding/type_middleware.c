@@ -4,24 +4,21 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "binding/keywords.h"
 #include "binding/type_audit_log.h"
 #include "binding/type_start_response.h"
 
-/* The references of a middleware that may lead back to it: None once the
- * garbage collector has cleared it. */
-#define CLEARED_LIST(X)                                                        \
+/* Every owned reference of a middleware, once. None of them changes, so it has
+ * no tp_clear: as with a tuple, a cycle through it leads through something that
+ * was changed later, which breaks the cycle. */
+#define MIDDLEWARE_LIST(X)                                                     \
     X(inner)                                                                   \
     X(state)                                                                   \
     X(failure)                                                                 \
     X(replace)                                                                 \
     X(late_body)                                                               \
     X(audit_log)                                                               \
-    X(log)
-
-/* Every owned reference of a middleware, once. What is only here is an exact
- * str or a CorsRules (see middleware_new), which lead nowhere. */
-#define MIDDLEWARE_LIST(X)                                                     \
-    CLEARED_LIST(X)                                                            \
+    X(log)                                                                     \
     X(key)                                                                     \
     X(cors)
 
@@ -32,18 +29,6 @@ middleware_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
 #define X(name) Py_VISIT(self->name);
     MIDDLEWARE_LIST(X)
-#undef X
-    return 0;
-}
-
-/* None in place of NULL, so that no reader meets a NULL afterwards: a finalizer
- * may call the middleware, or a StartResponse of it, while things end. */
-static int
-middleware_clear(PyObject *object)
-{
-    fta_middleware *self = (fta_middleware *)object;
-#define X(name) Py_XSETREF(self->name, Py_NewRef(Py_None));
-    CLEARED_LIST(X)
 #undef X
     return 0;
 }
@@ -89,7 +74,7 @@ body_of(fta_middleware *self, fta_start_response *start, PyObject *body)
     PyObject *callable = NULL;
     if (!start->begun) {
         callable = self->late_body;
-    } else if (start->replacement != NULL && !Py_IsNone(start->replacement)) {
+    } else if (!fta_member_is_none((PyObject *)start, &start->replacement)) {
         callable = self->replace;
     }
     if (callable == NULL) {
@@ -187,6 +172,8 @@ middleware_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+FTA_KEYWORDS(PyTypeObject, middleware_new)
+
 static PyMemberDef middleware_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(fta_middleware, call),
      READONLY, NULL},
@@ -204,10 +191,9 @@ PyDoc_STRVAR(
 
 static PyType_Slot middleware_slots[] = {
     {Py_tp_doc, (void *)middleware_doc},
-    {Py_tp_new, (void *)middleware_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(middleware_new)},
     {Py_tp_call, (void *)PyVectorcall_Call},
     {Py_tp_traverse, (void *)middleware_traverse},
-    {Py_tp_clear, (void *)middleware_clear},
     {Py_tp_dealloc, (void *)middleware_dealloc},
     {Py_tp_members, (void *)middleware_members},
     {0, NULL},

@@ -8,6 +8,7 @@
 
 #include "binding/state.h"
 
+/* It never changes. */
 typedef struct fta_middleware {
     PyObject_HEAD
     vectorcallfunc call;

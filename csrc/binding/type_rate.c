@@ -1,6 +1,7 @@
 #include "binding/type_rate.h"
 
 #include "binding/convert.h"
+#include "binding/keywords.h"
 
 PyObject *
 fta_rate_new(fta_state *state, const fta_rate *rate)
@@ -33,6 +34,8 @@ rate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     fta_rate rate = {(uint32_t)limit, (uint32_t)period};
     return fta_rate_new(PyType_GetModuleState(type), &rate);
 }
+
+FTA_KEYWORDS(PyTypeObject, rate_new)
 
 static void
 rate_dealloc(PyObject *self)
@@ -105,7 +108,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot rate_slots[] = {
     {Py_tp_doc, (void *)rate_doc},
-    {Py_tp_new, (void *)rate_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(rate_new)},
     {Py_tp_dealloc, (void *)rate_dealloc},
     {Py_tp_str, (void *)rate_str},
     {Py_tp_repr, (void *)rate_repr},

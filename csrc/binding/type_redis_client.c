@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 #include "binding/redis_values.h"
 #include "binding/state.h"
 #include "redis/client.h"
@@ -81,6 +82,8 @@ client_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, client_new)
 
 static void
 client_dealloc(PyObject *self)
@@ -232,6 +235,8 @@ done:
     return result;
 }
 
+FTA_KEYWORDS(PyObject, client_call)
+
 PyDoc_STRVAR(client_close_doc,
              "close($self, /)\n--\n\n"
              "Close the connections of this process: the idle ones now, the\n"
@@ -249,8 +254,7 @@ client_close(PyObject *object, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef client_methods[] = {
-    {"call", (PyCFunction)(void (*)(void))client_call,
-     METH_VARARGS | METH_KEYWORDS, client_call_doc},
+    {"call", FTA_KEYWORDS_METHOD(client_call), client_call_doc},
     {"close", client_close, METH_NOARGS, client_close_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -264,7 +268,7 @@ PyDoc_STRVAR(
     "replica that the URL does not name.");
 
 static PyType_Slot client_slots[] = {
-    {Py_tp_new, (void *)client_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(client_new)},
     {Py_tp_dealloc, (void *)client_dealloc},
     {Py_tp_methods, client_methods},
     {Py_tp_doc, (void *)client_doc},

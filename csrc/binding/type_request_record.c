@@ -1,4 +1,5 @@
 #include "binding/type_request_record.h"
+#include "binding/keywords.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,18 +10,20 @@ record_traverse(PyObject *object, visitproc visit, void *arg)
 {
     fta_request_record *self = (fta_request_record *)object;
     Py_VISIT(Py_TYPE(object));
-#define X(name) Py_VISIT(self->name);
+    Py_VISIT(self->state);
+#define X(name) FTA_MEMBER_VISIT(self->name);
     FTA_REQUEST_RECORD_LIST(X)
 #undef X
     return 0;
 }
 
-/* None in place of NULL, so that no reader meets a NULL afterwards. */
+/* A cycle through state leads through what Python can change in it, which
+ * breaks the cycle itself. */
 static int
 record_clear(PyObject *object)
 {
     fta_request_record *self = (fta_request_record *)object;
-#define X(name) Py_XSETREF(self->name, Py_NewRef(Py_None));
+#define X(name) fta_member_set(object, &self->name, NULL);
     FTA_REQUEST_RECORD_LIST(X)
 #undef X
     return 0;
@@ -32,7 +35,8 @@ record_dealloc(PyObject *object)
     fta_request_record *self = (fta_request_record *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-#define X(name) Py_CLEAR(self->name);
+    Py_CLEAR(self->state);
+#define X(name) fta_member_clear(&self->name);
     FTA_REQUEST_RECORD_LIST(X)
 #undef X
     type->tp_free(object);
@@ -45,12 +49,9 @@ fta_request_record_new(const fta_state *state, PyObject *of_app)
     PyTypeObject *type = state->request_record_type;
     fta_request_record *self = (fta_request_record *)type->tp_alloc(type, 0);
     if (self != NULL) {
-#define X(name) self->name = Py_NewRef(Py_None);
-        FTA_REQUEST_RECORD_LIST(X)
-#undef X
-        Py_SETREF(self->state, Py_NewRef(of_app));
-        Py_SETREF(self->counted, Py_NewRef(state->nothing));
-        Py_SETREF(self->limits, Py_NewRef(state->nothing));
+        self->state = Py_NewRef(of_app);
+        fta_member_init(&self->counted, Py_NewRef(state->nothing));
+        fta_member_init(&self->limits, Py_NewRef(state->nothing));
     }
     return (PyObject *)self;
 }
@@ -67,6 +68,8 @@ record_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return fta_request_record_new(PyType_GetModuleState(type), of_app);
 }
 
+FTA_KEYWORDS(PyTypeObject, record_new)
+
 /* --- Attributes of one type ------------------------------------------------
  */
 
@@ -78,17 +81,11 @@ typedef struct typed_slot {
     PyTypeObject *builtin;
 } typed_slot;
 
-static PyObject **
-slot_of(PyObject *object, void *closure)
-{
-    const typed_slot *slot = closure;
-    return (PyObject **)(void *)((char *)object + slot->offset);
-}
-
 static PyObject *
 get_typed(PyObject *object, void *closure)
 {
-    return Py_NewRef(*slot_of(object, closure));
+    const typed_slot *slot = closure;
+    return fta_member_attribute_get(object, (void *)slot->offset);
 }
 
 static int
@@ -108,8 +105,7 @@ set_typed(PyObject *object, PyObject *value, void *closure)
                      value == NULL ? "deleted" : Py_TYPE(value)->tp_name);
         return -1;
     }
-    Py_SETREF(*slot_of(object, closure), Py_NewRef(value));
-    return 0;
+    return fta_member_attribute_set(object, value, (void *)slot->offset);
 }
 
 #define OF_CORE(name, type, takes)                                             \
@@ -120,7 +116,7 @@ set_typed(PyObject *object, PyObject *value, void *closure)
 
 enum { IDENTITY, SUBJECT, DECISION, COUNTED, LIMITS, REASON };
 
-static typed_slot slots[] = {
+static const typed_slot slots[] = {
     [IDENTITY] = OF_CORE(identity, identity_type, "an Identity or None"),
     [SUBJECT] = OF_CORE(subject, identity_type, "an Identity or None"),
     [DECISION] = OF_CORE(decision, decision_type, "a Decision or None"),
@@ -129,37 +125,42 @@ static typed_slot slots[] = {
     [REASON] = OF_BUILTIN(reason, PyUnicode_Type, "a str or None"),
 };
 
+#define SLOT(which) (void *)(uintptr_t)&slots[which]
+
 static PyGetSetDef record_getset[] = {
+    {"outcome", fta_member_attribute_get, fta_member_attribute_set,
+     "What the credentials prove: an Identity or a denial; None: not read "
+     "yet.",
+     FTA_AT(fta_request_record, outcome)},
+    {"invalid_token", fta_member_attribute_get, NULL,
+     "The InvalidToken of its token, if authenticate_and_count saw one.",
+     FTA_AT(fta_request_record, invalid_token)},
+    {"dispatched", fta_flag_attribute_get, fta_flag_attribute_set,
+     "Whether Flask dispatches this request: denials are raised then.",
+     FTA_AT(fta_request_record, dispatched)},
+    {"failure_counted", fta_flag_attribute_get, fta_flag_attribute_set,
+     "Whether the failure limit has counted it.",
+     FTA_AT(fta_request_record, failure_counted)},
     {"identity", get_typed, set_typed,
-     "Who the request is, once a decorator has bound it.", &slots[IDENTITY]},
+     "Who the request is, once a decorator has bound it.", SLOT(IDENTITY)},
     {"subject", get_typed, set_typed,
      "Whose request it was, if it was denied although its credentials are "
      "valid.",
-     &slots[SUBJECT]},
+     SLOT(SUBJECT)},
     {"decision", get_typed, set_typed, "What the limiter said.",
-     &slots[DECISION]},
+     SLOT(DECISION)},
     {"counted", get_typed, set_typed, "The rules that were counted.",
-     &slots[COUNTED]},
+     SLOT(COUNTED)},
     {"limits", get_typed, set_typed, "The limits that the decision is about.",
-     &slots[LIMITS]},
+     SLOT(LIMITS)},
     {"reason", get_typed, set_typed,
-     "Why the request was denied, in one stable word.", &slots[REASON]},
+     "Why the request was denied, in one stable word.", SLOT(REASON)},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef record_members[] = {
     {"state", T_OBJECT, offsetof(fta_request_record, state), READONLY,
      "What the app has made of its configuration."},
-    {"outcome", T_OBJECT, offsetof(fta_request_record, outcome), 0,
-     "What the credentials prove: an Identity or a denial; None: not read "
-     "yet."},
-    {"invalid_token", T_OBJECT, offsetof(fta_request_record, invalid_token),
-     READONLY,
-     "The InvalidToken of its token, if authenticate_and_count saw one."},
-    {"dispatched", T_BOOL, offsetof(fta_request_record, dispatched), 0,
-     "Whether Flask dispatches this request: denials are raised then."},
-    {"failure_counted", T_BOOL, offsetof(fta_request_record, failure_counted),
-     0, "Whether the failure limit has counted it."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -170,7 +171,7 @@ PyDoc_STRVAR(record_doc,
 
 static PyType_Slot record_slots[] = {
     {Py_tp_doc, (void *)record_doc},
-    {Py_tp_new, (void *)record_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(record_new)},
     {Py_tp_traverse, (void *)record_traverse},
     {Py_tp_clear, (void *)record_clear},
     {Py_tp_dealloc, (void *)record_dealloc},

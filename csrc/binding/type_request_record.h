@@ -3,11 +3,12 @@
 #ifndef FTA_BINDING_TYPE_REQUEST_RECORD_H
 #define FTA_BINDING_TYPE_REQUEST_RECORD_H
 
+#include "binding/member.h"
 #include "binding/state.h"
 
-/* Every PyObject of it, once: X(name). All are Owned and never NULL. */
+/* Its objects that change: X(name). None has NULL but a record that the garbage
+ * collector has cleared, and there it reads as None. */
 #define FTA_REQUEST_RECORD_LIST(X)                                             \
-    X(state)         /* of the app */                                          \
     X(outcome)       /* what the credentials prove; None: not read yet */      \
     X(invalid_token) /* the InvalidToken of its token, where the core saw one  \
                       */                                                       \
@@ -20,11 +21,12 @@
 
 typedef struct fta_request_record {
     PyObject_HEAD
-#define X(name) PyObject *name;
+    PyObject *state; /* Owned: of the app. It never changes. */
+#define X(name) fta_member name;
     FTA_REQUEST_RECORD_LIST(X)
 #undef X
-    char dispatched;      /* whether Flask dispatches this request */
-    char failure_counted; /* whether the failure limit has counted it */
+    atomic_bool dispatched;      /* whether Flask dispatches this request */
+    atomic_bool failure_counted; /* whether the failure limit has counted it */
 } fta_request_record;
 
 int fta_add_request_record(PyObject *module);

@@ -4,6 +4,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -122,11 +123,7 @@ revocations_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     options.shared = shared;
     options.token_max_ms = token_max_ms;
     options.silent_max_ms = silent_max_ms;
-    /* The texts are used below, and an allocation may run foreign code. */
-    PyObject *held =
-        Py_BuildValue("OO", name, directory != NULL ? directory : Py_None);
-    revocations_object *self =
-        held == NULL ? NULL : PyObject_New(revocations_object, type);
+    revocations_object *self = PyObject_New(revocations_object, type);
     if (self != NULL) {
         self->table = NULL;
         fta_status status =
@@ -136,9 +133,10 @@ revocations_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             (void)fta_raise(status);
         }
     }
-    Py_XDECREF(held);
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, revocations_new)
 
 static void
 revocations_dealloc(PyObject *self)
@@ -215,17 +213,6 @@ revocations_add(PyObject *self, PyObject *args, PyObject *kwargs)
     if (!read_revocation(args, kwargs, &revocation)) {
         return NULL;
     }
-    /* The texts are copied, because the arguments may be foreign's. */
-    char id[FTA_REVOCATION_ID_MAX], spared[FTA_REVOCATION_ID_MAX];
-    fta_text *const texts[] = {&revocation.id, &revocation.except_session};
-    char *const copies[] = {id, spared};
-    for (size_t i = 0; i < 2; i++) {
-        if (texts[i]->data != NULL &&
-            texts[i]->length <= FTA_REVOCATION_ID_MAX) {
-            memcpy(copies[i], texts[i]->data, texts[i]->length);
-            texts[i]->data = copies[i];
-        }
-    }
     fta_status status;
     Py_INCREF(self);
     Py_BEGIN_ALLOW_THREADS
@@ -240,6 +227,8 @@ revocations_add(PyObject *self, PyObject *args, PyObject *kwargs)
     return none_or_error(status);
 }
 
+FTA_KEYWORDS(PyObject, revocations_add)
+
 PyDoc_STRVAR(revocations_mark_filled_doc,
              "mark_filled($self, position)\n--\n\n"
              "Say that all that the store had at this position is in the\n"
@@ -251,19 +240,16 @@ revocations_mark_filled(PyObject *self, PyObject *args, PyObject *kwargs)
     static char *keywords[] = {"position", NULL};
     PyObject *value;
     fta_text text;
-    char position[FTA_REVOCATIONS_POSITION_MAX];
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:mark_filled", keywords,
                                      &value) ||
         !fta_utf8_from_str(value, "position", &text)) {
         return NULL;
     }
-    if (text.length > sizeof position) {
+    if (text.length > FTA_REVOCATIONS_POSITION_MAX) {
         PyErr_Format(PyExc_ValueError, "position must have up to %zu bytes",
-                     sizeof position);
+                     FTA_REVOCATIONS_POSITION_MAX);
         return NULL;
     }
-    memcpy(position, text.data, text.length);
-    text.data = position;
     fta_status status;
     Py_INCREF(self);
     Py_BEGIN_ALLOW_THREADS
@@ -276,6 +262,8 @@ revocations_mark_filled(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     return none_or_error(status);
 }
+
+FTA_KEYWORDS(PyObject, revocations_mark_filled)
 
 PyDoc_STRVAR(revocations_waive_doc,
              "waive($self, waived, /)\n--\n\n"
@@ -378,6 +366,8 @@ revocations_check(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     return status == FTA_CRYPTO ? fta_raise(status) : fta_code_of(status);
 }
+
+FTA_KEYWORDS(PyObject, revocations_check)
 
 /* --- reading ------------------------------------------------------------ */
 
@@ -525,8 +515,7 @@ static PyGetSetDef revocations_getset[] = {
 };
 
 #define WITH_KEYWORDS(name)                                                    \
-    {#name, (PyCFunction)(void (*)(void))revocations_##name,                   \
-     METH_VARARGS | METH_KEYWORDS, revocations_##name##_doc}
+    {#name, FTA_KEYWORDS_METHOD(revocations_##name), revocations_##name##_doc}
 #define WITHOUT_ARGUMENTS(name)                                                \
     {#name, revocations_##name, METH_NOARGS, revocations_##name##_doc}
 
@@ -554,7 +543,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot revocations_slots[] = {
     {Py_tp_doc, (void *)revocations_doc},
-    {Py_tp_new, (void *)revocations_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(revocations_new)},
     {Py_tp_dealloc, (void *)revocations_dealloc},
     {Py_tp_methods, (void *)revocations_methods},
     {Py_tp_getset, (void *)revocations_getset},

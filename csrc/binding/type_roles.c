@@ -5,6 +5,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/keywords.h"
 
 typedef struct roles_object {
     PyObject_HEAD
@@ -67,10 +68,22 @@ let_reach_tenant(fta_roles *roles, PyObject *names)
     return true;
 }
 
+/* The number of a permission, which is new if the permission is. The names are
+ * the module's, so it is locked: one thread adds at a time. */
+static fta_status
+add_permission(PyObject *module, fta_text name, size_t *number)
+{
+    fta_status status;
+    FTA_BEGIN_LOCKED(module);
+    status = fta_permission_names_add(
+        fta_state_of_module(module)->permission_names, name, number);
+    FTA_END_LOCKED();
+    return status;
+}
+
 /* A pattern that is a permission itself gets a number, so that it is listed. */
 static bool
-add_grant(fta_permission_names *numbers, fta_roles *roles, fta_role role,
-          PyObject *value)
+add_grant(PyObject *module, fta_roles *roles, fta_role role, PyObject *value)
 {
     fta_text pattern;
     size_t number;
@@ -79,7 +92,7 @@ add_grant(fta_permission_names *numbers, fta_roles *roles, fta_role role,
     }
     fta_status status = fta_roles_grant(roles, role, pattern);
     if (status == FTA_OK && pattern.data[pattern.length - 1] != '*') {
-        status = fta_permission_names_add(numbers, pattern, &number);
+        status = add_permission(module, pattern, &number);
     }
     if (status != FTA_OK) {
         fta_raise(status);
@@ -89,7 +102,7 @@ add_grant(fta_permission_names *numbers, fta_roles *roles, fta_role role,
 
 /* grants is a tuple with a tuple of patterns for each role. */
 static bool
-add_grants(const fta_state *state, fta_roles *roles, PyObject *grants)
+add_grants(PyObject *module, fta_roles *roles, PyObject *grants)
 {
     if ((size_t)PyTuple_GET_SIZE(grants) > fta_roles_count(roles)) {
         PyErr_SetString(PyExc_ValueError, "grants has more items than names");
@@ -102,7 +115,7 @@ add_grants(const fta_state *state, fta_roles *roles, PyObject *grants)
             return false;
         }
         for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(patterns); j++) {
-            if (!add_grant(state->permission_names, roles, (fta_role)i,
+            if (!add_grant(module, roles, (fta_role)i,
                            PyTuple_GET_ITEM(patterns, j))) {
                 return false;
             }
@@ -148,7 +161,8 @@ roles_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     roles_object *self = NULL;
     PyObject *kept = NULL;
     if (add_names(roles, names) && let_reach_tenant(roles, tenant_roles) &&
-        add_grants(state, roles, grants) && (kept = names_of(roles)) != NULL) {
+        add_grants(PyType_GetModule(type), roles, grants) &&
+        (kept = names_of(roles)) != NULL) {
         self = PyObject_New(roles_object, type);
     }
     if (self == NULL) {
@@ -160,6 +174,8 @@ roles_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->roles = roles;
     return (PyObject *)self;
 }
+
+FTA_KEYWORDS(PyTypeObject, roles_new)
 
 /* --- using it ----------------------------------------------------------- */
 
@@ -253,7 +269,7 @@ PyDoc_STRVAR(
 
 static PyType_Slot roles_slots[] = {
     {Py_tp_doc, (void *)roles_doc},
-    {Py_tp_new, (void *)roles_new},
+    {Py_tp_new, (void *)FTA_KEYWORDS_NAME(roles_new)},
     {Py_tp_dealloc, (void *)roles_dealloc},
     {Py_tp_repr, (void *)roles_repr},
     {Py_tp_members, (void *)roles_members},
@@ -283,8 +299,7 @@ permission_number(PyObject *module, PyObject *value)
     if (!fta_utf8_from_str(value, "permission", &name)) {
         return NULL;
     }
-    fta_status status = fta_permission_names_add(
-        fta_state_of_module(module)->permission_names, name, &number);
+    fta_status status = add_permission(module, name, &number);
     return status == FTA_OK ? PyLong_FromSize_t(number) : fta_raise(status);
 }
 

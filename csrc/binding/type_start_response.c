@@ -11,11 +11,19 @@
 #include "http/response.h"
 
 /* The environ that the application saw: that of its Request, where there is
- * one. Borrowed. */
+ * one. A new reference. */
 static PyObject *
-environ_of(const fta_start_response *self)
+environ_of(fta_start_response *self)
 {
-    return self->wsgi_environ != NULL ? self->wsgi_environ : self->outer;
+    PyObject *taken = fta_member_get((PyObject *)self, &self->wsgi_environ);
+    return taken != NULL ? taken : Py_NewRef(self->outer);
+}
+
+/* Its record, a new reference; NULL: it has none. */
+static PyObject *
+record_of(fta_start_response *self)
+{
+    return fta_member_get((PyObject *)self, &self->record);
 }
 
 /* The code of a status, as the application wrote it. */
@@ -40,17 +48,19 @@ fta_start_response_leave(fta_start_response *self)
 {
     PyObject *key = ((fta_middleware *)self->middleware)->key;
     PyObject *there = fta_held_item(self->outer, key);
-    int left = 0;
     if (there == NULL && PyErr_Occurred()) {
         return -1;
     }
-    if (self->previous != NULL &&
-        (there == NULL || there == (PyObject *)self)) {
-        left = PyDict_SetItem(self->outer, key, self->previous);
-    } else if (there == (PyObject *)self) {
-        left = PyDict_DelItem(self->outer, key);
+    PyObject *previous = fta_member_get((PyObject *)self, &self->previous);
+    bool is_there = there == (PyObject *)self;
+    int left = 0;
+    if (previous != NULL && (there == NULL || is_there)) {
+        left = PyDict_SetItem(self->outer, key, previous);
+    } else if (is_there) {
+        left = fta_delete_item(self->outer, key) < 0 ? -1 : 0;
     }
-    Py_CLEAR(self->previous);
+    fta_member_set((PyObject *)self, &self->previous, NULL);
+    Py_XDECREF(previous);
     Py_XDECREF(there);
     return left;
 }
@@ -58,15 +68,13 @@ fta_start_response_leave(fta_start_response *self)
 /* --- Sending --------------------------------------------------------------
  */
 
-/* The values of environ are held from here on: looking one up may take away the
- * others. What is read last, with nothing in between, is held by
- * fta_audit_log_write_line while it lets other threads run. */
+/* All that is read is held: looking up one value of environ may take away the
+ * others, and other threads run while the line is written. */
 static int
-write_audit_line(const fta_state *state, const fta_start_response *self,
-                 int number)
+write_audit_line(const fta_state *state, fta_start_response *self, int number)
 {
     const fta_middleware *middleware = (const fta_middleware *)self->middleware;
-    PyObject *wsgi_environ = Py_NewRef(environ_of(self));
+    PyObject *wsgi_environ = environ_of(self), *of_request = NULL;
     PyObject *held[] = {NULL, NULL, NULL, NULL};
     static const fta_environ_key names[] = {
         FTA_ENVIRON_METHOD, FTA_ENVIRON_PATH, FTA_ENVIRON_ADDRESS,
@@ -81,16 +89,15 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
             goto done;
         }
     }
-    if (Py_IsNone(middleware->audit_log)) {
-        written = 0; /* The middleware was cleared meanwhile. */
-        goto done;
-    }
-    const fta_request_record *record =
-        fta_request_record_of(state, self->record);
+    of_request = record_of(self);
+    const fta_request_record *record = fta_request_record_of(state, of_request);
     if (record != NULL) {
-        identity =
-            Py_IsNone(record->identity) ? record->subject : record->identity;
-        reason = number >= 400 ? record->reason : Py_None;
+        identity = fta_member_get(
+            of_request, fta_member_is_none(of_request, &record->identity)
+                            ? &record->subject
+                            : &record->identity);
+        reason =
+            number >= 400 ? fta_member_get(of_request, &record->reason) : NULL;
     }
     const fta_audit_request request = {
         .method = held[0],
@@ -111,6 +118,9 @@ write_audit_line(const fta_state *state, const fta_start_response *self,
 done:
     Py_XDECREF(logged);
     Py_XDECREF(event);
+    Py_XDECREF(reason);
+    Py_XDECREF(identity);
+    Py_XDECREF(of_request);
     for (int i = 0; i < COUNT; i++) {
         Py_XDECREF(held[i]);
     }
@@ -119,21 +129,29 @@ done:
 }
 
 static PyObject *
-complete_headers(const fta_state *state, const fta_start_response *self,
+complete_headers(const fta_state *state, fta_start_response *self,
                  PyObject *headers)
 {
     const fta_middleware *middleware = (const fta_middleware *)self->middleware;
-    const fta_request_record *record =
-        fta_request_record_of(state, self->record);
+    PyObject *of_request = record_of(self);
+    const fta_request_record *record = fta_request_record_of(state, of_request);
     const fta_response_subject subject = {
         .wsgi_environ = environ_of(self),
         .cors = middleware->cors,
-        .decision = record == NULL ? NULL : record->decision,
-        .limits = record == NULL ? NULL : record->limits,
+        .decision = record == NULL
+                        ? NULL
+                        : fta_member_get(of_request, &record->decision),
+        .limits =
+            record == NULL ? NULL : fta_member_get(of_request, &record->limits),
         .limit_fields = middleware->limit_fields,
         .ietf_fields = middleware->ietf_fields,
     };
-    return fta_complete_headers(state, &subject, headers);
+    PyObject *completed = fta_complete_headers(state, &subject, headers);
+    Py_XDECREF(subject.limits);
+    Py_XDECREF(subject.decision);
+    Py_DECREF(subject.wsgi_environ);
+    Py_XDECREF(of_request);
+    return completed;
 }
 
 /* args: status, headers and perhaps exc_info, as the server takes them. */
@@ -148,7 +166,7 @@ send_response(const fta_state *state, fta_start_response *self,
     if (Py_IsNone(((fta_middleware *)self->middleware)->audit_log) ||
         write_audit_line(state, self, status_code_of(args[0])) == 0) {
         PyObject *const sent[] = {args[0], headers, count > 2 ? args[2] : NULL};
-        self->sent = 1;
+        self->sent = true;
         write = PyObject_Vectorcall(self->start, sent, (size_t)count, NULL);
     }
     Py_DECREF(headers);
@@ -167,8 +185,8 @@ start_response_call(PyObject *object, PyObject *const *args, size_t nargsf,
                         "exc_info");
         return NULL;
     }
-    self->begun = 1;
-    Py_CLEAR(self->replacement);
+    self->begun = true;
+    fta_member_set(object, &self->replacement, NULL);
     if (!fta_response_is_failure(
             status_code_of(args[0]),
             (fta_response_progress){self->sent, self->replaced})) {
@@ -225,21 +243,24 @@ start_response_traverse(PyObject *object, visitproc visit, void *arg)
     fta_start_response *self = (fta_start_response *)object;
     Py_VISIT(Py_TYPE(object));
 #define X(name) Py_VISIT(self->name);
+    FTA_START_RESPONSE_FIXED_LIST(X)
+#undef X
+#define X(name) FTA_MEMBER_VISIT(self->name);
     FTA_START_RESPONSE_LIST(X)
 #undef X
     return 0;
 }
 
-/* Cycles lead through environ, a dict, which breaks them itself. So middleware,
- * start and outer are never NULL, whatever calls a method while things end. */
+/* Cycles through what never changes lead through environ, a dict, which breaks
+ * them itself. So middleware, start and outer are never NULL, whatever calls a
+ * method while things end. */
 static int
 start_response_clear(PyObject *object)
 {
     fta_start_response *self = (fta_start_response *)object;
-    Py_CLEAR(self->wsgi_environ);
-    Py_CLEAR(self->previous);
-    Py_CLEAR(self->record);
-    Py_CLEAR(self->replacement);
+#define X(name) fta_member_set(object, &self->name, NULL);
+    FTA_START_RESPONSE_LIST(X)
+#undef X
     return 0;
 }
 
@@ -250,6 +271,9 @@ start_response_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
 #define X(name) Py_CLEAR(self->name);
+    FTA_START_RESPONSE_FIXED_LIST(X)
+#undef X
+#define X(name) fta_member_clear(&self->name);
     FTA_START_RESPONSE_LIST(X)
 #undef X
     type->tp_free(object);
@@ -272,7 +296,7 @@ fta_start_response_new(fta_state *state, fta_middleware *middleware,
     self->middleware = Py_NewRef((PyObject *)middleware);
     self->start = Py_NewRef(start);
     self->outer = Py_NewRef(wsgi_environ);
-    self->previous = previous;
+    fta_member_init(&self->previous, previous);
     if (PyDict_SetItem(wsgi_environ, middleware->key, (PyObject *)self) < 0) {
         Py_CLEAR(self);
     }
@@ -282,23 +306,21 @@ fta_start_response_new(fta_state *state, fta_middleware *middleware,
 static PyObject *
 get_environ(PyObject *object, void *Py_UNUSED(closure))
 {
-    return Py_NewRef(environ_of((fta_start_response *)object));
+    return environ_of((fta_start_response *)object);
 }
 
 static PyObject *
 get_record(PyObject *object, void *Py_UNUSED(closure))
 {
     fta_start_response *self = (fta_start_response *)object;
-    if (self->record == NULL) {
-        PyObject *record =
-            fta_request_record_new(PyType_GetModuleState(Py_TYPE(object)),
-                                   ((fta_middleware *)self->middleware)->state);
-        if (record == NULL) {
-            return NULL;
-        }
-        Py_XSETREF(self->record, record);
+    PyObject *record = record_of(self);
+    if (record != NULL) {
+        return record;
     }
-    return Py_NewRef(self->record);
+    record =
+        fta_request_record_new(PyType_GetModuleState(Py_TYPE(object)),
+                               ((fta_middleware *)self->middleware)->state);
+    return fta_member_settle(object, &self->record, record);
 }
 
 static PyGetSetDef start_response_getset[] = {
@@ -308,20 +330,24 @@ static PyGetSetDef start_response_getset[] = {
     {"record", get_record, NULL,
      "What is known of the request: of its Request object, if there is one.",
      NULL},
+    {"replacement", fta_member_attribute_get, fta_member_attribute_set,
+     "The response that is sent in place of the app's.",
+     FTA_AT(fta_start_response, replacement)},
+    {"replaced", fta_flag_attribute_get, fta_flag_attribute_set,
+     "Whether a replacement is being sent.",
+     FTA_AT(fta_start_response, replaced)},
+    {"begun", fta_flag_attribute_get, NULL,
+     "Whether the application has called it.",
+     FTA_AT(fta_start_response, begun)},
+    {"sent", fta_flag_attribute_get, NULL,
+     "Whether the server's start_response was called.",
+     FTA_AT(fta_start_response, sent)},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef start_response_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(fta_start_response, call),
      READONLY, NULL},
-    {"replacement", T_OBJECT, offsetof(fta_start_response, replacement), 0,
-     "The response that is sent in place of the app's."},
-    {"replaced", T_BOOL, offsetof(fta_start_response, replaced), 0,
-     "Whether a replacement is being sent."},
-    {"begun", T_BOOL, offsetof(fta_start_response, begun), READONLY,
-     "Whether the application has called it."},
-    {"sent", T_BOOL, offsetof(fta_start_response, sent), READONLY,
-     "Whether the server's start_response was called."},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -7,11 +7,14 @@
 
 #include "binding/type_middleware.h"
 
-/* Every PyObject of it, once: X(name). All are Owned; NULL reads as None. */
+/* Its objects that never change: X(name). All are Owned. */
+#define FTA_START_RESPONSE_FIXED_LIST(X)                                       \
+    X(middleware) /* that made it */                                           \
+    X(start)      /* the server's start_response */                            \
+    X(outer)      /* the environ that the middleware was called with */
+
+/* Those that change. NULL reads as None. */
 #define FTA_START_RESPONSE_LIST(X)                                             \
-    X(middleware)   /* that made it */                                         \
-    X(start)        /* the server's start_response */                          \
-    X(outer)        /* the environ that the middleware was called with */      \
     X(wsgi_environ) /* that of the Request that took it; until then NULL */    \
     X(previous)     /* what stood in its place in outer, or NULL */            \
     X(record) /* a RequestRecord, of that Request or made here; or NULL */     \
@@ -21,11 +24,14 @@ typedef struct fta_start_response {
     PyObject_HEAD
     vectorcallfunc call;
 #define X(name) PyObject *name;
+    FTA_START_RESPONSE_FIXED_LIST(X)
+#undef X
+#define X(name) fta_member name;
     FTA_START_RESPONSE_LIST(X)
 #undef X
-    char begun;    /* whether the application has called it */
-    char sent;     /* whether the server's start_response was called */
-    char replaced; /* whether a replacement is being sent */
+    atomic_bool begun;    /* whether the application has called it */
+    atomic_bool sent;     /* whether the server's start_response was called */
+    atomic_bool replaced; /* whether a replacement is being sent */
 } fta_start_response;
 
 /* A new one, which stands in environ under the middleware's key from now on. */

@@ -23,12 +23,12 @@ typedef enum fta_action {
  * whether the counter still holds it. */
 typedef struct fta_receipt {
     int64_t at_us;  /* When the hit was counted, by the clock of the store. */
-    int64_t end_us; /* The end_us of the counter then. */
     uint64_t entry; /* Of the table of this host alone: see shm/table.c. */
 } fta_receipt;
 
 /* One limit that a request is held against. The key names the counter: two hits
- * with the same key share it. See subject.h for what is part of it. */
+ * with the same key share it, and have the same limit and period. See subject.h
+ * for what is part of it. */
 typedef struct fta_hit {
     const uint8_t *key; /* Borrowed. */
     size_t key_length;

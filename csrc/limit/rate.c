@@ -185,7 +185,7 @@ read_rate(reader *r, fta_rate *out)
 {
     static const char period_too_large[] = "a period is at most 5 years";
     uint32_t multiple = 1, seconds;
-    if (!read_number(r, 0, FTA_RATE_LIMIT_MAX, "a limit is at most 8388607",
+    if (!read_number(r, 0, FTA_RATE_LIMIT_MAX, "a limit is at most 2147483647",
                      &out->limit)) {
         return false;
     }

@@ -8,9 +8,9 @@
 #include "base/status.h"
 #include "base/text.h"
 
-/* What a limit may be at most (23 bits: the count has to fit in a slot of the
+/* What a limit may be at most (31 bits: the count has to fit in a slot of the
  * shared table), and a period (five years of 365 days). */
-#define FTA_RATE_LIMIT_MAX 8388607u
+#define FTA_RATE_LIMIT_MAX 2147483647u
 #define FTA_RATE_PERIOD_MAX (5u * 365 * 86400)
 
 /* How many limits one request may be held against, and one text may list. */

@@ -20,18 +20,19 @@
     X(sliding_window_counter)                                                  \
     X(gcra)
 
-/* A store may keep time in ticks. */
-#define FTA_TICK_US INT64_C(10000)
+/* A store may keep time in ticks. The windows of a grid are at least a second
+ * long, so that two ends of every other window are never in the same tick. */
+#define FTA_TICK_US INT64_C(2000000)
 
 /* What is known of one key, or nothing, which is a value of 0.
  *
- * A store may round end_us down to a whole tick when it keeps a counter. A
+ * A store may round end_us up to a whole tick when it keeps a counter. A
  * strategy that has to know a time more exactly than that puts the rest of it
  * into value. */
 typedef struct fta_counter {
     int64_t end_us; /* From then on the counter may be forgotten. */
-    uint32_t value; /* Up to FTA_RATE_LIMIT_MAX: what the strategy makes of it,
-                       but never 0 after a hit. */
+    uint32_t value; /* 31 bits: what the strategy makes of them, but never 0
+                       after a hit. */
     /* Of a strategy that keeps_previous. Its windows stand on a grid (see
      * fta_window_start), and each has a counter, which ends with the window
      * after it. The store sets all three members for the window of now, end_us
@@ -95,20 +96,42 @@ fta_verdict_of_use(fta_verdict *verdict, const fta_hit *hit, int64_t used,
     verdict->retry_after_us = verdict->allowed ? 0 : retry_after_us;
 }
 
+/* The last multiple of unit_us that is not after us. */
+static inline int64_t
+fta_multiple_until(int64_t us, int64_t unit_us)
+{
+    int64_t rest_us = us % unit_us;
+    return us - rest_us - (rest_us < 0 ? unit_us : 0);
+}
+
 /* The start of the window of the grid that now_us is in: a multiple of the
  * period. */
 static inline int64_t
 fta_window_start(const fta_hit *hit, int64_t now_us)
 {
-    int64_t rest_us = now_us % hit->period_us;
-    return now_us - rest_us - (rest_us < 0 ? hit->period_us : 0);
+    return fta_multiple_until(now_us, hit->period_us);
+}
+
+/* When the counter of the window that starts then ends: with the window after
+ * it. */
+static inline int64_t
+fta_counter_end(const fta_hit *hit, int64_t start_us)
+{
+    return start_us + 2 * hit->period_us;
 }
 
 /* The tick that us is in. */
 static inline int64_t
 fta_tick_of(int64_t us)
 {
-    return us / FTA_TICK_US - (us % FTA_TICK_US < 0);
+    return (us < 0 ? us - (FTA_TICK_US - 1) : us) / FTA_TICK_US;
+}
+
+/* The first tick that starts at us or later. */
+static inline int64_t
+fta_tick_from(int64_t us)
+{
+    return fta_tick_of(us + FTA_TICK_US - 1);
 }
 
 #endif

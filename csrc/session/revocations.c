@@ -439,7 +439,7 @@ may_be_relied_on(fta_revocations *table)
 fta_status
 fta_revocations_check(fta_revocations *table, const fta_revocation_query *query)
 {
-    if (atomic_load_explicit(&table->left, memory_order_relaxed)) {
+    if (fta_has_left(table)) {
         return FTA_REVOCATIONS_UNKNOWN;
     }
     if (lives_too_long(table, query)) { /* never, where expires_at is NAN */

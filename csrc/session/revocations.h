@@ -71,7 +71,8 @@ fta_status fta_revocations_open(const fta_revocations_options *options,
                                 fta_revocations **out, int *unshared);
 
 /* Denies all that is asked from now on. Removes the shared memory if nothing
- * in it matters and no other process uses it. May be repeated. */
+ * in it matters and no other process uses it; where other threads write, the
+ * last of them does. May be repeated. */
 void fta_revocations_leave(fta_revocations *table);
 
 /* Leaves, then frees. NULL is allowed. No other thread may be inside. */

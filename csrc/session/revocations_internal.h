@@ -88,6 +88,13 @@ _Static_assert(sizeof(fta_revocations_header) <= FTA_REVOCATIONS_HEADER_BYTES,
  * that it stands for leave. */
 #define FTA_SPARE_ENTRIES 64u
 
+/* Of fta_revocations.writers: the table was left. The memory with the lock in
+ * it is given up by whoever leaves, or by the last writer where some are
+ * inside: a thread that has the lock then still has the memory it is in. A
+ * child that was forked while one of them wrote never gives it up before it
+ * ends. */
+#define FTA_LEFT (UINT32_C(1) << 31)
+
 struct fta_revocations {
     fta_segment *segment;           /* Owned */
     fta_revocations_header *header; /* Borrowed: inside the segment. */
@@ -99,7 +106,8 @@ struct fta_revocations {
     int64_t silent_max_ms;
     uint64_t nonce; /* of this object, for its place as a leader */
     atomic_bool waived;
-    atomic_bool left;
+    /* How many threads have the lock or wait for it, and FTA_LEFT. */
+    _Atomic uint32_t writers;
     /* Owned; for whoever holds the lock. */
     bool *marks;                         /* of each entry */
     struct fta_revocation_group *groups; /* as many as heads */
@@ -121,6 +129,12 @@ fta_store_word(_Atomic uint64_t *word, uint64_t value)
 {
     FTA_BETWEEN_STORES();
     atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline bool
+fta_has_left(const fta_revocations *table)
+{
+    return (atomic_load(&table->writers) & FTA_LEFT) != 0;
 }
 
 /* Times only become later. */

@@ -63,12 +63,21 @@ repair(fta_revocations *table)
     }
 }
 
-fta_status
-fta_revocations_lock(fta_revocations *table)
+/* The last writer of a table that was left meanwhile gives up the memory. */
+static void
+leave_writers(fta_revocations *table)
+{
+    if (atomic_fetch_sub(&table->writers, 1) == (FTA_LEFT | 1)) {
+        fta_segment_leave(table->segment);
+    }
+}
+
+static fta_status
+take_lock(fta_revocations *table)
 {
     static const struct timespec wait = {0, LOCK_WAIT_NS};
     for (int i = 0; i < LOCK_TRIES; i++) {
-        if (atomic_load(&table->left)) {
+        if (fta_has_left(table)) {
             return FTA_BAD_ARGUMENT;
         }
         int failed = pthread_mutex_trylock(&table->header->lock);
@@ -89,10 +98,22 @@ fta_revocations_lock(fta_revocations *table)
     return FTA_TABLE_LOCKED;
 }
 
+fta_status
+fta_revocations_lock(fta_revocations *table)
+{
+    atomic_fetch_add(&table->writers, 1);
+    fta_status status = take_lock(table);
+    if (status != FTA_OK) {
+        leave_writers(table);
+    }
+    return status;
+}
+
 void
 fta_revocations_unlock(fta_revocations *table)
 {
     (void)pthread_mutex_unlock(&table->header->lock);
+    leave_writers(table);
 }
 
 /* -- Entries, for whoever holds the lock ----------------------------------- */

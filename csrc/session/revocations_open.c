@@ -147,8 +147,9 @@ fta_revocations_open(const fta_revocations_options *options,
 void
 fta_revocations_leave(fta_revocations *table)
 {
-    atomic_store(&table->left, true);
-    fta_segment_leave(table->segment);
+    if ((atomic_fetch_or(&table->writers, FTA_LEFT) & ~FTA_LEFT) == 0) {
+        fta_segment_leave(table->segment);
+    }
 }
 
 void
@@ -179,7 +180,7 @@ own_name(const fta_revocations *table)
 bool
 fta_revocations_lead(fta_revocations *table)
 {
-    if (atomic_load(&table->left)) {
+    if (fta_has_left(table)) {
         return false;
     }
     uint64_t name = own_name(table);

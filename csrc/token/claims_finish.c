@@ -97,9 +97,8 @@ finish_role(fta_reading *found)
         found->claims->role = rules->default_role;
         found->claims->present &= ~FTA_BIT(FTA_CLAIM_ROLE);
     }
-    fta_permission_set_join(
-        &found->claims->permissions,
-        fta_roles_granted(rules->roles, found->claims->role));
+    fta_roles_join_granted(rules->roles, found->claims->role,
+                           &found->claims->permissions);
     return FTA_OK;
 }
 

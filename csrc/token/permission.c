@@ -1,5 +1,7 @@
 #include "token/permission.h"
 
+#include <stdatomic.h>
+
 #include "base/alloc.h"
 #include "base/text_pool.h"
 
@@ -8,9 +10,11 @@
 
 struct fta_permission_names {
     fta_text_pool pool;
-    size_t count;
+    /* A name is written before the count, and the count before the slot. So
+     * whoever reads a count or a slot finds the names that it stands for. */
     fta_text names[FTA_PERMISSIONS_MAX];
-    uint16_t slots[SLOTS]; /* number + 1; 0 is free */
+    _Atomic size_t count;
+    _Atomic uint16_t slots[SLOTS]; /* number + 1; 0 is free */
 };
 
 fta_permission_names *
@@ -31,7 +35,7 @@ fta_permission_names_free(fta_permission_names *names)
 size_t
 fta_permission_names_count(const fta_permission_names *names)
 {
-    return names->count;
+    return atomic_load_explicit(&names->count, memory_order_acquire);
 }
 
 fta_text
@@ -40,19 +44,25 @@ fta_permission_names_at(const fta_permission_names *names, size_t number)
     return names->names[number];
 }
 
+static size_t
+number_in(const fta_permission_names *names, size_t slot)
+{
+    return atomic_load_explicit(&names->slots[slot], memory_order_acquire);
+}
+
 /* The slot of a name, or the free one where it belongs. FNV-1a: the names come
  * from the app, so nobody chooses them to collide; what a token says is only
- * looked for. */
+ * looked for. *taken is the number and 1, or 0. */
 static size_t
-slot_of(const fta_permission_names *names, fta_text name)
+slot_of(const fta_permission_names *names, fta_text name, size_t *taken)
 {
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < name.length; i++) {
         hash = (hash ^ (uint8_t)name.data[i]) * 16777619u;
     }
     size_t slot = hash % SLOTS;
-    while (names->slots[slot] != 0 &&
-           !fta_text_equal(names->names[names->slots[slot] - 1], name)) {
+    while ((*taken = number_in(names, slot)) != 0 &&
+           !fta_text_equal(names->names[*taken - 1], name)) {
         slot = (slot + 1) % SLOTS;
     }
     return slot;
@@ -65,12 +75,10 @@ fta_permission_names_find(const fta_permission_names *names, fta_text name,
     if (name.length > FTA_PERMISSION_BYTES) {
         return false;
     }
-    uint16_t found = names->slots[slot_of(names, name)];
-    if (found == 0) {
-        return false;
-    }
-    *number = (size_t)found - 1;
-    return true;
+    size_t taken;
+    (void)slot_of(names, name, &taken);
+    *number = taken - 1;
+    return taken != 0;
 }
 
 bool
@@ -92,18 +100,22 @@ fta_permission_names_add(fta_permission_names *names, fta_text name,
     if (!fta_permission_is_sound(name)) {
         return FTA_PERMISSION_MALFORMED;
     }
-    size_t slot = slot_of(names, name);
-    if (names->slots[slot] == 0) {
-        if (names->count == FTA_PERMISSIONS_MAX) {
+    size_t taken, slot = slot_of(names, name, &taken);
+    if (taken == 0) {
+        size_t count = fta_permission_names_count(names);
+        if (count == FTA_PERMISSIONS_MAX) {
             return FTA_PERMISSIONS_FULL;
         }
         fta_status status =
-            fta_text_pool_add(&names->pool, name, &names->names[names->count]);
+            fta_text_pool_add(&names->pool, name, &names->names[count]);
         if (status != FTA_OK) {
             return status;
         }
-        names->slots[slot] = (uint16_t)++names->count;
+        taken = count + 1;
+        atomic_store_explicit(&names->count, taken, memory_order_release);
+        atomic_store_explicit(&names->slots[slot], (uint16_t)taken,
+                              memory_order_release);
     }
-    *number = (size_t)names->slots[slot] - 1;
+    *number = taken - 1;
     return FTA_OK;
 }

@@ -13,8 +13,10 @@
 #define FTA_PERMISSIONS_MAX 512
 #define FTA_PERMISSION_BYTES 255
 
+#define FTA_PERMISSION_WORDS (FTA_PERMISSIONS_MAX / 64)
+
 typedef struct fta_permission_set {
-    uint64_t words[FTA_PERMISSIONS_MAX / 64];
+    uint64_t words[FTA_PERMISSION_WORDS];
 } fta_permission_set;
 
 static inline void
@@ -29,17 +31,8 @@ fta_permission_set_has(const fta_permission_set *set, size_t number)
     return (set->words[number / 64] >> number % 64 & 1) != 0;
 }
 
-static inline void
-fta_permission_set_join(fta_permission_set *set,
-                        const fta_permission_set *other)
-{
-    for (size_t i = 0; i < FTA_PERMISSIONS_MAX / 64; i++) {
-        set->words[i] |= other->words[i];
-    }
-}
-
-/* Grows only: a name keeps its number. Whoever adds a name keeps all others
- * out meanwhile. */
+/* Grows only: a name keeps its number. One thread adds at a time; any number
+ * read meanwhile, and see a name whole or not at all. */
 typedef struct fta_permission_names fta_permission_names;
 
 /* NULL without memory. */

@@ -1,5 +1,7 @@
 #include "token/roles.h"
 
+#include <stdatomic.h>
+
 #include "base/alloc.h"
 
 typedef struct grant {
@@ -16,8 +18,11 @@ struct fta_roles {
     uint64_t of_tenant; /* a bit for each role that reaches its whole tenant */
     grant *grants;      /* Owned */
     size_t grant_count;
-    size_t known; /* permissions that granted takes into account */
-    fta_permission_set granted[FTA_ROLES_MAX];
+    /* What each role is granted, of the permissions that have a number below
+     * known. When there are more, whoever comes next adds theirs. Two threads
+     * that do it at once set the same bits. */
+    _Atomic size_t known;
+    _Atomic uint64_t granted[FTA_ROLES_MAX][FTA_PERMISSION_WORDS];
 };
 
 fta_roles *
@@ -179,17 +184,36 @@ fta_roles_grants(const fta_roles *roles, fta_role role, fta_text name)
     return false;
 }
 
-const fta_permission_set *
-fta_roles_granted(fta_roles *roles, fta_role role)
+/* Takes the permissions into account that got a number since known. */
+static void
+grant_new(fta_roles *roles, size_t known, size_t count)
 {
-    size_t count = fta_permission_names_count(roles->names);
-    for (; roles->known < count; roles->known++) {
-        fta_text name = fta_permission_names_at(roles->names, roles->known);
+    for (size_t number = known; number < count; number++) {
+        fta_text name = fta_permission_names_at(roles->names, number);
+        uint64_t bit = (uint64_t)1 << number % 64;
         for (size_t each = 0; each < roles->count; each++) {
             if (fta_roles_grants(roles, (fta_role)each, name)) {
-                fta_permission_set_add(&roles->granted[each], roles->known);
+                atomic_fetch_or_explicit(&roles->granted[each][number / 64],
+                                         bit, memory_order_relaxed);
             }
         }
     }
-    return &roles->granted[role];
+    while (known < count && !atomic_compare_exchange_weak_explicit(
+                                &roles->known, &known, count,
+                                memory_order_release, memory_order_relaxed)) {
+    }
+}
+
+void
+fta_roles_join_granted(fta_roles *roles, fta_role role, fta_permission_set *set)
+{
+    size_t count = fta_permission_names_count(roles->names);
+    size_t known = atomic_load_explicit(&roles->known, memory_order_acquire);
+    if (known < count) {
+        grant_new(roles, known, count);
+    }
+    for (size_t i = 0; i < FTA_PERMISSION_WORDS; i++) {
+        set->words[i] |= atomic_load_explicit(&roles->granted[role][i],
+                                              memory_order_relaxed);
+    }
 }

@@ -41,10 +41,10 @@ fta_text fta_roles_at(const fta_roles *roles, fta_role role);
 /* The role of a name that matches exactly, in its case too. */
 bool fta_roles_find(const fta_roles *roles, fta_text name, fta_role *out);
 
-/* What a role is granted, of the permissions that have a number now. It is
- * computed anew when there are more of them than at the last call, so two
- * threads must not call it at once. */
-const fta_permission_set *fta_roles_granted(fta_roles *roles, fta_role role);
+/* Adds what a role is granted, of the permissions that have a number now. Any
+ * number of threads may call it at once. */
+void fta_roles_join_granted(fta_roles *roles, fta_role role,
+                            fta_permission_set *set);
 
 /* Whether a role is granted a permission, which may have no number. */
 bool fta_roles_grants(const fta_roles *roles, fta_role role, fta_text name);

@@ -28,6 +28,7 @@ from .._core import (
     Keyring,
     Limit,
     Limiter,
+    Permits,
     Reservation,
     Roles,
 )
@@ -51,6 +52,7 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
+from ..limit.concurrency import ConcurrencyRule, permits_of
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
@@ -109,12 +111,16 @@ class AppState:
         # Under this key of environ the WSGI layer of this app leaves the `StartResponse` that waits
         # for the record of a request. Another app that serves the same environ has another key.
         self.start_response_key = f"flask_tenant_auth.start_response.{id(self)}"
-        self._sharing_lock = threading.Lock()
+        self._limiter_lock = threading.RLock()
         self._config_at_init = None if app is None else ConfigAtInit(app, settings)
         self._begun = False  # whether a request was served
         # Whether app.config is not looked at any more.
         self.settled = app is None
         self._directory = _directory_of(app)
+        self._permits: Permits | None = None
+        # The scopes of concurrency limits, by rule and endpoint.
+        self.scopes_at_once: dict[tuple[ConcurrencyRule, str], str] = {}
+        self._permits_lock = threading.Lock()
         self.roles = roles_of(
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
@@ -305,11 +311,12 @@ class AppState:
 
     def _stop_sharing(self) -> None:
         """Have counters and revocations of this app alone from now on."""
-        with self._sharing_lock:
+        with self._limiter_lock:
             if not self._shared:
                 return
             self._shared = False
             self.settings = self._of_tests(self.settings)
+            self._drop_permits()
             if "limiter" in self.__dict__:
                 self._renew_limiter()
             self.api_keys = None  # made again, with a cache of its own
@@ -332,7 +339,11 @@ class AppState:
     @cached_property
     def limiter(self) -> Limiter:
         """The app's counters; made at init by `TenantAuth`, else when the first limit counts."""
-        return self._open_limiter()
+        with self._limiter_lock:  # cached_property has none: two limiters would each count a part
+            made: Limiter | None = self.__dict__.get("limiter")
+            if made is None:
+                made = self.__dict__["limiter"] = self._open_limiter()
+            return made
 
     def _open_limiter(self) -> Limiter:
         limiter = limiter_of(self.settings, app=self._directory, shared=self._shared)
@@ -343,10 +354,29 @@ class AppState:
         self._store_log.start(limiter)
         return limiter
 
+    @property
+    def permits(self) -> Permits:
+        """The requests that run at once; made when the first concurrency limit asks."""
+        permits = self._permits
+        if permits is None:
+            with self._permits_lock:
+                permits = self._permits
+                if permits is None:
+                    permits = permits_of(self.settings, app=self._directory, shared=self._shared)
+                    weakref.finalize(self, permits.close)
+                    self._permits = permits
+        return permits
+
+    def _drop_permits(self) -> None:
+        """Begin with a new table; requests that run give their permits back to the old one."""
+        with self._permits_lock:
+            self._permits = None
+
     def _renew_limiter(self) -> None:
-        close = self._close_limiter
-        self.limiter = self._open_limiter()
-        close()
+        with self._limiter_lock:
+            close = self._close_limiter
+            self.limiter = self._open_limiter()
+            close()
 
     def reset_limits(self) -> None:
         """Forget all that was counted.
@@ -364,6 +394,7 @@ class AppState:
                 f"reset_limits() does not reach Redis, where the app {self.app_name!r} counts: "
                 "make REDIS_URL empty in tests, or give each test a RATELIMIT_KEY_PREFIX of its own"
             )
+        self._drop_permits()
         if "limiter" in self.__dict__:
             self._renew_limiter()
 

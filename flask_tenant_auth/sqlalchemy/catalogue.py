@@ -73,8 +73,9 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._defined = 0  # counts definitions
-        self._built = -1
+        # Another object after each definition. A count would lose one of two that are made at once.
+        self._defined: object = object()
+        self._built: object = None
         self._tables: dict[Table, OwnedTable] = {}
         self._names: dict[str, list[OwnedTable]] = {}
         # Tables of classes that are declared global.
@@ -89,7 +90,7 @@ class Catalogue:
 
     def outdate(self, *_: object) -> None:
         """Note that a class or a table was defined."""
-        self._defined += 1
+        self._defined = object()
 
     def all(self) -> dict[Table, OwnedTable]:
         """Return all owned tables."""
@@ -182,7 +183,7 @@ class Catalogue:
         return self._doubtful
 
     def _refresh(self) -> None:
-        while self._built != self._defined:
+        while self._built is not self._defined:
             with self._lock:
                 defined = self._defined
                 tables = dict(_owned_tables())

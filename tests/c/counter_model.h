@@ -14,7 +14,8 @@ counter_model_advance(const fta_strategy *strategy, fta_counter *counter,
     if (!strategy->keeps_previous) {
         return;
     }
-    int64_t end_us = fta_window_start(hit, now_us) + 2 * hit->period_us;
+    int64_t start_us = fta_window_start(hit, now_us);
+    int64_t end_us = fta_counter_end(hit, start_us);
     if (end_us != counter->end_us) {
         counter->previous =
             end_us == counter->end_us + hit->period_us ? counter->value : 0;

@@ -19,21 +19,6 @@
 static fta_counter counters[100];
 static int64_t resets[100]; /* When each was reset; 0: never. */
 
-/* What the store keeps of a hit that was counted then. The clock of the script
- * goes on only, so the window of a counter says when it can have counted. */
-static fta_receipt
-receipt_of(const fta_strategy *strategy, const fta_counter *counter,
-           const fta_hit *hit, int64_t at)
-{
-    fta_receipt receipt = {.at_us = at};
-    if (strategy->keeps_previous) {
-        receipt.end_us = fta_window_start(hit, at) + 2 * hit->period_us;
-    } else if (at < counter->end_us && at >= counter->end_us - hit->period_us) {
-        receipt.end_us = counter->end_us;
-    }
-    return receipt;
-}
-
 static int
 run(const fta_strategy *strategy)
 {
@@ -67,8 +52,7 @@ run(const fta_strategy *strategy)
             }
             if (action == 'g' && at > resets[keys[i]]) {
                 counter_model_advance(strategy, counter, &hits[i], now);
-                fta_receipt receipt =
-                    receipt_of(strategy, counter, &hits[i], at);
+                fta_receipt receipt = {.at_us = at};
                 (void)strategy->take_back(counter, &receipt, &hits[i], now);
             }
             verdicts[i] = counter_model_look(strategy, counter, &hits[i], now);

@@ -362,7 +362,9 @@ test_permissions_are_read_from_lists_and_text(void)
 static bool
 is_granted(fta_roles *roles, fta_role role, size_t number)
 {
-    return fta_permission_set_has(fta_roles_granted(roles, role), number);
+    fta_permission_set set = {{0}};
+    fta_roles_join_granted(roles, role, &set);
+    return fta_permission_set_has(&set, number);
 }
 
 static void

@@ -36,7 +36,7 @@ test_valid_texts_are_read(void)
         {"1PER1SECOND", 1, {1, 1}, {1, 1}},
         {"1 per day,2 per Month;3 per yearS", 3, {1, 86400}, {3, 31536000}},
         {" \t1 per hour \n;\v", 1, {1, 3600}, {1, 3600}},
-        {"8388607 per second", 1, {8388607, 1}, {8388607, 1}},
+        {"2147483647 per second", 1, {2147483647, 1}, {2147483647, 1}},
         {"1 per 5 years", 1, {1, 157680000}, {1, 157680000}},
         {"0001 per 0060 seconds", 1, {1, 60}, {1, 60}},
         {"100/min", 1, {100, 60}, {100, 60}},
@@ -101,7 +101,7 @@ test_invalid_texts_have_their_position(void)
         {"5 per minute per user", 13},
         {"unlimited", 0},
         {"1.5 per minute", 1},
-        {"8388608 per minute", 0},
+        {"2147483648 per minute", 0},
         {"99999999999999999999999999 per minute", 0},
         {"50", 2},
         {"50 minute", 3},
@@ -167,7 +167,7 @@ test_a_rate_is_written_as_it_is_read(void)
         {{0, 1209600}, "0 per 2 weeks"},
         {{7, 2592000}, "7 per 1 month"},
         {{7, 31536000}, "7 per 1 year"},
-        {{FTA_RATE_LIMIT_MAX, FTA_RATE_PERIOD_MAX}, "8388607 per 5 years"},
+        {{FTA_RATE_LIMIT_MAX, FTA_RATE_PERIOD_MAX}, "2147483647 per 5 years"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char text[FTA_RATE_TEXT];

@@ -122,7 +122,7 @@ test_the_time_of_a_receipt_is_sent_to_give_it_back(void)
     fake_redis server;
     fake_redis_start(&server, reserves, NULL);
     fta_redis_counter *counter = new_counter(server.port, "app");
-    fta_receipt receipts[2] = {{0, 0, 0}, {0, 0, 0}};
+    fta_receipt receipts[2] = {{0, 0}, {0, 0}};
     fta_hits request = {&fta_strategy_gcra, FTA_COUNT, two_hits, 2, receipts};
     fta_verdict verdict;
     fta_redis_problem problem;

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -61,29 +62,53 @@ def at_told_time(script: str) -> str:
 
 Taken = list[tuple[list[Hit], int]]
 
+DAY = 86400
+LIMITS = [1, 2, 3, 5, 7, 50, 999, 8_388_607, 8_388_608, 2**30, 2**31 - 2, 2**31 - 1]
+PERIODS = [1, 10, 60, 61, 3600, DAY, 30 * DAY, 31 * DAY, 5 * 365 * DAY]
+
+
+@dataclass
+class Range:
+    """What random requests are made of."""
+
+    limits: list[int]
+    periods: list[int]
+    unit: int  # All times are multiples of it, in microseconds.
+
+
+WHOLE_RANGE = Range(LIMITS, PERIODS, 1)
+# The core starts a fixed window of a limit from 1,024 at a whole part of two seconds, the script
+# at any microsecond.
+RANGES = {
+    "fixed-window": [
+        Range([limit for limit in LIMITS if limit < 1024], PERIODS, 1),
+        Range(LIMITS, [period for period in PERIODS if period % 2 == 0], 2 * SECOND),
+    ]
+}
+CASES = [(name, range_) for name in STRATEGIES for range_ in RANGES.get(name, [WHOLE_RANGE])]
+
 
 def random_requests(
-    chance: random.Random, count: int, taken: Taken
+    chance: random.Random, count: int, range_: Range, taken: Taken
 ) -> Iterator[tuple[int, str, list[Hit], list[int]]]:
     """Requests in the order of time, of a few keys each of which has one rate.
 
     :param taken: hits that were counted, and when. Each is given back once: soon, or after other
         requests, resets and windows.
     """
-    now = 1_790_000_000 * SECOND + chance.randrange(SECOND)
-    rates = []
-    for _ in range(30):
-        limit = chance.choice([1, 2, 3, 5, 7, 50, 999, 8_388_607])
-        period = chance.choice([10, 60, 61, 3600, 86400, 5 * 365 * 86400]) * SECOND
-        rates.append((limit, period))
+    now = 1_790_000_000 * SECOND + chance.randrange(SECOND) // range_.unit * range_.unit
+    rates = [
+        (chance.choice(range_.limits), chance.choice(range_.periods) * SECOND) for _ in range(30)
+    ]
     for _ in range(count):
         longest = chance.choice([1, 1000, SECOND, 20 * SECOND, 100 * SECOND, 90_000 * SECOND])
-        now += chance.randrange(longest)
+        now += chance.randrange(longest) // range_.unit * range_.unit
         hits = []
         for _ in range(chance.choice([1, 1, 1, 2, 3, 5])):
             key = chance.randrange(len(rates))
             limit, period = rates[key]
-            cost = chance.choice([1, 1, 1, min(limit, 2), chance.randint(1, limit), limit])
+            most = max(limit - 1, 1)
+            cost = chance.choice([1, 1, 1, min(limit, 2), chance.randint(1, limit), most, limit])
             hits.append((key, limit, cost, period))
         action = chance.choice("cccttttgggppr")
         times: list[int] = []
@@ -93,10 +118,14 @@ def random_requests(
         elif action == "g":
             action = "p"
         yield now, action, hits, times
+        if action == "r":
+            now += range_.unit  # A hit of the time of a reset may be from before it.
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_script_and_the_core_decide_alike(client: Client, oracle: Path, strategy: str) -> None:
+@pytest.mark.parametrize(("strategy", "range_"), CASES)
+def test_the_script_and_the_core_decide_alike(
+    client: Client, oracle: Path, strategy: str, range_: Range
+) -> None:
     script = client.register_script(at_told_time(script_of(oracle)))
     taken: Taken = []
     refused = given = 0
@@ -105,7 +134,8 @@ def test_the_script_and_the_core_decide_alike(client: Client, oracle: Path, stra
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        for request in random_requests(random.Random(f"seed {strategy}"), 4000, taken):
+        chance = random.Random(f"seed {strategy}")
+        for request in random_requests(chance, 4000, range_, taken):
             now, action, hits, times = request
             words = [now, action, len(hits), *(number for hit in hits for number in hit), *times]
             process.stdin.write(" ".join(map(str, words)) + "\n")

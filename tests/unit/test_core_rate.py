@@ -30,7 +30,7 @@ FORMS = (
     "';', ',' or '|'; the units are second (s, sec), minute (min), hour (h, hr), day (d), "
     "week (w), month and year (y, yr)"
 )
-LIMIT_MAX = 8_388_607
+LIMIT_MAX = 2_147_483_647
 PERIOD_MAX = 5 * 365 * 86400
 
 
@@ -73,9 +73,9 @@ PIECES = [
     "0",
     "60",
     "007",
-    "8388607",
+    "2147483647",
 ]
-PIECES += ["8388608", "99999999999999999999", "é", "\0", "-", "."]
+PIECES += ["2147483648", "99999999999999999999", "é", "\0", "-", "."]
 PIECES += [
     *WORDS,
     *WORDS,

@@ -36,11 +36,18 @@ from flask_tenant_auth._core import (
     permission_number,
     verify_password,
 )
-from key_pairs import EC_PRIVATE
 from redis_server import false_redis
 
 THREADS = 4
 SECONDS = float(os.environ.get("FTA_THREAD_SECONDS", "1.5"))
+# The example key of RFC 7515, appendix A.3.
+EC_PAIR = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+}
 TEXTS = ["GET", "/api/\u00e9", "192.0.2.7", "curl/8.5 (linux)", "x" * 300]
 
 
@@ -79,7 +86,7 @@ def together(*works: Callable[[random.Random], object]) -> int:
 
 @pytest.fixture
 def keyring() -> Keyring:
-    return Keyring([Key.pem("ES256", EC_PRIVATE.encode())])  # slow enough to let others run
+    return Keyring([Key.jwk(EC_PAIR)])  # slow enough to let others run
 
 
 def test_tokens_that_another_thread_frees_do_no_harm(keyring: Keyring) -> None:
@@ -113,7 +120,7 @@ def test_tokens_that_another_thread_frees_do_no_harm(keyring: Keyring) -> None:
 def test_identities_that_threads_share_and_drop_do_no_harm() -> None:
     roles = Roles(("user", "admin"), grants=((), ("threads:*",)))
     numbers = [permission_number(f"threads:{n}") for n in range(40)]
-    pair = Key.pem("ES256", EC_PRIVATE.encode())
+    pair = Key.jwk(EC_PAIR)
     shared: dict[str, Any] = {}
 
     def new_keyring() -> Keyring:

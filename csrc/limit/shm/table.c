@@ -8,11 +8,11 @@
  * who does not know the segment's secret can look for such a pair.
  *
  *     entry = tag 44 | slot 4 | generation 3 | force 1 | sequence 12
- *     word  = generation 3 | end 36 | guarded 1 | sealed 1 | value 23
+ *     word  = generation 3 | end 28 | guarded 1 | sealed 1 | value 31
  *
  * bucket.latest is an entry, and slot.entry is the entry of whoever lives in
  * the slot, a copy of the announcement that brought it there. slot.word is all
- * that is known about that key's counter: the tick in which it ends and a
+ * that is known about that key's counter: the tick that it ends with and a
  * value that the strategy understands. So every count is one compare-and-swap
  * of one word, and no state exists in which a killed process leaves anything
  * held: there is nothing to hold.
@@ -70,13 +70,12 @@
  * moved back) and counts as over.
  *
  * Giving back. A receipt of a count names the entry that it was counted under
- * and the end that the word got. The count is taken out of the word, by a swap
- * as well, only where the key still has that entry, and the strategy decides by
- * the end and the time. A reset swaps in an empty word of the next generation,
- * which is step (a) for nobody. Whoever comes next announces that nobody is
- * there and completes it by (b). So a key that was reset has another entry
- * afterwards, and no receipt from before the reset gives back what was counted
- * since.
+ * and the time. The count is taken out of the word, by a swap as well, only
+ * where the key still has that entry, and the strategy decides by both times. A
+ * reset swaps in an empty word of the next generation, which is step (a) for
+ * nobody. Whoever comes next announces that nobody is there and completes it by
+ * (b). So a key that was reset has another entry afterwards, and no receipt
+ * from before the reset gives back what was counted since.
  *
  * Eviction. A slot is free when its end has passed. If none of the 15 is, the
  * one that ends first goes, by force, and is counted in header.evictions. But

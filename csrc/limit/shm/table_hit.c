@@ -31,17 +31,17 @@ guard(const fta_verdict *verdict)
     return verdict->remaining <= verdict->limit / 2 ? FTA_WORD_GUARDED : 0;
 }
 
-/* What a word says about its key, as seen by a limit of this period. */
+/* What a word says about its key, as seen by a limit of this period: nothing if
+ * its end is further ahead than any that a hit can have left. */
 static fta_counter
 counter_of(uint64_t word, const fta_hit *hit, int64_t now_us)
 {
+    int64_t end_us = fta_word_end_us(word, now_us);
     if (fta_word_is_fresh(word) ||
-        fta_word_ticks_left(word, now_us) * FTA_TICK_US >
-            2 * hit->period_us + FTA_TICK_US) {
+        end_us - now_us > 2 * (hit->period_us + FTA_TICK_US)) {
         return (fta_counter){.value = 0};
     }
-    return (fta_counter){.end_us = fta_word_end_us(word, now_us),
-                         .value = fta_word_value(word)};
+    return (fta_counter){.end_us = end_us, .value = fta_word_value(word)};
 }
 
 /* What the table knows of a key: an empty word if it has no slot. */
@@ -76,18 +76,14 @@ count_in_one_slot(fta_shm_table *table, const fta_strategy *strategy,
         if (!strategy->count(&counter, hit, now_us, verdict)) {
             return false;
         }
-        /* What is kept ends with a whole tick, and so does what is told. */
-        int64_t end_tick = fta_tick_of(counter.end_us);
-        int64_t end_us = end_tick * FTA_TICK_US;
-        verdict->reset_after_us -= counter.end_us - end_us;
-        counter.end_us = end_us;
-        uint64_t next = fta_word_make(fta_word_generation(word), end_tick,
+        uint64_t next = fta_word_make(fta_word_generation(word), counter.end_us,
                                       guard(verdict), counter.value);
         /* Before it counts: whoever is killed in between leaves a segment
          * that is kept too long, and never one that is removed too early. */
-        fta_segment_keep_until(table->segment, end_us);
+        fta_segment_keep_until(table->segment,
+                               now_us + verdict->reset_after_us);
         if (fta_shm_swap(&fta_shm_slot_of(bucket, entry)->word, word, next)) {
-            *receipt = (fta_receipt){now_us, end_us, entry};
+            *receipt = (fta_receipt){now_us, entry};
             return true;
         }
     }
@@ -115,25 +111,23 @@ window_parity(int64_t start_us, const fta_hit *hit)
 
 /* A window's count is kept until the end of the window after it. */
 static bool
-word_is_of_window(uint64_t word, int64_t start_us, const fta_hit *hit,
-                  int64_t now_us)
+word_is_of_window(uint64_t word, int64_t start_us, const fta_hit *hit)
 {
     return !fta_word_is_fresh(word) &&
-           fta_word_end_us(word, now_us) == start_us + 2 * hit->period_us;
+           fta_word_has_end(word, fta_counter_end(hit, start_us));
 }
 
 /* The counter of the window that starts then, of its word and of the word of
  * the window before. */
 static fta_counter
 counter_of_windows(uint64_t word, uint64_t word_before, int64_t start_us,
-                   const fta_hit *hit, int64_t now_us)
+                   const fta_hit *hit)
 {
-    fta_counter counter = {.end_us = start_us + 2 * hit->period_us};
-    if (word_is_of_window(word, start_us, hit, now_us)) {
+    fta_counter counter = {.end_us = fta_counter_end(hit, start_us)};
+    if (word_is_of_window(word, start_us, hit)) {
         counter.value = fta_word_value(word);
     }
-    if (word_is_of_window(word_before, start_us - hit->period_us, hit,
-                          now_us)) {
+    if (word_is_of_window(word_before, start_us - hit->period_us, hit)) {
         counter.previous = fta_word_value(word_before);
     }
     return counter;
@@ -160,13 +154,11 @@ count_in_two_slots(fta_shm_table *table, const fta_strategy *strategy,
         if (fta_window_start(hit, now_us) != start_us) {
             continue;
         }
-        if (!word_is_of_window(before, start_us - hit->period_us, hit,
-                               now_us)) {
-            (void)fta_shm_swap(
-                &fta_shm_slot_of(b, entry_before)->word, before,
-                fta_word_make(fta_entry_generation(entry_before),
-                              fta_tick_of(start_us + hit->period_us),
-                              FTA_WORD_SEALED, 0));
+        if (!word_is_of_window(before, start_us - hit->period_us, hit)) {
+            (void)fta_shm_swap(&fta_shm_slot_of(b, entry_before)->word, before,
+                               fta_word_make(fta_entry_generation(entry_before),
+                                             start_us + hit->period_us,
+                                             FTA_WORD_SEALED, 0));
             continue;
         }
         if ((before & FTA_WORD_SEALED) == 0) {
@@ -174,17 +166,16 @@ count_in_two_slots(fta_shm_table *table, const fta_strategy *strategy,
                                before | FTA_WORD_SEALED);
             continue;
         }
-        fta_counter counter =
-            counter_of_windows(word, before, start_us, hit, now_us);
+        fta_counter counter = counter_of_windows(word, before, start_us, hit);
         if (!strategy->count(&counter, hit, now_us, verdict)) {
             return false;
         }
-        uint64_t next = fta_word_make(fta_entry_generation(entry),
-                                      fta_tick_of(counter.end_us),
-                                      guard(verdict), counter.value);
+        uint64_t next =
+            fta_word_make(fta_entry_generation(entry), counter.end_us,
+                          guard(verdict), counter.value);
         fta_segment_keep_until(table->segment, counter.end_us);
         if (fta_shm_swap(&fta_shm_slot_of(b, entry)->word, word, next)) {
-            *receipt = (fta_receipt){now_us, counter.end_us, entry};
+            *receipt = (fta_receipt){now_us, entry};
             return true;
         }
     }
@@ -202,8 +193,8 @@ peek_in_two_slots(fta_shm_table *table, const fta_strategy *strategy,
     int64_t now_us = fta_clock_monotonic_us();
     int64_t start_us = fta_window_start(hit, now_us);
     uint64_t parity = window_parity(start_us, hit);
-    fta_counter counter = counter_of_windows(words[parity], words[parity ^ 1],
-                                             start_us, hit, now_us);
+    fta_counter counter =
+        counter_of_windows(words[parity], words[parity ^ 1], start_us, hit);
     strategy->look(&counter, hit, now_us, verdict);
 }
 
@@ -246,13 +237,15 @@ take_back(fta_shm_table *table, const fta_strategy *strategy,
             return;
         }
         int64_t now_us = fta_clock_monotonic_us();
-        fta_counter counter = {.end_us = fta_word_end_us(word, now_us),
-                               .value = fta_word_value(word)};
+        int64_t start_us = fta_window_start(hit, receipt->at_us);
+        fta_counter counter = strategy->keeps_previous
+                                  ? counter_of_windows(word, 0, start_us, hit)
+                                  : counter_of(word, hit, now_us);
         if (!strategy->take_back(&counter, receipt, hit, now_us)) {
             return;
         }
         unsigned generation = fta_word_generation(word);
-        next = fta_word_make(generation, fta_tick_of(counter.end_us),
+        next = fta_word_make(generation, counter.end_us,
                              word & (FTA_WORD_GUARDED | FTA_WORD_SEALED),
                              counter.value);
         if (fta_word_is_fresh(next)) {

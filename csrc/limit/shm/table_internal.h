@@ -48,7 +48,7 @@ _Static_assert(sizeof(fta_shm_header) <= FTA_SHM_HEADER_BYTES,
                "the header is one page");
 
 /* Changes with everything that is in shared memory, the words included. */
-#define FTA_SHM_LAYOUT 1
+#define FTA_SHM_LAYOUT 2
 
 struct fta_shm_table {
     fta_segment *segment; /* Owned. */

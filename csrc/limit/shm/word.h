@@ -24,15 +24,20 @@
 #define FTA_TAG_BITS 44
 #define FTA_TAG_MASK ((UINT64_C(1) << FTA_TAG_BITS) - 1)
 
-/* word = generation 3 | end 36 | guarded 1 | sealed 1 | value 23 */
+/* word = generation 3 | end 28 | guarded 1 | sealed 1 | value 31 */
 #define FTA_WORD_GENERATION_SHIFT 61
-#define FTA_WORD_END_SHIFT 25
-#define FTA_WORD_END_MASK ((UINT64_C(1) << 36) - 1)
-#define FTA_WORD_GUARDED (UINT64_C(1) << 24)
-#define FTA_WORD_SEALED (UINT64_C(1) << 23)
-#define FTA_WORD_VALUE_MASK ((UINT64_C(1) << 23) - 1)
+#define FTA_WORD_END_SHIFT 33
+#define FTA_WORD_END_MASK ((UINT64_C(1) << 28) - 1)
+#define FTA_WORD_GUARDED (UINT64_C(1) << 32)
+#define FTA_WORD_SEALED (UINT64_C(1) << 31)
+#define FTA_WORD_VALUE_MASK ((UINT64_C(1) << 31) - 1)
 
 _Static_assert(FTA_WORD_VALUE_MASK == FTA_RATE_LIMIT_MAX, "a count has to fit");
+
+/* No end is further ahead: two of the longest periods, and what the rounding of
+ * an interval and of an end may add. */
+#define FTA_WORD_TICKS_AHEAD                                                   \
+    (2 * (FTA_RATE_PERIOD_MAX * INT64_C(1000000) / FTA_TICK_US) + 2)
 
 static inline uint64_t
 fta_entry_tag(uint64_t entry)
@@ -78,15 +83,17 @@ fta_word_is_empty(uint64_t word)
     return (word << 3) == 0;
 }
 
-/* Ends are kept modulo 2^36 ticks (21 years) and compared by their signed
- * distance, so no uptime is too long. */
+/* Ends are kept modulo 2^28 ticks, 17 years: those that are not among the 10
+ * years ahead are among the 7 years before. */
 static inline int64_t
 fta_word_ticks_left(uint64_t word, int64_t now_us)
 {
     uint64_t end = word >> FTA_WORD_END_SHIFT;
-    uint64_t distance =
-        (end - (uint64_t)fta_tick_of(now_us)) & FTA_WORD_END_MASK;
-    return (int64_t)(distance << 28) >> 28;
+    int64_t left =
+        (int64_t)((end - (uint64_t)fta_tick_of(now_us)) & FTA_WORD_END_MASK);
+    return left <= FTA_WORD_TICKS_AHEAD
+               ? left
+               : left - (int64_t)(FTA_WORD_END_MASK + 1);
 }
 
 static inline int64_t
@@ -96,13 +103,27 @@ fta_word_end_us(uint64_t word, int64_t now_us)
            FTA_TICK_US;
 }
 
+/* What a word keeps of an end, which is rounded up to a tick. */
 static inline uint64_t
-fta_word_make(unsigned generation, int64_t end_tick, uint64_t flags,
+fta_word_end_of(int64_t end_us)
+{
+    return ((uint64_t)fta_tick_from(end_us) & FTA_WORD_END_MASK)
+           << FTA_WORD_END_SHIFT;
+}
+
+static inline bool
+fta_word_has_end(uint64_t word, int64_t end_us)
+{
+    return (word & FTA_WORD_END_MASK << FTA_WORD_END_SHIFT) ==
+           fta_word_end_of(end_us);
+}
+
+static inline uint64_t
+fta_word_make(unsigned generation, int64_t end_us, uint64_t flags,
               uint32_t value)
 {
-    uint64_t end = (uint64_t)end_tick & FTA_WORD_END_MASK;
     return (uint64_t)generation << FTA_WORD_GENERATION_SHIFT |
-           end << FTA_WORD_END_SHIFT | flags | value;
+           fta_word_end_of(end_us) | flags | value;
 }
 
 /* What a slot says between its insertion and its first count: nothing, but for
@@ -110,7 +131,7 @@ fta_word_make(unsigned generation, int64_t end_tick, uint64_t flags,
 static inline uint64_t
 fta_word_fresh(unsigned generation, int64_t now_us)
 {
-    return fta_word_make(generation, fta_tick_of(now_us + FTA_FRESH_US), 0, 0);
+    return fta_word_make(generation, now_us + FTA_FRESH_US, 0, 0);
 }
 
 static inline bool

@@ -1,70 +1,92 @@
 /* GCRA, the generic cell rate algorithm: one hit every interval of period /
- * limit, rounded up to a microsecond, and a burst of at most limit.
+ * limit, and a burst of at most limit.
  *
- * What is kept is the theoretical arrival time, to the microsecond: end_us is
- * the end of its tick, and value is one more than the microseconds into that
+ * What is kept is the theoretical arrival time, to the nanosecond: end_us is
+ * the end of its tick, and value is one more than the nanoseconds into that
  * tick. */
 #include "limit/strategy.h"
 
+#define NS_PER_US 1000
+
+_Static_assert(FTA_TICK_US *NS_PER_US <= INT32_MAX, "a value has 31 bits");
+
+/* Up to a period of 30 days, all times of a counter are whole numbers of
+ * nanoseconds below 2^53, which the script in Redis can work with. Intervals of
+ * longer periods are so long that microseconds are exact enough. */
+#define LONGEST_IN_NS (INT64_C(30) * 86400 * 1000000)
+
+/* Rounded up, so that no more than the limit is allowed in a period. */
 static int64_t
-emission_interval(const fta_hit *hit)
+interval_of(const fta_hit *hit)
 {
-    return (hit->period_us + hit->limit - 1) / hit->limit;
+    bool in_ns = hit->period_us <= LONGEST_IN_NS;
+    int64_t period = hit->period_us * (in_ns ? NS_PER_US : 1);
+    int64_t interval = (period + hit->limit - 1) / hit->limit;
+    return interval * (in_ns ? 1 : NS_PER_US);
 }
 
 static int64_t
-tat_of(const fta_counter *counter)
+us_rounded_up(int64_t ns)
 {
-    return counter->end_us - FTA_TICK_US + (int64_t)counter->value - 1;
-}
-
-static void
-set_tat(fta_counter *counter, int64_t tat_us)
-{
-    int64_t tick = fta_tick_of(tat_us);
-    counter->end_us = (tick + 1) * FTA_TICK_US;
-    counter->value = (uint32_t)(tat_us - tick * FTA_TICK_US) + 1;
+    return (ns + NS_PER_US - 1) / NS_PER_US;
 }
 
 /* How far the arrival time is ahead of now. */
 static int64_t
 ahead_of(const fta_counter *counter, int64_t now_us)
 {
-    int64_t tat_us = counter->value > 0 ? tat_of(counter) : now_us;
-    return tat_us > now_us ? tat_us - now_us : 0;
+    if (counter->value == 0) {
+        return 0;
+    }
+    int64_t tick_us = counter->end_us - FTA_TICK_US;
+    int64_t ahead = (tick_us - now_us) * NS_PER_US + counter->value - 1;
+    return ahead > 0 ? ahead : 0;
 }
 
 static void
-answer(int64_t ahead_us, int64_t interval, const fta_hit *hit,
+set_ahead(fta_counter *counter, int64_t now_us, int64_t ahead)
+{
+    int64_t tat_us = now_us + ahead / NS_PER_US;
+    int64_t tick_us = fta_tick_of(tat_us) * FTA_TICK_US;
+    counter->end_us = tick_us + FTA_TICK_US;
+    counter->value =
+        (uint32_t)((tat_us - tick_us) * NS_PER_US + ahead % NS_PER_US) + 1;
+}
+
+static void
+answer(int64_t ahead, int64_t interval, const fta_hit *hit,
        fta_verdict *verdict)
 {
     /* A cell that is partly paid back is still used. */
-    int64_t used = (ahead_us + interval - 1) / interval;
-    int64_t room_us = (int64_t)(hit->limit - hit->cost) * interval;
-    fta_verdict_of_use(verdict, hit, used, ahead_us, ahead_us - room_us);
+    int64_t used = (ahead + interval - 1) / interval;
+    fta_verdict_of_use(verdict, hit, used, us_rounded_up(ahead), 0);
+    if (!verdict->allowed) {
+        int64_t room = (int64_t)(hit->limit - hit->cost) * interval;
+        verdict->retry_after_us = us_rounded_up(ahead - room);
+    }
 }
 
 static void
 look(const fta_counter *counter, const fta_hit *hit, int64_t now_us,
      fta_verdict *verdict)
 {
-    answer(ahead_of(counter, now_us), emission_interval(hit), hit, verdict);
+    answer(ahead_of(counter, now_us), interval_of(hit), hit, verdict);
 }
 
 static bool
 count(fta_counter *counter, const fta_hit *hit, int64_t now_us,
       fta_verdict *verdict)
 {
-    int64_t interval = emission_interval(hit);
-    int64_t ahead_us = ahead_of(counter, now_us);
-    answer(ahead_us, interval, hit, verdict);
+    int64_t interval = interval_of(hit);
+    int64_t ahead = ahead_of(counter, now_us);
+    answer(ahead, interval, hit, verdict);
     if (!verdict->allowed) {
         return false;
     }
-    ahead_us += interval * hit->cost;
-    set_tat(counter, now_us + ahead_us);
+    ahead += interval * hit->cost;
+    set_ahead(counter, now_us, ahead);
     verdict->remaining -= hit->cost;
-    verdict->reset_after_us = ahead_us;
+    verdict->reset_after_us = us_rounded_up(ahead);
     return true;
 }
 
@@ -76,15 +98,15 @@ static bool
 take_back(fta_counter *counter, const fta_receipt *receipt, const fta_hit *hit,
           int64_t now_us)
 {
-    int64_t rest_us = emission_interval(hit) * hit->cost;
-    int64_t ahead_us = ahead_of(counter, now_us);
+    int64_t rest = interval_of(hit) * hit->cost;
+    int64_t ahead = ahead_of(counter, now_us);
     if (now_us > receipt->at_us) {
-        rest_us -= now_us - receipt->at_us;
+        rest -= (now_us - receipt->at_us) * NS_PER_US;
     }
-    if (rest_us <= 0 || ahead_us == 0) {
+    if (rest <= 0 || ahead == 0) {
         return false;
     }
-    set_tat(counter, now_us + (ahead_us > rest_us ? ahead_us - rest_us : 0));
+    set_ahead(counter, now_us, ahead > rest ? ahead - rest : 0);
     return true;
 }
 

@@ -9,8 +9,9 @@
 -- time of its receipt. So do the arguments of g.
 --
 -- Lua's numbers are doubles, whole up to 2^53: the time of day in microseconds
--- has 51 bits, a period 48, a limit 23. Only the products of the sliding window
--- are larger, and divide() works them out in two halves.
+-- has 51 bits, a period 48, a limit 31. Only the products of the sliding window
+-- are larger, and divide() works them out in three parts. floor(a / b) and
+-- ceil(a / b) are exact where a and b are whole numbers below 2^53.
 --
 -- Everything is read and worked out first and written last. SET gives the time
 -- to live with the value. An error of Redis, say -OOM or -READONLY, is handed
@@ -25,14 +26,19 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local floor, ceil, max = math.floor, math.ceil, math.max
 
--- The quotient and the rest of a * b / c.
+-- The quotient and the rest of a * b / c, as by hand: a is written in three
+-- digits to the base of 2^12. b is a time of at most one period in milliseconds
+-- (38 bits), and a or b is at most c: so each product has 51 bits at most.
 local function divide(a, b, c)
-  local high = floor(a / 4096)
-  local product = high * b
-  local quotient = floor(product / c)
-  product = (product - quotient * c) * 4096 + (a - high * 4096) * b
-  local rest = floor(product / c)
-  return quotient * 4096 + rest, product - rest * c
+  local quotient, rest = 0, 0
+  for _, place in ipairs({16777216, 4096, 1}) do
+    local digit = floor(a / place)
+    a = a - digit * place
+    local product = rest * 4096 + digit * b
+    local part = floor(product / c)
+    quotient, rest = quotient * 4096 + part, product - part * c
+  end
+  return quotient, rest
 end
 
 -- Each strategy defines these five.
