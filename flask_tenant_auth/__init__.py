@@ -12,6 +12,7 @@ from .errors import (
 from .flask import job_headers as _job_headers  # noqa: F401 - signs identities for jobs
 from .flask import password_settings as _password_settings  # noqa: F401 - reads the iterations
 from .flask.api_keys import create_api_key, list_api_keys, revoke_api_key
+from .flask.blueprint_limits import exempt_blueprint, limit_blueprint
 from .flask.context import (
     acting_as,
     extract_tenant_context,
@@ -32,6 +33,7 @@ from .flask.decorators import (
     verify_tenant_context,
 )
 from .flask.extension import TenantAuth
+from .flask.limit_block import rate_limit_block
 from .flask.proxies import current_identity, current_user
 from .flask.request_log import log_request_context
 from .flask.revocations import (
@@ -78,6 +80,7 @@ __all__ = [
     "current_user",
     "decode_jwt_token",
     "delete_session_cookies",
+    "exempt_blueprint",
     "extract_bearer_token",
     "extract_tenant_context",
     "get_tenant_context",
@@ -85,6 +88,7 @@ __all__ = [
     "has_permission",
     "hash_password",
     "is_valid_uuid",
+    "limit_blueprint",
     "list_api_keys",
     "list_sessions",
     "log_request_context",
@@ -93,6 +97,7 @@ __all__ = [
     "protected_elsewhere",
     "public_route",
     "rate_limit",
+    "rate_limit_block",
     "rate_limit_exempt",
     "refresh_session",
     "revoke_api_key",

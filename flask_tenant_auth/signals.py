@@ -18,7 +18,8 @@ request_denied = _signals.signal(
 )
 rate_limit_exceeded = _signals.signal(
     "rate-limit-exceeded",
-    "A request was denied with 429. Sent with decision= and identity= (None: no identity).",
+    "A request was denied with 429. Sent with decision=, identity= (None: no identity), and the "
+    "limit= that denied it, the key= that this limit counts, and endpoint= (None: no route).",
 )
 sessions_revoked = _signals.signal(
     "sessions-revoked",

@@ -103,6 +103,7 @@ COUNTERPARTS: dict[str, Counterpart] = {
             "RATELIMIT_STORAGE_URL": "REDIS_URL",
             "RATELIMIT_STORAGE_OPTIONS": "REDIS_URL (in its parameters)",
             "RATELIMIT_GLOBAL": "RATELIMIT_DEFAULT",
+            "RATELIMIT_META": "RATELIMIT_DENIED",
             "RATELIMIT_APPLICATION": (
                 "RATELIMIT_DEFAULT (one count for all views without a @rate_limit of their own)"
             ),
@@ -127,10 +128,9 @@ COUNTERPARTS: dict[str, Counterpart] = {
             ),
             "RATELIMIT_REQUEST_IDENTIFIER": f"what is counted together, {_DECORATOR} (scope=)",
             "RATELIMIT_FAIL_ON_FIRST_BREACH": "all limits of a request are counted in one step",
-            "RATELIMIT_META RATELIMIT_ON_META_BREACH_CALLBACK": (
-                "a limited request is not counted a second time"
+            "RATELIMIT_ON_BREACH_CALLBACK RATELIMIT_ON_META_BREACH_CALLBACK": (
+                "connect to the signal rate_limit_exceeded"
             ),
-            "RATELIMIT_ON_BREACH_CALLBACK": "connect to the signal rate_limit_exceeded",
             "RATELIMIT_HEADER_LIMIT RATELIMIT_HEADER_REMAINING RATELIMIT_HEADER_RESET "
             "RATELIMIT_HEADER_RETRY_AFTER RATELIMIT_HEADER_RETRY_AFTER_VALUE": (
                 "the names of the header fields are fixed"

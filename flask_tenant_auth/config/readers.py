@@ -5,9 +5,10 @@ The error of a reader completes "<NAME> ...".
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from .._core import describe_redis_url, is_http_token, parse_rates
@@ -42,6 +43,27 @@ def text_of_bytes(low: int, high: int) -> Reader[str]:
         return text
 
     return read
+
+
+def read_object(raw: Any) -> Mapping[str, Any]:
+    """Return a dict whose names are text, from a dict or from the JSON text of one."""
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw, object_pairs_hook=_without_repeated)
+        except ValueError as error:
+            raise ValueError(f"must be JSON text of an object: {error}") from None
+    if not isinstance(raw, Mapping):
+        raise TypeError(f"must be a dict, or the JSON text of an object, not {type(raw).__name__}")
+    for name in raw:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"must have names that are text, not {name!r}")
+    return raw
+
+
+def _without_repeated(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(items)) != len(items):
+        raise ValueError("a name is there twice")
+    return dict(items)
 
 
 def read_path(raw: Any) -> str:

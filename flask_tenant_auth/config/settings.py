@@ -35,6 +35,7 @@ from .checks import (
     check_roles,
     check_secrets,
 )
+from .endpoint_limits import Arguments, read_endpoint_limits
 from .issuers import Issuer, read_issuers
 from .key_sources import (
     PairText,
@@ -174,7 +175,11 @@ class Settings:
     ratelimit_tenant_default: str | Callable[..., str | None] = _key(
         "", read_rates_or_callable, blank=True
     )
+    ratelimit_endpoints: Mapping[str, tuple[Arguments, ...]] | None = _key(
+        None, read_endpoint_limits
+    )
     ratelimit_fair_share: float = _key(1, number_between(0.01, 1))
+    ratelimit_denied: str = _key("", read_rates, blank=True)
     ratelimit_exempt_networks: tuple[Network, ...] = _key((), read_networks)
     ratelimit_headers_enabled: bool = _key(True, read_boolean)
     ratelimit_ietf_headers_enabled: bool = _key(False, read_boolean)
@@ -479,7 +484,7 @@ def _shown(value: object) -> object:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "(none)"
     if isinstance(value, Mapping):
-        return json.dumps(dict(value), ensure_ascii=False) if value else "(none)"
+        return json.dumps(dict(value), ensure_ascii=False, default=_shown) if value else "(none)"
     if callable(value):
         return getattr(value, "__qualname__", "(callable)")
     return "(none)" if value in (None, "") else value

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from .readers import read_text, read_words
+from .readers import read_object, read_text, read_words
 
 RequiredValue: TypeAlias = str | int | bool
 # How deep a JSON Pointer may lead, and how many places one claim may have.
@@ -72,16 +71,8 @@ def _required_value(place: str, value: object) -> RequiredValue:
 
 def _pairs(raw: Any, example: str) -> Iterable[tuple[str, Any]]:
     """Return the items of a dict, of the JSON text of one, or of a comma list of name=value."""
-    if isinstance(raw, str) and raw.lstrip().startswith("{"):
-        try:
-            raw = json.loads(raw, object_pairs_hook=_without_repeated)
-        except ValueError as error:
-            raise ValueError(f"must be JSON text of an object: {error}") from None
-    if isinstance(raw, Mapping):
-        for name in raw:
-            if not isinstance(name, str) or not name:
-                raise TypeError(f"must have names that are text, not {name!r}")
-        return list(raw.items())
+    if isinstance(raw, Mapping) or (isinstance(raw, str) and raw.lstrip().startswith("{")):
+        return read_object(raw).items()
     pairs = []
     for item in read_words(raw):
         name, equals, value = item.rpartition("=")
@@ -91,12 +82,6 @@ def _pairs(raw: Any, example: str) -> Iterable[tuple[str, Any]]:
     if len({name for name, _ in pairs}) != len(pairs):
         raise ValueError("names one thing twice")
     return pairs
-
-
-def _without_repeated(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(items)) != len(items):
-        raise ValueError("a name is there twice")
-    return dict(items)
 
 
 def read_namespace(raw: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from flask import Response, after_this_request
 
-from .._core import Decision, Identity
+from .._core import Identity
 from ..errors import (
     JSON_TYPE,
     PROBLEM_TYPE,
@@ -21,6 +21,7 @@ from ..errors import (
     create_auth_response,
 )
 from ..identity.denials import Denial, error_of
+from ..limit.exceeded import Exceeded
 from .denials import report_denial, report_exceeded
 from .records import current_request, keep_reason, record_of
 from .state import current_app, state_of
@@ -37,12 +38,12 @@ def deny(denial: Denial, identity: Identity | None) -> Answer:
     return raise_or_return(error_of(denial))
 
 
-def deny_limited(decision: Decision, identity: Identity | None) -> Answer:
+def deny_limited(exceeded: Exceeded) -> Answer:
     """Deny the current request with the 429 of a limit."""
     request = current_request()
     record = None if request is None else record_of(request)
     app = current_app._get_current_object()
-    return raise_or_return(report_exceeded(app, request, record, decision, identity))
+    return raise_or_return(report_exceeded(app, request, record, exceeded))
 
 
 def raise_or_return(error: AuthError) -> Answer:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from flask import after_this_request
 
 from .._core import Decision, Identity, Limit, Rate, RequestRecord, Reservation
+from ..errors import RateLimitExceeded
 from ..identity.denials import NO_CREDENTIALS, Denial
+from ..limit.exceeded import Exceeded, Limited
 from ..limit.plans import Deduction, Plan, log_failure
 from ..limit.rules import Rule
-from .answers import Answer, deny_limited
+from .answers import Answer, deny_limited, raise_or_return
 from .authentication import identity_of
 from .denials import report_exceeded
 from .records import current_request, record_of
@@ -44,16 +46,7 @@ def count(
     before = record.decision
     if before is None or not decision.allowed or decision.remaining < before.remaining:
         record.decision, record.limits = decision, limits
-    return None if decision.allowed else deny_limited(decision, identity)
-
-
-class Limited(NamedTuple):
-    """A request, as the limiter is asked about it."""
-
-    limits: tuple[Limit, ...]
-    identity: Identity | None
-    address: str
-    custom: tuple[str, ...]
+    return None if decision.allowed else deny_limited(Exceeded(decision, request))
 
 
 def _settle(
@@ -99,12 +92,13 @@ def count_refresh(session_id: str) -> None:
     state = current_state()
     if not state.settings.ratelimit_enabled:
         return
-    decision = state.hit(_REFRESHES, None, "", (session_id,))
+    refresh = Limited(_REFRESHES, None, "", (session_id,))
+    decision = state.hit(*refresh)
     if not decision.allowed:
         request = current_request()
         record = None if request is None else record_of(request)
         app = current_app._get_current_object()
-        raise report_exceeded(app, request, record, decision, None)
+        raise report_exceeded(app, request, record, Exceeded(decision, refresh))
 
 
 def count_rule(rule: Rule) -> Answer | None:
@@ -117,7 +111,7 @@ def count_rule(rule: Rule) -> Answer | None:
         decision = record.decision
         if decision is None or decision.allowed:
             return None
-        return deny_limited(decision, record.identity)
+        return raise_or_return(RateLimitExceeded(str(decision.rate), decision))  # as reported
     if not record.state.settings.ratelimit_enabled:
         return None
     record.counted += (rule,)
@@ -128,7 +122,7 @@ def count_rule(rule: Rule) -> Answer | None:
     return count(record, Plan(endpoint, (rule,)), identity, request.remote_addr or "")
 
 
-def count_failure(record: RequestRecord, outcome: Denial, request: Request) -> Decision | None:
+def count_failure(record: RequestRecord, outcome: Denial, request: Request) -> Exceeded | None:
     """Count a failed authentication that costs the client a 401; see `count_unauthorized`.
 
     OPTIONS without credentials is what browsers send before a request, and is no failure. OPTIONS
@@ -139,14 +133,15 @@ def count_failure(record: RequestRecord, outcome: Denial, request: Request) -> D
     return count_unauthorized(record, request.remote_addr or "")
 
 
-def count_unauthorized(record: RequestRecord, address: str) -> Decision | None:
-    """Count a 401 of a request, once, against an address; return the decision that denies it."""
+def count_unauthorized(record: RequestRecord, address: str) -> Exceeded | None:
+    """Count a 401 of a request, once, against an address; return what denies it."""
     state = record.state
     if record.failure_counted or not state.failure_limits:
         return None
     record.failure_counted = True
-    decision: Decision = state.hit(state.failure_limits, None, address)
+    failure = Limited(state.failure_limits, None, address)
+    decision: Decision = state.hit(*failure)
     if decision.allowed:
         return None
-    record.decision, record.limits = decision, state.failure_limits
-    return decision
+    record.decision, record.limits = decision, failure.limits
+    return Exceeded(decision, failure)

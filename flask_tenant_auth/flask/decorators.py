@@ -164,6 +164,7 @@ def rate_limit(
     exempt_when: Callable[..., bool] | None = None,
     deduct_when: Callable[[Any], bool] | None = None,
     fair_share: float = 1,
+    override_defaults: bool = True,
 ) -> Callable[[F], F]:
     """Limit how often a view is called, instead of RATELIMIT_DEFAULT. May be stacked.
 
@@ -186,6 +187,8 @@ def rate_limit(
     :param fair_share: with ``per="tenant"``: the part of the limit, over 0 up to 1, that one user
         may take. With 0.5, whatever one user does, half of the limit is left to the others. It is
         rounded down, but enough for one request.
+    :param override_defaults: whether it replaces the limits of the view's blueprints and
+        RATELIMIT_DEFAULT; False: it counts beside them.
     :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
     """
     rule = rule_of(
@@ -197,6 +200,7 @@ def rate_limit(
         exempt_when=exempt_when,
         deduct_when=deduct_when,
         fair_share=fair_share,
+        override_defaults=override_defaults,
     )
 
     def decorate(view: F) -> F:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from flask import Request
     from flask.app import Flask
 
-    from .._core import Decision, Identity, InvalidToken, RequestRecord
+    from .._core import Identity, InvalidToken, RequestRecord
     from ..identity.denials import Denial
+    from ..limit.exceeded import Exceeded
 
 # A token that is invalid for one of these may be valid in another app, or with another setting.
 _LOOKED_FOR = frozenset({"kid_unknown", "iss_mismatch"})
@@ -63,17 +64,31 @@ def report_denial(
 
 
 def report_exceeded(
-    app: Flask,
+    app: Flask | None,
     request: Request | None,
     record: RequestRecord | None,
-    decision: Decision,
-    identity: Identity | None,
+    exceeded: Exceeded,
 ) -> RateLimitExceeded:
-    """Log a request over a limit, send `rate_limit_exceeded`, and return the error to raise."""
+    """Log what is over a limit, send `rate_limit_exceeded`, and return the error to raise.
+
+    :param app: None outside of any app, where nobody gets the signal.
+    :param request: None outside of a request.
+    :param record: whose reason it is, if that is known now.
+    """
+    decision, identity = exceeded.decision, exceeded.request.identity
     error = RateLimitExceeded(str(decision.rate), decision)
     if record is not None:
         record.reason = error.reason
+        if request is not None and record.state.denied is not None:
+            record.state.denied.count(request.remote_addr or "")
     log_denied(request, error.code, error.message, error.reason, identity=identity)
-    if rate_limit_exceeded.receivers:
-        rate_limit_exceeded.send(app, decision=decision, identity=identity)
+    if rate_limit_exceeded.receivers and app is not None:
+        rate_limit_exceeded.send(
+            app,
+            decision=decision,
+            identity=identity,
+            limit=exceeded.limit,
+            key=exceeded.key,
+            endpoint=None if request is None else request.endpoint,
+        )
     return error

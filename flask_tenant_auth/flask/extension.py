@@ -23,6 +23,7 @@ from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
 from ..limit.arguments import without_arguments
+from ..limit.exceeded import Exceeded, Limited
 from ..limit.plans import Plan
 from .answers import Answer, add_headers, deny, deny_limited
 from .authentication import denial_of_origin, identity_of, outcome_of
@@ -34,7 +35,7 @@ from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
-from .routes import asks_for_identity, is_static_view, plan_of
+from .routes import asks_for_identity, is_static_view, plan_of, unknown_endpoints
 from .session_routes import add_session_routes
 from .sessions import SessionInfo
 from .state import EXTENSION, AppState, Loaders, state_of
@@ -204,6 +205,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
     key = state.start_response_key
     cookies = state.cookies
     exemptions = state.exemptions
+    limits_denied = state.settings.ratelimit_denied
     networks, filters = exemptions.networks, exemptions.filters
 
     def count_request() -> Answer | None:  # noqa: C901 - likewise
@@ -227,12 +229,17 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             answer = _answer_options(app, cors, record, request)
             if answer is not None or not _is_answered_by_view(app, record, request):
                 return answer
+        record.counted = plan.decided
         if not state.settings.ratelimit_enabled or not plan.rules:
             return None
-        record.counted = plan.rules
         if (networks or filters) and exemptions.exempt(request):
             return None
         address = request.remote_addr or ""
+        if limits_denied and (denied := state.denied) is not None:
+            exceeded = denied.exceeded(address)
+            if exceeded is not None:
+                record.decision, record.limits = exceeded.decision, exceeded.request.limits
+                return deny_limited(exceeded)
         source, live = state.source, state.live
         if live is not None and not live.follower.runs:
             live.follower.start()
@@ -256,7 +263,8 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
                     state.log_store_events()
                 if decision.allowed:
                     return None
-                return deny_limited(decision, identity_of(record, request))
+                limited = Limited(plan.limits, identity_of(record, request), address)
+                return deny_limited(Exceeded(decision, limited))
         return count(record, plan, identity_of(record, request), address)
 
     return count_request
@@ -266,12 +274,15 @@ def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Pl
     """Make the plan of a route at its first request, unless its decorators cannot protect it.
 
     :raises RuntimeError: where they stand above the route decorator; it names the endpoint.
-    :raises ConfigurationError: where they name a role that is none of the app.
+    :raises ConfigurationError: where they name a role that is none of the app; or where
+        RATELIMIT_ENDPOINTS names an endpoint that is none of the app.
     """
     if rule is None:
         return state.plans.unrouted
     require_no_bare_views(app, rule.endpoint)
     require_declared_roles(app, state.roles, rule.endpoint)
+    for unknown in unknown_endpoints(app, state.plans.configured):
+        raise ConfigurationError(unknown)
     return plan_of(app, state.plans, rule.endpoint, method)
 
 
@@ -288,9 +299,9 @@ def _answer_options(
     ):
         outcome = outcome_of(record, request)
         if isinstance(outcome, Denial):
-            decision = count_failure(record, outcome, request)
-            if decision is not None:
-                return deny_limited(decision, None)
+            exceeded = count_failure(record, outcome, request)
+            if exceeded is not None:
+                return deny_limited(exceeded)
     if rule is not None and is_preflight(cors, request.environ):
         return app.make_default_options_response()
     return None

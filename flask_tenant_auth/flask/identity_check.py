@@ -139,9 +139,9 @@ def is_check_of_rights(check: object) -> bool:
 
 def _without_identity(record: RequestRecord, request: Request, denial: Denial) -> Answer:
     """Answer a request without an identity: deny it, or answer OPTIONS with the methods."""
-    decision = count_failure(record, denial, request)
-    if decision is not None:
-        return deny_limited(decision, None)
+    exceeded = count_failure(record, denial, request)
+    if exceeded is not None:
+        return deny_limited(exceeded)
     if request.method == "OPTIONS":
         return _methods_of_view(record)
     return deny(denial, None)

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from .._core import Limit, Reservation, now
 from ..audit import logger
 from ..errors import AuthError, ConfigurationError
+from ..limit.exceeded import Exceeded, Limited
 from ..limit.logins import LoginRule, account_of
 from ..sessions.devices import Device, Devices, new_device_id
 from ..sessions.keys import session_keys
@@ -44,8 +45,8 @@ def begin_login(rule: LoginRule) -> Login | Answer | None:
     login = Login(rule, state, request)
     if login.decision.allowed:
         return login
-    record.decision, record.limits = login.decision, login.limits
-    return deny_limited(login.decision, None)
+    record.decision, record.limits = login.decision, login.request.limits
+    return deny_limited(Exceeded(login.decision, login.request))
 
 
 class Login:
@@ -65,13 +66,14 @@ class Login:
         self._device = self._known_device()
         custom: tuple[str, ...] = ()
         if self._device is not None:
-            self.limits, custom = rule.device, self._keys(rule.device, self._device.key)
+            limits, custom = rule.device, self._keys(rule.device, self._device.key)
         elif self._account is not None:
-            self.limits = rule.account + rule.address
+            limits = rule.account + rule.address
             custom = self._keys(rule.account, self._account)
         else:
-            self.limits = rule.address
-        self._reservation: Reservation = state.reserve(self.limits, None, self._address, custom)
+            limits = rule.address
+        self.request = Limited(limits, None, self._address, custom)
+        self._reservation: Reservation = state.reserve(*self.request)
         self.decision = self._reservation.decision
 
     def returned(self, answer: Any) -> None:

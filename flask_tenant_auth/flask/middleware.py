@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .._core import AuditLog, CorsRules, Decision, Middleware, RequestRecord, StartResponse
+from .._core import AuditLog, CorsRules, Middleware, RequestRecord, StartResponse
 from ..audit import logger
 from ..errors import ConfigurationError
 from .counting import count_unauthorized
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flask import Response
     from flask.app import Flask
 
+    from ..limit.exceeded import Exceeded
     from .state import AppState
 
 
@@ -75,9 +76,9 @@ class _Failures:
         The 401 of a decorator is counted already, and is not counted again.
         """
         record, environ = start_response.record, start_response.environ
-        decision = count_unauthorized(record, environ.get("REMOTE_ADDR") or "")
-        if decision is not None:
-            start_response.replacement = self._too_many_failures(record, environ, decision)
+        exceeded = count_unauthorized(record, environ.get("REMOTE_ADDR") or "")
+        if exceeded is not None:
+            start_response.replacement = self._too_many_failures(record, environ, exceeded)
             return _discard
         return start_response.send(status, headers, exc_info)
 
@@ -91,7 +92,7 @@ class _Failures:
         return body if instead is None else instead(start_response.environ, start_response)
 
     def _too_many_failures(
-        self, record: RequestRecord, environ: dict[str, Any], decision: Decision
+        self, record: RequestRecord, environ: dict[str, Any], exceeded: Exceeded
     ) -> Response:
         """Return the 429 in place of a 401; an error handler of the app may write it."""
         app = self._app
@@ -100,7 +101,7 @@ class _Failures:
         handled = request is not None and request.__dict__.get(RECORD) is record
         if not handled:
             request = app.request_class(environ, populate_request=False)
-        error = report_exceeded(app, request, record, decision, None)
+        error = report_exceeded(app, request, record, exceeded)
         if handled:
             return app.make_response(app.handle_user_exception(error))
         # There may be no app context any more that says it.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from types import MethodType
 from typing import Any, cast
@@ -10,6 +11,7 @@ from typing import Any, cast
 import flask
 from flask.app import Flask
 
+from ..config.names import nearest
 from ..limit.declarations import Declaration, declaration_of, declaration_of_view
 from ..limit.plans import Plan, Plans
 
@@ -25,7 +27,8 @@ def plan_of(app: Flask, plans: Plans, endpoint: str, method: str) -> Plan:
     if plan is None:
         view = app.view_functions.get(endpoint)
         declaration = _STATIC if is_static_view(app, view) else declaration_of_view(view, method)
-        plan = plans.make(endpoint, method, first_endpoint(app, endpoint), declaration)
+        declarations = [declaration, *declarations_of_blueprints(app, endpoint)]
+        plan = plans.make(endpoint, method, first_endpoint(app, endpoint), declarations)
     return plan
 
 
@@ -42,13 +45,40 @@ def first_endpoint(app: Flask, endpoint: str) -> str:
     return min(each for each, other in views.items() if other is view)
 
 
+def unknown_endpoints(app: Flask, names: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each of these names in RATELIMIT_ENDPOINTS that is no endpoint."""
+    for name in names:
+        if name not in app.view_functions:
+            yield (
+                f"RATELIMIT_ENDPOINTS names {name!r}, which is no endpoint of the app "
+                f"{app.name!r}; the nearest is {nearest(name, app.view_functions)!r}"
+            )
+
+
+def declarations_of_blueprints(app: Flask, endpoint: str) -> Iterator[Declaration]:
+    """Yield what is declared on the blueprints of an endpoint, the innermost first."""
+    for name in _names_of_blueprints(endpoint):
+        declared = declaration_of(app.blueprints.get(name))
+        rules = [
+            rule.named(f"blueprint {name} {position}")
+            for position, rule in enumerate(declared.rules)
+        ]
+        yield replace(declared, rules=tuple(rules))
+
+
+def _names_of_blueprints(endpoint: str) -> Iterator[str]:
+    """Yield the names under which the blueprints of an endpoint are registered: innermost first."""
+    name = endpoint.rpartition(".")[0]
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
 def before_request_functions(app: Flask, endpoint: str) -> Iterator[Callable[..., object]]:
     """Yield the before_request functions of the app and of the endpoint's blueprints."""
     yield from app.before_request_funcs.get(None, ())
-    blueprint = endpoint.rpartition(".")[0]
-    while blueprint:
-        yield from app.before_request_funcs.get(blueprint, ())
-        blueprint = blueprint.rpartition(".")[0]
+    for name in _names_of_blueprints(endpoint):
+        yield from app.before_request_funcs.get(name, ())
 
 
 def declaration_of_route(app: Flask, endpoint: str, method: str) -> Declaration:

@@ -51,6 +51,8 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
+from ..limit.configured import configured_declarations
+from ..limit.denied import DeniedRequests
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.rules import default_rules
@@ -129,7 +131,8 @@ class AppState:
                 settings.ratelimit_default,
                 settings.ratelimit_tenant_default,
                 settings.ratelimit_fair_share,
-            )
+            ),
+            configured_declarations(settings.ratelimit_endpoints or {}),
         )
         self._failure_limits = failure_limits_of(settings)
         self.exemptions = Exemptions(
@@ -370,6 +373,7 @@ class AppState:
                 f"reset_limits() does not reach Redis, where the app {self.app_name!r} counts: "
                 "make REDIS_URL empty in tests, or give each test a RATELIMIT_KEY_PREFIX of its own"
             )
+        self.__dict__.pop("_denied", None)
         if "limiter" in self.__dict__:
             self._renew_limiter(shared=False)
 
@@ -400,6 +404,23 @@ class AppState:
         if limiter.store_events != self.store_events:
             self.log_store_events()
         return reservation
+
+    @property
+    def denied(self) -> DeniedRequests | None:
+        """The limit of denied requests."""
+        settings = self.settings
+        return self._denied if settings.ratelimit_enabled and settings.ratelimit_denied else None
+
+    @cached_property
+    def _denied(self) -> DeniedRequests:
+        """Made when the first request is counted."""
+        with self._limiter_lock:
+            made: DeniedRequests | None = self.__dict__.get("_denied")
+            if made is None:
+                made = self.__dict__["_denied"] = DeniedRequests(
+                    self.settings, app=self._directory, shared=self._shared
+                )
+            return made
 
     def log_store_events(self) -> None:
         """Log what has happened to the stores since the last call."""

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 from .._core import Limit, parse_rates
 from .rules import LONGEST_SCOPE, PER, OfIdentity, Rule, with_identity
 
 
+class LimitArguments(TypedDict, total=False):
+    """The arguments of ``@rate_limit`` beside the limit."""
+
+    per: str | Callable[..., object]
+    cost: int | Callable[..., int]
+    methods: Iterable[str] | None
+    scope: str | None
+    exempt_when: Callable[..., bool] | None
+    deduct_when: Callable[[Any], bool] | None
+    fair_share: float
+    override_defaults: bool
+
+
 def rule_of(
     *,
     limit: Any,
-    per: Any,
-    cost: Any,
-    methods: Any,
-    scope: Any,
-    exempt_when: Any,
-    deduct_when: Any,
-    fair_share: float,
+    per: Any = "user",
+    cost: Any = 1,
+    methods: Any = None,
+    scope: Any = None,
+    exempt_when: Any = None,
+    deduct_when: Any = None,
+    fair_share: float = 1,
+    override_defaults: Any = True,
 ) -> Rule:
     """Return the rule of these arguments.
 
@@ -34,7 +48,14 @@ def rule_of(
         exempt_when=_callable("exempt_when", exempt_when),
         deduct_when=of_one_argument("deduct_when", deduct_when, "the response"),
         fair_share=fair_share,
+        override_defaults=_boolean("override_defaults", override_defaults),
     )
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+    return value
 
 
 def _callable(name: str, value: Any) -> OfIdentity | None:

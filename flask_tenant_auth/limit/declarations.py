@@ -1,18 +1,17 @@
-"""What decorators declare on a view.
+"""What decorators declare on a view, and what limits of blueprints declare on those.
 
-A declaration is an attribute of the function. functools.wraps carries it outwards through other
-decorators. It protects nothing: the wrappers of the decorators do that.
+A declaration is an attribute of the function, or of the blueprint. functools.wraps carries it
+outwards through other decorators. It protects nothing: the wrappers of the decorators do that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from .rules import Rule
 
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _DECLARATION = "_tenant_auth_declaration"
 
@@ -49,8 +48,8 @@ def declaration_of(view: object) -> Declaration:
     return declaration if isinstance(declaration, Declaration) else Declaration()
 
 
-def declare(view: F, **changes: Any) -> F:
-    """Declare something more on a view."""
+def declare(view: T, **changes: Any) -> T:
+    """Declare something more on a view, or on a blueprint."""
     setattr(view, _DECLARATION, replace(declaration_of(view), **changes))
     return view
 
@@ -79,4 +78,4 @@ def rule_of_view(rule: Rule, view: object) -> Rule:
     """Return a rule under a name of its own, so that two rules or two views never share a count."""
     position = len(declaration_of(view).rules)
     name = f"{getattr(view, '__qualname__', type(view).__name__)} {position}"
-    return replace(rule, name=name, _prepared={})
+    return rule.named(name)

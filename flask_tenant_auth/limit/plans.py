@@ -6,14 +6,14 @@ all or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .._core import Identity, Limit
 from ..audit import logger
-from ..errors import AuthError
+from ..errors import AuthError, ConfigurationError
 from .declarations import Declaration
-from .rules import Rule, digest
+from .rules import MOST_LIMITS, Rule, digest
 
 _LONGEST_KEY = 240
 # An app may route any method there is. The plans of these are kept, so that what is kept ends.
@@ -32,11 +32,15 @@ class Deduction(NamedTuple):
 class Plan:
     """All that counts one method of one endpoint."""
 
-    __slots__ = ("_endpoint", "limits", "rules")
+    __slots__ = ("_endpoint", "decided", "limits", "rules")
 
-    def __init__(self, endpoint: str, rules: tuple[Rule, ...]) -> None:
+    def __init__(
+        self, endpoint: str, rules: tuple[Rule, ...], replaced: tuple[Rule, ...] = ()
+    ) -> None:
         self._endpoint = endpoint
         self.rules = rules
+        # All rules of the route, with those that do not count: no decorator counts one of these.
+        self.decided = rules + replaced
         # Prepared here when no rule depends on the request; None: `resolve` must be called.
         self.limits: tuple[Limit, ...] | None = None
         if all(rule.fixed for rule in rules):
@@ -56,7 +60,7 @@ class Plan:
             try:
                 of_rule = rule.limits(self._endpoint, identity)
                 if of_rule and callable(rule.per):
-                    custom += [_custom_key(rule.per(identity))] * len(of_rule)
+                    custom += [custom_key(rule.per(identity))] * len(of_rule)
             except Exception as error:
                 if not isinstance(error, AuthError):
                     log_failure(self._endpoint, rule, error)
@@ -78,7 +82,7 @@ class Plan:
             try:
                 # The count is the same whatever a request costs.
                 limits = rule.limits(self._endpoint, identity, cost=1)
-                custom = (_custom_key(rule.per(identity)),) if callable(rule.per) else ()
+                custom = (custom_key(rule.per(identity)),) if callable(rule.per) else ()
             except Exception:  # noqa: BLE001, S112 - an app's callables raise what they like
                 continue
             for limit in limits:
@@ -95,7 +99,7 @@ def log_failure(endpoint: str, rule: Rule, error: Exception) -> None:
     )
 
 
-def _custom_key(key: object) -> str:
+def custom_key(key: object) -> str:
     """Return the result of a per= callable as text; empty text stands for the address.
 
     Clients may have a say in it, so it may be long or not valid Unicode. Then its digest is the
@@ -105,33 +109,63 @@ def _custom_key(key: object) -> str:
     return text if len(text) <= _LONGEST_KEY and text.isascii() else digest(text)
 
 
-NO_PLAN = Plan("", ())
-
-
 class Plans:
     """The plans of one app by endpoint and method."""
 
-    def __init__(self, defaults: tuple[Rule, ...]) -> None:
+    def __init__(
+        self, defaults: tuple[Rule, ...], configured: Mapping[str, Declaration] | None = None
+    ) -> None:
         self._defaults = defaults
+        # What the configuration declares, by endpoint. It is nearer than what the code declares.
+        self.configured = configured or {}
         # A request that no route answers is counted too, or scanning for routes would be free.
         self.unrouted = Plan("", defaults)
         # By endpoint and method.
         self.made: dict[tuple[str, str], Plan] = {}
 
-    def make(self, endpoint: str, method: str, view: str, declaration: Declaration) -> Plan:
-        """Return the plan of a route, and keep it. Declared rules replace the defaults.
-
-        :param view: the endpoint under which the view is counted: views that several endpoints
-            share have one budget.
-        """
-        plan = self.plan(view, method, declaration)
+    def make(
+        self, endpoint: str, method: str, view: str, declarations: Sequence[Declaration]
+    ) -> Plan:
+        """Return the plan of a route, and keep it."""
+        plan = self.plan(endpoint, method, view, declarations)
         if method in _METHODS:
             self.made[endpoint, method] = plan
         return plan
 
-    def plan(self, view: str, method: str, declaration: Declaration) -> Plan:
-        """Return the plan of a route, without keeping it."""
-        declared = tuple(rule for rule in declaration.rules if rule.applies_to(method))
-        if declared:
-            return Plan(view, declared)
-        return NO_PLAN if declaration.exempt else Plan(view, self._defaults)
+    def plan(
+        self, endpoint: str, method: str, view: str, declarations: Sequence[Declaration]
+    ) -> Plan:
+        """Return the plan of a route, without keeping it.
+
+        :param view: the endpoint under which the view is counted: views that several endpoints
+            share have one budget.
+        :param declarations: what declares limits of the route, the nearest first.
+        :raises ConfigurationError: when they are more limits than the core counts in one step.
+        """
+        if endpoint in self.configured:
+            declarations = (self.configured[endpoint], *declarations)
+        rules = rules_that_count(declarations, self._defaults, method)
+        if sum(rule.size for rule in rules) > MOST_LIMITS:
+            raise ConfigurationError(
+                f"{endpoint}: the limits of its view, its blueprints and the defaults can be at "
+                f"most {MOST_LIMITS} together"
+            )
+        declared = (rule for each in declarations for rule in each.rules)
+        return Plan(view, rules, tuple(rule for rule in declared if rule not in rules))
+
+
+def rules_that_count(
+    declarations: Iterable[Declaration], defaults: tuple[Rule, ...], method: str
+) -> tuple[Rule, ...]:
+    """Return the rules that count a method of a route.
+
+    The nearest declaration counts. What is further out counts too where all that is nearer says
+    `override_defaults=False`; the defaults are outermost.
+    """
+    counted: tuple[Rule, ...] = ()
+    for declaration in declarations:
+        rules = tuple(rule for rule in declaration.rules if rule.applies_to(method))
+        counted += rules
+        if declaration.exempt or any(rule.override_defaults for rule in rules):
+            return counted
+    return counted + defaults

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from .._core import Identity, Limit, Rate, parse_rates
@@ -39,6 +39,8 @@ class Rule:
     # Called with the response: whether the request counts. None: each does.
     deduct_when: Callable[[Any], Any] | None = None
     fair_share: float = 1
+    # Whether it counts instead of what is declared further out: see `rules_that_count`.
+    override_defaults: bool = True
     name: str = ""
     _prepared: dict[tuple[str, str, int], tuple[Limit, ...]] = field(
         default_factory=dict, repr=False
@@ -56,6 +58,10 @@ class Rule:
         if not isinstance(self.limit, str):
             return 1
         return len(self._prepare("", self.limit, 1))
+
+    def named(self, name: str) -> Rule:
+        """Return this rule under a name of its own, so that no other shares its counts."""
+        return replace(self, name=name, _prepared={})
 
     def applies_to(self, method: str) -> bool:
         """Whether it counts requests of this HTTP method; HEAD is counted where GET is, too."""

@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 
 from .._core import Roles
 from ..flask.route_protection import protection_of
-from ..flask.routes import ANY_METHOD, first_endpoint, is_static_view
+from ..flask.routes import ANY_METHOD, declarations_of_blueprints, first_endpoint, is_static_view
 from ..flask.state import AppState, state_of
 from ..identity.roles import RequiredRole
 from ..limit.declarations import Declaration
@@ -151,7 +151,8 @@ def _is_counted(
     if not state.hooked:
         return any(rule.applies_to(method) for rule in declaration.rules)
     view = first_endpoint(app, endpoint)
-    return bool(state.plans.plan(view, method, declaration).rules)
+    declarations = [declaration, *declarations_of_blueprints(app, endpoint)]
+    return bool(state.plans.plan(endpoint, method, view, declarations).rules)
 
 
 def _either(one: _Route, other: _Route) -> _Route:

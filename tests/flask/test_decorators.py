@@ -354,7 +354,7 @@ class TestSignals:
         def on_denied(sender: Flask, status: int, message: str, reason: str) -> None:
             seen.append(("denied", sender, status, reason))
 
-        def on_exceeded(sender: Flask, decision: Any, identity: Any) -> None:
+        def on_exceeded(sender: Flask, decision: Any, identity: Any, **_more: Any) -> None:
             seen.append(("exceeded", sender, str(decision.rate), identity.user_id))
 
         client = app.test_client()

@@ -514,6 +514,8 @@ class TestArguments:
             ({"scope": "x" * 300}, ValueError, "scope"),
             ({"scope": "a\udc80b"}, ValueError, "scope"),
             ({"exempt_when": True}, TypeError, "exempt_when"),
+            ({"override_defaults": 1}, TypeError, "override_defaults"),
+            ({"override_defaults": None}, TypeError, "override_defaults"),
             ({"exempt_when": lambda a, b: True}, TypeError, "exempt_when"),
             ({"fair_share": 0.5}, ValueError, "fair_share"),
             ({"fair_share": 0, "per": "tenant"}, ValueError, "fair_share"),

@@ -16,7 +16,7 @@ from ...keys.jwks import shown_kid
 from ...limit.declarations import Declaration
 from ..registration import bare_views
 from ..route_protection import methods_of, protection_of
-from ..routes import is_static_view, plan_of
+from ..routes import is_static_view, plan_of, unknown_endpoints
 from ..state import AppState, state_of
 from .isolation import isolation_lines
 from .rights import rights_of, role_lines, ungranted_permissions, unknown_roles
@@ -120,6 +120,7 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
         for route in routes
         if route.unprotected and (strict or route.changes_something)
     ]
+    problems += unknown_endpoints(app, state.plans.configured)
     problems += unknown_roles(state, _declarations(routes))
     if strict:
         problems += [

@@ -12,7 +12,7 @@ from flask import current_app
 from flask.app import Flask
 from flask.cli import AppGroup
 
-from ..._core import Identity, Limit, is_valid_uuid, plain_address
+from ..._core import Decision, Identity, Limit, is_valid_uuid, plain_address
 from ..routes import plan_of
 from ..state import AppState, state_of
 from .check import routes_of
@@ -81,6 +81,19 @@ def _limits_of(app: Flask, client: Client) -> list[Counted]:
     return [counted for counted in found.values() if client.concerns(counted.limit)]
 
 
+def _denied_by(app: Flask, client: Client) -> list[tuple[Limit, Decision]]:
+    """Return the limits of denied requests, which this host counts, and what is left of them."""
+    denied = state_of(app).denied
+    return [] if denied is None or client.identity is not None else denied.decisions(client.address)
+
+
+def _line(limit: Limit, decision: Decision) -> str:
+    return (
+        f"{limit.scope}: {limit.rate} per={limit.per} "
+        f"remaining={decision.remaining} reset={decision.reset}"
+    )
+
+
 def _counting_app() -> Flask:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     if not state_of(app).settings.ratelimit_enabled:
@@ -138,10 +151,9 @@ def show_limits(tenant: str | None, user: str | None, address: str | None) -> No
     limiter = state_of(app).limiter
     for limit, custom in _limits_of(app, client):
         decision = limiter.peek([limit], client.identity, client.address, custom)
-        click.echo(
-            f"{limit.scope}: {limit.rate} per={limit.per} "
-            f"remaining={decision.remaining} reset={decision.reset}"
-        )
+        click.echo(_line(limit, decision))
+    for limit, decision in _denied_by(app, client):
+        click.echo(_line(limit, decision))
     failure = limiter.status().get("failure")
     if failure:
         detail = limiter.status()["failure_detail"]
@@ -167,7 +179,11 @@ def reset_limits(tenant: str | None, user: str | None, address: str | None) -> N
             limiter.reset([limit], client.identity, client.address, custom)
     except ConnectionError as error:
         raise click.ClickException(f"not everything was reset: {error}") from None
-    click.echo(f"reset {len(counted)} limit{'' if len(counted) == 1 else 's'}")
+    denied = state_of(app).denied
+    if denied is not None and client.identity is None:
+        denied.reset(client.address)
+    count = len(counted) + len(_denied_by(app, client))
+    click.echo(f"reset {count} limit{'' if count == 1 else 's'}")
     of_others = _counters_of_another_user(state_of(app))
     if of_others is not None:
         raise click.ClickException(f"this may not be all that the app has counted: {of_others}")

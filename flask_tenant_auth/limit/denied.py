@@ -1,0 +1,59 @@
+"""The limit of denied requests: RATELIMIT_DENIED."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .._core import Decision, Limit, parse_rates
+from .exceeded import Exceeded, Limited
+from .limiters import limiter_of
+
+if TYPE_CHECKING:
+    from ..config.settings import Settings
+
+# A counter takes 32 bytes or less, so there is room for tens of thousands of addresses.
+_MOST_BYTES = 2**20
+
+
+class DeniedRequests:
+    """Counts the requests of each address that limits have denied.
+
+    Each host counts by itself, in memory that its processes share. So neither the question before
+    each request nor the count after a denial is a round trip to Redis.
+
+    :param app: distinguishes apps of one name on this host.
+    :param shared: whether the processes of this host share the counters.
+    """
+
+    def __init__(self, settings: Settings, *, app: str, shared: bool) -> None:
+        in_memory = replace(
+            settings,
+            redis_url="",
+            ratelimit_shm_bytes=min(settings.ratelimit_shm_bytes or _MOST_BYTES, _MOST_BYTES),
+        )
+        self._limits = tuple(
+            Limit(rate, scope="denied requests", per="address")
+            for rate in parse_rates(settings.ratelimit_denied)
+        )
+        self._limiter = limiter_of(in_memory, app=f"{app} denied requests", shared=shared)
+        weakref.finalize(self, self._limiter.close)
+
+    def exceeded(self, address: str) -> Exceeded | None:
+        """Return what denies the requests of an address; None while there are few enough."""
+        request = Limited(self._limits, None, address)
+        decision: Decision = self._limiter.peek(*request)
+        return None if decision.allowed else Exceeded(decision, request)
+
+    def count(self, address: str) -> None:
+        """Count a request that was denied. Beyond the limit nothing is counted any more."""
+        self._limiter.hit(self._limits, None, address)
+
+    def decisions(self, address: str) -> list[tuple[Limit, Decision]]:
+        """Return each limit, and what is left of it."""
+        return [(each, self._limiter.peek((each,), None, address)) for each in self._limits]
+
+    def reset(self, address: str) -> None:
+        """Forget the denied requests of an address."""
+        self._limiter.reset(self._limits, None, address)

@@ -1,0 +1,169 @@
+"""`rate_limit_block`: a block of code is counted, in a request and outside of one."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from apps import SECRET, bare_app, bearer, error_of, make_app
+from flask_tenant_auth import RateLimitExceeded, rate_limit, rate_limit_block
+from flask_tenant_auth._core import STRATEGIES, Decision
+from flask_tenant_auth.signals import rate_limit_exceeded
+
+
+def runs(limit: str = "2 per hour", key: str = "key", cost: int = 1) -> bool:
+    """Whether a block runs."""
+    ran = False
+    with suppress(RateLimitExceeded), rate_limit_block(limit, key=key, cost=cost) as decision:
+        ran = isinstance(decision, Decision) and decision.allowed
+    return ran
+
+
+class TestOutsideARequest:
+    @pytest.mark.parametrize("strategy", STRATEGIES)
+    def test_a_block_runs_within_its_limit_only(self, strategy: str) -> None:
+        with bare_app(RATELIMIT_STRATEGY=strategy).app_context():
+            assert [runs() for _ in range(4)] == [True, True, False, False]
+
+    def test_the_limit_and_the_key_say_what_is_counted_together(self) -> None:
+        with make_app().app_context():
+            assert [runs(key="red") for _ in range(3)] == [True, True, False]
+            assert runs(key="blue")
+            assert runs("3 per hour", key="red")
+            assert not runs("9 per hour; 2 per hour", key="red")
+
+    def test_keys_of_any_length_and_script_are_different_keys(self) -> None:
+        with make_app().app_context():
+            for key in ("x" * 5000, "x" * 5001, "é", "e", "\ud800"):
+                assert [runs("1 per hour", key) for _ in range(2)] == [True, False], key
+
+    def test_a_block_counts_its_cost_and_all_limits_or_none(self) -> None:
+        with make_app().app_context():
+            assert [runs("5 per hour", cost=cost) for cost in (3, 3, 2, 1)] == [
+                *(True, False, True, False),
+            ]
+            both = "1 per hour; 3 per day"
+            assert [runs(both, "both") for _ in range(2)] == [True, False]
+            with rate_limit_block("3 per day", key="both") as decision:
+                assert decision is not None
+                assert decision.remaining == 1
+
+    def test_the_block_is_counted_though_it_raises(self) -> None:
+        with make_app().app_context():
+            with pytest.raises(KeyError), rate_limit_block("1 per hour", key="key"):
+                raise KeyError
+            assert not runs("1 per hour")
+
+    def test_nothing_is_counted_while_limits_are_off(self) -> None:
+        with make_app(RATELIMIT_ENABLED="off").app_context():
+            for _ in range(3):
+                with rate_limit_block("1 per hour", key="key") as decision:
+                    assert decision is None
+
+    def test_two_apps_count_apart(self) -> None:
+        for _ in range(2):
+            with make_app().app_context():
+                assert [runs("1 per hour") for _ in range(2)] == [True, False]
+
+    def test_without_an_app_the_environment_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+        monkeypatch.setenv("REDIS_URL", "")
+        monkeypatch.setenv("RATELIMIT_KEY_PREFIX", f"block-{threading.get_ident()}")
+        assert [runs("2 per second") for _ in range(3)].count(False) == 1
+
+    def test_a_burst_of_threads_runs_exactly_the_limit(self) -> None:
+        app, found, barrier = make_app(), [], threading.Barrier(16)
+
+        def ask() -> None:
+            barrier.wait()
+            with app.app_context():
+                found.append(runs("5 per hour"))
+
+        threads = [threading.Thread(target=ask) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found.count(True) == 5
+
+    def test_it_is_told_with_its_key_and_without_an_endpoint(self) -> None:
+        breaches: list[dict[str, Any]] = []
+
+        def note(_sender: Flask, **arguments: Any) -> None:
+            breaches.append(arguments)
+
+        with rate_limit_exceeded.connected_to(note), make_app().app_context():
+            runs("1 per hour", "mails")
+            runs("1 per hour", "mails")
+        (breach,) = breaches
+        assert (breach["key"], breach["endpoint"], breach["identity"]) == ("mails", None, None)
+
+
+class TestInARequest:
+    def app(self, *, hooked: bool = True) -> Flask:
+        app = make_app() if hooked else bare_app()
+
+        @app.get("/")
+        def index() -> str:
+            with rate_limit_block("1 per hour", key="reports"):
+                return "in"
+
+        @app.get("/caught")
+        @rate_limit("9 per hour")
+        def caught() -> str:
+            return "in" if runs("1 per hour", "reports") else "later"
+
+        return app
+
+    @pytest.mark.parametrize("hooked", [True, False])
+    def test_the_error_is_a_429(self, *, hooked: bool) -> None:
+        client = self.app(hooked=hooked).test_client()
+        assert client.get("/").text == "in"
+        response = client.get("/", headers=bearer())
+        assert error_of(response) == (429, "1 per 1 hour")
+        assert 3590 <= int(response.headers["Retry-After"]) <= 3600
+        if hooked:
+            assert response.headers["X-RateLimit-Limit"] == "1"
+            assert response.headers["X-RateLimit-Remaining"] == "0"
+
+    def test_a_view_may_catch_it(self) -> None:
+        client = self.app().test_client()
+        assert [client.get("/caught").text for _ in range(2)] == ["in", "later"]
+
+    def test_an_exemption_of_requests_does_not_hold_for_it(self) -> None:
+        app = make_app(RATELIMIT_EXEMPT_NETWORKS="127.0.0.0/8")
+
+        @app.get("/")
+        def index() -> str:
+            with rate_limit_block("1 per hour", key="reports"):
+                return "in"
+
+        assert [app.test_client().get("/").status_code for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"limit": "often"}, ValueError, "often"),
+        ({"limit": ""}, ValueError, "rate"),
+        ({"limit": lambda: "1 per hour"}, TypeError, "limit must be a str"),
+        ({"limit": ["1 per hour"]}, TypeError, "limit must be a str"),
+        ({"key": None}, TypeError, "key must be a str"),
+        ({"key": 5}, TypeError, "key must be a str"),
+        ({"key": " "}, ValueError, "key must say"),
+        ({"cost": 0}, ValueError, "cost"),
+        ({"cost": 3}, ValueError, "cost"),
+        ({"cost": True}, TypeError, "cost"),
+        ({"cost": 1.0}, TypeError, "cost"),
+        ({"cost": lambda: 1}, TypeError, "cost"),
+    ],
+)
+def test_arguments_that_are_not_valid_raise_at_once(
+    arguments: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        rate_limit_block(**({"limit": "2 per hour", "key": "key"} | arguments))
