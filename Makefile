@@ -273,7 +273,7 @@ format: $(VENV)/.group-lint ## Format the code with ruff and clang-format
 # All of it takes less than half a minute on two cores, so these are left out.
 # tests/project/test_workflows.py holds that each of them exists.
 CHECK_WITHOUT_C := test_breaker test_key test_key_wiping test_pair_reader test_password \
-	test_revocations test_revocations_killed test_segment test_segment_protocol \
+	test_permits test_permits_interleaving test_revocations test_revocations_killed test_segment test_segment_protocol \
 	test_shm_interleaving test_shm_table test_token_memory test_token_sign
 CHECK_WITHOUT_FILES := $(addprefix tests/unit/,test_core_threads.py test_key_material.py test_leaks.py \
 	test_shared_memory.py) $(wildcard tests/flask/test_served*.py tests/flask/test_example_*.py) $(addprefix tests/flask/,test_cli.py \

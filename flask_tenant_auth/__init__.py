@@ -4,6 +4,7 @@ from . import core_import as _core_import  # noqa: F401 - first: it says what a 
 from ._core import Identity, Key, is_valid_uuid
 from .errors import (
     AuthError,
+    ConcurrencyLimitExceeded,
     ConfigurationError,
     RateLimitExceeded,
     SessionsUnavailable,
@@ -23,6 +24,7 @@ from .flask.context import (
 )
 from .flask.cookies import delete_session_cookies, set_session_cookies
 from .flask.decorators import (
+    concurrency_limit,
     login_limit,
     protected_elsewhere,
     public_route,
@@ -59,6 +61,7 @@ from .passwords import hash_password, password_needs_rehash, verify_password
 
 __all__ = [
     "AuthError",
+    "ConcurrencyLimitExceeded",
     "ConfigurationError",
     "Identity",
     "IdentityHeadersError",
@@ -72,6 +75,7 @@ __all__ = [
     "TenantRequest",
     "UserRole",
     "acting_as",
+    "concurrency_limit",
     "create_api_key",
     "create_auth_response",
     "create_jwt_token",

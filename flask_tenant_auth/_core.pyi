@@ -13,6 +13,7 @@ INVALID_TOKENS: dict[str, InvalidToken]
 PASSWORD_ITERATIONS: int
 STRATEGIES: tuple[str, ...]
 ON_STORE_ERRORS: tuple[str, ...]
+PERMITS_MOST: int
 LIMITER_RANGES: dict[str, tuple[int, int]]
 
 def is_valid_uuid(value: object, /) -> bool: ...
@@ -509,6 +510,26 @@ class Limiter:
     def changes(self) -> int: ...
     @property
     def evictions(self) -> int: ...
+
+@final
+class Permits:
+    def __new__(cls, prefix: str, *, app: str = "", shared: bool = True) -> Permits: ...
+    def take(
+        self,
+        most: int,
+        scope: str,
+        per: str,
+        identity: Identity | None,
+        address: str,
+        custom: str = "",
+        /,
+    ) -> Permit | None: ...
+    def status(self) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+
+@final
+class Permit:
+    def release(self) -> None: ...
 
 @final
 class Reservation:

@@ -346,6 +346,22 @@ class RateLimitExceeded(AuthError, TooManyRequests):  # noqa: N818 - as Flask-Li
         return [("Retry-After", str(self.decision.retry_after))]
 
 
+class ConcurrencyLimitExceeded(AuthError, TooManyRequests):  # noqa: N818 - as RateLimitExceeded
+    """The 429 of a request whose client has as many requests running as a limit lets run.
+
+    It has no ``Retry-After``: nobody knows when one of them ends.
+
+    :param limit: how many may run at once.
+    :raises TypeError: for what is no int.
+    """
+
+    def __init__(self, limit: int) -> None:
+        if not isinstance(limit, int) or isinstance(limit, bool):
+            raise TypeError(f"limit must be an int, not {type(limit).__name__}")
+        super().__init__(f"{limit} at once", 429, reason="concurrency_limit_exceeded")
+        self.limit = limit
+
+
 class KeysUnavailable(AuthError, HTTPServiceUnavailable):  # noqa: N818 - as RateLimitExceeded
     """The 503 of a request whose token cannot be verified, because the keys are not there yet.
 

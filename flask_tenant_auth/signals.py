@@ -21,6 +21,11 @@ rate_limit_exceeded = _signals.signal(
     "A request was denied with 429. Sent with decision=, identity= (None: no identity), and the "
     "limit= that denied it, the key= that this limit counts, and endpoint= (None: no route).",
 )
+concurrency_limit_exceeded = _signals.signal(
+    "concurrency-limit-exceeded",
+    "A request was denied with 429, because as many of its client as the limit says run already. "
+    "Sent with limit= and identity= (None: no identity).",
+)
 sessions_revoked = _signals.signal(
     "sessions-revoked",
     "Something was revoked. Sent with kind= (session, user, tenant, token, everything), "

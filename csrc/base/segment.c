@@ -144,6 +144,21 @@ fta_segment_path(const fta_segment *segment)
     return atomic_load(&segment->fd) < 0 ? NULL : segment->path;
 }
 
+int
+fta_segment_reopen(const fta_segment *segment)
+{
+    const char *path = fta_segment_path(segment);
+    if (path == NULL) {
+        return -1;
+    }
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && !is_same_file(segment, fd)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 const char *
 fta_segment_foreign(const fta_segment *segment)
 {

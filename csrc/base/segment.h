@@ -113,6 +113,11 @@ size_t fta_segment_whole_bytes(const fta_segment *segment);
 /* The path of the file; NULL for private memory, also once given up. */
 const char *fta_segment_path(const fta_segment *segment);
 
+/* A new descriptor of the file, whose locks have nothing to do with those of
+ * this process's other descriptors (an open file description of its own). -1:
+ * there is no file, or it cannot be opened. */
+int fta_segment_reopen(const fta_segment *segment);
+
 /* The name of a file of another user that has the name of this purpose, or
  * NULL. It was ignored when the segment was opened. */
 const char *fta_segment_foreign(const fta_segment *segment);

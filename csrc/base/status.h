@@ -171,6 +171,12 @@
     X(SEGMENT_FOREIGN, "the shared memory's name is taken by a file that is "  \
                        "not this user's alone")
 
+/* What can be wrong with the table of requests that run at once. */
+#define FTA_CONCURRENCY_LIST(X)                                                \
+    X(PERMITS_FULL, "the table of concurrent requests is full")                \
+    X(PROCESS_NUMBER, "this process gets no number in the table of "           \
+                      "concurrent requests")
+
 /* What can be wrong with the table of revocations. */
 #define FTA_SESSION_LIST(X)                                                    \
     X(TABLE_LOCKED, "another process was stopped while it wrote to the table " \
@@ -229,6 +235,7 @@
     FTA_PASSWORD_LIST(X)                                                       \
     FTA_LIMIT_LIST(X)                                                          \
     FTA_SEGMENT_LIST(X)                                                        \
+    FTA_CONCURRENCY_LIST(X)                                                    \
     FTA_SESSION_LIST(X)                                                        \
     FTA_REDIS_LIST(X)                                                          \
     FTA_AUDIT_LIST(X)

@@ -10,6 +10,7 @@
 #define PERMISSION(name, text) ARE(name, PyExc_PermissionError)
 #define TIMEOUT(name, text) ARE(name, PyExc_TimeoutError)
 #define CONNECTION(name, text) ARE(name, PyExc_ConnectionError)
+#define SYSTEM_ERROR(name, text) ARE(name, PyExc_OSError)
 static const struct {
     fta_status status;
     PyObject **exception;
@@ -20,8 +21,9 @@ static const struct {
                 PyExc_SystemError) /* unless the one who stopped has raised */
     FTA_INVALID_TOKEN_LIST(VALUE) FTA_KEY_LIST(VALUE) FTA_ACCESS_LIST(VALUE)
         FTA_SIGNING_LIST(VALUE) FTA_PASSWORD_LIST(VALUE) FTA_LIMIT_LIST(VALUE)
-            FTA_SEGMENT_LIST(PERMISSION) FTA_SESSION_LIST(TIMEOUT)
-                FTA_REDIS_LIST(CONNECTION) FTA_AUDIT_LIST(PERMISSION)};
+            FTA_SEGMENT_LIST(PERMISSION) FTA_CONCURRENCY_LIST(SYSTEM_ERROR)
+                FTA_SESSION_LIST(TIMEOUT) FTA_REDIS_LIST(CONNECTION)
+                    FTA_AUDIT_LIST(PERMISSION)};
 #define COUNT (sizeof exceptions / sizeof *exceptions)
 
 static_assert(COUNT == FTA_STATUS_COUNT - 1,

@@ -69,17 +69,18 @@ read_custom(fta_request_arguments *r)
     return true;
 }
 
-static bool
-read_identity(const fta_state *state, PyObject *value, fta_request_arguments *r)
+bool
+fta_requester_read_identity(const fta_state *state, PyObject *value,
+                            fta_requester *out)
 {
     const fta_identity *identity;
     if (!fta_read_identity(state, value, &identity)) {
         return false;
     }
     if (identity != NULL) {
-        r->requester.tenant_id = &identity->claims.tenant_id;
-        r->requester.user_id = &identity->claims.user_id;
-        r->requester.api_key = fta_latin1_view(identity->api_key);
+        out->tenant_id = &identity->claims.tenant_id;
+        out->user_id = &identity->claims.user_id;
+        out->api_key = fta_latin1_view(identity->api_key);
     }
     return true;
 }
@@ -108,7 +109,7 @@ fta_request_arguments_read(const fta_state *state, PyObject *const *args,
         return false;
     }
     return read_limits(state, out) &&
-           read_identity(state, out->identity, out) &&
+           fta_requester_read_identity(state, out->identity, &out->requester) &&
            fta_utf8_from_str(out->address, "address",
                              &out->requester.address) &&
            (nargs < 4 || read_custom(out));

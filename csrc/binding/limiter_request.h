@@ -27,6 +27,10 @@ bool fta_request_arguments_read(const fta_state *state, PyObject *const *args,
                                 Py_ssize_t nargs, fta_request_arguments *out);
 void fta_request_arguments_clear(fta_request_arguments *arguments);
 
+/* The ids of an Identity or None, borrowed from it. */
+bool fta_requester_read_identity(const fta_state *state, PyObject *value,
+                                 fta_requester *out);
+
 /* A tuple of the items of a list or tuple: it cannot change, whatever other
  * threads do. A new reference; TypeError that names the argument. */
 PyObject *fta_tuple_of(PyObject *value, const char *argument);

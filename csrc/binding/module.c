@@ -16,6 +16,7 @@
 #include "binding/type_key.h"
 #include "binding/type_key_cache.h"
 #include "binding/type_limiter.h"
+#include "binding/type_permits.h"
 #include "binding/type_rate.h"
 #include "binding/type_request_record.h"
 #include "binding/type_roles.h"
@@ -42,6 +43,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_invalid_token,
     fta_add_key,
     fta_add_key_cache,
+    fta_add_permits,
     fta_add_rate,
     fta_add_limiter,
     fta_add_environ,

@@ -23,6 +23,8 @@
     X(limit)                                                                   \
     X(limiter)                                                                 \
     X(middleware)                                                              \
+    X(permit)                                                                  \
+    X(permits)                                                                 \
     X(rate)                                                                    \
     X(redis_client)                                                            \
     X(request_record)                                                          \

@@ -97,6 +97,13 @@ put_bytes(uint8_t *at, const void *bytes, size_t length)
     return at + length;
 }
 
+uint8_t *
+fta_subject_put_names(const fta_subject *subject, fta_text scope, uint8_t *at)
+{
+    at = put_bytes(at, scope.data, scope.length);
+    return put_bytes(at, subject->bytes, subject->length);
+}
+
 size_t
 fta_subject_key(const fta_subject *subject, const fta_strategy *strategy,
                 const fta_limit *limit, uint8_t out[FTA_KEY_MAX])
@@ -107,7 +114,6 @@ fta_subject_key(const fta_subject *subject, const fta_strategy *strategy,
     *at++ = subject->kind;
     at = put_u32(at, limit->rate.limit);
     at = put_u32(at, limit->rate.period);
-    at = put_bytes(at, limit->scope.data, limit->scope.length);
-    at = put_bytes(at, subject->bytes, subject->length);
+    at = fta_subject_put_names(subject, limit->scope, at);
     return (size_t)(at - out);
 }

@@ -50,6 +50,15 @@ typedef struct fta_subject {
 bool fta_subject_find(const fta_limit *limit, const fta_requester *requester,
                       size_t *custom_at, fta_subject *out);
 
+/* The names in a key. Returns where they end.
+ *
+ *     1 byte   length of the scope; the scope
+ *     1 byte   length of the subject; the subject
+ */
+#define FTA_SUBJECT_NAMES_MAX (2 + FTA_SCOPE_MAX + FTA_SUBJECT_MAX)
+uint8_t *fta_subject_put_names(const fta_subject *subject, fta_text scope,
+                               uint8_t *at);
+
 /* The key of a counter, the same in every store:
  *
  *     1 byte   the letter of the strategy
@@ -57,13 +66,12 @@ bool fta_subject_find(const fta_limit *limit, const fta_requester *requester,
  *     1 byte   kind of the subject
  *     4 bytes  limit, big endian
  *     4 bytes  period in seconds, big endian
- *     1 byte   length of the scope; the scope
- *     1 byte   length of the subject; the subject
+ *     the names, as fta_subject_put_names writes them
  *
  * Every part has a fixed or a written length, so no two different lists of
  * parts give the same bytes. The bytes are arbitrary (a Redis key may hold
  * any); a store that several applications share puts its prefix in front. */
-#define FTA_KEY_MAX (13 + FTA_SCOPE_MAX + FTA_SUBJECT_MAX)
+#define FTA_KEY_MAX (11 + FTA_SUBJECT_NAMES_MAX)
 
 /* Returns the length of the key. */
 size_t fta_subject_key(const fta_subject *subject, const fta_strategy *strategy,

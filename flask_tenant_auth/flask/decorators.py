@@ -14,10 +14,12 @@ from .._core import Identity
 from ..identity.arguments import permission_name, role_name
 from ..identity.roles import RequiredRole
 from ..limit.arguments import rule_of
+from ..limit.concurrency import concurrency_rule_of
 from ..limit.declarations import declaration_of, declare, rule_of_view
 from ..limit.logins import login_rule_of
 from ..limit.rules import MOST_LIMITS
 from .checked_view import add_attempt, add_check, require_function
+from .concurrency import begin_running
 from .counting import count_rule
 from .identity_check import permission_check, require_identity, role_check
 from .logins import begin_login
@@ -253,6 +255,40 @@ def login_limit(
         require_function("login_limit", view)
         own = rule.of_view(getattr(view, "__module__", ""), getattr(view, "__qualname__", ""))
         return add_attempt(view, lambda: begin_login(own))
+
+    return decorate
+
+
+def concurrency_limit(
+    limit: int | Callable[..., int | None],
+    *,
+    per: str | Callable[..., object] = "user",
+    methods: Iterable[str] | None = None,
+    scope: str | None = None,
+) -> Callable[[F], F]:
+    """Limit how many calls of a view run at once, over all workers of a host. May be stacked.
+
+    A call begins when the view is called, and ends when its response is closed: for a stream when
+    all was sent or the client has gone. It also ends when the view raises, and when its worker
+    ends, even by ``kill -9``. Beyond the limit the answer is 429 without ``Retry-After``, because
+    nobody knows when a call will end. Rate limits count such a request. Callables take the
+    `Identity` of the request (None: no identity), or nothing.
+
+    :param limit: a number; or a callable that returns one, say by the tenant's plan, or None for no
+        limit.
+    :param per: whom it counts: "user", "tenant", "address", or a callable that returns a key.
+        Requests without an identity, and an empty key, are counted by address.
+    :param methods: the HTTP methods it holds for; None: all.
+    :param scope: a name under which several views share one limit; None: each its own.
+    :raises TypeError, ValueError: for an argument that cannot be meant; the message names it.
+    """
+    rule = concurrency_rule_of(limit=limit, per=per, methods=methods, scope=scope)
+
+    def decorate(view: F) -> F:
+        require_function("concurrency_limit", view)
+        declared = declaration_of(view).at_once
+        own = rule.of_view(view, len(declared))
+        return declare(add_attempt(view, lambda: begin_running(own)), at_once=(own, *declared))
 
     return decorate
 

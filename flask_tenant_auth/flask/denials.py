@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from .._core import peek_token
 from ..audit import log_denied, logger
-from ..errors import RateLimitExceeded
+from ..errors import ConcurrencyLimitExceeded, RateLimitExceeded
 from ..keys.jwks import shown_kid
-from ..signals import rate_limit_exceeded, request_denied
+from ..signals import concurrency_limit_exceeded, rate_limit_exceeded, request_denied
 from .state import current_app
 
 if TYPE_CHECKING:
@@ -91,4 +91,20 @@ def report_exceeded(
             key=exceeded.key,
             endpoint=None if request is None else request.endpoint,
         )
+    return error
+
+
+def report_too_many_at_once(
+    app: Flask,
+    request: Request,
+    record: RequestRecord,
+    limit: int,
+    identity: Identity | None,
+) -> ConcurrencyLimitExceeded:
+    """Log a request over a concurrency limit, send the signal, and return the error to raise."""
+    error = ConcurrencyLimitExceeded(limit)
+    record.reason = error.reason
+    log_denied(request, error.code, error.message, error.reason, identity=identity)
+    if concurrency_limit_exceeded.receivers:
+        concurrency_limit_exceeded.send(app, limit=limit, identity=identity)
     return error

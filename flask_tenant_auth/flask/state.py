@@ -28,6 +28,7 @@ from .._core import (
     Keyring,
     Limit,
     Limiter,
+    Permits,
     Reservation,
     Roles,
 )
@@ -51,6 +52,7 @@ from ..keys.jwk_sets import Source
 from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
+from ..limit.concurrency import ConcurrencyRule, permits_of
 from ..limit.configured import configured_declarations
 from ..limit.denied import DeniedRequests
 from ..limit.limiters import failure_limits_of, limiter_of
@@ -119,6 +121,10 @@ class AppState:
         # Whether app.config is not looked at any more.
         self.settled = app is None
         self._directory = _directory_of(app)
+        self._permits: Permits | None = None
+        # The scopes of concurrency limits, by rule and endpoint.
+        self.scopes_at_once: dict[tuple[ConcurrencyRule, str], str] = {}
+        self._permits_lock = threading.Lock()
         self.roles = roles_of(
             settings.auth_roles, settings.tenant_roles, settings.auth_permissions or {}
         )
@@ -314,6 +320,7 @@ class AppState:
             if not self._shared:
                 return
             self.settings = self._for_tests(self.settings)
+            self._drop_permits()
             if "limiter" in self.__dict__:
                 self._renew_limiter(shared=False)
             self.api_keys = None  # made again, with a cache of its own
@@ -351,6 +358,24 @@ class AppState:
         self._store_log.start(limiter)
         return limiter
 
+    @property
+    def permits(self) -> Permits:
+        """The requests that run at once; made when the first concurrency limit asks."""
+        permits = self._permits
+        if permits is None:
+            with self._permits_lock:
+                permits = self._permits
+                if permits is None:
+                    permits = permits_of(self.settings, app=self._directory, shared=self._shared)
+                    weakref.finalize(self, permits.close)
+                    self._permits = permits
+        return permits
+
+    def _drop_permits(self) -> None:
+        """Begin with a new table; requests that run give their permits back to the old one."""
+        with self._permits_lock:
+            self._permits = None
+
     def _renew_limiter(self, *, shared: bool) -> None:
         with self._limiter_lock:
             close = self._close_limiter
@@ -374,6 +399,7 @@ class AppState:
                 "make REDIS_URL empty in tests, or give each test a RATELIMIT_KEY_PREFIX of its own"
             )
         self.__dict__.pop("_denied", None)
+        self._drop_permits()
         if "limiter" in self.__dict__:
             self._renew_limiter(shared=False)
 

@@ -123,6 +123,11 @@ def _per(per: Any, fair_share: float) -> Any:
         raise ValueError(f"fair_share must be over 0 and at most 1, not {fair_share}")
     if fair_share < 1 and per != "tenant":
         raise ValueError('fair_share divides a tenant\'s limit: it needs per="tenant"')
+    return per_of(per)
+
+
+def per_of(per: Any) -> str | OfIdentity:
+    """Return whom a rule counts: one of PER, or a callable of the identity."""
     if callable(per):
         return with_identity(per, "per")
     if not isinstance(per, str):

@@ -8,7 +8,7 @@ from typing import Any
 from .._core import Limit
 from .arguments import rule_of
 from .exceeded import Limited
-from .plans import custom_key
+from .rules import custom_key
 
 
 def limited_block(limit: Any, key: Any, cost: Any) -> Limited:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from .concurrency import ConcurrencyRule
 from .rules import Rule
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class Declaration:
     at_least: str | None = None  # the weakest role that passes
     permissions: tuple[str, ...] = ()  # all of them are needed
     rules: tuple[Rule, ...] = ()
+    at_once: tuple[ConcurrencyRule, ...] = ()
     exempt: bool = False
     public: bool = False
     elsewhere: str = ""  # what protects it, where that is not this library
@@ -36,6 +38,8 @@ class Declaration:
             at_least=self.at_least or other.at_least,
             permissions=tuple(dict.fromkeys(self.permissions + other.permissions)),
             rules=self.rules + tuple(rule for rule in other.rules if rule not in self.rules),
+            at_once=self.at_once
+            + tuple(rule for rule in other.at_once if rule not in self.at_once),
             exempt=self.exempt or other.exempt,
             public=self.public or other.public,
             elsewhere=self.elsewhere or other.elsewhere,

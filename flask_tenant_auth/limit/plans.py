@@ -12,10 +12,10 @@ from typing import NamedTuple
 from .._core import Identity, Limit
 from ..audit import logger
 from ..errors import AuthError, ConfigurationError
+from .concurrency import ConcurrencyRule
 from .declarations import Declaration
-from .rules import MOST_LIMITS, Rule, digest
+from .rules import MOST_LIMITS, Rule, custom_key
 
-_LONGEST_KEY = 240
 # An app may route any method there is. The plans of these are kept, so that what is kept ends.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
@@ -89,7 +89,7 @@ class Plan:
                 yield limit, custom
 
 
-def log_failure(endpoint: str, rule: Rule, error: Exception) -> None:
+def log_failure(endpoint: str, rule: Rule | ConcurrencyRule, error: Exception) -> None:
     """Log that a callable of a rule has raised, or has returned what cannot be used."""
     logger.error(
         "A callable of the limit %r of %s failed with %s: the request is answered with 500",
@@ -97,16 +97,6 @@ def log_failure(endpoint: str, rule: Rule, error: Exception) -> None:
         endpoint or "requests without a route",
         type(error).__name__,
     )
-
-
-def custom_key(key: object) -> str:
-    """Return the result of a per= callable as text; empty text stands for the address.
-
-    Clients may have a say in it, so it may be long or not valid Unicode. Then its digest is the
-    key.
-    """
-    text = "" if key is None else str(key)
-    return text if len(text) <= _LONGEST_KEY and text.isascii() else digest(text)
 
 
 class Plans:

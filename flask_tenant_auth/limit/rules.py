@@ -20,6 +20,7 @@ DEFAULT_SCOPE = "default"
 # So many limits the core counts in one step.
 MOST_LIMITS = 16
 
+_LONGEST_KEY = 240
 # Prepared limits that one rule keeps; a callable limit may return more texts than this.
 _PREPARED_TEXTS = 256
 # In bytes of UTF-8: a key of the core holds no more.
@@ -65,9 +66,7 @@ class Rule:
 
     def applies_to(self, method: str) -> bool:
         """Whether it counts requests of this HTTP method; HEAD is counted where GET is, too."""
-        if self.methods is None or method in self.methods:
-            return True
-        return method == "HEAD" and "GET" in self.methods
+        return includes_method(self.methods, method)
 
     def limits(
         self, endpoint: str, identity: Identity | None, *, cost: int | None = None
@@ -108,10 +107,7 @@ class Rule:
 
     def scope_in(self, endpoint: str) -> str:
         """Return the name under which requests are counted: a shared one, or this rule's own."""
-        if self.scope is not None:
-            return self.scope
-        scope = f"{endpoint} {self.name}"
-        return scope if len(scope.encode()) <= LONGEST_SCOPE else digest(scope)
+        return scope_of_view(self.scope, endpoint, self.name)
 
     def describe(self) -> str:
         """Return the rule in a few words, for `flask auth check`."""
@@ -134,6 +130,31 @@ class Rule:
                 limit = Limit(Rate(0, rate.period), scope=scope, per=per)
             limits += [limit.share(self.fair_share), limit] if self.fair_share < 1 else [limit]
         return tuple(limits)
+
+
+def includes_method(methods: frozenset[str] | None, method: str) -> bool:
+    """Whether an HTTP method is one of these; HEAD is where GET is, too. None: all are."""
+    if methods is None or method in methods:
+        return True
+    return method == "HEAD" and "GET" in methods
+
+
+def scope_of_view(scope: str | None, endpoint: str, name: str) -> str:
+    """Return a scope that views share; None: the one of a rule of this name of one view."""
+    if scope is not None:
+        return scope
+    own = f"{endpoint} {name}"
+    return own if len(own.encode()) <= LONGEST_SCOPE else digest(own)
+
+
+def custom_key(key: object) -> str:
+    """Return the result of a per= callable as text; empty text stands for the address.
+
+    Clients may have a say in it, so it may be long or not valid Unicode. Then its digest is the
+    key.
+    """
+    text = "" if key is None else str(key)
+    return text if len(text) <= _LONGEST_KEY and text.isascii() else digest(text)
 
 
 def with_identity(function: Callable[..., Any], argument: str) -> OfIdentity:

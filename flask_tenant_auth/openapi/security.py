@@ -138,7 +138,10 @@ def _routes_of_rule(
     for method in rule.methods or ANY_METHOD:
         declaration = protection_of(app, rule.endpoint, method).declaration
         counted = _is_counted(app, state, rule.endpoint, method, declaration)
-        limited = counted or (declaration.verified and bool(state.failure_limits))
+        at_once = state.settings.ratelimit_enabled and any(
+            each.applies_to(method) for each in declaration.at_once
+        )
+        limited = counted or at_once or (declaration.verified and bool(state.failure_limits))
         yield (path, method), _Route(rule.endpoint, declaration, counted, limited)
 
 

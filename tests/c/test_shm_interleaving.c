@@ -1,9 +1,5 @@
 /* The table's code, stopped between any two of its accesses to shared memory.
- *
- * Actors are coroutines that hit one table; a scheduler decides before each
- * access who goes on. So races come about in every order there is, not in the
- * few that a machine happens to produce, and an actor that is never resumed is
- * a process killed between two instructions. */
+ * Actors (actors.h) hit one table. */
 #define _XOPEN_SOURCE 700 /* ucontext on macOS */
 
 #include <stdbool.h>
@@ -18,199 +14,17 @@ static void stop_here(void);
 #include "limit/shm/table_open.c"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-#include "check.h"
-
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#define SCHEDULES(n) ((n) / 20)
-#elif defined(__SANITIZE_ADDRESS__)
-#define SCHEDULES(n) ((n) / 4)
-#else
-#define SCHEDULES(n) (n)
-#endif
-
-/* -- actors and their scheduler -------------------------------------------- */
-
-#define ACTORS_MAX 4
-#define STACK_SIZE ((size_t)256 << 10)
-
-typedef struct actor {
-    ucontext_t context;
-    char *stack;
-    void *fiber;
-    void (*act)(struct actor *self);
-    fta_hit hits[2];
-    size_t hit_count;
-    fta_receipt receipts[2];
+#define ACTOR_FIELDS                                                           \
+    fta_hit hits[2];                                                           \
+    size_t hit_count;                                                          \
+    fta_receipt receipts[2];                                                   \
     fta_verdict verdict;
-    bool done;
-    bool killed;
-} actor;
-
-static actor actors[ACTORS_MAX];
-static size_t actor_count;
-static actor *running; /* NULL: the scheduler itself, which nobody stops. */
-static ucontext_t scheduler;
-#ifdef __SANITIZE_THREAD__
-static void *scheduler_fiber;
-#endif
+#include "actors.h"
 
 static fta_shm_table *table;
 static const fta_strategy *strategy;
-
-static void
-stop_here(void)
-{
-    if (running != NULL) {
-        actor *self = running;
-#ifdef __SANITIZE_THREAD__
-        __tsan_switch_to_fiber(scheduler_fiber, 0);
-#endif
-        swapcontext(&self->context, &scheduler);
-    }
-}
-
-static void
-enter(void)
-{
-    running->act(running);
-    running->done = true;
-    for (;;) {
-        stop_here();
-    }
-}
-
-static void
-resume(actor *a)
-{
-    running = a;
-#ifdef __SANITIZE_THREAD__
-    __tsan_switch_to_fiber(a->fiber, 0);
-#endif
-    swapcontext(&scheduler, &a->context);
-    running = NULL;
-}
-
-static actor *
-add_actor(void (*act)(actor *self))
-{
-    actor *a = &actors[actor_count++];
-    char *stack = a->stack != NULL ? a->stack : malloc(STACK_SIZE);
-    void *fiber = a->fiber;
-    if (stack == NULL) {
-        abort();
-    }
-    *a = (actor){.stack = stack, .fiber = fiber, .act = act};
-#ifdef __SANITIZE_THREAD__
-    if (fiber == NULL) {
-        a->fiber = __tsan_create_fiber(0);
-    }
-#endif
-    getcontext(&a->context);
-    a->context.uc_stack.ss_sp = stack;
-    a->context.uc_stack.ss_size = STACK_SIZE;
-    a->context.uc_link = NULL;
-    makecontext(&a->context, enter, 0);
-    return a;
-}
-
-/* Far more than any actor needs if nobody holds anything: one that takes more
- * is spinning. */
-#define SOLO_STEPS 5000
-
-static void
-finish(actor *a)
-{
-    int steps = 0;
-    while (!a->done && !a->killed && steps++ < SOLO_STEPS) {
-        resume(a);
-    }
-    CHECK(a->done || a->killed);
-}
-
-static void
-run_steps(actor *a, int steps)
-{
-    while (steps-- > 0 && !a->done) {
-        resume(a);
-    }
-}
-
-static uint64_t
-next_random(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-/* Lets them run in random turns. With kills, each may be stopped for good. */
-static void
-run_randomly(uint64_t seed, bool with_kills)
-{
-    uint64_t state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
-    (void)next_random(&state);
-    /* Long turns find other races than short ones. */
-    uint64_t turn = 1 + next_random(&state) % 8;
-    for (;;) {
-        actor *alive[ACTORS_MAX];
-        size_t count = 0;
-        for (size_t i = 0; i < actor_count; i++) {
-            if (!actors[i].done && !actors[i].killed) {
-                alive[count++] = &actors[i];
-            }
-        }
-        if (count == 0) {
-            return;
-        }
-        actor *next = alive[next_random(&state) % count];
-        if (with_kills && next_random(&state) % 60 == 0) {
-            next->killed = true;
-            continue;
-        }
-        run_steps(next, (int)(1 + next_random(&state) % turn));
-    }
-}
-
-/* Lets the one of highest priority run, and a few times, at random moments,
- * puts whoever runs last. That finds what needs one actor to sleep for long,
- * which turns at random hardly ever bring about. */
-static void
-run_by_priority(uint64_t seed)
-{
-    enum { CHANGES = 3, LENGTH = 160 };
-    uint64_t state = seed * UINT64_C(0xD1B54A32D192ED03) + 1;
-    (void)next_random(&state);
-    actor *order[ACTORS_MAX];
-    for (size_t i = 0; i < actor_count; i++) {
-        size_t at = next_random(&state) % (i + 1);
-        order[i] = order[at];
-        order[at] = &actors[i];
-    }
-    int change_at[CHANGES];
-    for (int i = 0; i < CHANGES; i++) {
-        change_at[i] = (int)(next_random(&state) % LENGTH);
-    }
-    size_t alive = actor_count;
-    for (int at = 0; alive > 0; at++) {
-        resume(order[0]);
-        bool last = order[0]->done;
-        for (int i = 0; i < CHANGES; i++) {
-            last = last || change_at[i] == at;
-        }
-        if (last) {
-            actor *a = order[0];
-            memmove(&order[0], &order[1], (alive - 1) * sizeof order[0]);
-            order[alive - 1] = a;
-            alive -= a->done;
-        }
-    }
-}
 
 /* -- what they do
  * ---------------------------------------------------------------- */
@@ -748,9 +562,7 @@ main(void)
     int error;
     fta_shm_table_options options = {.bytes = FTA_SHM_TABLE_MIN};
     CHECK(fta_shm_table_open(&options, &table, &error) == FTA_OK);
-#ifdef __SANITIZE_THREAD__
-    scheduler_fiber = __tsan_get_current_fiber();
-#endif
+    actors_begin();
     for (size_t i = 0; i < SCENARIO_COUNT; i++) {
         for (uint64_t seed = 0; seed < SCHEDULES(1500); seed++) {
             set_up(i);
@@ -767,14 +579,7 @@ main(void)
     }
     run_late_calling_off();
     fta_clock_reset();
-    for (size_t i = 0; i < ACTORS_MAX; i++) {
-        free(actors[i].stack);
-#ifdef __SANITIZE_THREAD__
-        if (actors[i].fiber != NULL) {
-            __tsan_destroy_fiber(actors[i].fiber);
-        }
-#endif
-    }
+    actors_end();
     fta_shm_table_close(table);
     return check_report("test_shm_interleaving");
 }

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from apps import TENANT, USER, make_app, production_app, token
 from flask_tenant_auth import (
     AuthError,
+    ConcurrencyLimitExceeded,
     RateLimitExceeded,
     create_auth_response,
     rate_limit,
@@ -102,6 +103,7 @@ class TestAuthError:
             AuthError("Because", 402),
             AuthError("Because", 403, headers={"X-Open": "Sunday"}, scope=("a:write",)),
             RateLimitExceeded("5 per 1 minute", a_decision()),
+            ConcurrencyLimitExceeded(4),
             KeysUnavailable(9),
             SessionsUnavailable(3),
             ForeignRow("a row of another tenant"),
@@ -112,10 +114,11 @@ class TestAuthError:
     def test_each_class_can_be_pickled_and_copied(self, error: AuthError, again: Any) -> None:
         made = again(error)
         assert type(made) is type(error)
-        assert vars(made) == vars(error) | ({"decision": None} if error.code == 429 else {})
+        is_limited = isinstance(error, RateLimitExceeded)
+        assert vars(made) == vars(error) | ({"decision": None} if is_limited else {})
         assert str(made) == str(error)
         assert made.get_response().get_data() == error.get_response().get_data()
-        if error.code != 429:  # its decision stays in its process
+        if not is_limited:  # its decision stays in its process
             assert made.headers == error.headers
 
     def test_each_class_of_the_package_is_among_them(self) -> None:
@@ -126,6 +129,7 @@ class TestAuthError:
         assert written(AuthError) == {
             "AuthError",
             "RateLimitExceeded",
+            "ConcurrencyLimitExceeded",
             "KeysUnavailable",
             "SessionsUnavailable",
             "ForeignRow",

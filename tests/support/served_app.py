@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 
 from flask import Flask, jsonify
 
 from flask_tenant_auth import (
     TenantAuth,
+    concurrency_limit,
     create_jwt_token,
     get_tenant_context,
     rate_limit,
@@ -37,6 +40,55 @@ def fifty():
 @verified
 @rate_limit("1000000 per hour")
 def many():
+    return {}
+
+
+# How many may be in a view at once, and where each one that is leaves a file.
+AT_ONCE = int(os.environ.get("SERVED_AT_ONCE", "3"))
+INSIDE = os.environ.get("SERVED_INSIDE", "")
+
+
+def _inside() -> set[str]:
+    return {each.name for each in Path(INSIDE).iterdir()}
+
+
+@app.get("/at-once/<name>/<float:seconds>")
+@rate_limit_exempt
+@verified
+@concurrency_limit(AT_ONCE)
+def at_once(name, seconds):
+    """Stay for some seconds. The answer is how many were inside, this one too."""
+    own = Path(INSIDE, f"{os.getpid()}-{name}")
+    own.touch()
+    most = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        most = max(most, len(_inside()))
+        time.sleep(0.005)
+    own.unlink()
+    return {"most": most}
+
+
+@app.get("/stream")
+@rate_limit_exempt
+@verified
+@concurrency_limit(1, scope="stream")
+def stream():
+    """Send without an end."""
+
+    def parts():
+        while True:
+            yield b"part of it\n" * 1000
+            time.sleep(0.01)
+
+    return app.response_class(parts())
+
+
+@app.get("/short")
+@rate_limit_exempt
+@verified
+@concurrency_limit(1, scope="stream")
+def short():
     return {}
 
 

@@ -31,6 +31,7 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
     f = public
     uuids = NEITHER
     no_str = [wrong for wrong in NEITHER if not isinstance(wrong, str)]
+    no_int = [wrong for wrong in NEITHER if type(wrong) is not int]
     callables = [wrong for wrong in NEITHER if wrong not in ("", "x")]
     return [
         ("create_jwt_token", lambda x: f.create_jwt_token(x, USER), "tenant_id", uuids),
@@ -91,6 +92,8 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
             "deduct_when",
             NEITHER[1:],
         ),
+        ("concurrency_limit", f.concurrency_limit, "limit", no_int),
+        ("concurrency_limit", lambda x: f.concurrency_limit(1, per=x), "per", NEITHER),
         ("login_limit", lambda x: f.login_limit(x, key="email"), "limit|rate", NEITHER),
         ("login_limit", lambda x: f.login_limit("5 per day", key=x), "key", NEITHER[:-1]),
         (
@@ -137,6 +140,7 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ("delete_session_cookies", f.delete_session_cookies, "response", NEITHER),
         ("create_auth_response", f.create_auth_response, "message", no_str),
         ("RateLimitExceeded", f.RateLimitExceeded, "message", no_str),
+        ("ConcurrencyLimitExceeded", f.ConcurrencyLimitExceeded, "limit", no_int),
         (
             "create_auth_response",
             lambda x: f.create_auth_response("m", x),

@@ -83,8 +83,13 @@ def routes_of(app: Flask) -> list[Route]:
         for method in sorted(methods_of(app, rule)):
             declaration, behind = protection_of(app, rule.endpoint, method)
             plan = plan_of(app, state.plans, rule.endpoint, method)
-            counted = plan.rules if state.settings.ratelimit_enabled else ()
-            described = tuple(each.describe() for each in counted)
+            described: tuple[str, ...] = ()
+            if state.settings.ratelimit_enabled:
+                at_once = (each for each in declaration.at_once if each.applies_to(method))
+                described = (
+                    *(each.describe() for each in plan.rules),
+                    *(each.describe() for each in at_once),
+                )
             routes.append(
                 Route(method, rule.rule, rule.endpoint, declaration, described, static, behind)
             )
