@@ -110,6 +110,11 @@ COUNTERPARTS: dict[str, Counterpart] = {
             "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": "RATELIMIT_ON_STORE_ERROR=memory",
             "RATELIMIT_IN_MEMORY_FALLBACK": "RATELIMIT_ON_STORE_ERROR=memory (same limits)",
             "RATELIMIT_SWALLOW_ERRORS": "RATELIMIT_ON_STORE_ERROR=allow",
+            **{
+                f"RATELIMIT_{of}_{name}": f"RATELIMIT_DEFAULT (a dict with {name.lower()})"
+                for of in ("DEFAULTS", "APPLICATION")
+                for name in ("COST", "EXEMPT_WHEN", "DEDUCT_WHEN")
+            },
         },
     ),
     **_none(
@@ -117,14 +122,7 @@ COUNTERPARTS: dict[str, Counterpart] = {
         {
             "RATELIMIT_KEY_FUNC": f"whom a limit counts, {_DECORATOR} (per=)",
             "RATELIMIT_DEFAULTS_PER_METHOD RATELIMIT_APPLICATION_PER_METHOD": (
-                f"{_DECORATOR} (methods=)"
-            ),
-            "RATELIMIT_DEFAULTS_EXEMPT_WHEN RATELIMIT_APPLICATION_EXEMPT_WHEN": (
-                f"{_DECORATOR} (exempt_when=)"
-            ),
-            "RATELIMIT_DEFAULTS_COST RATELIMIT_APPLICATION_COST": f"{_DECORATOR} (cost=)",
-            "RATELIMIT_DEFAULTS_DEDUCT_WHEN RATELIMIT_APPLICATION_DEDUCT_WHEN": (
-                f"{_DECORATOR} (deduct_when=)"
+                "RATELIMIT_DEFAULT may be a list of dicts, one for the methods of each limit"
             ),
             "RATELIMIT_REQUEST_IDENTIFIER": f"what is counted together, {_DECORATOR} (scope=)",
             "RATELIMIT_FAIL_ON_FIRST_BREACH": "all limits of a request are counted in one step",

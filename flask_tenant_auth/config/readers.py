@@ -202,14 +202,6 @@ def read_rates(raw: Any) -> str:
     return text
 
 
-def read_rates_or_callable(raw: Any) -> str | Callable[..., str | None]:
-    """Return rate limits, or a callable that returns them."""
-    if callable(raw):
-        function: Callable[..., str | None] = raw
-        return function
-    return read_rates(raw)
-
-
 def read_redis_url(raw: Any) -> str:
     """Return a URL that the core can read. An error never quotes it, or its password."""
     url = read_text(raw)

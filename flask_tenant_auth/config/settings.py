@@ -35,7 +35,6 @@ from .checks import (
     check_roles,
     check_secrets,
 )
-from .endpoint_limits import Arguments, read_endpoint_limits
 from .issuers import Issuer, read_issuers
 from .key_sources import (
     PairText,
@@ -46,6 +45,7 @@ from .key_sources import (
     read_passphrase,
     read_secret,
 )
+from .limit_arguments import Arguments, Limits, read_endpoint_limits, read_limits
 from .names import Unknown, advice_on, unknown_names
 from .networks import Network, read_networks
 from .origins import read_origins
@@ -64,7 +64,6 @@ from .readers import (
     read_path,
     read_prefixes,
     read_rates,
-    read_rates_or_callable,
     read_redis_url,
     read_route,
     read_text,
@@ -169,12 +168,8 @@ class Settings:
 
     redis_url: str = _key("redis://localhost:6379/0", read_redis_url, secret=True, blank=True)
     ratelimit_enabled: bool = _key(True, read_boolean)
-    ratelimit_default: str | Callable[..., str | None] = _key(
-        "50 per minute", read_rates_or_callable, blank=True
-    )
-    ratelimit_tenant_default: str | Callable[..., str | None] = _key(
-        "", read_rates_or_callable, blank=True
-    )
+    ratelimit_default: Limits = _key("50 per minute", read_limits, blank=True)
+    ratelimit_tenant_default: Limits = _key("", read_limits, blank=True)
     ratelimit_endpoints: Mapping[str, tuple[Arguments, ...]] | None = _key(
         None, read_endpoint_limits
     )
@@ -482,7 +477,7 @@ def option_lines(settings: Settings) -> Iterable[str]:
 
 def _shown(value: object) -> object:
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "(none)"
+        return ", ".join(str(_shown(each)) for each in value) or "(none)"
     if isinstance(value, Mapping):
         return json.dumps(dict(value), ensure_ascii=False, default=_shown) if value else "(none)"
     if callable(value):

@@ -201,7 +201,7 @@ def _vary_hook(app: Flask) -> Callable[[Response], Response]:
 def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it
     """Return the hook that counts each request, by the identity that its credentials prove."""
     plans = state.plans
-    made, unrouted = plans.made, plans.unrouted
+    made = plans.made
     key = state.start_response_key
     cookies = state.cookies
     exemptions = state.exemptions
@@ -222,7 +222,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             state.settle()
         method = request.method
         rule = request.url_rule
-        plan = unrouted if rule is None else made.get((rule.endpoint, method))
+        plan = made.get(("" if rule is None else rule.endpoint, method))
         if plan is None:
             plan = _new_plan(app, state, rule, method)
         if method == "OPTIONS":
@@ -278,7 +278,7 @@ def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Pl
         RATELIMIT_ENDPOINTS names an endpoint that is none of the app.
     """
     if rule is None:
-        return state.plans.unrouted
+        return state.plans.unrouted(method)
     require_no_bare_views(app, rule.endpoint)
     require_declared_roles(app, state.roles, rule.endpoint)
     for unknown in unknown_endpoints(app, state.plans.configured):

@@ -53,11 +53,10 @@ from ..keys.keyrings import NoSigningKeyError, Verifier
 from ..keys.providers import Provider, own_provider
 from ..keys.tenants import TenantKeyrings
 from ..limit.concurrency import ConcurrencyRule, permits_of
-from ..limit.configured import configured_declarations
+from ..limit.configured import default_declaration, endpoint_declarations
 from ..limit.denied import DeniedRequests
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
-from ..limit.rules import default_rules
 from ..limit.store_log import StoreLog
 from ..sessions.api_keys import ApiKeys, key_cache_of
 from ..sessions.cookies import Cookies
@@ -133,12 +132,12 @@ class AppState:
             self._open_sessions()
         self._make_verifier()
         self.plans = Plans(
-            default_rules(
+            default_declaration(
                 settings.ratelimit_default,
                 settings.ratelimit_tenant_default,
                 settings.ratelimit_fair_share,
             ),
-            configured_declarations(settings.ratelimit_endpoints or {}),
+            endpoint_declarations(settings.ratelimit_endpoints or {}),
         )
         self._failure_limits = failure_limits_of(settings)
         self.exemptions = Exemptions(
@@ -381,6 +380,7 @@ class AppState:
             close = self._close_limiter
             self.limiter = self._open_limiter(shared=shared)
             close()
+            self.__dict__.pop("_denied", None)
 
     def reset_limits(self) -> None:
         """Forget all that was counted.
@@ -398,7 +398,6 @@ class AppState:
                 f"reset_limits() does not reach Redis, where the app {self.app_name!r} counts: "
                 "make REDIS_URL empty in tests, or give each test a RATELIMIT_KEY_PREFIX of its own"
             )
-        self.__dict__.pop("_denied", None)
         self._drop_permits()
         if "limiter" in self.__dict__:
             self._renew_limiter(shared=False)

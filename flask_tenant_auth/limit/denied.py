@@ -41,14 +41,20 @@ class DeniedRequests:
         weakref.finalize(self, self._limiter.close)
 
     def exceeded(self, address: str) -> Exceeded | None:
-        """Return what denies the requests of an address; None while there are few enough."""
+        """Return what denies the requests of an address; None while there are few enough.
+
+        Requests without an address, as through a unix socket, may be of anybody.
+        """
+        if not address:
+            return None
         request = Limited(self._limits, None, address)
         decision: Decision = self._limiter.peek(*request)
         return None if decision.allowed else Exceeded(decision, request)
 
     def count(self, address: str) -> None:
         """Count a request that was denied. Beyond the limit nothing is counted any more."""
-        self._limiter.hit(self._limits, None, address)
+        if address:
+            self._limiter.hit(self._limits, None, address)
 
     def decisions(self, address: str) -> list[tuple[Limit, Decision]]:
         """Return each limit, and what is left of it."""

@@ -92,7 +92,7 @@ class Plan:
 def log_failure(endpoint: str, rule: Rule | ConcurrencyRule, error: Exception) -> None:
     """Log that a callable of a rule has raised, or has returned what cannot be used."""
     logger.error(
-        "A callable of the limit %r of %s failed with %s: the request is answered with 500",
+        "A callable of the limit %r of %s failed with %s: the request is denied",
         rule.describe(),
         endpoint or "requests without a route",
         type(error).__name__,
@@ -103,15 +103,20 @@ class Plans:
     """The plans of one app by endpoint and method."""
 
     def __init__(
-        self, defaults: tuple[Rule, ...], configured: Mapping[str, Declaration] | None = None
+        self, defaults: Declaration, configured: Mapping[str, Declaration] | None = None
     ) -> None:
         self._defaults = defaults
         # What the configuration declares, by endpoint. It is nearer than what the code declares.
         self.configured = configured or {}
-        # A request that no route answers is counted too, or scanning for routes would be free.
-        self.unrouted = Plan("", defaults)
-        # By endpoint and method.
+        # By endpoint and method; "" is the endpoint of requests that no route answers.
         self.made: dict[tuple[str, str], Plan] = {}
+
+    def unrouted(self, method: str) -> Plan:
+        """Return the plan of a request that no route answers: the defaults.
+
+        It is counted too, or scanning for routes would be free.
+        """
+        return self.made.get(("", method)) or self.make("", method, "", ())
 
     def make(
         self, endpoint: str, method: str, view: str, declarations: Sequence[Declaration]
@@ -134,7 +139,7 @@ class Plans:
         """
         if endpoint in self.configured:
             declarations = (self.configured[endpoint], *declarations)
-        rules = rules_that_count(declarations, self._defaults, method)
+        rules = rules_that_count((*declarations, self._defaults), method)
         if sum(rule.size for rule in rules) > MOST_LIMITS:
             raise ConfigurationError(
                 f"{endpoint}: the limits of its view, its blueprints and the defaults can be at "
@@ -144,18 +149,18 @@ class Plans:
         return Plan(view, rules, tuple(rule for rule in declared if rule not in rules))
 
 
-def rules_that_count(
-    declarations: Iterable[Declaration], defaults: tuple[Rule, ...], method: str
-) -> tuple[Rule, ...]:
+def rules_that_count(declarations: Iterable[Declaration], method: str) -> tuple[Rule, ...]:
     """Return the rules that count a method of a route.
 
     The nearest declaration counts. What is further out counts too where all that is nearer says
-    `override_defaults=False`; the defaults are outermost.
+    `override_defaults=False`.
+
+    :param declarations: the nearest first.
     """
     counted: tuple[Rule, ...] = ()
     for declaration in declarations:
         rules = tuple(rule for rule in declaration.rules if rule.applies_to(method))
         counted += rules
         if declaration.exempt or any(rule.override_defaults for rule in rules):
-            return counted
-    return counted + defaults
+            break
+    return counted

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from .._core import Identity, Limit, Rate, parse_rates
-from ..errors import ConfigurationError
 
 # Called with the identity of the request; None: it has no identity.
 OfIdentity: TypeAlias = Callable[..., Any]
 
 PER = ("user", "tenant", "address")
-DEFAULT_SCOPE = "default"
 
 # So many limits the core counts in one step.
 MOST_LIMITS = 16
@@ -160,8 +158,11 @@ def custom_key(key: object) -> str:
 def with_identity(function: Callable[..., Any], argument: str) -> OfIdentity:
     """Return a callable of the identity, for one that takes the identity or nothing.
 
-    :raises TypeError: when it needs more than one argument; the message names the parameter.
+    :raises TypeError: when it needs more than one argument, or is async: nobody awaits its answer,
+        which would be true and a key of its own each time. The message names the parameter.
     """
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"{argument} must be a callable that is not async")
     try:
         signature = inspect.signature(function)
     except ValueError:  # a builtin without a signature
@@ -173,39 +174,6 @@ def with_identity(function: Callable[..., Any], argument: str) -> OfIdentity:
             continue
         return asked
     raise TypeError(f"{argument} must be a callable of the identity, or of nothing")
-
-
-def default_rules(
-    limit: str | Callable[..., str | None],
-    tenant_limit: str | Callable[..., str | None],
-    fair_share: float,
-) -> tuple[Rule, ...]:
-    """Return the rules of the routes that declare none. These routes share one budget.
-
-    :raises ConfigurationError: when there are more limits than the core counts in one step.
-    """
-    rules = []
-    if limit:
-        rules.append(Rule(limit=_default("RATELIMIT_DEFAULT", limit), scope=DEFAULT_SCOPE))
-    if tenant_limit:
-        rules.append(
-            Rule(
-                limit=_default("RATELIMIT_TENANT_DEFAULT", tenant_limit),
-                per="tenant",
-                scope=f"{DEFAULT_SCOPE} tenant",
-                fair_share=fair_share,
-            )
-        )
-    if sum(rule.size for rule in rules) > MOST_LIMITS:
-        raise ConfigurationError(
-            f"RATELIMIT_DEFAULT and RATELIMIT_TENANT_DEFAULT can be at most {MOST_LIMITS} limits "
-            "together; with a RATELIMIT_FAIR_SHARE, each of the tenant's counts twice"
-        )
-    return tuple(rules)
-
-
-def _default(name: str, limit: str | Callable[..., str | None]) -> str | OfIdentity:
-    return with_identity(limit, name) if callable(limit) else limit
 
 
 def digest(text: str) -> str:

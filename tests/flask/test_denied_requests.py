@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +20,7 @@ from flask_tenant_auth import (
     verify_role,
     verify_tenant_context,
 )
-from flask_tenant_auth._core import STRATEGIES, RedisClient
+from flask_tenant_auth._core import STRATEGIES
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.signals import rate_limit_exceeded
 from servers import Redis, free_port
@@ -70,6 +68,11 @@ class TestDenied:
         assert statuses(app, "/once", 2, environ_base=first) == [200, 429]
         for address, status in (("[2001:db8::2]:443", 429), ("2001:db8:0:1::1", 200)):
             assert statuses(app, "/other", environ_base={"REMOTE_ADDR": address}) == [status]
+
+    def test_requests_without_an_address_are_not_counted_by_it(self) -> None:
+        app = limiting_app("1 per hour")
+        assert statuses(app, "/once", 3, environ_base={"REMOTE_ADDR": ""}) == [200, 429, 429]
+        assert statuses(app, "/other", environ_base={"REMOTE_ADDR": ""}) == [200]
 
     def test_the_answer_is_the_documented_one(self) -> None:
         app = limiting_app("1 per hour")
@@ -172,21 +175,6 @@ class TestWhatCounts:
         assert app.test_client().get("/other").text == "own"
 
 
-@pytest.fixture
-def redis() -> Iterator[Redis]:
-    with Redis() as server:
-        yield server
-
-
-def calls_of(redis: Redis) -> int:
-    """Return how many scripts this Redis has run."""
-    client = RedisClient(redis.url)
-    lines = bytes(client.call("INFO", "commandstats")).decode().splitlines()
-    client.close()
-    calls = re.findall(r"cmdstat_eval\w*:calls=(\d+)", "\n".join(lines))
-    return sum(map(int, calls))
-
-
 class TestStores:
     def test_without_the_setting_nothing_is_opened(self) -> None:
         app = limiting_app("")
@@ -196,7 +184,25 @@ class TestStores:
     def test_while_limits_are_off_nothing_is_opened(self) -> None:
         app = limiting_app(RATELIMIT_ENABLED="off")
         assert statuses(app, "/once", 9) == [200] * 9
-        assert state_of(app).denied is None
+        assert "denied" not in vars(state_of(app))
+
+    def test_reset_limits_forgets_it(self) -> None:
+        app, auth = bare_app(RATELIMIT_DENIED="1 per hour"), TenantAuth()
+        auth.init_app(app)
+        app.get("/once", endpoint="once")(rate_limit("1 per day")(view))
+        for _ in range(2):
+            assert statuses(app, "/once", 2) == [200, 429]
+            assert statuses(app, "/missing") == [429]
+            auth.reset_limits()
+
+    def test_where_testing_is_set_after_init_it_is_of_this_app_alone(self) -> None:
+        prefix = f"late-{free_port()}"
+        config = {"TESTING": False, "FLASK_ENV": "development", "RATELIMIT_KEY_PREFIX": prefix}
+        for _ in range(2):
+            app = limiting_app("1 per hour", **config)
+            app.config["TESTING"] = True
+            assert statuses(app, "/once", 2) == [200, 429]
+            assert statuses(app, "/other") == [429]
 
     def test_without_tenantauth_nobody_is_denied_by_it(self) -> None:
         app = bare_app(RATELIMIT_DENIED="1 per hour")
@@ -221,13 +227,18 @@ class TestStores:
     def test_it_costs_no_command_of_redis(self, redis: Redis) -> None:
         commands = {}
         for denied in ("", "2 per hour"):
-            app = limiting_app(denied, REDIS_URL=redis.url, RATELIMIT_KEY_PREFIX=f"p{denied}")
+            app = limiting_app(
+                denied,
+                REDIS_URL=redis.url,
+                RATELIMIT_STORE_TIMEOUT_MS=10_000,
+                RATELIMIT_KEY_PREFIX=f"p{denied}",
+            )
             statuses(app, "/other")
-            before = calls_of(redis)
+            before = redis.scripts_run()
             assert statuses(app, "/other", 5) == [200] * 5
             assert statuses(app, "/once", 3) == [200, 429, 429]
             assert statuses(app, "/other", 5) == [429 if denied else 200] * 5
-            commands[denied] = calls_of(redis) - before
+            commands[denied] = redis.scripts_run() - before
         assert commands["2 per hour"] < commands[""]
 
     def test_a_value_that_is_no_limit_stops_the_app(self) -> None:

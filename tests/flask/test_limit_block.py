@@ -64,6 +64,14 @@ class TestOutsideARequest:
                 with rate_limit_block("1 per hour", key="key") as decision:
                     assert decision is None
 
+    def test_limits_that_are_turned_off_before_the_first_request_count_nothing(self) -> None:
+        app = make_app()
+        app.config["RATELIMIT_ENABLED"] = False
+        with app.app_context():
+            for _ in range(3):
+                with rate_limit_block("1 per hour", key="key") as decision:
+                    assert decision is None
+
     def test_two_apps_count_apart(self) -> None:
         for _ in range(2):
             with make_app().app_context():

@@ -10,7 +10,7 @@ import pytest
 from flask import Blueprint, Flask, abort, g, request
 
 from apps import OTHER_TENANT, TENANT, USER, bare_app, bearer, make_app
-from flask_tenant_auth import AuthError, Identity, TenantAuth, rate_limit
+from flask_tenant_auth import AuthError, ConfigurationError, Identity, TenantAuth, rate_limit
 from flask_tenant_auth._core import STRATEGIES
 from flask_tenant_auth.flask.state import state_of
 
@@ -132,7 +132,7 @@ class TestTenantDefault:
         assert statuses(app, *["/"] * 3, headers=bearer()) == [200, 200, 429]
 
     def test_one_of_two_arguments_stops_the_app(self) -> None:
-        with pytest.raises(TypeError, match="RATELIMIT_TENANT_DEFAULT must be a callable"):
+        with pytest.raises(ConfigurationError, match="TENANT_DEFAULT: limit must be a callable"):
             make_app(RATELIMIT_TENANT_DEFAULT=lambda one, two: "1 per minute")
 
 
@@ -187,7 +187,21 @@ def broken(*_: object) -> Any:
     raise KeyError("plan")
 
 
+async def awaited(_identity: object = None) -> Any:
+    return True
+
+
 class TestFailures:
+    @pytest.mark.parametrize("argument", ["limit", "per", "cost", "exempt_when", "deduct_when"])
+    def test_an_async_callable_is_an_error(self, argument: str) -> None:
+        """An async `exempt_when` exempted every request, and an async `per` was a new key each."""
+        arguments: dict[str, Any] = {"limit": "1 per minute", argument: awaited}
+        with pytest.raises(TypeError, match=f"{argument} must be .*not async"):
+            rate_limit(**arguments)
+        if argument == "limit":
+            with pytest.raises(ConfigurationError, match=r"RATELIMIT_DEFAULT: limit .* not async"):
+                make_app(RATELIMIT_DEFAULT=awaited)
+
     @pytest.mark.parametrize("hooked", [True, False])
     @pytest.mark.parametrize(
         "arguments",

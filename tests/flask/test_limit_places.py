@@ -10,9 +10,10 @@ import pytest
 from flask import Blueprint, Flask, request
 from flask.views import MethodView
 
-from apps import bare_app, bearer, make_app
+from apps import TENANT, USER, bare_app, bearer, make_app
 from flask_tenant_auth import (
     ConfigurationError,
+    Identity,
     TenantAuth,
     exempt_blueprint,
     limit_blueprint,
@@ -22,6 +23,7 @@ from flask_tenant_auth import (
 )
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.limit.declarations import declaration_of
+from servers import Redis
 
 
 def view() -> str:
@@ -113,6 +115,78 @@ class TestOverrideDefaults:
         assert statuses(app, "/other", 1) == [200]
 
 
+class TestDefaults:
+    def app(self, default: Any, **config: Any) -> Flask:
+        app = make_app(RATELIMIT_DEFAULT=default, **config)
+        app.route("/", endpoint="index", methods=["GET", "POST"])(view)
+        app.get("/other", endpoint="other")(lambda: "in")
+        return app
+
+    def test_a_default_takes_the_arguments_of_the_decorator(self) -> None:
+        app = self.app(
+            {
+                "limit": lambda: "7 per minute",
+                "per": lambda: request.args["key"],
+                "cost": lambda: int(request.args["cost"]),
+                "exempt_when": lambda: "exempt" in request.args,
+                "deduct_when": lambda response: "free" not in request.args,
+            }
+        )
+        assert statuses(app, "/?key=a&cost=4", 1) + statuses(app, "/other?key=a&cost=4", 1) == [
+            *(200, 429),
+        ]
+        assert statuses(app, "/?key=b&cost=7&free", 3) == [200] * 3
+        assert statuses(app, "/?key=a&cost=9&exempt", 3) == [200] * 3
+        assert statuses(app, "/missing?key=c&cost=7", 2) == [404, 429]
+
+    def test_several_are_a_list_and_count_apart(self) -> None:
+        app = self.app([{"limit": "3 per minute", "methods": ["POST"]}, "3 per minute"])
+        assert statuses(app, "/", 4, "POST") == [200] * 3 + [429]
+        assert statuses(app, "/", 1) == [429]
+        app = self.app([{"limit": "2 per minute", "methods": ["POST"]}])
+        assert statuses(app, "/", 9) + statuses(app, "/missing", 9) == [200] * 9 + [404] * 9
+        assert statuses(app, "/missing", 3, "POST") == [404, 404, 429]
+
+    def test_json_text_of_a_dict_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RATELIMIT_TENANT_DEFAULT", '{"limit": "4 per hour", "cost": 2}')
+        app = self.app("")
+        assert statuses(app, "/", 3, headers=bearer()) == [200, 200, 429]
+        assert [rule.per for rule in state_of(app).plans.made["index", "GET"].rules] == ["tenant"]
+
+    def test_the_tenants_share_can_stand_there(self) -> None:
+        default = {"limit": "4 per minute", "fair_share": 0.5}
+        app = self.app("", RATELIMIT_TENANT_DEFAULT=default)
+        assert statuses(app, "/", 3, headers=bearer()) == [200, 200, 429]
+
+    def test_flask_auth_check_shows_them(self) -> None:
+        app = self.app([{"limit": "9 per hour", "cost": 3}, "8 per minute"])
+        output = app.test_cli_runner().invoke(args=["auth", "check"]).output
+        assert "9 per hour per user (cost 3); 8 per minute per user" in output
+        assert "RATELIMIT_DEFAULT=" in output
+        shown = app.test_cli_runner().invoke(
+            args=["auth", "limits", "show", "--address", "127.0.0.1"]
+        )
+        assert "default: 9 per 1 hour" in shown.output
+        assert "default 1: 8 per 1 minute" in shown.output
+
+    @pytest.mark.parametrize(
+        ("default", "says"),
+        [
+            ({"per": "user"}, "a dict of arguments has no 'limit'"),
+            ({"limit": "often"}, "often"),
+            ({"limit": "5/minute", "pre": "user"}, "'pre' is no argument of rate_limit"),
+            ([5], "a dict of arguments, not int"),
+            (5, "a dict of arguments, not int"),
+            ('{"limit": ', "must be JSON text"),
+            (lambda one, two: "5/minute", "limit must be a callable"),
+        ],
+        ids=str,
+    )
+    def test_what_cannot_be_meant_stops_the_app(self, default: Any, says: str) -> None:
+        with pytest.raises(ConfigurationError, match=f"RATELIMIT_DEFAULT:? .*{says}"):
+            self.app(default)
+
+
 class TestEndpoints:
     def app(self, endpoints: Any, **config: Any) -> Flask:
         app = make_app(
@@ -193,7 +267,7 @@ class TestEndpoints:
             ({5: "5/minute"}, "names that are text"),
             ({"own": 5}, "for 'own', not int"),
             ({"own": None}, "for 'own', not NoneType"),
-            ({"own": {"per": "user"}}, "no \"limit\" in a dict of 'own'"),
+            ({"own": {"per": "user"}}, "own: a dict of arguments has no 'limit'"),
             ({"own": "often"}, "own: .*often"),
             ({"own": {"limit": "5/minute", "pre": "user"}}, "own: 'pre' is no argument"),
             ({"own": {"limit": "5/minute", "per": "planet"}}, "own: per must be one of"),
@@ -412,6 +486,30 @@ class TestBlueprints:
         spec.path("/b/", operations={"get": {"responses": {"200": {"description": "in"}}}})
         described = describe_security(spec, app).to_dict()
         assert "429" in described["paths"]["/b/"]["get"]["responses"]
+
+
+def test_all_limits_of_a_request_are_one_round_trip_to_redis(redis: Redis) -> None:
+    app = make_app(
+        REDIS_URL=redis.url,
+        RATELIMIT_STORE_TIMEOUT_MS=10_000,
+        RATELIMIT_DEFAULT="95 per minute",
+        RATELIMIT_TENANT_DEFAULT=lambda: "96 per minute",
+        RATELIMIT_ENDPOINTS={"b.index": {"limit": "99 per minute", "override_defaults": False}},
+    )
+    blueprint = Blueprint("b", __name__)
+    limit_blueprint(blueprint, "98 per minute", override_defaults=False, cost=lambda: 2)
+    limited = rate_limit("97 per minute", override_defaults=False, per=lambda: "key")(view)
+    blueprint.get("/", endpoint="index")(limited)
+    app.register_blueprint(blueprint)
+    assert statuses(app, "/", 1, headers=bearer()) == [200]
+    before = redis.scripts_run()
+    assert statuses(app, "/", 5, headers=bearer()) == [200] * 5
+    assert redis.scripts_run() == before + 5
+    plan = state_of(app).plans.made["b.index", "GET"]
+    assert len(plan.rules) == 5
+    limits, custom, _ = plan.resolve(None)
+    left = state_of(app).limiter.peek(limits, Identity(TENANT, USER), "127.0.0.1", custom)
+    assert left.remaining == 98 - 6 * 2
 
 
 class TestExemptBlueprint:

@@ -702,14 +702,14 @@ class TestHeaders:
         assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == ("3", "2")
 
 
-def test_a_plan_is_made_once_and_unknown_paths_make_none() -> None:
+def test_a_plan_is_made_once_and_unknown_paths_share_one() -> None:
     app = make_app()
     app.get("/", endpoint="root")(view)
     client = app.test_client()
     for path in ("/", "/", "/x", "/y"):
         client.get(path)
         client.open("/", method="QUERY")
-    assert list(state_of(app).plans.made) == [("root", "GET")]
+    assert list(state_of(app).plans.made) == [("root", "GET"), ("", "GET")]
 
 
 LIMITS = [_core.Limit(rate, scope="flood", per="address") for rate in _core.parse_rates("5/hour")]

@@ -32,6 +32,7 @@ from sqlalchemy import Engine
 
 import flask_tenant_auth
 from flask_tenant_auth import pytest_plugin, signals
+from flask_tenant_auth.config.names import COUNTERPARTS
 from flask_tenant_auth.config.settings import KEYS, Settings
 from flask_tenant_auth.flask.commands import auth_cli
 from pages import FENCE, Block, blocks_of
@@ -274,6 +275,14 @@ def test_security_md_lists_every_rule_of_tokens() -> None:
     for rule in RULES:
         assert any(row.startswith(rule.name) for row in rows), rule.name
     assert len(rows) == len(RULES) + 1  # the head of the table
+
+
+def test_the_recipe_from_flask_limiter_names_each_of_its_settings() -> None:
+    text = (DOCS / "recipes" / "from_flask_limiter.md").read_text("utf-8")
+    settings = text.partition("## Settings")[2].partition("\n## ")[0]
+    for name, counterpart in COUNTERPARTS.items():
+        if counterpart.library == "Flask-Limiter":
+            assert f"`{name}`" in settings, name
 
 
 def test_the_reference_leads_from_every_public_name_to_the_page_that_describes_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -118,6 +119,17 @@ class Redis(Server):
         """As in the base class."""
         here = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
         return ["redis-server", *here, *self.options]
+
+    def scripts_run(self) -> int:
+        """How many scripts it has run: one for each round trip of a limiter."""
+        from flask_tenant_auth._core import RedisClient
+
+        client = RedisClient(self.url)
+        try:
+            stats = bytes(client.call("INFO", "commandstats")).decode()
+        finally:
+            client.close()
+        return sum(map(int, re.findall(r"cmdstat_eval\w*:calls=(\d+)", stats)))
 
 
 class Gunicorn(Server):

@@ -13,7 +13,7 @@ from flask.app import Flask
 from flask.cli import AppGroup
 
 from ..._core import Decision, Identity, Limit, is_valid_uuid, plain_address
-from ..routes import plan_of
+from ..routes import ANY_METHOD, plan_of
 from ..state import AppState, state_of
 from .check import routes_of
 from .stores import print_redis, store_lines
@@ -70,7 +70,7 @@ def _limits_of(app: Flask, client: Client) -> list[Counted]:
     """Return each limit that counts a client, once, though many routes may share it."""
     state = state_of(app)
     found: dict[tuple[str, str, str], Counted] = {}
-    plans = [state.plans.unrouted]
+    plans = [state.plans.unrouted(method) for method in sorted(ANY_METHOD)]
     plans += [plan_of(app, state.plans, each.endpoint, each.method) for each in routes_of(app)]
     for plan in plans:
         for limit, custom in plan.resolve_outside_a_request(client.identity):
