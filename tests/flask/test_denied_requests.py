@@ -13,6 +13,7 @@ from flask_tenant_auth import (
     RateLimitExceeded,
     TenantAuth,
     _core,
+    concurrency_limit,
     login_limit,
     rate_limit,
     rate_limit_block,
@@ -144,6 +145,12 @@ class TestWhatCounts:
         assert statuses(app, "/me", 3) == [401] * 3
         assert statuses(app, "/admin", 3, headers=bearer()) == [403] * 3
         assert statuses(app, "/own", 3) == [429] * 3
+        assert statuses(app, "/other") == [200]
+
+    def test_a_429_of_a_concurrency_limit_does_not_count(self) -> None:
+        app = limiting_app("1 per hour")
+        app.get("/busy", endpoint="busy")(concurrency_limit(0, per="address")(view))
+        assert statuses(app, "/busy", 3) == [429] * 3
         assert statuses(app, "/other") == [200]
 
     def test_a_block_does_not_count(self) -> None:

@@ -137,7 +137,9 @@ def test_failed_authentications_are_told(*, decorated: bool) -> None:
 def test_a_limit_of_log_ins_tells_no_name() -> None:
     app = make_app(AUTH_FAILURE_LIMIT="")
     app.get("/", endpoint="login")(
-        login_limit("1 per hour", key="email", methods=["GET"])(lambda: ("", 401))
+        login_limit("1 per hour", key="email", address_limit="9 per hour", methods=["GET"])(
+            lambda: ("", 401)
+        )
     )
     breach = breach_of(app, "/?email=Ann")
     assert breach["key"] == account_of("ann")
