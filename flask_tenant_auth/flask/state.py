@@ -380,7 +380,7 @@ class AppState:
             close = self._close_limiter
             self.limiter = self._open_limiter(shared=shared)
             close()
-            self.__dict__.pop("denied", None)
+            self.__dict__.pop("_denied", None)
 
     def reset_limits(self) -> None:
         """Forget all that was counted.
@@ -430,12 +430,22 @@ class AppState:
             self.log_store_events()
         return reservation
 
-    @cached_property
+    @property
     def denied(self) -> DeniedRequests | None:
-        """The limit of denied requests; made when the first request is counted."""
-        if not self.settings.ratelimit_denied:
-            return None
-        return DeniedRequests(self.settings, app=self._directory, shared=self._shared)
+        """The limit of denied requests."""
+        settings = self.settings
+        return self._denied if settings.ratelimit_enabled and settings.ratelimit_denied else None
+
+    @cached_property
+    def _denied(self) -> DeniedRequests:
+        """Made when the first request is counted."""
+        with self._limiter_lock:
+            made: DeniedRequests | None = self.__dict__.get("_denied")
+            if made is None:
+                made = self.__dict__["_denied"] = DeniedRequests(
+                    self.settings, app=self._directory, shared=self._shared
+                )
+            return made
 
     def log_store_events(self) -> None:
         """Log what has happened to the stores since the last call."""

@@ -338,6 +338,20 @@ class TestResetLimits:
         auth.reset_limits()
         assert statuses() == fresh
 
+    def test_denied_requests_are_forgotten_too(self) -> None:
+        app = bare_app(RATELIMIT_DEFAULT="1 per hour", RATELIMIT_DENIED="1 per hour")
+        auth = TenantAuth(app)
+        app.get("/")(public_route(lambda: "in"))
+        app.get("/free", endpoint="free")(public_route(rate_limit("9 per hour")(lambda: "in")))
+
+        def statuses() -> list[int]:
+            client = app.test_client()
+            return [client.get(path).status_code for path in ("/", "/", "/", "/free")]
+
+        assert statuses() == [200, 429, 429, 429]
+        auth.reset_limits()
+        assert statuses() == [200, 429, 429, 429]
+
     def test_it_resets_each_app_of_a_tenant_auth_and_no_other(self) -> None:
         auth, apps = TenantAuth(), [bare_app(RATELIMIT_DEFAULT="1 per hour") for _ in range(2)]
         other = make_app(RATELIMIT_DEFAULT="1 per hour")
