@@ -302,7 +302,11 @@ check-python: $(VENV)/.built $(VENV)/.group-test
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation mutants session-model clean
-test: packages-test $(VENV)/.built $(VENV)/.group-test lint test-c asan asan-python fuzz-short test-sqlalchemy test-beside ## Install what is missing, then run all checks and tests
+# What is done before pytest, two at a time: most of these use one core.
+BEFORE_PYTEST := asan-python lint test-c asan fuzz-short test-sqlalchemy test-beside
+
+test: packages-test $(VENV)/.built $(SCRIPT).c $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example ## Install what is missing, then run all checks and tests
+	@$(MAKE) -s -j2 --output-sync=target $(BEFORE_PYTEST)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # .venv has the newest SQLAlchemy. PYTHONPATH puts this one before it.
