@@ -128,19 +128,24 @@ endef
 $(foreach name,plain asan tsan coverage,$(eval $(call flavour,$(name),$$(CC))))
 $(eval $(call flavour,fuzz,$$(CLANG)))
 
-# $(call run_tests,FLAVOUR,WRAPPER): builds on all cores, then runs the tests one by one.
+# A make that another one runs as one of several jobs shares the jobs of that one, if the recipe
+# itself has $(MAKE): make does not see one that comes from `call`.
+PARALLEL = $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+# $(call run_tests,FLAVOUR,WRAPPER): runs the tests one by one.
 define run_tests
-	@$(MAKE) -s -j$(JOBS) programs-$(1)
 	@for test in $(C_TESTS:tests/c/%.c=$(BUILD)/$(1)/%); do $(2) $$test || exit 1; done
 endef
 
 .PHONY: test-c asan tsan valgrind coverage
 test-c: packages ## Run the C tests
 	@echo "C tests"
+	@$(MAKE) -s $(PARALLEL) programs-plain
 	$(call run_tests,plain)
 
 asan: packages ## Run the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@echo "C tests under ASan and UBSan"
+	@$(MAKE) -s $(PARALLEL) programs-asan
 	$(call run_tests,asan)
 
 # The extension with sanitizers, for the Python tests of the core. It is built
@@ -184,19 +189,22 @@ $(SANITIZED)/.built: $(SANITIZED_OBJECTS) tests/sanitized/faults.c
 .PHONY: asan-python
 asan-python: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the Python tests of the core under ASan and UBSan
 	@echo "Python tests of the core under ASan and UBSan"
-	@$(MAKE) -s -j$(JOBS) $(SANITIZED)/.built
+	@$(MAKE) -s $(PARALLEL) $(SANITIZED)/.built
 	@$(BIN)/python scripts/run_sanitized.py $(SANITIZED) \
 		$(shell $(SANITIZED_CC) -print-file-name=libasan.so) -q \
 		-k 'not ($(SANITIZED_WITHOUT))' $(SANITIZED_TESTS)
 
 tsan: packages ## Run the C tests under ThreadSanitizer
+	@$(MAKE) -s $(PARALLEL) programs-tsan
 	$(call run_tests,tsan,$(NO_ASLR))
 
 valgrind: packages-test ## Run the C tests under valgrind's memcheck
+	@$(MAKE) -s $(PARALLEL) programs-plain
 	$(call run_tests,plain,valgrind -q --error-exitcode=1 --leak-check=full --child-silent-after-fork=yes)
 
 coverage: packages ## List the lines and branches of the core that the C tests miss
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) -s $(PARALLEL) programs-coverage
 	$(call run_tests,coverage)
 	@$(PYTHON) scripts/coverage_summary.py $(BUILD)/coverage/core
 
@@ -213,7 +221,6 @@ $(BUILD)/plain/timing_%: tests/timing/timing_%.c $(BUILD)/plain/core.a Makefile
 # New inputs are written below build/. fuzz/corpus/ holds the seeds.
 # $(call run_fuzzers,SECONDS)
 define run_fuzzers
-	@$(MAKE) -s -j$(JOBS) programs-fuzz
 	@for fuzzer in $(FUZZERS:fuzz/fuzz_%.c=%); do \
 		mkdir -p $(BUILD)/fuzz/corpus/$$fuzzer fuzz/corpus/$$fuzzer; \
 		$(BUILD)/fuzz/fuzz_$$fuzzer -max_total_time=$(1) -verbosity=0 -print_final_stats=1 \
@@ -226,10 +233,12 @@ endef
 
 .PHONY: fuzz fuzz-short
 fuzz: packages-test ## Fuzz each target for FUZZ_SECONDS (600)
+	@$(MAKE) -s $(PARALLEL) programs-fuzz
 	$(call run_fuzzers,$(FUZZ_SECONDS))
 
 fuzz-short: packages-test
 	@echo "Fuzzing, two seconds a target"
+	@$(MAKE) -s $(PARALLEL) programs-fuzz
 	$(call run_fuzzers,2)
 
 # --- Speed --------------------------------------------------------------------
@@ -299,15 +308,7 @@ check-c: packages
 check-python: $(VENV)/.built $(VENV)/.group-test
 	@$(BIN)/python -m pytest -q -m 'not soak' -k 'not ($(CHECK_WITHOUT))' $(CHECK_TESTS)
 
-# --- All of it ----------------------------------------------------------------
-
-.PHONY: test soak isolation mutants session-model clean
-# What is done before pytest, two at a time: most of these use one core.
-BEFORE_PYTEST := asan-python lint test-c asan fuzz-short test-sqlalchemy test-beside
-
-test: packages-test $(VENV)/.built $(SCRIPT).c $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example ## Install what is missing, then run all checks and tests
-	@$(MAKE) -s -j2 --output-sync=target $(BEFORE_PYTEST)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+# --- Beside other libraries ---------------------------------------------------
 
 # .venv has the newest SQLAlchemy. PYTHONPATH puts this one before it.
 SQLALCHEMY_20 := $(BUILD)/sqlalchemy20
@@ -342,6 +343,16 @@ test-beside: $(VENV)/.built $(BESIDE)/.installed ## Run the tests beside OpenTel
 test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 without the GIL
 	@echo "Python tests without the GIL"
 	@scripts/test_freethreaded.sh $(FREETHREADED)
+
+# --- All of it ----------------------------------------------------------------
+
+.PHONY: test soak isolation mutants session-model clean
+# First what several jobs need, one after the other. Then as many jobs at once as there are cores.
+# Of pytest each core runs the files that no other one has begun.
+test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c $(SQLALCHEMY_20)/.installed $(BESIDE)/.installed ## Install what is missing, then run all checks and tests
+	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c fuzz-short lint
+	@$(MAKE) -s -j$(JOBS) --output-sync=target test-sqlalchemy test-beside
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)

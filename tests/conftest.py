@@ -66,14 +66,14 @@ def _apps_are_freed() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
-    """A Redis for the whole run. A test that stops it, or needs it empty, starts its own."""
+    """A Redis for all tests of a process. A test that stops it, or needs it empty, has its own."""
     with Redis() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    """A PostgreSQL for the whole run."""
+    """A PostgreSQL for all tests of a process."""
     with PostgreSQL() as server:
         yield server
 
