@@ -2,7 +2,7 @@
 
 A request takes a permit of this host first, which costs no round trip. So a client that has as many
 running here as it may is denied without Redis. Then it takes a lease in Redis, where there is one.
-While Redis is away, RATELIMIT_ON_STORE_ERROR decides.
+While Redis is away, and where one call of it fails, RATELIMIT_ON_STORE_ERROR decides.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class AtOnce:
             name = self.permits.key(scope, per, identity, address, key)
             lease = self._leases.take(name, most)
         except ConnectionError as error:
-            self._log_away(error)
+            if self._leases.is_away:
+                self._log_away(error)
             if self._denies:
                 permit.release()
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import threading
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from flask_tenant_auth.flask.extension import state_of
 from flask_tenant_auth.limit import leases as module
 from flask_tenant_auth.limit.leases import Lease, Leases
 from paths import ROOT
-from redis_server import Cluster, until
+from redis_server import Cluster, children_exit_codes, until
 from servers import Redis
 
 PREFIX = "hosts"
@@ -110,13 +111,13 @@ class TestLeases:
         assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
         assert all(taken)
 
-    def test_a_lease_that_nobody_has_is_not_renewed(
-        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(module, "LEASE_MS", 300)
+    def test_a_lease_that_nobody_has_is_given_back(self, redis: Redis) -> None:
         one, other = host(redis), host(redis)
-        assert one.take(NAME, 1) is not None  # and dropped
-        until(lambda: one.renew() is None and len(take_all(other, 1)) == 1, 5, "it ends")
+        kept = one.take(NAME, 2)
+        assert one.take(NAME, 2) is not None  # and dropped
+        until(lambda: len(take_all(other, 2)) == 1, 5, "it is given back")
+        assert kept is not None
+        assert len(one._held) == 1
 
     def test_what_redis_has_lost_is_there_again_after_a_renewal(self, redis: Redis) -> None:
         one, other = host(redis), host(redis)
@@ -142,9 +143,11 @@ class TestLeases:
         self, redis: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "LEASE_MS", 200)
-        assert host(redis).take(NAME, 1) is not None
+        lease = host(redis).take(NAME, 1)
         client = Client.from_url(redis.url)
+        assert client.dbsize() == 1
         until(lambda: client.dbsize() == 0, 5, "the key ends")
+        assert lease is not None
 
     def test_a_cluster_has_all_of_them_on_one_node(self) -> None:
         with Cluster() as cluster:
@@ -152,9 +155,317 @@ class TestLeases:
             taken = [leases.take(str(i).encode(), 1) for i in range(20)]
             assert all(taken)
             leases.renew()
-            assert not leases.is_away
             assert leases.take(b"7", 1) is None
             leases.close()
+
+
+class Calls:
+    """The calls of a client: what happens before each, and how many there were."""
+
+    def __init__(self, leases: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.before: Callable[[str], None] = lambda _method: None
+        self._run = leases._run
+        monkeypatch.setattr(leases, "_run", self.run)
+
+    def run(self, keys: int, words: tuple[Any, ...]) -> Any:
+        self.count += 1
+        self.before(words[keys])
+        return self._run(keys, words)
+
+
+def failure(code: str) -> ConnectionError:
+    error = ConnectionError(code)
+    error.code = code  # type: ignore[attr-defined]
+    return error
+
+
+class TestTheThread:
+    def test_it_goes_on_whatever_a_call_raises(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(module, "_RENEW_SECONDS", 0.05)
+        monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.05)
+        leases = host(redis)
+        lease = leases.take(NAME, 1)
+        calls = Calls(leases, monkeypatch)
+        failing = True
+
+        def fail(_method: str) -> None:
+            if failing:
+                raise MemoryError("no room")
+
+        calls.before = fail
+        until(lambda: calls.count >= 3, 5, "it tries again")
+        failing = False
+        Client.from_url(redis.url).flushall()
+        until(lambda: host(redis).take(NAME, 1) is None, 5, "it renews again")
+        assert [each for each in caplog.messages if "MemoryError('no room')" in each] == [
+            "The leases of requests cannot be renewed or given back: MemoryError('no room')"
+        ]
+        assert lease is not None
+        leases.close()
+
+    def test_one_that_could_not_be_started_is_started_by_the_next_request(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leases = host(redis)
+
+        def no_thread(_thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                leases.take(NAME, 1)
+        lease = leases.take(NAME, 1)  # nothing was left in Redis
+        assert lease is not None
+        assert leases._thread is not None
+        assert leases._thread.is_alive()
+
+    def test_one_that_has_ended_is_replaced(self, redis: Redis) -> None:
+        leases = host(redis)
+        ended = threading.Thread(target=lambda: None)
+        ended.start()
+        ended.join()
+        leases._thread = ended
+        assert leases.take(NAME, 1) is not None
+        assert leases._thread is not ended
+        assert leases._thread.is_alive()
+
+    def test_a_child_of_a_thread_that_holds_the_lock_takes_leases(self, redis: Redis) -> None:
+        leases = host(redis)
+        with leases._lock:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(10)
+                lease = leases.take(NAME, 1)
+                os._exit(0 if lease is not None and leases._thread is not None else 1)
+        assert children_exit_codes([child]) == [0]
+
+    def test_close_ends_it(self, redis: Redis) -> None:
+        leases = host(redis)
+        lease = leases.take(NAME, 1)
+        assert leases._thread is not None
+        leases.close()
+        leases._thread.join(2)
+        assert not leases._thread.is_alive()
+        assert lease is not None
+
+    def test_a_renewal_brings_back_no_lease_that_has_ended(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leases = host(redis)
+        taken = take_all(leases, 3)
+        calls = Calls(leases, monkeypatch)
+
+        def release_one(method: str) -> None:
+            if method == "renew":
+                taken.pop().release()
+
+        calls.before = release_one
+        leases.renew()
+        assert len(taken) == 2
+        until(lambda: len(take_all(host(redis), 3)) == 1, 5, "it is given back again")
+
+    def test_a_part_of_a_renewal_has_no_lease_that_was_released_before(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_RENEWED_AT_ONCE", 1)
+        leases = host(redis)
+        taken = take_all(leases, 3)
+        calls = Calls(leases, monkeypatch)
+        renewed = []
+
+        def release_the_others(method: str) -> None:
+            if method == "renew":
+                renewed.append(method)
+                while len(taken) > 1:
+                    taken.pop().release()
+
+        calls.before = release_the_others
+        leases.renew()
+        assert len(renewed) == 1
+
+
+class TestFailures:
+    @pytest.mark.parametrize("code", ["redis_pool_empty", "redis_try_again", "redis_ask"])
+    def test_a_failure_of_one_call_is_none_of_the_next(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch, code: str
+    ) -> None:
+        leases = host(redis)
+        calls = Calls(leases, monkeypatch)
+
+        def fail(_method: str) -> None:
+            if calls.count == 1:
+                raise failure(code)
+
+        calls.before = fail
+        with pytest.raises(ConnectionError, match=code):
+            leases.take(NAME, 1)
+        assert not leases.is_away
+        assert leases.take(NAME, 1) is not None
+
+    def test_a_full_pool_fails_one_call(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leases = Leases(f"{redis.url}?max_connections=1", PREFIX, 100)
+        with ThreadPoolExecutor(1) as pool:
+            blocked = pool.submit(leases._client.call, "BLPOP", "{fta:hosts}:x", 1, wait_ms=5000)
+            client = Client.from_url(redis.url)
+            until(lambda: client.info("clients")["blocked_clients"] == 1, 5, "it blocks")
+            with pytest.raises(ConnectionError) as caught:
+                leases.take(NAME, 1)
+            assert caught.value.code == "redis_pool_empty"  # type: ignore[attr-defined]
+            assert not leases.is_away
+            assert blocked.result() is None
+        assert leases.take(NAME, 1) is not None
+
+    @pytest.mark.parametrize(("on_error", "runs"), [("memory", True), ("deny", False)])
+    def test_the_setting_decides_one_request_and_the_next_is_counted(
+        self,
+        redis: Redis,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        on_error: str,
+        runs: bool,
+    ) -> None:
+        app = app_on(redis, lambda: "in", RATELIMIT_ON_STORE_ERROR=on_error)
+        at_once = state_of(app).at_once
+        assert at_once._leases is not None
+        calls = Calls(at_once._leases, monkeypatch)
+
+        def fail(method: str) -> None:
+            if method == "take" and calls.count == 1:
+                raise failure("redis_pool_empty")
+
+        calls.before = fail
+        held = at_once.take(1, "x", "address", None, "192.0.2.7", "")
+        assert (held is not None) is runs
+        if held is not None:
+            held.release()
+        held = at_once.take(1, "x", "address", None, "192.0.2.7", "")
+        assert held is not None
+        assert Client.from_url(redis.url).dbsize() == 1
+        assert "run at once" not in caplog.text
+
+    def test_only_a_take_says_that_redis_is_away(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.05)
+        leases = host(redis)
+        (lease,) = take_all(leases, 1)
+        calls = Calls(leases, monkeypatch)
+
+        def fail(_method: str) -> None:
+            if calls.count <= 4:  # of which the thread gets two
+                raise failure("redis_timeout")
+
+        calls.before = fail
+        with pytest.raises(ConnectionError):
+            leases.renew()
+        lease.release()
+        until(lambda: len(take_all(host(redis), 1)) == 1, 5, "the thread gives it back")
+        assert not leases.is_away
+
+        calls.count = 0
+        with pytest.raises(ConnectionError):
+            leases.take(NAME, 9)
+        assert leases.is_away
+
+    def test_while_redis_is_away_a_release_waits_for_nothing(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leases = host(redis)
+        taken = take_all(leases, 5)
+        calls = Calls(leases, monkeypatch)
+        is_back = threading.Event()
+        callers = []
+
+        def fail(_method: str) -> None:
+            callers.append(threading.current_thread())
+            if not is_back.is_set():
+                raise failure("redis_timeout")
+
+        calls.before = fail
+        with pytest.raises(ConnectionError):
+            leases.take(NAME, 9)
+        assert leases.is_away
+        callers.clear()
+        for each in taken:
+            each.release()
+        is_back.set()
+        until(lambda: len(take_all(host(redis), 5)) == 5, 10, "they are given back")
+        assert set(callers) == {leases._thread}
+
+    def test_one_request_a_second_tries(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leases = host(redis)
+        calls = Calls(leases, monkeypatch)
+        takes = []
+
+        def fail(method: str) -> None:
+            if method == "take":
+                takes.append(method)
+            time.sleep(0.05)
+            raise failure("redis_timeout")
+
+        calls.before = fail
+        with pytest.raises(ConnectionError):
+            leases.take(NAME, 1)
+        threads = 16
+        begin = threading.Barrier(threads)
+
+        def ask(_name: int) -> None:
+            begin.wait(30)
+            with pytest.raises(ConnectionError):
+                leases.take(NAME, 1)
+
+        with ThreadPoolExecutor(threads) as pool:
+            for tries in (2, 3, 4):
+                leases._away_until = 0.0
+                list(pool.map(ask, range(threads)))
+                assert len(takes) == tries
+
+    def test_what_was_taken_without_an_answer_is_given_back(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leases = host(redis)
+        run = leases._run
+
+        def lose_the_answer(keys: int, words: tuple[Any, ...]) -> Any:
+            answer = run(keys, words)
+            if words[keys] == "take":
+                raise failure("redis_timeout")
+            return answer
+
+        monkeypatch.setattr(leases, "_run", lose_the_answer)
+        with pytest.raises(ConnectionError):
+            leases.take(NAME, 1)
+        until(lambda: len(take_all(host(redis), 1)) == 1, 5, "it is given back")
+
+    def test_what_cannot_be_given_back_is_forgotten_when_it_has_ended(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "LEASE_MS", 300)
+        monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.05)
+        leases = host(redis)
+        taken = take_all(leases, 20)
+        calls = Calls(leases, monkeypatch)
+
+        def fail(_method: str) -> None:
+            raise failure("redis_denied")
+
+        calls.before = fail
+        for each in taken:
+            each.release()
+        assert leases._ended.qsize() >= 19
+        until(lambda: leases._ended.qsize() == 0, 5, "they are forgotten")
+        count = calls.count
+        time.sleep(0.2)
+        assert calls.count == count
+        leases.close()
 
 
 def rights_on_the_page() -> list[str]:
@@ -173,12 +484,14 @@ def has_leases(redis: Redis, rights: list[str]) -> bool:
     leases = Leases(f"redis://app:password@127.0.0.1:{redis.port}/0", PREFIX, 5000)
     try:
         lease = leases.take(NAME, 1)
+        assert lease is not None
+        leases.renew()
+        lease.release()
+        return client.dbsize() == 0
     except ConnectionError:
         return False
-    assert lease is not None
-    leases.renew()
-    lease.release()
-    return not leases.is_away and client.dbsize() == 0
+    finally:
+        leases.close()
 
 
 def test_each_of_the_documented_rights_is_needed(redis: Redis) -> None:
