@@ -35,7 +35,13 @@ from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
-from .routes import asks_for_identity, is_static_view, plan_of, unknown_endpoints
+from .routes import (
+    asks_for_identity,
+    declaration_of_route,
+    is_static_view,
+    plan_of,
+    unknown_endpoints,
+)
 from .session_routes import add_session_routes
 from .sessions import SessionInfo
 from .state import EXTENSION, AppState, Loaders, state_of
@@ -322,8 +328,9 @@ def _is_answered_by_view(app: Flask, record: RequestRecord, request: Request) ->
         return True
     if getattr(rule, "provide_automatic_options", False):
         return False  # Flask answers with the methods
-    # So does @verify_tenant_context, without an identity.
-    return identity_of(record, request) is not None or not asks_for_identity(app, rule.endpoint)
+    # So does @verify_tenant_context, without an identity, where it is on what answers OPTIONS.
+    verified = declaration_of_route(app, rule.endpoint, "OPTIONS").verified
+    return not verified or identity_of(record, request) is not None
 
 
 def _add_jwks_route(app: Flask, state: AppState) -> None:

@@ -840,6 +840,55 @@ def test_options_that_a_view_answers_is_counted() -> None:
     assert statuses(app, "/missing", 6, "OPTIONS") == [404] * 4 + [429] * 2
 
 
+@pytest.mark.parametrize("guarded", ["get", "options"])
+def test_options_of_a_class_is_counted_unless_its_handler_asks_for_an_identity(
+    guarded: str,
+) -> None:
+    """A verified ``get`` beside it answers no OPTIONS request."""
+    app = make_app(RATELIMIT_DEFAULT="2 per minute")
+
+    class Views(MethodView):
+        def get(self) -> str:
+            return "in"
+
+        def options(self) -> str:
+            return "in"
+
+    setattr(Views, guarded, verify_tenant_context(getattr(Views, guarded)))
+    app.add_url_rule("/class", view_func=Views.as_view("class"))
+    found = statuses(app, "/class", 4, "OPTIONS")
+    assert found == ([200, 200, 429, 429] if guarded == "get" else [200] * 4)
+
+
+@pytest.mark.parametrize(
+    ("config", "last"),
+    [
+        ({"RATELIMIT_ENDPOINTS": {"api.class": "1 per minute"}}, 429),
+        ({"RATELIMIT_DENIED": "1 per minute"}, 429),
+        ({}, 200),
+    ],
+)
+def test_options_of_a_class_is_counted_by_the_limits_of_the_configuration(
+    config: dict[str, Any], last: int
+) -> None:
+    app = make_app(**({"RATELIMIT_DEFAULT": "99 per minute"} | config))
+    api = Blueprint("api", __name__)
+
+    class Views(MethodView):
+        @verify_tenant_context
+        def get(self) -> str:
+            return "in"
+
+        def options(self) -> str:
+            return "in"
+
+    api.add_url_rule("/class", view_func=Views.as_view("class"))
+    app.register_blueprint(api)
+    app.get("/once", endpoint="once")(rate_limit("1 per day", per="address")(view))
+    assert statuses(app, "/once", 3)[:2] == [200, 429]
+    assert statuses(app, "/class", 2, "OPTIONS")[1] == last
+
+
 class TestFailuresByOptions:
     """Tokens could be tried by OPTIONS without limit, where the view answers OPTIONS itself."""
 
