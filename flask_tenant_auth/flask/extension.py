@@ -28,7 +28,7 @@ from ..limit.plans import Plan
 from .answers import Answer, add_headers, deny, deny_limited
 from .authentication import denial_of_origin, identity_of, outcome_of
 from .commands import auth_cli
-from .counting import count, count_failure, count_refresh
+from .counting import count, count_failure, count_refresh, deny_counted
 from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
 from .library_errors import handler_of_denials
@@ -245,7 +245,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             exceeded = denied.exceeded(address)
             if exceeded is not None:
                 record.decision, record.limits = exceeded.decision, exceeded.request.limits
-                return deny_limited(exceeded)
+                return deny_counted(exceeded)
         source, live = state.source, state.live
         if live is not None and not live.follower.runs:
             live.follower.start()
@@ -270,7 +270,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
                 if decision.allowed:
                     return None
                 limited = Limited(plan.limits, identity_of(record, request), address)
-                return deny_limited(Exceeded(decision, limited))
+                return deny_counted(Exceeded(decision, limited))
         return count(record, plan, identity_of(record, request), address)
 
     return count_request

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from apps import (
     make_app,
 )
 from flask_tenant_auth import (
+    AuthError,
     ConfigurationError,
     Identity,
     TenantAuth,
@@ -838,6 +840,19 @@ def test_options_that_a_view_answers_is_counted() -> None:
     assert statuses(app, "/api/login", 9, "OPTIONS", headers=preflight) == [200] * 9
     assert called == ["login"] * 2
     assert statuses(app, "/missing", 6, "OPTIONS") == [404] * 4 + [429] * 2
+
+
+def test_only_what_counts_a_view_denies_it() -> None:
+    """The 429 of a failed authentication was caught, and denied the view all the same."""
+    app = make_app(AUTH_FAILURE_LIMIT="1 per minute")
+
+    @app.before_request
+    def try_to_authenticate() -> None:
+        with suppress(AuthError):
+            verify_tenant_context(view)()
+
+    app.get("/")(rate_limit("4 per minute")(view))
+    assert statuses(app, "/", 5, headers=BAD_TOKEN) == [200] * 4 + [429]
 
 
 @pytest.mark.parametrize("guarded", ["get", "options"])
