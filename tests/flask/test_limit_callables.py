@@ -223,7 +223,6 @@ class TestFailures:
             {"exempt_when": broken},
             {"deduct_when": broken},
         ],
-        ids=str,
     )
     def test_a_callable_that_fails_is_a_500_and_logged_with_the_endpoint(
         self, arguments: dict[str, Any], caplog: pytest.LogCaptureFixture, *, hooked: bool
