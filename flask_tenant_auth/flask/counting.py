@@ -12,7 +12,7 @@ from ..errors import RateLimitExceeded
 from ..identity.denials import NO_CREDENTIALS, Denial
 from ..limit.exceeded import Exceeded, Limited
 from ..limit.plans import Deduction, Plan, log_failure
-from ..limit.rules import Rule
+from ..limit.rules import Rule, answered
 from .answers import Answer, deny_limited, raise_or_return
 from .authentication import identity_of
 from .denials import report_exceeded
@@ -87,7 +87,7 @@ def _counts(deduction: Deduction, response: Response) -> bool:
     rule = deduction.rule
     assert rule.deduct_when is not None  # noqa: S101 - it is why there is a deduction
     try:
-        return bool(rule.deduct_when(response))
+        return bool(answered(rule.deduct_when(response), "deduct_when"))
     except Exception as error:
         log_failure(deduction.endpoint, rule, error)
         raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -192,12 +193,18 @@ def _vary_hook(app: Flask) -> Callable[[Response], Response]:
     """Return the hook that tells caches that an answer is for one cookie (RFC 9110, 12.5.5).
 
     A shared cache keeps no answer to an Authorization header of itself (RFC 9111, 3.5). To one
-    with a cookie it does, where the answer says for how long.
+    with a cookie it does, where the answer says for how long. Static files are for everybody,
+    unless a before_request function asks for an identity.
     """
+
+    @cache
+    def is_for_everybody(endpoint: str) -> bool:
+        view = app.view_functions.get(endpoint)
+        return is_static_view(app, view) and not asks_for_identity(app, endpoint)
 
     def vary_by_cookie(response: Response) -> Response:
         rule = flask.request.url_rule
-        if rule is None or not is_static_view(app, app.view_functions.get(rule.endpoint)):
+        if rule is None or not is_for_everybody(rule.endpoint):
             response.vary.add("Cookie")
         return response
 
