@@ -50,6 +50,13 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return refuse_skip((yield))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a name that another process of pytest would not give to the same test."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: an address is no part of a test's name")
+
+
 @pytest.fixture(autouse=True)
 def _clock_is_reset() -> Iterator[None]:
     """The core has one clock for the process: no test leaves it shifted."""

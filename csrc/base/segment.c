@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -144,17 +145,30 @@ fta_segment_path(const fta_segment *segment)
     return atomic_load(&segment->fd) < 0 ? NULL : segment->path;
 }
 
-int
-fta_segment_reopen(const fta_segment *segment)
+/* -1 where the path leads to another file, or to none. */
+static int
+reopen_at(const fta_segment *segment, const char *path, int flags)
 {
-    const char *path = fta_segment_path(segment);
-    if (path == NULL) {
-        return -1;
-    }
-    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | flags);
     if (fd >= 0 && !is_same_file(segment, fd)) {
         close(fd);
         fd = -1;
+    }
+    return fd;
+}
+
+int
+fta_segment_reopen(const fta_segment *segment)
+{
+    int held = atomic_load(&segment->fd);
+    if (held < 0) {
+        return -1;
+    }
+    int fd = reopen_at(segment, segment->path, O_NOFOLLOW);
+    if (fd < 0) { /* Somebody has removed the file, which goes on without. */
+        char path[32];
+        (void)snprintf(path, sizeof path, "/proc/self/fd/%d", held);
+        fd = reopen_at(segment, path, 0);
     }
     return fd;
 }

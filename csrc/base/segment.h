@@ -114,8 +114,9 @@ size_t fta_segment_whole_bytes(const fta_segment *segment);
 const char *fta_segment_path(const fta_segment *segment);
 
 /* A new descriptor of the file, whose locks have nothing to do with those of
- * this process's other descriptors (an open file description of its own). -1:
- * there is no file, or it cannot be opened. */
+ * this process's other descriptors (an open file description of its own), also
+ * where its path was removed (on Linux). -1: there is no file, or it cannot be
+ * opened. */
 int fta_segment_reopen(const fta_segment *segment);
 
 /* The name of a file of another user that has the name of this purpose, or

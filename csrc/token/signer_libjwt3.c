@@ -115,7 +115,7 @@ read_key(const fta_signer *signer, jwk_set_t **out)
 {
     errno = 0;
     jwk_set_t *keys = jwks_create_strn(signer->text, signer->length);
-    const jwk_item_t *key = jwks_item_get(keys, 0);
+    const jwk_item_t *key = keys == NULL ? NULL : jwks_item_get(keys, 0);
     if (key == NULL || jwks_error(keys) || jwks_item_error(key)) {
         fta_status status = failure(FTA_CRYPTO);
         jwks_free(keys);

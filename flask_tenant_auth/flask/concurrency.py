@@ -100,8 +100,9 @@ def _release_when_closed(held: Held) -> Callable[[Response], Response]:
     """Return a function of the response that has the permit given back when that is closed."""
 
     def release_when_closed(response: Response) -> Response:
-        if response.direct_passthrough:
-            # The server gets this iterable alone, and does not close the response.
+        if response.direct_passthrough or response.is_streamed:
+            # The server, or another response that an after_request function makes around it, gets
+            # this iterable alone, and does not close the response.
             parts = cast("Iterable[bytes]", response.response)
             response.response = ClosingIterator(parts, [held.release])
         response.call_on_close(held.release)

@@ -12,7 +12,7 @@ from ..errors import RateLimitExceeded
 from ..identity.denials import NO_CREDENTIALS, Denial
 from ..limit.exceeded import Exceeded, Limited
 from ..limit.plans import Deduction, Plan, log_failure
-from ..limit.rules import Rule
+from ..limit.rules import Rule, answered
 from .answers import Answer, deny_limited, raise_or_return
 from .authentication import identity_of
 from .denials import report_exceeded
@@ -46,7 +46,19 @@ def count(
     before = record.decision
     if before is None or not decision.allowed or decision.remaining < before.remaining:
         record.decision, record.limits = decision, limits
-    return None if decision.allowed else deny_limited(Exceeded(decision, request))
+    return None if decision.allowed else deny_counted(Exceeded(decision, request))
+
+
+# The attribute of a Request object that holds the decision by which counting it has denied it.
+_DENIED = "_tenant_auth_denied"
+
+
+def deny_counted(exceeded: Exceeded) -> Answer:
+    """Deny the current request by what counts it. `count_rule` denies its view for the same."""
+    request = current_request()
+    assert request is not None  # noqa: S101 - it was counted
+    request.__dict__[_DENIED] = exceeded.decision
+    return deny_limited(exceeded)
 
 
 def _settle(
@@ -75,7 +87,7 @@ def _counts(deduction: Deduction, response: Response) -> bool:
     rule = deduction.rule
     assert rule.deduct_when is not None  # noqa: S101 - it is why there is a deduction
     try:
-        return bool(rule.deduct_when(response))
+        return bool(answered(rule.deduct_when(response), "deduct_when"))
     except Exception as error:
         log_failure(deduction.endpoint, rule, error)
         raise
@@ -108,8 +120,8 @@ def count_rule(rule: Rule) -> Answer | None:
         return None
     record = record_of(request)
     if rule in record.counted:
-        decision = record.decision
-        if decision is None or decision.allowed:
+        decision: Decision | None = request.__dict__.get(_DENIED)
+        if decision is None:
             return None
         return raise_or_return(RateLimitExceeded(str(decision.rate), decision))  # as reported
     if not record.state.settings.ratelimit_enabled:

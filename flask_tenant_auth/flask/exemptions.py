@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..audit import logger
 from ..config.networks import Network
 from ..identity.headers import is_in_networks
+from ..limit.rules import answered
 
 if TYPE_CHECKING:
     from flask import Request
@@ -39,7 +40,7 @@ class Exemptions:
 
 def _exempts(function: Callable[[], object], request: Request) -> bool:
     try:
-        return bool(function())
+        return bool(answered(function(), "request_filter"))
     except Exception:  # noqa: BLE001 - a function of the app raises what it likes
         logger.exception(
             "The request filter %s raised at %s: the request is counted",

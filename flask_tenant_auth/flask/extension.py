@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -28,14 +29,20 @@ from ..limit.plans import Plan
 from .answers import Answer, add_headers, deny, deny_limited
 from .authentication import denial_of_origin, identity_of, outcome_of
 from .commands import auth_cli
-from .counting import count, count_failure, count_refresh
+from .counting import count, count_failure, count_refresh, deny_counted
 from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
 from .library_errors import handler_of_denials
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of
 from .registration import known_apps, require_no_bare_views
-from .routes import asks_for_identity, is_static_view, plan_of, unknown_endpoints
+from .routes import (
+    asks_for_identity,
+    declaration_of_route,
+    is_static_view,
+    plan_of,
+    unknown_endpoints,
+)
 from .session_routes import add_session_routes
 from .sessions import SessionInfo
 from .state import EXTENSION, AppState, Loaders, state_of
@@ -186,12 +193,18 @@ def _vary_hook(app: Flask) -> Callable[[Response], Response]:
     """Return the hook that tells caches that an answer is for one cookie (RFC 9110, 12.5.5).
 
     A shared cache keeps no answer to an Authorization header of itself (RFC 9111, 3.5). To one
-    with a cookie it does, where the answer says for how long.
+    with a cookie it does, where the answer says for how long. Static files are for everybody,
+    unless a before_request function asks for an identity.
     """
+
+    @cache
+    def is_for_everybody(endpoint: str) -> bool:
+        view = app.view_functions.get(endpoint)
+        return is_static_view(app, view) and not asks_for_identity(app, endpoint)
 
     def vary_by_cookie(response: Response) -> Response:
         rule = flask.request.url_rule
-        if rule is None or not is_static_view(app, app.view_functions.get(rule.endpoint)):
+        if rule is None or not is_for_everybody(rule.endpoint):
             response.vary.add("Cookie")
         return response
 
@@ -239,7 +252,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
             exceeded = denied.exceeded(address)
             if exceeded is not None:
                 record.decision, record.limits = exceeded.decision, exceeded.request.limits
-                return deny_limited(exceeded)
+                return deny_counted(exceeded)
         source, live = state.source, state.live
         if live is not None and not live.follower.runs:
             live.follower.start()
@@ -264,7 +277,7 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
                 if decision.allowed:
                     return None
                 limited = Limited(plan.limits, identity_of(record, request), address)
-                return deny_limited(Exceeded(decision, limited))
+                return deny_counted(Exceeded(decision, limited))
         return count(record, plan, identity_of(record, request), address)
 
     return count_request
@@ -322,8 +335,9 @@ def _is_answered_by_view(app: Flask, record: RequestRecord, request: Request) ->
         return True
     if getattr(rule, "provide_automatic_options", False):
         return False  # Flask answers with the methods
-    # So does @verify_tenant_context, without an identity.
-    return identity_of(record, request) is not None or not asks_for_identity(app, rule.endpoint)
+    # So does @verify_tenant_context, without an identity, where it is on what answers OPTIONS.
+    verified = declaration_of_route(app, rule.endpoint, "OPTIONS").verified
+    return not verified or identity_of(record, request) is not None
 
 
 def _add_jwks_route(app: Flask, state: AppState) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import after_this_request
 
 from .._core import Decision
 from ..limit.blocks import limited_block
@@ -11,6 +15,9 @@ from ..limit.exceeded import Exceeded, Limited
 from .denials import report_exceeded
 from .records import current_request, record_of
 from .state import current_app, current_state
+
+if TYPE_CHECKING:
+    from flask import Request, Response
 
 
 def rate_limit_block(
@@ -42,9 +49,33 @@ def _counted(block: Limited) -> Iterator[Decision | None]:
     if not decision.allowed:
         app = current_app._get_current_object() if current_app else None
         request = current_request()
+        exceeded = Exceeded(decision, block)
+        error = report_exceeded(app, request, None, exceeded)
         if request is not None:
-            record = record_of(request)
-            record.decision, record.limits = decision, block.limits
-        # A caller may catch it, so the record does not have the reason yet.
-        raise report_exceeded(app, request, None, Exceeded(decision, block))
+            _complete_answer(request, exceeded, error.reason)
+        raise error
     yield decision
+
+
+# The attribute of a Request object that holds which block was denied last.
+_LAST = "_tenant_auth_denied_block"
+
+
+def _complete_answer(request: Request, exceeded: Exceeded, reason: str) -> None:
+    """Give the answer the header fields of this limit, if it is the 429 of the block.
+
+    A caller may catch the error. So the record of the request does not have it before there is an
+    answer, which an error handler of the app may have written.
+    """
+    request.__dict__[_LAST] = exceeded
+
+    def complete(response: Response) -> Response:
+        if response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+            return response
+        record, is_last = record_of(request), request.__dict__[_LAST] is exceeded
+        within_limits = record.decision is None or record.decision.allowed
+        if is_last and within_limits and record.reason in (None, reason):
+            record.decision, record.limits = exceeded.decision, exceeded.request.limits
+        return response
+
+    after_this_request(complete)

@@ -19,6 +19,7 @@ from ..audit import logger
 from ..errors import AuthError, ConfigurationError
 from ..limit.exceeded import Exceeded, Limited
 from ..limit.logins import LoginRule, account_of
+from ..limit.rules import answered
 from ..sessions.devices import Device, Devices, new_device_id
 from ..sessions.keys import session_keys
 from ..sessions.store import StoreUnavailable
@@ -211,7 +212,7 @@ def _account_of(rule: LoginRule, request: Request) -> str | None:
     :raises AuthError: 400, for a request that names two.
     """
     if not isinstance(rule.key, str):
-        return account_of(rule.key(request))
+        return account_of(answered(rule.key(request), "key"))
     name = rule.key
     named: list[object] = [*request.form.getlist(name), *request.args.getlist(name)]
     # Also without a Content-Type: a view may read it so.

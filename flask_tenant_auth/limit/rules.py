@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -158,22 +159,41 @@ def custom_key(key: object) -> str:
 def with_identity(function: Callable[..., Any], argument: str) -> OfIdentity:
     """Return a callable of the identity, for one that takes the identity or nothing.
 
-    :raises TypeError: when it needs more than one argument, or is async: nobody awaits its answer,
-        which would be true and a key of its own each time. The message names the parameter.
+    :raises TypeError: when it needs more than one argument, or is async. The message names the
+        parameter. What is returned raises it, too: see `answered`.
     """
     if inspect.iscoroutinefunction(function):
         raise TypeError(f"{argument} must be a callable that is not async")
-    try:
+    takes_identity = True
+    with suppress(ValueError):  # a builtin without a signature
         signature = inspect.signature(function)
-    except ValueError:  # a builtin without a signature
-        return function
-    for arguments, asked in (((None,), function), ((), lambda _identity: function())):
-        try:
-            signature.bind(*arguments)
-        except TypeError:
-            continue
-        return asked
-    raise TypeError(f"{argument} must be a callable of the identity, or of nothing")
+        takes_identity = _binds(signature, None)
+        if not takes_identity and not _binds(signature):
+            raise TypeError(f"{argument} must be a callable of the identity, or of nothing")
+    if takes_identity:
+        return lambda identity: answered(function(identity), argument)
+    return lambda _identity: answered(function(), argument)
+
+
+def _binds(signature: inspect.Signature, *arguments: object) -> bool:
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def answered(value: Any, argument: str) -> Any:
+    """Return what a callable of the app has answered.
+
+    :raises TypeError: for what would have to be awaited: it is true, and a key of its own each
+        time. Not every callable that returns it is known as an async function.
+    """
+    if hasattr(value, "__await__"):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise TypeError(f"{argument} must be a callable that is not async")
+    return value
 
 
 def digest(text: str) -> str:

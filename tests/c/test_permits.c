@@ -172,6 +172,20 @@ test_the_permits_of_a_killed_process_are_free(void)
     fta_permits_close(permits);
 }
 
+static void
+test_a_table_whose_file_was_removed_goes_on(void)
+{
+    fta_permits_usage usage;
+    fta_permits *permits = open_it();
+    fta_permits_usage_read(permits, &usage);
+    CHECK(usage.path != NULL && unlink(usage.path) == 0);
+    pid_t child = start(take_two, permits);
+    CHECK(left(permits, "ann", 3) == 1);
+    end(child);
+    CHECK(left(permits, "ann", 3) == 3);
+    fta_permits_close(permits);
+}
+
 static fta_permit of_parent;
 
 static void
@@ -593,6 +607,7 @@ main(void)
     test_callers_with_other_numbers_share_what_is_taken();
     test_tables_of_one_app_share_their_permits();
     test_the_permits_of_a_killed_process_are_free();
+    test_a_table_whose_file_was_removed_goes_on();
     test_a_child_does_not_own_the_permits_of_its_parent();
     test_a_child_that_lives_on_does_not_keep_the_permits_of_its_parent();
     test_a_process_that_closes_all_descriptors_keeps_its_permits();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import logging
 import os
@@ -296,6 +297,19 @@ class TestTheEndOfARequest:
         app.get("/")(concurrency_limit(1)(lambda: "in"))
         app.after_request(lambda _: Response("another"))
         assert app.test_client().get("/").get_data() == b"another"
+        assert running(app) == 0
+
+    def test_a_stream_that_goes_on_in_another_response_holds_it(self) -> None:
+        app = make_app()
+        app.get("/")(concurrency_limit(1)(lambda: Response(iter(["one", "two"]))))
+        app.after_request(lambda inner: Response(part.upper() for part in inner.iter_encoded()))
+        with app.test_client().get("/", buffered=False) as response:
+            parts = response.iter_encoded()
+            assert next(parts) == b"ONE"
+            gc.collect()
+            assert running(app) == 1
+            assert list(parts) == [b"TWO"]
+        gc.collect()
         assert running(app) == 0
 
     def test_an_async_view_holds_it_and_gives_it_back(self) -> None:

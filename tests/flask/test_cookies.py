@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from flask import Flask, Response
+from flask import Blueprint, Flask, Response
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -360,6 +360,20 @@ class TestCaches:
         with https_client(app).get("/static/test_cookies.py") as response:
             assert response.status_code == 200
             assert "cookie" not in response.vary
+
+    def test_static_files_that_a_hook_protects_vary(self) -> None:
+        files = Blueprint(
+            "files", __name__, url_prefix="/files", static_folder=".", static_url_path="/"
+        )
+        files.before_request(verify_tenant_context(lambda: None))
+        app = self.app()
+        app.register_blueprint(files)
+        client = https_client(app)
+        assert client.get("/files/test_cookies.py").status_code == 401
+        client.post("/api/login")
+        with client.get("/files/test_cookies.py") as response:
+            assert response.status_code == 200
+            assert "cookie" in response.vary
 
     def test_an_app_with_headers_alone_varies_by_no_cookie(self) -> None:
         app = make_app()

@@ -74,7 +74,6 @@ def view() -> str:
         (lambda: "é", {}, hashlib.sha256("é".encode()).hexdigest()),
         (lambda: None, {}, "127.0.0.1"),
     ],
-    ids=str,
 )
 def test_the_key_is_whom_the_limit_counts(
     per: Any, arguments: dict[str, Any], key: str, *, hooked: bool

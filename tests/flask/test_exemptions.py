@@ -156,6 +156,17 @@ class TestFilters:
         with pytest.raises(TypeError, match="not async"):
             TenantAuth().request_filter(function)
 
+    def test_a_filter_that_turns_out_to_be_async_exempts_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def function() -> bool:
+            return True
+
+        app, auth = counted_app()
+        auth.request_filter(lambda: function())
+        assert statuses(app, "/") == [200, 429, 429]
+        assert "request_filter must be a callable that is not async" in caplog.text
+
     def test_an_exempt_request_is_authenticated_all_the_same(self) -> None:
         app, auth = counted_app()
         auth.request_filter(lambda: True)

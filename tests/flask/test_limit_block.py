@@ -10,7 +10,15 @@ import pytest
 from flask import Flask
 
 from apps import SECRET, bare_app, bearer, error_of, make_app
-from flask_tenant_auth import RateLimitExceeded, rate_limit, rate_limit_block
+from flask_tenant_auth import (
+    AuthError,
+    RateLimitExceeded,
+    TenantAuth,
+    concurrency_limit,
+    public_route,
+    rate_limit,
+    rate_limit_block,
+)
 from flask_tenant_auth._core import STRATEGIES, Decision
 from flask_tenant_auth.signals import rate_limit_exceeded
 
@@ -21,6 +29,10 @@ def runs(limit: str = "2 per hour", key: str = "key", cost: int = 1) -> bool:
     with suppress(RateLimitExceeded), rate_limit_block(limit, key=key, cost=cost) as decision:
         ran = isinstance(decision, Decision) and decision.allowed
     return ran
+
+
+def catches_a_block() -> None:
+    runs("1 per hour")
 
 
 class TestOutsideARequest:
@@ -141,6 +153,70 @@ class TestInARequest:
     def test_a_view_may_catch_it(self) -> None:
         client = self.app().test_client()
         assert [client.get("/caught").text for _ in range(2)] == ["in", "later"]
+
+    @pytest.mark.parametrize("hooked", [True, False])
+    def test_a_caught_block_leaves_the_limits_of_the_request_as_they_are(
+        self, *, hooked: bool
+    ) -> None:
+        app = make_app() if hooked else bare_app()
+
+        app.before_request(catches_a_block)
+
+        @app.get("/")
+        @rate_limit("3 per hour")
+        def index() -> str:
+            runs("1 per hour", "reports")
+            return "in"
+
+        client = app.test_client()
+        answers = [client.get("/") for _ in range(4)]
+        assert [each.status_code for each in answers] == [200, 200, 200, 429]
+        assert error_of(answers[-1]) == (429, "3 per 1 hour")
+        if hooked:
+            assert {each.headers["X-RateLimit-Limit"] for each in answers} == {"3"}
+            remaining = [each.headers["X-RateLimit-Remaining"] for each in answers]
+            assert remaining == ["2", "1", "0", "0"]
+
+    def test_a_block_caught_before_the_limits_count_does_not_deny_the_view(self) -> None:
+        app = bare_app()
+        app.before_request(catches_a_block)
+        TenantAuth(app)
+        app.get("/", endpoint="index")(rate_limit("9 per hour")(lambda: "in"))
+        answers = [app.test_client().get("/") for _ in range(3)]
+        assert [each.status_code for each in answers] == [200] * 3
+        assert [each.headers["X-RateLimit-Remaining"] for each in answers] == ["8", "7", "6"]
+
+    @pytest.mark.parametrize("checked", [True, False])
+    @pytest.mark.parametrize("handled", [RateLimitExceeded, AuthError, 429, None])
+    def test_the_429_has_the_fields_of_the_block_that_denies(
+        self, handled: type[Exception] | int | None, *, checked: bool
+    ) -> None:
+        """Of the last one: the view has caught that of the others."""
+        app = make_app(RATELIMIT_DEFAULT="99 per day")
+        if handled is not None:
+            app.register_error_handler(handled, lambda _error: ("own", 429))
+
+        def index() -> str:
+            runs("1 per day", "caught")
+            with rate_limit_block("2 per hour", key="reports"):
+                return "in"
+
+        app.get("/")(public_route(index) if checked else index)
+        answers = [app.test_client().get("/") for _ in range(3)]
+        assert [each.status_code for each in answers] == [200, 200, 429]
+        assert [each.headers["X-RateLimit-Limit"] for each in answers] == ["99", "99", "2"]
+        assert 3590 <= int(answers[-1].headers["Retry-After"]) <= 3600
+
+    def test_a_429_of_another_kind_has_no_fields_of_a_caught_block(self) -> None:
+        """Nobody knows when one of the running requests ends, so there is no Retry-After."""
+        app = make_app()
+        app.before_request(catches_a_block)
+        app.get("/", endpoint="index")(concurrency_limit(0)(lambda: "in"))
+        answers = [app.test_client().get("/") for _ in range(2)]
+        for answer in answers:
+            assert error_of(answer) == (429, "0 at once")
+            assert answer.headers["X-RateLimit-Limit"] == "50"
+            assert "Retry-After" not in answer.headers
 
     def test_an_exemption_of_requests_does_not_hold_for_it(self) -> None:
         app = make_app(RATELIMIT_EXEMPT_NETWORKS="127.0.0.0/8")

@@ -202,6 +202,14 @@ class TestFailures:
             with pytest.raises(ConfigurationError, match=r"RATELIMIT_DEFAULT: limit .* not async"):
                 make_app(RATELIMIT_DEFAULT=awaited)
 
+    @pytest.mark.parametrize("argument", ["limit", "per", "cost", "exempt_when", "deduct_when"])
+    def test_a_callable_that_turns_out_to_be_async_is_a_500_each_time(self, argument: str) -> None:
+        """Not every callable that returns a coroutine is known as an async function."""
+        app = counted_app(**{"limit": "9 per minute", argument: lambda _: awaited()})
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        assert statuses(app, "/") == [500]
+        assert statuses(app, "/") == [500]
+
     @pytest.mark.parametrize("hooked", [True, False])
     @pytest.mark.parametrize(
         "arguments",
@@ -215,7 +223,6 @@ class TestFailures:
             {"exempt_when": broken},
             {"deduct_when": broken},
         ],
-        ids=str,
     )
     def test_a_callable_that_fails_is_a_500_and_logged_with_the_endpoint(
         self, arguments: dict[str, Any], caplog: pytest.LogCaptureFixture, *, hooked: bool

@@ -180,7 +180,6 @@ class TestDefaults:
             ('{"limit": ', "must be JSON text"),
             (lambda one, two: "5/minute", "limit must be a callable"),
         ],
-        ids=str,
     )
     def test_what_cannot_be_meant_stops_the_app(self, default: Any, says: str) -> None:
         with pytest.raises(ConfigurationError, match=f"RATELIMIT_DEFAULT:? .*{says}"):

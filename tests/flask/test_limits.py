@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from apps import (
     make_app,
 )
 from flask_tenant_auth import (
+    AuthError,
     ConfigurationError,
     Identity,
     TenantAuth,
@@ -838,6 +840,68 @@ def test_options_that_a_view_answers_is_counted() -> None:
     assert statuses(app, "/api/login", 9, "OPTIONS", headers=preflight) == [200] * 9
     assert called == ["login"] * 2
     assert statuses(app, "/missing", 6, "OPTIONS") == [404] * 4 + [429] * 2
+
+
+def test_only_what_counts_a_view_denies_it() -> None:
+    """The 429 of a failed authentication was caught, and denied the view all the same."""
+    app = make_app(AUTH_FAILURE_LIMIT="1 per minute")
+
+    @app.before_request
+    def try_to_authenticate() -> None:
+        with suppress(AuthError):
+            verify_tenant_context(view)()
+
+    app.get("/")(rate_limit("4 per minute")(view))
+    assert statuses(app, "/", 5, headers=BAD_TOKEN) == [200] * 4 + [429]
+
+
+@pytest.mark.parametrize("guarded", ["get", "options"])
+def test_options_of_a_class_is_counted_unless_its_handler_asks_for_an_identity(
+    guarded: str,
+) -> None:
+    """A verified ``get`` beside it answers no OPTIONS request."""
+    app = make_app(RATELIMIT_DEFAULT="2 per minute")
+
+    class Views(MethodView):
+        def get(self) -> str:
+            return "in"
+
+        def options(self) -> str:
+            return "in"
+
+    setattr(Views, guarded, verify_tenant_context(getattr(Views, guarded)))
+    app.add_url_rule("/class", view_func=Views.as_view("class"))
+    found = statuses(app, "/class", 4, "OPTIONS")
+    assert found == ([200, 200, 429, 429] if guarded == "get" else [200] * 4)
+
+
+@pytest.mark.parametrize(
+    ("config", "last"),
+    [
+        ({"RATELIMIT_ENDPOINTS": {"api.class": "1 per minute"}}, 429),
+        ({"RATELIMIT_DENIED": "1 per minute"}, 429),
+        ({}, 200),
+    ],
+)
+def test_options_of_a_class_is_counted_by_the_limits_of_the_configuration(
+    config: dict[str, Any], last: int
+) -> None:
+    app = make_app(**({"RATELIMIT_DEFAULT": "99 per minute"} | config))
+    api = Blueprint("api", __name__)
+
+    class Views(MethodView):
+        @verify_tenant_context
+        def get(self) -> str:
+            return "in"
+
+        def options(self) -> str:
+            return "in"
+
+    api.add_url_rule("/class", view_func=Views.as_view("class"))
+    app.register_blueprint(api)
+    app.get("/once", endpoint="once")(rate_limit("1 per day", per="address")(view))
+    assert statuses(app, "/once", 3)[:2] == [200, 429]
+    assert statuses(app, "/class", 2, "OPTIONS")[1] == last
 
 
 class TestFailuresByOptions:
