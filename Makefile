@@ -347,12 +347,21 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation mutants session-model clean
-# First what several jobs need, one after the other. Then as many jobs at once as there are cores.
-# Of pytest each core runs the files that no other one has begun.
+# First what several jobs need, one after the other. Then as many jobs at once as there are cores. Two
+# processes of pytest share the tests; each prints what it has to say when it is done.
 test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c $(SQLALCHEMY_20)/.installed $(BESIDE)/.installed ## Install what is missing, then run all checks and tests
 	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c fuzz-short lint
 	@$(MAKE) -s -j$(JOBS) --output-sync=target test-sqlalchemy test-beside
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(MAKE) -s -j$(JOBS) --output-sync=target pytest-rest pytest-some
+
+SOME_TESTS := tests/unit tests/isolation tests/session_model
+
+.PHONY: pytest-some pytest-rest
+pytest-some:
+	@$(BIN)/python -m pytest $(SOME_TESTS) $(PYTEST_ARGS)
+
+pytest-rest:
+	@$(BIN)/python -m pytest $(SOME_TESTS:%=--ignore=%) $(PYTEST_ARGS)
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
