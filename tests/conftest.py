@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a name that another process of pytest would not give to the same test."""
     for item in items:
-        if " at 0x" in item.nodeid:
+        if re.search(" at 0x[0-9a-f]", item.nodeid):
             raise pytest.UsageError(f"{item.nodeid}: an address is no part of a test's name")
 
 
