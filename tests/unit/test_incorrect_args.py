@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Response
+from flask import Blueprint, Response
 
 import flask_tenant_auth as public
 from apps import TENANT, USER, make_app
@@ -94,6 +94,16 @@ def calls() -> list[tuple[str, Callable[[Any], object], str, list[object]]]:
         ),
         ("concurrency_limit", f.concurrency_limit, "limit", no_int),
         ("concurrency_limit", lambda x: f.concurrency_limit(1, per=x), "per", NEITHER),
+        ("rate_limit_block", lambda x: f.rate_limit_block(x, key="k"), "limit|rate", NEITHER),
+        ("rate_limit_block", lambda x: f.rate_limit_block("5 per day", key=x), "key", NEITHER[:-1]),
+        ("limit_blueprint", lambda x: f.limit_blueprint(x, "5 per day"), "blueprint", NEITHER),
+        (
+            "limit_blueprint",
+            lambda x: f.limit_blueprint(Blueprint("b", __name__), x),
+            "limit",
+            no_str,
+        ),
+        ("exempt_blueprint", f.exempt_blueprint, "blueprint", NEITHER),
         ("login_limit", lambda x: f.login_limit(x, key="email"), "limit|rate", NEITHER),
         ("login_limit", lambda x: f.login_limit("5 per day", key=x), "key", NEITHER[:-1]),
         (
