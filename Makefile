@@ -354,7 +354,7 @@ test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VEN
 	@$(MAKE) -s -j$(JOBS) --output-sync=target test-sqlalchemy test-beside
 	@$(MAKE) -s -j$(JOBS) --output-sync=target pytest-rest pytest-some
 
-SOME_TESTS := tests/unit tests/isolation tests/session_model
+SOME_TESTS := $(addprefix tests/,isolation redis session_model sqlalchemy unit)
 
 .PHONY: pytest-some pytest-rest
 pytest-some:
