@@ -347,21 +347,11 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation mutants session-model clean
-# First what several jobs need, one after the other. Then as many jobs at once as there are cores. Two
-# processes of pytest share the tests; each prints what it has to say when it is done.
+# First what several jobs need, one after the other. Then as many jobs at once as there are cores.
 test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c $(SQLALCHEMY_20)/.installed $(BESIDE)/.installed ## Install what is missing, then run all checks and tests
 	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c fuzz-short lint
 	@$(MAKE) -s -j$(JOBS) --output-sync=target test-sqlalchemy test-beside
-	@$(MAKE) -s -j$(JOBS) --output-sync=target pytest-rest pytest-some
-
-SOME_TESTS := $(addprefix tests/,isolation redis session_model sqlalchemy unit)
-
-.PHONY: pytest-some pytest-rest
-pytest-some:
-	@$(BIN)/python -m pytest $(SOME_TESTS) $(PYTEST_ARGS)
-
-pytest-rest:
-	@$(BIN)/python -m pytest $(SOME_TESTS:%=--ignore=%) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
