@@ -4,8 +4,8 @@
 #   scripts/test_freethreaded.sh [PYTHON]
 #
 # PYTHON is a free-threaded interpreter, such as python3.14t. Without it, make_freethreaded.sh builds
-# one. Left out are the tests of scripts/freethreaded_without.txt: their imports have no package for
-# 3.13t, and test_leaks.py measures the memory of a CPython with a GIL. PYTEST_ARGS is for pytest, and FTA_THREAD_SECONDS the time of each test with threads.
+# one. scripts/freethreaded_without.txt has the tests that are left out. PYTEST_ARGS is for pytest, and
+# FTA_THREAD_SECONDS the time of each test with threads.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -54,6 +54,17 @@ def create_app(name: str, **config: Any) -> Flask:
     return app
 
 
+def app_with_sessions(name: str, *, testing: bool) -> Flask:
+    """An app with a database in memory of its own, as tests have it."""
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    app = create_app(name, AUTH_SESSION_STORE=engine, RATELIMIT_ENABLED=False)
+    app.get("/me", endpoint="me")(verify_tenant_context(lambda: "in"))
+    app.config.update(TESTING=testing)
+    return app
+
+
 def counted(app: Flask, requests: int = 5) -> list[int]:
     return [app.test_client().get("/").status_code for _ in range(requests)]
 
@@ -121,18 +132,7 @@ class TestTesting:
     def test_what_one_test_revokes_is_not_revoked_in_another(
         self, name: str, before: str, testing: bool
     ) -> None:
-        """Each app has a database in memory of its own, as tests have it."""
-
-        def make() -> Flask:
-            engine = create_engine(
-                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-            )
-            app = create_app(name, AUTH_SESSION_STORE=engine, RATELIMIT_ENABLED=False)
-            app.get("/me", endpoint="me")(verify_tenant_context(lambda: "in"))
-            app.config.update(TESTING=testing)
-            return app
-
-        one, other = make(), make()
+        one, other = (app_with_sessions(name, testing=testing) for _ in range(2))
         with one.app_context():
             tokens = create_jwt_token(TENANT, USER)
         headers = {"Authorization": f"Bearer {tokens}"}
@@ -147,16 +147,7 @@ class TestTesting:
 
     @pytest.mark.parametrize("testing", [True, False])
     def test_an_api_key_of_one_test_is_none_of_another(self, name: str, testing: bool) -> None:
-        def make() -> Flask:
-            engine = create_engine(
-                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-            )
-            app = create_app(name, AUTH_SESSION_STORE=engine, RATELIMIT_ENABLED=False)
-            app.get("/me", endpoint="me")(verify_tenant_context(lambda: "in"))
-            app.config.update(TESTING=testing)
-            return app
-
-        one, other = make(), make()
+        one, other = (app_with_sessions(name, testing=testing) for _ in range(2))
         with one.app_context():
             headers = {
                 "Authorization": f"Bearer {create_api_key(TENANT, USER, 'user', name='a key').key}"
