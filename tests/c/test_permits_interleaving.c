@@ -20,7 +20,7 @@ static void stop_here(void);
     int rounds;                                                                \
     int denied;                                                                \
     bool inside;
-#include "actors.h"
+#include "schedules.h"
 
 /* -- Processes, in place of process_number.c ------------------------------- */
 

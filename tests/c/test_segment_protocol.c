@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +17,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 
 static void stop_here(void);
+static void between_calls(void);
 static void *actor_calloc(size_t count, size_t size);
 static void actor_free(void *block);
 static int actor_closedir(DIR *dir);
@@ -44,7 +43,7 @@ static int actor_fstat(int fd, struct stat *out);
 /* The code under test, compiled here with calls that the scheduler intercepts.
  * All parts are here, so the linker takes none of them from the archive of the
  * core. */
-#define FTA_BETWEEN_CALLS() stop_here()
+#define FTA_BETWEEN_CALLS() between_calls()
 #define open actor_open
 #define close(fd) actor_close(fd)
 #define mmap actor_mmap
@@ -77,55 +76,28 @@ static int actor_fstat(int fd, struct stat *out);
 #undef lstat
 #undef fstat
 
-#include "check.h"
-
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#define SCHEDULES(n) ((n) / 20)
-#elif defined(__SANITIZE_ADDRESS__)
-#define SCHEDULES(n) ((n) / 4)
-#else
-#define SCHEDULES(n) (n)
-#endif
-
 #define BYTES ((size_t)12288)
 #define FAR_US INT64_C(1000000000)
 
 /* -- actors ---------------------------------------------------------------- */
 
-#define ACTORS_MAX 5
-#define STACK_SIZE ((size_t)256 << 10)
 #define OWNED_MAX 8
-
-typedef struct actor {
-    ucontext_t context;
-    char *stack;
-    void *fiber;
-    bool done;
-    bool killed;
-    bool counts; /* Something that is to be kept. */
-    bool other_size;
-    fta_segment *segment; /* While it uses one. */
-    uint64_t *counted;    /* In the segment. */
-    dev_t device;         /* Of the segment's file. */
-    ino_t inode;
-    int fds[OWNED_MAX]; /* -1: none */
-    struct {
-        void *at;
-        size_t length;
-    } mappings[OWNED_MAX];
-    int last_fd;
-    void *allocated;
+#define ACTOR_FIELDS                                                           \
+    bool counts; /* Something that is to be kept. */                           \
+    bool other_size;                                                           \
+    fta_segment *segment; /* While it uses one. */                             \
+    uint64_t *counted;    /* In the segment. */                                \
+    dev_t device;         /* Of the segment's file. */                         \
+    ino_t inode;                                                               \
+    int fds[OWNED_MAX]; /* -1: none */                                         \
+    struct {                                                                   \
+        void *at;                                                              \
+        size_t length;                                                         \
+    } mappings[OWNED_MAX];                                                     \
+    int last_fd;                                                               \
+    void *allocated;                                                           \
     DIR *dir;
-} actor;
-
-static actor actors[ACTORS_MAX];
-static size_t actor_count;
-static actor *running; /* NULL: the scheduler itself, which nobody stops. */
-static ucontext_t scheduler;
-#ifdef __SANITIZE_THREAD__
-static void *scheduler_fiber;
-#endif
+#include "actors.h"
 
 static char directory[64];
 static uint64_t kept;   /* What has been counted and is to be kept. */
@@ -144,16 +116,12 @@ static struct {
 } control;
 
 static void
-stop_here(void)
+between_calls(void)
 {
     if (running != NULL) {
-        actor *self = running;
         fta_clock_shift(0, control.step_us);
-#ifdef __SANITIZE_THREAD__
-        __tsan_switch_to_fiber(scheduler_fiber, 0);
-#endif
-        swapcontext(&self->context, &scheduler);
     }
+    stop_here();
 }
 
 static int
@@ -356,80 +324,33 @@ live(actor *self)
     /* Nothing that was to be kept is lost. */
     note(*self->counted == kept);
     for (int i = 0; i < 2 && self->counts; i++) {
-        stop_here();
+        between_calls();
         fta_segment_keep_until(segment, fta_clock_monotonic_us() + FAR_US);
         promised = true;
-        stop_here();
+        between_calls();
         ++*self->counted;
         kept++;
     }
-    stop_here();
+    between_calls();
     self->segment = NULL;
     self->counted = NULL;
     fta_segment_close(segment);
 }
 
-static void
-enter(void)
-{
-    live(running);
-    running->done = true;
-    for (;;) {
-        stop_here();
-    }
-}
-
-static void
-resume(actor *a)
-{
-    running = a;
-#ifdef __SANITIZE_THREAD__
-    __tsan_switch_to_fiber(a->fiber, 0);
-#endif
-    swapcontext(&scheduler, &a->context);
-    running = NULL;
-}
-
 static actor *
-add_actor(bool counts, bool other_size)
+add_process(bool counts, bool other_size)
 {
-    actor *a = &actors[actor_count++];
-    char *stack = a->stack != NULL ? a->stack : malloc(STACK_SIZE);
-    void *fiber = a->fiber;
-    if (stack == NULL) {
-        abort();
-    }
-    *a = (actor){.stack = stack,
-                 .fiber = fiber,
-                 .counts = counts,
-                 .other_size = other_size,
-                 .last_fd = -1};
+    actor *a = add_actor(live);
+    a->counts = counts;
+    a->other_size = other_size;
+    a->last_fd = -1;
     for (size_t i = 0; i < OWNED_MAX; i++) {
         a->fds[i] = -1;
     }
-#ifdef __SANITIZE_THREAD__
-    if (fiber == NULL) {
-        a->fiber = __tsan_create_fiber(0);
-    }
-#endif
-    getcontext(&a->context);
-    a->context.uc_stack.ss_sp = stack;
-    a->context.uc_stack.ss_size = STACK_SIZE;
-    a->context.uc_link = NULL;
-    makecontext(&a->context, enter, 0);
     return a;
 }
 
 /* -- schedules ------------------------------------------------------------- */
-
-static uint64_t
-next_random(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
 
 /* All who use a segment use the same one. */
 static void
@@ -514,13 +435,13 @@ history(uint64_t seed, bool with_kills)
         actor_count = 0;
         size_t count = 2 + next_random(&state) % (ACTORS_MAX - 1);
         for (size_t i = 0; i < count; i++) {
-            add_actor(next_random(&state) % 3 == 0,
-                      next_random(&state) % 4 == 0);
+            add_process(next_random(&state) % 3 == 0,
+                        next_random(&state) % 4 == 0);
         }
         run(next_random(&state), with_kills);
     }
     actor_count = 0;
-    actor *last = add_actor(false, false);
+    actor *last = add_process(false, false);
     for (int steps = 0; !last->done && steps < STEPS_MAX; steps++) {
         resume(last);
     }
@@ -570,7 +491,8 @@ test_a_stopped_maker_delays_others_for_a_bounded_time(void)
     violations = failed = 0;
     kept = 0;
     actor_count = 0;
-    actor *maker = add_actor(false, false), *other = add_actor(false, false);
+    actor *maker = add_process(false, false),
+          *other = add_process(false, false);
     while (maker->mappings[0].at == NULL) {
         resume(maker);
     }
@@ -594,7 +516,8 @@ test_patience_is_a_time_and_not_a_number_of_attempts(void)
     violations = failed = 0;
     kept = 0;
     actor_count = 0;
-    actor *maker = add_actor(false, false), *other = add_actor(false, false);
+    actor *maker = add_process(false, false),
+          *other = add_process(false, false);
     while (maker->mappings[0].at == NULL) {
         resume(maker);
     }
@@ -620,7 +543,7 @@ static void
 run_alone(bool counts)
 {
     actor_count = 0;
-    actor *a = add_actor(counts, false);
+    actor *a = add_process(counts, false);
     for (int steps = 0; !a->done && steps < STEPS_MAX; steps++) {
         resume(a);
     }
@@ -654,9 +577,7 @@ int
 main(int argc, char **argv)
 {
     uint64_t more = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-#ifdef __SANITIZE_THREAD__
-    scheduler_fiber = __tsan_get_current_fiber();
-#endif
+    actors_begin();
     snprintf(directory, sizeof directory, "%s/fta-test-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (mkdtemp(directory) == NULL) {
@@ -671,8 +592,6 @@ main(int argc, char **argv)
 
     (void)count_files(true);
     CHECK(rmdir(directory) == 0);
-    for (size_t i = 0; i < ACTORS_MAX; i++) {
-        free(actors[i].stack);
-    }
+    actors_end();
     return check_report("test_segment_protocol");
 }

@@ -21,7 +21,7 @@ static void stop_here(void);
     size_t hit_count;                                                          \
     fta_receipt receipts[2];                                                   \
     fta_verdict verdict;
-#include "actors.h"
+#include "schedules.h"
 
 static fta_shm_table *table;
 static const fta_strategy *strategy;
