@@ -50,7 +50,7 @@ class Uvicorn(Server):
         self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None
     ) -> tuple[int, Any, dict[str, str]]:
         """Ask on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
@@ -113,7 +113,7 @@ def test_a_preflight_is_answered(server: Uvicorn) -> None:
 def test_two_authorization_lines_are_no_credentials(server: Uvicorn) -> None:
     """a2wsgi joins the two with a comma, as RFC 9110 says."""
     lines = "".join(f"Authorization: {bearer()['Authorization']}\r\n" for _ in range(2))
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         connection.sendall(
             f"GET /me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n".encode()
         )
@@ -161,7 +161,7 @@ def test_a_body_reaches_the_view_and_a_denied_one_does_no_harm(server: Uvicorn) 
     status, answer, _ = server.ask("POST", "/echo", bearer(), body)
     assert (status, answer) == (200, {"octets": len(body), "user_id": USER})
     # Nobody reads the body of a denied request. The connection serves the next one all the same.
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     try:
         for headers, expected in ({}, 401), (bearer(), 200), ({}, 401):
             connection.request("POST", "/echo", body=body, headers=headers)
@@ -174,7 +174,7 @@ def test_a_body_reaches_the_view_and_a_denied_one_does_no_harm(server: Uvicorn) 
 
 def test_a_stream_keeps_its_identity_and_comes_in_parts(server: Uvicorn) -> None:
     user_id, headers = new_user()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     try:
         connection.request("GET", "/streamed", headers=headers)
         answer = connection.getresponse()
@@ -194,7 +194,7 @@ def test_the_stream_of_a_client_that_goes_away_runs_to_its_end_and_harms_no_othe
     gone = [new_user() for _ in range(16)]
 
     def leave(user: tuple[str, dict[str, str]]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         connection.request("GET", "/long", headers=user[1])
         assert connection.getresponse().read(PART)
         connection.sock.shutdown(socket.SHUT_RDWR)
