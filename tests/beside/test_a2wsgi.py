@@ -178,13 +178,12 @@ def test_a_stream_keeps_its_identity_and_comes_in_parts(server: Uvicorn) -> None
     try:
         connection.request("GET", "/streamed", headers=headers)
         answer = connection.getresponse()
-        first, begun = answer.readline(), time.monotonic()
+        first = answer.readline()
+        assert server.ask("GET", f"/received/{user_id}")[0] == 200  # the rest waits for that
         rest = answer.read()
-        took = time.monotonic() - begun
     finally:
         connection.close()
     assert first + rest == f"{user_id}\n".encode() * 5
-    assert took > 0.04  # the rest was not there yet
 
 
 def test_the_stream_of_a_client_that_goes_away_runs_to_its_end_and_harms_no_other(
@@ -201,7 +200,7 @@ def test_the_stream_of_a_client_that_goes_away_runs_to_its_end_and_harms_no_othe
         connection.close()
 
     list(clients.map(leave, gone))
-    expected, deadline = {user_id: 100 for user_id, _ in gone}, time.monotonic() + 20
+    expected, deadline = {user_id: 100 for user_id, _ in gone}, time.monotonic() + 60
     while server.ask("GET", "/closed")[1] != expected:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -212,15 +211,19 @@ def test_the_stream_of_a_client_that_goes_away_runs_to_its_end_and_harms_no_othe
 def test_an_exception_of_a_view_is_one_500_and_one_traceback(server: Uvicorn) -> None:
     before = server.log().count("Traceback (most recent call last)")
     assert server.ask("GET", "/fails", bearer())[0] == 500
-    time.sleep(0.1)
-    assert server.log().count("Traceback (most recent call last)") == before + 1
+    deadline = time.monotonic() + 60
+    while (seen := server.log().count("Traceback (most recent call last)")) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert seen == before + 1
 
 
 def test_each_answer_is_one_audit_line(tmp_path: Path) -> None:
     with Uvicorn() as running:
+        running.ask("GET", f"/received/{USER}")
         for path, headers in ("/me", {}), ("/me", bearer()), ("/streamed", bearer()):
             running.ask("GET", path, headers)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(running.audit_lines()) < 3:
             assert time.monotonic() < deadline
             time.sleep(0.02)
