@@ -109,7 +109,8 @@ def test_a_failure_and_the_recovery_are_logged_once(
 ) -> None:
     store.away = StoreUnavailable("gone")
     make(store).start()
-    time.sleep(0.6)
+    wait_until(lambda: "cannot be read" in caplog.text)
+    time.sleep(0.3)  # it tries again, and is silent
     store.away = None
     wait_until(lambda: table.silent_ms is not None)
     wait_until(lambda: "can be read again" in caplog.text)
