@@ -347,11 +347,21 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation mutants session-model clean
-# First what several jobs need, one after the other. Then as many jobs at once as there are cores, the
-# longest first. The tests in Python come last: the last line says how many have passed.
-test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c ## Install what is missing, then run all checks and tests
+# As many jobs at once as there are cores. First what several of them need, then the longest. The tests
+# in Python come last: the last line says how many have passed.
+test: packages-test ## Install what is missing, then run all checks and tests
+	@$(MAKE) -s -j$(JOBS) ready $(SCRIPT).c programs-asan programs-plain programs-fuzz
 	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c test-beside lint fuzz-short test-sqlalchemy
 	@$(BIN)/python $(if $(PYTEST_ARGS),-m pytest $(PYTEST_ARGS),scripts/run_tests.py $(JOBS))
+
+.PHONY: ready
+ready: $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example
+# One pip at a time changes an environment.
+ifneq ($(filter ready,$(MAKECMDGOALS)),)
+$(VENV)/.group-test: | $(VENV)/.built
+$(VENV)/.group-lint: | $(VENV)/.group-test
+$(VENV)/.group-example: | $(VENV)/.group-lint
+endif
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
