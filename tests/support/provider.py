@@ -79,6 +79,13 @@ class Handler(BaseHTTPRequestHandler):
         answer = provider.answers.get(self.path.partition("?")[0], not_found)
         answer(self)
 
+    def do_POST(self) -> None:
+        provider = self.server.provider
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        provider.posted.append((self.headers, body))
+        answer = provider.answers.get(self.path.partition("?")[0], not_found)
+        answer(self)
+
     def send(self, body: bytes, status: int = 200, **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -110,6 +117,7 @@ class Provider:
     def __init__(self, directory: Path, *, tls: bool = True, name: str = "localhost") -> None:
         self.keys = [SigningKey("first")]
         self.requests: list[str] = []
+        self.posted: list[tuple[Message, bytes]] = []
         self.headers = Message()
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.provider = self
