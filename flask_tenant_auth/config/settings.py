@@ -228,6 +228,7 @@ class Settings:
         PASSWORD_ITERATIONS, whole_between(1_000, 10 * PASSWORD_ITERATIONS)
     )
 
+    auth_traces: bool = _key(True, read_boolean)
     auth_alerts: tuple[AlertRule, ...] = _key((), read_alert_rules)
     auth_alert_webhook: str | None = _key(None, read_webhook, secret=True)
     auth_alert_webhook_key: bytes | None = _key(None, read_webhook_key, secret=True)
