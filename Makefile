@@ -347,11 +347,11 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation mutants session-model clean
-# First what several jobs need, one after the other. Then as many jobs at once as there are cores.
-test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c $(SQLALCHEMY_20)/.installed $(BESIDE)/.installed ## Install what is missing, then run all checks and tests
-	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c fuzz-short lint
-	@$(MAKE) -s -j$(JOBS) --output-sync=target test-sqlalchemy test-beside
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+# First what several jobs need, one after the other. Then as many jobs at once as there are cores, the
+# longest first. The tests in Python come last: the last line says how many have passed.
+test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c ## Install what is missing, then run all checks and tests
+	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c test-beside lint fuzz-short test-sqlalchemy
+	@$(BIN)/python $(if $(PYTEST_ARGS),-m pytest $(PYTEST_ARGS),scripts/run_tests.py $(JOBS))
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)

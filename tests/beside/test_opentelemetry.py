@@ -339,6 +339,6 @@ def run(imports: list[str], kind: str) -> Any:
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     return json.loads(shown.stdout)

@@ -102,7 +102,7 @@ def run_console(block: Block, folder: Path, environment: dict[str, str]) -> None
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         printed = done.stdout + done.stderr

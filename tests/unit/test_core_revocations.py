@@ -376,7 +376,7 @@ class TestProcesses:
             writer.stdout.close()
             started = time.monotonic()
             table.add("token", at=ms(), ends_at=ms() + DAY, id=f"after {round_}")
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 20
             found = table.check(OTHER, USER, None, f"after {round_}", 1.0)
             assert found in ("token_revoked", "refresh_first")
             assert table.check(TENANT, USER, session, None, 1.0) == "token_revoked"
