@@ -344,6 +344,11 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 	@echo "Python tests without the GIL"
 	@scripts/test_freethreaded.sh $(FREETHREADED)
 
+.PHONY: tsan-freethreaded
+tsan-freethreaded: packages-test ## Run the tests with threads under ThreadSanitizer, on a CPython 3.13 without the GIL
+	@echo "Python tests with threads under ThreadSanitizer, without the GIL"
+	@scripts/tsan_freethreaded.sh
+
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation mutants session-model clean
