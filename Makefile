@@ -23,7 +23,7 @@ endif
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Set-up -------------------------------------------------------------------
 
@@ -344,6 +344,11 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 	@echo "Python tests without the GIL"
 	@scripts/test_freethreaded.sh $(FREETHREADED)
 
+.PHONY: tsan-freethreaded
+tsan-freethreaded: packages-test ## Run the tests with threads under ThreadSanitizer, on a CPython 3.13 without the GIL
+	@echo "Python tests with threads under ThreadSanitizer, without the GIL"
+	@scripts/tsan_freethreaded.sh
+
 # --- All of it ----------------------------------------------------------------
 
 .PHONY: test soak isolation mutants session-model clean
@@ -387,9 +392,12 @@ SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
 
-.PHONY: test-roots test-newest matrix
+.PHONY: test-roots test-interpreters test-newest matrix
 test-roots: $(VENV)/.built $(VENV)/.group-test ## Run the lines of README in bare Debian and Ubuntu roots, as root
 	@$(BIN)/python -m pytest -v tests/roots/bare.py $(PYTEST_ARGS)
+
+test-interpreters: $(VENV)/.built $(VENV)/.group-test ## Run the tests of two interpreters in mod_wsgi and uWSGI, in Debian and Ubuntu roots, as root
+	@$(BIN)/python -m pytest -v tests/roots/interpreters.py $(PYTEST_ARGS)
 
 test-newest: ## Run the tests in Debian forky on libjwt 1.17 and on libjwt 3, as root
 	@scripts/test_newest.sh $(PYTEST_ARGS)

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
 # These take longest, so they begin first.
 FIRST = ("flask", "unit", "project", "sqlalchemy", "redis")
-# `make test-beside` runs them, in an environment of its own.
-WITHOUT = {"beside"}
+# `make test-beside` and `make test-interpreters` run them, in environments of their own.
+WITHOUT = {"beside", "interpreters"}
 # The line that pytest ends with, with -q.
 CLOSING = re.compile(r"\d+ [a-z]+(?:, \d+ [a-z]+)* in [\d.]+s(?: \([\d:]+\))?")
 FAILED = {"failed", "error", "errors", "skipped"}

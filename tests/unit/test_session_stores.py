@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import sqlite3
 import stat
@@ -188,7 +189,8 @@ def test_a_full_disk_is_unavailable_and_what_was_stored_stays(place: SqlitePlace
     store = place.open()
     assert isinstance(store, SqlStore)
     session = begun(store)
-    pages = sqlite3.connect(place.file).execute("PRAGMA page_count").fetchone()[0]
+    with contextlib.closing(sqlite3.connect(place.file)) as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
     limit = [pages + 2]
 
     @event.listens_for(store._database.engine, "checkout")
