@@ -193,7 +193,7 @@ def test_a_process_that_ends_sends_what_waits_or_logs_it(
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/tests/support"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert said in done.stdout
