@@ -16,6 +16,7 @@ tie(const fta_state *state, fta_start_response *start, PyObject *record,
     PyObject *known = fta_member_get((PyObject *)start, &start->record);
     const fta_request_record *before = fta_request_record_of(state, known);
     taken->dispatched = true;
+    taken->has_answer = true;
     if (before != NULL && before->failure_counted) {
         taken->failure_counted = true;
     }

@@ -27,6 +27,7 @@ from .._core import (
 from ..audit import logger
 from ..errors import ConfigurationError
 from .checks import (
+    check_audit,
     check_claims,
     check_cors,
     check_fetched_keys,
@@ -218,6 +219,7 @@ class Settings:
     )
 
     audit_log: str | None = _key(None, read_path)
+    audit_sink: str = _key("both", one_of("both", "audit_log"))
 
     cors_origins: tuple[str, ...] = _key(read_origins("localhost:3000"), read_origins, blank=True)
     cors_supports_credentials: bool = _key(False, read_boolean)
@@ -243,7 +245,7 @@ class Settings:
         _check_names(settings, app)
         for check in (
             *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
-            *(check_claims, check_roles, check_sessions),
+            *(check_claims, check_roles, check_sessions, check_audit),
         ):
             check(settings)
         return settings

@@ -71,12 +71,17 @@ def _require_identity() -> Identity | Answer:
 
 
 def _announce(identity: Identity) -> None:
-    """Tell the receivers of `request_authenticated` and the log whose the current request is."""
+    """Tell the receivers of `request_authenticated` and the log whose the current request is.
+
+    Where AUDIT_SINK says so, the logger gets no line of a request whose answer AUDIT_LOG gets.
+    """
     request = current_request()
     assert request is not None  # noqa: S101 - an identity was bound to it
+    record = record_of(request)
     if request_authenticated.receivers:
-        _call_receivers(record_of(request), request, identity)
-    if logger.isEnabledFor(logging.INFO):
+        _call_receivers(record, request, identity)
+    in_audit_log = record.has_answer and record.state.settings.audit_sink == "audit_log"
+    if not in_audit_log and logger.isEnabledFor(logging.INFO):
         log_authenticated(request, identity)
 
 
