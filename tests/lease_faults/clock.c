@@ -27,12 +27,14 @@ typedef struct clocks {
     int64_t day; /* From the clock of a host to that of the day. */
     _Atomic int64_t day_steps[PARTICIPANTS];
     _Atomic int64_t host_steps[PARTICIPANTS];
+    _Atomic int64_t slower[PARTICIPANTS]; /* Of the time that passes, in ppm. */
 } clocks;
 
 static clocks *shared; /* NULL: the clocks of the machine. */
 static int participant;
 
 void fault_clock_be(int number);
+int64_t fault_clock_ns(void);
 
 /* Redis is participant 0. A host says which one it is after the fork. */
 void
@@ -71,8 +73,19 @@ write_ns(int64_t ns, struct timespec *ts)
 static int64_t
 ahead(void)
 {
-    return atomic_load(&shared->passed) +
+    int64_t passed = atomic_load(&shared->passed);
+    int64_t slower = atomic_load(&shared->slower[participant]);
+    return passed - passed / 1000000 * slower +
            atomic_load(&shared->host_steps[participant]);
+}
+
+/* The clock of a host that is neither slower nor stepped. */
+int64_t
+fault_clock_ns(void)
+{
+    struct timespec ts;
+    (void)syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &ts);
+    return ns_of(&ts) + (shared != NULL ? atomic_load(&shared->passed) : 0);
 }
 
 int

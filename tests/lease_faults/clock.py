@@ -9,10 +9,12 @@ import ctypes
 import mmap
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 PARTICIPANTS = 16
-_BYTES = 8 * (2 + 2 * PARTICIPANTS)
+_BYTES = 8 * (2 + 3 * PARTICIPANTS)
 REDIS = 0
 LIBRARY = "clock.so"
 
@@ -60,15 +62,24 @@ class Clocks:
         """Step the clock of a host: for controls alone, because a lease relies on it."""
         self._words[2 + PARTICIPANTS + participant] += ns
 
+    def slow_host(self, participant: int, ppm: int) -> None:
+        """Let less time pass for a host, from now on and for all that has passed."""
+        self._words[2 + 2 * PARTICIPANTS + participant] = ppm
+
     def right_hosts(self) -> None:
         """Undo all steps of hosts."""
         for participant in range(1, PARTICIPANTS):
-            self._words[2 + participant] = 0
-            self._words[2 + PARTICIPANTS + participant] = 0
+            for kind in range(3):
+                self._words[2 + kind * PARTICIPANTS + participant] = 0
 
 
 def be(participant: int) -> None:
     """Take the clocks of a participant, in a process that has the library."""
-    library = ctypes.CDLL(None)
-    if hasattr(library, "fault_clock_be"):
-        library.fault_clock_be(participant)
+    ctypes.CDLL(None).fault_clock_be(participant)
+
+
+def right_clock() -> Callable[[], int]:
+    """What tells the time of hosts whose clock is right, in such a process."""
+    read = ctypes.CDLL(None).fault_clock_ns
+    read.restype = ctypes.c_int64
+    return cast(Callable[[], int], read)

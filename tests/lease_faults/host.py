@@ -29,7 +29,7 @@ PR_SET_CHILD_SUBREAPER = 36
 # asked or answered, allowed, not counted by a store, given back, who, costs, number, from, until
 RECORD = struct.Struct("<BBBBHHIqq")
 ASKED, ANSWERED = 1, 2
-LIMITS = 4  # of a schedule; the cost of each has four bits of a record
+FACTS = ("requests_from_leases", "permits_sent_back")  # of a limiter that has leases
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Hit:
     gives_back: bool = False
 
     def packed(self) -> int:
+        """The costs in four bits each, as a record has them."""
         return sum(cost << 4 * place for place, cost in enumerate(self.costs))
 
 
@@ -61,6 +62,7 @@ class Worker:
         self.limits = limits_of(told["rates"], told["most_cost"])
         self.ledger = os.open(told["ledger"], os.O_WRONLY | os.O_APPEND)
         self.number = 0
+        self.now = clock.right_clock()
 
     def run(self) -> None:
         """Do what is told until the limiter is to be closed, or nobody tells any more."""
@@ -76,7 +78,7 @@ class Worker:
                     self.hit(Hit(tuple(costs), gives_back))
                     if told["gap"]:
                         select.select([], [], [], told["gap"])
-            self.told_by.send(b"done")
+            self.told_by.send(b"done" + json.dumps(self.facts()).encode())
             if told["do"] == "close":
                 return
 
@@ -85,7 +87,7 @@ class Worker:
         self.number += 1
         who = (self.who, hit.packed(), self.number)
         limits = [self.limits[place][cost - 1] for place, cost in enumerate(hit.costs) if cost]
-        start = time.monotonic_ns()
+        start = self.now()
         os.write(self.ledger, RECORD.pack(ASKED, 0, 0, 0, *who, start, 0))
         if hit.gives_back:
             reservation = self.limiter.reserve(limits, None, ADDRESS)
@@ -93,9 +95,14 @@ class Worker:
             reservation.give_back()
         else:
             decision = self.limiter.hit(limits, None, ADDRESS)
-        end = time.monotonic_ns()
+        end = self.now()
         said = (decision.allowed, decision.store == "none", hit.gives_back)
         os.write(self.ledger, RECORD.pack(ANSWERED, *said, *who, start, end))
+
+    def facts(self) -> dict[str, int]:
+        """What the limiter of this process says of its leases."""
+        status = self.limiter.status()
+        return {name: int(status[name]) for name in FACTS if name in status}
 
     def recover(self, seconds: float) -> None:
         """Wait until this process asks Redis again."""

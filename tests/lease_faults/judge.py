@@ -53,7 +53,8 @@ class Story:
     steps: list[Step]
     quiet: list[int]  # moments at which nothing was under way
     day: int  # from the clock of a host to that of Redis, before its steps
-    done: Counter[str]
+    acts: Counter[str]
+    facts: Counter[str]  # what limiters say of their leases
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Choice:
 
 
 NO_WINDOW = Window(-FOREVER, -FOREVER, FOREVER)
-MOST_CHOICES = 400
+MOST_CHOICES = 20_000
 LONG = 20  # a request that took longer than this part of a period is only known to have been
 
 
@@ -171,14 +172,18 @@ def of_fixed_windows(events: list[Event], terms: Terms) -> str:
     # What may have been at any moment of a long time says little, and may have begun a window.
     long = [event for event in events if event.last - event.first > terms.period // LONG]
     choices = {Choice(NO_WINDOW, NO_WINDOW)}
+    looked = 0
     for event in events:
-        if event in long:
+        if event.last - event.first > terms.period // LONG:
             continue
         following: set[Choice] = set()
         for choice in choices:
             following |= set(_following(choice, event, terms, long))
         if not following:
             return f"at {event.first} us, cost {event.cost}: none of {sorted(choices, key=str)[:3]}"
+        looked += len(following)
+        if looked > MOST_CHOICES:
+            raise UndecidedError
         choices = _without_worse({_aged(choice, event.first, terms) for choice in following})
     return ""
 
@@ -246,8 +251,6 @@ def _without_worse(choices: set[Choice]) -> set[Choice]:
             for other in kept
         ):
             kept.append(choice)
-    if len(kept) > MOST_CHOICES:
-        raise UndecidedError
     return set(kept)
 
 

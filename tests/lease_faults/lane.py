@@ -30,7 +30,9 @@ async def judged(lane: Lane, schedule: Schedule) -> tuple[Story, list[str] | Non
     from .judge import UndecidedError, faults
 
     for _ in range(ATTEMPTS):
-        story = await lane.play(schedule)
+        story, hanging = await lane.play(schedule)
+        if hanging:
+            return story, [hanging]
         try:
             return story, faults(story)
         except UndecidedError:
@@ -69,7 +71,8 @@ def told_by(schedule: Schedule) -> list[str]:
             for burst in phase.bursts
         ]
         lines += [f"  {astuple(act)}" for act in phase.acts]
-        lines.append(f"  {phase.passes} {'recovers' if phase.recovers else ''}")
+        recovers = "recovers" if phase.recovers else ""
+        lines.append(f"  {phase.passes} {recovers} {phase.rests}")
     return lines
 
 
@@ -97,7 +100,8 @@ async def play(
                     "allowed": sum(request.allowed for request in story.requests),
                     "uncounted": sum(request.uncounted for request in story.requests),
                     "killed": sum(request.end is None for request in story.requests),
-                    "acts": story.done,
+                    "acts": story.acts,
+                    "facts": story.facts,
                     "steps of Redis": len(story.steps),
                 }
                 if found and smaller:

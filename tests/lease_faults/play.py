@@ -50,6 +50,7 @@ class Lane:
         self.process = subprocess.Popen(
             [*program, str(descriptor)],
             pass_fds=[descriptor],
+            stdout=subprocess.DEVNULL,  # it is that of the lane, and its end is the lane's
             env=os.environ | self.environment,
         )
         self.forker.there.close()
@@ -71,14 +72,16 @@ class Lane:
         self.writer.write(line + b"\r\n")
         return await self.reader.readline()
 
-    async def play(self, schedule: Schedule) -> Story:
-        """Play one schedule; what came of it."""
-        play = Play(self, schedule)
+    async def play(self, schedule: Schedule) -> tuple[Story, str]:
+        """Play one schedule; what came of it, and what did not end."""
+        play, hanging = Play(self, schedule), ""
         try:
             await play.run()
+        except TimeoutError as error:
+            hanging = str(error)
         finally:
             await play.end()
-        return play.story()
+        return play.story(), hanging
 
 
 class TimedRedis(Redis):
@@ -107,9 +110,12 @@ class Play:
         self.quiet: list[int] = []
         self.window = 0  # when the last window of the first limit may have begun
         self.day = self.clocks.day()  # before all steps
-        self.done: Counter[str] = Counter()
+        self.acts: Counter[str] = Counter()
+        self.facts: Counter[str] = Counter()  # of the processes that live to the end
 
     async def run(self) -> None:
+        for host in self.hosts:
+            self.clocks.slow_host(1 + host.index, self.schedule.hosts[host.index].slower)
         await asyncio.gather(*map(self._start, self.hosts))
         await self._settle()
         for phase in self.schedule.phases:
@@ -128,6 +134,7 @@ class Play:
             if phase.recovers:
                 await self._recover()
             self._pass(*phase.passes)
+            await asyncio.sleep(phase.rests)
 
     async def end(self) -> None:
         """End all processes, and forget what they shared."""
@@ -136,6 +143,8 @@ class Play:
             host.proxy.right()
             host.kill()
         children = [child for host in self.hosts for child in host.children()]
+        for child in children:
+            self.facts.update(child.facts)
         await self._wait(lambda: all(child.dead for child in children), "the end of a host")
         for path in SHARED_MEMORY.glob("fta-*"):
             path.unlink()
@@ -165,7 +174,9 @@ class Play:
                 request.end, request.allowed = end, bool(allowed)
                 request.uncounted, request.given_back = bool(uncounted), bool(given)
         return Story(
-            self.schedule, list(requests.values()), self.steps, self.quiet, self.day, self.done
+            *(self.schedule, list(requests.values()), self.steps, self.quiet, self.day),
+            acts=self.acts,
+            facts=self.facts,
         )
 
     # --- Processes ---
@@ -223,13 +234,12 @@ class Play:
         while not condition():
             await asyncio.sleep(0.0005)
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {PATIENCE} s: {what}")
+                hanging = [child.pid for child in self._living() if child.busy]
+                raise TimeoutError(f"not within {PATIENCE} s: {what}; processes {hanging}")
 
     async def _settle(self) -> None:
         """Wait until nobody who runs has something to do. Then nothing may be under way."""
-        for child in list(self._living()):
-            if child.busy:
-                await asyncio.wait_for(child.changed.wait(), PATIENCE)
+        await self._wait(lambda: not any(child.busy for child in self._living()), "a request")
         children = [child for host in self.hosts for child in host.workers]
         if any(child.busy for child in children) or any(each.holds for each in self._proxies()):
             return
@@ -283,7 +293,7 @@ class Play:
             self.window = now
 
     async def _act(self, act: Act) -> None:
-        self.done[act.kind] += 1
+        self.acts[act.kind] += 1
         host = self.hosts[act.host]
         if act.kind in _OF_PROXY:
             _OF_PROXY[act.kind](host.proxy, act.value)

@@ -26,7 +26,7 @@ class Child:
         self.frozen = False
         self.busy = True  # until it says its number
         self.dead = False
-        self.changed = asyncio.Event()
+        self.facts: dict[str, int] = {}  # when it was last done
         asyncio.get_running_loop().add_reader(self.here, self._read)
 
     def _read(self) -> None:
@@ -39,10 +39,11 @@ class Child:
         if not message:
             self.dead = True
             self.forget()
-        elif message != b"done":
+        elif message.startswith(b"done"):
+            self.facts = json.loads(message[4:] or b"{}")
+        else:
             self.pid = int(message)
         self.busy = False
-        self.changed.set()
 
     def forget(self) -> None:
         asyncio.get_running_loop().remove_reader(self.here)
@@ -57,7 +58,6 @@ class Child:
             child.there.close()
         else:
             self.busy = True
-            self.changed.clear()
 
     def freeze(self) -> None:
         if not self.dead and self.pid:

@@ -47,6 +47,7 @@ class Result:
             self.faulty[said["number"]] = said["faults"]
             self.smallest = self.smallest or said.get("smallest", [])
         self.counts.update({name: said[name] for name in COUNTED})
+        self.counts.update(said["facts"])
         self.acts.update(said["acts"])
 
 

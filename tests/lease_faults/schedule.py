@@ -11,6 +11,7 @@ from flask_tenant_auth._core import STRATEGIES
 from .host import Hit
 
 MS = 0.001
+SLOWER = (0, 0, 500, 1000)  # the clocks of hosts need not be better than these
 TIMEOUT_MS = 100
 
 
@@ -45,6 +46,7 @@ class HostPlan:
     workers: int
     each_opens: bool
     lease: float
+    slower: int = 0  # how much less time passes there, in ppm
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Phase:
     acts: tuple[Act, ...]
     passes: tuple[str, float]  # "part" of a period, "edge" of a window, so many seconds before it
     recovers: bool  # whether the workers wait until they ask Redis again
+    rests: float  # seconds without requests, after time has passed
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,12 @@ def made(seed: int, number: int, options: Options) -> Schedule:
     """The schedule with this number of a run."""
     chance = random.Random(f"{seed}:{number}")
     hosts = tuple(
-        HostPlan(chance.choice([1, 1, 2, 3]), chance.random() < 0.3, chance.choice(options.leases))
+        HostPlan(
+            workers=chance.choice([1, 1, 2, 3]),
+            each_opens=chance.random() < 0.3,
+            lease=chance.choice(options.leases),
+            slower=chance.choice(SLOWER),
+        )
         for _ in range(chance.choice([1, 2, 2, 3]))
     )
     draft = Schedule(
@@ -191,7 +199,8 @@ def _phase(chance: random.Random, schedule: Schedule, signs: list[int]) -> Phase
         ]
     )
     rights, recovers = chance.random() < 0.6, chance.random() < 0.8
-    return Phase(rights, tuple(bursts), tuple(acts), passes, recovers)
+    rests = chance.choice([0, 0, 0, 0, 30 * MS, 60 * MS])
+    return Phase(rights, tuple(bursts), tuple(acts), passes, recovers, rests)
 
 
 def _fault(chance: random.Random, schedule: Schedule, signs: list[int]) -> list[Act]:

@@ -40,7 +40,7 @@ def story(
     requests += [_request(span, allowed=False) for span in lost]
     told = [Step(int(at * SECOND), int(at * SECOND), int(by * SECOND)) for at, by in steps]
     quiet = [int(last * SECOND) for _, last in lost]
-    return Story(schedule, requests, told, quiet, DAY, Counter())
+    return Story(schedule, requests, told, quiet, DAY, Counter(), Counter())
 
 
 def _request(span: Span, *, allowed: bool) -> Request:
