@@ -20,7 +20,7 @@ def test_a_window_in_redis_allows_exactly_the_limit(
         strategy=strategy,
         shared=False,
         redis_url=redis.url,
-        timeout_ms=2000,
+        timeout_ms=20_000,
     )
     (rate,) = parse_rates(f"{limit} per 5 years")
     half = limit // 2

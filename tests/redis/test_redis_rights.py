@@ -44,7 +44,7 @@ def give_rights(client: Client, line: str) -> None:
 @contextmanager
 def limiter_at(url: str, strategy: str = "fixed-window", prefix: str = "p") -> Iterator[Limiter]:
     limiter = Limiter(
-        prefix=prefix, shared=False, redis_url=url, strategy=strategy, timeout_ms=2000
+        prefix=prefix, shared=False, redis_url=url, strategy=strategy, timeout_ms=20_000
     )
     yield limiter
     limiter.close()

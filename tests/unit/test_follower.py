@@ -31,8 +31,8 @@ def now_ms() -> int:
 
 
 def reason(table: Revocations, user_id: str = USER, began: int | None = None) -> str | None:
-    """Why the table denies a session of a user that began a second ago."""
-    session = uuid7(now_ms() - 1000 if began is None else began)
+    """Why the table denies a session of a user that began an hour ago."""
+    session = uuid7(now_ms() - 3_600_000 if began is None else began)
     return table.check(TENANT, user_id, session, None, None)
 
 
