@@ -159,7 +159,8 @@ SANITIZED_FLAGS := -std=c11 -D_GNU_SOURCE -Icsrc -g -fPIC $(SANITIZE) -fsanitize
 SANITIZED_OBJECTS := $(patsubst csrc/%.c,$(SANITIZED)/objects/%.o,$(filter %.c,$(C_FILES))) \
 	$(SCRIPT:$(BUILD)/%=$(SANITIZED)/%.o)
 SANITIZED_TESTS := $(wildcard tests/unit/test_core_*.py) tests/flask/test_tokens.py tests/unit/test_token_rules.py \
-	tests/flask/test_audit_log.py tests/redis/test_redis_hostile.py tests/project/test_sanitized.py
+	tests/flask/test_audit_log.py tests/flask/test_ordinary_requests.py tests/redis/test_redis_hostile.py \
+	tests/project/test_sanitized.py
 # Left out: tests that measure memory or time, tests of processes, and the hypothesis tests of the
 # parsers, which the fuzzers run under the same sanitizers.
 SANITIZED_WITHOUT := stays_flat or take_no_memory or run_meanwhile or separate_processes or \
