@@ -104,7 +104,9 @@ class Client:
         on_wait: Callable[[int], object] = lambda _seconds: None,
     ) -> None:
         self.target = target
-        self.context = ssl.create_default_context(cafile=ca)
+        # The certificates of the system take longer to read than all answers of a run.
+        needed = target.secure or ca is not None
+        self._context = ssl.create_default_context(cafile=ca) if needed else None
         self.sends_tokens = target.secure or target.is_loopback or plain_tokens
         self._on_wait = on_wait
         self._end = monotonic() + RUN_SECONDS
@@ -154,10 +156,11 @@ class Client:
         :raises NoAnswer: where there is no connection.
         """
         reached = self._reach(deadline)
-        if not self.target.secure:
+        context = context or self._context
+        if context is None or not self.target.secure:
             return reached
         try:
-            return (context or self.context).wrap_socket(reached, server_hostname=self.target.host)
+            return context.wrap_socket(reached, server_hostname=self.target.host)
         except (OSError, ValueError) as error:
             reached.close()
             untrusted = isinstance(error, ssl.SSLCertVerificationError)
