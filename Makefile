@@ -351,7 +351,7 @@ tsan-freethreaded: packages-test ## Run the tests with threads under ThreadSanit
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants session-model clean
+.PHONY: test soak isolation mutants session-model lease-faults clean
 # As many jobs at once as there are cores. First what several of them need, then the longest. The tests
 # in Python come last: the last line says how many have passed.
 test: packages-test ## Install what is missing, then run all checks and tests
@@ -378,6 +378,7 @@ soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, wh
 	@$(MAKE) isolation
 	@$(MAKE) mutants
 	@$(MAKE) session-model
+	@$(MAKE) lease-faults
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements
@@ -396,6 +397,10 @@ mutants: packages-test $(VENV)/.built $(VENV)/.group-test ## Test the verdict on
 SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
+
+SCHEDULES ?= 10000
+lease-faults: packages-test $(VENV)/.built $(VENV)/.group-test ## Test limits with 10,000 random schedules of faults between hosts and Redis
+	@$(BIN)/python -m tests.lease_faults --schedules $(SCHEDULES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-roots test-interpreters test-newest matrix
 test-roots: $(VENV)/.built $(VENV)/.group-test ## Run the lines of README in bare Debian and Ubuntu roots, as root

@@ -23,7 +23,7 @@ if ! cmp -s "$here/../pyproject.toml" "$venv/.made"; then
     "$python" -m venv "$venv"
     cd "$here/.."
     "$venv/bin/python" -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check --group freethreaded
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --prefer-binary --group freethreaded
     cp pyproject.toml "$venv/.made"
 fi
 echo "$venv"

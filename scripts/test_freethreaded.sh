@@ -4,7 +4,7 @@
 #   scripts/test_freethreaded.sh [PYTHON]
 #
 # PYTHON is that of freethreaded_venv.sh. scripts/freethreaded_without.txt has the files that are left
-# out, and the tests that compare with cryptography are as well. PYTEST_ARGS is for pytest, and
+# out, and the tests with the mark not_freethreaded are as well. PYTEST_ARGS is for pytest, and
 # FTA_THREAD_SECONDS the time of each test with threads.
 set -eu
 
@@ -21,5 +21,5 @@ sys.exit("the import of the core has turned the GIL on" if sys._is_gil_enabled()
 
 # shellcheck disable=SC2046,SC2086  # words, on purpose
 PYTHON_GIL=0 exec "$tests" -X faulthandler -m pytest -q -p no:cacheprovider \
-    -m 'not soak and not needs_cryptography' \
+    -m 'not soak and not not_freethreaded' \
     $(sed 's/#.*//; s/^./--ignore=&/' scripts/freethreaded_without.txt) ${PYTEST_ARGS:-tests/unit tests/flask}

@@ -38,6 +38,7 @@ from .alert_settings import (
     read_webhook_key,
 )
 from .checks import (
+    check_audit,
     check_claims,
     check_cors,
     check_fetched_keys,
@@ -237,6 +238,7 @@ class Settings:
     auth_alert_smtp: MailServer | None = _key(None, read_mail_server, secret=True)
 
     audit_log: str | None = _key(None, read_path)
+    audit_sink: str = _key("both", one_of("both", "audit_log"))
 
     cors_origins: tuple[str, ...] = _key(read_origins("localhost:3000"), read_origins, blank=True)
     cors_supports_credentials: bool = _key(False, read_boolean)
@@ -262,7 +264,7 @@ class Settings:
         _check_names(settings, app)
         for check in (
             *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
-            *(check_claims, check_roles, check_sessions, check_alerts),
+            *(check_claims, check_roles, check_sessions, check_alerts, check_audit),
         ):
             check(settings)
         return settings

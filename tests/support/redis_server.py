@@ -70,7 +70,7 @@ class Authority:
     def _openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
-    def issue(self, name: str, alternatives: str) -> tuple[Path, Path]:
+    def issue(self, name: str, alternatives: str, *, days: int = 2) -> tuple[Path, Path]:
         """A certificate and its key; alternatives as in "DNS:localhost,IP:127.0.0.1"."""
         request, key, certificate, extensions = (
             self.directory / f"{name}.{suffix}" for suffix in ("csr", "key", "pem", "ext")
@@ -81,7 +81,7 @@ class Authority:
         self._openssl("req", *self._new_key(key), *subject)
         signer = ["-CA", str(self.certificate), "-CAkey", str(self.key), "-CAcreateserial"]
         files = ["-in", str(request), "-out", str(certificate), "-extfile", str(extensions)]
-        self._openssl("x509", "-req", *signer, *files, "-days", "2")
+        self._openssl("x509", "-req", *signer, *files, "-days", str(days))
         return certificate, key
 
     def __enter__(self) -> Authority:

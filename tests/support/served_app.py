@@ -20,6 +20,8 @@ from flask_tenant_auth import verify_tenant_context as verified
 from flask_tenant_auth.flask.extension import state_of
 
 app = Flask("served")
+if os.environ.get("SERVED_APART"):  # each worker counts for itself
+    app.config["RATELIMIT_KEY_PREFIX"] = f"apart {os.getpid()}"
 TenantAuth(app)
 
 
