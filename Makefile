@@ -360,10 +360,15 @@ test: packages-test ## Install what is missing, then run all checks and tests
 	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c test-beside lint fuzz-short test-sqlalchemy
 	@$(BIN)/python $(if $(PYTEST_ARGS),-m pytest $(PYTEST_ARGS),scripts/run_tests.py $(JOBS))
 
-.PHONY: ready
-ready: $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example
+# A make of its own, which begins at once: the one above turns to a target again only when it has been
+# through all others.
+.PHONY: ready installed
+ready:
+	@$(MAKE) -s installed
+
+installed: $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example
 # One pip at a time changes an environment.
-ifneq ($(filter ready,$(MAKECMDGOALS)),)
+ifneq ($(filter installed,$(MAKECMDGOALS)),)
 $(VENV)/.group-test: | $(VENV)/.built
 $(VENV)/.group-lint: | $(VENV)/.group-test
 $(VENV)/.group-example: | $(VENV)/.group-lint
