@@ -5,6 +5,7 @@
 #include "binding/cookies.h"
 #include "binding/environ.h"
 #include "binding/type_identity.h"
+#include "binding/type_limiter.h"
 #include "binding/type_request_record.h"
 
 /* Whether an exception is about the token. Others, such as KeyboardInterrupt,
@@ -21,7 +22,7 @@ is_of_the_token(void)
  * first. cookie is the name of the cookie that a token may be in, or NULL. */
 static PyObject *
 ask_keyring(const fta_state *state, PyObject *wsgi_environ, PyObject *keyring,
-            PyObject *cookie)
+            PyObject *cookie, fta_metrics *metrics)
 {
     PyObject *method = state->authenticate_name;
     PyObject *value =
@@ -42,7 +43,12 @@ ask_keyring(const fta_state *state, PyObject *wsgi_environ, PyObject *keyring,
         return NULL;
     }
     PyObject *const args[] = {keyring, value};
+    uint64_t began = metrics == NULL ? 0 : fta_metrics_now();
     PyObject *proved = PyObject_VectorcallMethod(method, args, 2, NULL);
+    if (metrics != NULL && proved != NULL && !Py_IsNone(proved)) {
+        fta_metrics_observe(metrics, FTA_METRIC_OF_VERIFICATION,
+                            fta_metrics_now() - began);
+    }
     Py_DECREF(value);
     return proved;
 }
@@ -52,7 +58,8 @@ ask_keyring(const fta_state *state, PyObject *wsgi_environ, PyObject *keyring,
  * token. */
 static PyObject *
 identity_of_token(const fta_state *state, fta_request_record *record,
-                  PyObject *wsgi_environ, PyObject *keyring, PyObject *cookie)
+                  PyObject *wsgi_environ, PyObject *keyring, PyObject *cookie,
+                  fta_metrics *metrics)
 {
     PyObject *known = fta_member_get((PyObject *)record, &record->outcome);
     if (known != NULL && !Py_IsNone(known)) {
@@ -62,7 +69,8 @@ identity_of_token(const fta_state *state, fta_request_record *record,
         return known;
     }
     Py_XDECREF(known);
-    PyObject *proved = ask_keyring(state, wsgi_environ, keyring, cookie);
+    PyObject *proved =
+        ask_keyring(state, wsgi_environ, keyring, cookie, metrics);
     if (proved == NULL) {
         if (PyErr_Occurred() && is_of_the_token()) {
             PyErr_Clear();
@@ -104,8 +112,8 @@ authenticate_and_count(PyObject *module, PyObject *const *args,
             "name of a cookie");
         return NULL;
     }
-    PyObject *identity =
-        identity_of_token(state, record, args[1], args[2], cookie);
+    PyObject *identity = identity_of_token(
+        state, record, args[1], args[2], cookie, fta_limiter_metrics(args[3]));
     if (identity == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }

@@ -4,6 +4,11 @@
 
 #include "binding/state.h"
 
+#include "metrics/metrics.h"
+
 int fta_add_limiter(PyObject *module);
+
+/* Where a Limiter counts what it decides, borrowed from it; or NULL. */
+fta_metrics *fta_limiter_metrics(PyObject *limiter);
 
 #endif

@@ -48,6 +48,7 @@ def middleware_of(app: Flask, state: AppState, cors: CorsRules) -> Middleware:
         log=lambda event: logger.error("The audit log %s: %s", path, event),
         limit_fields=settings.ratelimit_headers_enabled,
         ietf_fields=settings.ratelimit_ietf_headers_enabled,
+        metrics=state.metrics,
     )
 
 
