@@ -96,13 +96,13 @@
     X(ENDED)                                                                   \
     X(REUSED)
 
-/* What was revoked. */
+/* What was revoked. TOKEN: an API key too. */
 #define FTA_METRIC_REVOKED_LIST(X)                                             \
     X(SESSION)                                                                 \
     X(USER)                                                                    \
     X(TENANT)                                                                  \
     X(TOKEN)                                                                   \
-    X(API_KEY)
+    X(EVERYTHING)
 
 #define FTA_METRIC_FETCH_LIST(X)                                               \
     X(FETCHED)                                                                 \
@@ -143,15 +143,13 @@
     X(DENIALS, COUNTER, "tenant_auth_denials", REASON, ALONE,                  \
       "Requests that were denied or limited, by the reason in the log")        \
     X(TENANT_REQUESTS, COUNTER, "tenant_auth_tenant_requests", OUTCOME,        \
-      TENANT,                                                                  \
-      "Requests of identities, by the tenants of "                             \
-      "AUTH_METRICS_TENANTS; all others are one")                              \
+      TENANT, "Requests with an identity, by its tenant")                      \
     X(VERIFICATION, HISTOGRAM, "tenant_auth_verification_seconds", NONE,       \
       ALONE, "How long the verification of a token took, valid or not")        \
     X(DECISIONS, COUNTER, "tenant_auth_limit_decisions", VERDICT, LIMIT,       \
-      "Requests that a limit has allowed or limited")                          \
+      "Requests by what a limit decided")                                      \
     X(CHECKS, COUNTER, "tenant_auth_limit_checks", STORE, ALONE,               \
-      "Requests that were held against limits, by the store that counted")     \
+      "Requests held against limits, by what counted")                         \
     X(ROUND_TRIP, HISTOGRAM, "tenant_auth_redis_round_trip_seconds", NONE,     \
       ALONE, "How long requests waited for limits in Redis")                   \
     X(REDIS_AWAY, PROCESSES, "tenant_auth_redis_away_processes", NONE, ALONE,  \
@@ -163,8 +161,7 @@
     X(SLOTS_USED, GAUGE, "tenant_auth_limit_table_slots_used", NONE, ALONE,    \
       "Counters of limits that are in the memory of this host")                \
     X(EVICTIONS, TOTAL, "tenant_auth_limit_table_evictions", NONE, ALONE,      \
-      "Live counters of limits that were given up, because the memory is "     \
-      "full")                                                                  \
+      "Live counters given up in a full memory of limits")                     \
     X(KEY_FETCHES, COUNTER, "tenant_auth_jwks_fetches", FETCH, SOURCE,         \
       "Fetches of the keys of a provider")                                     \
     X(KEY_AGE, TIME, "tenant_auth_jwks_age_seconds", NONE, SOURCE,             \
