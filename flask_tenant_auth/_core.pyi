@@ -680,6 +680,6 @@ class Middleware:
         log: Callable[[str], object],
         limit_fields: bool,
         ietf_fields: bool,
-        metrics: Metrics | None = None,
+        metrics: Metrics | None,
     ) -> Middleware: ...
     def __call__(self, environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]: ...

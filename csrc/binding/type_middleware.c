@@ -145,7 +145,7 @@ middleware_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "late_body",   "cors",    "audit_log", "log",     "limit_fields",
         "ietf_fields", "metrics", NULL};
     fta_state *state = PyType_GetModuleState(type);
-    fta_middleware found = {.metrics = Py_None};
+    fta_middleware found = {0};
     PyObject *limit_fields, *ietf_fields;
     if (!PyArg_ParseTupleAndKeywords(
             args, kwargs, "$OOUOOOO!OOO!O!O:Middleware", keywords, &found.inner,
@@ -187,7 +187,7 @@ static PyMemberDef middleware_members[] = {
 PyDoc_STRVAR(
     middleware_doc,
     "Middleware(*, inner, state, key, failure, replace, late_body, cors,\n"
-    "           audit_log, log, limit_fields, ietf_fields, metrics=None)\n"
+    "           audit_log, log, limit_fields, ietf_fields, metrics)\n"
     "--\n\n"
     "A WSGI application around another: it adds header fields to responses\n"
     "and writes the audit log. See middleware.py for what each argument\n"

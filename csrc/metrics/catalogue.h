@@ -147,7 +147,7 @@
     X(VERIFICATION, HISTOGRAM, "tenant_auth_verification_seconds", NONE,       \
       ALONE, "How long the verification of a token took, valid or not")        \
     X(DECISIONS, COUNTER, "tenant_auth_limit_decisions", VERDICT, LIMIT,       \
-      "Requests by what a limit decided")                                      \
+      "Requests by what a limit says")                                         \
     X(CHECKS, COUNTER, "tenant_auth_limit_checks", STORE, ALONE,               \
       "Requests held against limits, by what counted")                         \
     X(ROUND_TRIP, HISTOGRAM, "tenant_auth_redis_round_trip_seconds", NONE,     \

@@ -528,6 +528,7 @@ CLEARED = textwrap.dedent("""
         cors=CorsRules(resources=("/",), origins=(), methods=(), allow_headers=(),
                        expose_headers=(), max_age=0, credentials=False),
         audit_log=None, log=print, limit_fields=False, ietf_fields=False,
+        metrics=None,
     )
     middleware({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, server)
     later = [middleware, kept.pop(), AuditLog(Last("/dev/null"))]

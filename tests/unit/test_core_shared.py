@@ -143,6 +143,7 @@ def middleware(inner: Callable[..., Any], state: object = None) -> Middleware:
         log=print,
         limit_fields=True,
         ietf_fields=True,
+        metrics=None,
     )
 
 
