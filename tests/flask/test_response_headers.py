@@ -467,6 +467,7 @@ class TestTheCoresTypes:
             ("audit_log", object()),
             ("limit_fields", 1),
             ("ietf_fields", None),
+            ("metrics", object()),
         ],
     )
     def test_an_argument_of_a_wrong_type_is_a_type_error(self, name: str, wrong: object) -> None:
