@@ -100,6 +100,15 @@ def check_issuers(settings: Settings) -> None:
         )
 
 
+def check_audit(settings: Settings) -> None:
+    """Raise where the request line would be written nowhere."""
+    if settings.audit_sink == "audit_log" and settings.audit_log is None:
+        raise ConfigurationError(
+            "AUDIT_SINK is 'audit_log', but there is no AUDIT_LOG: set AUDIT_LOG to where the "
+            "lines go, or leave AUDIT_SINK out to have them in the logger"
+        )
+
+
 def check_cors(settings: Settings) -> None:
     """Raise where ``*`` stands beside credentials."""
     if not settings.cors_supports_credentials:
