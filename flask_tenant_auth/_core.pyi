@@ -464,6 +464,7 @@ class Limiter:
         redis_url: str = "",
         timeout_ms: int = 50,
         on_store_error: str = "memory",
+        metrics: Metrics | None = None,
     ) -> Limiter: ...
     def hit(
         self,
@@ -511,6 +512,27 @@ class Limiter:
     def changes(self) -> int: ...
     @property
     def evictions(self) -> int: ...
+
+METRICS: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...]
+METRIC_BOUNDS: tuple[float, ...]
+METRIC_TENANTS: int
+
+@final
+class Metrics:
+    def __new__(
+        cls,
+        prefix: str,
+        *,
+        app: str = "",
+        shared: bool = True,
+        tenants: Sequence[str] = (),
+    ) -> Metrics: ...
+    def count(self, name: str, word: str, of: str = ..., /) -> None: ...
+    def observe(self, name: str, nanoseconds: int, /) -> None: ...
+    def touch(self, name: str, of: str, /) -> None: ...
+    def unshare(self) -> None: ...
+    def read(self) -> dict[str, list[tuple[tuple[str, ...], Any]]]: ...
+    def status(self) -> dict[str, Any]: ...
 
 @final
 class Permits:
@@ -677,5 +699,6 @@ class Middleware:
         log: Callable[[str], object],
         limit_fields: bool,
         ietf_fields: bool,
+        metrics: Metrics | None,
     ) -> Middleware: ...
     def __call__(self, environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]: ...

@@ -243,6 +243,7 @@ fta_audit_log_write(fta_audit_log *log, const fta_audit_entry *entry)
         fta_audit_line_free(&line);
     }
     if (error != 0) {
+        outcome.is_lost = true;
         if (atomic_fetch_add(&log->lost, 1) == 0) {
             outcome.change = FTA_AUDIT_LOSING;
             outcome.status = FTA_SYSTEM;

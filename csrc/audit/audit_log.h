@@ -8,6 +8,8 @@
 #ifndef FTA_AUDIT_AUDIT_LOG_H
 #define FTA_AUDIT_AUDIT_LOG_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "base/text.h"
 #include "base/uuid.h"
@@ -43,6 +45,7 @@ typedef struct fta_audit_outcome {
     fta_status status; /* the reason of LOSING and KEEPS_OLD_FILE */
     int error;         /* errno, where that is FTA_SYSTEM */
     uint64_t lost;     /* how many, for RESUMED */
+    bool is_lost;      /* this line is */
 } fta_audit_outcome;
 
 /* Opens the file, or makes it (0640, less the umask). A character device is

@@ -16,6 +16,7 @@
 #include "binding/type_key.h"
 #include "binding/type_key_cache.h"
 #include "binding/type_limiter.h"
+#include "binding/type_metrics.h"
 #include "binding/type_permits.h"
 #include "binding/type_rate.h"
 #include "binding/type_request_record.h"
@@ -47,6 +48,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_permits,
     fta_add_rate,
     fta_add_limiter,
+    fta_add_metrics,
     fta_add_environ,
     fta_add_served_request,
     fta_add_fields,

@@ -156,6 +156,9 @@ fta_audit_log_write_line(const fta_state *state, PyObject *audit_log_object,
         Py_BEGIN_ALLOW_THREADS
         outcome = fta_audit_log_write(log, &entry);
         Py_END_ALLOW_THREADS
+        if (request->is_lost != NULL) {
+            *request->is_lost = outcome.is_lost;
+        }
         result = sentence(&outcome);
     }
     for (int i = 0; i < TEXTS; i++) {

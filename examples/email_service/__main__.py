@@ -41,6 +41,9 @@ def set_defaults() -> None:
     """Set what the environment does not. In production it has to set JWT_SECRET_KEY itself."""
     os.environ.setdefault("FLASK_ENV", "development")
     os.environ.setdefault("REDIS_URL", "")
+    if os.environ["FLASK_ENV"] == "development":
+        # They may read the metrics. In development everybody may send identity headers anyway.
+        os.environ.setdefault("AUTH_TRUSTED_GATEWAYS", "127.0.0.1,::1")
     if not os.environ.get("MAIL_PASSWORD_KEY"):
         os.environ["MAIL_PASSWORD_KEY"] = load_or_make_secret(
             "mail_password_key", Fernet.generate_key
@@ -119,6 +122,7 @@ def main() -> None:
             f"{curl_lines(app, base, password)}\n\n"
             f"Its front end is at {base}/. Log in as {EMAIL} with the password {password}\n"
             f"{greeting}\n"
+            f"Prometheus on this machine may read {base}/metrics.\n"
             "This is a development server: everybody who reaches it can make a token for any user. "
             "FLASK_HOST=127.0.0.1 make run serves this machine only."
         )

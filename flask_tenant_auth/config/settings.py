@@ -58,6 +58,7 @@ from .key_sources import (
     read_secret,
 )
 from .limit_arguments import Arguments, Limits, read_endpoint_limits, read_limits
+from .metrics_settings import read_permission, read_tenants
 from .names import Unknown, advice_on, unknown_names
 from .networks import Network, read_networks
 from .origins import read_origins
@@ -239,6 +240,11 @@ class Settings:
 
     audit_log: str | None = _key(None, read_path)
     audit_sink: str = _key("both", one_of("both", "audit_log"))
+
+    auth_metrics_route: str | None = _key(None, read_route)
+    # None: none lets anybody read them.
+    auth_metrics_permission: str | None = _key(None, read_permission)
+    auth_metrics_tenants: tuple[str, ...] = _key((), read_tenants)
 
     cors_origins: tuple[str, ...] = _key(read_origins("localhost:3000"), read_origins, blank=True)
     cors_supports_credentials: bool = _key(False, read_boolean)

@@ -49,6 +49,7 @@ def middleware_of(app: Flask, state: AppState, cors: CorsRules) -> Middleware:
         log=_audit_events(state),
         limit_fields=settings.ratelimit_headers_enabled,
         ietf_fields=settings.ratelimit_ietf_headers_enabled,
+        metrics=state.metrics,
     )
 
 

@@ -54,6 +54,7 @@ class Core:
         self.refresh_token = _core.make_refresh_token(SECRET, b"salt", TENANT, 7)
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
         self.api_key = _core.make_api_key()[0]
+        self.metrics = _core.Metrics("hostile", shared=False)
         self.key_cache = _core.KeyCache("hostile", slots=4, shared=False)
         self.table = Revocations("hostile", slots=16, shared=False)
         self.redis = _core.RedisClient("redis://127.0.0.1:1", timeout_ms=5)
@@ -105,6 +106,14 @@ class Core:
             "put": (self.key_cache.put, [self.api_key[4:20], (0, 0), 5, b"value"], {}),
             "find": (self.key_cache.find, [self.api_key[4:20]], {}),
             "drop": (self.key_cache.drop, [self.api_key[4:20]], {}),
+            "Metrics": (
+                _core.Metrics,
+                ["hostile"],
+                {"app": "a", "shared": False, "tenants": [TENANT]},
+            ),
+            "count": (self.metrics.count, ["tenant_auth_jwks_fetches", "failed", "https://a"], {}),
+            "observe": (self.metrics.observe, ["tenant_auth_verification_seconds", 5], {}),
+            "touch": (self.metrics.touch, ["tenant_auth_jwks_age_seconds", "https://a"], {}),
             "parse_rates": (_core.parse_rates, ["5 per minute; 9 per hour"], {}),
             "Identity": (
                 Identity,
@@ -273,6 +282,7 @@ NAMES = [
     *("peek_token", "claimed_tenant", "Revocations", "add", "check", "mark_filled", "waive"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("reserve", "give_back"),
+    *("Metrics", "count", "observe", "touch"),
     *("RedisClient", "call"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]
