@@ -407,6 +407,10 @@ class AuditLog:
     def __new__(cls, path: str) -> AuditLog: ...
     @property
     def path(self) -> str: ...
+    @property
+    def lost(self) -> int:
+        """How many lines were lost since the log was opened, in this process."""
+
     def write(
         self,
         method: str | None,

@@ -1,13 +1,14 @@
-/* The audit log: a line for each request, which is one JSON object and one
- * write().
+/* The audit log: a line for each request, which is one JSON object, written by
+ * one system call to a file, a syslog or the journal.
  *
- * The file is opened for appending, so any number of processes may share it,
- * and their lines do not mix. Nothing is locked: threads may write at once, and
- * a fork at any moment leaves no lock held. An error of the disk costs lines,
- * never a request. It is reported once when it begins and once when it ends. */
+ * Any number of threads and processes may write at once, and their lines do not
+ * mix. Nobody waits for a disk, a reader or a network: what cannot be written
+ * at once is a lost line, never a late request. That is reported once when it
+ * begins and once when it ends. */
 #ifndef FTA_AUDIT_AUDIT_LOG_H
 #define FTA_AUDIT_AUDIT_LOG_H
 
+#include "audit/destination.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "base/uuid.h"
@@ -45,9 +46,16 @@ typedef struct fta_audit_outcome {
     uint64_t lost;     /* how many, for RESUMED */
 } fta_audit_outcome;
 
-/* Opens the file, or makes it (0640, less the umask). A character device is
- * allowed, and so is a pipe that has a reader. Another error of open() is
- * FTA_SYSTEM, with its errno. A path with a NUL in it is FTA_BAD_ARGUMENT.
+typedef struct fta_audit_options {
+    fta_text destination; /* see destination.h. Borrowed */
+} fta_audit_options;
+
+/* Opens the destination. What fta_audit_destination_read says; another error of
+ * the system is FTA_SYSTEM, with its errno. FTA_AUDIT_HOST: the host of a
+ * syslog is not known.
+ *
+ * A file is made if there is none (0640, less the umask). A character device is
+ * allowed, and so is a pipe that has a reader.
  *
  * A user who can write into the directory cannot make another file the log: a
  * symbolic link in the place of the file is not followed (FTA_AUDIT_SYMLINK),
@@ -57,7 +65,8 @@ typedef struct fta_audit_outcome {
  * the names of the directories above are followed.
  *
  * /dev/stdout and /dev/stderr are those of the process, whatever they are. */
-fta_status fta_audit_log_open(fta_text path, fta_audit_log **out);
+fta_status fta_audit_log_open(const fta_audit_options *options,
+                              fta_audit_log **out);
 void fta_audit_log_close(fta_audit_log *log);
 
 /* Writes one line. At most once a second it checks whether the path still leads
@@ -67,5 +76,9 @@ fta_audit_outcome fta_audit_log_write(fta_audit_log *log,
 
 /* Lets the next write check the path at once. Safe in a signal handler. */
 void fta_audit_log_reopen(fta_audit_log *log);
+
+/* How many lines were lost since the log was opened in this process or in the
+ * one that it was forked from. */
+uint64_t fta_audit_log_lost(const fta_audit_log *log);
 
 #endif

@@ -28,8 +28,12 @@ raise_for_path(fta_status status, PyObject *path)
 #define X(name, text) case FTA_##name:
         FTA_AUDIT_LIST(X)
 #undef X
-        (void)PyErr_Format(PyExc_PermissionError, "%R: %s", path,
-                           fta_status_text(status));
+        (void)PyErr_Format(status == FTA_AUDIT_DESTINATION ||
+                                   status == FTA_AUDIT_STREAM ||
+                                   status == FTA_AUDIT_HOST
+                               ? PyExc_ValueError
+                               : PyExc_PermissionError,
+                           "%R: %s", path, fta_status_text(status));
         break;
     default:
         (void)fta_raise(status);
@@ -41,6 +45,7 @@ audit_log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"path", NULL};
     PyObject *path, *encoded = NULL;
+    fta_audit_options options = {{NULL, 0}};
     audit_log *self = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U:AuditLog", keywords,
                                      &path) ||
@@ -51,9 +56,12 @@ audit_log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         goto done;
     }
-    fta_text text = {PyBytes_AS_STRING(encoded),
-                     (size_t)PyBytes_GET_SIZE(encoded)};
-    fta_status status = fta_audit_log_open(text, &self->log);
+    options.destination = (fta_text){PyBytes_AS_STRING(encoded),
+                                     (size_t)PyBytes_GET_SIZE(encoded)};
+    fta_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = fta_audit_log_open(&options, &self->log);
+    Py_END_ALLOW_THREADS
     if (status != FTA_OK) {
         raise_for_path(status, path);
         Py_CLEAR(self);
@@ -218,6 +226,20 @@ static PyMethodDef audit_log_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *
+audit_log_lost(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(
+        fta_audit_log_lost(((audit_log *)self)->log));
+}
+
+static PyGetSetDef audit_log_getters[] = {
+    {"lost", audit_log_lost, NULL,
+     "How many lines were lost since the log was opened, in this process.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef audit_log_members[] = {
     {"path", T_OBJECT_EX, offsetof(audit_log, path), READONLY,
      "The path as it was given."},
@@ -237,6 +259,7 @@ static PyType_Slot audit_log_slots[] = {
     {Py_tp_dealloc, (void *)audit_log_dealloc},
     {Py_tp_methods, (void *)audit_log_methods},
     {Py_tp_members, (void *)audit_log_members},
+    {Py_tp_getset, (void *)audit_log_getters},
     {0, NULL},
 };
 
