@@ -35,6 +35,8 @@ typedef enum fta_audit_change {
     FTA_AUDIT_UNCHANGED,
     FTA_AUDIT_LOSING,        /* lines are lost from this one on */
     FTA_AUDIT_RESUMED,       /* lines are written again; so many were lost */
+    FTA_AUDIT_BEGINS_ANEW,   /* the head of the chain was changed: a new chain
+                                begins with this line */
     FTA_AUDIT_KEEPS_OLD_FILE /* the file was moved, and the path cannot be
                                 opened again: lines still go to the old file */
 } fta_audit_change;
@@ -48,11 +50,15 @@ typedef struct fta_audit_outcome {
 
 typedef struct fta_audit_options {
     fta_text destination; /* see destination.h. Borrowed */
+    const fta_text *keys; /* of the chain, the first one signs. Borrowed */
+    size_t key_count;     /* 0: the lines are no chain */
 } fta_audit_options;
 
-/* Opens the destination. What fta_audit_destination_read says; another error of
- * the system is FTA_SYSTEM, with its errno. FTA_AUDIT_HOST: the host of a
- * syslog is not known.
+/* Opens the destination. FTA_AUDIT_CHAIN_NO_FILE: it is no regular file, and
+ * only such a one can have a chain. FTA_AUDIT_HEAD: the head of the chain was
+ * made with none of the keys. What fta_audit_destination_read says; another
+ * error of the system is FTA_SYSTEM, with its errno. FTA_AUDIT_HOST: the host
+ * of a syslog is not known.
  *
  * A file is made if there is none (0640, less the umask). A character device is
  * allowed, and so is a pipe that has a reader.
@@ -73,6 +79,15 @@ void fta_audit_log_close(fta_audit_log *log);
  * to the open file, and opens the path again if not. */
 fta_audit_outcome fta_audit_log_write(fta_audit_log *log,
                                       const fta_audit_entry *entry);
+
+#define FTA_AUDIT_EVENT_MAX 16
+
+/* Writes a control line into the chain. event is a word of at most
+ * FTA_AUDIT_EVENT_MAX lower-case letters, number at most INT64_MAX
+ * (FTA_BAD_ARGUMENT). FTA_SYSTEM with errno; FTA_AUDIT_CHAIN_NO_FILE where
+ * there is no chain. */
+fta_status fta_audit_log_note(fta_audit_log *log, const char *event,
+                              uint64_t number);
 
 /* Lets the next write check the path at once. Safe in a signal handler. */
 void fta_audit_log_reopen(fta_audit_log *log);

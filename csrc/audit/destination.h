@@ -21,8 +21,9 @@ typedef enum fta_audit_kind {
     FTA_AUDIT_JOURNAL
 } fta_audit_kind;
 
-#define FTA_AUDIT_HOST_MAX 253 /* RFC 1123, section 2.1, and RFC 1035, 2.3.4   \
-                                */
+#define FTA_AUDIT_HOST_MAX                                                     \
+    253 /* RFC 1123, section 2.1, and RFC 1035, 2.3.4                          \
+         */
 
 typedef struct fta_audit_destination {
     fta_audit_kind kind;

@@ -248,15 +248,16 @@ fta_audit_file_append_whole(fta_audit_file *file, const struct iovec *parts,
     }
     int error = written < 0 ? errno : ENOSPC;
     if (written > 0) {
-        (void)fta_audit_file_truncate(file, size);
+        int cut = ftruncate(file->descriptor, size);
+        (void)cut; /* What is left over is a torn line. */
     }
     return error;
 }
 
-bool
-fta_audit_file_truncate(fta_audit_file *file, off_t size)
+int
+fta_audit_file_descriptor(const fta_audit_file *file)
 {
-    return ftruncate(file->descriptor, size) == 0;
+    return file->descriptor;
 }
 
 mode_t

@@ -41,7 +41,7 @@ int fta_audit_file_append(fta_audit_file *file, const char *text,
 int fta_audit_file_append_whole(fta_audit_file *file, const struct iovec *parts,
                                 int count, off_t size);
 
-/* Cuts the file off. */
-bool fta_audit_file_truncate(fta_audit_file *file, off_t size);
+/* What is open now. Borrowed: the number stays, the file may change. */
+int fta_audit_file_descriptor(const fta_audit_file *file);
 
 #endif

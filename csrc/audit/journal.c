@@ -124,7 +124,7 @@ fta_status
 fta_audit_open_journal(const fta_audit_destination *destination,
                        fta_audit_sink *out)
 {
-    static const fta_audit_sink_type type = {write_journal, NULL,
+    static const fta_audit_sink_type type = {write_journal, NULL, NULL,
                                              close_journal};
     journal_sink *sink = fta_calloc(1, sizeof *sink);
     if (sink == NULL) {

@@ -35,7 +35,7 @@ close_plain(void *sink)
 fta_status
 fta_audit_open_plain(fta_text path, fta_audit_sink *out)
 {
-    static const fta_audit_sink_type type = {write_plain, reopen_plain,
+    static const fta_audit_sink_type type = {write_plain, NULL, reopen_plain,
                                              close_plain};
     fta_audit_file *file = NULL;
     fta_status status = fta_audit_file_open(path, &file);

@@ -79,7 +79,8 @@ fta_status
 fta_audit_open_syslog(const fta_audit_destination *destination,
                       fta_audit_sink *out)
 {
-    static const fta_audit_sink_type type = {write_syslog, NULL, close_syslog};
+    static const fta_audit_sink_type type = {write_syslog, NULL, NULL,
+                                             close_syslog};
     syslog_sink *sink = fta_calloc(1, sizeof *sink);
     if (sink == NULL) {
         return FTA_NO_MEMORY;

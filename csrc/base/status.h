@@ -220,7 +220,11 @@
       "a path that begins like one is written with ./")                        \
     X(AUDIT_STREAM, "syslog over TCP or TLS could make a request wait: write " \
                     "to syslog: and let the syslog of this host forward")      \
-    X(AUDIT_HOST, "the host of the syslog server is not known")
+    X(AUDIT_HOST, "the host of the syslog server is not known")                \
+    X(AUDIT_CHAIN_NO_FILE, "only a regular file can have a chain of lines")    \
+    X(AUDIT_HEAD, "the head of the chain, the file .head beside the log, was " \
+                  "made with none of the keys: give the earlier key too, or "  \
+                  "move the head and the log away")
 
 /* What every domain can meet. */
 #define FTA_COMMON_LIST(X)                                                     \

@@ -158,3 +158,11 @@ def check_roles(settings: Settings) -> None:
                     f"{key} names the role {role!r}, which is none of AUTH_ROLES: "
                     f"{', '.join(settings.auth_roles)}"
                 )
+
+
+def check_audit(settings: Settings) -> None:
+    """Raise where there is to be a chain of nothing."""
+    if settings.audit_chain and settings.audit_log is None:
+        raise ConfigurationError(
+            "AUDIT_CHAIN needs AUDIT_LOG, the path of the file whose lines are chained"
+        )

@@ -27,6 +27,7 @@ from .._core import (
 from ..audit import logger
 from ..errors import ConfigurationError
 from .checks import (
+    check_audit,
     check_claims,
     check_cors,
     check_fetched_keys,
@@ -218,6 +219,9 @@ class Settings:
     )
 
     audit_log: str | None = _key(None, read_path)
+    audit_chain: bool = _key(False, read_boolean)
+    # Empty: derived from the keys that sign. The first one signs the chain.
+    audit_key: tuple[bytes, ...] = _key((), read_session_keys, secret=True)
 
     cors_origins: tuple[str, ...] = _key(read_origins("localhost:3000"), read_origins, blank=True)
     cors_supports_credentials: bool = _key(False, read_boolean)
@@ -243,7 +247,7 @@ class Settings:
         _check_names(settings, app)
         for check in (
             *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
-            *(check_claims, check_roles, check_sessions),
+            *(check_claims, check_roles, check_sessions, check_audit),
         ):
             check(settings)
         return settings
@@ -273,6 +277,14 @@ class Settings:
             self.jwt_secret_key != DEFAULT_SECRET_KEY
             or not (self.jwt_tenant_keys or self.jwt_jwks or self.jwt_discovery or self.jwt_issuers)
         )
+
+    @property
+    def signing_secrets(self) -> tuple[bytes, ...]:
+        """What other keys are derived from: the key that signs, then the retired ones."""
+        if self.own_secret:
+            retired = (each for each in self.jwt_secret_key_fallbacks if isinstance(each, bytes))
+            return (self.jwt_secret_key, *retired)
+        return () if self.jwt_private_key is None else (self.jwt_private_key.content,)
 
     @property
     def secret_bytes(self) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._core import AuditLog, CorsRules, Middleware, RequestRecord, StartResponse
 from ..audit import logger
 from ..errors import ConfigurationError
+from ..trail.keys import chain_keys
 from .counting import count_unauthorized
 from .denials import report_exceeded
 from .records import RECORD, current_request
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from flask import Response
     from flask.app import Flask
 
+    from ..config.settings import Settings
     from ..limit.exceeded import Exceeded
     from .state import AppState
 
@@ -44,16 +46,21 @@ def middleware_of(app: Flask, state: AppState, cors: CorsRules) -> Middleware:
         replace=failures.replace,
         late_body=lambda body, start_response: _LateBody(body, start_response, failures.replace),
         cors=cors,
-        audit_log=None if path is None else _open_audit_log(path),
+        audit_log=None if path is None else open_audit_log(path, settings),
         log=lambda event: logger.error("The audit log %s: %s", path, event),
         limit_fields=settings.ratelimit_headers_enabled,
         ietf_fields=settings.ratelimit_ietf_headers_enabled,
     )
 
 
-def _open_audit_log(path: str) -> AuditLog:
+def open_audit_log(path: str, settings: Settings) -> AuditLog:
+    """Open AUDIT_LOG, whose lines are a chain if AUDIT_CHAIN says so.
+
+    :raises ConfigurationError: where it cannot be opened.
+    """
+    keys = chain_keys(settings) if settings.audit_chain else ()
     try:
-        return AuditLog(path)
+        return AuditLog(path, keys)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"AUDIT_LOG cannot be opened: {error}") from None
 

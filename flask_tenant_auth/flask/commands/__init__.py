@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask.cli import AppGroup
 
 from .api_keys import api_keys_cli
+from .audit import audit_cli
 from .check import check
 from .isolation import rls_check, rls_sql
 from .keys import generate_key, rotate_key
@@ -25,6 +26,7 @@ for _command in (
     revoke_cli,
     sessions,
     api_keys_cli,
+    audit_cli,
     rls_sql,
     rls_check,
 ):
