@@ -281,7 +281,7 @@ format: $(VENV)/.group-lint ## Format the code with ruff and clang-format
 
 # All of it takes less than half a minute on two cores, so these are left out.
 # tests/project/test_workflows.py holds that each of them exists.
-CHECK_WITHOUT_C := test_breaker test_key test_key_wiping test_pair_reader test_password \
+CHECK_WITHOUT_C := test_audit_chain test_breaker test_key test_key_wiping test_pair_reader test_password \
 	test_permits test_permits_interleaving test_revocations test_revocations_killed test_segment test_segment_protocol \
 	test_shm_interleaving test_shm_table test_token_memory test_token_sign
 CHECK_WITHOUT_FILES := $(addprefix tests/unit/,test_core_threads.py test_key_material.py test_leaks.py \
@@ -346,7 +346,7 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants session-model clean
+.PHONY: test soak isolation mutants session-model audit-chain clean
 # First what several jobs need, one after the other. Then as many jobs at once as there are cores.
 test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c $(SQLALCHEMY_20)/.installed $(BESIDE)/.installed ## Install what is missing, then run all checks and tests
 	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c fuzz-short lint
@@ -358,6 +358,7 @@ soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, wh
 	@$(MAKE) isolation
 	@$(MAKE) mutants
 	@$(MAKE) session-model
+	@$(MAKE) audit-chain
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements
@@ -376,6 +377,10 @@ mutants: packages-test $(VENV)/.built $(VENV)/.group-test ## Test the verdict on
 SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
+
+AUDIT_LIVES ?= 2000
+audit-chain: packages-test $(VENV)/.built $(VENV)/.group-test ## Test 2,000 lives of a chain of audit lines, each with 50 attacks
+	@$(BIN)/python -m tests.audit_chain --lives $(AUDIT_LIVES) --attacks 50 $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-roots test-newest matrix
 test-roots: $(VENV)/.built $(VENV)/.group-test ## Run the lines of README in bare Debian and Ubuntu roots, as root

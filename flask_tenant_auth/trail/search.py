@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from .files import DamagedFileError, LogFile, blocks_of, log_files
 from .query import Query
 
 _POLL_SECONDS = 0.2
+_STILL_WRITTEN_SECONDS = 2.0  # to a file that was moved: a worker looks once a second
 
 
 class Search:
@@ -36,33 +38,40 @@ class Search:
 
     def follow(self) -> Iterator[dict[str, Any]]:
         """Yield what there is, and then each line that is written, for ever."""
+        stream: IO[bytes] | None = None
         files = log_files(self._path)
-        if not files or files[-1].path != self._path:
-            yield from self
-            stream: IO[bytes] | None = None
-        else:
-            stream = self._path.open("rb")  # before the others: nothing is moved unseen
-            for file in files[:-1]:
-                yield from self._lines_of(file)
+        if files and files[-1].path == self._path:
+            stream = self._path.open("rb")  # before the others are read: nothing is moved unseen
+            del files[-1]
+        for file in files:
+            yield from self._lines_of(file)
         rest = b""
-        while True:
-            block = b"" if stream is None else stream.read(1 << 20)
-            if block:
-                lines, feed, rest = (rest + block).rpartition(b"\n")
-                yield from self._matching(lines + feed)
-                continue
-            if stream is None or self._was_moved(stream):
-                stream = self._reopen(stream)
-                rest = b""
-            else:
-                time.sleep(_POLL_SECONDS)
+        moved_at: float | None = None
+        try:
+            while True:
+                block = b"" if stream is None else stream.read(1 << 20)
+                if block:
+                    lines, feed, rest = (rest + block).rpartition(b"\n")
+                    yield from self._matching(lines + feed)
+                elif stream is not None and not self._was_moved(stream):
+                    time.sleep(_POLL_SECONDS)
+                elif stream is not None and moved_at is None:
+                    moved_at = time.monotonic()
+                elif moved_at is not None and time.monotonic() < moved_at + _STILL_WRITTEN_SECONDS:
+                    time.sleep(_POLL_SECONDS)
+                else:
+                    stream = self._reopen(stream)
+                    rest, moved_at = b"", None
+        finally:
+            if stream is not None:
+                stream.close()
 
     def _was_moved(self, stream: IO[bytes]) -> bool:
         try:
             there = self._path.stat()
         except OSError:
             return False
-        here = Path(f"/dev/fd/{stream.fileno()}").stat()
+        here = os.fstat(stream.fileno())
         return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
 
     def _reopen(self, stream: IO[bytes] | None) -> IO[bytes] | None:

@@ -64,7 +64,7 @@ class _Parts:
 
 
 def verify(
-    path: str | Path, keys: tuple[bytes, ...], *, expected: tuple[int, str] | None
+    path: str | Path, keys: tuple[bytes, ...], *, expected: tuple[int, str] | None = None
 ) -> Report:
     """Return what is found out about the chain of a log, up to the first thing that is wrong.
 
