@@ -12,7 +12,8 @@
 #include "base/alloc.h"
 #include "base/crypto_error.h"
 
-#define WAIT_MS 50
+#define WAIT_MS 50        /* of a request */
+#define LONG_WAIT_MS 5000 /* of somebody at a terminal, and at the start */
 #define SALT 16
 
 typedef struct chained_log {
@@ -69,15 +70,17 @@ make_line(fta_audit_line *line, const fta_audit_entry *entry)
 
 /* Takes the lock, and brings the chain to where the next line goes. */
 static int
-enter(chained_log *log, fta_audit_chain *chain, fta_audit_outcome *outcome)
+enter(chained_log *log, fta_audit_chain *chain, int64_t wait_ms,
+      fta_audit_outcome *outcome)
 {
-    bool stuck = atomic_load_explicit(&log->stuck, memory_order_relaxed);
+    bool stuck = wait_ms == WAIT_MS &&
+                 atomic_load_explicit(&log->stuck, memory_order_relaxed);
     *chain = (fta_audit_chain){
         .file = log->file,
         .keys = log->keys,
         .key_count = log->key_count,
         .path = {log->path, log->path_length},
-        .descriptor = fta_audit_head_lock(log->head, stuck ? 0 : WAIT_MS),
+        .descriptor = fta_audit_head_lock(log->head, stuck ? 0 : wait_ms),
     };
     if (chain->descriptor < 0) {
         atomic_store_explicit(&log->stuck, errno == EAGAIN,
@@ -117,7 +120,7 @@ write_chained(void *sink, const fta_audit_entry *entry,
                                line.used - line.personal};
     int error = ENOMEM;
     if (fta_audit_digest(log->keys[0], &personal, 1, commitment)) {
-        error = enter(log, &chain, outcome);
+        error = enter(log, &chain, WAIT_MS, outcome);
         if (error == 0) {
             error = fta_audit_chain_append(&chain, &line, commitment);
             fta_audit_head_unlock(chain.descriptor);
@@ -133,7 +136,7 @@ note_chained(void *sink, const char *event, uint64_t count,
 {
     chained_log *log = sink;
     fta_audit_chain chain;
-    int error = enter(log, &chain, outcome);
+    int error = enter(log, &chain, LONG_WAIT_MS, outcome);
     if (error == 0) {
         error = fta_audit_chain_append_control(&chain, event, count);
         fta_audit_head_unlock(chain.descriptor);
@@ -169,7 +172,7 @@ check_head(const chained_log *log)
                              .key_count = log->key_count,
                              .path = {log->path, log->path_length}};
     bool anew = false;
-    chain.descriptor = fta_audit_head_lock(log->head, 5000);
+    chain.descriptor = fta_audit_head_lock(log->head, LONG_WAIT_MS);
     if (chain.descriptor < 0) {
         return FTA_SYSTEM;
     }
