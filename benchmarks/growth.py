@@ -11,9 +11,9 @@ import jwt
 
 from flask_tenant_auth._core import Identity, Key, Keyring, Limit, Limiter, parse_rates
 
-from . import apps
+from . import apps, c_programs
 from .harness import Plan, interleave
-from .result import Figure, Subject, Table
+from .result import Figure, Row, Subject, Table
 
 ROUTES = (10, 100, 1_000)
 LIMITS = (1, 2, 4, 8)
@@ -122,6 +122,7 @@ def run(plan: Plan) -> Subject:
         by_claims(plan),
         by_people(plan),
     )
+    c = c_programs.run("shm_growth", plan)
     ours = {name: each for name, each in routes.items() if name.startswith(apps.OURS.title)}
     return Subject(
         "growth",
@@ -132,10 +133,21 @@ def run(plan: Plan) -> Subject:
             Table.of("Keys: a token verified", "us", keys),
             Table.of("Claims: a token verified", "us", claims),
             Table.of("Tenants: one hit", "us", people),
+            Table(
+                "One hit in C, users in a random order",
+                "ns",
+                tuple(Row.of(name, each) for name, each in c.items()),
+            ),
         ),
         figures=(
             Figure.at_most("1,000 routes / 10", slope(ours), 1.2, "x"),
             Figure.at_most("32 keys / 1", slope(keys), 1.2, "x"),
             Figure.at_most("100,000 tenants / 1", slope(people), 2, "x"),
+            Figure.at_most(
+                "100,000 users / 1, 4 limits, in C",
+                c["4 limits, 100,000 users"].median / c["4 limits, 1 user"].median,
+                2,
+                "x",
+            ),
         ),
     )

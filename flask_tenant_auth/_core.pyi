@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, final
+from contextvars import ContextVar
+from typing import Any, Literal, final
 
 # What the core keeps for those who call it, and does not look into.
 _State = Any  # of an app
@@ -604,6 +605,8 @@ class RequestRecord:
     def state(self) -> _State: ...
     @property
     def invalid_token(self) -> InvalidToken | None: ...
+    @property
+    def has_answer(self) -> bool: ...
     outcome: Identity | _Denial | None
     identity: Identity | None
     subject: Identity | None
@@ -653,6 +656,22 @@ def authenticate_and_count(
     cookie: str | None = None,
     /,
 ) -> Decision | None: ...
+@final
+class ServedRequest:
+    """The request that Flask serves in the running context."""
+
+    def __new__(
+        cls, *, context: ContextVar[Any], lent: ContextVar[Any], attribute: str
+    ) -> ServedRequest: ...
+    def count(
+        self,
+        state: _State,
+        key: str,
+        routes: dict[str, dict[str, tuple[tuple[_Rule, ...], tuple[Limit, ...]]]],
+        /,
+    ) -> Literal[True] | Decision | None: ...
+    def bind(self) -> Identity | None: ...
+
 @final
 class CorsRules:
     """The CORS rules of one app, from its settings."""

@@ -5,7 +5,8 @@
 #include "binding/cookies.h"
 #include "binding/environ.h"
 #include "binding/type_identity.h"
-#include "binding/type_request_record.h"
+#include "binding/type_keyring.h"
+#include "binding/type_limiter.h"
 
 /* Whether an exception is about the token. Others, such as KeyboardInterrupt,
  * end the call. */
@@ -18,32 +19,31 @@ is_of_the_token(void)
 
 /* What a keyring makes of the credentials of a request: an Identity, another
  * object, or NULL, with or without an exception. The Authorization header comes
- * first. cookie is the name of the cookie that a token may be in, or NULL. */
+ * first. */
 static PyObject *
-ask_keyring(const fta_state *state, PyObject *wsgi_environ, PyObject *keyring,
-            PyObject *cookie)
+ask_keyring(const fta_state *state, const fta_step *step)
 {
-    PyObject *method = state->authenticate_name;
+    size_t count;
     PyObject *value =
-        fta_environ_item(state, wsgi_environ, FTA_ENVIRON_AUTHORIZATION);
-    if (value == NULL && cookie != NULL && !PyErr_Occurred()) {
-        size_t count;
-        PyObject *header =
-            fta_environ_item(state, wsgi_environ, FTA_ENVIRON_COOKIE);
-        method = state->verify_name;
-        value =
-            header == NULL ? NULL : fta_cookie_value(header, cookie, &count);
-        Py_XDECREF(header);
-        if (value != NULL && PyUnicode_GET_LENGTH(value) == 0) {
-            Py_CLEAR(value); /* as if there were no cookie */
-        }
+        fta_environ_item(state, step->wsgi_environ, FTA_ENVIRON_AUTHORIZATION);
+    if (value != NULL) {
+        PyObject *proved = fta_keyring_authenticate(step->keyring, value);
+        Py_DECREF(value);
+        return proved;
     }
-    if (value == NULL) {
+    if (step->cookie == NULL || PyErr_Occurred()) {
         return NULL;
     }
-    PyObject *const args[] = {keyring, value};
-    PyObject *proved = PyObject_VectorcallMethod(method, args, 2, NULL);
-    Py_DECREF(value);
+    PyObject *header =
+        fta_environ_item(state, step->wsgi_environ, FTA_ENVIRON_COOKIE);
+    value =
+        header == NULL ? NULL : fta_cookie_value(header, step->cookie, &count);
+    /* An empty value is as no cookie. */
+    PyObject *proved = value != NULL && PyUnicode_GET_LENGTH(value) != 0
+                           ? fta_keyring_verify(step->keyring, value)
+                           : NULL;
+    Py_XDECREF(value);
+    Py_XDECREF(header);
     return proved;
 }
 
@@ -51,9 +51,9 @@ ask_keyring(const fta_state *state, PyObject *wsgi_environ, PyObject *keyring,
  * out what is wrong with the token. An exception that is set is not about the
  * token. */
 static PyObject *
-identity_of_token(const fta_state *state, fta_request_record *record,
-                  PyObject *wsgi_environ, PyObject *keyring, PyObject *cookie)
+identity_of_token(const fta_state *state, const fta_step *step)
 {
+    fta_request_record *record = step->record;
     PyObject *known = fta_member_get((PyObject *)record, &record->outcome);
     if (known != NULL && !Py_IsNone(known)) {
         if (fta_identity_of(state, known) == NULL) {
@@ -62,7 +62,7 @@ identity_of_token(const fta_state *state, fta_request_record *record,
         return known;
     }
     Py_XDECREF(known);
-    PyObject *proved = ask_keyring(state, wsgi_environ, keyring, cookie);
+    PyObject *proved = ask_keyring(state, step);
     if (proved == NULL) {
         if (PyErr_Occurred() && is_of_the_token()) {
             PyErr_Clear();
@@ -72,6 +72,26 @@ identity_of_token(const fta_state *state, fta_request_record *record,
         proved = NULL;
     }
     return proved;
+}
+
+PyObject *
+fta_authenticate_and_count(const fta_state *state, const fta_step *step)
+{
+    fta_request_record *record = step->record;
+    PyObject *identity = identity_of_token(state, step);
+    if (identity == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *const hit[] = {step->limits, identity, step->address};
+    PyObject *decision = fta_limiter_count(step->limiter, hit, 3);
+    fta_member_set((PyObject *)record, &record->outcome, identity);
+    if (decision != NULL) {
+        fta_member_set((PyObject *)record, &record->decision,
+                       Py_NewRef(decision));
+        fta_member_set((PyObject *)record, &record->limits,
+                       Py_NewRef(step->limits));
+    }
+    return decision;
 }
 
 PyDoc_STRVAR(
@@ -104,20 +124,9 @@ authenticate_and_count(PyObject *module, PyObject *const *args,
             "name of a cookie");
         return NULL;
     }
-    PyObject *identity =
-        identity_of_token(state, record, args[1], args[2], cookie);
-    if (identity == NULL) {
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-    }
-    PyObject *const hit[] = {args[3], args[4], identity, args[5]};
-    PyObject *decision =
-        PyObject_VectorcallMethod(state->hit_name, hit, 4, NULL);
-    fta_member_set(args[0], &record->outcome, identity);
-    if (decision != NULL) {
-        fta_member_set(args[0], &record->decision, Py_NewRef(decision));
-        fta_member_set(args[0], &record->limits, Py_NewRef(args[4]));
-    }
-    return decision;
+    const fta_step step = {record,  args[1], args[2], args[3],
+                           args[4], args[5], cookie};
+    return fta_authenticate_and_count(state, &step);
 }
 
 static PyMethodDef functions[] = {
@@ -130,13 +139,5 @@ static PyMethodDef functions[] = {
 int
 fta_add_authenticate(PyObject *module)
 {
-    fta_state *state = fta_state_of_module(module);
-    state->authenticate_name = PyUnicode_InternFromString("authenticate");
-    state->hit_name = PyUnicode_InternFromString("hit");
-    state->verify_name = PyUnicode_InternFromString("verify");
-    if (state->authenticate_name == NULL || state->hit_name == NULL ||
-        state->verify_name == NULL) {
-        return -1;
-    }
     return PyModule_AddFunctions(module, functions);
 }

@@ -45,6 +45,24 @@ get_id(PyObject *self, void *closure)
     return fta_member_settle(self, cache, text);
 }
 
+PyObject *
+fta_identity_tenant_id(fta_identity *self)
+{
+    static const attribute tenant = {FTA_CLAIM_TENANT_ID,
+                                     offsetof(fta_claims, tenant_id),
+                                     offsetof(fta_identity, tenant_text)};
+    return get_id((PyObject *)self, (void *)(uintptr_t)&tenant);
+}
+
+PyObject *
+fta_identity_user_id(fta_identity *self)
+{
+    static const attribute user = {FTA_CLAIM_USER_ID,
+                                   offsetof(fta_claims, user_id),
+                                   offsetof(fta_identity, user_text)};
+    return get_id((PyObject *)self, (void *)(uintptr_t)&user);
+}
+
 static PyObject *
 get_date(PyObject *self, void *closure)
 {
@@ -203,17 +221,11 @@ identity_getnewargs_ex(PyObject *object, PyObject *Py_UNUSED(ignored))
     PyObject *result = NULL;
     if (plain != NULL && permissions != NULL &&
         PyDict_Update(plain, claims) == 0) {
-        static const attribute tenant = {FTA_CLAIM_TENANT_ID,
-                                         offsetof(fta_claims, tenant_id),
-                                         offsetof(fta_identity, tenant_text)};
-        static const attribute user = {FTA_CLAIM_USER_ID,
-                                       offsetof(fta_claims, user_id),
-                                       offsetof(fta_identity, user_text)};
         static const attribute expiry = {FTA_CLAIM_EXP,
                                          offsetof(fta_claims, expires_at), 0};
         result = Py_BuildValue(
-            "(NNO){sNsOsOsNsNsOsN}", get_id(object, (void *)(uintptr_t)&tenant),
-            get_id(object, (void *)(uintptr_t)&user), self->role, "source",
+            "(NNO){sNsOsOsNsNsOsN}", fta_identity_tenant_id(self),
+            fta_identity_user_id(self), self->role, "source",
             get_source(object, NULL), "permissions", permissions, "claims",
             plain, "actor", get_actor(object, NULL), "expires_at",
             get_date(object, (void *)(uintptr_t)&expiry), "roles",

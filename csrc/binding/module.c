@@ -21,6 +21,7 @@
 #include "binding/type_rate.h"
 #include "binding/type_request_record.h"
 #include "binding/type_roles.h"
+#include "binding/type_served_request.h"
 #include "binding/type_start_response.h"
 
 static const struct {
@@ -49,6 +50,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_rate,
     fta_add_limiter,
     fta_add_environ,
+    fta_add_served_request,
     fta_add_fields,
     fta_add_open_record,
     fta_add_authenticate,

@@ -16,6 +16,7 @@ tie(const fta_state *state, fta_start_response *start, PyObject *record,
     PyObject *known = fta_member_get((PyObject *)start, &start->record);
     const fta_request_record *before = fta_request_record_of(state, known);
     taken->dispatched = true;
+    taken->has_answer = true;
     if (before != NULL && before->failure_counted) {
         taken->failure_counted = true;
     }
@@ -36,6 +37,28 @@ may_take(fta_start_response *start, PyObject *wsgi_environ)
                           taken != start->outer);
     Py_XDECREF(taken);
     return may;
+}
+
+PyObject *
+fta_open_record(const fta_state *state, PyObject *of_app,
+                PyObject *wsgi_environ, PyObject *key, PyObject *known)
+{
+    PyObject *record = known == NULL ? fta_request_record_new(state, of_app)
+                                     : Py_NewRef(known);
+    PyObject *there = record == NULL ? NULL : fta_held_item(wsgi_environ, key);
+    if (there != NULL && Py_IS_TYPE(there, state->start_response_type)) {
+        fta_start_response *start = (fta_start_response *)(void *)there;
+        int deleted = fta_delete_item(wsgi_environ, key);
+        if (deleted < 0) {
+            Py_CLEAR(record);
+        } else if (deleted > 0 && may_take(start, wsgi_environ)) {
+            tie(state, start, record, wsgi_environ);
+        }
+    } else if (there == NULL && PyErr_Occurred()) {
+        Py_CLEAR(record);
+    }
+    Py_XDECREF(there);
+    return record;
 }
 
 PyDoc_STRVAR(
@@ -60,23 +83,8 @@ open_record(PyObject *module, PyObject *const *args, Py_ssize_t count)
                         "str, and perhaps a RequestRecord");
         return NULL;
     }
-    PyObject *wsgi_environ = args[1], *key = args[2];
-    PyObject *record =
-        is_new ? fta_request_record_new(state, args[0]) : Py_NewRef(args[3]);
-    PyObject *there = record == NULL ? NULL : fta_held_item(wsgi_environ, key);
-    if (there != NULL && Py_IS_TYPE(there, state->start_response_type)) {
-        fta_start_response *start = (fta_start_response *)(void *)there;
-        int deleted = fta_delete_item(wsgi_environ, key);
-        if (deleted < 0) {
-            Py_CLEAR(record);
-        } else if (deleted > 0 && may_take(start, wsgi_environ)) {
-            tie(state, start, record, wsgi_environ);
-        }
-    } else if (there == NULL && PyErr_Occurred()) {
-        Py_CLEAR(record);
-    }
-    Py_XDECREF(there);
-    return record;
+    return fta_open_record(state, args[0], args[1], args[2],
+                           is_new ? NULL : args[3]);
 }
 
 static PyMethodDef functions[] = {

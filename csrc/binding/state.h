@@ -31,14 +31,13 @@
     X(reservation)                                                             \
     X(revocations)                                                             \
     X(roles)                                                                   \
+    X(served_request)                                                          \
     X(start_response)
 
 /* X(name): any other object of the module. */
 #define FTA_OBJECT_LIST(X)                                                     \
-    X(environ_names) /* a tuple of str, see environ.h */                       \
-    X(authenticate_name)                                                       \
-    X(hit_name)                                                                \
-    X(verify_name)                                                             \
+    X(environ_names)  /* a tuple of str, see environ.h */                      \
+    X(served_names)   /* a tuple of str, see type_served_request.c */          \
     X(nothing)        /* an empty tuple */                                     \
     X(field_names)    /* a tuple of str, by fta_field_name */                  \
     X(invalid_tokens) /* a tuple in the order of FTA_INVALID_TOKEN_LIST */     \

@@ -46,6 +46,13 @@ fta_decision_new(fta_state *state, const fta_limiter_answer *answer,
     return (PyObject *)self;
 }
 
+bool
+fta_decision_allows(const fta_state *state, PyObject *object)
+{
+    return Py_IS_TYPE(object, state->decision_type) &&
+           ((const decision *)(void *)object)->allowed;
+}
+
 static void
 decision_dealloc(PyObject *self)
 {

@@ -14,6 +14,9 @@
 PyObject *fta_decision_new(fta_state *state, const fta_limiter_answer *answer,
                            const fta_rate *rate);
 
+/* Whether an object is a Decision that allows its request. */
+bool fta_decision_allows(const fta_state *state, PyObject *object);
+
 /* What header fields say of a Decision: all but now_us. False, and nothing is
  * set, for any other object and NULL. */
 bool fta_decision_report(const fta_state *state, PyObject *object,

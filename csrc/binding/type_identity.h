@@ -56,6 +56,10 @@ typedef struct fta_identity {
 
 int fta_add_identity(PyObject *module);
 
+/* Its ids as text, new references. */
+PyObject *fta_identity_tenant_id(fta_identity *self);
+PyObject *fta_identity_user_id(fta_identity *self);
+
 /* What it may do: two getters and two methods. */
 PyObject *fta_identity_get_permissions(PyObject *self, void *closure);
 PyObject *fta_identity_get_own_permissions(PyObject *self, void *closure);

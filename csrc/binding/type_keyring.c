@@ -290,8 +290,8 @@ PyDoc_STRVAR(keyring_verify_doc,
              "verify($self, token, /)\n--\n\n"
              "The Identity of a token, or an InvalidToken with the reason.");
 
-static PyObject *
-keyring_verify(PyObject *self, PyObject *value)
+PyObject *
+fta_keyring_verify(PyObject *self, PyObject *value)
 {
     fta_text text;
     PyObject *holder;
@@ -308,8 +308,8 @@ PyDoc_STRVAR(keyring_authenticate_doc,
              "As verify(), for the bearer token in the value of an\n"
              "Authorization header. None if there is no such token.");
 
-static PyObject *
-keyring_authenticate(PyObject *self, PyObject *value)
+PyObject *
+fta_keyring_authenticate(PyObject *self, PyObject *value)
 {
     if (value == Py_None) {
         Py_RETURN_NONE;
@@ -461,11 +461,12 @@ static PyGetSetDef keyring_getset[] = {
 static PyMethodDef keyring_methods[] = {
     {"sign", fta_keyring_sign, METH_O, fta_keyring_sign_doc},
     {"issue", fta_keyring_issue, METH_VARARGS, fta_keyring_issue_doc},
-    {"verify", keyring_verify, METH_O, keyring_verify_doc},
+    {"verify", fta_keyring_verify, METH_O, keyring_verify_doc},
     {"decode", keyring_decode, METH_O, keyring_decode_doc},
     {"claimed_tenant", keyring_claimed_tenant, METH_O,
      keyring_claimed_tenant_doc},
-    {"authenticate", keyring_authenticate, METH_O, keyring_authenticate_doc},
+    {"authenticate", fta_keyring_authenticate, METH_O,
+     keyring_authenticate_doc},
     {NULL, NULL, 0, NULL},
 };
 

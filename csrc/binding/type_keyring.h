@@ -17,6 +17,11 @@ typedef struct fta_keyring_object {
     fta_keyring *keyring;      /* Owned */
 } fta_keyring_object;
 
+/* The methods that verify tokens. Each takes a Keyring and the token, or the
+ * value of an Authorization header. */
+PyObject *fta_keyring_verify(PyObject *self, PyObject *value);
+PyObject *fta_keyring_authenticate(PyObject *self, PyObject *value);
+
 /* The methods that make tokens. */
 PyObject *fta_keyring_sign(PyObject *self, PyObject *payload);
 PyObject *fta_keyring_issue(PyObject *self, PyObject *args);

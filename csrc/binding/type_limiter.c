@@ -178,8 +178,8 @@ PyDoc_STRVAR(
     "where that is None; the i-th limit per custom counts by custom[i], and\n"
     "by address where that is missing or empty.");
 
-static PyObject *
-limiter_hit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+PyObject *
+fta_limiter_count(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     return ask(self, FTA_COUNT, args, nargs);
 }
@@ -345,12 +345,17 @@ get_first_failures(PyObject *self, void *Py_UNUSED(closure))
     return PyLong_FromUnsignedLong(events_of(self).first_failures);
 }
 
+unsigned long long
+fta_limiter_store_events(PyObject *self)
+{
+    fta_store_events events = events_of(self);
+    return events.evictions + events.changes + events.first_failures;
+}
+
 static PyObject *
 get_store_events(PyObject *self, void *Py_UNUSED(closure))
 {
-    fta_store_events events = events_of(self);
-    return PyLong_FromUnsignedLongLong(events.evictions + events.changes +
-                                       events.first_failures);
+    return PyLong_FromUnsignedLongLong(fta_limiter_store_events(self));
 }
 
 static PyGetSetDef limiter_getset[] = {
@@ -402,7 +407,7 @@ limiter_table_of_another_user(PyObject *Py_UNUSED(type), PyObject *args)
 }
 
 static PyMethodDef limiter_methods[] = {
-    {"hit", FAST(limiter_hit), METH_FASTCALL, limiter_hit_doc},
+    {"hit", FAST(fta_limiter_count), METH_FASTCALL, limiter_hit_doc},
     {"reserve", FAST(limiter_reserve), METH_FASTCALL, limiter_reserve_doc},
     {"peek", FAST(limiter_peek), METH_FASTCALL, limiter_peek_doc},
     {"reset", FAST(limiter_reset), METH_FASTCALL, limiter_reset_doc},

@@ -4,6 +4,13 @@
 
 #include "binding/state.h"
 
+/* The method hit: the Decision about a request. self is a Limiter. */
+PyObject *fta_limiter_count(PyObject *self, PyObject *const *args,
+                            Py_ssize_t nargs);
+
+/* The attribute store_events. */
+unsigned long long fta_limiter_store_events(PyObject *self);
+
 int fta_add_limiter(PyObject *module);
 
 #endif

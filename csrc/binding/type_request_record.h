@@ -26,6 +26,7 @@ typedef struct fta_request_record {
     FTA_REQUEST_RECORD_LIST(X)
 #undef X
     atomic_bool dispatched;      /* whether Flask dispatches this request */
+    atomic_bool has_answer;      /* whether a StartResponse is tied to it */
     atomic_bool failure_counted; /* whether the failure limit has counted it */
 } fta_request_record;
 

@@ -1,5 +1,7 @@
 #include "token/keyring.h"
 
+#include <stdlib.h>
+
 #include <openssl/rand.h>
 
 #include "base/alloc.h"
@@ -83,14 +85,22 @@ algorithm_seen_before(const fta_keyring *keyring, size_t index)
     return false;
 }
 
-/* To compare with many headers takes longer than to parse one. */
-#define KNOWN_KEYS 4
+/* The order of known headers: shorter ones first. No two are equal, because no
+ * two keys have one algorithm and one kid. */
+static int
+compare_headers(const void *a, const void *b)
+{
+    const fta_known_header *left = a, *right = b;
+    if (left->length != right->length) {
+        return left->length < right->length ? -1 : 1;
+    }
+    return memcmp(left->text, right->text, left->length);
+}
 
 static fta_status
 prepare_headers(fta_keyring *keyring)
 {
-    size_t keys =
-        keyring->key_count < KNOWN_KEYS ? keyring->key_count : KNOWN_KEYS;
+    size_t keys = keyring->key_count;
     keyring->known =
         fta_calloc(keys * (COUNT(forms_with_kid) + COUNT(forms_without_kid)),
                    sizeof *keyring->known);
@@ -113,7 +123,31 @@ prepare_headers(fta_keyring *keyring)
             }
         }
     }
+    qsort(keyring->known, keyring->known_count, sizeof *keyring->known,
+          compare_headers);
     return status;
+}
+
+const fta_known_header *
+fta_keyring_find_header(const fta_keyring *keyring, fta_text segment)
+{
+    size_t from = 0, to = keyring->known_count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        const fta_known_header *known = &keyring->known[middle];
+        int order = known->length != segment.length
+                        ? (segment.length < known->length ? -1 : 1)
+                        : memcmp(segment.data, known->text, known->length);
+        if (order == 0) {
+            return known;
+        }
+        if (order < 0) {
+            to = middle;
+        } else {
+            from = middle + 1;
+        }
+    }
+    return NULL;
 }
 
 /* --- making one --------------------------------------------------------- */

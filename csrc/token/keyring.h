@@ -11,7 +11,7 @@
 #define FTA_LEEWAY_MAX 86400.0
 
 /* A header segment that is known in advance. The header of a usual token is
- * compared with it and not parsed. */
+ * looked up among those of all keys, and not parsed. */
 typedef struct fta_known_header {
     char *text; /* Owned */
     size_t length;
@@ -22,7 +22,7 @@ typedef struct fta_known_header {
 typedef struct fta_keyring {
     const fta_key **keys; /* Owned array of Borrowed keys */
     size_t key_count;
-    fta_known_header *known; /* Owned */
+    fta_known_header *known; /* Owned, in the order of their texts */
     size_t known_count;
     fta_claim_rules *rules; /* Owned */
     size_t max_token_bytes;
@@ -34,6 +34,11 @@ typedef struct fta_keyring {
 fta_status fta_keyring_new(const fta_key *const *keys, size_t count,
                            fta_claim_rules *rules, size_t max_token_bytes,
                            fta_keyring **out);
+
+/* The known header that a segment is, or NULL. */
+const fta_known_header *fta_keyring_find_header(const fta_keyring *keyring,
+                                                fta_text segment);
+
 void fta_keyring_free(fta_keyring *keyring);
 
 #endif

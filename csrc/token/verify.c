@@ -161,15 +161,12 @@ free_room(fta_token *token, char *room)
 static fta_status
 read_header(const fta_keyring *keyring, fta_text segment, fta_token *token)
 {
-    for (size_t i = 0; i < keyring->known_count; i++) {
-        const fta_known_header *known = &keyring->known[i];
-        if (known->length == segment.length &&
-            memcmp(known->text, segment.data, segment.length) == 0) {
-            token->algorithm = known->algorithm;
-            token->key = known->key;
-            token->kid_is_foreign = false;
-            return FTA_OK;
-        }
+    const fta_known_header *known = fta_keyring_find_header(keyring, segment);
+    if (known != NULL) {
+        token->algorithm = known->algorithm;
+        token->key = known->key;
+        token->kid_is_foreign = false;
+        return FTA_OK;
     }
     size_t size = FTA_BASE64_SIZE(segment.length);
     char *text = make_room(token, size);

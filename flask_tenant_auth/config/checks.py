@@ -100,6 +100,19 @@ def check_issuers(settings: Settings) -> None:
         )
 
 
+def check_audit(settings: Settings) -> None:
+    """Raise where the request line would be written nowhere, or a chain is to be of nothing."""
+    if settings.audit_chain and settings.audit_log is None:
+        raise ConfigurationError(
+            "AUDIT_CHAIN needs AUDIT_LOG, the path of the file whose lines are chained"
+        )
+    if settings.audit_sink == "audit_log" and settings.audit_log is None:
+        raise ConfigurationError(
+            "AUDIT_SINK is 'audit_log', but there is no AUDIT_LOG: set AUDIT_LOG to where the "
+            "lines go, or leave AUDIT_SINK out to have them in the logger"
+        )
+
+
 def check_cors(settings: Settings) -> None:
     """Raise where ``*`` stands beside credentials."""
     if not settings.cors_supports_credentials:
@@ -158,11 +171,3 @@ def check_roles(settings: Settings) -> None:
                     f"{key} names the role {role!r}, which is none of AUTH_ROLES: "
                     f"{', '.join(settings.auth_roles)}"
                 )
-
-
-def check_audit(settings: Settings) -> None:
-    """Raise where there is to be a chain of nothing."""
-    if settings.audit_chain and settings.audit_log is None:
-        raise ConfigurationError(
-            "AUDIT_CHAIN needs AUDIT_LOG, the path of the file whose lines are chained"
-        )

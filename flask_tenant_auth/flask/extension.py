@@ -19,7 +19,15 @@ from flask import Request, Response
 from flask.app import Flask
 from werkzeug.routing import Rule
 
-from .._core import CorsRules, Identity, Keyring, RequestRecord, authenticate_and_count, open_record
+from .._core import (
+    CorsRules,
+    Decision,
+    Identity,
+    Keyring,
+    RequestRecord,
+    authenticate_and_count,
+    open_record,
+)
 from ..cors import cors_rules, is_preflight
 from ..errors import AuthError, ConfigurationError
 from ..identity.denials import Denial
@@ -34,7 +42,7 @@ from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
 from .library_errors import handler_of_denials
 from .middleware import middleware_of
-from .records import RECORD, current_request, keep_reason, record_of
+from .records import RECORD, current_request, keep_reason, record_of, served
 from .registration import known_apps, require_no_bare_views
 from .routes import (
     asks_for_identity,
@@ -46,6 +54,7 @@ from .routes import (
 from .session_routes import add_session_routes
 from .sessions import SessionInfo
 from .state import EXTENSION, AppState, Loaders, state_of
+from .traces import add_traces
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
 
@@ -110,6 +119,8 @@ class TenantAuth:
         :raises TypeError: for anything else.
         """
         self._loaders.request_filters.append(without_arguments("request_filter", function))
+        for state in self._states():
+            state.plans.ordinary.clear()
         return function
 
     def reset_limits(self) -> None:
@@ -156,6 +167,8 @@ class TenantAuth:
             app.after_request(_vary_hook(app))
         app.before_request(_count_hook(app, state, cors))
         app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
+        if state.settings.auth_traces:
+            add_traces(app)
         _add_jwks_route(app, state)
         add_session_routes(app, state)
         # So an app's handler of Exception does not get a denial. One of AuthError does.
@@ -211,8 +224,43 @@ def _vary_hook(app: Flask) -> Callable[[Response], Response]:
     return vary_by_cookie
 
 
-def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:  # noqa: C901 - each request runs it
+def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], Any]:
     """Return the hook that counts each request, by the identity that its credentials prove."""
+    key, ordinary = state.start_response_key, state.plans.ordinary
+    count_ordinary, count_any = served.count, _count_any(app, state, cors)
+
+    def count_request() -> Answer | None:
+        done = count_ordinary(state, key, ordinary)
+        if done is True:
+            return None
+        request = current_request()
+        assert request is not None  # noqa: S101 - Flask calls hooks inside a request
+        if done is None:
+            return count_any(request)
+        return _act_on(done, state, request)
+
+    return count_request
+
+
+def _act_on(decision: Decision, state: AppState, request: Request) -> Answer | None:
+    """Log what has happened to the stores, and deny a request that was counted beyond a limit."""
+    if state.limiter.store_events != state.store_events:
+        state.log_store_events()
+    if decision.allowed:
+        return None
+    record = record_of(request)
+    limited = Limited(record.limits, identity_of(record, request), request.remote_addr or "")
+    return deny_counted(Exceeded(decision, limited))
+
+
+def _count_any(  # noqa: C901 - one line for each reason why a request is not ordinary
+    app: Flask, state: AppState, cors: CorsRules
+) -> Callable[[Request], Answer | None]:
+    """Return what counts a request that may not be ordinary.
+
+    A request is ordinary where its route is in `Plans.ordinary`, no sessions and no changing keys
+    have to be followed, and its token is valid.
+    """
     plans = state.plans
     made = plans.made
     key = state.start_response_key
@@ -220,10 +268,9 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
     exemptions = state.exemptions
     limits_denied = state.settings.ratelimit_denied
     networks, filters = exemptions.networks, exemptions.filters
+    may_be_ordinary = cookies is None and not networks and not limits_denied
 
-    def count_request() -> Answer | None:  # noqa: C901 - likewise
-        request = current_request()
-        assert request is not None  # noqa: S101 - Flask calls hooks inside a request
+    def count_any(request: Request) -> Answer | None:  # noqa: C901 - likewise
         attributes = request.__dict__
         record = attributes.get(RECORD)
         if record is None or not record.dispatched:
@@ -259,28 +306,25 @@ def _count_hook(app: Flask, state: AppState, cors: CorsRules) -> Callable[[], An
         if source is not None and monotonic() >= source.due:
             source.refresh()
         keyring = state.keyring
-        if plan.limits and type(keyring) is Keyring:
+        # The core has looked at a token that is invalid, and does not do so again.
+        if plan.limits and type(keyring) is Keyring and record.invalid_token is None:
             # A valid token and fixed limits are one step of the core. The rest is for Python.
-            limiter = state.limiter
-            if cookies is None:
-                decision = authenticate_and_count(
-                    record, request.environ, keyring, limiter, plan.limits, address
-                )
-            else:
-                names = cookies.names(request.environ, development=state.development)
-                decision = authenticate_and_count(
-                    record, request.environ, keyring, limiter, plan.limits, address, names.access
-                )
+            name = None
+            if cookies is not None:
+                name = cookies.names(request.environ, development=state.development).access
+            decision = authenticate_and_count(
+                record, request.environ, keyring, state.limiter, plan.limits, address, name
+            )
+            if may_be_ordinary and live is None and source is None and state.settled:
+                if rule is not None and method != "OPTIONS":
+                    plans.take_as_ordinary(plan, rule.endpoint, method)
+                if filters:  # a filter is added first, and then clears this
+                    plans.ordinary.clear()
             if decision is not None:
-                if limiter.store_events != state.store_events:
-                    state.log_store_events()
-                if decision.allowed:
-                    return None
-                limited = Limited(plan.limits, identity_of(record, request), address)
-                return deny_counted(Exceeded(decision, limited))
+                return _act_on(decision, state, request)
         return count(record, plan, identity_of(record, request), address)
 
-    return count_request
+    return count_any
 
 
 def _new_plan(app: Flask, state: AppState, rule: Rule | None, method: str) -> Plan:

@@ -22,7 +22,7 @@ from .checked_view import Check
 from .context import identity_in
 from .counting import count_failure
 from .denials import report_denial
-from .records import current_request, record_of
+from .records import current_request, record_of, served
 from .state import current_app, current_roles
 
 if TYPE_CHECKING:
@@ -36,6 +36,16 @@ def require_identity(known: Identity | None = None) -> Identity | Answer:
     """
     if known is not None:
         return known
+    identity = served.bind()
+    if identity is None:
+        return _require_identity()
+    if request_authenticated.receivers or logger.isEnabledFor(logging.INFO):
+        _announce(identity)
+    return identity
+
+
+def _require_identity() -> Identity | Answer:
+    """Do as `require_identity` where it takes more than to bind what the request has proved."""
     request = current_request()
     if request is None or lent_identity.get() is not None:
         identity = identity_in(request)
@@ -49,18 +59,30 @@ def require_identity(known: Identity | None = None) -> Identity | Answer:
     if record.identity is not None:
         return record.identity
     outcome = record.outcome or outcome_of(record, request)
-    if type(outcome) is Identity:
-        record.identity = outcome
-        attributes = request.__dict__
-        attributes["tenant_id"] = outcome.tenant_id
-        attributes["user_id"] = outcome.user_id
-        attributes["user_role"] = outcome.role
-        if request_authenticated.receivers:
-            _call_receivers(record, request, outcome)
-        if logger.isEnabledFor(logging.INFO):
-            log_authenticated(request, outcome)
-        return outcome
-    return _without_identity(record, request, outcome)
+    if type(outcome) is not Identity:
+        return _without_identity(record, request, outcome)
+    record.identity = outcome
+    attributes = request.__dict__
+    attributes["tenant_id"] = outcome.tenant_id
+    attributes["user_id"] = outcome.user_id
+    attributes["user_role"] = outcome.role
+    _announce(outcome)
+    return outcome
+
+
+def _announce(identity: Identity) -> None:
+    """Tell the receivers of `request_authenticated` and the log whose the current request is.
+
+    Where AUDIT_SINK says so, the logger gets no line of a request whose answer AUDIT_LOG gets.
+    """
+    request = current_request()
+    assert request is not None  # noqa: S101 - an identity was bound to it
+    record = record_of(request)
+    if request_authenticated.receivers:
+        _call_receivers(record, request, identity)
+    in_audit_log = record.has_answer and record.state.settings.audit_sink == "audit_log"
+    if not in_audit_log and logger.isEnabledFor(logging.INFO):
+        log_authenticated(request, identity)
 
 
 def role_check(required: RequiredRole, view: str) -> Check:

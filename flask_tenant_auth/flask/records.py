@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import flask
 from flask.app import Flask
 
-from .._core import RequestRecord, open_record
+from .._core import RequestRecord, ServedRequest, open_record
 from ..errors import AuthError
+from ..identity.lent import lent_identity
 from .state import state_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ RECORD = "_tenant_auth_record"
 # The context variable behind Flask's proxies. It is read directly, because every request reads it
 # several times and the proxy takes as long as the rest of this module.
 _flask_context = cast("ContextVar[Any]", flask.request.__wrapped__)  # type: ignore[attr-defined]
+# The steps that nearly every request takes, in the core.
+served = ServedRequest(context=_flask_context, lent=lent_identity, attribute=RECORD)
 
 
 def current_request() -> Request | None:

@@ -110,6 +110,9 @@ class Plans:
         self.configured = configured or {}
         # By endpoint and method; "" is the endpoint of requests that no route answers.
         self.made: dict[tuple[str, str], Plan] = {}
+        # Those of ordinary requests, by endpoint and then by method: the rules and the limits. The
+        # core counts them without asking.
+        self.ordinary: dict[str, dict[str, tuple[tuple[Rule, ...], tuple[Limit, ...]]]] = {}
 
     def unrouted(self, method: str) -> Plan:
         """Return the plan of a request that no route answers: the defaults.
@@ -126,6 +129,11 @@ class Plans:
         if method in _METHODS:
             self.made[endpoint, method] = plan
         return plan
+
+    def take_as_ordinary(self, plan: Plan, endpoint: str, method: str) -> None:
+        """Have the core count a route without asking, if its plan is kept and its limits fixed."""
+        if plan.limits and self.made.get((endpoint, method)) is plan:
+            self.ordinary.setdefault(endpoint, {})[method] = (plan.decided, plan.limits)
 
     def plan(
         self, endpoint: str, method: str, view: str, declarations: Sequence[Declaration]

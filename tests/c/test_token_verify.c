@@ -313,6 +313,53 @@ test_a_foreign_kid_is_tried_with_keys_without_a_given_kid(void)
     }
 }
 
+/* The usual headers of all keys are looked up, whatever their lengths and their
+ * order are, and no other text is taken for one. */
+static void
+test_the_usual_headers_of_every_key_are_known(void)
+{
+    enum { KEYS = 40 };
+    static const char *const forms[] = {
+        "{\"alg\":\"HS256\",\"kid\":\"%.*s%02d\",\"typ\":\"JWT\"}",
+        "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"%.*s%02d\"}",
+    };
+    const fta_key *keys[KEYS];
+    for (int i = 0; i < KEYS; i++) {
+        char kid[32];
+        snprintf(kid, sizeof kid, "%.*s%02d", i * 7 % 5, "kkkkk",
+                 i * 13 % KEYS);
+        keys[i] = key_of("HS256", kid, (char)('0' + i));
+    }
+    fta_keyring *keyring = keyring_of_keys(keys, KEYS);
+    for (int i = 0; i < 2 * KEYS; i++) {
+        char header[96], segment[FTA_BASE64_LENGTH(sizeof header)];
+        int which = i % KEYS;
+        snprintf(header, sizeof header, forms[i / KEYS], which * 7 % 5, "kkkkk",
+                 which * 13 % KEYS);
+        size_t length = fta_base64url_encode((const uint8_t *)header,
+                                             strlen(header), segment);
+        const fta_known_header *known =
+            fta_keyring_find_header(keyring, (fta_text){segment, length});
+        CHECK(known != NULL && known->key == keys[which]);
+        CHECK(signed_by(keyring, header, (char)('0' + which)) == FTA_OK);
+        CHECK(signed_by(keyring, header, '!') == FTA_SIGNATURE_MISMATCH);
+        for (size_t at = 0; at < length; at++) {
+            segment[at] ^= 1;
+            known =
+                fta_keyring_find_header(keyring, (fta_text){segment, length});
+            CHECK(known == NULL || known->key != keys[which]);
+            segment[at] ^= 1;
+        }
+        CHECK(fta_keyring_find_header(keyring,
+                                      (fta_text){segment, length - 1}) == NULL);
+    }
+    CHECK(fta_keyring_find_header(keyring, (fta_text){"", 0}) == NULL);
+    fta_keyring_free(keyring);
+    for (size_t i = 0; i < KEYS; i++) {
+        fta_key_free((fta_key *)(uintptr_t)keys[i]);
+    }
+}
+
 static void
 test_keyrings_that_are_not_valid(void)
 {
@@ -449,6 +496,7 @@ main(void)
     test_a_token_longer_than_the_limit_is_invalid();
     test_the_kid_selects_among_several_keys();
     test_a_foreign_kid_is_tried_with_keys_without_a_given_kid();
+    test_the_usual_headers_of_every_key_are_known();
     test_keyrings_that_are_not_valid();
     test_rules_are_copied();
     test_tokens_of_every_algorithm_verify();

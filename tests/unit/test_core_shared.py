@@ -13,7 +13,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,6 +39,7 @@ from flask_tenant_auth._core import (
     RequestRecord,
     Revocations,
     Roles,
+    ServedRequest,
     StartResponse,
     open_record,
     permission_number,
@@ -161,6 +164,20 @@ def start_response() -> StartResponse:
     return kept[0]
 
 
+def served_request() -> ServedRequest:
+    """Of a context that has one request, in every thread: its record has proved an identity."""
+    record = RequestRecord(None)
+    record.outcome, record.dispatched = Identity(TENANT, USER), True
+    request = SimpleNamespace(record=record, environ={}, url_rule=None)
+    one = SimpleNamespace(request=request)
+    context: ContextVar[Any] = ContextVar("context", default=one)  # the same in every thread
+    return ServedRequest(context=context, lent=ContextVar("lent", default=None), attribute="record")
+
+
+def use_served(served: ServedRequest) -> None:
+    assert served.count(None, "key", {}) is None
+
+
 def use_record(record: RequestRecord, number: int) -> None:
     record.outcome = Identity(TENANT, USER) if number % 2 else None
     record.identity = record.subject = Identity(TENANT, USER)
@@ -263,6 +280,7 @@ MADE: dict[str, tuple[Callable[[Path], Any], Callable[[Any, int], object]]] = {
         lambda _: Roles(("user", "admin"), grants=((), ("shared:*",))),
         lambda roles, n: (permission_number(f"shared:{n}"), roles.grants("admin", "shared:x")),
     ),
+    "ServedRequest": (lambda _: served_request(), lambda one, _: (one.bind(), use_served(one))),
     "StartResponse": (lambda _: start_response(), use_start),
 }
 

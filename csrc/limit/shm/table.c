@@ -191,6 +191,12 @@ next_slot(size_t i)
 }
 
 /* The entry of the key, or 0. */
+void
+fta_shm_prefetch(const fta_shm_bucket *b, uint64_t tag)
+{
+    __builtin_prefetch(&b->slots[first_slot(tag)]);
+}
+
 uint64_t
 fta_shm_find(fta_shm_bucket *b, uint64_t tag)
 {

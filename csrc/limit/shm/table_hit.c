@@ -316,8 +316,10 @@ fta_shm_table_hit(fta_shm_table *table, const fta_hits *request,
 
     /* n is at least 1, which GCC 11 does not know when it warns. */
     verdicts[0] = (fta_verdict){.index = 0};
+    /* The slots of all hits are on their way before the first one is read. */
     for (size_t i = 0; i < n; i++) {
         places[i] = place_of(table, &hits[i]);
+        fta_shm_prefetch(places[i].bucket, places[i].tag);
         verdicts[i].index = i;
     }
     if (request->action == FTA_RESET) {

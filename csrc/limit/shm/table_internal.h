@@ -84,6 +84,9 @@ fta_shm_slot_of(fta_shm_bucket *bucket, uint64_t entry)
 
 /* -- Keys in slots (table.c) ----------------------------------------------- */
 
+/* Begins to load what fta_shm_find of the key reads first. */
+void fta_shm_prefetch(const fta_shm_bucket *bucket, uint64_t tag);
+
 /* The entry of the key, or 0. */
 uint64_t fta_shm_find(fta_shm_bucket *bucket, uint64_t tag);
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask.cli import AppGroup
 
+from .alerts import alerts_cli
 from .api_keys import api_keys_cli
 from .audit import audit_cli
 from .check import check
@@ -26,6 +27,7 @@ for _command in (
     revoke_cli,
     sessions,
     api_keys_cli,
+    alerts_cli,
     audit_cli,
     rls_sql,
     rls_check,
