@@ -72,6 +72,35 @@ def read_api_key(key: str | bytes) -> tuple[str, bytes] | None:
 def derive_key(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     """Return a key that is derived from a secret: HKDF with SHA-256 (RFC 5869)."""
 
+def audit_public_key(key: bytes, /) -> bytes:
+    """Return the Ed25519 public key (RFC 8032), 32 bytes, of the key of a chain."""
+
+def sign_audit_erasure(key: bytes, digest: bytes) -> str:
+    """Return the signature, in base64url, that an erased line of this digest has."""
+
+def read_audit_head(head: bytes, keys: tuple[bytes, ...]) -> tuple[int, str, int, int, int] | None:
+    """Return what the head of a chain says: n, digest, inode, offset, intended.
+
+    None if none of the keys has made it.
+    """
+
+def verify_audit_lines(
+    parts: Iterable[bytes | None], keys: tuple[bytes, ...]
+) -> tuple[str, int, int, int, int, str, int, int, int, int]:
+    """Verify the lines of a chain. Other threads run meanwhile.
+
+    Returns finding, file, line, first, n, digest, signed, pruned, before, erased. The finding is
+    empty, or says what is wrong with this line of this file, which begin with 1 and 0.
+
+    :param parts: None before each file, the oldest first, and bytes that are whole lines.
+    :param keys: of 64 bytes, or of 32 if they are public.
+    """
+
+def find_audit_lines(
+    text: bytes, words: tuple[bytes, ...], since: bytes | None = None, until: bytes | None = None
+) -> list[bytes]:
+    """Return the lines that have all words in them and whose time is in this range."""
+
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
 
@@ -405,9 +434,13 @@ class KeyCache:
 
 @final
 class AuditLog:
-    def __new__(cls, path: str) -> AuditLog: ...
+    def __new__(cls, path: str, keys: tuple[bytes, ...] = ()) -> AuditLog: ...
     @property
     def path(self) -> str: ...
+    @property
+    def lost(self) -> int:
+        """How many lines were lost since the log was opened, in this process."""
+
     def write(
         self,
         method: str | None,
@@ -419,6 +452,9 @@ class AuditLog:
         reason: str | None,
         /,
     ) -> str | None: ...
+    def note(self, event: str, count: int, /) -> None:
+        """Write a signed control line into the chain."""
+
     def reopen(self) -> None: ...
 
 @final

@@ -116,6 +116,7 @@ if [ "$purpose" = test ]; then
     need 'command -v openssl' openssl
     need 'command -v chromium' chromium
     need 'command -v pgrep' procps
+    need 'ls /lib/systemd/systemd-journald' systemd
     need 'command -v clang' clang
     need 'command -v luac5.1' lua5.1
     need 'command -v promtool' prometheus

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "binding/audit_functions.h"
 #include "binding/authenticate.h"
 #include "binding/credentials.h"
 #include "binding/environ.h"
@@ -41,6 +42,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_functions,
     fta_add_credentials,
     fta_add_session_functions,
+    fta_add_audit_functions,
     fta_add_identity,
     fta_add_invalid_token,
     fta_add_key,

@@ -48,6 +48,12 @@ def set_defaults() -> None:
         os.environ["MAIL_PASSWORD_KEY"] = load_or_make_secret(
             "mail_password_key", Fernet.generate_key
         )
+    if "AUDIT_LOG" not in os.environ:
+        os.environ["AUDIT_LOG"] = str(INSTANCE / "audit.jsonl")
+        os.environ["AUDIT_CHAIN"] = "true"
+        os.environ["AUDIT_KEY"] = load_or_make_secret(
+            "audit_key", lambda: secrets.token_hex(32).encode()
+        )
     if not os.environ.get("JWT_SECRET_KEY") and os.environ["FLASK_ENV"] == "development":
         os.environ["JWT_SECRET_KEY"] = load_or_make_secret(
             "jwt_secret_key", lambda: secrets.token_hex(32).encode()

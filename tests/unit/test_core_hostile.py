@@ -41,6 +41,9 @@ def limits() -> list[Limit]:
     return [Limit(Rate(1000000 + n, 3600), scope=f"scope {n}", per="custom") for n in range(3)]
 
 
+AUDIT_KEY = bytes(range(64))
+
+
 class Core:
     """One of each object, and every call there is, with arguments that are right."""
 
@@ -59,6 +62,7 @@ class Core:
         self.table = Revocations("hostile", slots=16, shared=False)
         self.redis = _core.RedisClient("redis://127.0.0.1:1", timeout_ms=5)
         self.log = AuditLog(str(directory / "log"))
+        self.chained = AuditLog(str(directory / "chained"), (AUDIT_KEY,))
         self.path = str(directory / "log")
 
     def calls(self) -> dict[str, tuple[Callable[..., Any], list[Any], dict[str, Any]]]:
@@ -205,7 +209,21 @@ class Core:
             "check": (self.table.check, [TENANT, USER, "s", "j", 1.5, b"d" * 32], {}),
             "mark_filled": (self.table.mark_filled, ["7"], {}),
             "waive": (self.table.waive, [True], {}),
-            "AuditLog": (AuditLog, [self.path], {}),
+            "AuditLog": (AuditLog, [self.path], {"keys": (AUDIT_KEY,)}),
+            "note": (self.chained.note, ["signed", 7], {}),
+            "audit_public_key": (_core.audit_public_key, [AUDIT_KEY], {}),
+            "sign_audit_erasure": (_core.sign_audit_erasure, [AUDIT_KEY, b"d" * 32], {}),
+            "read_audit_head": (_core.read_audit_head, [b"h" * 144, (AUDIT_KEY,)], {}),
+            "verify_audit_lines": (
+                _core.verify_audit_lines,
+                [[None, b"a\n", b"b"], (AUDIT_KEY, _core.audit_public_key(AUDIT_KEY))],
+                {},
+            ),
+            "find_audit_lines": (
+                _core.find_audit_lines,
+                [b"a b\nb c\n", (b"b", b"c")],
+                {"since": b"2026", "until": b"2027"},
+            ),
             "write": (self.log.write, ["GET", "/", 200, identity, "::1", "agent", None], {}),
             "Rate": (Rate, [5, 60], {}),
             "Limit": (Limit, [Rate(5, 60)], {"scope": "s", "per": "tenant", "cost": 1}),
@@ -278,6 +296,8 @@ NAMES = [
     *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
     *("read_api_key", "KeyCache", "begin", "put", "find", "drop"),
     *("uuid7", "derive_key"),
+    *("note", "audit_public_key", "sign_audit_erasure", "read_audit_head"),
+    *("verify_audit_lines", "find_audit_lines"),
     *("make_refresh_token", "read_refresh_token", "check_refresh_token"),
     *("peek_token", "claimed_tenant", "Revocations", "add", "check", "mark_filled", "waive"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
