@@ -23,7 +23,7 @@ endif
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Set-up -------------------------------------------------------------------
 
@@ -345,20 +345,36 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 	@echo "Python tests without the GIL"
 	@scripts/test_freethreaded.sh $(FREETHREADED)
 
+.PHONY: tsan-freethreaded
+tsan-freethreaded: packages-test ## Run the tests with threads under ThreadSanitizer, on a CPython 3.13 without the GIL
+	@echo "Python tests with threads under ThreadSanitizer, without the GIL"
+	@scripts/tsan_freethreaded.sh
+
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants session-model clean
-# First what several jobs need, one after the other. Then as many jobs at once as there are cores.
-test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c $(SQLALCHEMY_20)/.installed $(BESIDE)/.installed ## Install what is missing, then run all checks and tests
-	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c fuzz-short lint
-	@$(MAKE) -s -j$(JOBS) --output-sync=target test-sqlalchemy test-beside
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+.PHONY: test soak isolation mutants session-model lease-faults clean
+# As many jobs at once as there are cores. First what several of them need, then the longest. The tests
+# in Python come last: the last line says how many have passed.
+test: packages-test ## Install what is missing, then run all checks and tests
+	@$(MAKE) -s -j$(JOBS) ready $(SCRIPT).c programs-asan programs-plain programs-fuzz
+	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c test-beside lint fuzz-short test-sqlalchemy
+	@$(BIN)/python $(if $(PYTEST_ARGS),-m pytest $(PYTEST_ARGS),scripts/run_tests.py $(JOBS))
+
+.PHONY: ready
+ready: $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example
+# One pip at a time changes an environment.
+ifneq ($(filter ready,$(MAKECMDGOALS)),)
+$(VENV)/.group-test: | $(VENV)/.built
+$(VENV)/.group-lint: | $(VENV)/.group-test
+$(VENV)/.group-example: | $(VENV)/.group-lint
+endif
 
 soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 	@$(MAKE) isolation
 	@$(MAKE) mutants
 	@$(MAKE) session-model
+	@$(MAKE) lease-faults
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements
@@ -378,9 +394,16 @@ SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
 
-.PHONY: test-roots test-newest matrix
+SCHEDULES ?= 10000
+lease-faults: packages-test $(VENV)/.built $(VENV)/.group-test ## Test limits with 10,000 random schedules of faults between hosts and Redis
+	@$(BIN)/python -m tests.lease_faults --schedules $(SCHEDULES) $(if $(SEED),--seed $(SEED))
+
+.PHONY: test-roots test-interpreters test-newest matrix
 test-roots: $(VENV)/.built $(VENV)/.group-test ## Run the lines of README in bare Debian and Ubuntu roots, as root
 	@$(BIN)/python -m pytest -v tests/roots/bare.py $(PYTEST_ARGS)
+
+test-interpreters: $(VENV)/.built $(VENV)/.group-test ## Run the tests of two interpreters in mod_wsgi and uWSGI, in Debian and Ubuntu roots, as root
+	@$(BIN)/python -m pytest -v tests/roots/interpreters.py $(PYTEST_ARGS)
 
 test-newest: ## Run the tests in Debian forky on libjwt 1.17 and on libjwt 3, as root
 	@scripts/test_newest.sh $(PYTEST_ARGS)

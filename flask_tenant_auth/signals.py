@@ -26,6 +26,11 @@ concurrency_limit_exceeded = _signals.signal(
     "A request was denied with 429, because as many of its client as the limit says run already. "
     "Sent with limit= and identity= (None: no identity).",
 )
+alert_raised = _signals.signal(
+    "alert-raised",
+    "A rule of AUTH_ALERTS was met. Sent with alert= (an `Alert`), once for each rule, subject and "
+    "window.",
+)
 sessions_revoked = _signals.signal(
     "sessions-revoked",
     "Something was revoked. Sent with kind= (session, user, tenant, token, everything), "

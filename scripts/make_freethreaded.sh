@@ -1,10 +1,12 @@
 #!/bin/sh
 # Builds a free-threaded CPython 3.13 from Debian 13's source, for the tests without the GIL.
 #
-#   scripts/make_freethreaded.sh
+#   scripts/make_freethreaded.sh [tsan]
 #
 # The interpreter is build/freethreaded/3.13/bin/python3 (with FTA_CACHE set, below that directory). It
-# takes four minutes of two cores, once: if it is there already, nothing is done.
+# takes four minutes of two cores, once: if it is there already, nothing is done. With `tsan` it is
+# 3.13-tsan/bin/python3: that one, and each extension that it builds, has ThreadSanitizer. What CPython
+# itself suppresses is then in 3.13-tsan/suppressions.txt.
 #
 # The source is the upstream archive that Debian holds. apt reads its name and its SHA256 from Debian's
 # signed index, with settings of its own: nothing of this machine's apt is changed, and no root is
@@ -17,11 +19,27 @@ version=3.13
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "${FTA_CACHE:-$here/../build}/freethreaded"
 cache=$(cd "${FTA_CACHE:-$here/../build}/freethreaded" && pwd)
-prefix=$cache/$version
+flavour=${1-}
+prefix=$cache/$version${flavour:+-$flavour}
 mirror=${FTA_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 
+case $flavour in
+'') options= ;;
+# GCC's ThreadSanitizer does not know the fences that CPython uses.
+tsan) options="--with-thread-sanitizer --without-ensurepip CC=${CLANG:-clang}" ;;
+*)
+    echo "make_freethreaded.sh: unknown argument $flavour" >&2
+    exit 2
+    ;;
+esac
 [ ! -e "$prefix/.made" ] || exit 0
+
+# Its runtime fails on kernels with more random address bits than it knows.
+without_aslr=
+if [ "$flavour" = tsan ] && setarch -R true 2>/dev/null; then
+    without_aslr='setarch -R'
+fi
 
 work=$(mktemp -d "$cache/making-XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -51,13 +69,23 @@ download() {
     private_apt update && cd "$work" && private_apt source --download-only "python$version"
 }
 
-echo "Building a free-threaded CPython $version: four minutes of two cores, once" >&2
-run download
+archive=$(ls "$cache"/python"$version"_*.orig.tar.xz 2>/dev/null | tail -n 1)
+if [ -z "$archive" ]; then
+    (run download)
+    mv "$work"/python"$version"_*.orig.tar.xz "$cache"
+    archive=$(ls "$cache"/python"$version"_*.orig.tar.xz)
+fi
+echo "Building a free-threaded CPython $version${flavour:+ with $flavour}: four minutes of two cores, once" >&2
 mkdir "$work/source"
-run tar -xf "$work"/python"$version"_*.orig.tar.xz --strip-components=1 -C "$work/source"
+run tar -xf "$archive" --strip-components=1 -C "$work/source"
 cd "$work/source"
-run ./configure --prefix="$prefix" --disable-gil --disable-test-modules
-run make -s -j"$jobs"
+# shellcheck disable=SC2086  # words, on purpose
+run $without_aslr ./configure --prefix="$prefix" --disable-gil --disable-test-modules $options
+# shellcheck disable=SC2086
+TSAN_OPTIONS=report_bugs=0 run $without_aslr make -s -j"$jobs"
 rm -rf "$prefix"
-run make -s install
+# It is slow with ThreadSanitizer, so it compiles only the top folder of its library.
+# shellcheck disable=SC2086
+TSAN_OPTIONS=report_bugs=0 run $without_aslr make -s install ${flavour:+COMPILEALL_OPTS=-l}
+[ "$flavour" != tsan ] || cp Tools/tsan/suppressions_free_threading.txt "$prefix/suppressions.txt"
 touch "$prefix/.made"

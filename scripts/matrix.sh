@@ -42,29 +42,35 @@ for suite; do
     libjwt=$(run "$root" pkg-config --modversion libjwt)
     openssl=$(run "$root" pkg-config --modversion openssl)
     for python in $pythons; do
+        # What the tests need is the same with each compiler.
+        if ! run "$root" sh -eux -c '
+            "$1" -m venv /venv
+            /venv/bin/pip install -q --upgrade pip "setuptools>=77"
+            /venv/bin/pip install -q --group test' sh "$python" >"$out/$suite-$python.log" 2>&1; then
+            printf '%-10s %-12s %-8s %s\n' "$suite" - "${python#python}" 'FAILED before the build'
+            failed=1
+            continue
+        fi
         for compiler in gcc clang; do
             log=$out/$suite-$compiler-$python.log
             version=$(run "$root" "$compiler" -dumpfullversion -dumpversion)
             result=passed
             run --set FTA_WERROR=1 --set "CC=$compiler" "$root" sh -eux -c '
-                venv=/venv-$1-$2
-                "$2" -m venv "$venv"
-                "$venv/bin/pip" install -q --upgrade pip "setuptools>=77"
                 rm -rf build
-                "$venv/bin/pip" install -q .
-                "$venv/bin/pip" install -q --group test
+                /venv/bin/pip install -q --force-reinstall --no-deps --no-cache-dir .
                 # The package that is tested is the one that was built, not the checkout.
                 rm -rf /tests && mkdir /tests
                 cp -r tests pyproject.toml examples csrc /tests/
                 cd /tests
-                "$venv/bin/python" -c "import flask_tenant_auth._core as core; print(core.__file__)"
-                "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/unit/test_core_*.py \
-                    tests/unit/test_token_rules.py' sh "$compiler" "$python" >"$log" 2>&1 || result=FAILED
+                /venv/bin/python -c "import flask_tenant_auth._core as core; print(core.__file__)"
+                /venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/test_core_*.py \
+                    tests/unit/test_token_rules.py' >"$log" 2>&1 || result=FAILED
             tests=$(sed -n 's/^\([0-9]* passed\).*/\1/p' "$log" | tail -n 1)
             [ "$result" = passed ] || failed=1
             printf '%-10s %-12s %-8s %-8s %-8s %s\n' "$suite" "$compiler $version" \
                 "${python#python}" "$libjwt" "$openssl" "$result${tests:+ ($tests)}"
         done
+        rm -rf "$root/venv"
     done
     rm -rf "$root"
 done

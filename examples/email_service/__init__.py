@@ -50,6 +50,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.cli.add_command(users.add_user_command)
     app.extensions["password_cipher"] = PasswordCipher(app.config["MAIL_PASSWORD_KEY"])
     app.register_error_handler(HTTPException, as_json)
+    app.after_request(protect_browsers)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(frontend.blueprint)
     app.register_blueprint(logins.blueprint, url_prefix="/auth")
@@ -57,6 +58,16 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     if app.extensions["tenant_auth"].settings.development:
         app.register_blueprint(development.blueprint, url_prefix="/api/v1/test")
     return app
+
+
+def protect_browsers(response: Response) -> Response:
+    """Let browsers guess no media type, and caches keep no answer of a user.
+
+    What a view has said itself stays.
+    """
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def as_json(error: HTTPException) -> Response:

@@ -37,7 +37,6 @@ def show_file(name: str = "index.html") -> Response:
     path = DIRECTORY / name  # the route lets no other name pass
     response = Response(path.read_bytes(), mimetype=TYPES[path.suffix])
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-cache"
     response.add_etag()

@@ -26,6 +26,17 @@ from .._core import (
 )
 from ..audit import logger
 from ..errors import ConfigurationError
+from .alert_settings import (
+    AlertRule,
+    MailServer,
+    check_alerts,
+    read_alert_rules,
+    read_mail_address,
+    read_mail_addresses,
+    read_mail_server,
+    read_webhook,
+    read_webhook_key,
+)
 from .checks import (
     check_audit,
     check_claims,
@@ -218,6 +229,14 @@ class Settings:
         PASSWORD_ITERATIONS, whole_between(1_000, 10 * PASSWORD_ITERATIONS)
     )
 
+    auth_traces: bool = _key(True, read_boolean)
+    auth_alerts: tuple[AlertRule, ...] = _key((), read_alert_rules)
+    auth_alert_webhook: str | None = _key(None, read_webhook, secret=True)
+    auth_alert_webhook_key: bytes | None = _key(None, read_webhook_key, secret=True)
+    auth_alert_email: tuple[str, ...] = _key((), read_mail_addresses)
+    auth_alert_email_from: str | None = _key(None, read_mail_address)
+    auth_alert_smtp: MailServer | None = _key(None, read_mail_server, secret=True)
+
     audit_log: str | None = _key(None, read_path)
     audit_sink: str = _key("both", one_of("both", "audit_log"))
 
@@ -245,7 +264,7 @@ class Settings:
         _check_names(settings, app)
         for check in (
             *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
-            *(check_claims, check_roles, check_sessions, check_audit),
+            *(check_claims, check_roles, check_sessions, check_alerts, check_audit),
         ):
             check(settings)
         return settings

@@ -13,6 +13,7 @@ from ..identity.denials import NO_CREDENTIALS, Denial
 from ..limit.exceeded import Exceeded, Limited
 from ..limit.plans import Deduction, Plan, log_failure
 from ..limit.rules import Rule, answered
+from .alerting import note_failure
 from .answers import Answer, deny_limited, raise_or_return
 from .authentication import identity_of
 from .denials import report_exceeded
@@ -142,15 +143,18 @@ def count_failure(record: RequestRecord, outcome: Denial, request: Request) -> E
     """
     if outcome.status != 401 or (request.method == "OPTIONS" and outcome is NO_CREDENTIALS):
         return None
-    return count_unauthorized(record, request.remote_addr or "")
+    return count_unauthorized(record, request.remote_addr or "", outcome.reason)
 
 
-def count_unauthorized(record: RequestRecord, address: str) -> Exceeded | None:
+def count_unauthorized(record: RequestRecord, address: str, reason: str) -> Exceeded | None:
     """Count a 401 of a request, once, against an address; return what denies it."""
     state = record.state
-    if record.failure_counted or not state.failure_limits:
+    if record.failure_counted:
         return None
     record.failure_counted = True
+    note_failure(state, current_request(), address, reason)
+    if not state.failure_limits:
+        return None
     failure = Limited(state.failure_limits, None, address)
     decision: Decision = state.hit(*failure)
     if decision.allowed:

@@ -10,6 +10,7 @@ from ..audit import log_denied, logger
 from ..errors import ConcurrencyLimitExceeded, RateLimitExceeded
 from ..keys.jwks import shown_kid
 from ..signals import concurrency_limit_exceeded, rate_limit_exceeded, request_denied
+from .alerting import note_denial, note_limited
 from .state import current_app
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def report_denial(
     if record is not None:
         record.reason = denial.reason
     log_denied(request, denial.status, denial.message, denial.reason, denial.detail, identity)
+    if record is not None and request is not None:
+        note_denial(record.state, request, denial.status, denial.reason, identity)
     if request_denied.receivers and current_app:
         request_denied.send(
             current_app._get_current_object(),
@@ -81,6 +84,8 @@ def report_exceeded(
         record.reason = error.reason
         if request is not None and record.state.denied is not None:
             record.state.denied.count(request.remote_addr or "")
+        if request is not None:
+            note_limited(record.state, request, error.reason, identity)
     log_denied(request, error.code, error.message, error.reason, identity=identity)
     if rate_limit_exceeded.receivers and app is not None:
         rate_limit_exceeded.send(
@@ -104,6 +109,7 @@ def report_too_many_at_once(
     """Log a request over a concurrency limit, send the signal, and return the error to raise."""
     error = ConcurrencyLimitExceeded(limit)
     record.reason = error.reason
+    note_limited(record.state, request, error.reason, identity)
     log_denied(request, error.code, error.message, error.reason, identity=identity)
     if concurrency_limit_exceeded.receivers:
         concurrency_limit_exceeded.send(app, limit=limit, identity=identity)

@@ -54,6 +54,7 @@ from .routes import (
 from .session_routes import add_session_routes
 from .sessions import SessionInfo
 from .state import EXTENSION, AppState, Loaders, state_of
+from .traces import add_traces
 
 __all__ = ["AppState", "TenantAuth", "state_of"]
 
@@ -166,6 +167,8 @@ class TenantAuth:
             app.after_request(_vary_hook(app))
         app.before_request(_count_hook(app, state, cors))
         app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
+        if state.settings.auth_traces:
+            add_traces(app)
         _add_jwks_route(app, state)
         add_session_routes(app, state)
         # So an app's handler of Exception does not get a denial. One of AuthError does.

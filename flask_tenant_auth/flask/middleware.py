@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._core import AuditLog, CorsRules, Middleware, RequestRecord, StartResponse
+from ..alerts.alert import Event
 from ..audit import logger
 from ..errors import ConfigurationError
 from .counting import count_unauthorized
@@ -45,7 +46,7 @@ def middleware_of(app: Flask, state: AppState, cors: CorsRules) -> Middleware:
         late_body=lambda body, start_response: _LateBody(body, start_response, failures.replace),
         cors=cors,
         audit_log=None if path is None else _open_audit_log(path),
-        log=lambda event: logger.error("The audit log %s: %s", path, event),
+        log=_audit_events(state),
         limit_fields=settings.ratelimit_headers_enabled,
         ietf_fields=settings.ratelimit_ietf_headers_enabled,
     )
@@ -56,6 +57,17 @@ def _open_audit_log(path: str) -> AuditLog:
         return AuditLog(path)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"AUDIT_LOG cannot be opened: {error}") from None
+
+
+def _audit_events(state: AppState) -> Callable[[str], None]:
+    """Return what is called with a sentence when lines of AUDIT_LOG are lost, and when no more."""
+
+    def log(event: str) -> None:
+        logger.error("The audit log %s: %s", state.settings.audit_log, event)
+        if state.alerts is not None and "lost" in event:
+            state.alerts.note(Event(name="audit_lost"))
+
+    return log
 
 
 class _Failures:
@@ -76,7 +88,7 @@ class _Failures:
         The 401 of a decorator is counted already, and is not counted again.
         """
         record, environ = start_response.record, start_response.environ
-        exceeded = count_unauthorized(record, environ.get("REMOTE_ADDR") or "")
+        exceeded = count_unauthorized(record, environ.get("REMOTE_ADDR") or "", record.reason or "")
         if exceeded is not None:
             start_response.replacement = self._too_many_failures(record, environ, exceeded)
             return _discard

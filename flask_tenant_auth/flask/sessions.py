@@ -27,6 +27,7 @@ from ..sessions.rotation import ENDING, Outcome
 from ..sessions.sessions import Grant, Refreshed, SessionDenied, Sessions, Terms
 from ..sessions.store import Session, StoreUnavailable
 from ..signals import session_created, session_refreshed, session_reused
+from .alerting import note_reuse
 from .api_key_check import require_no_api_key
 from .records import current_request, note_session
 from .state import AppState, current_app, current_state
@@ -367,6 +368,8 @@ def _denied(denied: SessionDenied) -> AuthError:
     log_denied(current_request(), 401, message, reason, f"session {session.id}" if session else "")
     if session is not None and reason in _REUSE:
         logger.warning("Session %s has ended: %s", session.id, reason)
+        if reason == Outcome.REUSED.value:
+            note_reuse(current_state(), current_request(), session.user_id, session.tenant_id)
         if session_reused.receivers and current_app:
             session_reused.send(
                 current_app._get_current_object(), session=info_of(session), reason=reason

@@ -31,6 +31,10 @@ from .._core import (
     Reservation,
     Roles,
 )
+from ..alerts.alert import Alert, Event
+from ..alerts.alerts import Alerts
+from ..alerts.outbox import Outbox
+from ..alerts.sinks import log_alert, remote_sinks
 from ..audit import logger
 from ..config.changes import ConfigAtInit
 from ..config.settings import (
@@ -63,6 +67,7 @@ from ..sessions.cookies import Cookies
 from ..sessions.origins import Origins
 from ..sessions.sessions import Sessions
 from ..sessions.store import Revocation, Session, SessionStore
+from ..signals import alert_raised
 from .exemptions import Exemptions
 from .live_sessions import LiveSessions
 from .registration import known_apps
@@ -145,6 +150,10 @@ class AppState:
         )
         gateways = settings.auth_trusted_gateways
         self._is_gateway = lru_cache(maxsize=4096)(lambda peer: is_in_networks(peer, gateways))
+        # What is sent goes on in a thread, also of an app that is testing from now on.
+        self._outboxes = [Outbox(sink.name, sink.send) for sink in remote_sinks(settings)]
+        # None: there are no rules.
+        self.alerts = self._open_alerts() if settings.auth_alerts else None
         for weakness in settings.weaknesses():
             logger.warning("%s: fit for development only; production will not start", weakness)
         if app is not None:
@@ -323,6 +332,7 @@ class AppState:
             if "limiter" in self.__dict__:
                 self._renew_limiter(shared=False)
             self.api_keys = None  # made again, with a cache of its own
+            self._renew_alerts(shared=False)
             if self.live is not None and self.live.shares_table:
                 self.live.stop_sharing(self)
                 self.rules = replace(self.rules, revocations=self.live.table)
@@ -350,12 +360,37 @@ class AppState:
 
     def _open_limiter(self, *, shared: bool) -> Limiter:
         limiter = limiter_of(self.settings, app=self._directory, shared=shared)
-        self._store_log = StoreLog(self.settings)
+        self._store_log = StoreLog(self.settings, self._note_redis_away)
         self.store_events = limiter.store_events  # those that are logged
         # When the state is freed, or at the latest when the process ends.
         self._close_limiter = weakref.finalize(self, limiter.close)
         self._store_log.start(limiter)
         return limiter
+
+    def _open_alerts(self, *, shared: bool | None = None) -> Alerts:
+        return Alerts(
+            self.settings,
+            app=self.app_name,
+            directory=self._directory,
+            shared=self._shared if shared is None else shared,
+            sinks=[log_alert, *(outbox.put for outbox in self._outboxes), self._send_alert],
+        )
+
+    def _renew_alerts(self, *, shared: bool) -> None:
+        old = self.alerts
+        if old is not None:
+            self.alerts = self._open_alerts(shared=shared)
+            old.close()
+
+    def _send_alert(self, alert: Alert) -> None:
+        """Send the signal of an alert."""
+        app = None if self._app is None else self._app()
+        if app is not None and alert_raised.receivers:
+            alert_raised.send(app, alert=alert)
+
+    def _note_redis_away(self) -> None:
+        if self.alerts is not None:
+            self.alerts.note(Event(name="redis_away"))
 
     @property
     def at_once(self) -> AtOnce:
@@ -401,6 +436,7 @@ class AppState:
         self._drop_at_once()
         if "limiter" in self.__dict__:
             self._renew_limiter(shared=False)
+        self._renew_alerts(shared=False)
 
     def hit(
         self,

@@ -256,13 +256,13 @@ class FetchedSource(Source):
     changes = True
 
     def __init__(self, name: str, url: str, rules: SetRules, age: Age, *, issuer: bool) -> None:
-        from .fetch import FETCH_SECONDS  # an app without a URL has no use for an HTTP client
+        from ..http_client import EXCHANGE_SECONDS  # an app without a URL has no use for it
 
         where = shown_url(discovery_url(url) if issuer else url)
         super().__init__(name, where, rules._replace(public=True))
         self._load: Load = _discovered(url) if issuer else _fetched(url)
         self._age = age
-        self._seconds = FETCH_SECONDS
+        self._seconds = EXCHANGE_SECONDS
         self._lock = threading.Lock()
         # The lock guards all that follows, and the writing of `keys` and `due`.
         self._running: _Fetch | None = None
@@ -351,13 +351,13 @@ class FetchedSource(Source):
 
     def _run(self, running: _Fetch) -> None:
         """Fetch the set, in a thread of its own."""
-        from .fetch import FetchError
+        from ..http_client import ExchangeError
 
         body, failure, found = b"", "", None
         try:
             body, jwks = self._load()
             found = read_set(jwks, self._rules)
-        except FetchError as error:
+        except ExchangeError as error:
             failure = str(error)
         except UnusableSetError as error:
             failure = f"{self.where} {error}"
@@ -404,7 +404,8 @@ def _fetched(url: str) -> Load:
 
 def _discovered(issuer: str) -> Load:
     """Return what fetches the set of an issuer (OpenID Connect Discovery 1.0, section 4)."""
-    from .fetch import FetchError, deadline_from_now, fetch_json
+    from ..http_client import ExchangeError, deadline_from_now
+    from .fetch import fetch_json
 
     url = discovery_url(issuer)
 
@@ -414,14 +415,14 @@ def _discovered(issuer: str) -> Load:
         said, jwks_uri = document.get("issuer"), document.get("jwks_uri")
         if said != issuer:
             shown = shown_kid(said) if isinstance(said, str) else "none"
-            raise FetchError(
+            raise ExchangeError(
                 f"{shown_url(url)} is of another issuer: it says {shown}, which must be exactly "
                 f"{issuer!r} (OpenID Connect Discovery 1.0, section 4.3)"
             )
         try:
             split_url(jwks_uri if isinstance(jwks_uri, str) else "")
         except ValueError as error:
-            raise FetchError(f"{shown_url(url)} has a jwks_uri that {error}") from None
+            raise ExchangeError(f"{shown_url(url)} has a jwks_uri that {error}") from None
         return fetch_json(str(jwks_uri), deadline)
 
     return load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..audit import logger
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 class StoreLog:
-    """Logs what happens to the stores of a limiter, once in each process."""
+    """Logs what happens to the stores of a limiter, once in each process.
 
-    def __init__(self, settings: Settings) -> None:
+    :param redis_is_away: called as often as Redis goes away.
+    """
+
+    def __init__(self, settings: Settings, redis_is_away: Callable[[], None]) -> None:
         self._settings = settings
+        self._redis_is_away = redis_is_away
         self._changes = 0
         self._first_failures = 0
         self._evictions: float = 0
@@ -91,12 +95,14 @@ class StoreLog:
         if changed and status["breaker"] == "closed":
             logger.warning("Redis at %s answers again and counts", status["redis_url"])
         elif never_before and not status["redis_has_counted"]:
+            self._redis_is_away()
             logger.warning(
                 "Redis at %s is away (%s: %s), and has never counted since this process started; "
                 "until it does, RATELIMIT_ON_STORE_ERROR=%s decides",
                 *self._failure(status),
             )
         elif changed:
+            self._redis_is_away()
             logger.warning(
                 "Redis at %s is away (%s: %s); until it is back, RATELIMIT_ON_STORE_ERROR=%s "
                 "decides",

@@ -50,7 +50,7 @@ class Uvicorn(Server):
         self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None
     ) -> tuple[int, Any, dict[str, str]]:
         """Ask on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
@@ -113,7 +113,7 @@ def test_a_preflight_is_answered(server: Uvicorn) -> None:
 def test_two_authorization_lines_are_no_credentials(server: Uvicorn) -> None:
     """a2wsgi joins the two with a comma, as RFC 9110 says."""
     lines = "".join(f"Authorization: {bearer()['Authorization']}\r\n" for _ in range(2))
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         connection.sendall(
             f"GET /me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n".encode()
         )
@@ -161,7 +161,7 @@ def test_a_body_reaches_the_view_and_a_denied_one_does_no_harm(server: Uvicorn) 
     status, answer, _ = server.ask("POST", "/echo", bearer(), body)
     assert (status, answer) == (200, {"octets": len(body), "user_id": USER})
     # Nobody reads the body of a denied request. The connection serves the next one all the same.
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     try:
         for headers, expected in ({}, 401), (bearer(), 200), ({}, 401):
             connection.request("POST", "/echo", body=body, headers=headers)
@@ -174,17 +174,16 @@ def test_a_body_reaches_the_view_and_a_denied_one_does_no_harm(server: Uvicorn) 
 
 def test_a_stream_keeps_its_identity_and_comes_in_parts(server: Uvicorn) -> None:
     user_id, headers = new_user()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     try:
         connection.request("GET", "/streamed", headers=headers)
         answer = connection.getresponse()
-        first, begun = answer.readline(), time.monotonic()
+        first = answer.readline()
+        assert server.ask("GET", f"/received/{user_id}")[0] == 200  # the rest waits for that
         rest = answer.read()
-        took = time.monotonic() - begun
     finally:
         connection.close()
     assert first + rest == f"{user_id}\n".encode() * 5
-    assert took > 0.04  # the rest was not there yet
 
 
 def test_the_stream_of_a_client_that_goes_away_runs_to_its_end_and_harms_no_other(
@@ -194,14 +193,14 @@ def test_the_stream_of_a_client_that_goes_away_runs_to_its_end_and_harms_no_othe
     gone = [new_user() for _ in range(16)]
 
     def leave(user: tuple[str, dict[str, str]]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         connection.request("GET", "/long", headers=user[1])
         assert connection.getresponse().read(PART)
         connection.sock.shutdown(socket.SHUT_RDWR)
         connection.close()
 
     list(clients.map(leave, gone))
-    expected, deadline = {user_id: 100 for user_id, _ in gone}, time.monotonic() + 20
+    expected, deadline = {user_id: 100 for user_id, _ in gone}, time.monotonic() + 60
     while server.ask("GET", "/closed")[1] != expected:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -212,17 +211,21 @@ def test_the_stream_of_a_client_that_goes_away_runs_to_its_end_and_harms_no_othe
 def test_an_exception_of_a_view_is_one_500_and_one_traceback(server: Uvicorn) -> None:
     before = server.log().count("Traceback (most recent call last)")
     assert server.ask("GET", "/fails", bearer())[0] == 500
-    time.sleep(0.1)
-    assert server.log().count("Traceback (most recent call last)") == before + 1
+    deadline = time.monotonic() + 60
+    while (seen := server.log().count("Traceback (most recent call last)")) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert seen == before + 1
 
 
 def test_each_answer_is_one_audit_line(tmp_path: Path) -> None:
     with Uvicorn() as running:
+        running.ask("GET", f"/received/{USER}")
         for path, headers in ("/me", {}), ("/me", bearer()), ("/streamed", bearer()):
             running.ask("GET", path, headers)
-        deadline = time.monotonic() + 10
-        while len(running.audit_lines()) < 3:
+        deadline = time.monotonic() + 60
+        while len(running.audit_lines()) < 4:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         lines = [(line["status"], line.get("user_id")) for line in running.audit_lines()]
-    assert lines == [(401, None), (200, USER), (200, USER)]
+    assert lines == [(200, None), (401, None), (200, USER), (200, USER)]

@@ -107,6 +107,61 @@ def test_a_denial_is_one_span_with_the_route_and_the_status_of_the_answer(order:
         assert (span["name"], span["http.route"]) == (f"GET {path}", path)
 
 
+@both_orders
+def test_a_span_says_who_sent_the_request_and_what_was_decided(order: str) -> None:
+    traced = Traced(order, RATELIMIT_DEFAULT="5 per hour", AUTH_FAILURE_LIMIT="")
+    who = {
+        "enduser.id": USER,
+        "enduser.role": "user",
+        "flask_tenant_auth.tenant_id": TENANT,
+        "flask_tenant_auth.limit.rate": "5 per 1 hour",
+        "flask_tenant_auth.limit.exceeded": False,
+    }
+    for path, headers, expected in [
+        ("/me", bearer(), who | {"flask_tenant_auth.limit.remaining": 4}),
+        (
+            "/admin",
+            bearer(),
+            who
+            | {
+                "flask_tenant_auth.limit.remaining": 3,
+                "flask_tenant_auth.denied": "role_insufficient",
+            },
+        ),
+        (
+            "/me",
+            {},
+            {
+                "flask_tenant_auth.denied": "no_credentials",
+                "flask_tenant_auth.limit.rate": "5 per 1 hour",
+                "flask_tenant_auth.limit.remaining": 4,
+                "flask_tenant_auth.limit.exceeded": False,
+            },
+        ),
+    ]:
+        _, span = traced.answer_and_span(path, headers=headers)
+        assert {
+            name: value
+            for name, value in span.items()
+            if name.startswith(("enduser.", "flask_tenant_auth."))
+        } == expected
+
+
+def test_a_span_of_a_limited_request_says_so() -> None:
+    traced = Traced(FIRST)
+    traced.answer_and_span("/limited")
+    status, span = traced.answer_and_span("/limited")
+    assert (status, span["flask_tenant_auth.limit.exceeded"]) == (429, True)
+    assert span["flask_tenant_auth.denied"] == "rate_limit_exceeded"
+
+
+@both_orders
+def test_without_traces_a_span_names_nobody(order: str) -> None:
+    traced = Traced(order, AUTH_TRACES=False)
+    _, span = traced.answer_and_span("/me", headers=bearer())
+    assert not [name for name in span if name.startswith(("enduser.", "flask_tenant_auth."))]
+
+
 @pytest.mark.parametrize(("order", "spans"), [(FIRST, 1), (LAST, 0)])
 def test_a_request_over_its_limit_has_a_span_only_where_opentelemetry_is_first(
     order: str, spans: int, caplog: pytest.LogCaptureFixture
@@ -284,6 +339,6 @@ def run(imports: list[str], kind: str) -> Any:
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     return json.loads(shown.stdout)

@@ -135,6 +135,20 @@ def test_an_exception_of_a_view_is_one_event(order: str) -> None:
 
 
 @both_orders
+@pytest.mark.parametrize("traces", [True, False])
+def test_an_event_names_the_user_by_ids_alone(order: str, traces: bool) -> None:
+    watched = Watched(order, AUTH_TRACES=traces)
+    signed = bearer(email=EMAIL)
+    assert watched.ask("GET", "/fails", headers=signed)[0] == 500
+    [event] = watched.kept.events("event")
+    user = {"id": USER, "tenant_id": TENANT, "role": "user"}
+    assert event.get("user", {}) == (user if traces else {})
+    assert EMAIL not in watched.kept.sent()
+    assert watched.ask("GET", "/denies")[0] == 401
+    assert USER not in watched.kept.sent()  # of the next request
+
+
+@both_orders
 def test_a_fault_of_the_authentication_is_one_event_without_the_request(
     order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

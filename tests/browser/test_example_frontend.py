@@ -22,8 +22,8 @@ from email_service.database import create_tables
 from email_service.frontend import CONTENT_SECURITY_POLICY, DIRECTORY, TYPES
 
 PASSWORD = "correct horse ✓ battery"
-ACCESS_SECONDS = 6
-PATIENCE = 30
+ACCESS_SECONDS = 10
+PATIENCE = 120
 
 
 class Served:

@@ -35,16 +35,18 @@ new_breaker(store *s)
     return breaker;
 }
 
-/* Waits until so many changes were seen, at most ten seconds; how long. */
-static int64_t
+#define PATIENCE_US 60000000
+
+/* Waits until so many changes were seen; whether they were. */
+static bool
 await_view(fta_breaker *breaker, fta_breaker_view wanted)
 {
-    int64_t start = fta_clock_monotonic_us(), now = start;
-    while (fta_breaker_look(breaker) != wanted && now - start < 10000000) {
+    int64_t end = fta_clock_monotonic_us() + PATIENCE_US;
+    while (fta_breaker_look(breaker) != wanted &&
+           fta_clock_monotonic_us() < end) {
         usleep(1000);
-        now = fta_clock_monotonic_us();
     }
-    return now - start;
+    return fta_breaker_look(breaker) == wanted;
 }
 
 static const fta_redis_problem told = {"told"};
@@ -72,7 +74,7 @@ test_it_opens_at_once_and_closes_by_itself(void)
     CHECK(status == FTA_REDIS_UNREACHABLE);
     CHECK(strcmp(problem.text, "probed") == 0);
     atomic_store(&s.well, true);
-    CHECK(await_view(breaker, 2) < 2 * FTA_BREAKER_LONGEST_US);
+    CHECK(await_view(breaker, 2));
     /* Calm: nobody probes. */
     long probes = atomic_load(&s.probes);
     usleep(2 * FTA_BREAKER_FIRST_US);
@@ -88,7 +90,7 @@ test_an_outage_before_the_last_view_does_not_open_it(void)
     for (int i = 0; i < 5; i++) {
         fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
     }
-    CHECK(await_view(breaker, 2) < 2 * FTA_BREAKER_LONGEST_US);
+    CHECK(await_view(breaker, 2));
     fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
     fta_breaker_trip(breaker, 1, FTA_REDIS_TIMEOUT, &told);
     CHECK(fta_breaker_look(breaker) == 2);
@@ -97,17 +99,19 @@ test_an_outage_before_the_last_view_does_not_open_it(void)
     fta_breaker_free(breaker);
 }
 
-/* Distances double and are bounded: of the first second and a half, at most
- * five probes (0.1, 0.2, 0.4, 0.8 s, each a quarter shorter at most). */
+/* Distances double: 0.1, 0.2, 0.4, 0.8 s, each a quarter shorter at most. */
 static void
 test_probes_are_repeated_with_pauses(void)
 {
     store s = {.well = false};
     fta_breaker *breaker = new_breaker(&s);
+    int64_t start = fta_clock_monotonic_us();
     fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
-    usleep(900000);
-    long probes = atomic_load(&s.probes);
-    CHECK(probes >= 1 && probes <= 4);
+    while (atomic_load(&s.probes) < 4) {
+        usleep(1000);
+    }
+    CHECK(fta_clock_monotonic_us() - start >=
+          15 * FTA_BREAKER_FIRST_US / 4 * 3);
     fta_breaker_free(breaker);
 }
 
@@ -140,7 +144,7 @@ test_a_child_has_a_thread_of_its_own(void)
     if (child == 0) {
         bool open = fta_breaker_look(breaker) == 1;
         atomic_store(&s.well, true);
-        bool closed = await_view(breaker, 2) < 2 * FTA_BREAKER_LONGEST_US;
+        bool closed = await_view(breaker, 2);
         fta_breaker_free(breaker);
         child_leave(open && closed);
     }
@@ -182,7 +186,7 @@ test_many_threads_see_one_outage(void)
     }
     int64_t start = fta_clock_monotonic_us();
     while (fta_breaker_look(c.breaker) < 7 &&
-           fta_clock_monotonic_us() - start < 10000000) {
+           fta_clock_monotonic_us() - start < PATIENCE_US) {
         usleep(1000);
     }
     atomic_store(&c.stop, true);
@@ -208,7 +212,7 @@ test_a_failing_allocation_is_no_memory(void)
     failing_alloc_start(0);
     fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);
     CHECK(failing_alloc_stop());
-    CHECK(await_view(breaker, 2) < 2 * FTA_BREAKER_LONGEST_US);
+    CHECK(await_view(breaker, 2));
     fta_breaker_free(breaker);
 }
 

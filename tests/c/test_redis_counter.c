@@ -50,8 +50,8 @@ count(fta_redis_counter *counter, size_t n, fta_verdict *verdict)
     fta_redis_problem problem;
     const fta_hits request = {&fta_strategy_gcra, FTA_COUNT, two_hits, n, NULL};
     return fta_redis_counter_hit(counter, &request,
-                                 fta_clock_monotonic_us() + SECOND, verdict,
-                                 &problem);
+                                 fta_clock_monotonic_us() + 60 * SECOND,
+                                 verdict, &problem);
 }
 
 /* Knows the script only after it was sent. */
@@ -126,7 +126,7 @@ test_the_time_of_a_receipt_is_sent_to_give_it_back(void)
     fta_hits request = {&fta_strategy_gcra, FTA_COUNT, two_hits, 2, receipts};
     fta_verdict verdict;
     fta_redis_problem problem;
-    int64_t deadline = fta_clock_monotonic_us() + SECOND;
+    int64_t deadline = fta_clock_monotonic_us() + 60 * SECOND;
     CHECK(fta_redis_counter_hit(counter, &request, deadline, &verdict,
                                 &problem) == FTA_OK);
     CHECK(receipts[0].at_us == 1790000000000001);
@@ -244,8 +244,8 @@ test_receipts_that_are_no_times_are_malformed(void)
         fta_verdict verdict;
         fta_redis_problem problem;
         CHECK(fta_redis_counter_hit(counter, &request,
-                                    fta_clock_monotonic_us() + SECOND, &verdict,
-                                    &problem) == FTA_REDIS_MALFORMED);
+                                    fta_clock_monotonic_us() + 60 * SECOND,
+                                    &verdict, &problem) == FTA_REDIS_MALFORMED);
         fta_redis_counter_free(counter);
         fake_redis_stop(&server);
     }

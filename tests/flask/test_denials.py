@@ -114,6 +114,7 @@ class TestWhatIsAroundTheDecorator:
             assert set(got[status].get_json()) == {"error", "message", "detail"}
         assert got[200].get_json() == {"who": "in"}
 
+    @pytest.mark.not_freethreaded
     @pytest.mark.filterwarnings("ignore")
     def test_restx_s_marshal_makes_no_200_of_a_denial(self, app: Flask) -> None:
         import flask_restx

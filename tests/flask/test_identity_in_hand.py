@@ -432,7 +432,7 @@ class TestCurrentUser:
 
 def send_back(received: Any, sent: Any) -> None:
     """In another process: return an identity, and what it is there."""
-    identity = received.get(timeout=60)
+    identity = received.get(timeout=300)
     ids = [identity.tenant_id, identity.user_id, identity.role]
     rights = [sorted(identity.permissions), identity.actor, identity.session_id]
     sent.put((identity, ids + rights))
@@ -476,7 +476,7 @@ class TestCopies:
         process = context.Process(target=send_back, args=(sent, received))
         process.start()
         sent.put(identity)
-        again, shown = received.get(timeout=60)
+        again, shown = received.get(timeout=300)
         process.join(60)
         for queue in (sent, received):
             queue.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,6 +61,7 @@ def app_with_sessions(name: str, *, testing: bool) -> Flask:
         "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
     )
     app = create_app(name, AUTH_SESSION_STORE=engine, RATELIMIT_ENABLED=False)
+    weakref.finalize(app, engine.dispose)  # an engine of the app's own is not closed for it
     app.get("/me", endpoint="me")(verify_tenant_context(lambda: "in"))
     app.config.update(TESTING=testing)
     return app

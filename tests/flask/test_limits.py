@@ -44,7 +44,8 @@ from flask_tenant_auth.flask.extension import state_of
 from servers import Redis, free_port
 
 # A window begins with its first request, and a test may take a second.
-A_MINUTE = ("60", "59")
+# Of a minute that has begun, on a machine that may be busy.
+A_MINUTE = [str(left) for left in range(40, 61)]
 
 
 def view() -> str:
@@ -167,12 +168,14 @@ class TestDefault:
         app.get("/")(view)
         app.get("/open", endpoint="open")(rate_limit("1 per minute")(view))
         for headers in ({}, bearer()):
+            before = time.time()
             answer = app.test_client().get("/", headers=headers)
+            after = time.time()
             assert error_of(answer) == (429, "0 per 1 minute")
             assert answer.headers["Retry-After"] == "60"
             assert answer.headers["X-RateLimit-Limit"] == "0"
             assert answer.headers["X-RateLimit-Remaining"] == "0"
-            assert 58 <= int(answer.headers["X-RateLimit-Reset"]) - time.time() <= 62
+            assert before + 59 <= int(answer.headers["X-RateLimit-Reset"]) <= after + 61
         assert statuses(app, "/open", 2) == [200, 429]
 
     def test_a_rate_that_cannot_be_read_names_the_key_and_the_forms(self) -> None:
@@ -225,14 +228,16 @@ class TestDecorator:
         app = make_app()
         app.get("/")(rate_limit("1 per minute")(view))
         client = app.test_client()
+        before = _core.now()
         assert client.get("/").headers["X-RateLimit-Remaining"] == "0"
         response = client.get("/")
+        after = _core.now()
         assert error_of(response) == (429, "1 per 1 minute")
         assert response.headers["Retry-After"] in A_MINUTE
         assert response.headers["X-RateLimit-Limit"] == "1"
         assert response.headers["X-RateLimit-Remaining"] == "0"
         reset = int(response.headers["X-RateLimit-Reset"])
-        assert reset - _core.now() == pytest.approx(60, abs=2)
+        assert before + 59 <= reset <= after + 61
 
     def test_the_next_window_begins_with_the_full_limit(self) -> None:
         app = make_app()
@@ -257,14 +262,14 @@ class TestDecorator:
 
     def test_stacked_limits_count_all_or_nothing(self) -> None:
         app = make_app()
-        app.get("/")(rate_limit("2 per second")(rate_limit("3 per minute")(view)))
+        app.get("/")(rate_limit("2 per minute")(rate_limit("3 per hour")(view)))
         assert statuses(app, "/", 4) == [200, 200, 429, 429]
-        _core.shift_clock(1, 1)
+        _core.shift_clock(60, 60)
         assert statuses(app, "/", 2) == [200, 429]
 
     def test_several_rates_in_one_text_all_count(self) -> None:
         app = make_app()
-        app.get("/")(rate_limit("2 per second; 3 per minute")(view))
+        app.get("/")(rate_limit("2 per minute; 3 per hour")(view))
         assert statuses(app, "/", 3) == [200, 200, 429]
         assert app.test_client().get("/").headers["X-RateLimit-Limit"] == "2"
 
@@ -535,7 +540,7 @@ class TestArguments:
     def test_more_limits_than_can_be_counted_raise(self) -> None:
         limited: Any = view
         for _ in range(8):
-            limited = rate_limit("5 per second; 9 per minute")(limited)
+            limited = rate_limit("5 per minute; 9 per hour")(limited)
         with pytest.raises(ValueError, match="at most 16 limits"):
             rate_limit("1 per minute")(limited)
         app = make_app()
@@ -722,7 +727,8 @@ class TestStores:
 
     @staticmethod
     def limited(redis_url: str, **config: Any) -> Flask:
-        app = make_app(REDIS_URL=redis_url, **config)
+        # Redis has longer than a request would wait: the machine may be busy with other tests.
+        app = make_app(REDIS_URL=redis_url, **{"RATELIMIT_STORE_TIMEOUT_MS": 5000} | config)
         app.get("/")(rate_limit("2 per minute")(view))
         return app
 
@@ -765,7 +771,7 @@ class TestStores:
             server.stop()
             assert set(statuses(app, "/", 3)) <= {200, 429}
             server.start()
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while "answers again" not in caplog.text and time.monotonic() < deadline:
                 time.sleep(0.05)
                 statuses(app, "/", 1, headers=bearer(user_id=str(uuid.uuid4())))

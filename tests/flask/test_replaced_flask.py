@@ -75,7 +75,7 @@ def test_an_app_of_either_class_is_protected_wherever_the_class_was_replaced(pro
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     expected = {
         "denied": 401,

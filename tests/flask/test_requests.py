@@ -295,7 +295,7 @@ class TestEventsOfAWebSocket:
     def test_each_event_is_counted_as_one_request(self, order: str, transport: str) -> None:
         events = Events(order)
         with events.served() as url, events.connected(url, transport) as client:
-            answers = [client.call("limited", timeout=20) for _ in range(5)]
+            answers = [client.call("limited", timeout=120) for _ in range(5)]
         assert answers[:3] == ["in"] * 3
         assert [status for _, status in answers[3:]] == [429, 429]
 
@@ -305,9 +305,9 @@ class TestEventsOfAWebSocket:
         events = Events(order)
         expires = int(time.time()) + 60
         with events.served() as url, events.connected(url, transport, exp=expires) as client:
-            assert client.call("who", timeout=20) == [TENANT, USER]
+            assert client.call("who", timeout=120) == [TENANT, USER]
             shift_clock(61.0, 61.0)
-            body, status = client.call("who", timeout=20)
+            body, status = client.call("who", timeout=120)
         assert (status, body["message"]) == (401, "Token expired")
 
     def test_an_invalid_token_cannot_connect_and_a_valid_one_can(

@@ -478,7 +478,11 @@ class TestTheCoresTypes:
     def test_a_middleware_that_the_collector_ends_can_still_be_called(self) -> None:
         """By a finalizer that finds it among the objects of the collector: it never changes."""
         done = subprocess.run(
-            [sys.executable, "-c", CLEARED], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", CLEARED],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert (done.returncode, done.stderr) == (0, "")
         *called, before = done.stdout.splitlines()

@@ -46,7 +46,7 @@ def test_a_killed_worker_loses_no_count(clients: ThreadPoolExecutor) -> None:
         assert storm(clients, server, headers) == EXACT
         before = server.worker_pids()
         os.kill(next(iter(before)), signal.SIGKILL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while server.worker_pids() <= before or len(server.worker_pids()) < server.workers:
             assert time.monotonic() < deadline, "gunicorn replaces a killed worker"
             time.sleep(0.05)

@@ -43,7 +43,7 @@ class Recycling(ServedApp):
         assert self.process is not None
         before = self.worker_pids()
         self.process.send_signal(signal.SIGHUP)
-        until(lambda: not before & self.worker_pids() and self.ready(), 30, "a reload")
+        until(lambda: not before & self.worker_pids() and self.ready(), "a reload")
 
     def restart(self) -> None:
         self.stop()
@@ -53,7 +53,7 @@ class Recycling(ServedApp):
         workers = self.worker_pids()
         if workers:
             os.kill(min(workers), signal.SIGKILL)
-        until(self.ready, 30, "a new worker")
+        until(self.ready, "a new worker")
 
     def kill_all(self) -> None:
         """The power goes off, as far as this server is concerned."""
@@ -64,7 +64,7 @@ class Recycling(ServedApp):
         for pid in workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(_runs(pid) for pid in workers), 30, "the end of the workers")
+        until(lambda: not any(_runs(pid) for pid in workers), "the end of the workers")
         self.start()
 
 

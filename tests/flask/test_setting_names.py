@@ -262,6 +262,7 @@ class TestLibrariesBesideThisOne:
         with pytest.raises(ConfigurationError, match="AUTH_ERROR_STATUS_CODES"):
             start(AUTH_ERROR_STATUS_CODES=403)
 
+    @pytest.mark.not_freethreaded
     def test_an_app_with_all_libraries_that_the_docs_name_starts(self) -> None:
         """Each made as its own documentation does, before and after TenantAuth."""
         import flask_restful

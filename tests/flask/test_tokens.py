@@ -13,8 +13,6 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 
 from apps import OTHER_TENANT, SECRET, TENANT, USER, bare_app, make_app, production_app, token
@@ -30,16 +28,8 @@ from flask_tenant_auth import (
 )
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.keys.tenants import TenantKeyrings
-from key_pairs import (
-    EC_PRIVATE,
-    EC_PUBLIC,
-    ED_PRIVATE,
-    ED_PUBLIC,
-    RSA,
-    RSA_PRIVATE,
-    RSA_PUBLIC,
-    pems,
-)
+from key_pairs import EC, EC_PRIVATE, EC_PUBLIC, ED_PRIVATE, ED_PUBLIC, RSA, RSA_PRIVATE, RSA_PUBLIC
+from openssl_keys import KeyPair
 
 NEW, OLD = "n" * 64, "o" * 64
 
@@ -135,6 +125,7 @@ class TestClaims:
 
 
 class TestAlgorithms:
+    @pytest.mark.not_freethreaded
     @pytest.mark.parametrize(
         ("algorithm", "private", "public"),
         [
@@ -154,6 +145,7 @@ class TestAlgorithms:
         assert accepts(verifier, made)
         assert not accepts(make_app(), made)
 
+    @pytest.mark.not_freethreaded
     @pytest.mark.parametrize(
         ("algorithm", "private", "public"),
         [("PS256", RSA_PRIVATE, RSA_PUBLIC), ("EdDSA", ED_PRIVATE, ED_PUBLIC)],
@@ -185,9 +177,7 @@ class TestAlgorithms:
     @pytest.mark.parametrize("key", ["JWT_SECRET_KEY", "JWT_SECRET_KEY_FALLBACKS"])
     def test_the_base64_of_a_public_key_is_no_secret(self, key: str) -> None:
         """DER, or its base64, as some identity providers publish it."""
-        der = RSA.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        der = RSA.public_der()
         config = {} if key == "JWT_SECRET_KEY" else {"JWT_ALGORITHM": "RS256"}
         keys = {"JWT_PUBLIC_KEY": RSA_PUBLIC} if config else {}
         for published in (der, base64.b64encode(der), base64.encodebytes(der)):
@@ -230,7 +220,7 @@ class TestAlgorithms:
             (
                 {
                     "JWT_ALGORITHM": "RS256",
-                    "JWT_PRIVATE_KEY": pems(rsa.generate_private_key(65537, 1024))[0],
+                    "JWT_PRIVATE_KEY": KeyPair(bits=1024).private,
                 },
                 "JWT_PRIVATE_KEY",
             ),
@@ -278,13 +268,13 @@ class TestRotation:
         assert accepts(after, created(after))
 
     def test_a_public_key_may_be_a_fallback(self) -> None:
-        older, older_public = pems(rsa.generate_private_key(65537, 2048))
+        older = KeyPair()
         app = make_app(
             JWT_ALGORITHM="RS256",
             JWT_PRIVATE_KEY=RSA_PRIVATE,
-            JWT_SECRET_KEY_FALLBACKS=[older_public],
+            JWT_SECRET_KEY_FALLBACKS=[older.public],
         )
-        assert accepts(app, jwt.encode(CLAIMS, older, "RS256"))
+        assert accepts(app, older.token(CLAIMS))
 
     def test_the_same_key_twice_is_one(self) -> None:
         state = bare_app_state(
@@ -305,15 +295,15 @@ class TestJwks:
 
     def test_keys_of_a_dict_verify(self) -> None:
         app = production_app(JWT_SECRET_KEY=None, JWT_ALGORITHM="RS256", JWT_JWKS=self.JWKS)
-        assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
-        assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
-        assert not accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS512"))
+        assert accepts(app, RSA.token(CLAIMS))
+        assert accepts(app, EC.token(CLAIMS))
+        assert not accepts(app, RSA.token(CLAIMS, "RS512"))
 
     def test_keys_of_a_file_verify(self, tmp_path: Path) -> None:
         path = tmp_path / "jwks.json"
         path.write_text(json.dumps(self.JWKS))
         app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS=str(path))
-        assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
+        assert accepts(app, EC.token(CLAIMS))
 
     def test_keys_that_name_no_algorithm_have_the_one_of_their_type(self) -> None:
         """As large identity providers publish theirs."""
@@ -321,11 +311,11 @@ class TestJwks:
         for algorithm in ("RS256", "PS384"):
             app = production_app(JWT_ALGORITHM=algorithm, JWT_JWKS={"keys": keys})
             for wanted in ("RS256", "PS384"):
-                made = jwt.encode(CLAIMS, RSA_PRIVATE, wanted)
+                made = RSA.token(CLAIMS, wanted)
                 assert accepts(app, made) is (wanted == algorithm)
-            assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
+            assert accepts(app, EC.token(CLAIMS))
         app = make_app(JWT_JWKS={"keys": keys[:1]})  # there is no RSA key of HS256
-        assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
+        assert accepts(app, RSA.token(CLAIMS))
         assert not accepts(app, jwt.encode(CLAIMS, RSA_PUBLIC[27:], "HS256"))
 
     @pytest.mark.parametrize(
@@ -344,26 +334,26 @@ class TestJwks:
         """An identity provider that adds a new kind of key stopped the app."""
         jwks = {"keys": [foreign, *self.JWKS["keys"]]}
         app = production_app(JWT_ALGORITHM="RS256", JWT_JWKS=jwks)
-        assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
+        assert accepts(app, RSA.token(CLAIMS))
         assert "JWT_JWKS key 'f' is passed over" in caplog.text
         with pytest.raises(ConfigurationError, match="JWT_JWKS holds no key"):
             make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": [foreign]})
 
     def test_two_keys_of_one_kid_stop_the_app(self) -> None:
         """The second verified nothing, and nobody was told."""
-        other = Key.pem("RS256", pems(rsa.generate_private_key(65537, 2048))[1].encode())
+        other = Key.pem("RS256", KeyPair().public.encode())
         key = self.JWKS["keys"][0]
         twice = {"keys": [key, {**other.public_jwk(), "kid": key["kid"]}]}
         with pytest.raises(ConfigurationError, match="JWT_JWKS has two RS256 keys with the kid"):
             make_app(JWT_ALGORITHM="RS256", JWT_JWKS=twice)
         for fine in ([key, {**key, "use": "sig"}], [key, other.public_jwk()]):
             app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": fine})
-            assert accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
+            assert accepts(app, RSA.token(CLAIMS))
 
     def test_keys_for_encryption_are_skipped(self) -> None:
         keys = [{**self.JWKS["keys"][0], "use": "enc"}, self.JWKS["keys"][1]]
         app = make_app(JWT_ALGORITHM="RS256", JWT_JWKS={"keys": keys})
-        assert not accepts(app, jwt.encode(CLAIMS, RSA_PRIVATE, "RS256"))
+        assert not accepts(app, RSA.token(CLAIMS))
 
     @pytest.mark.parametrize(
         "jwks",
@@ -399,8 +389,15 @@ class TestJwks:
         assert not {"d", "p", "q", "k"} & set(served["keys"][0])
         other = make_app(JWT_ALGORITHM="RS256", JWT_JWKS=served)
         assert accepts(other, created(app))
-        key = jwt.PyJWKSet.from_dict(served)[jwt.get_unverified_header(created(app))["kid"]]
-        assert jwt.decode(created(app), key, ["RS256"])["user_id"] == USER
+        assert jwt.get_unverified_header(created(app))["kid"] == served["keys"][0]["kid"]
+
+    @pytest.mark.not_freethreaded
+    def test_another_library_reads_the_route(self) -> None:
+        app = make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE, JWT_JWKS_ROUTE="/keys")
+        made = created(app)
+        served = jwt.PyJWKSet.from_dict(app.test_client().get("/keys").get_json())
+        key = served[jwt.get_unverified_header(made)["kid"]]
+        assert jwt.decode(made, key, ["RS256"])["user_id"] == USER
 
     def test_a_route_without_public_keys_stops_the_app(self) -> None:
         with pytest.raises(ConfigurationError, match="JWT_JWKS_ROUTE"):
@@ -449,7 +446,7 @@ class TestKeyId:
         assert [key["kid"] for key in served["keys"]] == ["2026/\u00e9"]
         verifies = make_app(JWT_PUBLIC_KEY=RSA_PUBLIC, **both)
         by_the_set = make_app(JWT_ALGORITHM="RS256", JWT_JWKS=served)
-        foreign = jwt.encode(CLAIMS, RSA, "RS256", headers={"kid": "2025"})
+        foreign = RSA.token(CLAIMS, kid="2025")
         for app in (signs, verifies, by_the_set):
             assert accepts(app, made)
             assert not accepts(app, foreign)
@@ -618,10 +615,10 @@ class TestTenantKeys:
     def test_a_tenant_key_may_be_a_key_object_or_pem(self) -> None:
         self.KEYS = {TENANT: Key.pem("ES256", EC_PUBLIC.encode()), OTHER_TENANT: RSA_PUBLIC}
         app = self.app(JWT_ALGORITHM="RS256")
-        assert accepts(app, jwt.encode(CLAIMS, EC_PRIVATE, "ES256"))
+        assert accepts(app, EC.token(CLAIMS))
         other = CLAIMS | {"tenant_id": OTHER_TENANT}
-        assert accepts(app, jwt.encode(other, RSA_PRIVATE, "RS256"))
-        assert not accepts(app, jwt.encode(other, EC_PRIVATE, "ES256"))
+        assert accepts(app, RSA.token(other))
+        assert not accepts(app, EC.token(other))
 
     def test_a_callable_that_fails_is_a_500(self) -> None:
         def fails(tenant_id: str, kid: str | None) -> str:

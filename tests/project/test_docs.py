@@ -35,6 +35,7 @@ from flask_tenant_auth import pytest_plugin, signals
 from flask_tenant_auth.config.names import COUNTERPARTS
 from flask_tenant_auth.config.settings import KEYS, Settings
 from flask_tenant_auth.flask.commands import auth_cli
+from flask_tenant_auth.probe.run import CHECKS
 from pages import FENCE, Block, blocks_of
 from paths import ROOT
 from token_rules import RULES
@@ -102,7 +103,7 @@ def run_console(block: Block, folder: Path, environment: dict[str, str]) -> None
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         printed = done.stdout + done.stderr
@@ -320,6 +321,15 @@ def test_the_reference_has_every_command() -> None:
     for name, command in auth_cli.commands.items():
         for word in getattr(command, "commands", None) or [name]:
             assert re.search(rf"[ `]{word}\b", table), f"flask auth {name} {word}"
+
+
+def test_the_reference_has_every_check_of_a_service() -> None:
+    text = (DOCS / "reference" / "service_check.md").read_text("utf-8")
+    table = text.partition("| check | is a problem if |\n|---|---|\n")[2].partition("\n\n")[0]
+    named = [
+        name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split("|")[1])
+    ]
+    assert named == [check.name for check in CHECKS]
 
 
 def test_the_reference_has_every_setting_with_its_default() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 from redis import Redis as RedisClient
 
-from paths import SUPPORT
+from paths import ROOT, SUPPORT
 from servers import PostgreSQL, Redis, listens
 
 pytest_plugins = ["pytester"]
@@ -61,6 +65,50 @@ def test_passed_and_xfailed_tests_are_reported_unchanged(
     )
     assert result.ret == 0
     result.assert_outcomes(passed=1, xfailed=2)
+
+
+PASSES = "def test_it(): pass\ndef test_another(): pass\n"
+
+
+def run_in_processes(root: Path, **sources: str) -> tuple[int, list[str]]:
+    """Run folders of tests with scripts/run_tests.py; the exit code, and the lines printed."""
+    (root / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/run_tests.py", root / "scripts")
+    (root / "pytest.ini").write_text("[pytest]\n")
+    for folder, source in sources.items():
+        (root / "tests" / folder).mkdir(parents=True)
+        (root / "tests" / folder / f"test_{folder}.py").write_text(source)
+    command = [sys.executable, "scripts/run_tests.py", "2"]
+    done = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_the_last_line_of_several_processes_is_their_sum(tmp_path: Path) -> None:
+    code, lines = run_in_processes(tmp_path, one=PASSES, two=PASSES, beside="1 / 0")
+    assert code == 0
+    assert lines[-1].startswith("=== 4 passed, 0 failed in ")
+
+
+@pytest.mark.parametrize(
+    ("source", "counted"),
+    [
+        ("def test_it(): assert False\n", "2 passed, 1 failed in"),
+        ("import pytest\ndef test_it(): pytest.skip('why')\n", "2 passed, 1 failed in"),
+        ("import no_such_module\n", "2 passed, 1 failed in"),
+        ("", "2 passed, 0 failed in"),
+        ("import os\ndef test_it(): os._exit(0)\n", "2 passed, 0 failed in"),
+    ],
+    ids=["failed", "skipped", "broken", "no test", "ended early"],
+)
+def test_a_folder_that_fails_or_has_no_test_fails_the_run(
+    tmp_path: Path, source: str, counted: str
+) -> None:
+    code, lines = run_in_processes(tmp_path, one=PASSES, two=source)
+    assert code == 1
+    assert lines[-1].startswith(f"=== {counted} ")
+    assert lines[-2].startswith("--- failed: tests/two ")
+    start = lines.index("--- tests/one")
+    assert lines[start + 2].startswith("2 passed in "), "the output of a process stands together"
 
 
 def test_redis_answers_until_it_is_closed() -> None:

@@ -18,7 +18,8 @@ import gevent
 from apps import bearer, make_app
 from flask_tenant_auth import verify_tenant_context
 
-app = make_app(REDIS_URL=sys.argv[1], RATELIMIT_DEFAULT="100000 per hour")
+app = make_app(REDIS_URL=sys.argv[1], RATELIMIT_DEFAULT="100000 per hour",
+    RATELIMIT_STORE_TIMEOUT_MS=1000)
 app.get("/")(verify_tenant_context(lambda: "in"))
 redis, gaps, asking = int(sys.argv[2]), [], True
 
@@ -67,12 +68,12 @@ def test_a_frozen_redis_blocks_the_hub_once_and_no_request_fails() -> None:
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         redis.process.send_signal(signal.SIGCONT)
     told = json.loads(shown.stdout)
     assert told["calm"] == [[200] * 500, "closed"]
     assert told["frozen"] == [[200] * 500, "open"]
-    # RATELIMIT_STORE_TIMEOUT_MS is 50. Before the breaker opens, a hub waits that long once; a busy
-    # machine may add to it, but never a second wait for each request, which would be 25 seconds.
-    assert sum(gap for gap in told["gaps"] if gap > 0.045) < 1
+    # Before the breaker opens, a hub waits one time limit, a second here; a busy machine may add to
+    # it, but never a second wait for each request, which would be 500 seconds.
+    assert sum(gap for gap in told["gaps"] if gap > 0.9) < 60

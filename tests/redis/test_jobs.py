@@ -164,7 +164,6 @@ def jobs(recipe: Path) -> Iterator[Any]:
     try:
         until(
             lambda: process.poll() is not None or bool(module.celery.control.ping(timeout=0.5)),
-            SECONDS,
             "a worker of Celery",
         )
         assert process.poll() is None, (recipe / "worker.log").read_text("utf-8")
@@ -310,7 +309,7 @@ class TestRQ:
             ]
             work(recipe, broker)
             for job in sent:
-                until(lambda job=job: job.is_failed, 10, "a failed job")  # type: ignore[misc]
+                until(lambda job=job: job.is_failed, "a failed job")  # type: ignore[misc]
                 result = job.latest_result()
                 assert result is not None
                 assert "IdentityHeadersError" in str(result.exc_string)

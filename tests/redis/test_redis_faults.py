@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -112,13 +112,19 @@ MALFORMED = "Redis sent a malformed or oversized reply"
 def test_a_peer_that_is_no_redis_takes_one_timeout_once(
     behaviour: Callable[[socket.socket], None], failure: str
 ) -> None:
-    with false_redis(behaviour) as url, limiter(url, timeout_ms=100) as counter:
+    asked = []
+
+    def counted(peer: socket.socket) -> None:
+        asked.append(peer)
+        behaviour(peer)
+
+    with false_redis(counted) as url, limiter(url, timeout_ms=100) as counter:
         started = time.monotonic()
         assert hit(counter, TWO).store == "memory"
-        assert time.monotonic() - started < 0.3
-        started = time.monotonic()
+        assert time.monotonic() - started < 10  # a byte a second goes on for twice as long
         assert [hit(counter, TWO).allowed for _ in range(200)] == [True] + [False] * 199
-        assert time.monotonic() - started < 0.05
+        # Of these none has asked. The thread that asks does so about once a second.
+        assert len(asked) < 100
         status = counter.status()
         assert (status["failure"], status["breaker"], status["store"]) == (
             failure,
@@ -136,15 +142,15 @@ def test_a_late_reply_is_not_taken_for_the_next_one(redis: Redis) -> None:
         asked = peer.recv(65536)
         questions.append(asked.count(b"EVALSHA"))
         index = len(questions) - 1
-        time.sleep(0.4)
+        # Until the other side has left. One that keeps the connection gets the answer all the same.
+        select.select([peer], [], [], 2)
         with suppress(OSError):
             peer.sendall(b"*4\r\n:1\r\n:1234\r\n:0\r\n:0\r\n")
             questions[index] += peer.recv(65536).count(b"EVALSHA")
 
     with false_redis(late) as url, limiter(url, timeout_ms=50) as counter:
         assert hit(counter).store == "memory"
-        until(lambda: len(questions) >= 4, 10, "four connections")
-        time.sleep(0.5)
+        until(lambda: len(questions) >= 4, "four connections")
         assert hit(counter).store == "memory"
     assert set(questions) == {1}
 
@@ -156,10 +162,10 @@ def test_a_host_that_does_not_listen_takes_no_time() -> None:
         "redis+sentinel://127.0.0.1:1/x",
         "redis://127.0.0.1:1,127.0.0.1:2?cluster=true",
     ):
-        with limiter(url) as counter:
+        with limiter(url, timeout_ms=60_000) as counter:
             started = time.monotonic()
             assert hit(counter).store == "memory"
-            assert time.monotonic() - started < 0.3
+            assert time.monotonic() - started < 30
             assert counter.status()["failure"] == "Redis cannot be reached"
 
 
@@ -184,22 +190,38 @@ def test_on_store_error_decides_without_redis(policy: str, expected: list[bool])
 # --- Outages ----------------------------------------------------------------------
 
 
-class Load:
-    """Threads that hit and note when, how long it took and who answered."""
+# What Redis has to answer, and how long a request is away that waits for that in vain.
+TIMEOUT_MS = 500
+A_WAIT = 0.8 * TIMEOUT_MS / 1000
 
-    def __init__(self, counter: Limiter, threads: int = 4) -> None:
+
+def slept() -> float:
+    """Seconds that this thread did not want to run: neither ran nor waited for a free core.
+
+    So a busy machine adds nothing to the difference of two calls.
+    """
+    ran, waited, _ = Path("/proc/thread-self/schedstat").read_text("ascii").split()
+    return time.monotonic() - (int(ran) + int(waited)) / 1e9
+
+
+class Load:
+    """Threads that hit and note when, how long they waited for an answer, and whose it was."""
+
+    threads = 4
+
+    def __init__(self, counter: Limiter) -> None:
         self.notes: list[tuple[float, float, str]] = []
         self.errors: list[BaseException] = []
         self._counter = counter
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        self._threads = [threading.Thread(target=self._run) for _ in range(self.threads)]
 
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                started = time.monotonic()
+                started, before = time.monotonic(), slept()
                 store = hit(self._counter).store
-                self.notes.append((started, time.monotonic() - started, store))
+                self.notes.append((started, slept() - before, store))
                 time.sleep(0.0005)
         except BaseException as error:  # noqa: BLE001
             self.errors.append(error)
@@ -214,47 +236,46 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def p99(self, start: float, end: float) -> float:
-        took = [duration for at, duration, _ in self.notes if start <= at < end]
-        assert len(took) > 200
-        return statistics.quantiles(took, n=100)[98]
+    def stores(self, start: float, end: float) -> set[str]:
+        """Who answered the requests that began then."""
+        return {store for at, _, store in self.notes if start <= at < end}
 
-    def back(self, since: float) -> float:
-        """How long after that Redis answered again."""
-        return min(at for at, _, store in self.notes if at >= since and store == "redis") - since
+    def wait_for_redis(self) -> None:
+        """Wait until it answers again."""
+        since = time.monotonic()
+        until(lambda: "redis" in self.stores(since, time.monotonic()), "Redis counts again")
 
 
-def check_outage(load: Load, calm: tuple[float, float], out: tuple[float, float]) -> None:
+def check_outage(load: Load, calm: float, away: float, back: float) -> None:
+    """Hold what was noted against the moments before, in and at the end of an outage."""
     assert load.errors == []
-    longest = max(duration for _, duration, _ in load.notes)
-    calm_p99, outage_p99 = load.p99(*calm), load.p99(*out)
-    print(  # noqa: T201 - shown by pytest -rP
-        f"calm p99 {calm_p99 * 1e6:.0f} us, outage p99 {outage_p99 * 1e6:.0f} us, "
-        f"longest {longest * 1e3:.0f} ms, back after {load.back(out[1]):.2f} s"
-    )
-    # What began just before the end may have been answered, or not, after it.
-    assert {store for at, _, store in load.notes if calm[0] <= at < calm[1] - 0.1} == {"redis"}
-    assert {store for at, _, store in load.notes if out[0] + 0.2 <= at < out[1]} == {"memory"}
-    assert longest < 0.4
-    assert outage_p99 <= 3 * calm_p99
-    assert load.back(out[1]) < 2
+    waited = sorted((took for at, took, _ in load.notes), reverse=True)
+    print(f"{len(waited)} requests, the longest {waited[:5]}")  # noqa: T201 - for pytest -rP
+    # What began just before the outage may have been answered, or not.
+    assert load.stores(calm, calm + 0.5) == {"redis"}
+    assert load.stores(away, back) == {"memory"}
+    # Those that were under way when it began have waited once, and all of them together.
+    assert sum(took > A_WAIT for took in waited) <= load.threads
+    assert waited[0] < 3 * TIMEOUT_MS / 1000
+    assert waited[len(waited) // 2] < 0.05
 
 
 def test_no_request_waits_while_redis_is_killed_and_restarted() -> None:
-    with Redis() as server, limiter(server.url) as counter:
+    with Redis() as server, limiter(server.url, timeout_ms=TIMEOUT_MS) as counter:
         hit(counter)
         with Load(counter) as load:
             calm = time.monotonic()
             time.sleep(1)
             assert server.process is not None
-            killed = time.monotonic()
             server.process.kill()
+            server.process.wait()
+            killed = time.monotonic()
             time.sleep(1.2)
             server.stop()
-            server.start()
             back = time.monotonic()
-            time.sleep(2)
-        check_outage(load, (calm, killed), (killed, back))
+            server.start()
+            load.wait_for_redis()
+        check_outage(load, calm, killed, back)
         assert counter.changes == 2
         assert counter.status()["failure"] in (
             "Redis cannot be reached",
@@ -263,20 +284,33 @@ def test_no_request_waits_while_redis_is_killed_and_restarted() -> None:
 
 
 def test_no_request_waits_while_redis_is_frozen() -> None:
-    with Redis() as server, limiter(server.url) as counter:
+    with Redis() as server, limiter(server.url, timeout_ms=TIMEOUT_MS) as counter:
         hit(counter)
         assert server.process is not None
         with Load(counter) as load:
             calm = time.monotonic()
             time.sleep(1)
-            frozen = time.monotonic()
             server.process.send_signal(signal.SIGSTOP)
-            time.sleep(1.5)
-            server.process.send_signal(signal.SIGCONT)
+            os.waitid(os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)
+            frozen = time.monotonic()
+            # Long enough for each thread to wait again and again.
+            time.sleep(5 * TIMEOUT_MS / 1000)
             thawed = time.monotonic()
-            time.sleep(2)
-        check_outage(load, (calm, frozen), (frozen, thawed))
+            server.process.send_signal(signal.SIGCONT)
+            load.wait_for_redis()
+        check_outage(load, calm, frozen, thawed)
         assert counter.changes == 2
+
+
+def test_what_a_thread_has_slept_is_what_it_waited() -> None:
+    """A control: a wait counts, and work does not."""
+    before = slept()
+    end = time.thread_time() + 0.3
+    while time.thread_time() < end:
+        pass
+    assert slept() - before < 0.1
+    time.sleep(0.3)
+    assert slept() - before >= 0.29
 
 
 def test_a_restart_between_two_requests_fails_no_request() -> None:
@@ -309,12 +343,12 @@ def test_the_probing_thread_ends_with_the_outage() -> None:
         assert threads_of() == before
         server.stop()
         hit(counter)
-        until(lambda: threads_of() == before + 1, 1, "a thread that probes")
+        until(lambda: threads_of() == before + 1, "a thread that probes")
         server.start()
-        until(lambda: threads_of() == before, 3, "its end")
+        until(lambda: threads_of() == before, "its end")
         server.stop()
         hit(counter)
-        until(lambda: threads_of() == before + 1, 1, "another one")
+        until(lambda: threads_of() == before + 1, "another one")
         counter.close()
         assert threads_of() == before
         hit(counter)
@@ -327,22 +361,28 @@ def test_a_child_forked_in_an_outage_uses_redis_again() -> None:
         server.stop()
         assert hit(counter).store == "memory"
         pids = []
+        hears, told = os.pipe()
         for _ in range(3):
             pid = os.fork()
             if pid == 0:
                 code = 1
                 try:
-                    started = time.monotonic()
-                    first = hit(counter).store
-                    if first == "memory" and time.monotonic() - started < 0.05:
-                        until(lambda: hit(counter).store == "redis", 8, "counting again")
-                        code = 0
+                    # It begins without Redis, and asks nobody before it is told.
+                    assert counter.status()["breaker"] == "open"
+                    assert hit(counter).store == "memory"
+                    assert counter.changes == 1
+                    os.write(told, b".")
+                    until(lambda: hit(counter).store == "redis", "counting again")
+                    assert counter.changes == 2
+                    code = 0
                 finally:
                     os._exit(code)
             pids.append(pid)
-        time.sleep(0.5)
+        os.close(told)
+        assert [os.read(hears, 1) for _ in pids] == [b"."] * 3  # each has been without Redis
         server.start()
         assert children_exit_codes(pids) == [0, 0, 0]
+        os.close(hears)
 
 
 def test_a_process_can_end_during_an_outage() -> None:
@@ -366,7 +406,7 @@ time.sleep(float(sys.argv[2]))
                         [sys.executable, "-c", program, url, str(wait)], check=True
                     )
                     assert done.returncode == 0
-                    assert time.monotonic() - started < 5
+                    assert time.monotonic() - started < 60
 
 
 def test_closed_limiters_leave_no_descriptor(redis: Redis) -> None:

@@ -94,7 +94,8 @@ def test_a_pattern_with_two_braces_matches_no_key_and_the_log_says_so(
     """The page once had `~{fta:*}`."""
     with Client(port=redis.port) as client:
         give_rights(client, SINGLE.replace("~{fta:*", "~{fta:*}"))
-    app = make_app(REDIS_URL=f"redis://app:password@127.0.0.1:{redis.port}/0")
+    url = f"redis://app:password@127.0.0.1:{redis.port}/0"
+    app = make_app(REDIS_URL=url, RATELIMIT_STORE_TIMEOUT_MS=10_000)
     app.get("/")(lambda: "in")
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
@@ -185,7 +186,7 @@ def test_what_keeps_redis_from_ever_counting_is_logged_once(
 def test_a_redis_that_counts_is_not_reported_as_never_counting(
     redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = make_app(REDIS_URL=redis.url)
+    app = make_app(REDIS_URL=redis.url, RATELIMIT_STORE_TIMEOUT_MS=10_000)
     ask(app, 5)
     assert told_of_redis(caplog) == []
     assert state_of(app).limiter.status()["redis_has_counted"]
@@ -199,7 +200,9 @@ def run(app: Flask, *words: str) -> Result:
 
 
 def app_at(url: str, **config: object) -> Flask:
-    return make_app(FLASK_ENV="production", REDIS_URL=url, **config)
+    return make_app(
+        FLASK_ENV="production", REDIS_URL=url, **{"RATELIMIT_STORE_TIMEOUT_MS": 10_000} | config
+    )
 
 
 def test_check_says_what_redis_is(redis: Redis) -> None:
@@ -245,7 +248,7 @@ def test_check_reports_an_unreachable_redis(words: tuple[str, ...]) -> None:
 
 def test_check_does_not_wait_for_a_redis_that_hangs() -> None:
     with false_redis(lambda peer: None) as url:
-        app = app_at(url)
+        app = app_at(url, RATELIMIT_STORE_TIMEOUT_MS=50)
         result = run(app, "check", "--strict")
     assert result.exit_code == 1
     assert "did not answer in time" in result.output

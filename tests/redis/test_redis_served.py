@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from apps import TENANT, USER, bearer, make_app
+from redis_server import until
 from served import ServedApp
 from servers import Redis
 
@@ -40,7 +41,7 @@ def test_two_servers_with_one_redis_let_exactly_fifty_through() -> None:
                 barrier = threading.Barrier(30)
 
                 def client(port: int, header: dict[str, str] = header) -> None:
-                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
                     barrier.wait()  # noqa: B023
                     for _ in range(10):
                         statuses[ask(connection, "/fifty", header)] += 1  # noqa: B023
@@ -76,7 +77,7 @@ def outage(seconds: float) -> Outage:
     stop = threading.Event()
 
     def client(port: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         header = bearer()
         while not stop.is_set():
             started = time.monotonic()
@@ -90,10 +91,11 @@ def outage(seconds: float) -> Outage:
         phases[name] = (began, time.monotonic())
 
     with Redis() as redis, ServedApp(2, REDIS_URL=redis.url) as server:
+        log = server.directory / "log"
         threads = [threading.Thread(target=client, args=(server.port,)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(1)  # that of workers which are still importing
+        until(lambda: {200} == {status for _, _, status in notes[-20:]}, "the load")
         phase("calm")
         assert redis.process is not None
         redis.process.kill()
@@ -105,10 +107,11 @@ def outage(seconds: float) -> Outage:
         phase("frozen")
         os.kill(redis.process.pid, signal.SIGCONT)
         phase("thawed")
+        until(lambda: log.read_text().count("answers again and counts") > 0, "Redis counts again")
         stop.set()
         for thread in threads:
             thread.join()
-        return Outage(notes, phases, (server.directory / "log").read_text())
+        return Outage(notes, phases, log.read_text())
 
 
 def test_no_request_fails_during_an_outage_of_redis() -> None:

@@ -6,7 +6,9 @@ none of the libraries. FTA_SUITES="bookworm trixie" chooses suites, FTA_CACHE ke
 
 from __future__ import annotations
 
+import os
 import re
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,11 +36,16 @@ def root(request: pytest.FixtureRequest) -> Iterator[Root]:
         (wheels / wheel.name).write_bytes(wheel.read_bytes())
     root.succeeds("! command -v cc && ! command -v gcc && ! ls /usr/include/openssl")
     # In this system's own environment, which Debian would rather leave to apt (PEP 668).
-    root.succeeds("printf '[install]\\nbreak-system-packages = true\\n' >> /etc/pip.conf")
+    for command in ("install", "uninstall"):
+        root.succeeds(f"printf '[{command}]\\nbreak-system-packages = true\\n' >> /etc/pip.conf")
     root.succeeds("echo '127.0.0.1 localhost' > /etc/hosts")
     root.succeeds("pip3 install 'Flask>=3.0' 'urllib3>=2.2'")
-    timed = "TIMEFORMAT='%R %U %S'; time pip3 install --no-index -f /wheels flask_tenant_auth"
-    root.succeeds(f"{{ {timed}; }} 2>/timed && cat /timed")
+    timed = "time pip3 install --no-index -f /wheels flask_tenant_auth"
+    again = "pip3 uninstall -q -y flask_tenant_auth"
+    root.succeeds(
+        f"TIMEFORMAT='timed %R %U %S'; {{ {timed}; }} 2>/timed\n"
+        f"for _ in 1 2 3 4; do {again}; {{ {timed}; }} 2>>/timed; done"
+    )
     # Not the package of the checkout, which has no core.
     root.succeeds("rm -r /checkout/flask_tenant_auth")
     yield root
@@ -47,9 +54,13 @@ def root(request: pytest.FixtureRequest) -> Iterator[Root]:
 
 def test_pip_installs_the_wheel_in_seconds(root: Root) -> None:
     """Without Flask, which was there before. The time of the processor: others may use it too."""
-    elapsed, *used = map(float, root.succeeds("tail -n 1 /timed").split())
-    sys.stderr.write(f"\n{root.suite}: {elapsed} s, of the processor {sum(used):.2f} s\n")
-    assert sum(used) < SECONDS
+    lines = re.findall(r"^timed (\S+) (\S+) (\S+)$", root.succeeds("cat /timed"), re.MULTILINE)
+    assert len(lines) == 5
+    elapsed = statistics.median(float(real) for real, _, _ in lines)
+    used = statistics.median(float(user) + float(system) for _, user, system in lines)
+    measured = f"{elapsed:.2f} s, of the processor {used:.2f} s"
+    sys.stderr.write(f"\n{root.suite}: {measured} (medians of 5; load {os.getloadavg()[0]})\n")
+    assert used < SECONDS
     assert "dist-packages/flask_tenant_auth/_core" in root.succeeds(
         "python3 -c 'import flask_tenant_auth._core as core; print(core.__file__)'"
     )

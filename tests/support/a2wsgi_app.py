@@ -6,6 +6,7 @@ import contextvars
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ PARTS = 100
 
 flask_app = Flask("behind_a2wsgi")
 TenantAuth(flask_app)
+received: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 closed: dict[str, int] = {}  # how many parts of its stream a user's request has made
 seen: contextvars.ContextVar[str] = contextvars.ContextVar("seen", default="nobody")
 
@@ -95,12 +97,22 @@ def echo() -> Any:
 @verify_tenant_context
 @rate_limit_exempt
 def streamed() -> Response:
+    """Send the first part, and the rest once the client says that it has that."""
+
     def parts() -> Iterator[str]:
         for _ in range(5):
             yield f"{current_identity.user_id}\n"
-            time.sleep(0.02)
+            received[current_identity.user_id].wait(60)
 
     return Response(stream_with_context(parts()))
+
+
+@flask_app.get("/received/<user_id>")
+@public_route
+@rate_limit_exempt
+def has_received(user_id: str) -> str:
+    received[user_id].set()
+    return "on"
 
 
 @flask_app.get("/long")

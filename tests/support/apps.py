@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from typing import Any
 
@@ -30,7 +31,7 @@ _numbers = itertools.count()
 
 def bare_app(**config: Any) -> Flask:
     """An app without TenantAuth: testing, without Redis, with a name of its own."""
-    app = Flask(f"app_{next(_numbers)}")
+    app = Flask(f"app_{os.getpid()}_{next(_numbers)}")
     app.config.update(
         {"TESTING": True, "REDIS_URL": "", "JWT_SECRET_KEY": SECRET, "RATELIMIT_SHM_BYTES": 2**17}
         | config

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
-import ipaddress
 import json
 import ssl
 import threading
@@ -16,17 +14,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
-
 from apps import TENANT, USER
+from openssl_keys import KeyPair, openssl
 
 Answer = Callable[["Handler"], None]
 
-_DAY = datetime.timedelta(days=1)
+# What `openssl req` reads of the certificates.
+_EXTENSIONS = """
+[req]
+distinguished_name = name
+[name]
+[ca]
+basicConstraints = critical, CA:TRUE, pathlen:0
+keyUsage = critical, digitalSignature, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+[server]
+subjectAltName = {names}
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+"""
 
 
 class SigningKey:
@@ -34,20 +41,11 @@ class SigningKey:
 
     def __init__(self, kid: str | None, algorithm: str = "RS256") -> None:
         self.kid, self.algorithm = kid, algorithm
-        self.private: Any = (
-            rsa.generate_private_key(65537, 2048)
-            if algorithm.startswith(("RS", "PS"))
-            else ec.generate_private_key(ec.SECP256R1())
-        )
+        self.pair = KeyPair(algorithm)
 
     def jwk(self, **more: Any) -> dict[str, Any]:
         """The public key as the provider publishes it. A member that is None is left out."""
-        kind: Any = jwt.algorithms.RSAAlgorithm
-        if not self.algorithm.startswith(("RS", "PS")):
-            kind = jwt.algorithms.ECAlgorithm
-        jwk = json.loads(kind.to_jwk(self.private.public_key()))
-        jwk.pop("key_ops", None)
-        jwk |= {"kid": self.kid, "alg": self.algorithm, "use": "sig"} | more
+        jwk = self.pair.jwk(kid=self.kid, use="sig") | more
         return {name: value for name, value in jwk.items() if value is not None}
 
     def token(self, *, kid: str | None = None, algorithm: str | None = None, **claims: Any) -> str:
@@ -55,12 +53,8 @@ class SigningKey:
         now = int(time.time())
         payload = {"tenant_id": TENANT, "user_id": USER, "iat": now, "exp": now + 3600} | claims
         kid = self.kid if kid is None else kid
-        return jwt.encode(
-            {name: value for name, value in payload.items() if value is not None},
-            self.private,
-            algorithm or self.algorithm,
-            headers=None if kid is None else {"kid": kid},
-        )
+        said = {name: value for name, value in payload.items() if value is not None}
+        return self.pair.token(said, algorithm, kid=kid)
 
     def bearer(self, **options: Any) -> dict[str, str]:
         """The Authorization header with a token of `token`."""
@@ -76,6 +70,13 @@ class Handler(BaseHTTPRequestHandler):
         provider = self.server.provider
         provider.requests.append(self.path)
         provider.headers = self.headers
+        answer = provider.answers.get(self.path.partition("?")[0], not_found)
+        answer(self)
+
+    def do_POST(self) -> None:
+        provider = self.server.provider
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        provider.posted.append((self.headers, body))
         answer = provider.answers.get(self.path.partition("?")[0], not_found)
         answer(self)
 
@@ -110,6 +111,7 @@ class Provider:
     def __init__(self, directory: Path, *, tls: bool = True, name: str = "localhost") -> None:
         self.keys = [SigningKey("first")]
         self.requests: list[str] = []
+        self.posted: list[tuple[Message, bytes]] = []
         self.headers = Message()
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.provider = self
@@ -192,52 +194,16 @@ def secret_jwk(secret: bytes, kid: str = "s") -> dict[str, str]:
 
 def _write_certificates(path: Path, name: str) -> Path:
     """Make a CA, write its certificate to `path`; return the file of what it has signed."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA of the tests")])
-
-    def certificate(subject: x509.Name, public: Any) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(ca_name)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _DAY)
-            .not_valid_after(now + _DAY)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), False
-            )
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), False)
-        )
-
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
-        decipher_only=False,
-    )  # fmt: skip
-    ca = (
-        certificate(ca_name, ca_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .add_extension(usage, True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    names: list[x509.GeneralName] = [x509.DNSName(name)]
-    if name == "localhost":
-        names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-    own = (
-        certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key())
-        .add_extension(x509.SubjectAlternativeName(names), False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    path.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    ca, server = KeyPair("ES256"), KeyPair("ES256")
+    names = f"DNS:{name}" + (", IP:127.0.0.1" if name == "localhost" else "")
+    configuration = path.with_suffix(".cnf")
+    configuration.write_text(_EXTENSIONS.format(names=names))
+    certificate = ("req", "-x509", "-config", str(configuration), "-days", "2", "-key")
+    of_ca = (*certificate, "KEY", "-extensions", "ca", "-subj", "/CN=CA of the tests")
+    path.write_bytes(openssl(*of_ca, key=ca.private))
     chain = path.with_name(path.name.replace("ca-", "server-"))
-    chain.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + own.public_bytes(serialization.Encoding.PEM)
-    )
+    chain.write_text(server.private)
+    signed = ("-CA", str(path), "-CAkey", "KEY", "-extensions", "server", "-subj", f"/CN={name}")
+    own = openssl(*certificate, str(chain), *signed, key=ca.private)
+    chain.write_bytes(server.private.encode() + own)
     return chain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +53,7 @@ def app_of(provider: Provider | None = None, **config: Any) -> Flask:
     return app
 
 
-def settled(app: Flask, seconds: float = 6) -> Flask:
+def settled(app: Flask, seconds: float = 30) -> Flask:
     """The app, once no fetch runs."""
     return app if wait_until(lambda: not running(app), seconds) else pytest.fail("it still runs")
 
@@ -61,7 +62,7 @@ def running(app: Flask) -> bool:
     return any(source._running is not None for source in state_of(app).sources)  # type: ignore[attr-defined]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 6) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -80,6 +81,17 @@ def after(seconds: float, answer: Answer) -> Answer:
         answer(handler)
 
     return answer_late
+
+
+def held(answer: Answer) -> tuple[threading.Event, Answer]:
+    """An answer that waits for the event. A fetch gives it up after FETCH_SECONDS."""
+    released = threading.Event()
+
+    def answer_late(handler: Handler) -> None:
+        released.wait(60)
+        answer(handler)
+
+    return released, answer_late
 
 
 def away(handler: Handler) -> None:

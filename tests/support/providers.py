@@ -5,13 +5,11 @@ The names and forms of the claims are those of the providers' documentation; all
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from typing import Any, NamedTuple
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
+from openssl_keys import KeyPair
 
 NAMESPACE = "0b0c6a44-5a0e-4b56-9a1d-3f1f0a6f2f11"
 
@@ -225,18 +223,15 @@ WORKOS = Provider(
 )
 PROVIDERS = (AUTH0, KEYCLOAK, ENTRA, COGNITO, OKTA, WORKOS)
 
-PAIR = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PAIR = KeyPair()
 
 
 def jwk_of(provider: Provider) -> dict[str, Any]:
     """The provider's public key, as its JWK Set has it: Entra's names no algorithm."""
-    jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(PAIR.public_key()))
-    named = {} if provider is ENTRA else {"alg": "RS256"}
-    return (
-        {"kty": "RSA", "use": "sig", "n": jwk["n"], "e": jwk["e"]}
-        | named
-        | {"kid": provider.header["kid"]}
-    )
+    jwk = PAIR.jwk(use="sig", kid=provider.header["kid"])
+    if provider is ENTRA:
+        del jwk["alg"]
+    return jwk
 
 
 def settings_of(provider: Provider) -> dict[str, Any]:
@@ -255,4 +250,4 @@ def token_of(provider: Provider, **changed: Any) -> str:
     now = int(time.time())
     claims = {"iat": now, "nbf": now, "exp": now + 3600} | provider.claims | changed
     claims = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(claims, PAIR, "RS256", headers=provider.header)
+    return PAIR.token(claims, **provider.header)

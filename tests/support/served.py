@@ -53,7 +53,7 @@ class ServedApp(Gunicorn):
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """Ask on a connection of its own, so that any worker may answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
             answer = connection.getresponse()

@@ -20,6 +20,8 @@ from flask_tenant_auth import verify_tenant_context as verified
 from flask_tenant_auth.flask.extension import state_of
 
 app = Flask("served")
+if os.environ.get("SERVED_APART"):  # each worker counts for itself
+    app.config["RATELIMIT_KEY_PREFIX"] = f"apart {os.getpid()}"
 TenantAuth(app)
 
 
@@ -46,6 +48,7 @@ def many():
 # How many may be in a view at once, and where each one that is leaves a file.
 AT_ONCE = int(os.environ.get("SERVED_AT_ONCE", "3"))
 INSIDE = os.environ.get("SERVED_INSIDE", "")
+LEAVE = "leave"  # the file that ends the stay of all
 
 
 def _inside() -> set[str]:
@@ -57,13 +60,16 @@ def _inside() -> set[str]:
 @verified
 @concurrency_limit(AT_ONCE)
 def at_once(name, seconds):
-    """Stay for some seconds. The answer is how many were inside, this one too."""
+    """Stay for some seconds, or until all may leave. The answer is how many were inside."""
     own = Path(INSIDE, f"{os.getpid()}-{name}")
     own.touch()
     most = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        most = max(most, len(_inside()))
+        inside = _inside()
+        most = max(most, len(inside - {LEAVE}))
+        if LEAVE in inside:
+            break
         time.sleep(0.005)
     own.unlink()
     return {"most": most}

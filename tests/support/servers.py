@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -19,15 +20,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-START_SECONDS = 30
+START_SECONDS = 120
+# Below those that the system gives to connections which go out, so none of these takes the port of
+# a server that starts, or that a test has stopped. Browsers refuse some below 11000.
+PORTS = range(11_000, 32_000)
 
 
 def free_port() -> int:
     """A port on which nothing listens at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listens(port: int) -> bool:

@@ -102,9 +102,9 @@ class TestTheCache:
         ticket = cache.begin(ID)
         _core.shift_clock(0.0, 2.0)  # the store took its time
         cache.put(ID, ticket, ms, b"value")
-        _core.shift_clock(0.0, seconds - 2.5)
+        _core.shift_clock(0.0, seconds - 4.5)
         assert cache.find(ID) == b"value"
-        _core.shift_clock(0.0, 0.5)
+        _core.shift_clock(0.0, 2.5)
         assert cache.find(ID) is None
 
     @pytest.mark.parametrize("ms", [0, -1, -(2**62)])

@@ -10,10 +10,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
-from paths import ROOT
+from flask_tenant_auth import _core
+
+# Of the package that is tested, which need not be that of the checkout.
+PACKAGE = Path(_core.__file__).parent
 
 # What runs in each interpreter. It makes and verifies tokens, counts, and says what it found.
 WORK = """
@@ -97,8 +101,8 @@ sys.modules["flask_tenant_auth"] = package
 
 def work(name: str, *, app: str = "") -> str:
     """A program for an interpreter; those with one app share the counters of the host."""
-    bare = BARE.format(package=str(ROOT / "flask_tenant_auth"))
-    return bare + WORK.format(root=str(ROOT), name=name, app=app, shared=app != "")
+    bare = BARE.format(package=str(PACKAGE))
+    return bare + WORK.format(root=str(PACKAGE.parent), name=name, app=app, shared=app != "")
 
 
 def run(program: str) -> list[str]:

@@ -196,17 +196,19 @@ def test_a_client_that_waits_for_retry_after_passes(strategy: str) -> None:
 def test_a_decision_is_about_the_closest_limit() -> None:
     limiter = alone()
     limits = [rule(10, 60), rule(100, 3600), rule(4, 600)]
+    before = _core.now()
     for left in (3, 2, 1, 0):
         decision = limiter.hit(limits, SOMEBODY, "")
+        after = _core.now()
         assert decision.allowed
         assert (decision.limit, decision.remaining, decision.index) == (4, left, 2)
         assert decision.rate == limits[2].rate
         assert decision.retry_after == 0
-        assert abs(decision.reset - (_core.now() + 600)) <= 2
+        assert before + 599 <= decision.reset <= after + 601
         assert decision.store == "memory"
     limited = limiter.hit(limits, SOMEBODY, "")
     assert not limited.allowed
-    assert 598 <= limited.retry_after <= 600
+    assert 0 < limited.retry_after <= 600
     assert limiter.peek([limits[0]], SOMEBODY, "").remaining == 6
     assert repr(limited) == "<Decision limited: 0 of 4 remaining, rate Rate(4, 600)>"
 
@@ -229,13 +231,17 @@ def test_a_hit_without_limits_is_allowed() -> None:
 
 def test_the_wall_clock_does_not_change_a_decision() -> None:
     limiter, limits = alone(), [rule(1, 60)]
+    began = _core.now()
     assert limiter.hit(limits, SOMEBODY, "").allowed
+    counted, shift = _core.now(), 0
     for step in (86400 * 365, -2 * 86400 * 365):
         _core.shift_clock(step, 0)
+        shift += step
         limited = limiter.hit(limits, SOMEBODY, "")
         assert not limited.allowed
-        assert 58 <= limited.retry_after <= 60
-        assert abs(limited.reset - (_core.now() + 60)) <= 3  # in the time that others see
+        assert 0 < limited.retry_after <= 60
+        # In the time that others see.
+        assert began + 59 <= limited.reset - shift <= counted + 61
 
 
 def test_decisions_cannot_be_made_or_changed() -> None:
@@ -449,10 +455,12 @@ def test_the_name_of_the_counters_cannot_be_guessed() -> None:
 def test_a_rate_of_zero_denies_everybody() -> None:
     limiter = alone()
     limits = [rule(5, 60, "some"), rule(0, 60, "none")]
+    before = _core.now()
     decision = limiter.hit(limits, SOMEBODY, "")
+    after = _core.now()
     assert not decision.allowed
     assert (decision.limit, decision.remaining, decision.retry_after) == (0, 0, 60)
-    assert abs(decision.reset - (_core.now() + 60)) <= 2
+    assert before + 59 <= decision.reset <= after + 61
     assert (decision.index, decision.rate, decision.store) == (1, Rate(0, 60), "none")
     assert limiter.peek(limits[:1], SOMEBODY, "").remaining == 5
     assert limiter.hit(limits[:1], SOMEBODY, "").allowed

@@ -70,11 +70,11 @@ def test_a_malformed_stored_string_raises(stored: str) -> None:
 @pytest.mark.parametrize("iterations", [2_100_001, 100_000_000, 2**32, 10**30])
 def test_a_stored_string_with_too_many_iterations_raises_at_once(iterations: int) -> None:
     stored = f"$pbkdf2-sha512$i={iterations}$c2FsdHNhbHRzYWx0c2FsdA$" + "A" * 86
-    began = time.process_time()
+    began = time.thread_time()
     for call in (lambda: verify_password(b"x", stored), lambda: password_iterations(stored)):
         with pytest.raises(ValueError, match="more than ten times the iterations"):
             call()
-    assert time.process_time() - began < 0.1
+    assert time.thread_time() - began < 0.5  # the least of them would take two seconds
     assert password_iterations(stored.replace(str(iterations), "2100000")) == 2_100_000
 
 

@@ -342,7 +342,7 @@ def test_an_encrypted_key_needs_its_passphrase_and_no_prompt_appears(form: str) 
         [sys.executable, "-c", script, text.hex()],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     ).stdout
     assert seen.startswith("refused: the key is an encrypted private key")

@@ -81,7 +81,7 @@ def run_worker(
     if wrap:
         command = [*mounting(), "sh", "-c", f'{wrap}; exec "$@"', "sh", *command]
     done = subprocess.run(
-        command, env=environment | more, capture_output=True, text=True, timeout=60
+        command, env=environment | more, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -230,7 +230,7 @@ def test_a_command_of_another_user_than_that_of_the_app_says_so(prefix: str, com
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask.cli import AppGroup
 
+from .alerts import alerts_cli
 from .api_keys import api_keys_cli
 from .check import check
 from .isolation import rls_check, rls_sql
@@ -25,6 +26,7 @@ for _command in (
     revoke_cli,
     sessions,
     api_keys_cli,
+    alerts_cli,
     rls_sql,
     rls_check,
 ):

@@ -1,9 +1,9 @@
-"""``flask auth check``: what should not go to production."""
+"""``flask auth check``: what should not go to production, and what a running service answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from flask import current_app
@@ -19,7 +19,10 @@ from ..route_protection import methods_of, protection_of
 from ..routes import is_static_view, plan_of, unknown_endpoints
 from ..state import AppState, state_of
 from .isolation import isolation_lines
+from .load_test import check_load
 from .rights import rights_of, role_lines, ungranted_permissions, unknown_roles
+from .service import check_service
+from .service_options import ServiceOptions, service_options
 from .sessions import session_lines
 from .stores import print_redis, store_lines
 
@@ -161,16 +164,34 @@ def _show(title: str, lines: Iterable[str]) -> None:
     is_flag=True,
     help="Exit 1 on every unprotected route, on Redis, and on keys that cannot be fetched, too.",
 )
+@service_options
 @with_appcontext
-def check(strict: bool) -> None:
+def check(strict: bool, **options: Any) -> None:
     """Show the configuration, the roles, and each route's protection and limits.
 
     Exit 1 on an unprotected mutating route, a weak key, a setting or role that is not known, or
     trust in identity headers that strangers can send; with --strict, on an unprotected route of any
     method, and on one where a function that may answer by itself, as a cache, stands above the
     decorator.
+
+    With --url, ask the running service instead, as a stranger, a browser page and another tenant
+    would, and exit 1 with what to change. With --load, count how many requests a limit of the
+    service lets pass; without --url, that is the service at FLASK_PORT of this machine. Both send
+    GET and OPTIONS only.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
+    asked = ServiceOptions(**options)
+    asked.require_fitting(strict=strict)
+    if not asked.asks:
+        _check_app(app, strict=strict)
+        return
+    good = check_service(app, asked) if asked.load is None else check_load(app, asked, asked.load)
+    if not good:
+        raise click.exceptions.Exit(1)
+
+
+def _check_app(app: Flask, *, strict: bool) -> None:
+    """Print what is known of an app, and exit with 1 on a problem."""
     state = state_of(app)
     click.secho("Configuration", bold=True)
     for line in option_lines(state.settings):

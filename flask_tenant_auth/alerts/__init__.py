@@ -1,0 +1,1 @@
+"""Alerts: what is counted, and how somebody is told when it is too much."""
