@@ -24,7 +24,18 @@ save(fta_audit_chain *chain)
         return EIO;
     }
     ssize_t written = pwrite(chain->descriptor, octets, sizeof octets, 0);
-    return written == (ssize_t)sizeof octets ? 0 : written < 0 ? errno : ENOSPC;
+    if (written == (ssize_t)sizeof octets) {
+        memcpy(chain->saved, octets, sizeof octets);
+        return 0;
+    }
+    int error = written < 0 ? errno : ENOSPC;
+    if (written > 0) {
+        /* A part was replaced: it is put back. */
+        ssize_t restored =
+            pwrite(chain->descriptor, chain->saved, (size_t)written, 0);
+        (void)restored;
+    }
+    return error;
 }
 
 /* The intended line was written. */
@@ -86,8 +97,8 @@ settle(fta_audit_chain *chain)
 int
 fta_audit_chain_load(fta_audit_chain *chain, bool *anew)
 {
-    char octets[FTA_AUDIT_HEAD_OCTETS + 1];
-    ssize_t length = pread(chain->descriptor, octets, sizeof octets, 0);
+    char *octets = chain->saved;
+    ssize_t length = pread(chain->descriptor, octets, sizeof chain->saved, 0);
     *anew = false;
     if (length < 0) {
         return errno;

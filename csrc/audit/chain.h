@@ -20,6 +20,7 @@ typedef struct fta_audit_chain {
     fta_text path;  /* of the log. Borrowed, with a NUL at its end */
     int descriptor; /* of the head, with its lock */
     fta_audit_head head;
+    char saved[FTA_AUDIT_HEAD_OCTETS + 1]; /* what the file of the head has */
 } fta_audit_chain;
 
 /* To be called with the lock of the head. Reads the head, and finds out what

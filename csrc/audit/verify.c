@@ -83,17 +83,18 @@ check_place(const fta_audit_verifier *verifier, const fta_audit_chained *line,
 {
     bool control = line->event.data != NULL;
     memcpy(previous, verifier->digest, FTA_AUDIT_DIGEST);
+    /* So that no line is moved from the end of a file into the next one. */
+    if (fta_text_is(line->event, "begins") && verifier->octets != line->count) {
+        return FTA_AUDIT_FOUND_BEGINNING;
+    }
     if (verifier->first == 0) {
         /* The first line that is left: it has the digest of the one before. */
         if (!control || line->n == 0) {
             return FTA_AUDIT_FOUND_MISSING;
         }
         memcpy(previous, line->previous, FTA_AUDIT_DIGEST);
-        bool begins = line->n == 1;
-        if (begins ? verifier->octets != line->count : verifier->before != 0) {
-            return FTA_AUDIT_FOUND_BEGINNING;
-        }
-        return FTA_AUDIT_FOUND_NOTHING;
+        return line->n > 1 && verifier->before != 0 ? FTA_AUDIT_FOUND_BEGINNING
+                                                    : FTA_AUDIT_FOUND_NOTHING;
     }
     if (line->n == 1) {
         return FTA_AUDIT_FOUND_ANEW;

@@ -19,7 +19,7 @@
     X(MISSING, "lines before this one are missing, or it was moved here")      \
     X(REPEATED, "the line was moved or copied here: a later one is before it") \
     X(ANEW, "the chain begins anew here, as if its head had been lost")        \
-    X(BEGINNING, "what stood before the chain began was changed")              \
+    X(BEGINNING, "what stands before it in this file was changed")             \
     X(SIGNATURE, "the line is signed by none of the keys")                     \
     X(ERASURE, "the line was erased by somebody who has none of the keys")     \
     X(FAILED, "OpenSSL has failed, so nothing is known")

@@ -56,6 +56,7 @@ class Life:
             (self._erase, 1),
             (self._prune, 1),
         ]
+        self._write()  # or there may be no chain at the end
         functions = [event for event, _weight in events]
         weights = [weight for _event, weight in events]
         for event in self._choose.choices(functions, weights, k=steps):

@@ -497,6 +497,53 @@ test_a_full_disk_leaves_a_chain(void)
     fta_audit_log_close(log);
 }
 
+/* A limit of the size of files that leaves no room even for the head. */
+static void
+test_a_head_that_cannot_be_written_whole_stays_as_it_was(void)
+{
+    struct rlimit before, small;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    fta_audit_log *log = open_log();
+    CHECK(writes(log));
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    for (rlim_t room = 0; room < FTA_AUDIT_HEAD_OCTETS; room++) {
+        small = before;
+        small.rlim_cur = room;
+        CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+        (void)write_one(log);
+        CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+        CHECK(log_is_whole(2));
+    }
+    CHECK(write_one(log).change == FTA_AUDIT_RESUMED);
+    CHECK(log_is_whole(3));
+    fta_audit_log_close(log);
+}
+
+/* The last line of a file, put before the first one of the next file. */
+static void
+test_a_line_that_was_moved_over_the_end_of_a_file_is_found(void)
+{
+    static content found, next;
+    fta_audit_verifier verifier;
+    fta_audit_log *log = open_log();
+    CHECK(writes(log));
+    CHECK(rename("log", "log.1") == 0);
+    CHECK(writes(log));
+    CHECK(both_are_whole(4));
+    fta_audit_log_close(log);
+    read_file("log.1", &found);
+    read_file("log", &next);
+    const char *first_end = memchr(found.text, '\n', found.length);
+    size_t left = (size_t)(first_end + 1 - found.text);
+    size_t line = found.length - left;
+    memmove(next.text + line, next.text, next.length);
+    memcpy(next.text, found.text + left, line);
+    fta_audit_verifier_start(&verifier, &key, 1);
+    CHECK(verify_text(&verifier, found.text, left) == FTA_AUDIT_FOUND_NOTHING);
+    CHECK(verify_text(&verifier, next.text, next.length + line) ==
+          FTA_AUDIT_FOUND_BEGINNING);
+}
+
 /* A process that holds the lock and is stopped. */
 static void
 test_a_lock_that_is_held_loses_lines_and_is_waited_for_once(void)
@@ -661,6 +708,8 @@ main(void)
         test_a_kill_at_any_moment_leaves_a_chain,
         test_a_kill_at_any_moment_before_the_log_is_moved_leaves_a_chain,
         test_a_full_disk_leaves_a_chain,
+        test_a_head_that_cannot_be_written_whole_stays_as_it_was,
+        test_a_line_that_was_moved_over_the_end_of_a_file_is_found,
         test_a_lock_that_is_held_loses_lines_and_is_waited_for_once,
         test_a_head_that_was_changed_begins_a_new_chain_and_is_reported,
         test_processes_and_threads_write_one_chain,
