@@ -29,6 +29,8 @@ RUN_SECONDS = 300.0
 WAIT_SECONDS = 61.0
 
 _LONGEST_SHOWN = 160
+_SHORTEST_TOKEN = 16
+_OF_CREDENTIALS = frozenset({"authorization", "cookie"})
 
 
 class NoAnswer(Exception):  # noqa: N818 - it says what happened
@@ -109,6 +111,7 @@ class Client:
         self._context = ssl.create_default_context(cafile=ca) if needed else None
         self.sends_tokens = target.secure or target.is_loopback or plain_tokens
         self._on_wait = on_wait
+        self._credentials: set[str] = set()  # that were sent
         self._end = monotonic() + RUN_SECONDS
         self._failures = 0
 
@@ -143,6 +146,20 @@ class Client:
             raise
         self._failures = 0
         return answer
+
+    def without_credentials(self, text: str) -> str:
+        """Return a text of the service without the tokens that it was sent: it may quote them."""
+        for each in tuple(self._credentials):
+            text = text.replace(each, "(a token)")
+        return text
+
+    def note_credentials(self, fields: Mapping[str, str]) -> None:
+        """Keep in mind which tokens are sent."""
+        for name, value in fields.items():
+            if name.lower() in _OF_CREDENTIALS:
+                token = value.rpartition(" ")[2]
+                if len(token) >= _SHORTEST_TOKEN:  # a word may be part of any answer
+                    self._credentials.add(token)
 
     @property
     def gone(self) -> bool:
@@ -185,9 +202,9 @@ def exchange(client: Client, method: str, path: str, fields: Mapping[str, str]) 
     :raises NoAnswer: where there is none.
     :raises ValueError: for a token that must not be sent.
     """
-    names = {name.lower() for name in fields}
-    if names & {"authorization", "cookie"} and not client.sends_tokens:
+    if not _OF_CREDENTIALS.isdisjoint(name.lower() for name in fields) and not client.sends_tokens:
         raise ValueError("no token is sent to another machine without TLS")
+    client.note_credentials(fields)
     deadline = monotonic() + ANSWER_SECONDS
     connection = _Connection(client, deadline)
     try:
@@ -202,7 +219,10 @@ def exchange(client: Client, method: str, path: str, fields: Mapping[str, str]) 
             },
         )
         response = connection.getresponse()
-        return Answer(response.status, tuple(response.getheaders()), _body_of(response))
+        clean = client.without_credentials
+        shown_fields = tuple((clean(name), clean(value)) for name, value in response.getheaders())
+        body = clean(_body_of(response).decode("latin-1")).encode("latin-1")
+        return Answer(response.status, shown_fields, body)
     except (HTTPException, OSError, ValueError) as error:
         raise NoAnswer(_reason(error)) from None
     finally:
