@@ -59,7 +59,7 @@ def facts_of(
         cors_paths=settings.cors_resources,
         cors_origins=settings.cors_origins,
         cors_credentials=settings.cors_supports_credentials,
-        metrics_path=getattr(settings, "auth_metrics_route", None),
+        metrics_path=settings.auth_metrics_route,
         console_path=getattr(settings, "auth_console_route", None),
     )
 
