@@ -132,6 +132,8 @@ class Plans:
 
     def take_as_ordinary(self, plan: Plan, endpoint: str, method: str) -> None:
         """Have the core count a route without asking, if its plan is kept and its limits fixed."""
+        if type(endpoint) is not str:
+            return  # the core does not look such a name up, whose code a look-up would run
         if plan.limits and self.made.get((endpoint, method)) is plan:
             self.ordinary.setdefault(endpoint, {})[method] = (plan.decided, plan.limits)
 

@@ -147,6 +147,20 @@ def test_a_span_says_who_sent_the_request_and_what_was_decided(order: str) -> No
         } == expected
 
 
+def test_a_span_that_raises_fails_no_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    traced = Traced(LAST)
+
+    class Broken(trace.NonRecordingSpan):
+        def is_recording(self) -> bool:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(trace, "get_current_span", lambda *_: Broken(trace.INVALID_SPAN_CONTEXT))
+    assert traced.client.get("/me", headers=bearer()).status_code == 200
+    assert "OpenTelemetry was not told" in caplog.text
+
+
 def test_a_span_of_a_limited_request_says_so() -> None:
     traced = Traced(FIRST)
     traced.answer_and_span("/limited")

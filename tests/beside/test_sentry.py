@@ -103,6 +103,7 @@ def _add_views(app: Any) -> None:
 def _sentry_is_off_again() -> Iterator[None]:
     yield
     sentry_sdk.get_global_scope().set_client(None)
+    sentry_sdk.get_isolation_scope().clear()
 
 
 @both_orders
@@ -124,6 +125,25 @@ def test_a_denial_is_a_transaction_with_its_status_and_no_error(order: str) -> N
         assert transaction["contexts"]["trace"]["data"]["http.response.status_code"] == status
         assert transaction["transaction"] == path.removeprefix("/")
         assert watched.kept.events("event") == []
+
+
+@pytest.mark.parametrize("options", [{}, {"auto_enabling_integrations": False}])
+def test_an_event_never_names_the_user_of_the_request_before(options: dict[str, Any]) -> None:
+    """Without its integration of Flask, Sentry has one scope for all requests of a thread."""
+    watched = Watched(FIRST, options)
+    watched.app.get("/tells", endpoint="tells")(
+        public_route(lambda: str(sentry_sdk.capture_message("told")))
+    )
+    watched.app.get("/tells-as", endpoint="tells_as")(
+        verify_tenant_context(lambda: str(sentry_sdk.capture_message("told")))
+    )
+    users = []
+    for path in ("/tells-as", "/tells", "/tells-as"):
+        watched.kept.clear()
+        assert watched.client.get(path, headers=bearer()).status_code == 200
+        (event,) = watched.kept.events("event")
+        users.append(event.get("user", {}).get("id"))
+    assert users == [USER, None, USER]
 
 
 @both_orders

@@ -165,6 +165,20 @@ def test_an_app_that_is_testing_looks_at_each_request(taken: list[str]) -> None:
     assert taken == [PATH] * 3
 
 
+def test_an_endpoint_of_a_subclass_of_str_is_left_to_python(taken: list[str]) -> None:
+    class Name(str):
+        __slots__ = ()
+
+    app = app_with_views()
+    app.add_url_rule(PATH + "/2", Name("two"), verify_tenant_context(lambda: "two"))
+    client = app.test_client()
+    for _ in range(2):
+        assert client.get(PATH + "/2", headers=bearer()).data == b"two"
+        assert client.get(PATH, headers=bearer()).data == b"in"
+    assert list(state_of(app).plans.ordinary) == ["me"]
+    assert taken == [PATH + "/2", PATH, PATH + "/2"]
+
+
 def test_a_filter_that_is_added_late_is_asked(taken: list[str]) -> None:
     app = bare_app(TESTING=False, FLASK_ENV="production", RATELIMIT_DEFAULT="5000 per day")
     auth = TenantAuth(app)
