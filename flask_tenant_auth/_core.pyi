@@ -14,6 +14,7 @@ PASSWORD_ITERATIONS: int
 STRATEGIES: tuple[str, ...]
 ON_STORE_ERRORS: tuple[str, ...]
 PERMITS_MOST: int
+LEASE_PART_MAX: float
 LIMITER_RANGES: dict[str, tuple[int, int]]
 
 def is_valid_uuid(value: object, /) -> bool: ...
@@ -463,6 +464,7 @@ class Limiter:
         redis_url: str = "",
         timeout_ms: int = 50,
         on_store_error: str = "memory",
+        lease: float = 0.0,
     ) -> Limiter: ...
     def hit(
         self,

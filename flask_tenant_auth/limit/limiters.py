@@ -38,6 +38,7 @@ def limiter_of(settings: Settings, *, app: str, shared: bool) -> Limiter:
             redis_url=settings.redis_url,
             timeout_ms=settings.ratelimit_store_timeout_ms,
             on_store_error=settings.ratelimit_on_store_error,
+            lease=settings.ratelimit_lease,
         )
     except PermissionError as error:
         raise ConfigurationError(
@@ -62,6 +63,7 @@ _SETTING_OF = {
     "redis_url": "REDIS_URL",
     "timeout_ms": "RATELIMIT_STORE_TIMEOUT_MS",
     "on_store_error": "RATELIMIT_ON_STORE_ERROR",
+    "lease": "RATELIMIT_LEASE",
 }
 
 
