@@ -217,6 +217,23 @@ timing: packages ## Test that the time of an invalid signature does not depend o
 $(BUILD)/plain/timing_%: tests/timing/timing_%.c $(BUILD)/plain/core.a Makefile
 	$(CC) $(C_FLAGS) $(FLAGS_plain) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/plain/core.a $(C_LIBS) -lm
 
+# --- Leases -------------------------------------------------------------------
+
+# The arithmetic of the core, and the script of Redis in a Lua of the same process.
+$(BUILD)/plain/lease_%: tests/lease/%.c $(wildcard tests/lease/*.h) $(BUILD)/plain/core.a Makefile
+	$(CC) $(C_FLAGS) $(FLAGS_plain) $(shell pkg-config --cflags lua5.1) -MMD -MP -MF $@.d -o $@ $< \
+		$(BUILD)/plain/core.a $(C_LIBS) $(shell pkg-config --libs lua5.1) -lm
+
+.PHONY: lease-model lease-simulation
+lease-model: packages-test ## Check leases in all orders of events, and that each rule is needed
+	@$(MAKE) -s $(BUILD)/plain/lease_model
+	@$(BUILD)/plain/lease_model --deep
+	@$(BUILD)/plain/lease_model --rules
+
+lease-simulation: packages-test ## Simulate leases of 1,000 hosts, and print what they cost
+	@$(MAKE) -s $(BUILD)/plain/lease_simulation
+	@$(BUILD)/plain/lease_simulation
+
 # --- Fuzzing ------------------------------------------------------------------
 
 # New inputs are written below build/. fuzz/corpus/ holds the seeds.
@@ -381,6 +398,8 @@ soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, wh
 	@$(MAKE) session-model
 	@$(MAKE) lease-faults
 	@$(MAKE) audit-chain
+	@$(MAKE) lease-model
+	@$(MAKE) lease-simulation
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements

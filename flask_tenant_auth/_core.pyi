@@ -15,6 +15,7 @@ PASSWORD_ITERATIONS: int
 STRATEGIES: tuple[str, ...]
 ON_STORE_ERRORS: tuple[str, ...]
 PERMITS_MOST: int
+LEASE_PART_MAX: float
 LIMITER_RANGES: dict[str, tuple[int, int]]
 
 def is_valid_uuid(value: object, /) -> bool: ...
@@ -501,6 +502,7 @@ class Limiter:
         timeout_ms: int = 50,
         on_store_error: str = "memory",
         metrics: Metrics | None = None,
+        lease: float = 0.0,
     ) -> Limiter: ...
     def hit(
         self,

@@ -120,6 +120,7 @@ if [ "$purpose" = test ]; then
     need 'command -v clang' clang
     need 'command -v luac5.1' lua5.1
     need 'command -v promtool' prometheus
+    need 'pkg-config --exists lua5.1' liblua5.1-0-dev
     need 'command -v luacheck' lua-check
     # libFuzzer is a package of its own. Where there is none, clang brings it.
     need 'libfuzzer' libclang-rt-dev

@@ -31,6 +31,19 @@ fta_clock_monotonic_us(void)
            atomic_load_explicit(&monotonic_shift, memory_order_relaxed);
 }
 
+/* A clock that stops while the host sleeps would let what ends at a time of
+ * another host's clock live on. */
+int64_t
+fta_clock_boottime_us(void)
+{
+#ifdef CLOCK_BOOTTIME
+    return read_us(CLOCK_BOOTTIME) +
+           atomic_load_explicit(&monotonic_shift, memory_order_relaxed);
+#else
+    return fta_clock_monotonic_us();
+#endif
+}
+
 void
 fta_clock_shift(int64_t realtime_us, int64_t monotonic_us)
 {

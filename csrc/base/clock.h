@@ -1,4 +1,4 @@
-/* The two clocks of the core, in microseconds.
+/* The clocks of the core, in microseconds.
  *
  * Real time (since 1970) is for values that other machines read: claims,
  * headers. Monotonic time is for all that is counted on this host, because an
@@ -10,6 +10,11 @@
 
 int64_t fta_clock_realtime_us(void);
 int64_t fta_clock_monotonic_us(void);
+
+/* As the monotonic clock, and it also counts the time that the host sleeps,
+ * where the system has such a clock: for what ends by the clock of another
+ * host. fta_clock_shift shifts it with the monotonic clock. */
+int64_t fta_clock_boottime_us(void);
 
 /* For tests: shifts the clocks of this process by so much, on top of earlier
  * shifts. To shift only one of them simulates a stepped clock. */

@@ -85,17 +85,19 @@ static PyObject *
 limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {
-        "prefix",    "app",        "strategy",       "shm_bytes", "shared",
-        "redis_url", "timeout_ms", "on_store_error", "metrics",   NULL};
+        "prefix",  "app",       "strategy",   "shm_bytes",
+        "shared",  "redis_url", "timeout_ms", "on_store_error",
+        "metrics", "lease",     NULL};
     PyObject *prefix = NULL, *app = NULL, *strategy = NULL, *redis_url = NULL,
              *on_store_error = NULL, *metrics = Py_None;
     Py_ssize_t shm_bytes = 0;
     int shared = 1;
     fta_limiter_options options = {.store.timeout_ms = 50};
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|$OOOnpOiOO:Limiter", keywords, &prefix, &app,
-            &strategy, &shm_bytes, &shared, &redis_url,
-            &options.store.timeout_ms, &on_store_error, &metrics)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOnpOiOOd:Limiter",
+                                     keywords, &prefix, &app, &strategy,
+                                     &shm_bytes, &shared, &redis_url,
+                                     &options.store.timeout_ms, &on_store_error,
+                                     &metrics, &options.store.lease)) {
         return NULL;
     }
     if (prefix == NULL) {
@@ -450,12 +452,14 @@ PyDoc_STRVAR(
     limiter_doc,
     "Limiter(*, prefix, app='', strategy='fixed-window',\n"
     "        shm_bytes=0, shared=True, redis_url='', timeout_ms=50,\n"
-    "        on_store_error='memory', metrics=None)\n--\n\n"
+    "        on_store_error='memory', metrics=None, lease=0.0)\n--\n\n"
     "Counts requests against limits: in Redis where redis_url names one, and\n"
     "else, or while Redis is away, in memory that this user's processes with\n"
     "the same app and prefix share on this host. Any number of threads and\n"
     "forked children may use one. No call waits longer than timeout_ms. With\n"
-    "shm_bytes=0 the memory is 16 MiB, or an eighth of what is free. With\n"
+    "shm_bytes=0 the memory is 16 MiB, or an eighth of what is free. lease is\n"
+    "the part of what is left of a limit, up to LEASE_PART_MAX, that a host\n"
+    "takes from Redis at once, to hand it out without a round trip. With\n"
     "shared=False, or where status() says why it is not shared, only this\n"
     "process and its children share the memory. What it decides is counted\n"
     "in metrics, if there are some.");
@@ -504,6 +508,12 @@ add_constants(PyObject *module)
     PyObject *ranges = ranges_of_options();
     int result = PyModule_AddObjectRef(module, "LIMITER_RANGES", ranges);
     Py_XDECREF(ranges);
+    PyObject *part = result < 0 ? NULL : PyFloat_FromDouble(FTA_LEASE_PART_MAX);
+    if (part == NULL) {
+        return -1;
+    }
+    result = PyModule_AddObjectRef(module, "LEASE_PART_MAX", part);
+    Py_DECREF(part);
     if (result < 0 || fta_add_words(module, "STRATEGIES", &strategies) < 0) {
         return -1;
     }

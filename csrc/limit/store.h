@@ -31,12 +31,17 @@ typedef struct fta_store_options {
     fta_text app;    /* On this host, of one app, too. */
     fta_text url;    /* Of the store of many hosts; empty: there is none. */
     int timeout_ms;  /* The longest wait for one request. */
+    /* The part of what is left of a limit that this host takes at once from the
+     * store of many hosts: 0 (none) .. FTA_LEASE_PART_MAX. */
+    double lease;
     /* Of this host's table: see shm/table.h. */
     size_t shm_bytes;
     bool shared;
     const char *directory;
     fta_store_watcher watcher;
 } fta_store_options;
+
+#define FTA_LEASE_PART_MAX 0.5
 
 /* Why a store cannot be opened. */
 typedef struct fta_store_problem {

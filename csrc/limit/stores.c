@@ -51,5 +51,12 @@ fta_store_options_check(const fta_store_options *options,
             return FTA_BAD_ARGUMENT;
         }
     }
+    /* So that NaN is refused as well. */
+    if (!(options->lease >= 0 && options->lease <= FTA_LEASE_PART_MAX)) {
+        problem->option = "lease";
+        (void)snprintf(problem->text, sizeof problem->text,
+                       "must be a number from 0 to %g", FTA_LEASE_PART_MAX);
+        return FTA_BAD_ARGUMENT;
+    }
     return FTA_OK;
 }

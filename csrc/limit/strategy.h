@@ -54,6 +54,9 @@ struct fta_strategy {
     bool (*count)(fta_counter *counter, const fta_hit *hit, int64_t now_us,
                   fta_verdict *verdict);
 
+    /* How many nanoseconds pay for a hit of 1. NULL: hits end with windows. */
+    int64_t (*melt_ns)(const fta_hit *hit);
+
     /* Takes back the hit of a receipt, which was not taken back before. The
      * hits that stay have what they had: the counter never holds less than they
      * would have left in it. Returns false, and changes nothing, where it no

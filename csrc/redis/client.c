@@ -25,6 +25,7 @@ typedef struct process {
     fta_redis_connector connector; /* its lookups are Owned */
     fta_redis_pool *pool;          /* Owned */
     fta_redis_topology *topology;  /* Owned */
+    atomic_uint lost;              /* how often all connections were */
 } process;
 
 struct fta_redis_client {
@@ -94,13 +95,20 @@ this_process(fta_redis_client *client)
     return fresh;
 }
 
-/* After a failure nothing that is known is trusted any more: not the primary,
- * not the slots, not the idle connections. */
 static void
 invalidate(process *p)
 {
     fta_redis_topology_invalidate(p->topology);
     fta_redis_pool_invalidate(p->pool);
+}
+
+/* After a failure nothing that is known is trusted any more: not the primary,
+ * not the slots, not the idle connections. */
+static void
+lose(process *p)
+{
+    atomic_fetch_add(&p->lost, 1);
+    invalidate(p);
 }
 
 /* --- The client ----------------------------------------------------------- */
@@ -188,6 +196,7 @@ typedef struct call {
     route route;
     bool is_reused;  /* the last attempt used an old connection */
     bool is_retried; /* an old connection has failed once */
+    bool is_once;    /* on an idle connection or not at all */
 } call;
 
 /* Sends the command once. outcome is set whatever happens. */
@@ -203,7 +212,10 @@ send_once(call *a, fta_redis_outcome *outcome)
     }
     fta_redis_pooled *taken = NULL;
     a->is_reused = false;
-    if (status == FTA_OK) {
+    if (status == FTA_OK && a->is_once) {
+        fta_redis_pool_take_idle(p->pool, &a->route.host, &taken);
+        status = taken != NULL ? FTA_OK : FTA_REDIS_POOL_EMPTY;
+    } else if (status == FTA_OK) {
         status = fta_redis_pool_take(p->pool, &a->route.host, a->deadline,
                                      &taken, a->problem);
     }
@@ -254,7 +266,7 @@ tries_again(call *a, fta_status status)
          * tries once more, on a new one. */
         if (a->is_reused && !a->is_retried) {
             a->is_retried = true;
-            invalidate(a->process);
+            lose(a->process);
             return true;
         }
         return false;
@@ -331,7 +343,61 @@ fta_redis_client_call(fta_redis_client *client,
         /* An earlier address of the name may have failed. */
         problem->text[0] = '\0';
     } else if (!is_of_the_call(status)) {
-        invalidate(p);
+        lose(p);
     }
     return status;
+}
+
+fta_status
+fta_redis_client_call_once(fta_redis_client *client,
+                           const fta_redis_command *command, unsigned slot,
+                           int64_t deadline, fta_redis_reply **out,
+                           fta_redis_problem *problem)
+{
+    *out = NULL;
+    problem->text[0] = '\0';
+    process *p = this_process(client);
+    if (p == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    call a = {.process = p,
+              .slot = slot,
+              .deadline = deadline,
+              .problem = problem,
+              .is_once = true};
+    fta_status status = fta_redis_request_append(&a.request, command);
+    if (status == FTA_OK) {
+        fta_redis_outcome outcome;
+        status = send_once(&a, &outcome);
+        if (outcome.kind == FTA_REDIS_OUTCOME_REPLY) {
+            *out = outcome.reply;
+        } else if (status == FTA_OK) {
+            status = FTA_REDIS_MOVED;
+        }
+    }
+    fta_redis_request_free(&a.request);
+    if (status != FTA_OK && !is_of_the_call(status)) {
+        lose(p);
+    }
+    return status;
+}
+
+fta_redis_client_history
+fta_redis_client_history_read(fta_redis_client *client)
+{
+    process *p = this_process(client);
+    if (p == NULL) {
+        return (fta_redis_client_history){0, 0};
+    }
+    return (fta_redis_client_history){fta_redis_pool_opened(p->pool),
+                                      atomic_load(&p->lost)};
+}
+
+void
+fta_redis_client_renew(fta_redis_client *client)
+{
+    process *p = this_process(client);
+    if (p != NULL) {
+        invalidate(p);
+    }
 }

@@ -49,4 +49,28 @@ fta_status fta_redis_client_call(fta_redis_client *client,
                                  fta_redis_reply **out,
                                  fta_redis_problem *problem);
 
+/* Sends one command at most once, on a connection that is open and idle now. No
+ * redirect is followed. On a failure nobody knows whether it was carried out,
+ * but on FTA_REDIS_POOL_EMPTY: there was no such connection, and nothing was
+ * sent. */
+fta_status fta_redis_client_call_once(fta_redis_client *client,
+                                      const fta_redis_command *command,
+                                      unsigned slot, int64_t deadline,
+                                      fta_redis_reply **out,
+                                      fta_redis_problem *problem);
+
+/* What has become of this process' connections: how many were opened, and how
+ * often all were given up after a failure. */
+typedef struct fta_redis_client_history {
+    unsigned opened;
+    unsigned lost;
+} fta_redis_client_history;
+
+fta_redis_client_history
+fta_redis_client_history_read(fta_redis_client *client);
+
+/* Reuses none of this process' connections from now on, and asks anew where the
+ * primary is. */
+void fta_redis_client_renew(fta_redis_client *client);
+
 #endif

@@ -13,6 +13,7 @@ struct fta_redis_pool {
     pthread_mutex_t lock;                 /* over all that follows */
     pthread_cond_t returned;
     unsigned epoch; /* connections of earlier ones are not reused */
+    unsigned opened;
     size_t count;
     fta_redis_pooled places[];
 };
@@ -133,9 +134,39 @@ wait_for_place(fta_redis_pool *pool, const fta_redis_host *host,
     if (chosen != NULL) {
         chosen->state = FTA_REDIS_POOL_TAKEN;
         chosen->epoch = pool->epoch;
+        pool->opened += !chosen->is_reused;
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return chosen;
+}
+
+void
+fta_redis_pool_take_idle(fta_redis_pool *pool, const fta_redis_host *host,
+                         fta_redis_pooled **out)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    fta_redis_pooled *chosen = choose(pool, host);
+    if (chosen != NULL && !chosen->is_reused) {
+        chosen = NULL;
+    }
+    if (chosen != NULL) {
+        chosen->state = FTA_REDIS_POOL_TAKEN;
+    }
+    (void)pthread_mutex_unlock(&pool->lock);
+    if (chosen != NULL && !fta_redis_connection_is_quiet(&chosen->connection)) {
+        close_and_give_back(pool, chosen);
+        chosen = NULL;
+    }
+    *out = chosen;
+}
+
+unsigned
+fta_redis_pool_opened(fta_redis_pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    unsigned opened = pool->opened;
+    (void)pthread_mutex_unlock(&pool->lock);
+    return opened;
 }
 
 static fta_status

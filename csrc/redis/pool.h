@@ -49,6 +49,14 @@ fta_status fta_redis_pool_take(fta_redis_pool *pool, const fta_redis_host *host,
                                int64_t deadline, fta_redis_pooled **out,
                                fta_redis_problem *problem);
 
+/* As fta_redis_pool_take, but waits for nothing and connects to nothing: *out
+ * is NULL unless a connection is idle. */
+void fta_redis_pool_take_idle(fta_redis_pool *pool, const fta_redis_host *host,
+                              fta_redis_pooled **out);
+
+/* How many connections were begun. */
+unsigned fta_redis_pool_opened(fta_redis_pool *pool);
+
 void fta_redis_pool_give_back(fta_redis_pool *pool, fta_redis_pooled *pooled);
 
 /* Lets no connection be reused that was taken before this call. */

@@ -69,6 +69,7 @@ class Alerts:
             replace(
                 settings,
                 ratelimit_strategy=_FIXED_WINDOW,
+                ratelimit_lease=0,  # leases have no one last permit
                 ratelimit_on_store_error="memory",
                 ratelimit_shm_bytes=min(settings.ratelimit_shm_bytes or _MOST_BYTES, _MOST_BYTES),
             ),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .._core import (
     ALGORITHMS,
     DEFAULT_ROLES,
+    LEASE_PART_MAX,
     LIMITER_RANGES,
     ON_STORE_ERRORS,
     PASSWORD_ITERATIONS,
@@ -195,6 +196,8 @@ class Settings:
     ratelimit_key_prefix: str = _key("", text_of_bytes(*LIMITER_RANGES["prefix"]))
     ratelimit_store_timeout_ms: int = _key(50, whole_between(*LIMITER_RANGES["timeout_ms"]))
     ratelimit_on_store_error: str = _key(ON_STORE_ERRORS[0], one_of(*ON_STORE_ERRORS))
+    # The part of what is left of a limit that a host takes from Redis at once.
+    ratelimit_lease: float = _key(0, number_between(0, LEASE_PART_MAX))
     # None: as much as suits the directory that shared memory is in.
     ratelimit_shm_bytes: int | None = _key(None, whole_between(*LIMITER_RANGES["shm_bytes"]))
 

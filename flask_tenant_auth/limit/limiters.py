@@ -42,6 +42,7 @@ def limiter_of(
             timeout_ms=settings.ratelimit_store_timeout_ms,
             on_store_error=settings.ratelimit_on_store_error,
             metrics=metrics,
+            lease=settings.ratelimit_lease,
         )
     except PermissionError as error:
         raise ConfigurationError(
@@ -66,6 +67,7 @@ _SETTING_OF = {
     "redis_url": "REDIS_URL",
     "timeout_ms": "RATELIMIT_STORE_TIMEOUT_MS",
     "on_store_error": "RATELIMIT_ON_STORE_ERROR",
+    "lease": "RATELIMIT_LEASE",
 }
 
 

@@ -240,6 +240,7 @@ class Core:
                     "redis_url": "redis://127.0.0.1:1",
                     "timeout_ms": 5,
                     "on_store_error": "deny",
+                    "lease": 0.5,
                 },
             ),
             "RedisClient": (

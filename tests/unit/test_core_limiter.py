@@ -589,6 +589,10 @@ def test_memory_stays_flat() -> None:
         ({"prefix": "x", "timeout_ms": 60_001}, ValueError, "timeout_ms must be from 1 to 60000"),
         ({"prefix": "x" * 256}, ValueError, "prefix must be from 0 to 255 bytes of UTF-8"),
         ({"prefix": "x", "on_store_error": "panic"}, ValueError, "on_store_error must be one of"),
+        ({"prefix": "x", "lease": -0.1}, ValueError, "lease must be a number from 0 to 0.5"),
+        ({"prefix": "x", "lease": 0.51}, ValueError, "lease must be a number from 0 to 0.5"),
+        ({"prefix": "x", "lease": float("nan")}, ValueError, "lease must be a number from 0"),
+        ({"prefix": "x", "lease": "0.5"}, TypeError, "str"),
         ({"prefix": "x", "colour": 1}, TypeError, "colour"),
     ],
 )

@@ -30,6 +30,7 @@ def test_every_callable_is_measured() -> None:
         "ALGORITHMS",
         "API_KEY_PREFIX",
         "InvalidToken",
+        "LEASE_PART_MAX",
         "LIMITER_RANGES",
         "ON_STORE_ERRORS",
         "PASSWORD_ITERATIONS",

@@ -1,46 +1,11 @@
 #include "limit/redis/counter.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "base/alloc.h"
-#include "limit/redis/script.h"
+#include "limit/redis/counter_internal.h"
 #include "limit/strategy.h"
 #include "redis/nodes.h"
-
-enum {
-    ANSWERS = 4,         /* numbers a hit */
-    FIXED_ARGUMENTS = 5, /* command, script, number of keys, ARGV 1, 2 */
-    HIT_ARGUMENTS = 5,   /* key, limit, cost, period, time of the receipt */
-    HASH_TEXT = 40,
-    ARGUMENTS_MAX = FIXED_ARGUMENTS + HIT_ARGUMENTS * FTA_HITS_MAX,
-};
-
-struct fta_redis_counter {
-    fta_redis_client *client; /* Owned */
-    char hash[HASH_TEXT + 1];
-    unsigned slot;
-    size_t tag_length;
-    char tag[]; /* {fta:prefix} */
-};
-
-static bool
-hash_script(char out[HASH_TEXT + 1])
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
-    if (EVP_Digest(fta_redis_script, fta_redis_script_length, digest, &length,
-                   EVP_sha1(), NULL) != 1 ||
-        length * 2 != HASH_TEXT) {
-        return false;
-    }
-    for (unsigned i = 0; i < length; i++) {
-        (void)snprintf(out + (size_t)i * 2, 3, "%02x", digest[i]);
-    }
-    return true;
-}
 
 fta_status
 fta_redis_counter_new(fta_redis_client *client, const char *prefix,
@@ -57,9 +22,10 @@ fta_redis_counter_new(fta_redis_client *client, const char *prefix,
     if (counter == NULL) {
         return FTA_NO_MEMORY;
     }
-    if (!hash_script(counter->hash)) {
+    fta_status status = fta_script_hash(counter->hash);
+    if (status != FTA_OK) {
         fta_free(counter);
-        return FTA_CRYPTO;
+        return status;
     }
     memcpy(counter->tag, before, before_length);
     if (prefix_length > 0) {
@@ -97,30 +63,6 @@ fta_redis_counter_url(const fta_redis_counter *counter)
     return fta_redis_client_url(counter->client);
 }
 
-/* The words of a command, and the text of those that had to be written. */
-typedef struct arguments {
-    int count;
-    const char *words[ARGUMENTS_MAX];
-    size_t lengths[ARGUMENTS_MAX];
-    char numbers[1 + 4 * FTA_HITS_MAX][24];
-    size_t numbers_used;
-} arguments;
-
-static void
-add_text(arguments *a, const char *text, size_t length)
-{
-    a->words[a->count] = text;
-    a->lengths[a->count++] = length;
-}
-
-static void
-add_number(arguments *a, int64_t value)
-{
-    char *text = a->numbers[a->numbers_used++];
-    int length = snprintf(text, sizeof(*a->numbers), "%lld", (long long)value);
-    add_text(a, text, (size_t)length);
-}
-
 static const char *const action_words[] = {
     [FTA_COUNT] = "c",
     [FTA_PEEK] = "p",
@@ -135,40 +77,62 @@ asks_for_receipts(const fta_hits *request)
     return request->action == FTA_COUNT && request->receipts != NULL;
 }
 
-/* keys: room for the tag and the key of every hit. */
-static void
-add_hits(arguments *a, const fta_redis_counter *counter,
-         const fta_hits *request, char *keys)
+bool
+fta_counter_keys_new(fta_counter_keys *keys, const fta_redis_counter *counter,
+                     size_t count, size_t bytes)
 {
-    add_number(a, (int64_t)request->count);
+    *keys =
+        (fta_counter_keys){fta_malloc(count * counter->tag_length + bytes), 0};
+    return keys->bytes != NULL;
+}
+
+void
+fta_counter_add_key(fta_script_call *call, fta_counter_keys *keys,
+                    const fta_redis_counter *counter, const uint8_t *key,
+                    size_t length)
+{
+    char *text = keys->bytes + keys->used;
+    memcpy(text, counter->tag, counter->tag_length);
+    memcpy(text + counter->tag_length, key, length);
+    fta_script_call_add(call, text, counter->tag_length + length);
+    keys->used += counter->tag_length + length;
+}
+
+void
+fta_counter_add_action(fta_script_call *call, const fta_strategy *strategy,
+                       const char *action)
+{
+    fta_script_call_add(call, strategy->name, strlen(strategy->name));
+    fta_script_call_add(call, action, 1);
+}
+
+static void
+add_hits(fta_script_call *call, const fta_redis_counter *counter,
+         const fta_hits *request, const char *action, fta_counter_keys *keys)
+{
+    fta_script_call_begin(call, counter->hash);
+    fta_script_call_add_number(call, (int64_t)request->count);
     for (size_t i = 0; i < request->count; i++) {
-        const fta_hit *hit = &request->hits[i];
-        size_t length = counter->tag_length + hit->key_length;
-        memcpy(keys, counter->tag, counter->tag_length);
-        memcpy(keys + counter->tag_length, hit->key, hit->key_length);
-        add_text(a, keys, length);
-        keys += length;
+        fta_counter_add_key(call, keys, counter, request->hits[i].key,
+                            request->hits[i].key_length);
     }
-    add_text(a, request->strategy->name, strlen(request->strategy->name));
-    add_text(
-        a, asks_for_receipts(request) ? "t" : action_words[request->action], 1);
+    fta_counter_add_action(call, request->strategy, action);
     for (size_t i = 0; i < request->count; i++) {
-        add_number(a, request->hits[i].limit);
-        add_number(a, request->hits[i].cost);
-        add_number(a, request->hits[i].period_us);
+        fta_script_call_add_number(call, request->hits[i].limit);
+        fta_script_call_add_number(call, request->hits[i].cost);
+        fta_script_call_add_number(call, request->hits[i].period_us);
     }
     for (size_t i = 0; request->action == FTA_GIVE_BACK && i < request->count;
          i++) {
-        add_number(a, request->receipts[i].at_us);
+        fta_script_call_add_number(call, request->receipts[i].at_us);
     }
 }
 
-/* One hit's four numbers; false where they cannot be true. */
-static bool
-read_verdict(fta_redis_reply *const *numbers, const fta_hit *hit,
-             fta_verdict *verdict)
+bool
+fta_counter_read_verdict(fta_redis_reply *const *numbers, const fta_hit *hit,
+                         fta_verdict *verdict)
 {
-    for (size_t i = 0; i < ANSWERS; i++) {
+    for (size_t i = 0; i < FTA_COUNTER_ANSWERS; i++) {
         if (numbers[i]->type != FTA_REDIS_INTEGER) {
             return false;
         }
@@ -195,11 +159,12 @@ read_answer(const fta_redis_reply *reply, const fta_hits *request,
     size_t n = request->count;
     size_t receipts = asks_for_receipts(request) ? n : 0;
     if (reply->type != FTA_REDIS_ARRAY ||
-        reply->length != ANSWERS * n + receipts) {
+        reply->length != FTA_COUNTER_ANSWERS * n + receipts) {
         return FTA_REDIS_MALFORMED;
     }
     for (size_t i = 0; i < receipts; i++) {
-        const fta_redis_reply *time = reply->elements[ANSWERS * n + i];
+        const fta_redis_reply *time =
+            reply->elements[FTA_COUNTER_ANSWERS * n + i];
         if (time->type != FTA_REDIS_INTEGER) {
             return FTA_REDIS_MALFORMED;
         }
@@ -207,8 +172,8 @@ read_answer(const fta_redis_reply *reply, const fta_hits *request,
     }
     for (size_t i = 0; i < n; i++) {
         fta_verdict this = {.index = i};
-        if (!read_verdict(reply->elements + ANSWERS * i, &request->hits[i],
-                          &this)) {
+        if (!fta_counter_read_verdict(reply->elements + FTA_COUNTER_ANSWERS * i,
+                                      &request->hits[i], &this)) {
             return FTA_REDIS_MALFORMED;
         }
         if (i == 0 || fta_verdict_closer(&this, verdict)) {
@@ -228,47 +193,64 @@ fta_redis_counter_call(fta_redis_counter *counter,
 }
 
 fta_status
-fta_redis_counter_hit(fta_redis_counter *counter, const fta_hits *request,
-                      int64_t deadline, fta_verdict *verdict,
-                      fta_redis_problem *problem)
+fta_counter_ask(fta_redis_counter *counter, const fta_hits *request,
+                const fta_lease_question *question, int64_t deadline,
+                fta_redis_reply **reply, fta_redis_problem *problem)
 {
+    *reply = NULL;
     problem->text[0] = '\0';
     if (request->count == 0 || request->count > FTA_HITS_MAX) {
         return FTA_BAD_ARGUMENT;
     }
-    size_t size = request->count * counter->tag_length;
+    size_t bytes = 0;
     for (size_t i = 0; i < request->count; i++) {
-        size += request->hits[i].key_length;
+        bytes += request->hits[i].key_length;
     }
-    char *keys = fta_malloc(size);
-    if (keys == NULL) {
+    fta_counter_keys keys;
+    if (!fta_counter_keys_new(&keys, counter, request->count, bytes)) {
         return FTA_NO_MEMORY;
     }
-    arguments a = {0};
-    add_text(&a, "EVALSHA", 7);
-    add_text(&a, counter->hash, HASH_TEXT);
-    add_hits(&a, counter, request, keys);
-    const fta_redis_command command = {a.count, a.words, a.lengths};
-    fta_redis_reply *reply = NULL;
-    fta_status status =
-        fta_redis_counter_call(counter, &command, deadline, &reply, problem);
-    if (status == FTA_REDIS_NO_SCRIPT) {
-        /* A Redis that was restarted, flushed or just became the primary;
-         * EVAL also makes it known again. */
-        a.words[0] = "EVAL";
-        a.lengths[0] = 4;
-        a.words[1] = fta_redis_script;
-        a.lengths[1] = fta_redis_script_length;
-        status = fta_redis_counter_call(counter, &command, deadline, &reply,
-                                        problem);
+    const char *action = action_words[request->action];
+    if (question != NULL) {
+        action = "l";
+    } else if (asks_for_receipts(request)) {
+        action = "t";
     }
+    fta_script_call call;
+    add_hits(&call, counter, request, action, &keys);
+    if (question != NULL) {
+        fta_script_call_add_part(&call, question->part);
+        fta_script_call_add_number(&call, question->host);
+        fta_script_call_add_number(&call, (int64_t)question->nonce);
+        for (size_t i = 0; i < request->count; i++) {
+            fta_script_call_add_number(&call, question->most[i]);
+        }
+        for (size_t i = 0; i < request->count; i++) {
+            fta_script_call_add_number(&call, question->spent[i]);
+        }
+    }
+    fta_status status = fta_script_call_send(
+        &call, counter->client, counter->slot, deadline, reply, problem);
+    fta_free(keys.bytes);
+    return status;
+}
+
+fta_status
+fta_redis_counter_hit(fta_redis_counter *counter, const fta_hits *request,
+                      int64_t deadline, fta_verdict *verdict,
+                      fta_redis_problem *problem)
+{
+    fta_redis_reply *reply;
+    fta_status status =
+        fta_counter_ask(counter, request, NULL, deadline, &reply, problem);
     if (status == FTA_OK) {
         status = read_answer(reply, request, verdict);
     }
     fta_redis_reply_free(reply);
-    fta_free(keys);
     return status;
 }
+
+/* -- For people ------------------------------------------------------------ */
 
 static fta_status
 hit_probe(fta_redis_counter *counter, fta_action action, int64_t deadline,

@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "limit/hit.h"
+#include "limit/lease/table.h"
 #include "redis/client.h"
 
 #define FTA_PREFIX_MAX 255
@@ -38,6 +39,38 @@ fta_status fta_redis_counter_hit(fta_redis_counter *counter,
                                  const fta_hits *request, int64_t deadline,
                                  fta_verdict *verdict,
                                  fta_redis_problem *problem);
+
+/* What a request that asks for leases says beside its hits. */
+typedef struct fta_lease_question {
+    double part;   /* Of what remains. */
+    unsigned host; /* Below FTA_LEASE_HOSTS. */
+    uint64_t nonce;
+    uint32_t most[FTA_HITS_MAX];  /* Of each hit; 0: it asks for none. */
+    uint32_t spent[FTA_HITS_MAX]; /* Of its leases, since the last answer. */
+} fta_lease_question;
+
+/* As fta_redis_counter_hit, with the verdict of each hit, and what is leased.
+ * Where one of them is not allowed nothing is counted and nothing leased. */
+fta_status fta_redis_counter_lease(fta_redis_counter *counter,
+                                   const fta_hits *request,
+                                   const fta_lease_question *question,
+                                   int64_t deadline,
+                                   fta_verdict verdicts[FTA_HITS_MAX],
+                                   fta_grant grants[FTA_HITS_MAX],
+                                   fta_redis_problem *problem);
+
+/* Offers permits, at most once, on a connection that is open. host: as above,
+ * or FTA_LEASE_HOSTS for one that ends, from which Redis takes all. Without an
+ * answer the offers have the fate that they had: nobody knows. */
+fta_status fta_redis_counter_offer(fta_redis_counter *counter,
+                                   const fta_strategy *strategy, unsigned host,
+                                   fta_lease_offer *offers, size_t count,
+                                   int64_t deadline,
+                                   fta_redis_problem *problem);
+
+/* See fta_redis_client_history_read and fta_redis_client_renew. */
+fta_redis_client_history fta_redis_counter_history(fta_redis_counter *counter);
+void fta_redis_counter_renew(fta_redis_counter *counter);
 
 /* Whether Redis counts: writes, for a second, a key next to the others. */
 fta_status fta_redis_counter_probe(fta_redis_counter *counter, int64_t deadline,

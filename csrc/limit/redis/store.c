@@ -8,16 +8,21 @@
 #include "base/clock.h"
 #include "limit/redis/breaker.h"
 #include "limit/redis/deny_cache.h"
+#include "limit/redis/leases.h"
 
 /* No request waits for a probe, so it may take longer than a request: a first
  * connection, a TLS handshake, a sentinel that has to be asked. */
 #define PROBE_US 250000
+
+/* For what the last process of a host sends back when it ends. */
+#define LEAVE_US 250000
 
 typedef struct redis_store {
     fta_store store;
     fta_redis_counter *counter; /* Owned */
     fta_deny_cache *denied;     /* Owned */
     fta_breaker *breaker;       /* Owned */
+    fta_redis_leases *leases;   /* Owned; NULL: without leases */
     int64_t timeout_us;
     atomic_bool stopped;
     /* Of this process and of those that it was forked from. */
@@ -91,7 +96,8 @@ static void
 close_store(fta_store *store)
 {
     redis_store *self = self_of(store);
-    /* First of all, because its thread uses the others. */
+    /* First of all, because their threads use the others. */
+    fta_redis_leases_close(self->leases);
     fta_breaker_free(self->breaker);
     fta_deny_cache_free(self->denied);
     fta_redis_counter_free(self->counter);
@@ -161,6 +167,7 @@ open_store(const fta_store_options *options, fta_store **out,
     if (status == FTA_OK) {
         fta_breaker_watch(self->breaker, options->watcher.changed,
                           options->watcher.context);
+        status = fta_redis_leases_open(options, self->counter, &self->leases);
     }
     if (status != FTA_OK) {
         close_store(&self->store);
@@ -175,6 +182,10 @@ leave(fta_store *store)
 {
     redis_store *self = self_of(store);
     atomic_store(&self->stopped, true);
+    if (self->leases != NULL) {
+        fta_redis_leases_leave(self->leases,
+                               fta_clock_monotonic_us() + LEAVE_US);
+    }
     fta_breaker_stop(self->breaker);
     fta_redis_counter_disconnect(self->counter);
 }
@@ -219,6 +230,11 @@ plan(fta_store *store, const fta_hits *request, fta_verdict *verdict)
     if (is_answered_from_memory(request) && is_known(self, request, verdict)) {
         return (fta_plan){.course = FTA_COURSE_KNOWN};
     }
+    /* Also while Redis is away: what is leased was counted there. */
+    if (fta_redis_leases_apply(self->leases, request) &&
+        fta_redis_leases_answer(self->leases, request, verdict)) {
+        return (fta_plan){.course = FTA_COURSE_KNOWN};
+    }
     fta_breaker_view view = fta_breaker_look(self->breaker);
     /* A reset is an operator's: it asks also while Redis is away. */
     bool away = fta_breaker_is_open(view) && request->action != FTA_RESET;
@@ -232,8 +248,17 @@ hit(fta_store *store, const fta_hits *request, fta_plan plan,
     redis_store *self = self_of(store);
     fta_redis_problem problem;
     int64_t asked = fta_clock_monotonic_us();
-    fta_status status = fta_redis_counter_hit(
-        self->counter, request, asked + self->timeout_us, verdict, &problem);
+    int64_t deadline = asked + self->timeout_us;
+    fta_status status =
+        request->action == FTA_COUNT &&
+                fta_redis_leases_apply(self->leases, request)
+            ? fta_redis_leases_hit(self->leases, request, deadline, verdict,
+                                   &problem)
+            : fta_redis_counter_hit(self->counter, request, deadline, verdict,
+                                    &problem);
+    if (request->action == FTA_RESET && self->leases != NULL) {
+        fta_redis_leases_forget(self->leases, request);
+    }
     if (status == FTA_OK) {
         if (is_answered_from_memory(request) && !verdict->allowed) {
             fta_deny_cache_add(self->denied, &request->hits[verdict->index],
@@ -292,6 +317,9 @@ add_facts(fta_store *store, fta_facts *facts)
     fta_facts_add_text(facts, "failure",
                        failure == FTA_OK ? "" : fta_status_text(failure));
     fta_facts_add_text(facts, "failure_detail", problem.text);
+    if (self->leases != NULL) {
+        fta_redis_leases_add_facts(self->leases, facts);
+    }
 }
 
 fta_status

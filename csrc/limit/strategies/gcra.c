@@ -115,5 +115,6 @@ const fta_strategy fta_strategy_gcra = {
     .letter = 'g',
     .look = look,
     .count = count,
+    .melt_ns = interval_of,
     .take_back = take_back,
 };

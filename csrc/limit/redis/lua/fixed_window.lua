@@ -2,10 +2,12 @@
 function read(text, hit)
   local count, last = string.match(text, '^(%d+) (%d+)$')
   count, last = tonumber(count), tonumber(last)
-  if not last or last <= now or last - now > hit.period then
-    return {count = 0, last = now}
+  if not last or last <= now then return {count = 0, last = now} end
+  local state = {count = count, last = last}
+  if last - now > hit.period then
+    state.last, state.moved = now + hit.period, true
   end
-  return {count = count, last = last}
+  return state
 end
 function look(state)
   local left = state.last - now
@@ -21,6 +23,12 @@ function give(state, hit, at)
     state.count = state.count - hit.cost
     if state.count == 0 then state.last = now end
   end
+end
+function window(state) return state.last, state.last - now end
+function back(state, permits)
+  if state.count < permits then return false end
+  state.count = state.count - permits
+  return true
 end
 function write(state)
   return string.format('%.0f %.0f', state.count, state.last),

@@ -10,8 +10,10 @@ function read(text, hit)
       interval = ceil(hit.period * per_us / hit.limit)}
   local us, ns = string.match(text, '^(%d+)%.?(%d*)$')
   local ahead = us and (us - now) * per_us + (tonumber(ns) or 0)
-  if ahead and ahead > 0 and ahead <= state.interval * hit.limit then
-    state.ahead = ahead
+  if ahead and ahead > 0 then
+    local most = state.interval * hit.limit
+    state.moved = ahead > most
+    state.ahead = min(ahead, most)
   end
   return state
 end
@@ -27,6 +29,9 @@ end
 function give(state, hit, at)
   local rest = state.interval * hit.cost - max(now - at, 0) * state.per_us
   if rest > 0 then state.ahead = max(state.ahead - rest, 0) end
+end
+function window(state, hit)
+  return floor(now / hit.period), floor(state.ahead / state.per_us)
 end
 function write(state)
   local ahead, per_us = state.ahead, state.per_us

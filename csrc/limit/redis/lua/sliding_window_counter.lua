@@ -1,6 +1,7 @@
 -- The value of a key: the start of the current window in milliseconds, its
--- count, and the count of the window before. A state from up to one period
--- ahead, which a clock that was set back has left, is looked at from its start.
+-- count, and the count of the window before. A clock that was set back has left
+-- a state from ahead. From up to one period, it is looked at from its start;
+-- from further, its counts move to the window of now.
 function read(text, hit)
   local start, current, previous =
       string.match(text, '^(%d+) (%d+) (%d+)$')
@@ -9,7 +10,9 @@ function read(text, hit)
       start = floor(now / hit.period) * (hit.period / 1000),
       current = 0, previous = 0}
   local ahead = start and start - state.start
-  if ahead and ahead > 0 and ahead <= state.period then
+  if ahead and ahead > state.period then
+    state.moved, ahead = true, 0
+  elseif ahead and ahead > 0 then
     state.start, state.now, ahead = start, start * 1000, 0
   end
   if ahead == 0 then
@@ -53,6 +56,15 @@ function give(state, hit, at)
   elseif behind == state.period and state.previous >= hit.cost then
     state.previous = state.previous - hit.cost
   end
+end
+function window(state)
+  local last = (state.start + state.period) * 1000
+  return last, last - state.now
+end
+function back(state, permits)
+  if state.current < permits then return false end
+  state.current = state.current - permits
+  return true
 end
 function write(state)
   if state.current == 0 and state.previous == 0 then return '', 0 end
