@@ -54,6 +54,16 @@ def script_of(oracle: Path) -> str:
     return subprocess.run([oracle, "script"], capture_output=True, text=True, check=True).stdout
 
 
+def outliving(script: str) -> str:
+    """The script with keys that live on for ten minutes.
+
+    Redis ends keys by its own clock, and so too early where the told time stands still.
+    """
+    life = "ceil(life / 1000)"
+    assert script.count(life) == 1
+    return script.replace(life, f"{life} + 600000")
+
+
 def at_told_time(script: str) -> str:
     """The script with its last argument as the time of day, in microseconds."""
     assert script.count("redis.call('TIME')") == 1
@@ -126,7 +136,7 @@ def random_requests(
 def test_the_script_and_the_core_decide_alike(
     client: Client, oracle: Path, strategy: str, range_: Range
 ) -> None:
-    script = client.register_script(at_told_time(script_of(oracle)))
+    script = client.register_script(outliving(at_told_time(script_of(oracle))))
     taken: Taken = []
     refused = given = 0
     with subprocess.Popen(
