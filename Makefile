@@ -159,7 +159,8 @@ SANITIZED_FLAGS := -std=c11 -D_GNU_SOURCE -Icsrc -g -fPIC $(SANITIZE) -fsanitize
 SANITIZED_OBJECTS := $(patsubst csrc/%.c,$(SANITIZED)/objects/%.o,$(filter %.c,$(C_FILES))) \
 	$(SCRIPT:$(BUILD)/%=$(SANITIZED)/%.o)
 SANITIZED_TESTS := $(wildcard tests/unit/test_core_*.py) tests/flask/test_tokens.py tests/unit/test_token_rules.py \
-	tests/flask/test_audit_log.py tests/redis/test_redis_hostile.py tests/project/test_sanitized.py
+	tests/flask/test_audit_log.py tests/flask/test_ordinary_requests.py tests/redis/test_redis_hostile.py \
+	tests/project/test_sanitized.py
 # Left out: tests that measure memory or time, tests of processes, and the hypothesis tests of the
 # parsers, which the fuzzers run under the same sanitizers.
 SANITIZED_WITHOUT := stays_flat or take_no_memory or run_meanwhile or separate_processes or \
@@ -281,7 +282,7 @@ format: $(VENV)/.group-lint ## Format the code with ruff and clang-format
 
 # All of it takes less than half a minute on two cores, so these are left out.
 # tests/project/test_workflows.py holds that each of them exists.
-CHECK_WITHOUT_C := test_breaker test_key test_key_wiping test_pair_reader test_password \
+CHECK_WITHOUT_C := test_audit_chain test_breaker test_key test_key_wiping test_pair_reader test_password \
 	test_permits test_permits_interleaving test_revocations test_revocations_killed test_segment test_segment_protocol \
 	test_shm_interleaving test_shm_table test_token_memory test_token_sign
 CHECK_WITHOUT_FILES := $(addprefix tests/unit/,test_core_threads.py test_key_material.py test_leaks.py \
@@ -351,7 +352,7 @@ tsan-freethreaded: packages-test ## Run the tests with threads under ThreadSanit
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants session-model lease-faults clean
+.PHONY: test soak isolation mutants session-model lease-faults audit-chain clean
 # As many jobs at once as there are cores. First what several of them need, then the longest. The tests
 # in Python come last: the last line says how many have passed.
 test: packages-test ## Install what is missing, then run all checks and tests
@@ -379,6 +380,7 @@ soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, wh
 	@$(MAKE) mutants
 	@$(MAKE) session-model
 	@$(MAKE) lease-faults
+	@$(MAKE) audit-chain
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements
@@ -397,6 +399,10 @@ mutants: packages-test $(VENV)/.built $(VENV)/.group-test ## Test the verdict on
 SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
+
+AUDIT_LIVES ?= 2000
+audit-chain: packages-test $(VENV)/.built $(VENV)/.group-test ## Test 2,000 lives of a chain of audit lines, each with 50 attacks
+	@$(BIN)/python -m tests.audit_chain --lives $(AUDIT_LIVES) --attacks 50 $(if $(SEED),--seed $(SEED))
 
 SCHEDULES ?= 10000
 lease-faults: packages-test $(VENV)/.built $(VENV)/.group-test ## Test limits with 10,000 random schedules of faults between hosts and Redis

@@ -26,6 +26,7 @@ SUBJECTS = (
     "counters",
     "redis_hits",
     "sessions",
+    "metrics",
     "isolation",
     "growth",
     "memory",

@@ -91,25 +91,26 @@ class RemoteCall:
         self._there = there
         self._name = name
 
-    def seconds_for(self, calls: int) -> float:
-        self._there.send((self._name, calls))
+    def seconds_for(self, calls: int, clock: Clock) -> float:
+        self._there.send((self._name, calls, clock))
         seconds: float = self._there.recv()
         return seconds
 
     def __call__(self) -> object:
         """Return the result of the call in a form that can be compared."""
-        self._there.send((self._name, 0))
+        self._there.send((self._name, 0, ON_CPU))
         return self._there.recv()
 
 
 def serve(make: Cases, here: Connection) -> None:
     """Make the calls that the other end names, until it sends None."""
     cases = make()
-    found = getattr(sys.modules[make.__module__], "found", lambda answer: answer)
+    module = sys.modules[getattr(make, "func", make).__module__]  # of a partial as well
+    found = getattr(module, "found", lambda answer: answer)
     here.send(list(cases))
     while (asked := here.recv()) is not None:
-        name, calls = asked
-        here.send(seconds_for(cases[name], calls, ON_CPU) if calls else found(cases[name]()))
+        name, calls, clock = asked
+        here.send(seconds_for(cases[name], calls, clock) if calls else found(cases[name]()))
 
 
 @contextmanager
@@ -127,7 +128,7 @@ def in_other_process(make: Cases) -> Iterator[dict[str, RemoteCall]]:
 
 def seconds_for(call: Call, calls: int, clock: Clock) -> float:
     if isinstance(call, RemoteCall):
-        return call.seconds_for(calls)
+        return call.seconds_for(calls, clock)
     start = clock()
     for _ in repeat(None, calls):
         call()

@@ -76,6 +76,7 @@ class Results:
         return next(row.median for row in rows if row.name == name)
 
 
+FLOORS = "Floors: added to a bare request by"
 STACK_COLUMNS = {
     "in memory": "Added, in memory, no log line",
     "in memory, INFO line to a file": "Added, in memory, INFO line to a file",
@@ -98,7 +99,18 @@ def stack_lines(results: Results) -> list[list[str]]:
     ours, *peers = ([row.median for row in table.rows] for table in zip_rows(tables))
     best = [min(column) for column in zip(*peers, strict=True)]
     times = (f"**{peer / own:.1f} times**" for peer, own in zip(best, ours, strict=True))
-    return [*lines, ["best peer / ours", *times]]
+    return [*lines, ["best peer / ours", *times], *floor_lines(results)]
+
+
+def floor_lines(results: Results) -> list[list[str]]:
+    """Return the line of the floors, which results of an earlier run do not have."""
+    titles = {table.title for table in results.subjects["stack"].tables}
+    if FLOORS not in titles:
+        return []
+    medians = (row.median for row in results.table("stack", FLOORS).rows)
+    return [
+        ["logging alone, one EVALSHA alone, both", "", *(f"{shown(one)} us" for one in medians)]
+    ]
 
 
 def zip_rows(tables: Sequence[Table]) -> list[Table]:

@@ -72,6 +72,35 @@ def read_api_key(key: str | bytes) -> tuple[str, bytes] | None:
 def derive_key(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     """Return a key that is derived from a secret: HKDF with SHA-256 (RFC 5869)."""
 
+def audit_public_key(key: bytes, /) -> bytes:
+    """Return the Ed25519 public key (RFC 8032), 32 bytes, of the key of a chain."""
+
+def sign_audit_erasure(key: bytes, digest: bytes) -> str:
+    """Return the signature, in base64url, that an erased line of this digest has."""
+
+def read_audit_head(head: bytes, keys: tuple[bytes, ...]) -> tuple[int, str, int, int, int] | None:
+    """Return what the head of a chain says: n, digest, inode, offset, intended.
+
+    None if none of the keys has made it.
+    """
+
+def verify_audit_lines(
+    parts: Iterable[bytes | None], keys: tuple[bytes, ...]
+) -> tuple[str, int, int, int, int, str, int, int, int, int]:
+    """Verify the lines of a chain. Other threads run meanwhile.
+
+    Returns finding, file, line, first, n, digest, signed, pruned, before, erased. The finding is
+    empty, or says what is wrong with this line of this file, which begin with 1 and 0.
+
+    :param parts: None before each file, the oldest first, and bytes that are whole lines.
+    :param keys: of 64 bytes, or of 32 if they are public.
+    """
+
+def find_audit_lines(
+    text: bytes, words: tuple[bytes, ...], since: bytes | None = None, until: bytes | None = None
+) -> list[bytes]:
+    """Return the lines that have all words in them and whose time is in this range."""
+
 def parse_bearer(authorization: str) -> str | None:
     """Return the token in the value of an Authorization header; None when there is none."""
 
@@ -405,9 +434,13 @@ class KeyCache:
 
 @final
 class AuditLog:
-    def __new__(cls, path: str) -> AuditLog: ...
+    def __new__(cls, path: str, keys: tuple[bytes, ...] = ()) -> AuditLog: ...
     @property
     def path(self) -> str: ...
+    @property
+    def lost(self) -> int:
+        """How many lines were lost since the log was opened, in this process."""
+
     def write(
         self,
         method: str | None,
@@ -419,6 +452,9 @@ class AuditLog:
         reason: str | None,
         /,
     ) -> str | None: ...
+    def note(self, event: str, count: int, /) -> None:
+        """Write a signed control line into the chain."""
+
     def reopen(self) -> None: ...
 
 @final
@@ -464,6 +500,7 @@ class Limiter:
         redis_url: str = "",
         timeout_ms: int = 50,
         on_store_error: str = "memory",
+        metrics: Metrics | None = None,
     ) -> Limiter: ...
     def hit(
         self,
@@ -511,6 +548,27 @@ class Limiter:
     def changes(self) -> int: ...
     @property
     def evictions(self) -> int: ...
+
+METRICS: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...]
+METRIC_BOUNDS: tuple[float, ...]
+METRIC_TENANTS: int
+
+@final
+class Metrics:
+    def __new__(
+        cls,
+        prefix: str,
+        *,
+        app: str = "",
+        shared: bool = True,
+        tenants: Sequence[str] = (),
+    ) -> Metrics: ...
+    def count(self, name: str, word: str, of: str = ..., /) -> None: ...
+    def observe(self, name: str, nanoseconds: int, /) -> None: ...
+    def touch(self, name: str, of: str, /) -> None: ...
+    def unshare(self) -> None: ...
+    def read(self) -> dict[str, list[tuple[tuple[str, ...], Any]]]: ...
+    def status(self) -> dict[str, Any]: ...
 
 @final
 class Permits:
@@ -677,5 +735,6 @@ class Middleware:
         log: Callable[[str], object],
         limit_fields: bool,
         ietf_fields: bool,
+        metrics: Metrics | None,
     ) -> Middleware: ...
     def __call__(self, environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]: ...

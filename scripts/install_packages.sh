@@ -116,8 +116,10 @@ if [ "$purpose" = test ]; then
     need 'command -v openssl' openssl
     need 'command -v chromium' chromium
     need 'command -v pgrep' procps
+    need 'ls /lib/systemd/systemd-journald' systemd
     need 'command -v clang' clang
     need 'command -v luac5.1' lua5.1
+    need 'command -v promtool' prometheus
     need 'command -v luacheck' lua-check
     # libFuzzer is a package of its own. Where there is none, clang brings it.
     need 'libfuzzer' libclang-rt-dev
@@ -160,7 +162,15 @@ apt_get() {
         apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >>"$log" 2>&1
 }
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=
+trap 'rm -f "$log"; [ -z "$policy" ] || $as_root rm -f "$policy"' EXIT
+# The tests start their own servers. So no service starts here: Debian's policy-rc.d says so while
+# packages are installed, unless this system has one of its own.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+    policy=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+fi
 # If the update fails, older lists may do. Without any list, the installation fails.
 apt_get update || true
 known=

@@ -3,6 +3,8 @@
 #
 #   scripts/tsan_freethreaded.sh [TEST...]
 #
+# Not run to its end yet: whoever does it first has to judge what is reported.
+#
 # The interpreter has ThreadSanitizer too (make_freethreaded.sh), and so does the core that it builds,
 # below build/tsan-python. What CPython itself suppresses is suppressed. A core without locks is built
 # beside it: its race must be found, or this run would mean nothing. FTA_THREAD_SECONDS is the time of

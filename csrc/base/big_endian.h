@@ -15,4 +15,15 @@ fta_write_big_endian(uint64_t word, void *out)
     memcpy(out, &word, sizeof word);
 }
 
+static inline uint64_t
+fta_read_big_endian(const void *octets)
+{
+    uint64_t word;
+    memcpy(&word, octets, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
 #endif

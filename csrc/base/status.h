@@ -213,7 +213,18 @@
     X(AUDIT_OWNER, "the file belongs to another user: it must belong to the "  \
                    "user of this process or to root")                          \
     X(AUDIT_NO_FILE, "the path leads to neither a regular file nor the pipe "  \
-                     "or character device that was there at the start")
+                     "or character device that was there at the start")        \
+    X(AUDIT_DESTINATION,                                                       \
+      "the destination is none of syslog:, syslog:/socket, "                   \
+      "syslog://host:port, journal: and journal:/socket; "                     \
+      "a path that begins like one is written with ./")                        \
+    X(AUDIT_STREAM, "syslog over TCP or TLS could make a request wait: write " \
+                    "to syslog: and let the syslog of this host forward")      \
+    X(AUDIT_HOST, "the host of the syslog server is not known")                \
+    X(AUDIT_CHAIN_NO_FILE, "only a regular file can have a chain of lines")    \
+    X(AUDIT_HEAD, "the head of the chain, the file .head beside the log, was " \
+                  "made with none of the keys: give the earlier key too, or "  \
+                  "move the head and the log away")
 
 /* What every domain can meet. */
 #define FTA_COMMON_LIST(X)                                                     \

@@ -62,7 +62,13 @@ identity_of_token(const fta_state *state, const fta_step *step)
         return known;
     }
     Py_XDECREF(known);
+    fta_metrics *metrics = fta_limiter_metrics(step->limiter);
+    uint64_t began = metrics == NULL ? 0 : fta_metrics_now();
     PyObject *proved = ask_keyring(state, step);
+    if (metrics != NULL && proved != NULL && !Py_IsNone(proved)) {
+        fta_metrics_observe(metrics, FTA_METRIC_OF_VERIFICATION,
+                            fta_metrics_now() - began);
+    }
     if (proved == NULL) {
         if (PyErr_Occurred() && is_of_the_token()) {
             PyErr_Clear();

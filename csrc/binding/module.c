@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "binding/audit_functions.h"
 #include "binding/authenticate.h"
 #include "binding/credentials.h"
 #include "binding/environ.h"
@@ -16,6 +17,7 @@
 #include "binding/type_key.h"
 #include "binding/type_key_cache.h"
 #include "binding/type_limiter.h"
+#include "binding/type_metrics.h"
 #include "binding/type_permits.h"
 #include "binding/type_rate.h"
 #include "binding/type_request_record.h"
@@ -40,6 +42,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_functions,
     fta_add_credentials,
     fta_add_session_functions,
+    fta_add_audit_functions,
     fta_add_identity,
     fta_add_invalid_token,
     fta_add_key,
@@ -47,6 +50,7 @@ static int (*const parts[])(PyObject *module) = {
     fta_add_permits,
     fta_add_rate,
     fta_add_limiter,
+    fta_add_metrics,
     fta_add_environ,
     fta_add_served_request,
     fta_add_fields,

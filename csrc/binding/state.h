@@ -22,6 +22,7 @@
     X(keyring)                                                                 \
     X(limit)                                                                   \
     X(limiter)                                                                 \
+    X(metrics)                                                                 \
     X(middleware)                                                              \
     X(permit)                                                                  \
     X(permits)                                                                 \

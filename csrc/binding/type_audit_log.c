@@ -10,6 +10,7 @@
 #include "binding/type_identity.h"
 
 #include "audit/audit_log.h"
+#include "audit/chain_key.h"
 
 typedef struct audit_log {
     PyObject_HEAD
@@ -28,22 +29,52 @@ raise_for_path(fta_status status, PyObject *path)
 #define X(name, text) case FTA_##name:
         FTA_AUDIT_LIST(X)
 #undef X
-        (void)PyErr_Format(PyExc_PermissionError, "%R: %s", path,
-                           fta_status_text(status));
+        (void)PyErr_Format(status == FTA_AUDIT_DESTINATION ||
+                                   status == FTA_AUDIT_STREAM ||
+                                   status == FTA_AUDIT_HOST
+                               ? PyExc_ValueError
+                               : PyExc_PermissionError,
+                           "%R: %s", path, fta_status_text(status));
         break;
     default:
         (void)fta_raise(status);
     }
 }
 
+/* A tuple of bytes, or NULL for none. */
+static bool
+read_keys(PyObject *tuple, fta_text keys[FTA_AUDIT_KEYS_MAX], size_t *count)
+{
+    Py_ssize_t size = tuple == NULL ? 0 : PyTuple_GET_SIZE(tuple);
+    if (size > FTA_AUDIT_KEYS_MAX) {
+        PyErr_Format(PyExc_ValueError, "keys must be at most %d",
+                     FTA_AUDIT_KEYS_MAX);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *key = PyTuple_GET_ITEM(tuple, i);
+        if (!PyBytes_Check(key)) {
+            PyErr_SetString(PyExc_TypeError, "keys must be a tuple of bytes");
+            return false;
+        }
+        keys[i] =
+            (fta_text){PyBytes_AS_STRING(key), (size_t)PyBytes_GET_SIZE(key)};
+    }
+    *count = (size_t)size;
+    return true;
+}
+
 static PyObject *
 audit_log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"path", NULL};
-    PyObject *path, *encoded = NULL;
+    static char *keywords[] = {"path", "keys", NULL};
+    PyObject *path, *encoded = NULL, *tuple = NULL;
+    fta_text keys[FTA_AUDIT_KEYS_MAX];
+    fta_audit_options options = {.keys = keys};
     audit_log *self = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U:AuditLog", keywords,
-                                     &path) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U|O!:AuditLog", keywords,
+                                     &path, &PyTuple_Type, &tuple) ||
+        !read_keys(tuple, keys, &options.key_count) ||
         !PyUnicode_FSConverter(path, (void *)&encoded)) {
         return NULL;
     }
@@ -51,9 +82,12 @@ audit_log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         goto done;
     }
-    fta_text text = {PyBytes_AS_STRING(encoded),
-                     (size_t)PyBytes_GET_SIZE(encoded)};
-    fta_status status = fta_audit_log_open(text, &self->log);
+    options.destination = (fta_text){PyBytes_AS_STRING(encoded),
+                                     (size_t)PyBytes_GET_SIZE(encoded)};
+    fta_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = fta_audit_log_open(&options, &self->log);
+    Py_END_ALLOW_THREADS
     if (status != FTA_OK) {
         raise_for_path(status, path);
         Py_CLEAR(self);
@@ -97,6 +131,9 @@ sentence(const fta_audit_outcome *outcome)
             "into the old file: %s",
             outcome->status == FTA_SYSTEM ? strerror(outcome->error)
                                           : fta_status_text(outcome->status));
+    case FTA_AUDIT_BEGINS_ANEW:
+        return PyUnicode_FromString(
+            "the head of the chain was changed, so a new chain begins");
     case FTA_AUDIT_UNCHANGED:
         break;
     }
@@ -156,6 +193,9 @@ fta_audit_log_write_line(const fta_state *state, PyObject *audit_log_object,
         Py_BEGIN_ALLOW_THREADS
         outcome = fta_audit_log_write(log, &entry);
         Py_END_ALLOW_THREADS
+        if (request->is_lost != NULL) {
+            *request->is_lost = outcome.is_lost;
+        }
         result = sentence(&outcome);
     }
     for (int i = 0; i < TEXTS; i++) {
@@ -211,11 +251,61 @@ audit_log_reopen(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(note_doc,
+             "note($self, event, count, /)\n--\n\n"
+             "Write a signed control line into the chain. ValueError unless\n"
+             "event is a word of at most 16 lower-case letters and count\n"
+             "from 0 to 2**63 - 1; OSError where it cannot be written;\n"
+             "PermissionError where there is no chain.");
+
+static PyObject *
+audit_log_note(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    fta_text event;
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "note takes 2 arguments, not %zd",
+                            count);
+    }
+    long long number = PyLong_AsLongLong(args[1]);
+    if ((number == -1 && PyErr_Occurred()) ||
+        !fta_utf8_from_str(args[0], "event", &event)) {
+        return NULL;
+    }
+    fta_status status = FTA_BAD_ARGUMENT;
+    if (number >= 0 && strlen(event.data) == event.length) {
+        fta_audit_log *log = ((audit_log *)self)->log;
+        Py_BEGIN_ALLOW_THREADS
+        status = fta_audit_log_note(log, event.data, (uint64_t)number);
+        Py_END_ALLOW_THREADS
+    }
+    if (status != FTA_OK) {
+        raise_for_path(status, ((audit_log *)self)->path);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef audit_log_methods[] = {
     {"write", (PyCFunction)(void (*)(void))audit_log_write, METH_FASTCALL,
      write_doc},
+    {"note", (PyCFunction)(void (*)(void))audit_log_note, METH_FASTCALL,
+     note_doc},
     {"reopen", audit_log_reopen, METH_NOARGS, reopen_doc},
     {NULL, NULL, 0, NULL},
+};
+
+static PyObject *
+audit_log_lost(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(
+        fta_audit_log_lost(((audit_log *)self)->log));
+}
+
+static PyGetSetDef audit_log_getters[] = {
+    {"lost", audit_log_lost, NULL,
+     "How many lines were lost since the log was opened, in this process.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef audit_log_members[] = {
@@ -225,11 +315,13 @@ static PyMemberDef audit_log_members[] = {
 };
 
 PyDoc_STRVAR(audit_log_doc,
-             "AuditLog(path)\n--\n\n"
-             "A file with a line of JSON for each request. Any number of\n"
-             "threads and processes may write to it. A file that was moved\n"
-             "or removed is made again within a second. OSError where it\n"
-             "cannot be opened.");
+             "AuditLog(path, keys=())\n--\n\n"
+             "A file with a line of JSON for each request, or a syslog or\n"
+             "journal that takes such lines. Any number of threads and\n"
+             "processes may write to it. A file that was moved or removed is\n"
+             "made again within a second. With keys of 64 bytes the lines\n"
+             "are a chain, which the first key signs. OSError where it\n"
+             "cannot be opened, ValueError for a destination that is none.");
 
 static PyType_Slot audit_log_slots[] = {
     {Py_tp_doc, (void *)audit_log_doc},
@@ -237,6 +329,7 @@ static PyType_Slot audit_log_slots[] = {
     {Py_tp_dealloc, (void *)audit_log_dealloc},
     {Py_tp_methods, (void *)audit_log_methods},
     {Py_tp_members, (void *)audit_log_members},
+    {Py_tp_getset, (void *)audit_log_getters},
     {0, NULL},
 };
 

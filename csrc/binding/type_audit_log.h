@@ -4,6 +4,8 @@
 
 #include "binding/state.h"
 
+#include <stdbool.h>
+
 /* What a line is about. All are Borrowed; NULL or None: not known. The caller
  * must hold them only until fta_audit_log_write_line begins, which holds them
  * and the log while it runs. */
@@ -15,6 +17,7 @@ typedef struct fta_audit_request {
     PyObject *identity;
     PyObject *reason;
     int status;
+    bool *is_lost; /* Borrowed: whether the line could not be written; NULL */
 } fta_audit_request;
 
 /* Writes a line into an AuditLog. Returns a new reference to None, or to a

@@ -9,6 +9,7 @@
 #include "binding/limiter_request.h"
 #include "binding/type_decision.h"
 #include "binding/type_limit.h"
+#include "binding/type_metrics.h"
 #include "binding/type_reservation.h"
 #include "binding/waiting.h"
 
@@ -18,7 +19,21 @@
 typedef struct limiter_object {
     PyObject_HEAD
     fta_limiter *limiter; /* Owned. */
+    PyObject *metrics;    /* Owned: a Metrics or None. It never changes. */
 } limiter_object;
+
+fta_metrics *
+fta_limiter_metrics(PyObject *limiter)
+{
+    return fta_metrics_of(((limiter_object *)limiter)->metrics);
+}
+
+/* The watcher of its stores: a thread without the GIL. */
+static void
+say_away(void *metrics, bool is_away)
+{
+    fta_metrics_say(metrics, FTA_METRIC_OF_REDIS_AWAY, is_away);
+}
 
 /* Each reads a str, or leaves out as it is where the argument is missing. */
 static bool
@@ -71,16 +86,16 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {
         "prefix",    "app",        "strategy",       "shm_bytes", "shared",
-        "redis_url", "timeout_ms", "on_store_error", NULL};
+        "redis_url", "timeout_ms", "on_store_error", "metrics",   NULL};
     PyObject *prefix = NULL, *app = NULL, *strategy = NULL, *redis_url = NULL,
-             *on_store_error = NULL;
+             *on_store_error = NULL, *metrics = Py_None;
     Py_ssize_t shm_bytes = 0;
     int shared = 1;
     fta_limiter_options options = {.store.timeout_ms = 50};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|$OOOnpOiO:Limiter", keywords, &prefix, &app,
+            args, kwargs, "|$OOOnpOiOO:Limiter", keywords, &prefix, &app,
             &strategy, &shm_bytes, &shared, &redis_url,
-            &options.store.timeout_ms, &on_store_error)) {
+            &options.store.timeout_ms, &on_store_error, &metrics)) {
         return NULL;
     }
     if (prefix == NULL) {
@@ -92,17 +107,23 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         !read_text(app, "app", &options.store.app) ||
         !read_strategy(strategy, &options.strategy) ||
         !read_text(redis_url, "redis_url", &options.store.url) ||
-        !read_on_store_error(on_store_error, &options.on_store_error)) {
+        !read_on_store_error(on_store_error, &options.on_store_error) ||
+        !fta_is_metrics(PyType_GetModuleState(type), metrics, "metrics")) {
         return NULL;
     }
     options.store.shm_bytes = shm_bytes < 0 ? SIZE_MAX : (size_t)shm_bytes;
     options.store.shared = shared;
+    if (!Py_IsNone(metrics)) {
+        options.store.watcher =
+            (fta_store_watcher){say_away, fta_metrics_of(metrics)};
+    }
 
     limiter_object *self = PyObject_New(limiter_object, type);
     if (self == NULL) {
         return NULL;
     }
     self->limiter = NULL;
+    self->metrics = Py_NewRef(metrics);
     fta_store_problem problem;
     fta_status status = fta_limiter_open(&options, &self->limiter, &problem);
     if (status != FTA_OK) {
@@ -119,6 +140,7 @@ limiter_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     fta_limiter_close(((limiter_object *)self)->limiter);
+    Py_DECREF(((limiter_object *)self)->metrics);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -139,8 +161,9 @@ ask_core(PyObject *object, fta_action action, PyObject *const *args,
     if (!fta_request_arguments_read(state, args, nargs, &arguments)) {
         goto done;
     }
-    PyThreadState *thread = NULL;
-    const fta_waiting waiting = fta_waiting_without_gil(&thread);
+    fta_metrics *metrics = fta_metrics_of(self->metrics);
+    fta_released_gil gil = {.metrics = metrics};
+    const fta_waiting waiting = fta_waiting_without_gil(&gil);
     const fta_limiter_request request = {action, arguments.limits,
                                          arguments.count, &arguments.requester};
     fta_limiter_answer answer;
@@ -152,6 +175,9 @@ ask_core(PyObject *object, fta_action action, PyObject *const *args,
     if (status != FTA_OK) {
         fta_raise(status);
         goto done;
+    }
+    if (metrics != NULL) {
+        fta_metrics_count_decision(metrics, &request, &answer);
     }
     result = fta_decision_new(
         state, &answer,
@@ -424,14 +450,15 @@ PyDoc_STRVAR(
     limiter_doc,
     "Limiter(*, prefix, app='', strategy='fixed-window',\n"
     "        shm_bytes=0, shared=True, redis_url='', timeout_ms=50,\n"
-    "        on_store_error='memory')\n--\n\n"
+    "        on_store_error='memory', metrics=None)\n--\n\n"
     "Counts requests against limits: in Redis where redis_url names one, and\n"
     "else, or while Redis is away, in memory that this user's processes with\n"
     "the same app and prefix share on this host. Any number of threads and\n"
     "forked children may use one. No call waits longer than timeout_ms. With\n"
     "shm_bytes=0 the memory is 16 MiB, or an eighth of what is free. With\n"
     "shared=False, or where status() says why it is not shared, only this\n"
-    "process and its children share the memory.");
+    "process and its children share the memory. What it decides is counted\n"
+    "in metrics, if there are some.");
 
 static PyType_Slot limiter_slots[] = {
     {Py_tp_doc, (void *)limiter_doc},

@@ -4,6 +4,8 @@
 
 #include "binding/state.h"
 
+#include "metrics/metrics.h"
+
 /* The method hit: the Decision about a request. self is a Limiter. */
 PyObject *fta_limiter_count(PyObject *self, PyObject *const *args,
                             Py_ssize_t nargs);
@@ -12,5 +14,8 @@ PyObject *fta_limiter_count(PyObject *self, PyObject *const *args,
 unsigned long long fta_limiter_store_events(PyObject *self);
 
 int fta_add_limiter(PyObject *module);
+
+/* Where a Limiter counts what it decides, borrowed from it; or NULL. */
+fta_metrics *fta_limiter_metrics(PyObject *limiter);
 
 #endif

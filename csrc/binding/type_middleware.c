@@ -6,6 +6,7 @@
 
 #include "binding/keywords.h"
 #include "binding/type_audit_log.h"
+#include "binding/type_metrics.h"
 #include "binding/type_start_response.h"
 
 /* Every owned reference of a middleware, once. None of them changes, so it has
@@ -19,6 +20,7 @@
     X(late_body)                                                               \
     X(audit_log)                                                               \
     X(log)                                                                     \
+    X(metrics)                                                                 \
     X(key)                                                                     \
     X(cors)
 
@@ -139,17 +141,19 @@ static PyObject *
 middleware_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {
-        "inner", "state",     "key", "failure",      "replace",     "late_body",
-        "cors",  "audit_log", "log", "limit_fields", "ietf_fields", NULL};
+        "inner",       "state",   "key",       "failure", "replace",
+        "late_body",   "cors",    "audit_log", "log",     "limit_fields",
+        "ietf_fields", "metrics", NULL};
     fta_state *state = PyType_GetModuleState(type);
     fta_middleware found = {0};
     PyObject *limit_fields, *ietf_fields;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "$OOUOOOO!OOO!O!:Middleware", keywords, &found.inner,
+            args, kwargs, "$OOUOOOO!OOO!O!O:Middleware", keywords, &found.inner,
             &found.state, &found.key, &found.failure, &found.replace,
             &found.late_body, state->cors_rules_type, &found.cors,
             &found.audit_log, &found.log, &PyBool_Type, &limit_fields,
-            &PyBool_Type, &ietf_fields)) {
+            &PyBool_Type, &ietf_fields, &found.metrics) ||
+        !fta_is_metrics(state, found.metrics, "metrics")) {
         return NULL;
     }
     if (!PyUnicode_CheckExact(found.key) ||
@@ -183,7 +187,7 @@ static PyMemberDef middleware_members[] = {
 PyDoc_STRVAR(
     middleware_doc,
     "Middleware(*, inner, state, key, failure, replace, late_body, cors,\n"
-    "           audit_log, log, limit_fields, ietf_fields)\n"
+    "           audit_log, log, limit_fields, ietf_fields, metrics)\n"
     "--\n\n"
     "A WSGI application around another: it adds header fields to responses\n"
     "and writes the audit log. See middleware.py for what each argument\n"

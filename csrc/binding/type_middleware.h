@@ -22,6 +22,7 @@ typedef struct fta_middleware {
     PyObject *cors;      /* Owned: a CorsRules */
     PyObject *audit_log; /* Owned: an AuditLog or None */
     PyObject *log; /* Owned: called with what has changed of the audit log */
+    PyObject *metrics; /* Owned: a Metrics or None */
     char limit_fields; /* whether X-RateLimit fields are added */
     char ietf_fields;  /* whether RateLimit fields are added */
 } fta_middleware;

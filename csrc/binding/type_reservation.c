@@ -68,8 +68,8 @@ reservation_give_back(PyObject *object, PyObject *args)
     if (self->reservation == NULL) {
         Py_RETURN_FALSE;
     }
-    PyThreadState *thread = NULL;
-    const fta_waiting waiting = fta_waiting_without_gil(&thread);
+    fta_released_gil gil = {.metrics = NULL};
+    const fta_waiting waiting = fta_waiting_without_gil(&gil);
     Py_INCREF(object);
     fta_status status =
         fta_limiter_give_back(self->limiter, self->reservation, (size_t)start,

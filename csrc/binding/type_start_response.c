@@ -6,6 +6,7 @@
 #include "binding/environ.h"
 #include "binding/response_fields.h"
 #include "binding/type_audit_log.h"
+#include "binding/type_metrics.h"
 #include "binding/type_request_record.h"
 
 #include "http/response.h"
@@ -24,6 +25,15 @@ static PyObject *
 record_of(fta_start_response *self)
 {
     return fta_member_get((PyObject *)self, &self->record);
+}
+
+/* Whose request it is, a new reference, None or NULL. */
+static PyObject *
+identity_in(const fta_request_record *record, PyObject *object)
+{
+    return fta_member_get(object, fta_member_is_none(object, &record->identity)
+                                      ? &record->subject
+                                      : &record->identity);
 }
 
 /* The code of a status, as the application wrote it. */
@@ -82,6 +92,7 @@ write_audit_line(const fta_state *state, fta_start_response *self, int number)
     enum { COUNT = sizeof names / sizeof *names };
     PyObject *identity = NULL, *reason = NULL, *event = NULL, *logged = NULL;
     int written = -1;
+    bool is_lost = false;
 
     for (int i = 0; i < COUNT; i++) {
         held[i] = fta_environ_item(state, wsgi_environ, names[i]);
@@ -92,10 +103,7 @@ write_audit_line(const fta_state *state, fta_start_response *self, int number)
     of_request = record_of(self);
     const fta_request_record *record = fta_request_record_of(state, of_request);
     if (record != NULL) {
-        identity = fta_member_get(
-            of_request, fta_member_is_none(of_request, &record->identity)
-                            ? &record->subject
-                            : &record->identity);
+        identity = identity_in(record, of_request);
         reason =
             number >= 400 ? fta_member_get(of_request, &record->reason) : NULL;
     }
@@ -107,10 +115,15 @@ write_audit_line(const fta_state *state, fta_start_response *self, int number)
         .identity = identity,
         .reason = reason,
         .status = number,
+        .is_lost = &is_lost,
     };
     event = fta_audit_log_write_line(state, middleware->audit_log, &request);
     if (event == NULL) {
         goto done;
+    }
+    if (is_lost && !Py_IsNone(middleware->metrics)) {
+        fta_metrics_add(fta_metrics_of(middleware->metrics),
+                        FTA_METRIC_OF_AUDIT_LOST, 0, 1);
     }
     logged = Py_IsNone(event) ? Py_NewRef(event)
                               : PyObject_CallOneArg(middleware->log, event);
@@ -126,6 +139,26 @@ done:
     }
     Py_DECREF(wsgi_environ);
     return written;
+}
+
+/* Counts the request, once: a second answer replaces one that was not sent. */
+static void
+count_answer(const fta_state *state, fta_start_response *self, int number)
+{
+    PyObject *metrics = ((fta_middleware *)self->middleware)->metrics;
+    if (Py_IsNone(metrics) || self->sent) {
+        return;
+    }
+    PyObject *of_request = record_of(self), *reason = NULL, *identity = NULL;
+    const fta_request_record *record = fta_request_record_of(state, of_request);
+    if (record != NULL) {
+        identity = identity_in(record, of_request);
+        reason = fta_member_get(of_request, &record->reason);
+    }
+    fta_metrics_count_objects(state, metrics, number, reason, identity);
+    Py_XDECREF(identity);
+    Py_XDECREF(reason);
+    Py_XDECREF(of_request);
 }
 
 static PyObject *
@@ -163,6 +196,7 @@ send_response(const fta_state *state, fta_start_response *self,
     if (headers == NULL) {
         return NULL;
     }
+    count_answer(state, self, status_code_of(args[0]));
     if (Py_IsNone(((fta_middleware *)self->middleware)->audit_log) ||
         write_audit_line(state, self, status_code_of(args[0])) == 0) {
         PyObject *const sent[] = {args[0], headers, count > 2 ? args[2] : NULL};

@@ -18,6 +18,13 @@
     X(redis)                                                                   \
     X(shm)
 
+/* Who is told that a store goes away, or comes back: by a thread of the store,
+ * of this process, one change after the other. Both may be NULL. */
+typedef struct fta_store_watcher {
+    void (*changed)(void *context, bool is_away);
+    void *context; /* Borrowed; lives as long as the store. */
+} fta_store_watcher;
+
 /* What all stores of a limiter are opened with; each reads what concerns it. */
 typedef struct fta_store_options {
     fta_text prefix; /* Counters with one prefix are one application's. */
@@ -28,6 +35,7 @@ typedef struct fta_store_options {
     size_t shm_bytes;
     bool shared;
     const char *directory;
+    fta_store_watcher watcher;
 } fta_store_options;
 
 /* Why a store cannot be opened. */

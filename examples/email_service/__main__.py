@@ -41,9 +41,18 @@ def set_defaults() -> None:
     """Set what the environment does not. In production it has to set JWT_SECRET_KEY itself."""
     os.environ.setdefault("FLASK_ENV", "development")
     os.environ.setdefault("REDIS_URL", "")
+    if os.environ["FLASK_ENV"] == "development":
+        # They may read the metrics. In development everybody may send identity headers anyway.
+        os.environ.setdefault("AUTH_TRUSTED_GATEWAYS", "127.0.0.1,::1")
     if not os.environ.get("MAIL_PASSWORD_KEY"):
         os.environ["MAIL_PASSWORD_KEY"] = load_or_make_secret(
             "mail_password_key", Fernet.generate_key
+        )
+    if "AUDIT_LOG" not in os.environ:
+        os.environ["AUDIT_LOG"] = str(INSTANCE / "audit.jsonl")
+        os.environ["AUDIT_CHAIN"] = "true"
+        os.environ["AUDIT_KEY"] = load_or_make_secret(
+            "audit_key", lambda: secrets.token_hex(32).encode()
         )
     if not os.environ.get("JWT_SECRET_KEY") and os.environ["FLASK_ENV"] == "development":
         os.environ["JWT_SECRET_KEY"] = load_or_make_secret(
@@ -119,6 +128,7 @@ def main() -> None:
             f"{curl_lines(app, base, password)}\n\n"
             f"Its front end is at {base}/. Log in as {EMAIL} with the password {password}\n"
             f"{greeting}\n"
+            f"Prometheus on this machine may read {base}/metrics.\n"
             "This is a development server: everybody who reaches it can make a token for any user. "
             "FLASK_HOST=127.0.0.1 make run serves this machine only."
         )

@@ -6,7 +6,6 @@ address or a UUID. So no alert can hold a token or a password, whatever a client
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import socket
@@ -14,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from .._core import is_valid_uuid, uuid7
+from .._core import is_valid_uuid, plain_address, uuid7
 from ..config.alert_settings import AlertRule
 
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -128,11 +127,8 @@ def alert_of(rule: AlertRule, event: Event, app: str, count: int, period_seconds
 
 
 def _address(text: str) -> str:
-    """Return an address; a proxy may hand on any text in its place."""
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return "not an IP address"
+    """Return an address alone; a proxy may hand on any text in its place, or as its zone."""
+    return plain_address(text) or "not an IP address"
 
 
 def _uuid(text: str) -> str:

@@ -13,7 +13,7 @@ from ..http_client import ExchangeError, post
 from .alert import Alert
 from .outbox import DeliveryError
 
-# Of the answers 400 to 499 these say that a later attempt may succeed.
+# Beside 5xx, these say that a later attempt may succeed.
 _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -56,7 +56,7 @@ class Webhook:
         if not 200 <= status <= 299:
             raise DeliveryError(
                 f"it answered with the status {status}",
-                final=300 <= status <= 499 and status not in _LATER,
+                final=not (500 <= status <= 599 or status in _LATER),
                 retry_after=_seconds(posted.retry_after),
             )
 

@@ -101,7 +101,11 @@ def check_issuers(settings: Settings) -> None:
 
 
 def check_audit(settings: Settings) -> None:
-    """Raise where the request line would be written nowhere."""
+    """Raise where the request line would be written nowhere, or a chain is to be of nothing."""
+    if settings.audit_chain and settings.audit_log is None:
+        raise ConfigurationError(
+            "AUDIT_CHAIN needs AUDIT_LOG, the path of the file whose lines are chained"
+        )
     if settings.audit_sink == "audit_log" and settings.audit_log is None:
         raise ConfigurationError(
             "AUDIT_SINK is 'audit_log', but there is no AUDIT_LOG: set AUDIT_LOG to where the "

@@ -58,6 +58,7 @@ from .key_sources import (
     read_secret,
 )
 from .limit_arguments import Arguments, Limits, read_endpoint_limits, read_limits
+from .metrics_settings import read_permission, read_tenants
 from .names import Unknown, advice_on, unknown_names
 from .networks import Network, read_networks
 from .origins import read_origins
@@ -238,7 +239,15 @@ class Settings:
     auth_alert_smtp: MailServer | None = _key(None, read_mail_server, secret=True)
 
     audit_log: str | None = _key(None, read_path)
+    audit_chain: bool = _key(False, read_boolean)
+    # Empty: derived from the keys that sign. The first one signs the chain.
+    audit_key: tuple[bytes, ...] = _key((), read_session_keys, secret=True)
     audit_sink: str = _key("both", one_of("both", "audit_log"))
+
+    auth_metrics_route: str | None = _key(None, read_route)
+    # None: none lets anybody read them.
+    auth_metrics_permission: str | None = _key(None, read_permission)
+    auth_metrics_tenants: tuple[str, ...] = _key((), read_tenants)
 
     cors_origins: tuple[str, ...] = _key(read_origins("localhost:3000"), read_origins, blank=True)
     cors_supports_credentials: bool = _key(False, read_boolean)
@@ -294,6 +303,14 @@ class Settings:
             self.jwt_secret_key != DEFAULT_SECRET_KEY
             or not (self.jwt_tenant_keys or self.jwt_jwks or self.jwt_discovery or self.jwt_issuers)
         )
+
+    @property
+    def signing_secrets(self) -> tuple[bytes, ...]:
+        """What other keys are derived from: the key that signs, then the retired ones."""
+        if self.own_secret:
+            retired = (each for each in self.jwt_secret_key_fallbacks if isinstance(each, bytes))
+            return (self.jwt_secret_key, *retired)
+        return () if self.jwt_private_key is None else (self.jwt_private_key.content,)
 
     @property
     def secret_bytes(self) -> int:

@@ -128,7 +128,7 @@ def _without_valid_token(
         return Denial(401, message, invalid.reason, detail_of(invalid, token or ""))
     if authorization is not None and _STRAY_BEARER.search(authorization):
         return STRAY_BEARER
-    if state.trusts_identity_headers(_peer(request)):
+    if state.trusts_identity_headers(peer_of(request)):
         parameter = partial(_parameter, request) if state.development else None
         return read_identity_headers(request.environ, state.roles, parameter)
     if any(name in request.environ for name in IDENTITY_HEADERS):
@@ -136,7 +136,7 @@ def _without_valid_token(
     return NO_CREDENTIALS
 
 
-def _peer(request: Request) -> str:
+def peer_of(request: Request) -> str:
     """Return the address that connected to the server.
 
     ProxyFix replaces REMOTE_ADDR with the address in X-Forwarded-For, and keeps the original.

@@ -41,6 +41,7 @@ from .counting import count, count_failure, count_refresh, deny_counted
 from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
 from .library_errors import handler_of_denials
+from .metrics_route import add_metrics_route
 from .middleware import middleware_of
 from .records import RECORD, current_request, keep_reason, record_of, served
 from .registration import known_apps, require_no_bare_views
@@ -171,6 +172,7 @@ class TenantAuth:
             add_traces(app)
         _add_jwks_route(app, state)
         add_session_routes(app, state)
+        add_metrics_route(app, state)
         # So an app's handler of Exception does not get a denial. One of AuthError does.
         app.error_handler_spec[None][None].setdefault(AuthError, _error_handler(app))
         app.cli.add_command(auth_cli)

@@ -17,6 +17,7 @@ from .._core import AuditLog, CorsRules, Middleware, RequestRecord, StartRespons
 from ..alerts.alert import Event
 from ..audit import logger
 from ..errors import ConfigurationError
+from ..trail.keys import chain_keys
 from .counting import count_unauthorized
 from .denials import report_exceeded
 from .records import RECORD, current_request
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from flask import Response
     from flask.app import Flask
 
+    from ..config.settings import Settings
     from ..limit.exceeded import Exceeded
     from .state import AppState
 
@@ -36,6 +38,7 @@ def middleware_of(app: Flask, state: AppState, cors: CorsRules) -> Middleware:
     """
     settings = state.settings
     path = settings.audit_log
+    audit_log = None if path is None else open_audit_log(path, settings)
     failures = _Failures(app)
     return Middleware(
         inner=app.wsgi_app,
@@ -45,26 +48,35 @@ def middleware_of(app: Flask, state: AppState, cors: CorsRules) -> Middleware:
         replace=failures.replace,
         late_body=lambda body, start_response: _LateBody(body, start_response, failures.replace),
         cors=cors,
-        audit_log=None if path is None else _open_audit_log(path),
-        log=_audit_events(state),
+        audit_log=audit_log,
+        log=_audit_events(state, audit_log),
         limit_fields=settings.ratelimit_headers_enabled,
         ietf_fields=settings.ratelimit_ietf_headers_enabled,
+        metrics=state.metrics,
     )
 
 
-def _open_audit_log(path: str) -> AuditLog:
+def open_audit_log(path: str, settings: Settings) -> AuditLog:
+    """Open AUDIT_LOG, whose lines are a chain if AUDIT_CHAIN says so.
+
+    :raises ConfigurationError: where it cannot be opened.
+    """
+    keys = chain_keys(settings) if settings.audit_chain else ()
     try:
-        return AuditLog(path)
+        return AuditLog(path, keys)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"AUDIT_LOG cannot be opened: {error}") from None
 
 
-def _audit_events(state: AppState) -> Callable[[str], None]:
+def _audit_events(state: AppState, audit_log: AuditLog | None) -> Callable[[str], None]:
     """Return what is called with a sentence when lines of AUDIT_LOG are lost, and when no more."""
+    lost = 0
 
     def log(event: str) -> None:
+        nonlocal lost
         logger.error("The audit log %s: %s", state.settings.audit_log, event)
-        if state.alerts is not None and "lost" in event:
+        if state.alerts is not None and audit_log is not None and audit_log.lost > lost:
+            lost = audit_log.lost
             state.alerts.note(Event(name="audit_lost"))
 
     return log

@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..identity.arguments import permission_names, role_text, uuid_text
 from ..identity.roles import WEAKEST_ROLE
+from ..metrics.counters import SESSIONS
 from ..sessions.keys import session_keys
 from ..sessions.rotation import ENDING, Outcome
 from ..sessions.sessions import Grant, Refreshed, SessionDenied, Sessions, Terms
@@ -127,6 +128,7 @@ def create_session(
         state.forget(each)
     tokens = _tokens(state, begun)
     note_session(begun.session)
+    state.count(SESSIONS, "created")
     _send(session_created, begun.session)
     return tokens
 
@@ -154,10 +156,13 @@ def refresh_session(refresh_token: str) -> SessionTokens:
             address=_address(),
         )
     except SessionDenied as denied:
+        if denied.session is not None and denied.reason in _REUSE:
+            state.count(SESSIONS, "reused")
         raise _denied(denied) from None
     except StoreUnavailable as error:
         raise unavailable(error, "refresh_session") from None
     tokens = _tokens(state, refreshed)
+    state.count(SESSIONS, "refreshed")
     _send(session_refreshed, refreshed.session)
     return tokens
 

@@ -13,8 +13,8 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from functools import cached_property, lru_cache
-from time import monotonic
+from functools import cached_property, lru_cache, partial
+from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 import flask
@@ -62,6 +62,7 @@ from ..limit.denied import DeniedRequests
 from ..limit.limiters import failure_limits_of, limiter_of
 from ..limit.plans import Plans
 from ..limit.store_log import StoreLog
+from ..metrics.counters import REVOCATIONS, SESSIONS, VERIFICATION, count_fetch, metrics_of
 from ..sessions.api_keys import ApiKeys, key_cache_of
 from ..sessions.cookies import Cookies
 from ..sessions.origins import Origins
@@ -125,6 +126,8 @@ class AppState:
         # Whether app.config is not looked at any more.
         self.settled = app is None
         self._directory = _directory_of(app)
+        # What is counted for Prometheus, where AUTH_METRICS_ROUTE is set.
+        self.metrics = metrics_of(settings, app=self._directory, shared=self._shared)
         self._at_once: AtOnce | None = None
         # The scopes of concurrency limits, by rule and endpoint.
         self.scopes_at_once: dict[tuple[ConcurrencyRule, str], str] = {}
@@ -172,6 +175,9 @@ class AppState:
         self.source: Source | None = None
         if isinstance(self.keyring, Provider):
             self._follow(self.keyring)
+        if self.metrics is not None:
+            for source in self.sources:
+                source.fetched = partial(count_fetch, self.metrics, source.where)
 
     def _open_sessions(self) -> None:
         app = None if self._app is None else self._app()
@@ -269,9 +275,18 @@ class AppState:
         """
         self.refresh_keys()
         self._follow_store()
-        proved = self.keyring.authenticate(authorization)
+        proved = self._verify(authorization)
         if self.live is not None and isinstance(proved, InvalidToken):
             return self.live.once_known(proved, lambda: self.keyring.authenticate(authorization))  # type: ignore[no-any-return]
+        return proved
+
+    def _verify(self, authorization: str | None) -> Identity | InvalidToken | None:
+        if self.metrics is None:
+            return self.keyring.authenticate(authorization)
+        began = monotonic_ns()
+        proved = self.keyring.authenticate(authorization)
+        if proved is not None:
+            self.metrics.observe(VERIFICATION, monotonic_ns() - began)
         return proved
 
     def decode(self, token: str | bytes) -> dict[str, Any] | InvalidToken:
@@ -329,6 +344,8 @@ class AppState:
                 return
             self.settings = self._for_tests(self.settings)
             self._drop_at_once()
+            if self.metrics is not None:
+                self.metrics.unshare()
             if "limiter" in self.__dict__:
                 self._renew_limiter(shared=False)
             self.api_keys = None  # made again, with a cache of its own
@@ -359,7 +376,9 @@ class AppState:
             return made
 
     def _open_limiter(self, *, shared: bool) -> Limiter:
-        limiter = limiter_of(self.settings, app=self._directory, shared=shared)
+        limiter = limiter_of(
+            self.settings, app=self._directory, shared=shared, metrics=self.metrics
+        )
         self._store_log = StoreLog(self.settings, self._note_redis_away)
         self.store_events = limiter.store_events  # those that are logged
         # When the state is freed, or at the latest when the process ends.
@@ -535,6 +554,9 @@ class AppState:
         if self.session_store is None:
             raise ConfigurationError("sessions are off in this app")
         revoked = self.session_store.revoke(revocation, reason)
+        self.count(REVOCATIONS, revocation.kind)
+        if revocation.kind == "session":
+            self.count(SESSIONS, "ended")
         if self.live is not None:
             self.live.forget(revoked)
         if self.api_keys is not None:
@@ -553,8 +575,14 @@ class AppState:
             revocation_kept_ms=int((self.settings.auth_session_max_days + 1) * 86_400_000),
         )
 
+    def count(self, name: str, word: str) -> None:
+        """Count an event for Prometheus."""
+        if self.metrics is not None:
+            self.metrics.count(name, word)
+
     def forget(self, session: Session) -> None:
         """Let this host know at once that a session has ended, which the store has ended."""
+        self.count(SESSIONS, "ended")
         if self.live is not None:
             self.live.forget(
                 Revocation(
@@ -570,6 +598,10 @@ class AppState:
     def trusts_identity_headers(self, peer: str) -> bool:
         """Whether identity headers from this peer count: in development, or from a gateway."""
         return self.development or self._is_gateway(peer)
+
+    def is_gateway(self, peer: str) -> bool:
+        """Whether this peer is in AUTH_TRUSTED_GATEWAYS."""
+        return self._is_gateway(peer)
 
 
 def _directory_of(app: Flask | None) -> str:

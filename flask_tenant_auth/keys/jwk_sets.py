@@ -58,6 +58,8 @@ class Source:
         self.keys: tuple[Key, ...] | None = None
         # Called after each change of `keys`, in any thread, one call at a time.
         self.changed: Callable[[], None] = _nothing
+        # Called after each fetch of them, in any thread: whether it has brought keys.
+        self.fetched: Callable[[bool], object] = bool
         self._rules = rules
         self._told: tuple[str, ...] = ()
         self.next_report = -math.inf  # when an unknown kid may be logged again
@@ -375,6 +377,7 @@ class FetchedSource(Source):
                     self.keys, self._body = found.keys, body
                     self.changed()
             self._plan()
+        self.fetched(found is not None)
         running.done.set()
         if found is None:
             if failure != old_failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._core import Limit, Limiter, parse_rates
+from .._core import Limit, Limiter, Metrics, parse_rates
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ def failure_limits_of(settings: Settings) -> tuple[Limit, ...]:
     )
 
 
-def limiter_of(settings: Settings, *, app: str, shared: bool) -> Limiter:
+def limiter_of(
+    settings: Settings, *, app: str, shared: bool, metrics: Metrics | None = None
+) -> Limiter:
     """Return a new limiter.
 
     :param app: distinguishes apps of one name on this host.
     :param shared: whether the processes of this host share its counters.
+    :param metrics: where its decisions are counted.
     :raises ConfigurationError: when it cannot be made; the message names the setting.
     """
     try:
@@ -38,6 +41,7 @@ def limiter_of(settings: Settings, *, app: str, shared: bool) -> Limiter:
             redis_url=settings.redis_url,
             timeout_ms=settings.ratelimit_store_timeout_ms,
             on_store_error=settings.ratelimit_on_store_error,
+            metrics=metrics,
         )
     except PermissionError as error:
         raise ConfigurationError(

@@ -29,6 +29,8 @@ RUN_SECONDS = 300.0
 WAIT_SECONDS = 61.0
 
 _LONGEST_SHOWN = 160
+_SHORTEST_TOKEN = 16
+_OF_CREDENTIALS = frozenset({"authorization", "cookie"})
 
 
 class NoAnswer(Exception):  # noqa: N818 - it says what happened
@@ -104,9 +106,12 @@ class Client:
         on_wait: Callable[[int], object] = lambda _seconds: None,
     ) -> None:
         self.target = target
-        self.context = ssl.create_default_context(cafile=ca)
+        # The certificates of the system take longer to read than all answers of a run.
+        needed = target.secure or ca is not None
+        self._context = ssl.create_default_context(cafile=ca) if needed else None
         self.sends_tokens = target.secure or target.is_loopback or plain_tokens
         self._on_wait = on_wait
+        self._credentials: set[str] = set()  # that were sent
         self._end = monotonic() + RUN_SECONDS
         self._failures = 0
 
@@ -142,6 +147,20 @@ class Client:
         self._failures = 0
         return answer
 
+    def without_credentials(self, text: str) -> str:
+        """Return a text of the service without the tokens that it was sent: it may quote them."""
+        for each in tuple(self._credentials):
+            text = text.replace(each, "(a token)")
+        return text
+
+    def note_credentials(self, fields: Mapping[str, str]) -> None:
+        """Keep in mind which tokens are sent."""
+        for name, value in fields.items():
+            if name.lower() in _OF_CREDENTIALS:
+                token = value.rpartition(" ")[2]
+                if len(token) >= _SHORTEST_TOKEN:  # a word may be part of any answer
+                    self._credentials.add(token)
+
     @property
     def gone(self) -> bool:
         """Whether no more is sent: the service does not answer any more, or the time is over."""
@@ -154,10 +173,11 @@ class Client:
         :raises NoAnswer: where there is no connection.
         """
         reached = self._reach(deadline)
-        if not self.target.secure:
+        context = context or self._context
+        if context is None or not self.target.secure:
             return reached
         try:
-            return (context or self.context).wrap_socket(reached, server_hostname=self.target.host)
+            return context.wrap_socket(reached, server_hostname=self.target.host)
         except (OSError, ValueError) as error:
             reached.close()
             untrusted = isinstance(error, ssl.SSLCertVerificationError)
@@ -182,9 +202,9 @@ def exchange(client: Client, method: str, path: str, fields: Mapping[str, str]) 
     :raises NoAnswer: where there is none.
     :raises ValueError: for a token that must not be sent.
     """
-    names = {name.lower() for name in fields}
-    if names & {"authorization", "cookie"} and not client.sends_tokens:
+    if not _OF_CREDENTIALS.isdisjoint(name.lower() for name in fields) and not client.sends_tokens:
         raise ValueError("no token is sent to another machine without TLS")
+    client.note_credentials(fields)
     deadline = monotonic() + ANSWER_SECONDS
     connection = _Connection(client, deadline)
     try:
@@ -199,7 +219,10 @@ def exchange(client: Client, method: str, path: str, fields: Mapping[str, str]) 
             },
         )
         response = connection.getresponse()
-        return Answer(response.status, tuple(response.getheaders()), _body_of(response))
+        clean = client.without_credentials
+        shown_fields = tuple((clean(name), clean(value)) for name, value in response.getheaders())
+        body = clean(_body_of(response).decode("latin-1")).encode("latin-1")
+        return Answer(response.status, shown_fields, body)
     except (HTTPException, OSError, ValueError) as error:
         raise NoAnswer(_reason(error)) from None
     finally:

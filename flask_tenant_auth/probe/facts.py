@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+# A shorter text of a token may be part of any answer.
+_SHORTEST_TEXT = 8
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,32 @@ class Person:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids that are known."""
-        return tuple(each for each in (self.tenant_id, self.user_id) if each)
+        """The ids; where they are not known, all texts of the token, among which they are."""
+        known = tuple(each for each in (self.tenant_id, self.user_id) if each)
+        return known or self.texts
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of the token; none where it cannot be read."""
+        try:
+            payload = self.token.split(".")[1]
+            claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        except (ValueError, IndexError, RecursionError):
+            return ()
+        return tuple(each for each in _texts_in(claims) if len(each) >= _SHORTEST_TEXT)
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """Yield the texts in what JSON can hold."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
 
 
 @dataclass(frozen=True, kw_only=True)

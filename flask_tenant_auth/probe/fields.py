@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .exchange import shown
+from .exchange import Answer, shown
 from .outcome import Check, NotAsked, Problem
 from .session import Session
 
 _VERSION = re.compile(r"/v?\d")
 # What the debugger of Werkzeug serves to everybody, where it is on.
 _DEBUGGER = "/?__debugger__=yes&cmd=resource&f=style.css"
-# What a page may not be without, if no other site is to show it in a frame.
-_FRAMES = re.compile(r"(?:^|;)\s*frame-ancestors\s", re.IGNORECASE)
+# Sources of frame-ancestors that list no site.
+_EVERY_SITE = ("*", "http:", "https:")
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
@@ -21,7 +21,7 @@ def look_for_sniffing(session: Session) -> Iterator[Problem]:
     """Yield a problem where a browser may take an answer for a page (Fetch standard, nosniff)."""
     for path, answer in session.strangers_answers.items():
         value = answer.get("X-Content-Type-Options")
-        if (value or "").strip().lower() != "nosniff":
+        if (value or "").partition(",")[0].strip().lower() != "nosniff":  # the first counts
             yield Problem(
                 f"GET {path}",
                 f"X-Content-Type-Options: {shown(value)}" if value else "no X-Content-Type-Options",
@@ -37,16 +37,29 @@ def look_for_frames(session: Session) -> Iterator[Problem]:
     if not pages:
         raise NotAsked("no answer is a page")
     for path, answer in pages:
-        framed = (answer.get("X-Frame-Options") or "").strip().lower()
-        if framed in ("deny", "sameorigin"):
-            continue
-        if not _FRAMES.search(answer.get("Content-Security-Policy") or ""):
+        if not _is_kept_from_frames(answer):
             yield Problem(
                 f"GET {path}",
                 "a page that every site may show in a frame",
                 "send Content-Security-Policy: frame-ancestors 'none' (or 'self') with every page",
             )
             return
+
+
+def _is_kept_from_frames(answer: Answer) -> bool:
+    """Whether a page says which sites may show it. With frame-ancestors only that counts."""
+    policies = (answer.get("Content-Security-Policy") or "").lower().split(",")
+    ancestors = [words for each in policies if (words := _frame_ancestors(each)) is not None]
+    if ancestors:  # each policy has to allow it
+        return any(not set(words) & set(_EVERY_SITE) for words in ancestors)
+    options = (answer.get("X-Frame-Options") or "").lower().split(",")
+    return {each.strip() for each in options} in ({"deny"}, {"sameorigin"})
+
+
+def _frame_ancestors(policy: str) -> list[str] | None:
+    """Return the sources of the first frame-ancestors of a policy; None where it has none."""
+    directives = (each.split() for each in policy.split(";"))
+    return next((words[1:] for words in directives if words[:1] == ["frame-ancestors"]), None)
 
 
 def look_for_versions(session: Session) -> Iterator[Problem]:

@@ -96,19 +96,25 @@ class Session:
 
     @cached_property
     def own_answers(self) -> dict[str, Answer]:
-        """Of those that are no 401 the first that is shown, and the first 403.
+        """Of those that accept the token the first that is shown, and the first 403.
 
         :raises NotAsked: where there is no token, or no route accepts it.
         """
-        answers: dict[str, Answer] = {}
-        kinds: set[bool] = set()
-        for path, answer in self.token_answers.items():
-            if answer.status != 401 and (answer.status == 403) not in kinds:
-                kinds.add(answer.status == 403)
-                answers[path] = answer
-        if not answers:
+        accepted = {path: each for path, each in self.token_answers.items() if accepts(each)}
+        if not accepted:
             raise NotAsked("no route accepts the token: see token-accepted")
-        return answers
+        forbidden = [path for path, each in accepted.items() if each.status == 403]
+        others = [path for path in accepted if path not in forbidden]
+        others.sort(key=lambda path: accepted[path].status >= 400)  # what shows something first
+        return {path: accepted[path] for path in (*others[:1], *forbidden[:1])}
+
+
+def accepts(answer: Answer) -> bool:
+    """Whether a route that denies strangers has accepted the token that it was sent.
+
+    A 500 does not say so.
+    """
+    return answer.status != 401 and answer.status < 500
 
 
 def seen(answer: Answer) -> Answer:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from secrets import randbelow
 
 from .exchange import Answer, shown
 from .outcome import Check, NotAsked, Problem
-from .session import Session
+from .session import Session, accepts
 
-_SHARED = re.compile(r"(?:^|,)\s*(?:public|s-maxage=\d+)\s*(?:,|$)", re.IGNORECASE)
-_PRIVATE = re.compile(r"(?:^|,)\s*(?:private|no-store)\b", re.IGNORECASE)
+_PRIVATE = frozenset({"private", "no-store"})
 # How a service behind a proxy that authenticates may be told of a user.
 _NAMES_OF_USERS = ("X-Forwarded-User", "X-Remote-User", "Remote-User", "X-Auth-Request-User")
 _TRIES = 3
@@ -21,11 +20,18 @@ _TRIES = 3
 def look_at_acceptance(session: Session) -> Iterator[Problem]:
     """Yield a problem where no closed route accepts the token.
 
-    Without it, the checks that follow could not tell why a request is denied.
+    A 403 accepts it, too. Without that, the checks that follow could not tell why a request is
+    denied.
     """
     answers = session.token_answers
-    if all(answer.status == 401 for answer in answers.values()):
-        path, answer = next(iter(answers.items()))
+    if any(accepts(each) for each in answers.values()):
+        return
+    path, answer = next(iter(answers.items()))
+    if answer.status != 401:
+        yield Problem(
+            f"GET {path} with a token", f"{answer}", "look at the log of the service and the proxy"
+        )
+    else:
         yield Problem(
             f"GET {path} with a token",
             f"401: {shown(answer.json().get('message', ''))}",
@@ -62,14 +68,15 @@ def look_at_caching(session: Session) -> Iterator[Problem]:
     """Yield a problem where a cache may keep what one user was shown (RFC 9111, section 3.5)."""
     for path, answer in session.own_answers.items():
         value = answer.get("Cache-Control") or ""
-        if _SHARED.search(value):
+        said = _directives(value)
+        if _may_be_shared(said):
             yield Problem(
                 f"GET {path} with a token",
                 f"Cache-Control: {shown(value)}",
                 "send Cache-Control: private or no-store with what is a user's: this lets a cache "
                 "give it to others",
             )
-        elif session.facts.cookies and answer.status < 300 and not _PRIVATE.search(value):
+        elif session.facts.cookies and answer.status < 300 and not said & _PRIVATE:
             yield Problem(
                 f"GET {path} with a token",
                 f"Cache-Control: {shown(value)}" if value else "no Cache-Control",
@@ -78,11 +85,26 @@ def look_at_caching(session: Session) -> Iterator[Problem]:
             )
 
 
+def _directives(value: str) -> set[str]:
+    """Return the names of the directives of a Cache-Control."""
+    return {each.partition("=")[0].strip().lower() for each in value.split(",")}
+
+
+def _may_be_shared(directives: set[str]) -> bool:
+    """Whether a shared cache may give an answer to a request with Authorization to others."""
+    if directives & _PRIVATE:
+        return False
+    # With no-cache the app is asked again, with the credentials of whoever asks.
+    again = "must-revalidate" in directives and "no-cache" not in directives
+    return again or bool(directives & {"public", "s-maxage"})
+
+
 def look_for_shared_answers(session: Session) -> Iterator[Problem]:
     """Yield a problem where an answer to one user is given to another one, or to a stranger."""
-    for path, first in session.own_answers.items():
-        if first.status >= 400:
-            continue
+    shown_answers = {path: each for path, each in session.own_answers.items() if each.status < 400}
+    if not shown_answers:
+        raise NotAsked("no route shows the user anything: give --path")
+    for path in shown_answers:
         stranger = session.get(path)
         if stranger.status != 401:
             yield Problem(
@@ -92,10 +114,11 @@ def look_for_shared_answers(session: Session) -> Iterator[Problem]:
                 "or add Authorization to its key",
             )
             continue
-        if session.facts.other is None:
-            continue
-        theirs = session.get(path, session.other.fields)
-        leaked = _named(theirs, session.person.ids)
+        theirs = _answer_to_other(session, path)
+        own = set(session.person.ids).difference(session.other.texts)
+        if not own:
+            raise NotAsked("--token is no token whose ids can be read")
+        leaked = _named(theirs, sorted(own))
         if leaked:
             yield Problem(
                 f"GET {path} with a token of another tenant",
@@ -103,6 +126,18 @@ def look_for_shared_answers(session: Session) -> Iterator[Problem]:
                 "add Authorization to the key of the cache in front of the app, and look for what "
                 "the app keeps between requests",
             )
+
+
+def _answer_to_other(session: Session, path: str) -> Answer:
+    """Return what the user of the other tenant gets.
+
+    :raises NotAsked: where that token is denied as one that is not valid: then its 401 says nothing
+        of tenants.
+    """
+    answer = session.get(path, session.other.fields)
+    if answer.status == 401:
+        raise NotAsked(f"GET {path} denies the token of the other tenant: give --other-token anew")
+    return answer
 
 
 def _named(answer: Answer, ids: Iterable[str]) -> str | None:
@@ -118,12 +153,12 @@ def look_at_own_path(session: Session) -> Iterator[Problem]:
     own = session.get(path, session.person.fields)
     if own.status >= 400:
         raise NotAsked(f"GET {path} with the token was answered with {own}")
-    askers: tuple[tuple[str, dict[str, str]], ...] = (
-        ("another tenant", session.other.fields),
-        ("a stranger", {}),
+    askers: tuple[tuple[str, Callable[[str], Answer]], ...] = (
+        ("a stranger", session.get),
+        ("another tenant", partial(_answer_to_other, session)),
     )
-    for who, fields in askers:
-        answer = session.get(path, fields)
+    for who, ask in askers:
+        answer = ask(path)
         if answer.status < 400:
             yield Problem(
                 f"GET {path} as {who}",

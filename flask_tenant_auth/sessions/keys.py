@@ -16,12 +16,8 @@ def session_keys(settings: Settings) -> tuple[bytes, ...]:
     """
     if settings.auth_session_key:
         return settings.auth_session_key
-    if settings.own_secret:
-        sources = [settings.jwt_secret_key]
-        sources += [each for each in settings.jwt_secret_key_fallbacks if isinstance(each, bytes)]
-    elif settings.jwt_private_key is not None:
-        sources = [settings.jwt_private_key.content]
-    else:
+    sources = settings.signing_secrets
+    if not sources:
         raise ConfigurationError(
             "AUTH_SESSION_KEY must be set where the app has no JWT_SECRET_KEY and no "
             "JWT_PRIVATE_KEY: 32 random bytes or more, as `flask auth generate-key` makes them"

@@ -113,11 +113,18 @@ good_lines(const char *path, long *broken)
     return good;
 }
 
+static fta_status
+status_of(fta_text destination, fta_audit_log **log)
+{
+    return fta_audit_log_open(&(fta_audit_options){.destination = destination},
+                              log);
+}
+
 static fta_audit_log *
 open_log(const char *path)
 {
     fta_audit_log *log = NULL;
-    CHECK(fta_audit_log_open((fta_text){path, strlen(path)}, &log) == FTA_OK);
+    CHECK(status_of((fta_text){path, strlen(path)}, &log) == FTA_OK);
     return log;
 }
 
@@ -400,8 +407,10 @@ test_a_full_disk_loses_lines_and_is_reported_once(void)
     CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     limit_files_to(RLIM_INFINITY);
+    CHECK(fta_audit_log_lost(log) == 3);
     outcome = write_one(log);
     CHECK(outcome.change == FTA_AUDIT_RESUMED && outcome.lost == 3);
+    CHECK(fta_audit_log_lost(log) == 3); /* since the start, not in a row */
     CHECK(write_one(log).change == FTA_AUDIT_UNCHANGED);
     CHECK(good_lines("log", &broken) == 2 && broken == 0);
     fta_audit_log_close(log);
@@ -414,8 +423,7 @@ static fta_status
 status_of_opening(const char *path)
 {
     fta_audit_log *log = NULL;
-    fta_status status =
-        fta_audit_log_open((fta_text){path, strlen(path)}, &log);
+    fta_status status = status_of((fta_text){path, strlen(path)}, &log);
     CHECK((status == FTA_OK) == (log != NULL));
     fta_audit_log_close(log);
     return status;
@@ -733,19 +741,26 @@ static void
 test_a_path_that_cannot_be_opened_is_an_error(void)
 {
     fta_audit_log *log = NULL;
-    CHECK(fta_audit_log_open(TEXT(""), &log) == FTA_BAD_ARGUMENT);
-    CHECK(fta_audit_log_open(TEXT("a\0b"), &log) == FTA_BAD_ARGUMENT);
-    CHECK(fta_audit_log_open(TEXT("nowhere/log"), &log) == FTA_SYSTEM);
+    CHECK(status_of(TEXT(""), &log) == FTA_BAD_ARGUMENT);
+    CHECK(status_of(TEXT("a\0b"), &log) == FTA_BAD_ARGUMENT);
+    CHECK(status_of(TEXT("nowhere/log"), &log) == FTA_SYSTEM);
     CHECK(errno == ENOENT);
-    CHECK(fta_audit_log_open(TEXT("."), &log) == FTA_SYSTEM);
+    CHECK(status_of(TEXT("."), &log) == FTA_SYSTEM);
     CHECK(errno == EISDIR);
     CHECK(mkfifo("pipe", 0600) == 0);
-    CHECK(fta_audit_log_open(TEXT("pipe"), &log) == FTA_SYSTEM);
+    CHECK(status_of(TEXT("pipe"), &log) == FTA_SYSTEM);
     CHECK(errno == ENXIO);
-    failing_alloc_start(0);
-    fta_status status = fta_audit_log_open(TEXT("log"), &log);
-    CHECK(failing_alloc_stop());
-    CHECK(status == FTA_NO_MEMORY);
+    for (long n = 0;; n++) {
+        failing_alloc_start(n);
+        fta_status status = status_of(TEXT("log"), &log);
+        if (!failing_alloc_stop()) {
+            CHECK(n == 2 && status == FTA_OK);
+            break;
+        }
+        CHECK(status == FTA_NO_MEMORY && log == NULL);
+    }
+    fta_audit_log_close(log);
+    log = NULL;
     CHECK(log == NULL);
     fta_audit_log_close(NULL);
 }

@@ -84,8 +84,9 @@ class TestWebhook:
 
     @pytest.mark.parametrize(
         ("status", "final"),
-        [(200, None), (302, True), (400, True), (404, True), (408, False), (410, True),
-         (425, False), (429, False), (500, False), (503, False)],
+        [(103, True), (200, None), (302, True), (400, True), (404, True), (408, False), (410, True),
+         (425, False), (429, False), (500, False), (503, False),
+         (600, True)],
     )  # fmt: skip
     def test_an_answer_decides_whether_it_is_tried_again(
         self, hook: Provider, status: int, final: bool | None

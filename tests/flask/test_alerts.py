@@ -299,14 +299,17 @@ class TestWhatAnAlertSays:
                     },
                     environ_base={"REMOTE_ADDR": SECRETS[1]},
                 )
-        assert {alert.rule for alert in alerts} == {
-            "1 failures per hour",
-            "1 failures per hour per address",
-        }
+            # A proxy may hand on what a client has sent as the zone of an address (RFC 4007).
+            get(app, "/me", address=f"fe80::1%{SECRETS[0]}\n{SECRETS[1]}")
+        assert [(alert.rule, dict(alert.subject)) for alert in alerts] == [
+            ("1 failures per hour", {}),
+            ("1 failures per hour per address", {"address": "not an IP address"}),
+            ("1 failures per hour per address", {"address": "fe80::1"}),
+        ]
         for alert in alerts:
             said = alert.line() + alert.text() + alert.json().decode() + repr(alert)
             assert not any(secret in said for secret in SECRETS)
-            assert alert.endpoint == "login"
+            assert alert.endpoint in ("login", "me")
 
     def test_a_user_of_a_token_is_named_by_its_ids_only(self) -> None:
         app = app_of("1 forbidden per hour per user")

@@ -467,6 +467,7 @@ class TestTheCoresTypes:
             ("audit_log", object()),
             ("limit_fields", 1),
             ("ietf_fields", None),
+            ("metrics", object()),
         ],
     )
     def test_an_argument_of_a_wrong_type_is_a_type_error(self, name: str, wrong: object) -> None:
@@ -532,6 +533,7 @@ CLEARED = textwrap.dedent("""
         cors=CorsRules(resources=("/",), origins=(), methods=(), allow_headers=(),
                        expose_headers=(), max_age=0, credentials=False),
         audit_log=None, log=print, limit_fields=False, ietf_fields=False,
+        metrics=None,
     )
     middleware({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, server)
     later = [middleware, kept.pop(), AuditLog(Last("/dev/null"))]

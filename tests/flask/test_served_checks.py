@@ -22,6 +22,7 @@ from flask_tenant_auth import create_jwt_token
 from flask_tenant_auth.flask.commands.service_facts import facts_of
 from flask_tenant_auth.probe import exchange, transport
 from flask_tenant_auth.probe.exchange import Client, shown
+from flask_tenant_auth.probe.facts import Person
 from flask_tenant_auth.probe.run import CHECKS, run
 from flask_tenant_auth.probe.session import Session
 from flask_tenant_auth.probe.target import Target
@@ -174,6 +175,42 @@ class TestChecks:
             assert ("AUTH_PERMISSIONS" in found["console"].change) is (status == "problem")
 
 
+class TestNoFalsePass:
+    """A check that has seen nothing does not pass: it is not asked, and says why."""
+
+    def test_without_an_answer_to_a_user_nothing_is_known_of_shared_answers(
+        self, app: Flask, services: str
+    ) -> None:
+        found = checks_of(app, f"{services}/forbidding")
+        assert found["token-accepted"]["status"] == "ok"
+        assert found["shared-answers"]["status"] == "skipped"
+        assert "--path" in found["shared-answers"]["came"]
+
+    def test_a_token_of_the_other_tenant_that_is_not_valid_proves_nothing(
+        self, app: Flask, services: str
+    ) -> None:
+        arguments = own_path(app)
+        assert checks_of(app, f"{services}/good", *arguments)["own-path"]["status"] == "ok"
+        found = checks_of(app, f"{services}/good", *arguments[:-1], "e30.e30.c2lnbmF0dXJl")
+        for name in ("own-path", "shared-answers"):
+            assert found[name]["status"] == "skipped"
+            assert "--other-token" in found[name]["came"]
+
+    def test_the_ids_of_a_token_that_was_given_are_looked_for(
+        self, app: Flask, services: str
+    ) -> None:
+        found = checks_of(app, f"{services}/good", *own_path(app))
+        assert found["shared-answers"]["status"] == "ok"
+        found = checks_of(app, f"{services}/remembered-too", *own_path(app))
+        assert problems_in(found) == {"shared-answers"}
+        assert TENANT in found["shared-answers"]["came"]
+
+    @pytest.mark.parametrize("token", ["opaque-token-of-a-user", "a.é.c", "a.e30.c", "a..c", ""])
+    def test_a_token_without_texts_has_no_ids(self, token: str) -> None:
+        assert Person(token).ids == ()
+        assert Person(token, "tenant", "user").ids == ("tenant", "user")
+
+
 class TestTransport:
     def test_a_service_that_is_not_there_is_found(self, app: Flask) -> None:
         found = checks_of(app, f"http://127.0.0.1:{free_port()}")
@@ -286,6 +323,12 @@ class TestOutput:
         arguments = own_path(app)
         for more in ([], ["--json"]):
             output = check(app, f"{services}/good", *arguments, *more).output
+            assert "eyJ" not in output
+
+    def test_a_service_that_quotes_tokens_has_none_printed(self, app: Flask, services: str) -> None:
+        for more in ([], ["--json"]):
+            output = check(app, f"{services}/quoting", *own_path(app), *more).output
+            assert "(a token) is not valid" in output
             assert "eyJ" not in output
 
     def test_a_token_is_read_from_standard_input(self, app: Flask, services: str) -> None:

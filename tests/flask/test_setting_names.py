@@ -241,6 +241,7 @@ class TestNamesOfOtherLibraries:
 class TestLibrariesBesideThisOne:
     """What they put into app.config is no setting that somebody misspelt."""
 
+    @pytest.mark.not_freethreaded
     def test_the_table_has_all_names_of_apiflask_and_no_other(self) -> None:
         import apiflask.settings
 
@@ -248,6 +249,7 @@ class TestLibrariesBesideThisOne:
         assert theirs == set(NEIGHBOURS)
         assert not theirs & (set(KEYS) | set(COUNTERPARTS))
 
+    @pytest.mark.not_freethreaded
     def test_an_apiflask_app_starts_and_a_misspelt_name_stops_it(self) -> None:
         from apiflask import APIFlask
 

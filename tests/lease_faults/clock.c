@@ -8,6 +8,7 @@
  * of the file, so that a process which knows the file knows all clocks. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PARTICIPANTS = 16, LOOK_NS = 25000000 };
+enum { PARTICIPANTS = 16, NS_PER_MS = 1000000, LOOK_NS = 10 * NS_PER_MS };
 
 /* tests/lease_faults/clock.py has the same layout. In nanoseconds. */
 typedef struct clocks {
@@ -131,28 +132,68 @@ time(time_t *out)
     return ts.tv_sec;
 }
 
-/* The only wait until a time that the core has, by CLOCK_MONOTONIC. Nobody
- * wakes it where time passes, so it looks. */
+/* Nobody wakes who waits when time passes, so the waits look by themselves.
+ * These two are all that the core has. */
+static int64_t
+least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* By CLOCK_MONOTONIC. */
 int
 pthread_cond_timedwait(pthread_cond_t *restrict cond,
                        pthread_mutex_t *restrict mutex,
                        const struct timespec *restrict until)
 {
+    if (shared == NULL) {
+        return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, until);
+    }
     for (;;) {
-        struct timespec now, of_machine = *until;
-        if (shared != NULL) {
-            (void)clock_gettime(CLOCK_MONOTONIC, &now);
-            int64_t left = ns_of(until) - ns_of(&now);
-            if (left <= 0) {
-                return ETIMEDOUT;
-            }
-            int64_t end = ns_of(&now) - ahead();
-            write_ns(end + (left < LOOK_NS ? left : LOOK_NS), &of_machine);
+        struct timespec now, look;
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        int64_t left = ns_of(until) - ns_of(&now);
+        if (left <= 0) {
+            return ETIMEDOUT;
         }
+        write_ns(ns_of(&now) - ahead() + least(left, LOOK_NS), &look);
         int status =
-            pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &of_machine);
-        if (shared == NULL || status != ETIMEDOUT) {
+            pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &look);
+        if (status != ETIMEDOUT) {
             return status;
         }
     }
+}
+
+int
+poll(struct pollfd *polled, nfds_t count, int ms)
+{
+    if (shared == NULL || ms <= 0) {
+        return (int)syscall(SYS_poll, polled, count, ms);
+    }
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t end = ns_of(&now) + (int64_t)ms * NS_PER_MS;
+    for (;;) {
+        int64_t left = end - ns_of(&now);
+        if (left <= 0) {
+            return 0;
+        }
+        int64_t look = (least(left, LOOK_NS) + NS_PER_MS - 1) / NS_PER_MS;
+        int ready = (int)syscall(SYS_poll, polled, count, (int)look);
+        if (ready != 0) {
+            return ready;
+        }
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    }
+}
+
+int __poll_chk(struct pollfd *polled, nfds_t count, int ms, size_t size);
+
+/* What poll() is where the core was built with _FORTIFY_SOURCE. */
+int
+__poll_chk(struct pollfd *polled, nfds_t count, int ms, size_t size)
+{
+    (void)size;
+    return poll(polled, count, ms);
 }

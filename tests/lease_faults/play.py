@@ -25,6 +25,7 @@ from .schedule import TIMEOUT_MS, Act, Burst, Schedule
 HOSTS = 3
 SHARED_MEMORY = Path("/dev/shm")
 TABLE_BYTES = 1 << 16
+RECOVERY_SECONDS = 2
 PATIENCE = 30  # seconds after which a process that does not end hangs
 NS = 1_000_000_000
 
@@ -251,9 +252,18 @@ class Play:
         return (host.proxy for host in self.hosts)
 
     async def _recover(self) -> None:
+        """Wait until Redis is asked again. A breaker waits up to a second, so time passes fast."""
+        asked = []
         for child in self._living():
             if not child.busy and self.hosts[child.host].proxy.state is None:
-                child.tell({"do": "recover", "seconds": 1})
+                child.tell({"do": "recover", "seconds": RECOVERY_SECONDS})
+                asked.append(child)
+        await asyncio.sleep(0.002)
+        for _ in range(RECOVERY_SECONDS * 20):
+            if not any(child.busy and not child.dead for child in asked):
+                break
+            self.clocks.let_pass(NS // 20)
+            await asyncio.sleep(0.01)
         await self._settle()
 
     async def _right(self) -> None:

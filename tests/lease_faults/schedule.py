@@ -12,7 +12,7 @@ from .host import Hit
 
 MS = 0.001
 SLOWER = (0, 0, 500, 1000)  # the clocks of hosts need not be better than these
-TIMEOUT_MS = 100
+TIMEOUT_MS = 400
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,8 @@ def made(seed: int, number: int, options: Options) -> Schedule:
         phases=(),
     )
     signs = REDIS_STEPS[options.redis_steps] if chance.random() < 0.3 else [0]
-    phases = tuple(_phase(chance, draft, signs) for _ in range(chance.randint(4, 10)))
+    often = chance.choice([0.3, 0.5, 0.8])
+    phases = tuple(_phase(chance, draft, signs, often) for _ in range(chance.randint(4, 10)))
     return replace(draft, phases=phases)
 
 
@@ -159,7 +160,7 @@ def _rate(chance: random.Random) -> tuple[int, int]:
 
 def _burst(chance: random.Random, schedule: Schedule, host: int, worker: int) -> Burst:
     most = max(limit for limit, _ in schedule.rates)
-    count = chance.randint(1, min(40, 2 + most // 2))
+    count = chance.choice([chance.randint(1, 4), chance.randint(1, min(60, 2 + most // 2))])
     return Burst(
         host,
         worker,
@@ -178,7 +179,7 @@ def _hit(chance: random.Random, schedule: Schedule) -> Hit:
     return Hit(tuple(costs), chance.random() < 0.05)
 
 
-def _phase(chance: random.Random, schedule: Schedule, signs: list[int]) -> Phase:
+def _phase(chance: random.Random, schedule: Schedule, signs: list[int], often: float) -> Phase:
     bursts = [
         _burst(chance, schedule, host, worker)
         for host, plan in enumerate(schedule.hosts)
@@ -186,7 +187,7 @@ def _phase(chance: random.Random, schedule: Schedule, signs: list[int]) -> Phase
         if chance.random() < 0.6
     ]
     acts = []
-    if chance.random() < 0.7:
+    if chance.random() < often:
         for _ in range(chance.choice([1, 1, 2, 3])):
             acts += _fault(chance, schedule, signs)
     if schedule.control:
@@ -194,7 +195,8 @@ def _phase(chance: random.Random, schedule: Schedule, signs: list[int]) -> Phase
     passes = chance.choice(
         [
             *[("part", chance.uniform(0, 0.05))] * 3,
-            *[("part", chance.uniform(0.05, 1)), ("part", chance.uniform(1, 2.5))],
+            *[("part", chance.uniform(0.05, 1))] * 2,
+            ("part", chance.uniform(1, 2.5)),
             *[("edge", chance.uniform(0, 6 * MS))] * 3,
         ]
     )
@@ -209,36 +211,29 @@ def _fault(chance: random.Random, schedule: Schedule, signs: list[int]) -> list[
     period = chance.choice(schedule.rates)[1]
     after = chance.choice([0, chance.uniform(0, 4 * MS), chance.uniform(0, 20 * MS)])
     soon = chance.uniform(0, 10 * MS)
-    long = chance.choice([soon, 1.3 * TIMEOUT_MS * MS])
 
     def act(kind: str, value: float = 0.0, when: float = after) -> Act:
         return Act(when, kind, host, worker, value)
+
+    # Until a call has failed, for some part of a period, or not at all.
+    times = (1.3 * TIMEOUT_MS * MS, 1.3 * TIMEOUT_MS * MS, chance.uniform(0, 1.5) * period)
+    passes = [act("pass", chance.choice(times), soon)] if chance.random() < 0.7 else []
 
     kinds = {
         "kill worker": [act("kill worker")],
         "kill host": [act("kill host")],
         "close host": [act("close host")],
-        "freeze worker": [act("freeze worker"), act("thaw", when=long)],
-        "freeze host": [act("freeze host"), act("thaw", when=long)],
-        "freeze through time": [
-            act(chance.choice(["freeze worker", "freeze host"])),
-            act("pass", chance.uniform(0, 1.5) * period, soon),
-            act("thaw", when=soon),
-        ],
+        "freeze worker": [act("freeze worker"), *passes, act("thaw", when=soon)],
+        "freeze host": [act("freeze host"), *passes, act("thaw", when=soon)],
         "freeze into the next phase": [act(chance.choice(["freeze worker", "freeze host"]))],
-        "hold": [act("hold"), act(chance.choice(["deliver", "heal"]), when=long)],
-        "hold through time": [
-            act("hold"),
-            act("pass", chance.uniform(0, 1.5) * period, soon),
-            act(chance.choice(["deliver", "heal"]), when=soon),
-        ],
+        "hold": [act("hold"), *passes, act(chance.choice(["deliver", "heal"]), when=soon)],
         "hold into the next phase": [act("hold")],
-        "break": [act("break"), act("heal", when=long)],
+        "break": [act("break"), *passes, act("heal", when=soon)],
         "break into the next phase": [act("break")],
-        "delay": [act("delay", chance.choice([1, 5, 30, 120]) * MS), act("delay", when=long)],
+        "delay": [act("delay", chance.choice([1, 5, 30]) * MS), *passes, act("delay", when=soon)],
         "lose a request": [act("lose requests", chance.choice([1, 1, 3]))],
         "lose an answer": [act("lose answers", chance.choice([1, 1, 3]))],
-        "late answer": [act("late answer", chance.choice([5, 50, 120]) * MS)],
+        "late answer": [act("late answer", chance.choice([5, 20]) * MS), *passes],
         "half an answer": [act("half answer", chance.choice([1, 4, 9, 20]))],
         "pass": [act("pass", chance.choice([0.01, 0.3, 1.0, 1.1]) * period)],
         "step host": [act("step host", chance.choice([-1, 1]) * chance.uniform(0, 3) * period)],

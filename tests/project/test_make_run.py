@@ -136,7 +136,7 @@ def test_a_second_start_keeps_data_and_tokens(directory: Path) -> None:
         answer = shell(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", lists))
         assert '"total":2' in answer
     keys = list((directory / "email_service" / "instance").glob("*_key"))
-    assert {key.name for key in keys} == {"jwt_secret_key", "mail_password_key"}
+    assert {key.name for key in keys} == {"audit_key", "jwt_secret_key", "mail_password_key"}
     assert all(key.stat().st_mode & 0o777 == 0o600 for key in keys)
 
 

@@ -244,6 +244,40 @@ def accounts_of_header() -> dict[str, Any]:
     return {"tenant": request.headers.get("X-Tenant-ID") or get_tenant_context()[0]}
 
 
+def quoting(inner: WSGI) -> WSGI:
+    """A service that denies each token, and quotes it in all that the command may print."""
+
+    def layer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        token = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
+        if not token:
+            return inner(environ, start_response)
+        fields = [
+            ("Content-Type", "application/json"),
+            ("WWW-Authenticate", f"Bearer {token}"),
+            ("Cache-Control", f"public, {token}"),
+        ]
+        start_response("401 Unauthorized", fields)
+        return [json.dumps({"error": "x", "message": f"{token} is not valid"}).encode()]
+
+    return layer
+
+
+def failing_for_users(inner: WSGI) -> WSGI:
+    """A service that fails where a user asks, and so shows nobody anything."""
+
+    def layer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/api/") and "HTTP_AUTHORIZATION" in environ:
+            environ = {**environ, "HTTP_AUTHORIZATION": "Bearer not.a.token"}
+
+            def start(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
+                return start_response("500 Internal Server Error", fields, exc_info)
+
+            return inner(environ, start)
+        return inner(environ, start_response)
+
+    return layer
+
+
 def open_metrics(app: Flask) -> None:
     app.get("/metrics", endpoint="metrics")(public_route(lambda: "requests_total 7\n"))
 
@@ -256,6 +290,17 @@ def open_console(app: Flask) -> None:
 WRONG: dict[str, tuple[str, str, Wrong]] = {
     "nosniff": ("nosniff", "nosniff", Wrong(layer=without("X-Content-Type-Options"))),
     "frames": ("frames", "frame-ancestors", Wrong(layer=without("Content-Security-Policy"))),
+    "any-frame": (
+        "frames",
+        "frame-ancestors",
+        Wrong(
+            layer=fields_changed(
+                lambda _status, fields: fields.update(
+                    {"X-Frame-Options": "DENY", "Content-Security-Policy": "frame-ancestors *"}
+                )
+            )
+        ),
+    ),
     "powered": ("versions", "X-Powered-By", Wrong(layer=with_field("X-Powered-By", "PHP/8.1"))),
     "debugger": ("debugger", "FLASK_DEBUG", Wrong(layer=DebuggedApplication)),
     "open": ("closed", "stands between", Wrong(change=_replace("accounts", dict))),
@@ -282,6 +327,12 @@ WRONG: dict[str, tuple[str, str, Wrong]] = {
         "private",
         Wrong(layer=with_field("Cache-Control", "public, max-age=60")),
     ),
+    "revalidated": (
+        "cache-control",
+        "private",
+        Wrong(layer=with_field("Cache-Control", "max-age=60, must-revalidate")),
+    ),
+    "failing": ("token-accepted", "the log", Wrong(layer=failing_for_users)),
     "remembered": (
         "shared-answers",
         "Authorization",
@@ -360,6 +411,9 @@ OTHERS: dict[str, Wrong] = {
     "defaults": Wrong({"AUTH_FAILURE_LIMIT": None, "RATELIMIT_DEFAULT": None}),
     "cache": Wrong(layer=cache_of_users),
     "console": Wrong(change=open_console),
+    "quoting": Wrong(layer=quoting),
+    "remembered-too": Wrong(change=lambda app: _replace("accounts", _first_tenant_again())(app)),
+    "forbidding": Wrong(change=_replace("accounts", verify_role("admin")(accounts))),
     "two-origins": Wrong(layer=with_second_origin),
     "limited-once": Wrong(layer=limited_once),
     "one-day": Wrong({"AUTH_FAILURE_LIMIT": "3 per day"}),

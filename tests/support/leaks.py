@@ -143,6 +143,7 @@ middleware = _core.Middleware(
     log=print,
     limit_fields=True,
     ietf_fields=True,
+    metrics=None,
 )
 
 

@@ -23,6 +23,7 @@ def middleware_arguments(inner: Any, state: AppState) -> dict[str, Any]:
         "log": print,
         "limit_fields": False,
         "ietf_fields": False,
+        "metrics": None,
     }
 
 

@@ -41,6 +41,9 @@ def limits() -> list[Limit]:
     return [Limit(Rate(1000000 + n, 3600), scope=f"scope {n}", per="custom") for n in range(3)]
 
 
+AUDIT_KEY = bytes(range(64))
+
+
 class Core:
     """One of each object, and every call there is, with arguments that are right."""
 
@@ -54,10 +57,12 @@ class Core:
         self.refresh_token = _core.make_refresh_token(SECRET, b"salt", TENANT, 7)
         self.limiter = Limiter(prefix="hostile", shm_bytes=2**16, shared=False)
         self.api_key = _core.make_api_key()[0]
+        self.metrics = _core.Metrics("hostile", shared=False)
         self.key_cache = _core.KeyCache("hostile", slots=4, shared=False)
         self.table = Revocations("hostile", slots=16, shared=False)
         self.redis = _core.RedisClient("redis://127.0.0.1:1", timeout_ms=5)
         self.log = AuditLog(str(directory / "log"))
+        self.chained = AuditLog(str(directory / "chained"), (AUDIT_KEY,))
         self.path = str(directory / "log")
 
     def calls(self) -> dict[str, tuple[Callable[..., Any], list[Any], dict[str, Any]]]:
@@ -105,6 +110,14 @@ class Core:
             "put": (self.key_cache.put, [self.api_key[4:20], (0, 0), 5, b"value"], {}),
             "find": (self.key_cache.find, [self.api_key[4:20]], {}),
             "drop": (self.key_cache.drop, [self.api_key[4:20]], {}),
+            "Metrics": (
+                _core.Metrics,
+                ["hostile"],
+                {"app": "a", "shared": False, "tenants": [TENANT]},
+            ),
+            "count": (self.metrics.count, ["tenant_auth_jwks_fetches", "failed", "https://a"], {}),
+            "observe": (self.metrics.observe, ["tenant_auth_verification_seconds", 5], {}),
+            "touch": (self.metrics.touch, ["tenant_auth_jwks_age_seconds", "https://a"], {}),
             "parse_rates": (_core.parse_rates, ["5 per minute; 9 per hour"], {}),
             "Identity": (
                 Identity,
@@ -196,7 +209,21 @@ class Core:
             "check": (self.table.check, [TENANT, USER, "s", "j", 1.5, b"d" * 32], {}),
             "mark_filled": (self.table.mark_filled, ["7"], {}),
             "waive": (self.table.waive, [True], {}),
-            "AuditLog": (AuditLog, [self.path], {}),
+            "AuditLog": (AuditLog, [self.path], {"keys": (AUDIT_KEY,)}),
+            "note": (self.chained.note, ["signed", 7], {}),
+            "audit_public_key": (_core.audit_public_key, [AUDIT_KEY], {}),
+            "sign_audit_erasure": (_core.sign_audit_erasure, [AUDIT_KEY, b"d" * 32], {}),
+            "read_audit_head": (_core.read_audit_head, [b"h" * 144, (AUDIT_KEY,)], {}),
+            "verify_audit_lines": (
+                _core.verify_audit_lines,
+                [[None, b"a\n", b"b"], (AUDIT_KEY, _core.audit_public_key(AUDIT_KEY))],
+                {},
+            ),
+            "find_audit_lines": (
+                _core.find_audit_lines,
+                [b"a b\nb c\n", (b"b", b"c")],
+                {"since": b"2026", "until": b"2027"},
+            ),
             "write": (self.log.write, ["GET", "/", 200, identity, "::1", "agent", None], {}),
             "Rate": (Rate, [5, 60], {}),
             "Limit": (Limit, [Rate(5, 60)], {"scope": "s", "per": "tenant", "cost": 1}),
@@ -269,10 +296,13 @@ NAMES = [
     *("permits", "has_role", "with_roles", "Roles", "grants", "permission_number", "is_permission"),
     *("read_api_key", "KeyCache", "begin", "put", "find", "drop"),
     *("uuid7", "derive_key"),
+    *("note", "audit_public_key", "sign_audit_erasure", "read_audit_head"),
+    *("verify_audit_lines", "find_audit_lines"),
     *("make_refresh_token", "read_refresh_token", "check_refresh_token"),
     *("peek_token", "claimed_tenant", "Revocations", "add", "check", "mark_filled", "waive"),
     *("write", "Rate", "Limit", "share", "Limiter", "hit", "peek", "reset"),
     *("reserve", "give_back"),
+    *("Metrics", "count", "observe", "touch"),
     *("RedisClient", "call"),
     *("table_of_another_user", "CorsRules", "allows", "is_preflight"),
 ]

@@ -32,6 +32,7 @@ from flask_tenant_auth._core import (
     Keyring,
     Limit,
     Limiter,
+    Metrics,
     Middleware,
     Permits,
     Rate,
@@ -145,6 +146,7 @@ def middleware(inner: Callable[..., Any], state: object = None) -> Middleware:
         log=print,
         limit_fields=True,
         ietf_fields=True,
+        metrics=None,
     )
 
 
@@ -214,6 +216,14 @@ def use_cache(cache: KeyCache, number: int) -> None:
     cache.drop(key_id)
 
 
+def use_metrics(metrics: Metrics, number: int) -> None:
+    metrics.count("tenant_auth_session_events", "created")
+    metrics.count("tenant_auth_jwks_fetches", "failed", f"https://{number}")
+    metrics.touch("tenant_auth_jwks_age_seconds", "https://0")
+    metrics.observe("tenant_auth_verification_seconds", number)
+    assert metrics.read()["tenant_auth_session_events"][0][1] > 0
+
+
 def use_permits(permits: Permits, number: int) -> None:
     address = f"192.0.2.{number % 2}"
     permit = permits.take(3, "shared", "address", None, address)
@@ -256,6 +266,7 @@ MADE: dict[str, tuple[Callable[[Path], Any], Callable[[Any, int], object]]] = {
     ),
     "Limit": (lambda _: limit(), lambda one, _: (repr(one), one.rate == Rate(MOST, 3600))),
     "Limiter": (lambda _: limiter(), use_limiter),
+    "Metrics": (lambda _: Metrics("shared", shared=False), use_metrics),
     "Middleware": (
         lambda _: middleware(lambda _environ, start: (start("200 OK", []), [])[1]),
         lambda app, _: app(environ_of_request(), lambda *_: None),

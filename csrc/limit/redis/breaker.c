@@ -28,7 +28,9 @@ typedef struct part {
 
 struct fta_breaker {
     fta_breaker_probe probe;
-    void *context; /* Borrowed */
+    void *context;                                /* Borrowed */
+    void (*changed)(void *context, bool is_open); /* NULL: nobody is told */
+    void *watcher;                                /* Borrowed: its context */
     _Atomic fta_breaker_view view;
     _Atomic(part *) part;
 };
@@ -92,6 +94,22 @@ fta_breaker_new(fta_breaker_probe probe, void *context, fta_breaker **out)
     (*out)->probe = probe;
     (*out)->context = context;
     return FTA_OK;
+}
+
+void
+fta_breaker_watch(fta_breaker *breaker,
+                  void (*changed)(void *context, bool is_open), void *context)
+{
+    breaker->changed = changed;
+    breaker->watcher = context;
+}
+
+static void
+tell(const fta_breaker *breaker, bool is_open)
+{
+    if (breaker->changed != NULL) {
+        breaker->changed(breaker->watcher, is_open);
+    }
 }
 
 void
@@ -162,6 +180,7 @@ watch(void *argument)
     fta_breaker *breaker = argument;
     part *p = atomic_load(&breaker->part);
     int64_t distance = FTA_BREAKER_FIRST_US;
+    tell(breaker, true);
     (void)pthread_mutex_lock(&p->lock);
     while (rest(p, jitter(distance))) {
         (void)pthread_mutex_unlock(&p->lock);
@@ -169,6 +188,7 @@ watch(void *argument)
         fta_status status = breaker->probe(breaker->context, &problem);
         (void)pthread_mutex_lock(&p->lock);
         if (status == FTA_OK) {
+            tell(breaker, false); /* First: the next outage has a new thread. */
             atomic_fetch_add(&breaker->view, 1);
             break;
         }

@@ -36,6 +36,13 @@ typedef uint32_t fta_breaker_view;
 fta_status fta_breaker_new(fta_breaker_probe probe, void *context,
                            fta_breaker **out);
 
+/* Who is told, by the breaker's thread, that it is open, and that it closes. To
+ * be called before the first question. A child that is forked while it is open
+ * tells so too. */
+void fta_breaker_watch(fta_breaker *breaker,
+                       void (*changed)(void *context, bool is_open),
+                       void *context);
+
 /* No call may be under way. */
 void fta_breaker_free(fta_breaker *breaker);
 

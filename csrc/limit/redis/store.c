@@ -158,6 +158,10 @@ open_store(const fta_store_options *options, fta_store **out,
     if (status == FTA_OK) {
         status = fta_breaker_new(probe, self, &self->breaker);
     }
+    if (status == FTA_OK) {
+        fta_breaker_watch(self->breaker, options->watcher.changed,
+                          options->watcher.context);
+    }
     if (status != FTA_OK) {
         close_store(&self->store);
         return status;

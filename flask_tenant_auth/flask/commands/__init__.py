@@ -6,6 +6,7 @@ from flask.cli import AppGroup
 
 from .alerts import alerts_cli
 from .api_keys import api_keys_cli
+from .audit import audit_cli
 from .check import check
 from .isolation import rls_check, rls_sql
 from .keys import generate_key, rotate_key
@@ -27,6 +28,7 @@ for _command in (
     sessions,
     api_keys_cli,
     alerts_cli,
+    audit_cli,
     rls_sql,
     rls_check,
 ):

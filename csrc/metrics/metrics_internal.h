@@ -1,0 +1,99 @@
+/* May be included by csrc/metrics alone. The layout of the counters; the
+ * head of metrics.c says how they work. */
+#ifndef FTA_METRICS_METRICS_INTERNAL_H
+#define FTA_METRICS_METRICS_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "base/process_number.h"
+#include "base/segment.h"
+#include "metrics/metrics.h"
+
+/* A lock hidden in an emulated atomic would be private to each process. */
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics are needed");
+
+/* A test stops a process here, between any two accesses to the names, lets
+ * others run, and may never resume it. */
+#ifndef FTA_BETWEEN_ACCESSES
+#define FTA_BETWEEN_ACCESSES() ((void)0)
+#endif
+
+typedef _Atomic uint64_t fta_metric_cell;
+
+/* -- Stripes: all counters, once for each of some CPUs --------------------- */
+
+#define FTA_STRIPES 16u
+#define FTA_CACHE_LINE 128 /* Two lines: CPUs fetch them in pairs. */
+
+/* One place more than names: for what has no name of its own. */
+enum {
+#define X(group, names, ...) FTA_PLACES_##group = (names) + 1,
+    FTA_METRIC_GROUP_LIST(X)
+#undef X
+        FTA_PLACES_ALONE = 1
+};
+
+/* The cells of one place. */
+#define FTA_CELLS_COUNTER(label) FTA_##label##_COUNT
+#define FTA_CELLS_HISTOGRAM(label) (FTA_BUCKETS + 1)
+#define FTA_CELLS_TIME(label) 1
+#define FTA_CELLS_PROCESSES(label) 1 /* Not used; no array is empty. */
+#define FTA_CELLS_GAUGE(label) 1     /* Likewise. */
+#define FTA_CELLS_TOTAL(label) 1     /* Likewise. */
+
+typedef struct fta_metric_stripe {
+#define X(metric, kind, name, label, group, help)                              \
+    _Alignas(sizeof(uint64_t))                                                 \
+        fta_metric_cell metric[FTA_PLACES_##group * FTA_CELLS_##kind(label)];
+    FTA_METRIC_LIST(X)
+#undef X
+    _Alignas(FTA_CACHE_LINE) char end[FTA_CACHE_LINE];
+} fta_metric_stripe;
+
+/* -- Names ----------------------------------------------------------------- */
+
+#define FTA_METRIC_NAME_WORDS (FTA_METRICS_NAME / sizeof(uint64_t))
+
+/* The text of a name, at the place of its digest. */
+typedef struct fta_metric_name {
+    fta_metric_cell length; /* 0: the text is not there yet. */
+    fta_metric_cell text[FTA_METRIC_NAME_WORDS];
+} fta_metric_name;
+
+/* Adds a name, whose texts follow from its digest, or finds it. */
+fta_metrics_place fta_metrics_add_name(fta_metrics *metrics,
+                                       fta_metric_group group, uint64_t digest,
+                                       const fta_text texts[FTA_GROUP_LABELS]);
+
+/* Finds a name that is there with its text. */
+bool fta_metrics_find_name(const fta_metrics *metrics, fta_metric_group group,
+                           uint64_t digest, fta_metrics_place *place);
+
+/* -- All of it ------------------------------------------------------------- */
+
+typedef struct fta_metric_memory {
+    fta_metric_stripe stripes[FTA_STRIPES];
+    /* A bit a metric, by the number of a process. */
+    fta_metric_cell said[FTA_PROCESS_NUMBER_MAX + 1];
+#define X(group, names, ...)                                                   \
+    /* 0: nothing. Else it never changes. */                                   \
+    fta_metric_cell digests_##group[names];                                    \
+    fta_metric_name names_##group[names];
+    FTA_METRIC_GROUP_LIST(X)
+#undef X
+} fta_metric_memory;
+
+_Static_assert(FTA_METRIC_COUNT <= 64, "a metric has a bit");
+
+struct fta_metrics {
+    fta_segment *segment;         /* Owned. */
+    fta_metric_memory *memory;    /* Borrowed from the segment. */
+    fta_process_numbers *numbers; /* Owned; NULL: the system has none. */
+    size_t tenant_count;
+    struct fta_metrics_tenant {
+        fta_uuid id;
+        fta_metrics_place place;
+    } tenants[FTA_METRICS_TENANTS]; /* In the order of their ids. */
+};
+
+#endif

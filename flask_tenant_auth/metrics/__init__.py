@@ -1,0 +1,1 @@
+"""Metrics: the counters of an app, and their exposition for Prometheus. Knows no Flask."""
