@@ -2,6 +2,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/hold.h"
 #include "binding/type_roles.h"
 
 static bool
@@ -21,7 +22,7 @@ fta_tuple_from_sequence(PyObject *value, const char *argument)
     }
     PyObject *tuple = PyUnicode_Check(value) || PyBytes_Check(value)
                           ? NULL
-                          : PySequence_Tuple(value);
+                          : fta_held_tuple(value);
     if (tuple == NULL &&
         (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_TypeError))) {
         PyErr_Format(PyExc_TypeError, "%s must be a sequence, not %.100s",

@@ -1,6 +1,7 @@
 #include "binding/limiter_request.h"
 
 #include "binding/convert.h"
+#include "binding/hold.h"
 #include "binding/type_identity.h"
 #include "binding/type_limit.h"
 
@@ -22,7 +23,7 @@ fta_tuple_of(PyObject *value, const char *argument)
                             "%s must be a list or a tuple, not %.100s",
                             argument, Py_TYPE(value)->tp_name);
     }
-    return PySequence_Tuple(value);
+    return fta_held_tuple(value);
 }
 
 /* As fta_tuple_of, but Borrowed: from value, which the caller holds, or from

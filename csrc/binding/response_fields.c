@@ -5,6 +5,7 @@
 #include "binding/convert.h"
 #include "binding/environ.h"
 #include "binding/fields.h"
+#include "binding/hold.h"
 #include "binding/type_cors_rules.h"
 #include "binding/type_decision.h"
 #include "binding/type_limit.h"
@@ -308,7 +309,7 @@ fta_complete_headers(const fta_state *state,
     }
     addition added;
     init(&added);
-    PyObject *given = PySequence_Tuple(headers);
+    PyObject *given = fta_held_tuple(headers);
     PyObject *list =
         given == NULL ? NULL : complete(state, subject, &added, given);
     clear(&added);

@@ -4,6 +4,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/hold.h"
 #include "binding/keywords.h"
 #include "binding/type_roles.h"
 
@@ -147,7 +148,7 @@ read_permissions(const fta_state *state, fta_identity *self, PyObject *value)
                         "permissions must be a collection of str, not str");
         return false;
     }
-    PyObject *items = PySequence_Tuple(value);
+    PyObject *items = fta_held_tuple(value);
     bool done = items != NULL;
     for (Py_ssize_t i = 0; done && i < PyTuple_GET_SIZE(items); i++) {
         fta_text name;

@@ -2,6 +2,7 @@
 
 #include "binding/convert.h"
 #include "binding/errors.h"
+#include "binding/hold.h"
 #include "binding/keywords.h"
 
 #include "token/jwk.h"
@@ -198,7 +199,7 @@ read_key_ops(PyObject *mapping, bool *for_other_ops)
     if (!PyList_Check(value) && !PyTuple_Check(value)) {
         PyErr_SetString(PyExc_ValueError, "the JWK's key_ops must be an array");
     } else {
-        operations = PySequence_Tuple(value);
+        operations = fta_held_tuple(value);
     }
     Py_DECREF(value);
     if (operations == NULL) {

@@ -30,6 +30,11 @@ FORBIDDEN: dict[str, tuple[str, set[str], list[str]]] = {
         set(),
         ["item = PyList_GET_ITEM(list, i);", "PyList_GetItem(list, 0)", "PySequence_Fast(o, s)"],
     ),
+    "a tuple of a list that the collector may change meanwhile": (
+        r"\bPySequence_Tuple\b",
+        {"hold.h"},
+        ["items = PySequence_Tuple(value);"],
+    ),
     "a borrowed value of a dict": (
         r"\bPyDict_(GetItem(String|WithError)?|Next|SetDefault)\b",
         {"hold.h"},
