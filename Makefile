@@ -363,7 +363,7 @@ test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 witho
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants session-model clean
+.PHONY: test soak isolation mutants session-model lease-faults clean
 # First what several jobs need, one after the other. Then as many jobs at once as there are cores.
 test: packages-test $(VENV)/.built $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-example $(SCRIPT).c $(SQLALCHEMY_20)/.installed $(BESIDE)/.installed ## Install what is missing, then run all checks and tests
 	@$(MAKE) -s -j$(JOBS) --output-sync=target asan-python asan test-c fuzz-short lint
@@ -377,6 +377,7 @@ soak: packages-test $(VENV)/.built $(VENV)/.group-test ## Run the long tests, wh
 	@$(MAKE) session-model
 	@$(MAKE) lease-model
 	@$(MAKE) lease-simulation
+	@$(MAKE) lease-faults
 
 # $(call run_statements,DIALECT,STATEMENTS); SEED=... repeats a run.
 define run_statements
@@ -395,6 +396,10 @@ mutants: packages-test $(VENV)/.built $(VENV)/.group-test ## Test the verdict on
 SESSION_STEPS ?= 100000
 session-model: packages-test $(VENV)/.built $(VENV)/.group-test ## Test sessions with 100,000 random steps on each store
 	@$(BIN)/python -m tests.session_model --steps $(SESSION_STEPS) $(if $(SEED),--seed $(SEED))
+
+SCHEDULES ?= 10000
+lease-faults: packages-test $(VENV)/.built $(VENV)/.group-test ## Test limits with 10,000 random schedules of faults between hosts and Redis
+	@$(BIN)/python -m tests.lease_faults --schedules $(SCHEDULES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-roots test-newest matrix
 test-roots: $(VENV)/.built $(VENV)/.group-test ## Run the lines of README in bare Debian and Ubuntu roots, as root
