@@ -135,7 +135,7 @@ class Play:
             if phase.recovers:
                 await self._recover()
             self._pass(*phase.passes)
-            await asyncio.sleep(phase.rests)
+            await self._rest(phase.rests)
 
     async def end(self) -> None:
         """End all processes, and forget what they shared."""
@@ -265,6 +265,12 @@ class Play:
             self.clocks.let_pass(NS // 20)
             await asyncio.sleep(0.01)
         await self._settle()
+
+    async def _rest(self, seconds: float) -> None:
+        """Let the hosts do what they do by themselves, which they do four times a second."""
+        if seconds:
+            self.clocks.let_pass(NS * 3 // 10)
+            await asyncio.sleep(seconds)
 
     async def _right(self) -> None:
         for host in self.hosts:

@@ -136,12 +136,12 @@ def made(seed: int, number: int, options: Options) -> Schedule:
             lease=chance.choice(options.leases),
             slower=chance.choice(SLOWER),
         )
-        for _ in range(chance.choice([1, 2, 2, 3]))
+        for _ in range(chance.choice([1, 2, 2, 3, 3]))
     )
     draft = Schedule(
         number=number,
         strategy=chance.choice(options.strategies),
-        rates=tuple(_rate(chance) for _ in range(chance.choice([1, 1, 2, 3]))),
+        rates=tuple(_rate(chance) for _ in range(chance.choice([1, 1, 1, 2, 3]))),
         most_cost=chance.choice([1, 1, 3]),
         hosts=hosts,
         control=options.controls[number % len(options.controls)] if options.controls else "",
@@ -201,7 +201,7 @@ def _phase(chance: random.Random, schedule: Schedule, signs: list[int], often: f
         ]
     )
     rights, recovers = chance.random() < 0.6, chance.random() < 0.8
-    rests = chance.choice([0, 0, 0, 0, 30 * MS, 60 * MS])
+    rests = chance.choice([0, 0, 30 * MS])
     return Phase(rights, tuple(bursts), tuple(acts), passes, recovers, rests)
 
 
