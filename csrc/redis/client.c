@@ -197,6 +197,7 @@ typedef struct call {
     bool is_reused;  /* the last attempt used an old connection */
     bool is_retried; /* an old connection has failed once */
     bool is_once;    /* on an idle connection or not at all */
+    bool is_change;  /* carried out twice, it changes more than once */
 } call;
 
 /* Sends the command once. outcome is set whatever happens. */
@@ -246,8 +247,9 @@ follow_redirect(call *a, const fta_redis_outcome *redirect)
     }
 }
 
-/* Whether to try again after a failure: the command was not carried out, and
- * the next attempt may succeed. */
+/* Whether to try again after a failure: the next attempt may succeed. The
+ * command was not carried out, or it may be carried out twice: a connection
+ * that closes does not say. */
 static bool
 tries_again(call *a, fta_status status)
 {
@@ -264,7 +266,8 @@ tries_again(call *a, fta_status status)
     case FTA_REDIS_READ_ONLY:
         /* An old connection may lead to a process or a role that is past:
          * tries once more, on a new one. */
-        if (a->is_reused && !a->is_retried) {
+        if (a->is_reused && !a->is_retried &&
+            !(a->is_change && status == FTA_REDIS_CLOSED)) {
             a->is_retried = true;
             lose(a->process);
             return true;
@@ -320,32 +323,52 @@ is_of_the_call(fta_status status)
     }
 }
 
+/* a: what is asked for, but for the process and the request. */
+static fta_status
+call_client(fta_redis_client *client, call *a, const fta_redis_command *command,
+            fta_redis_reply **out)
+{
+    *out = NULL;
+    a->problem->text[0] = '\0';
+    a->process = this_process(client);
+    if (a->process == NULL) {
+        return FTA_NO_MEMORY;
+    }
+    fta_status status = fta_redis_request_append(&a->request, command);
+    if (status == FTA_OK) {
+        status = make_call(a, out);
+    }
+    fta_redis_request_free(&a->request);
+    if (status == FTA_OK) {
+        /* An earlier address of the name may have failed. */
+        a->problem->text[0] = '\0';
+    } else if (!is_of_the_call(status)) {
+        lose(a->process);
+    }
+    return status;
+}
+
 fta_status
 fta_redis_client_call(fta_redis_client *client,
                       const fta_redis_command *command, unsigned slot,
                       int64_t deadline, fta_redis_reply **out,
                       fta_redis_problem *problem)
 {
-    *out = NULL;
-    problem->text[0] = '\0';
-    process *p = this_process(client);
-    if (p == NULL) {
-        return FTA_NO_MEMORY;
-    }
-    call a = {
-        .process = p, .slot = slot, .deadline = deadline, .problem = problem};
-    fta_status status = fta_redis_request_append(&a.request, command);
-    if (status == FTA_OK) {
-        status = make_call(&a, out);
-    }
-    fta_redis_request_free(&a.request);
-    if (status == FTA_OK) {
-        /* An earlier address of the name may have failed. */
-        problem->text[0] = '\0';
-    } else if (!is_of_the_call(status)) {
-        lose(p);
-    }
-    return status;
+    call a = {.slot = slot, .deadline = deadline, .problem = problem};
+    return call_client(client, &a, command, out);
+}
+
+fta_status
+fta_redis_client_change(fta_redis_client *client,
+                        const fta_redis_command *command, unsigned slot,
+                        int64_t deadline, fta_redis_reply **out,
+                        fta_redis_problem *problem)
+{
+    call a = {.slot = slot,
+              .deadline = deadline,
+              .problem = problem,
+              .is_change = true};
+    return call_client(client, &a, command, out);
 }
 
 fta_status

@@ -41,13 +41,21 @@ const fta_redis_url *fta_redis_client_url(const fta_redis_client *client);
  * the caller's to free and no error. Else *out is NULL and problem tells more,
  * maybe in Redis' own words.
  *
- * A command is sent again only when it was not carried out: Redis redirected
- * it, or had closed an idle connection. */
+ * A command is sent again when Redis has redirected it, and once when an idle
+ * connection closes: then it may be carried out twice. */
 fta_status fta_redis_client_call(fta_redis_client *client,
                                  const fta_redis_command *command,
                                  unsigned slot, int64_t deadline,
                                  fta_redis_reply **out,
                                  fta_redis_problem *problem);
+
+/* The same for a command that must not be carried out twice: it is not sent
+ * again when a connection closes, because Redis may have had it. */
+fta_status fta_redis_client_change(fta_redis_client *client,
+                                   const fta_redis_command *command,
+                                   unsigned slot, int64_t deadline,
+                                   fta_redis_reply **out,
+                                   fta_redis_problem *problem);
 
 /* Sends one command at most once, on a connection that is open and idle now. No
  * redirect is followed. On a failure nobody knows whether it was carried out,

@@ -218,6 +218,8 @@ fta_counter_ask(fta_redis_counter *counter, const fta_hits *request,
     }
     fta_script_call call;
     add_hits(&call, counter, request, action, &keys);
+    /* What is counted twice only counts too much. */
+    call.is_change = request->action == FTA_GIVE_BACK;
     if (question != NULL) {
         fta_script_call_add_part(&call, question->part);
         fta_script_call_add_number(&call, question->host);

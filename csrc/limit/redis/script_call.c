@@ -27,6 +27,7 @@ void
 fta_script_call_begin(fta_script_call *call, const char *hash)
 {
     call->count = 0;
+    call->is_change = false;
     fta_script_call_add(call, "EVALSHA", 7);
     fta_script_call_add(call, hash, FTA_SCRIPT_HASH_TEXT);
 }
@@ -61,8 +62,10 @@ fta_script_call_send(fta_script_call *call, fta_redis_client *client,
                      fta_redis_problem *problem)
 {
     const fta_redis_command command = {call->count, call->words, call->lengths};
-    fta_status status =
-        fta_redis_client_call(client, &command, slot, deadline, out, problem);
+    fta_status (*send)(fta_redis_client *, const fta_redis_command *, unsigned,
+                       int64_t, fta_redis_reply **, fta_redis_problem *) =
+        call->is_change ? fta_redis_client_change : fta_redis_client_call;
+    fta_status status = send(client, &command, slot, deadline, out, problem);
     if (status == FTA_REDIS_NO_SCRIPT) {
         /* A Redis that was restarted, flushed or just became the primary;
          * EVAL also makes it known again. */
@@ -70,8 +73,7 @@ fta_script_call_send(fta_script_call *call, fta_redis_client *client,
         call->lengths[0] = 4;
         call->words[1] = fta_redis_script;
         call->lengths[1] = fta_redis_script_length;
-        status = fta_redis_client_call(client, &command, slot, deadline, out,
-                                       problem);
+        status = send(client, &command, slot, deadline, out, problem);
     }
     return status;
 }

@@ -23,12 +23,13 @@ fta_status fta_script_hash(char out[FTA_SCRIPT_HASH_TEXT + 1]);
 /* The words of a call, and the text of those that had to be written. */
 typedef struct fta_script_call {
     int count;
+    bool is_change;                          /* See fta_redis_client_change. */
     const char *words[FTA_SCRIPT_WORDS_MAX]; /* Borrowed, but for numbers. */
     size_t lengths[FTA_SCRIPT_WORDS_MAX];
     char numbers[FTA_SCRIPT_WORDS_MAX][24];
 } fta_script_call;
 
-/* hash is Borrowed. */
+/* hash is Borrowed. Sets all members; it is no change. */
 void fta_script_call_begin(fta_script_call *call, const char *hash);
 void fta_script_call_add(fta_script_call *call, const char *text,
                          size_t length);
