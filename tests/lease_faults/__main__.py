@@ -38,15 +38,18 @@ def main() -> int:
     )
     start = time.monotonic()
 
+    told: set[int] = set()
+
     def tell(result: Result) -> None:
+        for number in sorted(result.faulty.keys() - told):
+            told.add(number)
+            print(f"schedule {number} (--seed {seed} --first {number} --schedules 1):")
+            print(*(f"  {fault}" for fault in result.faulty[number]), sep="\n", flush=True)
         if result.schedules % max(given.schedules // 20, 1) == 0:
             print(f"{result.schedules} schedules, {len(result.faulty)} with a fault", flush=True)
 
     plan = Plan(seed, given.schedules, given.first, given.lanes, smaller=True)
     result = run(plan, options, tell)
-    for number, faults in sorted(result.faulty.items())[:10]:
-        print(f"schedule {number} (--seed {seed} --first {number} --schedules 1):")
-        print(*(f"  {fault}" for fault in faults), sep="\n")
     if result.smallest:
         print("the smallest part of the first that still has a fault:")
         print(*(f"  {line}" for line in result.smallest), sep="\n")

@@ -19,7 +19,7 @@ TIMEOUT_MS = 400
 class Options:
     """What the schedules of a run may contain."""
 
-    leases: tuple[float, ...] = (0.0,)  # of a host, one of these
+    leases: tuple[float, ...] = (0.0, 0.5, 0.5)  # of a host, one of these
     strategies: tuple[str, ...] = STRATEGIES
     redis_steps: str = "both"  # which steps of the clock of Redis there may be, of REDIS_STEPS
     controls: tuple[str, ...] = ()  # what is done that must be found: of these, each in turn
@@ -128,6 +128,9 @@ def _smaller(phase: Phase) -> Iterator[Phase]:
 
 def made(seed: int, number: int, options: Options) -> Schedule:
     """The schedule with this number of a run."""
+    control = options.controls[number % len(options.controls)] if options.controls else ""
+    if control:
+        return directed(number, control)
     chance = random.Random(f"{seed}:{number}")
     hosts = tuple(
         HostPlan(
@@ -144,13 +147,50 @@ def made(seed: int, number: int, options: Options) -> Schedule:
         rates=tuple(_rate(chance) for _ in range(chance.choice([1, 1, 1, 2, 3]))),
         most_cost=chance.choice([1, 1, 3]),
         hosts=hosts,
-        control=options.controls[number % len(options.controls)] if options.controls else "",
+        control="",
         phases=(),
     )
     signs = REDIS_STEPS[options.redis_steps] if chance.random() < 0.3 else [0]
     often = chance.choice([0.3, 0.5, 0.8])
     phases = tuple(_phase(chance, draft, signs, often) for _ in range(chance.randint(4, 10)))
     return replace(draft, phases=phases)
+
+
+def directed(number: int, control: str) -> Schedule:
+    """A schedule in which the control admits too much. Host 0 has leases, host 1 has none."""
+    limit, seconds = 100, 60
+
+    def phase(host: int, hits: int, passes: float = 0.0) -> Phase:
+        burst = Burst(host, 0, (Hit((1,)),) * hits, 0)
+        return Phase(False, (burst,), (), ("part", passes), True, 0.0)
+
+    def act(kind: str, host: int, value: float = 0.0) -> Phase:
+        return replace(phase(host, 0), acts=(Act(0, kind, host, value=value),))
+
+    all_of_it = phase(1, limit)
+    return Schedule(
+        number=number,
+        strategy="fixed-window",
+        rates=((limit, seconds),),
+        most_cost=1,
+        hosts=(HostPlan(1, each_opens=False, lease=0.5), HostPlan(1, each_opens=False, lease=0)),
+        control=control,
+        phases={
+            "replay": (act("replay", 1), all_of_it, all_of_it),
+            "flush": (all_of_it, act("flush", 1), all_of_it),
+            "allow": (all_of_it, act("break", 1), all_of_it),
+            "memory": (all_of_it, act("break", 1), all_of_it),
+            "one more": (phase(1, limit + 1),),
+            "short window": (phase(1, limit, passes=0.95), all_of_it),
+            # Host 0 has a lease of the first window, and comes to it in the second one.
+            "slow host": (
+                phase(0, 2),
+                act("lose time", 0, 1.1 * seconds),
+                all_of_it,
+                phase(0, limit // 10),
+            ),
+        }[control],
+    )
 
 
 def _rate(chance: random.Random) -> tuple[int, int]:
@@ -190,8 +230,6 @@ def _phase(chance: random.Random, schedule: Schedule, signs: list[int], often: f
     if chance.random() < often:
         for _ in range(chance.choice([1, 1, 2, 3])):
             acts += _fault(chance, schedule, signs)
-    if schedule.control:
-        acts = _control(chance, schedule) if chance.random() < 0.7 else []
     passes = chance.choice(
         [
             *[("part", chance.uniform(0, 0.05))] * 3,
@@ -242,17 +280,3 @@ def _fault(chance: random.Random, schedule: Schedule, signs: list[int]) -> list[
     if sign and chance.random() < 0.3:
         return [act("step redis", sign * chance.choice([0.001, 0.3, 0.9, 1.1, 3, 1000]) * period)]
     return kinds[chance.choice(list(kinds))]
-
-
-def _control(chance: random.Random, schedule: Schedule) -> list[Act]:
-    """What the control does in a phase, beside its requests."""
-    host = chance.randrange(len(schedule.hosts))
-    after = chance.uniform(0, 4 * MS)
-    kinds = {
-        "flush": [Act(after, "flush")],
-        "replay": [Act(0, "replay", host)],
-        "allow": [Act(after, "break", host)],
-        "memory": [Act(after, "break", host)],
-        "slow host": [Act(0, "lose time", host, value=0.5 * schedule.rates[0][1])],
-    }
-    return kinds.get(schedule.control, [])

@@ -18,7 +18,7 @@ from .run import Plan, Result, run
 from .schedule import CONTROLS, Options
 
 LANES = 2
-WITHOUT_LEASES = tuple(name for name in CONTROLS if name != "slow host")
+LEASES = (0.0, 0.5)  # of a host, one of these
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def told_by(result: Result) -> str:
 
 
 def test_random_schedules_of_faults_admit_no_more_than_the_limits() -> None:
-    result = run(Plan(seed=1, schedules=10, lanes=LANES), Options(redis_steps="forwards"))
+    result = run(Plan(seed=1, schedules=10, lanes=LANES), Options(leases=LEASES))
     assert not result.faulty, told_by(result)
     assert not result.undecided, told_by(result)
     assert result.counts["allowed"] > 0 < result.counts["uncounted"]
@@ -79,10 +79,10 @@ def test_a_reservation_is_given_back_once_though_the_answer_is_lost(redis: Redis
 # The positive controls: a judge that lets these pass would let anything pass.
 @pytest.fixture(scope="module")
 def with_controls() -> Result:
-    options = Options(redis_steps="none", controls=WITHOUT_LEASES)
-    return run(Plan(seed=2, schedules=3 * len(WITHOUT_LEASES), lanes=LANES), options)
+    options = Options(controls=tuple(CONTROLS))
+    return run(Plan(seed=2, schedules=len(CONTROLS), lanes=LANES), options)
 
 
-@pytest.mark.parametrize("control", WITHOUT_LEASES)
+@pytest.mark.parametrize("control", CONTROLS)
 def test_what_no_limiter_survives_is_found(with_controls: Result, control: str) -> None:
     assert with_controls.found[control] > 0
