@@ -7,7 +7,9 @@ the first schedule with a fault it looks for the smallest one that still has it,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import astuple
@@ -83,6 +85,10 @@ async def play(
     from .schedule import Options, made
 
     options = options | {key: tuple(options[key]) for key in ("leases", "strategies", "controls")}
+    task = asyncio.current_task()
+    assert task is not None
+    # So that Redis and the hosts end with the lane.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory() as directory:
         lane = Lane(Path(directory), library)
         try:
@@ -116,7 +122,8 @@ def main() -> None:
     library, *words, options = sys.argv[1:]
     seed, first, end, stride, smaller = map(int, words)
     numbers = range(first, end, stride)
-    asyncio.run(play(Path(library), seed, numbers, bool(smaller), json.loads(options)))
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(play(Path(library), seed, numbers, bool(smaller), json.loads(options)))
 
 
 if __name__ == "__main__":
