@@ -23,23 +23,16 @@ if TYPE_CHECKING:
     from .play import Lane
     from .schedule import Schedule
 
-ATTEMPTS = 5  # to have a schedule that the judge decides, or that still has its fault
+ATTEMPTS = 5  # to see a fault again
 MOST_SMALLER = 200  # schedules that are tried for a smaller one
 
 
-async def judged(lane: Lane, schedule: Schedule) -> tuple[Story, list[str] | None]:
-    """Play a schedule; None where the judge cannot decide."""
-    from .judge import UndecidedError, faults
+async def judged(lane: Lane, schedule: Schedule) -> tuple[Story, list[str]]:
+    """Play a schedule; the faults that it had."""
+    from .judge import faults
 
-    for _ in range(ATTEMPTS):
-        story, hanging = await lane.play(schedule)
-        if hanging:
-            return story, [hanging]
-        try:
-            return story, faults(story)
-        except UndecidedError:
-            continue
-    return story, None
+    story, hanging = await lane.play(schedule)
+    return story, [hanging] if hanging else faults(story)
 
 
 async def smallest(lane: Lane, schedule: Schedule) -> Schedule:
