@@ -98,7 +98,12 @@ def faults(story: Story) -> list[str]:
             sum(step.ns > 0 for step in story.steps),
             story.day // 1000,
         )
-        fault = judge(events_of(story, place, terms), terms)
+        events = events_of(story, place, terms)
+        try:
+            fault = judge(events, terms)
+        except UndecidedError:
+            fault = of_any_windows(events, terms)
+            story.facts["limits judged roughly"] += 1
         if fault:
             found.append(f"{limit} per {seconds} s, {schedule.strategy}: {fault}")
     return found
@@ -146,6 +151,10 @@ class Window:
     latest: int
     spent: int
 
+    @property
+    def moments(self) -> tuple[int, int]:
+        return self.earliest, self.latest
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -184,7 +193,7 @@ def of_fixed_windows(events: list[Event], terms: Terms) -> str:
         looked += len(following)
         if looked > MOST_CHOICES:
             raise UndecidedError
-        choices = _without_worse({_aged(choice, event.first, terms) for choice in following})
+        choices = _without_worse({_aged(choice, event.first, terms) for choice in following}, terms)
     return ""
 
 
@@ -195,12 +204,12 @@ def _following(choice: Choice, event: Event, terms: Terms, long: list[Event]) ->
         last = _spend(choice.last, event, terms, lasts=terms.stepped_back)
         if last is not None:
             yield Choice(last, choice.before)
-        before = _spend(choice.before, event, terms, lasts=terms.outlives)
-        if before is not None:
-            earliest = max(choice.last.earliest, before.earliest + terms.period)
-            if earliest <= choice.last.latest:
-                last = Window(earliest, choice.last.latest, choice.last.spent)
-                yield Choice(last, before)
+        if terms.outlives:
+            # That room stays for whatever comes, so it is not spent where the window has some.
+            if last is None or last.moments != choice.last.moments:
+                yield from _from_rooms(choice, event, terms)
+        else:
+            yield from _from_before(choice, event, terms)
     earliest = choice.last.earliest + terms.period
     spans = [(event.first, event.last)] if event.opens else []
     if event.cost:
@@ -209,6 +218,21 @@ def _following(choice: Choice, event: Event, terms: Terms, long: list[Event]) ->
         if max(first, earliest) <= latest and event.cost <= terms.limit:
             new = Window(max(first, earliest), latest, event.cost)
             yield Choice(new, _all_rooms(choice, terms) if terms.outlives else choice.last)
+
+
+def _from_rooms(choice: Choice, event: Event, terms: Terms) -> Iterable[Choice]:
+    spent = choice.before.spent + event.cost
+    if spent <= terms.limit:
+        yield Choice(choice.last, Window(-FOREVER, FOREVER, spent))
+
+
+def _from_before(choice: Choice, event: Event, terms: Terms) -> Iterable[Choice]:
+    before = _spend(choice.before, event, terms, lasts=False)
+    if before is not None:
+        earliest = max(choice.last.earliest, before.earliest + terms.period)
+        if earliest <= choice.last.latest:
+            last = Window(earliest, choice.last.latest, choice.last.spent)
+            yield Choice(last, before)
 
 
 def _all_rooms(choice: Choice, terms: Terms) -> Window:
@@ -239,33 +263,56 @@ def _aged(choice: Choice, now: int, terms: Terms) -> Choice:
         last = Window(last.earliest, last.earliest, terms.limit)  # it is over
     if before.latest + terms.period <= now and not terms.outlives:
         before = NO_WINDOW
+    if terms.stepped_back and last.latest < now and (terms.outlives or before == NO_WINDOW):
+        last = Window(last.earliest, now, last.spent)  # nothing says any more that it began before
     return Choice(last, before)
 
 
-def _without_worse(choices: set[Choice]) -> set[Choice]:
+def _without_worse(choices: set[Choice], terms: Terms) -> set[Choice]:
     """The choices but those that another one allows all that they allow, and maybe more."""
     kept: list[Choice] = []
     for choice in sorted(choices, key=_room, reverse=True):
-        if not any(
-            _is_within(choice.last, other.last) and _is_within(choice.before, other.before)
-            for other in kept
-        ):
+        if not any(_is_worse(choice, other, terms) for other in kept):
             kept.append(choice)
     return set(kept)
 
 
-def _room(choice: Choice) -> tuple[int, int]:
+def _is_worse(choice: Choice, other: Choice, terms: Terms) -> bool:
+    if not (
+        _begins_within(choice.last, other.last) and _begins_within(choice.before, other.before)
+    ):
+        return False
+    # Where the room of earlier windows stays, what is spent in the last one may move there.
+    moves = max(choice.before.spent - other.before.spent, 0) if terms.outlives else 0
+    return (
+        other.before.spent <= choice.before.spent and other.last.spent <= choice.last.spent + moves
+    )
+
+
+def _room(choice: Choice) -> tuple[int, int, int]:
     """None that allows more comes after one that allows less."""
     spent = choice.last.spent + choice.before.spent
-    return -spent, sum(each.latest - each.earliest for each in (choice.last, choice.before))
+    width = sum(each.latest - each.earliest for each in (choice.last, choice.before))
+    return -spent, width, -choice.before.spent
 
 
-def _is_within(window: Window, other: Window) -> bool:
-    return (
-        other.spent <= window.spent
-        and other.earliest <= window.earliest
-        and window.latest <= other.latest
-    )
+def _begins_within(window: Window, other: Window) -> bool:
+    return other.earliest <= window.earliest and window.latest <= other.latest
+
+
+def of_any_windows(events: list[Event], terms: Terms) -> str:
+    """Whether every span of time has no more than the windows that it can have a part of."""
+    counted = [event for event in events if event.cost]
+    later = terms.stepped_on if terms.outlives else 0
+    for begin in sorted({event.first for event in counted}):
+        spent = 0
+        for event in sorted(counted, key=lambda event: event.last):
+            if event.first >= begin:
+                spent += event.cost
+                windows = (event.last - begin) // terms.period + 2 + later
+                if spent > terms.limit * windows:
+                    return f"{spent} in the {event.last - begin} us from {begin} us"
+    return ""
 
 
 # --- Sliding windows ---

@@ -7,7 +7,9 @@ the first schedule with a fault it looks for the smallest one that still has it,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import astuple
@@ -21,23 +23,16 @@ if TYPE_CHECKING:
     from .play import Lane
     from .schedule import Schedule
 
-ATTEMPTS = 5  # to have a schedule that the judge decides, or that still has its fault
+ATTEMPTS = 5  # to see a fault again
 MOST_SMALLER = 200  # schedules that are tried for a smaller one
 
 
-async def judged(lane: Lane, schedule: Schedule) -> tuple[Story, list[str] | None]:
-    """Play a schedule; None where the judge cannot decide."""
-    from .judge import UndecidedError, faults
+async def judged(lane: Lane, schedule: Schedule) -> tuple[Story, list[str]]:
+    """Play a schedule; the faults that it had."""
+    from .judge import faults
 
-    for _ in range(ATTEMPTS):
-        story, hanging = await lane.play(schedule)
-        if hanging:
-            return story, [hanging]
-        try:
-            return story, faults(story)
-        except UndecidedError:
-            continue
-    return story, None
+    story, hanging = await lane.play(schedule)
+    return story, [hanging] if hanging else faults(story)
 
 
 async def smallest(lane: Lane, schedule: Schedule) -> Schedule:
@@ -83,6 +78,10 @@ async def play(
     from .schedule import Options, made
 
     options = options | {key: tuple(options[key]) for key in ("leases", "strategies", "controls")}
+    task = asyncio.current_task()
+    assert task is not None
+    # So that Redis and the hosts end with the lane.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory() as directory:
         lane = Lane(Path(directory), library)
         try:
@@ -116,7 +115,8 @@ def main() -> None:
     library, *words, options = sys.argv[1:]
     seed, first, end, stride, smaller = map(int, words)
     numbers = range(first, end, stride)
-    asyncio.run(play(Path(library), seed, numbers, bool(smaller), json.loads(options)))
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(play(Path(library), seed, numbers, bool(smaller), json.loads(options)))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ class Result:
 
     seed: int
     schedules: int = 0
-    undecided: list[int] = field(default_factory=list)
     faulty: dict[int, list[str]] = field(default_factory=dict)
     smallest: list[str] = field(default_factory=list)
     found: Counter[str] = field(default_factory=Counter)  # faults, by control
@@ -41,9 +40,7 @@ class Result:
     def add(self, said: dict[str, Any]) -> None:
         self.schedules += 1
         self.found[said["control"]] += bool(said["faults"])
-        if said["faults"] is None:
-            self.undecided.append(said["number"])
-        elif said["faults"]:
+        if said["faults"]:
             self.faulty[said["number"]] = said["faults"]
             self.smallest = self.smallest or said.get("smallest", [])
         self.counts.update({name: said[name] for name in COUNTED})

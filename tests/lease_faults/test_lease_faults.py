@@ -53,13 +53,12 @@ def limiter(port: int) -> Iterator[Limiter]:
 
 
 def told_by(result: Result) -> str:
-    return f"seed {result.seed}: {result.faulty}, undecided {result.undecided}"
+    return f"seed {result.seed}: {result.faulty}"
 
 
 def test_random_schedules_of_faults_admit_no_more_than_the_limits() -> None:
     result = run(Plan(seed=1, schedules=10, lanes=LANES), Options(leases=LEASES))
     assert not result.faulty, told_by(result)
-    assert not result.undecided, told_by(result)
     assert result.counts["allowed"] > 0 < result.counts["uncounted"]
 
 
