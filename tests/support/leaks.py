@@ -15,7 +15,9 @@ import pickle
 import sys
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from flask_tenant_auth import _core
@@ -67,6 +69,23 @@ asking = Keyring([key], revocations=table)
 table.add("session", at=NOW, ends_at=END, id="s")
 revoked = keyring.sign(json.dumps(claims | {"iat": int(time.time()), "sid": "s"}).encode())
 numbers = itertools.count()
+AUDIT_KEY = bytes(range(64))
+AUDIT_KEYS = (AUDIT_KEY, _core.audit_public_key(AUDIT_KEY))
+metrics = _core.Metrics("leaks", shared=False, tenants=[TENANT])
+served_record = RequestRecord(None)  # type: ignore[arg-type]
+served_record.outcome, served_record.dispatched = identity, True
+served_request = SimpleNamespace(record=served_record, environ={}, url_rule=None)
+served = _core.ServedRequest(
+    context=ContextVar("context", default=SimpleNamespace(request=served_request)),  # noqa: B039
+    lent=ContextVar("lent", default=None),
+    attribute="record",
+)
+
+
+def bind_served() -> None:
+    """Bind an identity anew."""
+    served_record.identity = None
+    assert served.bind() is not None
 
 
 def add_one_more() -> None:
@@ -237,6 +256,25 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Keyring.authenticate": lambda: keyring.authenticate(f"Bearer {token}"),
     "Keyring.authenticate rejected": lambda: keyring.authenticate(f"Bearer {broken}"),
     "AuditLog": lambda: AuditLog("/dev/null").path,
+    "audit_public_key refused": refused(lambda: _core.audit_public_key(b"short")),
+    "sign_audit_erasure refused": refused(lambda: _core.sign_audit_erasure(AUDIT_KEY, b"d")),
+    "read_audit_head": lambda: _core.read_audit_head(b"h" * 144, AUDIT_KEYS[:1]),
+    "read_audit_head refused": refused(lambda: _core.read_audit_head(b"h" * 144, (b"x",))),
+    "verify_audit_lines refused": refused(
+        lambda: _core.verify_audit_lines([None, 7], AUDIT_KEYS)  # type: ignore[list-item]
+    ),
+    "find_audit_lines": lambda: _core.find_audit_lines(b"a b\nb c\n", (b"b", b"c")),
+    "find_audit_lines refused": refused(
+        lambda: _core.find_audit_lines(b"a\n", (7,))  # type: ignore[arg-type]
+    ),
+    "Metrics.count": lambda: metrics.count("tenant_auth_session_events", "created"),
+    "Metrics.count of a name": lambda: metrics.count("tenant_auth_jwks_fetches", "failed", "a"),
+    "Metrics.count refused": refused(lambda: metrics.count("none", "created")),
+    "Metrics.observe": lambda: metrics.observe("tenant_auth_verification_seconds", 7),
+    "Metrics.touch": lambda: metrics.touch("tenant_auth_jwks_age_seconds", "a"),
+    "ServedRequest.count": lambda: served.count(None, "key", {}),  # type: ignore[arg-type]
+    "ServedRequest.count refused": refused(lambda: served.count(None, "key", 7)),  # type: ignore[arg-type]
+    "ServedRequest.bind": bind_served,
     "CorsRules": lambda: cors_rules("https://a.example", "https://*.b.example").is_preflight(
         "OPTIONS", "/api/x", "https://x.b.example", "PUT"
     ),
@@ -330,6 +368,13 @@ CALLS: dict[str, Callable[[], Any]] = {
 }
 # Each of these takes long.
 SLOW_CALLS: dict[str, Callable[[], Any]] = {
+    "audit_public_key": lambda: _core.audit_public_key(AUDIT_KEY),
+    "sign_audit_erasure": lambda: _core.sign_audit_erasure(AUDIT_KEY, b"d" * 32),
+    "Metrics": lambda: _core.Metrics("leaks", shared=False).status(),
+    "Metrics refused": refused(lambda: _core.Metrics("leaks", tenants=["x"])),
+    # Its result is large: it takes some hundreds until the allocator has all arenas that it needs.
+    "Metrics.read": lambda: [metrics.read() for _ in range(20)],
+    "verify_audit_lines": lambda: _core.verify_audit_lines([None, b"a\n", b"b"], AUDIT_KEYS),
     "Key.pem": lambda: Key.pem("ES256", EC_PUBLIC),
     "Key.pem of no key": refused(lambda: Key.pem("ES256", b"<html>")),
     "Key.secret of a key": refused(lambda: Key.secret("HS256", EC_PUBLIC)),
