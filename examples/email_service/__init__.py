@@ -40,10 +40,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         # The front end has its tokens in cookies, other clients in the Authorization header.
         AUTH_TOKEN_LOCATIONS="headers,cookies",  # noqa: S106 - no secret
         AUTH_SESSION_ROUTES="/auth",
-        # What examples/monitoring watches. Nobody reads it but AUTH_TRUSTED_GATEWAYS and admins.
+        # What examples/monitoring watches. Nobody reads it but AUTH_TRUSTED_GATEWAYS.
         AUTH_METRICS_ROUTE="/metrics",
-        AUTH_METRICS_PERMISSION="metrics:read",
-        AUTH_PERMISSIONS={"admin": ["metrics:read"]},
     )
     app.config.from_mapping(config or {})
     app.json.sort_keys = False  # type: ignore[attr-defined]  # id first
