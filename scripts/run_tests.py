@@ -52,8 +52,10 @@ def run(folder: str) -> tuple[str, int, str]:
 
 def counts_of(output: str) -> Counter[str] | None:
     """Return what the closing line counts; None where there is none."""
-    _, _, last = output.rpartition("\n")
-    if not CLOSING.fullmatch(last.strip("= ")):
+    # What is logged while the process ends stands behind it.
+    lines = (line for line in reversed(output.splitlines()) if CLOSING.fullmatch(line.strip("= ")))
+    last = next(lines, None)
+    if last is None:
         return None
     return Counter({word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", last)})
 

@@ -154,6 +154,7 @@ def test_a_forked_child_sends_none_of_its_parents_alerts() -> None:
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert receiver.outbox.flush(LONG)  # else it is sent when the process of the tests ends
 
 
 AT_EXIT = """
