@@ -8,12 +8,9 @@ and one of a POST is not followed.
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
-from socket import SHUT_RDWR, socket
 from time import monotonic
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urljoin
 
 import urllib3
@@ -32,6 +29,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout, make_headers
 
 from .config.provider_urls import origin_of, shown_url, split_url
+from .timed_exchange import NotStartedError, TimedExchange, TooLateError
 
 EXCHANGE_SECONDS = 5.0
 MOST_BYTES = 256 * 1024
@@ -65,7 +63,7 @@ def get(url: str, deadline: float | None = None) -> bytes:
     :param deadline: when it has to be there, by `time.monotonic`; None: EXCHANGE_SECONDS from now.
     :raises ExchangeError: for every failure, also for a status other than 200.
     """
-    return _within_deadline(_Get(url, deadline_from_now() if deadline is None else deadline))
+    return _Get(url, deadline_from_now() if deadline is None else deadline).result()
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
@@ -75,65 +73,29 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
 
     :raises ExchangeError: where there was no answer. The document may have arrived all the same.
     """
-    return _within_deadline(_Post(url, deadline_from_now(), body, headers))
+    return _Post(url, deadline_from_now(), body, headers).result()
 
 
-def _within_deadline(exchange: _Exchange[T]) -> T:
-    # A thread of its own, because the look-up of a name cannot be ended, and a server can make
-    # each of many reads last long.
-    thread = threading.Thread(target=exchange.run, name="flask_tenant_auth HTTP", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # no more threads, or the interpreter ends
-        raise exchange.error("was not asked: no thread could be started") from None
-    thread.join(max(0.0, exchange.deadline - monotonic()))
-    return exchange.result()
+class _Exchange(TimedExchange[T]):
+    """One exchange by HTTP."""
 
-
-class _Exchange(Generic[T]):
-    """One exchange. `run` runs in a thread, `result` in the one that waits."""
+    thread_name = "flask_tenant_auth HTTP"
 
     def __init__(self, url: str, deadline: float) -> None:
+        super().__init__(deadline)
         self.url = url
-        self.deadline = deadline
-        self._lock = threading.Lock()
-        self._socket: socket | None = None  # Guarded by the lock, as the next two.
-        self._outcome: tuple[T] | ExchangeError | None = None
-        self._ended = False
 
-    def exchange(self) -> T:
-        """Do it."""
-        raise NotImplementedError
-
-    def result(self) -> T:
-        """Return what is there now. What still runs is ended."""
-        with self._lock:
-            self._ended = True
-            outcome, connection = self._outcome, self._socket
-        if outcome is None:
-            if connection is not None:
-                with suppress(OSError):  # it is closed already
-                    # Not that of ssl.SSLSocket, which takes the TLS state from the running read.
-                    socket.shutdown(connection, SHUT_RDWR)
-            raise self.error("did not answer in time: its answer has to be there within 5 seconds")
-        if isinstance(outcome, ExchangeError):
-            raise outcome
-        return outcome[0]
-
-    def run(self) -> None:
-        """Do it, and keep the outcome."""
-        outcome: tuple[T] | ExchangeError
-        try:
-            outcome = (self.exchange(),)
-        except ExchangeError as error:
-            outcome = error
-        except (HTTPError, OSError, ValueError) as error:
-            outcome = self.error(_reason(error))
-        except Exception as error:  # noqa: BLE001 - a thread of ours never ends with a traceback
-            outcome = self.error(f"could not be asked: {type(error).__name__}")
-        with self._lock:
-            self._outcome = outcome
-            self._socket = None
+    def error_of(self, error: Exception) -> ExchangeError:
+        """Return an error that says what was wrong, without a text of the server."""
+        if isinstance(error, ExchangeError):
+            return error
+        if isinstance(error, NotStartedError):
+            return self.error("was not asked: no thread could be started")
+        if isinstance(error, TooLateError):
+            return self.error("did not answer in time: its answer has to be there within 5 seconds")
+        if isinstance(error, (HTTPError, OSError, ValueError)):
+            return self.error(_reason(error))
+        return self.error(f"could not be asked: {type(error).__name__}")
 
     def error(self, sentence: str) -> ExchangeError:
         """Return an error that names the URL."""
@@ -176,14 +138,6 @@ class _Exchange(Generic[T]):
         )
         pool.ConnectionCls = Secure
         return pool
-
-    def has_connected(self, connection: Any) -> None:
-        """Note the socket, so that `result` can end what runs on it."""
-        with self._lock:
-            if not self._ended:
-                self._socket = connection
-                return
-        raise self.error("did not answer in time")
 
 
 class _Get(_Exchange[bytes]):

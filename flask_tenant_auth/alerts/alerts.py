@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 from .._core import Limit, parse_rates
 from ..audit import logger
 from ..config.alert_settings import AlertRule
-from ..limit.limiters import limiter_of
+from ..limit.limiters import small_limiter_of
 from ..limit.rules import digest
 from .alert import Alert, Event, alert_of
 
 if TYPE_CHECKING:
     from ..config.settings import Settings
 
-# A counter takes 32 bytes or less, so there is room for tens of thousands of subjects.
-_MOST_BYTES = 2**20
 # The windows of other strategies have no one last permit.
 _FIXED_WINDOW = "fixed-window"
 
@@ -65,13 +63,12 @@ class Alerts:
         self._app = app
         self._sinks = tuple(sinks)
         self._counted = tuple(_counted(rule) for rule in settings.auth_alerts)
-        self._limiter = limiter_of(
+        self._limiter = small_limiter_of(
             replace(
                 settings,
                 ratelimit_strategy=_FIXED_WINDOW,
                 ratelimit_lease=0,  # leases have no one last permit
                 ratelimit_on_store_error="memory",
-                ratelimit_shm_bytes=min(settings.ratelimit_shm_bytes or _MOST_BYTES, _MOST_BYTES),
             ),
             app=f"{directory} alerts",
             shared=shared,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
-from socket import SHUT_RDWR, socket
+from time import monotonic
 from typing import Any
 
 from ..config.alert_settings import MailServer
+from ..timed_exchange import NotStartedError, TimedExchange, TooLateError
 from .alert import Alert
 from .outbox import DeliveryError
 
@@ -38,15 +37,7 @@ class Mail:
 
         :raises DeliveryError: where one of them was not taken, or there was no answer.
         """
-        sending = _Sending(self._server, self._message(alert))
-        # A thread of its own, because a server can make each of many reads last long.
-        thread = threading.Thread(target=sending.run, name="flask_tenant_auth SMTP", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            raise DeliveryError("no thread could be started") from None
-        thread.join(SEND_SECONDS)
-        sending.result()
+        _Sending(self._server, self._message(alert)).result()
 
     def _message(self, alert: Alert) -> EmailMessage:
         message = EmailMessage(policy=SMTP_POLICY)
@@ -60,47 +51,22 @@ class Mail:
         return message
 
 
-class _Sending:
-    """One attempt. `run` runs in a thread, `result` in the one that waits."""
+class _Sending(TimedExchange[None]):
+    """One attempt to send a message."""
+
+    thread_name = "flask_tenant_auth SMTP"
 
     def __init__(self, server: MailServer, message: EmailMessage) -> None:
+        super().__init__(monotonic() + SEND_SECONDS)
         self._server = server
         self._message = message
-        self._lock = threading.Lock()
-        self._socket: Any = None  # Guarded by the lock, as the next two.
-        self._outcome: DeliveryError | bool = False
-        self._ended = False
 
-    def run(self) -> None:
-        """Send the message, and keep the outcome."""
-        outcome: DeliveryError | bool = True
-        try:
-            self._send()
-        except DeliveryError as error:
-            outcome = error
-        except Exception as error:  # noqa: BLE001 - a thread of ours never ends with a traceback
-            outcome = _problem(error)
-        with self._lock:
-            self._outcome = outcome
-            self._socket = None
+    def error_of(self, error: Exception) -> DeliveryError:
+        """Return what went wrong, without a text of the server, which may quote what we sent."""
+        return _problem(error)
 
-    def result(self) -> None:
-        """Raise what went wrong. What still runs is ended.
-
-        :raises DeliveryError: likewise.
-        """
-        with self._lock:
-            self._ended = True
-            outcome, connection = self._outcome, self._socket
-        if isinstance(outcome, DeliveryError):
-            raise outcome
-        if not outcome:
-            if connection is not None:
-                with suppress(OSError):
-                    socket.shutdown(connection, SHUT_RDWR)
-            raise DeliveryError(f"it did not take the e-mail within {SEND_SECONDS:g} seconds")
-
-    def _send(self) -> None:
+    def exchange(self) -> None:
+        """Send it."""
         server = self._server
         context = ssl.create_default_context()
         client: smtplib.SMTP
@@ -118,14 +84,6 @@ class _Sending:
             refused = client.send_message(self._message)
             if refused:
                 raise DeliveryError(f"it refused {', '.join(sorted(refused))}", final=True)
-
-    def has_connected(self, connection: Any) -> None:
-        """Note the socket, so that `result` can end what runs on it."""
-        with self._lock:
-            if not self._ended:
-                self._socket = connection
-                return
-        raise TimeoutError
 
 
 class _Client(smtplib.SMTP):
@@ -158,7 +116,12 @@ class _ClientOverTLS(smtplib.SMTP_SSL):
 
 
 def _problem(error: Exception) -> DeliveryError:
-    """Return what went wrong, without a text of the server, which may quote what we sent."""
+    if isinstance(error, DeliveryError):
+        return error
+    if isinstance(error, NotStartedError):
+        return DeliveryError("no thread could be started")
+    if isinstance(error, TooLateError):
+        return DeliveryError(f"it did not take the e-mail within {SEND_SECONDS:g} seconds")
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = {code for code, _ in error.recipients.values()}
         return DeliveryError(

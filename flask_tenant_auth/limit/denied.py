@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 from .._core import Decision, Limit, parse_rates
 from .exceeded import Exceeded, Limited
-from .limiters import limiter_of
+from .limiters import small_limiter_of
 
 if TYPE_CHECKING:
     from ..config.settings import Settings
-
-# A counter takes 32 bytes or less, so there is room for tens of thousands of addresses.
-_MOST_BYTES = 2**20
 
 
 class DeniedRequests:
@@ -28,16 +25,13 @@ class DeniedRequests:
     """
 
     def __init__(self, settings: Settings, *, app: str, shared: bool) -> None:
-        in_memory = replace(
-            settings,
-            redis_url="",
-            ratelimit_shm_bytes=min(settings.ratelimit_shm_bytes or _MOST_BYTES, _MOST_BYTES),
-        )
         self._limits = tuple(
             Limit(rate, scope="denied requests", per="address")
             for rate in parse_rates(settings.ratelimit_denied)
         )
-        self._limiter = limiter_of(in_memory, app=f"{app} denied requests", shared=shared)
+        self._limiter = small_limiter_of(
+            replace(settings, redis_url=""), app=f"{app} denied requests", shared=shared
+        )
         weakref.finalize(self, self._limiter.close)
 
     def exceeded(self, address: str) -> Exceeded | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .._core import Limit, Limiter, Metrics, parse_rates
@@ -57,6 +58,19 @@ def limiter_of(
         raise ConfigurationError(
             f"RATELIMIT_SHM_BYTES {settings.ratelimit_shm_bytes} cannot be had: {reason}"
         ) from None
+
+
+# A counter takes 32 bytes or less, so there is room for tens of thousands of subjects.
+_SMALL_BYTES = 2**20
+
+
+def small_limiter_of(settings: Settings, *, app: str, shared: bool) -> Limiter:
+    """Return a limiter beside that of the app, whose memory is at most a MiB.
+
+    It is closed by its owner. The parameters and errors are those of `limiter_of`.
+    """
+    most = min(settings.ratelimit_shm_bytes or _SMALL_BYTES, _SMALL_BYTES)
+    return limiter_of(replace(settings, ratelimit_shm_bytes=most), app=app, shared=shared)
 
 
 # The setting that each argument of `Limiter` is from.

@@ -20,10 +20,10 @@ from email_service import create_app
 from email_service.curl_lines import EMAIL, add_example_account, add_example_users
 from email_service.database import create_tables
 from email_service.frontend import CONTENT_SECURITY_POLICY, DIRECTORY, TYPES
+from waiting import until
 
 PASSWORD = "correct horse ✓ battery"
 ACCESS_SECONDS = 10
-PATIENCE = 120
 
 
 class Served:
@@ -125,10 +125,7 @@ def browser() -> Iterator[Chromium]:
 
 
 def wait_for(what: Callable[[], Any], expected: Any) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while what() != expected:
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
+    until(lambda: what() == expected, f"{expected!r} in the page", pause=0.05)
 
 
 class Page:

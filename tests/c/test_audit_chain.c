@@ -17,6 +17,7 @@
 #include "audit/verify.h"
 #include "base/clock.h"
 #include "check.h"
+#include "directory.h"
 #include "failing_alloc.h"
 
 #define TEXT(literal) ((fta_text){literal, sizeof(literal) - 1})
@@ -27,24 +28,6 @@ static char key_octets[FTA_AUDIT_KEY + 1] =
 static char other_octets[FTA_AUDIT_KEY + 1] =
     "the seed of another key.........the MAC of another key..........";
 static fta_audit_key *key;
-
-static void
-enter_directory(void)
-{
-    char name[] = "/tmp/test_audit_chain-XXXXXX";
-    CHECK(mkdtemp(name) != NULL);
-    CHECK(chdir(name) == 0);
-}
-
-static void
-leave_directory(void)
-{
-    char name[4096];
-    CHECK(getcwd(name, sizeof name) != NULL);
-    CHECK(system("rm -rf -- *") == 0);
-    CHECK(chdir("/") == 0);
-    CHECK(rmdir(name) == 0);
-}
 
 /* --- Files ---------------------------------------------------------------- */
 

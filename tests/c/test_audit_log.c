@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "check.h"
+#include "directory.h"
 #include "failing_alloc.h"
 
 #define TEXT(literal) ((fta_text){literal, sizeof(literal) - 1})
@@ -36,25 +37,6 @@ entry_by(fta_text user_agent)
                              .tenant_id = &tenant,
                              .user_id = &user,
                              .http_status = 200};
-}
-
-/* Each test works in a directory of its own, which is the current one. */
-static void
-enter_directory(void)
-{
-    char name[] = "/tmp/test_audit_log-XXXXXX";
-    CHECK(mkdtemp(name) != NULL);
-    CHECK(chdir(name) == 0);
-}
-
-static void
-leave_directory(void)
-{
-    char name[4096];
-    CHECK(getcwd(name, sizeof name) != NULL);
-    CHECK(system("rm -rf -- *") == 0);
-    CHECK(chdir("/") == 0);
-    CHECK(rmdir(name) == 0);
 }
 
 /* The file as NUL-terminated text in static memory; "" if there is none. */

@@ -18,7 +18,8 @@ from flask_tenant_auth._core import Keyring
 from flask_tenant_auth.flask.extension import state_of
 from paths import SUPPORT
 from provider import Provider, SigningKey, body_of
-from provider_apps import SECOND, Clock, after, app_of, get, held, wait_until
+from provider_apps import SECOND, Clock, after, app_of, get, held
+from waiting import until
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_a_fetch_that_ran_at_a_fork_is_begun_anew_in_the_child(provider: Provide
     provider.answer_keys(answer)
 
     def release() -> None:
-        wait_until(lambda: provider.fetches == 2)
+        until(lambda: provider.fetches == 2, "a second fetch")
         released.set()
 
     threading.Thread(target=release).start()

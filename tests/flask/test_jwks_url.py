@@ -27,8 +27,8 @@ from provider_apps import (
     held,
     running,
     settled,
-    wait_until,
 )
+from waiting import until
 
 
 class TestFirstFetch:
@@ -193,7 +193,7 @@ class TestRefresh:
             settled(app)
         clock.ahead += 5
         assert get(app, key) == 503
-        assert wait_until(lambda: provider.fetches == 2)
+        until(lambda: provider.fetches == 2, "a second fetch")
 
     def test_a_source_is_asked_once_however_often_it_is_told_to(
         self, provider: Provider, clock: Clock

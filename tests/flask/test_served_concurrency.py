@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from served import ServedApp, new_user
+from waiting import until
 
 AT_ONCE = 3
 STAY = 60.0
@@ -65,14 +66,6 @@ def status_of(server: ServedApp, path: str, headers: dict[str, str]) -> int:
         return 0
 
 
-def until_passes(server: ServedApp, path: str, headers: dict[str, str]) -> None:
-    """Wait until a request passes."""
-    deadline = time.monotonic() + STAY / 2
-    while status_of(server, path, headers) != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["each", "preloaded"])
 def test_exactly_the_limit_run_over_four_workers(inside: Path, options: tuple[str, ...]) -> None:
     with serve(inside, *options) as server:
@@ -92,7 +85,7 @@ def test_a_client_that_goes_away_ends_its_stream(inside: Path) -> None:
             assert b"200" in client.recv(1000)
             assert server.get("/short", headers)[0] == 429
             assert server.get("/short", new_user())[0] == 200
-        until_passes(server, "/short", headers)
+        until(lambda: status_of(server, "/short", headers) == 200, "a request that passes")
 
 
 def test_a_killed_worker_gives_its_permits_back(inside: Path) -> None:
@@ -101,14 +94,14 @@ def test_a_killed_worker_gives_its_permits_back(inside: Path) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             paths = [f"/at-once/stay-{name}/{STAY}" for name in range(AT_ONCE)]
             staying = [pool.submit(status_of, server, path, headers) for path in paths]
-            deadline = time.monotonic() + STAY
-            while len(list(inside.iterdir())) < AT_ONCE:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: len(list(inside.iterdir())) >= AT_ONCE, "all of them inside")
             assert server.get("/at-once/more/0.0", headers)[0] == 429
             for pid in {int(each.name.split("-")[0]) for each in inside.iterdir()}:
                 os.kill(pid, signal.SIGKILL)
-            until_passes(server, "/at-once/again/0.0", headers)
+            until(
+                lambda: status_of(server, "/at-once/again/0.0", headers) == 200,
+                "a request that passes",
+            )
             assert [each.result() for each in staying] == [0] * AT_ONCE
         for each in inside.iterdir():
             each.unlink()
@@ -136,7 +129,9 @@ def test_two_hundred_killed_workers_lose_and_double_no_permit(inside: Path) -> N
             each.result()
         for each in inside.iterdir():
             each.unlink()
-        until_passes(server, "/at-once/again/0.0", headers)
+        until(
+            lambda: status_of(server, "/at-once/again/0.0", headers) == 200, "a request that passes"
+        )
         for _ in range(5):
             asked = storm(server, headers, inside)
             assert Counter(status for status, _ in asked) == {200: AT_ONCE, 429: 8 - AT_ONCE}

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from paths import ROOT
-from redis_server import until
 from served import ServedApp, new_user
+from waiting import until
 
 LIMIT = 50
 TRIES = 150

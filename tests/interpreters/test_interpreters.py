@@ -9,7 +9,6 @@ import pwd
 import re
 import signal
 import sysconfig
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import flask_tenant_auth
 from interpreter_apps import LIMIT, USER
 from paths import SUPPORT
 from servers import Redis, Server
+from waiting import until
 
 APPS = ("first", "second")
 PATIENCE = 60
@@ -188,13 +188,6 @@ def clients() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_each_app_takes_its_own_tokens_and_only_those(
     server: TwoApps, clients: ThreadPoolExecutor
 ) -> None:
@@ -245,7 +238,7 @@ def test_a_reload_crashes_nothing_and_forgets_nothing(
         asked = [name for _ in range(20) for name in APPS]
         answers = clients.map(lambda name: server.ask(f"/{name}/who", tokens[name])[0], asked)
         assert set(answers) == {200}
-        until(lambda: process_of(server, tokens["first"]) not in old)
+        until(lambda: process_of(server, tokens["first"]) not in old, "a new process")
         old.update(process_of(server, tokens["first"]) for _ in range(40))
         counted += Counter(server.ask("/first/limited")[0] for _ in range(10))
     counted += Counter(server.ask("/first/limited")[0] for _ in range(LIMIT))
@@ -263,4 +256,4 @@ def test_a_crash_is_found_in_the_log(kind: type[TwoApps], redis: Redis) -> None:
     """A positive control."""
     with kind(redis.url) as server:
         os.kill(process_of(server, server.begin("first")), signal.SIGSEGV)
-        until(lambda: CRASH.search(server.log()) is not None)
+        until(lambda: CRASH.search(server.log()), "the crash in the log")

@@ -16,9 +16,10 @@ from requests import RequestException
 
 from apps import OTHER_TENANT, TENANT, USER, bearer
 from flask_tenant_auth.metrics.exposition import CATALOGUE
-from prometheus import JOB, MONITORING, MeasuredApp, Prometheus, wait_until
+from prometheus import JOB, MONITORING, MeasuredApp, Prometheus
 from provider import Provider
 from servers import Redis
+from waiting import until
 
 RULES = MONITORING / "tenant_auth.rules.yml"
 DASHBOARD = json.loads((MONITORING / "grafana_dashboard.json").read_text("utf-8"))
@@ -84,7 +85,7 @@ def test_prometheus_reads_every_metric_of_the_catalogue(watched: Watched) -> Non
     ask_for_everything(watched)
     suffixes = {"counter": "_total", "total": "_total", "histogram": "_bucket"}
     names = {each.name + suffixes.get(each.kind, "") for each in CATALOGUE}
-    wait_until(
+    until(
         lambda: names <= set(watched.prometheus.ask("label/__name__/values")),
         "all metrics in Prometheus",
     )
@@ -101,7 +102,7 @@ def test_each_query_of_the_dashboard_has_series(watched: Watched) -> None:
     assert len(found) > 20
     ask_for_everything(watched)
     for title, query in found:
-        wait_until(lambda q=query: watched.prometheus.query(q), f"series of {title}: {query}")
+        until(lambda q=query: watched.prometheus.query(q), f"series of {title}: {query}")
     (variable,) = [each for each in DASHBOARD["templating"]["list"] if each["name"] == "job"]
     assert variable["query"]["query"] == "label_values(tenant_auth_requests_total, job)"
     assert JOB in watched.prometheus.ask("label/job/values")
@@ -126,12 +127,12 @@ def test_each_metric_of_a_rule_is_in_the_catalogue_or_is_found_out() -> None:
 def test_alerts_fire_when_a_token_is_reused_and_audit_lines_are_lost(watched: Watched) -> None:
     app, prometheus = watched.app, watched.prometheus
     reused = 'tenant_auth_session_events_total{event="reused"}'
-    wait_until(lambda: prometheus.value(reused) >= 0, "the first scrape")
+    until(lambda: prometheus.value(reused) >= 0, "the first scrape")
     assert "TenantAuthRefreshTokenReused" not in prometheus.firing()
     tokens = app.post("/begin", tenant=TENANT, user=USER).json()
     assert app.post("/refresh", refresh_token=tokens["refresh_token"]).status_code == 200
     assert app.post("/refresh", refresh_token=tokens["refresh_token"]).status_code == 401
-    wait_until(
+    until(
         lambda: {"TenantAuthRefreshTokenReused", "TenantAuthAuditLinesLost"} <= prometheus.firing(),
         "two alerts",
     )
@@ -142,14 +143,12 @@ def test_redis_that_goes_away_is_seen_and_its_return_too(watched: Watched) -> No
     """Also in workers that nobody asks any more: the breaker itself says so."""
     app, prometheus, redis = watched.app, watched.prometheus, watched.redis
     away = "tenant_auth_redis_away_processes"
-    wait_until(lambda: prometheus.value(away) == 0, "Redis is there")
+    until(lambda: prometheus.value(away) == 0, "Redis is there")
     redis.stop()
     try:
-        wait_until(
-            lambda: app.get("/who", bearer()) and prometheus.value(away) >= 1, "Redis is away"
-        )
+        until(lambda: app.get("/who", bearer()) and prometheus.value(away) >= 1, "Redis is away")
         pending = {each["labels"]["alertname"] for each in prometheus.ask("alerts")["alerts"]}
-        wait_until(
+        until(
             lambda: "TenantAuthRedisAway"
             in pending
             | {each["labels"]["alertname"] for each in prometheus.ask("alerts")["alerts"]},
@@ -157,7 +156,7 @@ def test_redis_that_goes_away_is_seen_and_its_return_too(watched: Watched) -> No
         )
     finally:
         redis.start()
-    wait_until(lambda: prometheus.value(away) == 0, "Redis is back")
+    until(lambda: prometheus.value(away) == 0, "Redis is back")
 
 
 @pytest.fixture(scope="module")
@@ -231,11 +230,11 @@ def test_workers_that_are_killed_and_restarted_lose_no_count(served: MeasuredApp
         thread.start()
     killed: set[int] = set()
     while len(killed) < 4:
-        wait_until(lambda: pids - killed, "a worker that lives")
+        until(lambda: pids - killed, "a worker that lives")
         worker = min(pids - killed)
         os.kill(worker, signal.SIGKILL)
         killed.add(worker)
-    wait_until(lambda: pids - killed, "a worker that lives at the end")
+    until(lambda: pids - killed, "a worker that lives at the end")
     stop.set()
     for thread in threads:
         thread.join()

@@ -28,8 +28,8 @@ from flask_tenant_auth import (
 from flask_tenant_auth.identity.job_headers import HEADER
 from pages import blocks_of
 from paths import ROOT
-from redis_server import until
 from servers import Redis
+from waiting import until
 
 RECIPE = ROOT / "docs" / "recipes" / "jobs.md"
 SECONDS = 60

@@ -23,8 +23,9 @@ from flask_tenant_auth.flask.extension import state_of
 from flask_tenant_auth.limit import leases as module
 from flask_tenant_auth.limit.leases import Lease, Leases
 from paths import ROOT
-from redis_server import PATIENCE, Cluster, blocked_clients, children_exit_codes, until
+from redis_server import Cluster, blocked_clients, children_exit_codes
 from servers import Redis
+from waiting import PATIENCE, until
 
 PREFIX = "hosts"
 NAME = b"a client"

@@ -24,9 +24,9 @@ from redis_server import (
     UnixRedis,
     children_exit_codes,
     open_descriptors,
-    until,
 )
 from servers import Redis
+from waiting import until
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 ALICE = Identity(TENANT, "22222222-2222-4222-8222-222222222222")

@@ -18,8 +18,9 @@ import pytest
 from redis import Redis as Client
 
 from flask_tenant_auth._core import Decision, Limit, Limiter, parse_rates
-from redis_server import Authority, TLSRedis, children_exit_codes, false_redis, until
+from redis_server import Authority, TLSRedis, children_exit_codes, false_redis
 from servers import Redis
+from waiting import until
 
 (MANY,) = (Limit(rate, scope="many", per="address") for rate in parse_rates("8000000 per hour"))
 (TWO,) = (Limit(rate, scope="two", per="address") for rate in parse_rates("2 per hour"))

@@ -17,8 +17,8 @@ import pytest
 from redis import Redis as Client
 
 from flask_tenant_auth._core import STRATEGIES, Limit, Limiter, parse_rates
-from redis_server import until
 from servers import Redis
+from waiting import until
 
 WINDOWED = [name for name in STRATEGIES if name != "gcra"]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import pytest
 
 from apps import TENANT, USER, bearer, make_app
-from redis_server import until
 from served import ServedApp
 from servers import Redis
+from waiting import until
 
 
 def ask(connection: http.client.HTTPConnection, path: str, header: dict[str, str]) -> int:

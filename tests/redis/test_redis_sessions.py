@@ -20,7 +20,7 @@ from flask_tenant_auth.sessions.redis_store import RedisStore
 from flask_tenant_auth.sessions.store import Changes, Revocation, SessionStore, StoreUnavailable
 from flask_tenant_auth.sessions.stores import store_of
 from paths import ROOT
-from redis_server import PATIENCE, Cluster, Replica, blocked_clients, false_redis, until
+from redis_server import Cluster, Replica, blocked_clients, false_redis
 from servers import Redis
 from session_store_contract import (
     DAY,
@@ -37,6 +37,7 @@ from session_store_contract import (
     revocation,
     session_in,
 )
+from waiting import PATIENCE, until
 
 
 class RedisPlace:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from servers import Gunicorn, Server
 
 MONITORING = ROOT / "examples" / "monitoring"
 JOB = "measured"
-PATIENCE = 90.0
 
 
 class Prometheus(Server):
@@ -126,11 +124,3 @@ class MeasuredApp(Gunicorn):
         lines = self.get("/metrics").text.splitlines()
         samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples if float(value)}
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    """Wait for a condition, with a deadline that no loaded machine misses."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"not within {PATIENCE:g} seconds: {what}"
-        time.sleep(0.2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from apps import make_app
 from flask_tenant_auth import public_route, rate_limit, verify_tenant_context
 from flask_tenant_auth.flask.extension import state_of
 from provider import Answer, Handler, Provider, SigningKey
+from waiting import until
 
 SECOND = SigningKey("second")
 
@@ -53,22 +53,14 @@ def app_of(provider: Provider | None = None, **config: Any) -> Flask:
     return app
 
 
-def settled(app: Flask, seconds: float = 30) -> Flask:
+def settled(app: Flask) -> Flask:
     """The app, once no fetch runs."""
-    return app if wait_until(lambda: not running(app), seconds) else pytest.fail("it still runs")
+    until(lambda: not running(app), "the end of the fetch")
+    return app
 
 
 def running(app: Flask) -> bool:
     return any(source._running is not None for source in state_of(app).sources)  # type: ignore[attr-defined]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def get(app: Flask, key: SigningKey, **options: Any) -> int:

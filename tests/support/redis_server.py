@@ -8,7 +8,6 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,18 +16,7 @@ from types import TracebackType
 from redis import Redis as Client
 
 from servers import Redis, Server, free_port
-
-# Nothing that happens takes so long, however busy the machine is.
-PATIENCE = 120
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until the condition holds."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {PATIENCE} s: {what}")
-        time.sleep(0.005)
+from waiting import until
 
 
 def blocked_clients(client: Client) -> int:

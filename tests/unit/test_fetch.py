@@ -6,7 +6,6 @@ import gzip
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from flask_tenant_auth.http_client import ExchangeError, get
 from flask_tenant_auth.keys.fetch import fetch_json
 from provider import Answer, Handler, Provider, body_of
 from servers import free_port
+from waiting import until
 
 
 def send(body: bytes, status: int = 200, **headers: str) -> Answer:
@@ -196,7 +196,7 @@ def test_the_deadline_holds_for_the_whole_answer(provider: Provider, answer: Ans
     with pytest.raises(ExchangeError, match="did not answer in time"):
         get(provider.url, before + 0.5)
     assert 0.4 < time.monotonic() - before < 20  # what drips never ends
-    assert wait_until(lambda: "flask_tenant_auth HTTP" not in names_of_threads())
+    until(lambda: "flask_tenant_auth HTTP" not in names_of_threads(), "the end of the thread")
 
 
 def test_the_deadline_holds_before_an_answer(provider: Provider) -> None:
@@ -212,15 +212,6 @@ def test_the_deadline_holds_before_an_answer(provider: Provider) -> None:
 
 def names_of_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate()]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_a_certificate_of_another_ca_or_name_is_not_trusted(

@@ -22,6 +22,7 @@ from flask_tenant_auth.sessions.store import Revocation, SessionStore, StoreUnav
 from flask_tenant_auth.sessions.stores import store_of
 from memory_session_store import MemorySessionStore
 from paths import SUPPORT
+from waiting import until
 
 DAY_MS = 86_400_000
 
@@ -40,14 +41,6 @@ def of_user(user_id: str) -> Revocation:
     return Revocation(
         kind="user", tenant_id=TENANT, user_id=user_id, ends_at=now_ms() + 90 * DAY_MS
     )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a condition."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() < began + seconds, "it did not come true"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -83,10 +76,10 @@ def test_what_is_revoked_in_the_store_is_denied_by_the_table(
     store: MemorySessionStore, table: Revocations, make: Callable[..., Follower]
 ) -> None:
     make(store).start()
-    wait_until(lambda: table.silent_ms is not None)
+    until(lambda: table.silent_ms is not None, "the first read")
     assert reason(table) is None
     store.revoke(of_user(USER), "revoked")
-    wait_until(lambda: reason(table) == "token_revoked")
+    until(lambda: reason(table) == "token_revoked", "the revocation")
     assert reason(table, OTHER_USER) is None
     assert reason(table, began=now_ms() + 1) is None  # a log in after the revocation
 
@@ -109,11 +102,11 @@ def test_a_failure_and_the_recovery_are_logged_once(
 ) -> None:
     store.away = StoreUnavailable("gone")
     make(store).start()
-    wait_until(lambda: "cannot be read" in caplog.text)
+    until(lambda: "cannot be read" in caplog.text, "a line of the log")
     time.sleep(0.3)  # it tries again, and is silent
     store.away = None
-    wait_until(lambda: table.silent_ms is not None)
-    wait_until(lambda: "can be read again" in caplog.text)
+    until(lambda: table.silent_ms is not None, "the first read")
+    until(lambda: "can be read again" in caplog.text, "a line of the log")
     failures = [each for each in caplog.messages if "cannot be read" in each]
     assert len(failures) == 1
     assert "gone" in failures[0]
@@ -126,7 +119,7 @@ def test_a_thread_goes_on_after_an_error_that_no_store_should_raise(
     make(store).start()
     time.sleep(0.3)
     store.away = None
-    wait_until(lambda: table.silent_ms is not None)
+    until(lambda: table.silent_ms is not None, "the first read")
 
 
 class TestWaiting:
@@ -171,8 +164,8 @@ class TestWaiting:
         accepted = [each for each in caplog.records if "AUTH_ON_REVOCATION_ERROR" in each.message]
         assert [each.levelno for each in accepted] == [logging.ERROR]
         store.away = None
-        wait_until(lambda: reason(table) == "token_revoked")
-        wait_until(lambda: "known again" in caplog.text)
+        until(lambda: reason(table) == "token_revoked", "the revocation")
+        until(lambda: "known again" in caplog.text, "a line of the log")
 
     def test_a_child_withdraws_what_its_parent_has_waived(
         self,
@@ -186,7 +179,7 @@ class TestWaiting:
         follower.after_fork()
         assert not follower.runs
         follower.start()
-        wait_until(lambda: "known again" in caplog.text)
+        until(lambda: "known again" in caplog.text, "a line of the log")
 
 
 def test_a_store_that_was_emptied_gets_the_revocations_of_the_host(
@@ -249,7 +242,7 @@ def test_a_thread_goes_on_when_its_store_cannot_say_what_it_is(
     follower.start()
     time.sleep(0.3)
     store.describe, store.away = described, None  # type: ignore[method-assign]
-    wait_until(lambda: follower.is_known)
+    until(lambda: follower.is_known, "the first read")
 
 
 def test_a_thread_that_could_not_be_started_is_started_by_the_next_request(
@@ -265,7 +258,7 @@ def test_a_thread_that_could_not_be_started_is_started_by_the_next_request(
             follower.start()
     assert not follower.runs
     follower.start()
-    wait_until(lambda: follower.is_known)
+    until(lambda: follower.is_known, "the first read")
 
 
 def test_stop_ends_the_thread_and_closes_the_table(
@@ -273,7 +266,7 @@ def test_stop_ends_the_thread_and_closes_the_table(
 ) -> None:
     follower = Follower(store, table, allow=False, delay=1)
     follower.start()
-    wait_until(lambda: table.silent_ms is not None)
+    until(lambda: table.silent_ms is not None, "the first read")
     thread = follower._thread
     assert thread is not None
     follower.stop()
@@ -314,13 +307,13 @@ def test_a_leader_that_is_stopped_or_killed_is_replaced(tmp_path: Path) -> None:
     def revoke(user: str) -> None:
         assert reason(table, user) is None
         store.revoke(of_user(user), "revoked")
-        wait_until(lambda: reason(table, user) == "token_revoked")
+        until(lambda: reason(table, user) == "token_revoked", "the revocation")
 
     store.now()  # makes the file
     first = Process(name, url)
     second = None
     try:
-        wait_until(lambda: table.silent_ms is not None)
+        until(lambda: table.silent_ms is not None, "the first read")
         revoke(users[0])
         second = Process(name, url)
         first.send(signal.SIGSTOP)
