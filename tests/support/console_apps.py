@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
-from unittest import mock
 
 from flask import Flask, abort
 
 from apps import bare_app
 from flask_tenant_auth import TenantAuth, public_route, rate_limit, verify_tenant_context
-from flask_tenant_auth.flask import state
-from flask_tenant_auth.metrics.counters import metrics_of
 
 
 def app_of_views(**config: Any) -> Flask:
@@ -33,8 +29,9 @@ def app_of_views(**config: Any) -> Flask:
 
 
 def console_app(**config: Any) -> Flask:
-    with mock.patch.object(state, "metrics_of", partial(metrics_of, console=True)):
-        return app_of_views(**config)
+    """Such an app with a console."""
+    route = {"AUTH_CONSOLE_ROUTE": "/console", "AUTH_CONSOLE_PERMISSION": "console:open"}
+    return app_of_views(**route | config)
 
 
 def shared_app(prefix: str) -> Flask:
