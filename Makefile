@@ -369,7 +369,10 @@ tsan-freethreaded: packages-test ## Run the tests with threads under ThreadSanit
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: test soak isolation mutants session-model lease-faults audit-chain clean
+.PHONY: console-pictures test soak isolation mutants session-model lease-faults audit-chain clean
+console-pictures: packages-test $(VENV)/.built $(VENV)/.group-test ## Make the pictures of the console in the docs anew
+	@CONSOLE_PICTURES=1 $(BIN)/python -m pytest -q tests/browser/test_console_page.py -k 'light or pictures'
+
 # As many jobs at once as there are cores. First what several of them need, then the longest. The tests
 # in Python come last: the last line says how many have passed.
 test: packages-test ## Install what is missing, then run all checks and tests

@@ -1,7 +1,9 @@
 /* metrics ROUNDS: nanoseconds of what is counted, in CPU time: one addition and
  * one duration, by one process and by two at once; the same where both count in
- * one cell, as without stripes; a request and its decision. */
+ * one cell, as without stripes; a request and its decision; the same requests
+ * where the console is counted for. */
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +15,7 @@
 
 enum { TIMES = 200000 };
 
+/* The one that counts, without the console or with it. */
 static fta_metrics *metrics;
 static _Atomic uint64_t *one_cell;
 static const fta_limit limit = {
@@ -46,7 +49,16 @@ count_answer(void)
 static void
 count_denial(void)
 {
-    const fta_metrics_answer answer = {401, {"expired", 7}, NULL};
+    const fta_metrics_answer answer = {401, {"expired", 7}, NULL, NULL};
+    fta_metrics_count_answer(metrics, &answer);
+}
+
+static void
+count_limited(void)
+{
+    static const fta_uuid tenant = {{1}}, user = {{2}};
+    const fta_metrics_answer answer = {
+        429, {"rate_limit_exceeded", 19}, &tenant, &user};
     fta_metrics_count_answer(metrics, &answer);
 }
 
@@ -89,28 +101,58 @@ time_two(void (*count)(void))
     return mean;
 }
 
+static fta_metrics *
+open_metrics(bool console)
+{
+    const fta_metrics_options options = {.prefix = {"bench", 5},
+                                         .console = console};
+    fta_metrics *opened;
+    int unshared;
+    require(fta_metrics_open(&options, &opened, &unshared) == FTA_OK,
+            "the counters can be made");
+    return opened;
+}
+
+static void
+time_counters(void)
+{
+    print_figure("an addition", time_one(add));
+    print_figure("an addition, 2 processes", time_two(add));
+    print_figure("the same in one cell, 2 processes",
+                 time_two(add_to_one_cell));
+    print_figure("a duration", time_one(observe));
+    print_figure("a request", time_one(count_answer));
+    print_figure("a denied request", time_one(count_denial));
+    print_figure("a limited request", time_one(count_limited));
+    print_figure("a decision of one limit", time_one(count_decision));
+}
+
+static void
+time_console(void)
+{
+    print_figure("a request, with the console", time_one(count_answer));
+    print_figure("a request, with the console, 2 processes",
+                 time_two(count_answer));
+    print_figure("a denied request, with the console", time_one(count_denial));
+    print_figure("a limited request, with the console",
+                 time_one(count_limited));
+}
+
 int
 main(int count, char **arguments)
 {
-    const fta_metrics_options options = {.app = {"", 0},
-                                         .prefix = {"bench", 5}};
-    int unshared;
     require(count == 2, "the number of rounds is given");
-    require(fta_metrics_open(&options, &metrics, &unshared) == FTA_OK,
-            "the counters can be made");
+    fta_metrics *without = open_metrics(false), *with = open_metrics(true);
     one_cell = mmap(NULL, sizeof *one_cell, PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     require(one_cell != MAP_FAILED, "there is memory");
     for (int round = atoi(arguments[1]); round > 0; round--) {
-        print_figure("an addition", time_one(add));
-        print_figure("an addition, 2 processes", time_two(add));
-        print_figure("the same in one cell, 2 processes",
-                     time_two(add_to_one_cell));
-        print_figure("a duration", time_one(observe));
-        print_figure("a request", time_one(count_answer));
-        print_figure("a denied request", time_one(count_denial));
-        print_figure("a decision of one limit", time_one(count_decision));
+        metrics = without;
+        time_counters();
+        metrics = with;
+        time_console();
     }
-    fta_metrics_close(metrics);
+    fta_metrics_close(with);
+    fta_metrics_close(without);
     return 0;
 }

@@ -44,6 +44,17 @@ fta_clock_boottime_us(void)
 #endif
 }
 
+int64_t
+fta_clock_coarse_us(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+    return read_us(CLOCK_MONOTONIC_COARSE) +
+           atomic_load_explicit(&monotonic_shift, memory_order_relaxed);
+#else
+    return fta_clock_monotonic_us();
+#endif
+}
+
 void
 fta_clock_shift(int64_t realtime_us, int64_t monotonic_us)
 {

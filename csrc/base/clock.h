@@ -16,6 +16,11 @@ int64_t fta_clock_monotonic_us(void);
  * host. fta_clock_shift shifts it with the monotonic clock. */
 int64_t fta_clock_boottime_us(void);
 
+/* The monotonic clock at the last tick of the system, up to 10 ms ago, where
+ * the system has such a clock. All processes of the host see the same tick. It
+ * takes a quarter of the time: for what every request asks. */
+int64_t fta_clock_coarse_us(void);
+
 /* For tests: shifts the clocks of this process by so much, on top of earlier
  * shifts. To shift only one of them simulates a stepped clock. */
 void fta_clock_shift(int64_t realtime_us, int64_t monotonic_us);

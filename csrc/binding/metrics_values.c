@@ -11,9 +11,8 @@ static const char *const kinds[] = {
 
 /* -- The catalogue --------------------------------------------------------- */
 
-/* A word of the lists, which are in capitals. */
-static PyObject *
-word_as_str(fta_text word)
+PyObject *
+fta_metric_word(fta_text word)
 {
     char text[64];
     size_t length = word.length < sizeof text ? word.length : sizeof text;
@@ -72,7 +71,7 @@ words_of(const fta_metric_about *about)
     PyObject *list = PyList_New(0);
     bool good = list != NULL;
     for (size_t i = 0; good && has_label(about) && i < about->word_count; i++) {
-        good = append(list, word_as_str(about->words[i]));
+        good = append(list, fta_metric_word(about->words[i]));
     }
     return frozen(list, good);
 }
@@ -175,7 +174,7 @@ values_of_labels(const fta_metric_about *about,
         }
     }
     if (good && has_label(about)) {
-        good = append(list, word_as_str(about->words[word]));
+        good = append(list, fta_metric_word(about->words[word]));
     }
     return frozen(list, good);
 }

@@ -17,4 +17,7 @@ PyObject *fta_metrics_catalogue(void);
 /* A new tuple of the bounds of histograms, in seconds. */
 PyObject *fta_metrics_bounds(void);
 
+/* A word of the catalogue, whose lists are in capitals, as a new str. */
+PyObject *fta_metric_word(fta_text word);
+
 #endif

@@ -6,8 +6,10 @@
 #include "binding/errors.h"
 #include "binding/keywords.h"
 #include "binding/limiter_request.h"
+#include "binding/metrics_console.h"
 #include "binding/metrics_values.h"
 #include "binding/type_identity.h"
+#include "metrics/most_limited.h"
 
 typedef struct metrics_object {
     PyObject_HEAD
@@ -61,14 +63,16 @@ read_tenants(PyObject *tuple, fta_uuid out[FTA_METRICS_TENANTS], size_t *count)
 static PyObject *
 metrics_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"prefix", "app", "shared", "tenants", NULL};
+    static char *keywords[] = {"prefix",  "app",     "shared",
+                               "tenants", "console", NULL};
     PyObject *prefix, *app = NULL, *tenants = NULL, *tuple = NULL;
     metrics_object *self = NULL;
     fta_uuid ids[FTA_METRICS_TENANTS];
-    int shared = 1;
+    int shared = 1, console = 0;
     fta_metrics_options options = {.app = {"", 0}, .tenants = ids};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OpO:Metrics", keywords,
-                                     &prefix, &app, &shared, &tenants) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OpOp:Metrics", keywords,
+                                     &prefix, &app, &shared, &tenants,
+                                     &console) ||
         (tenants != NULL &&
          (tuple = fta_tuple_of(tenants, "tenants")) == NULL)) {
         return NULL;
@@ -79,6 +83,7 @@ metrics_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         goto done;
     }
     options.shared = shared != 0;
+    options.console = console != 0;
     self = (metrics_object *)type->tp_alloc(type, 0);
     if (self != NULL) {
         fta_status status =
@@ -122,6 +127,7 @@ fta_metrics_count_objects(const fta_state *state, PyObject *metrics, int status,
         identity == NULL ? NULL : fta_identity_of(state, identity);
     if (whose != NULL) {
         answer.tenant = &whose->claims.tenant_id;
+        answer.user = &whose->claims.user_id;
     }
     fta_metrics_count_answer(fta_metrics_of(metrics), &answer);
 }
@@ -268,6 +274,54 @@ metrics_read(PyObject *self, PyObject *Py_UNUSED(ignored))
     return fta_metrics_values(fta_metrics_of(self));
 }
 
+PyDoc_STRVAR(
+    metrics_count_limited_doc,
+    "count_limited($self, identity, /)\n--\n\n"
+    "Count a request of this Identity that a limit has limited. Does nothing\n"
+    "without console. The response of a request is counted by itself.");
+
+static PyObject *
+metrics_count_limited(PyObject *self, PyObject *identity)
+{
+    const fta_identity *whose =
+        fta_identity_of(PyType_GetModuleState(Py_TYPE(self)), identity);
+    if (whose == NULL) {
+        return PyErr_Format(PyExc_TypeError,
+                            "identity must be an Identity, not %.100s",
+                            Py_TYPE(identity)->tp_name);
+    }
+    fta_metrics_count_limited(fta_metrics_of(self), &whose->claims.tenant_id,
+                              &whose->claims.user_id);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    metrics_last_hour_doc,
+    "last_hour($self, /)\n--\n\n"
+    "What was counted for the console in the last hour: 'minutes' is a list\n"
+    "of 60 dicts, the oldest first, of how many minutes 'ago' they are and\n"
+    "of the 'requests' by outcome; 'reasons' is a dict of the reasons for\n"
+    "which some were denied to how many, of all minutes together.");
+
+static PyObject *
+metrics_last_hour(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return fta_last_hour_values(fta_metrics_of(self));
+}
+
+PyDoc_STRVAR(
+    metrics_most_limited_doc,
+    "most_limited($self, /)\n--\n\n"
+    "Who was limited most in the last hour, at most 20 each, the most limited\n"
+    "first: 'users', tuples of a tenant's id, a user's id and how often, and\n"
+    "'tenants', tuples of a tenant's id and how often.");
+
+static PyObject *
+metrics_most_limited(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return fta_most_limited_values(fta_metrics_of(self));
+}
+
 PyDoc_STRVAR(metrics_unshare_doc,
              "unshare($self, /)\n--\n\n"
              "Go on alone, from zero. To be called while nobody counts.");
@@ -303,6 +357,10 @@ static PyMethodDef metrics_methods[] = {
     {"observe", FAST(metrics_observe), METH_FASTCALL, metrics_observe_doc},
     {"touch", FAST(metrics_touch), METH_FASTCALL, metrics_touch_doc},
     {"read", metrics_read, METH_NOARGS, metrics_read_doc},
+    {"count_limited", metrics_count_limited, METH_O, metrics_count_limited_doc},
+    {"last_hour", metrics_last_hour, METH_NOARGS, metrics_last_hour_doc},
+    {"most_limited", metrics_most_limited, METH_NOARGS,
+     metrics_most_limited_doc},
     {"unshare", metrics_unshare, METH_NOARGS, metrics_unshare_doc},
     {"status", metrics_status, METH_NOARGS, metrics_status_doc},
     {NULL, NULL, 0, NULL},
@@ -310,12 +368,14 @@ static PyMethodDef metrics_methods[] = {
 
 PyDoc_STRVAR(
     metrics_doc,
-    "Metrics(prefix, *, app='', shared=True, tenants=())\n--\n\n"
+    "Metrics(prefix, *, app='', shared=True, tenants=(), console=False)\n--\n"
+    "\n"
     "The counters of an app, in memory that this user's processes with the\n"
     "same app and prefix share on this host: exact over all of them, and\n"
     "over their restarts. With shared=False, or where status() says why it\n"
     "is not shared, they are those of this process and its children.\n"
-    "tenants are the UUIDs that may be the value of a label, up to 100.");
+    "tenants are the UUIDs that may be the value of a label, up to 100.\n"
+    "With console=True it counts for last_hour() and most_limited(), too.");
 
 static PyType_Slot metrics_slots[] = {
     {Py_tp_doc, (void *)metrics_doc},

@@ -150,6 +150,7 @@ fta_metrics_open(const fta_metrics_options *options, fta_metrics **out,
         fta_metrics_close(metrics);
         return status;
     }
+    metrics->has_console = options->console;
     fta_metrics_keep(metrics);
     name_tenants(metrics, options);
     *out = metrics;
@@ -170,7 +171,8 @@ fta_status
 fta_metrics_unshare(fta_metrics *metrics)
 {
     fta_uuid tenants[FTA_METRICS_TENANTS];
-    fta_metrics_options options = {.tenants = tenants,
+    fta_metrics_options options = {.console = metrics->has_console,
+                                   .tenants = tenants,
                                    .tenant_count = metrics->tenant_count};
     for (size_t i = 0; i < metrics->tenant_count; i++) {
         tenants[i] = metrics->tenants[i].id;
@@ -224,15 +226,21 @@ cell_in(fta_metric_stripe *stripe, fta_metric metric, fta_metrics_place place,
     return cells + layout[metric].offset + place * layout[metric].cells + at;
 }
 
-static fta_metric_stripe *
-own_stripe(const fta_metrics *metrics)
+size_t
+fta_metrics_own_stripe(void)
 {
 #ifdef __linux__
     int cpu = sched_getcpu(); /* -1 is a stripe too. */
-    return &metrics->memory->stripes[(unsigned)cpu % FTA_STRIPES];
+    return (unsigned)cpu % FTA_STRIPES;
 #else
-    return &metrics->memory->stripes[0];
+    return 0;
 #endif
+}
+
+static fta_metric_stripe *
+own_stripe(const fta_metrics *metrics)
+{
+    return &metrics->memory->stripes[fta_metrics_own_stripe()];
 }
 
 static void

@@ -18,6 +18,7 @@ typedef struct fta_metrics_options {
     fta_text app; /* Those that give the same app and prefix meet. */
     fta_text prefix;
     bool shared;             /* With the other processes of this host. */
+    bool console;            /* Count what the console shows, too. */
     const char *directory;   /* Where they meet; NULL: the usual place. */
     const fta_uuid *tenants; /* Those that may be the value of a label. */
     size_t tenant_count;     /* Up to FTA_METRICS_TENANTS. */

@@ -7,13 +7,15 @@
 
 #include "base/process_number.h"
 #include "base/segment.h"
+#include "metrics/last_hour.h"
 #include "metrics/metrics.h"
+#include "metrics/most_limited.h"
 
 /* A lock hidden in an emulated atomic would be private to each process. */
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics are needed");
 
-/* A test stops a process here, between any two accesses to the names, lets
- * others run, and may never resume it. */
+/* A test stops a process here, between any two accesses to the names, the last
+ * hour or the subjects, lets others run, and may never resume it. */
 #ifndef FTA_BETWEEN_ACCESSES
 #define FTA_BETWEEN_ACCESSES() ((void)0)
 #endif
@@ -23,6 +25,10 @@ typedef _Atomic uint64_t fta_metric_cell;
 /* -- Stripes: all counters, once for each of some CPUs --------------------- */
 
 #define FTA_STRIPES 16u
+
+/* The stripe of the CPU that the caller runs on. */
+size_t fta_metrics_own_stripe(void);
+
 #define FTA_CACHE_LINE 128 /* Two lines: CPUs fetch them in pairs. */
 
 /* One place more than names: for what has no name of its own. */
@@ -69,6 +75,50 @@ fta_metrics_place fta_metrics_add_name(fta_metrics *metrics,
 bool fta_metrics_find_name(const fta_metrics *metrics, fta_metric_group group,
                            uint64_t digest, fta_metrics_place *place);
 
+/* -- The last hour --------------------------------------------------------- */
+
+#define FTA_HOUR_SLOTS 64u /* More than FTA_HOUR_MINUTES: see last_hour.c. */
+
+typedef struct fta_hour_memory {
+    /* Whole cache lines: the CPUs of two stripes do not share one. */
+    _Alignas(FTA_CACHE_LINE) fta_metric_cell
+        requests[FTA_STRIPES][FTA_HOUR_SLOTS][FTA_OUTCOME_COUNT];
+    fta_metric_cell reasons[FTA_HOUR_SLOTS][FTA_REASON_COUNT];
+} fta_hour_memory;
+
+/* Counts a request in the running minute, and why it was denied; NULL: it was
+ * not. */
+void fta_metrics_count_in_hour(fta_metrics *metrics, size_t outcome,
+                               const size_t *reason);
+
+/* The minutes of the clock that the last hour goes by. */
+uint64_t fta_metrics_minute(void);
+
+/* -- Limited subjects ------------------------------------------------------ */
+
+#define FTA_SUBJECT_WINDOWS 6u
+#define FTA_SUBJECT_WINDOW_MINUTES 10u
+#ifndef FTA_SUBJECTS /* A test has fewer. */
+#define FTA_SUBJECTS 256u
+#endif
+#define FTA_SUBJECT_WORDS 4u /* A tenant and a user. */
+
+/* The subjects of one window. most_limited.c says how it works. */
+typedef struct fta_subject_table {
+    fta_metric_cell window;
+    fta_metric_cell counts[FTA_SUBJECTS];
+    fta_metric_cell names[FTA_SUBJECTS][FTA_SUBJECT_WORDS];
+} fta_subject_table;
+
+typedef struct fta_subject_memory {
+    fta_subject_table users[FTA_SUBJECT_WINDOWS];
+    fta_subject_table tenants[FTA_SUBJECT_WINDOWS];
+} fta_subject_memory;
+
+_Static_assert(sizeof(fta_hour_memory) + sizeof(fta_subject_memory) <=
+                   (size_t)256 << 10,
+               "what the console shows takes little memory");
+
 /* -- All of it ------------------------------------------------------------- */
 
 typedef struct fta_metric_memory {
@@ -81,6 +131,8 @@ typedef struct fta_metric_memory {
     fta_metric_name names_##group[names];
     FTA_METRIC_GROUP_LIST(X)
 #undef X
+    fta_hour_memory hour;
+    fta_subject_memory subjects;
 } fta_metric_memory;
 
 _Static_assert(FTA_METRIC_COUNT <= 64, "a metric has a bit");
@@ -89,6 +141,7 @@ struct fta_metrics {
     fta_segment *segment;         /* Owned. */
     fta_metric_memory *memory;    /* Borrowed from the segment. */
     fta_process_numbers *numbers; /* Owned; NULL: the system has none. */
+    bool has_console; /* Whether it counts what the console shows. */
     size_t tenant_count;
     struct fta_metrics_tenant {
         fta_uuid id;

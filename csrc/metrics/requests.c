@@ -52,15 +52,30 @@ place_of_tenant(const fta_metrics *metrics, const fta_uuid *id)
     return found == NULL ? FTA_PLACES_TENANT - 1 : found->place;
 }
 
+static void
+count_for_console(fta_metrics *metrics, const fta_metrics_answer *answer,
+                  size_t outcome, const size_t *reason)
+{
+    fta_metrics_count_in_hour(metrics, outcome, reason);
+    if (reason != NULL && is_of_a_limit(*reason) && answer->tenant != NULL) {
+        fta_metrics_count_limited(metrics, answer->tenant, answer->user);
+    }
+}
+
 void
 fta_metrics_count_answer(fta_metrics *metrics, const fta_metrics_answer *answer)
 {
     size_t reason;
     size_t outcome = outcome_of(answer, &reason);
+    bool is_denied =
+        outcome == FTA_OUTCOME_DENIED || outcome == FTA_OUTCOME_LIMITED;
     fta_metrics_say(metrics, FTA_METRIC_OF_PROCESSES, true);
     fta_metrics_add(metrics, FTA_METRIC_OF_REQUESTS, outcome, 1);
-    if (outcome == FTA_OUTCOME_DENIED || outcome == FTA_OUTCOME_LIMITED) {
+    if (is_denied) {
         fta_metrics_add(metrics, FTA_METRIC_OF_DENIALS, reason, 1);
+    }
+    if (metrics->has_console) {
+        count_for_console(metrics, answer, outcome, is_denied ? &reason : NULL);
     }
     if (metrics->tenant_count > 0 && answer->tenant != NULL) {
         fta_metrics_add_named(metrics, FTA_METRIC_OF_TENANT_REQUESTS,

@@ -9,9 +9,11 @@ typedef struct fta_metrics_answer {
     int status;             /* Of HTTP. */
     fta_text reason;        /* Why it was denied; absent: it was not. */
     const fta_uuid *tenant; /* Borrowed; NULL: it has no identity. */
+    const fta_uuid *user;   /* Likewise. */
 } fta_metrics_answer;
 
-/* Counts a request by its answer. */
+/* Counts a request by its answer. For the console, also in the last hour, and
+ * whose it is if a limit has limited it. */
 void fta_metrics_count_answer(fta_metrics *metrics,
                               const fta_metrics_answer *answer);
 

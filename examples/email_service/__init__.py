@@ -21,6 +21,7 @@ from flask_tenant_auth import TenantAuth
 from . import accounts, database, development, frontend, health, logins, users
 from .password_cipher import PasswordCipher
 
+CONSOLE_PERMISSION = "console:open"
 INSTANCE = Path(__file__).parent / "instance"
 
 
@@ -42,6 +43,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         AUTH_SESSION_ROUTES="/auth",
         # What examples/monitoring watches. Nobody reads it but AUTH_TRUSTED_GATEWAYS.
         AUTH_METRICS_ROUTE="/metrics",
+        # For operators: whoever has a token that names this permission.
+        AUTH_CONSOLE_ROUTE="/console",
+        AUTH_CONSOLE_PERMISSION=CONSOLE_PERMISSION,
     )
     app.config.from_mapping(config or {})
     app.json.sort_keys = False  # type: ignore[attr-defined]  # id first

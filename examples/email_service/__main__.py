@@ -20,8 +20,14 @@ from gunicorn.app.base import BaseApplication
 
 from flask_tenant_auth import ConfigurationError
 
-from . import INSTANCE, create_app
-from .curl_lines import EMAIL, add_example_account, add_example_users, curl_lines
+from . import CONSOLE_PERMISSION, INSTANCE, create_app
+from .curl_lines import (
+    EMAIL,
+    add_example_account,
+    add_example_users,
+    console_line,
+    curl_lines,
+)
 from .database import create_tables
 
 
@@ -126,6 +132,7 @@ def main() -> None:
     if settings.development:
         greeting = (
             f"{curl_lines(app, base, password)}\n\n"
+            f"{console_line(app, base, CONSOLE_PERMISSION)}\n"
             f"Its front end is at {base}/. Log in as {EMAIL} with the password {password}\n"
             f"{greeting}\n"
             f"Prometheus on this machine may read {base}/metrics.\n"

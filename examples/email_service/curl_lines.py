@@ -20,6 +20,7 @@ OTHER_TENANT = UUID("22222222-2222-4222-8222-222222222222")
 USER = UUID("33333333-3333-4333-8333-333333333333")
 ADMIN = UUID("44444444-4444-4444-8444-444444444444")
 OTHER_USER = UUID("55555555-5555-4555-8555-555555555555")
+OPERATOR = UUID("66666666-6666-4666-8666-666666666666")
 ACCOUNT = UUID("550e8400-e29b-41d4-a716-446655440000")
 
 EMAIL = "john@example.com"
@@ -112,3 +113,10 @@ def curl_lines(app: Flask, base: str, password: str) -> str:
         ),
     ]
     return "\n\n".join(f"# {title}\n{line}" for title, line in examples)
+
+
+def console_line(app: Flask, base: str, permission: str) -> str:
+    """Return the address of the console, and a token that opens it, for a service at base."""
+    with app.app_context():
+        token = create_jwt_token(TENANT, OPERATOR, claims={"permissions": [permission]})
+    return f"The console of its operators is at {base}/console. This token opens it:\n{token}\n"

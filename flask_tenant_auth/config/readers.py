@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,6 +20,7 @@ Reader: TypeAlias = Callable[[Any], T]
 ANY = "*"
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
+_PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 def read_text(raw: Any) -> str:
@@ -184,6 +186,21 @@ def read_route(raw: Any) -> str:
     if not route.startswith("/"):
         raise ValueError(f"must begin with a slash, as '/.well-known/jwks.json', not {raw!r}")
     return route
+
+
+def read_plain_path(example: str) -> Reader[str]:
+    """Return a reader of a path without variables, which can be the path of a cookie."""
+
+    def read(raw: Any) -> str:
+        path = read_text(raw).rstrip("/")
+        if not _PLAIN_PATH.fullmatch(path):
+            raise ValueError(
+                f"must be a path without variables, as {example!r}, below which the routes are, "
+                f"not {raw!r}"
+            )
+        return path
+
+    return read
 
 
 def read_callable(raw: Any) -> Callable[..., Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from .._core import is_http_token
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 HEADERS, COOKIES = LOCATIONS = ("headers", "cookies")
 _LEAST_KEY_BYTES = 32
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 def read_store(raw: Any) -> Any:
@@ -56,16 +54,6 @@ def read_locations(raw: Any) -> tuple[str, ...]:
     if not words:
         raise ValueError(f"must list some of {', '.join(LOCATIONS)}")
     return tuple(dict.fromkeys(words))
-
-
-def read_session_routes(raw: Any) -> str:
-    """Return the path above the session routes, which is the path of a cookie too."""
-    prefix = read_text(raw).rstrip("/")
-    if not _PREFIX.fullmatch(prefix):
-        raise ValueError(
-            f"must be a path without variables, as '/auth', below which the routes are, not {raw!r}"
-        )
-    return prefix
 
 
 def read_cookie_name(raw: Any) -> str:

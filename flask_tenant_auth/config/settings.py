@@ -48,6 +48,7 @@ from .checks import (
     check_roles,
     check_secrets,
 )
+from .console_settings import check_console
 from .issuers import Issuer, read_issuers
 from .key_sources import (
     PairText,
@@ -76,6 +77,7 @@ from .readers import (
     read_http_tokens,
     read_methods,
     read_path,
+    read_plain_path,
     read_prefixes,
     read_rates,
     read_redis_url,
@@ -93,7 +95,6 @@ from .session_settings import (
     read_locations,
     read_same_site,
     read_session_keys,
-    read_session_routes,
     read_store,
 )
 from .token_claims import (
@@ -215,7 +216,7 @@ class Settings:
     auth_session_store: Any = _key(None, read_store, secret=True)
     # Empty: derived from the keys that sign. The first one makes refresh tokens.
     auth_session_key: tuple[bytes, ...] = _key((), read_session_keys, secret=True)
-    auth_session_routes: str | None = _key(None, read_session_routes)
+    auth_session_routes: str | None = _key(None, read_plain_path("/auth"))
     auth_session_days: float = _key(30, number_between(1 / 1440, 3650))
     auth_session_max_days: float = _key(90, number_between(1 / 1440, 3650))
     auth_sessions_per_user: int | None = _key(None, whole_between(1, 100_000))
@@ -252,6 +253,9 @@ class Settings:
     auth_metrics_permission: str | None = _key(None, read_permission)
     auth_metrics_tenants: tuple[str, ...] = _key((), read_tenants)
 
+    auth_console_route: str | None = _key(None, read_plain_path("/console"))
+    auth_console_permission: str | None = _key(None, read_permission)
+
     cors_origins: tuple[str, ...] = _key(read_origins("localhost:3000"), read_origins, blank=True)
     cors_supports_credentials: bool = _key(False, read_boolean)
     cors_expose_headers: tuple[str, ...] = _key(RATE_HEADERS, read_http_tokens, blank=True)
@@ -276,7 +280,7 @@ class Settings:
         _check_names(settings, app)
         for check in (
             *(check_secrets, check_keys, check_fetched_keys, check_issuers, check_cors),
-            *(check_claims, check_roles, check_sessions, check_alerts, check_audit),
+            *(check_claims, check_roles, check_sessions, check_alerts, check_audit, check_console),
         ):
             check(settings)
         return settings

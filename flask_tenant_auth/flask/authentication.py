@@ -12,7 +12,9 @@ from .._core import Identity, InvalidToken, RequestRecord, parse_bearer
 from ..audit import logger
 from ..identity.denials import NO_CREDENTIALS, STRAY_BEARER, UNTRUSTED_HEADERS, Denial
 from ..identity.headers import IDENTITY_HEADERS, read_identity_headers
+from ..sessions.origins import problem_of_own_page
 from .api_key_check import api_key_in, outcome_of_api_key
+from .console_credentials import is_opening, token_in_cookie, token_in_form
 from .denials import detail_of
 from .state import AppState
 
@@ -53,6 +55,15 @@ def _outcome_of_token(
     record: RequestRecord, request: Request, authorization: str | None
 ) -> Identity | Denial:
     state: AppState = record.state
+    if state.console_cookies is not None:
+        of_console = _of_console(state, request, authorization)
+        if isinstance(of_console, Denial):
+            return of_console
+        if of_console is not None:
+            proved = state.authenticate(of_console)
+            if isinstance(proved, Identity):
+                return proved
+            return _without_valid_token(state, request, of_console, proved)
     credentials: str | Denial | None = authorization
     if state.cookies is not None:
         credentials = _with_cookies(state, request, authorization)
@@ -60,7 +71,7 @@ def _outcome_of_token(
         return credentials
     invalid = record.invalid_token
     if invalid is not None and invalid.reason != errors.REVOCATIONS_UNKNOWN:
-        proved: Identity | InvalidToken | None = invalid
+        proved = invalid
     else:
         proved = state.authenticate(credentials)
     if isinstance(proved, Identity):
@@ -91,6 +102,37 @@ def cookie_repeated() -> Denial:
     """
     detail = "the request brings two cookies of one name"
     return Denial(401, errors.TOKEN_INVALID, "cookie_repeated", detail)
+
+
+def _of_console(
+    state: AppState, request: Request, authorization: str | None
+) -> str | Denial | None:
+    """Return the credentials that a request brings for the console alone.
+
+    The form that opens it is asked for nothing else, so no cookie of before speaks for another
+    token. Elsewhere bearer credentials in the Authorization header come first.
+    """
+    if is_opening(request):
+        token: str | None = token_in_form(request)
+    elif authorization is not None and _STRAY_BEARER.search(authorization):
+        return None
+    else:
+        try:
+            token = token_in_cookie(state, request)
+        except ValueError:
+            return cookie_repeated()
+    if token is None:
+        return None
+    denial = denial_of_other_page(request.environ)
+    return f"Bearer {token}" if denial is None else denial
+
+
+def denial_of_other_page(environ: Mapping[str, Any]) -> Denial | None:
+    """Return the denial of a request for the console that a page of another origin has sent."""
+    problem = problem_of_own_page(environ)
+    if problem is None:
+        return None
+    return Denial(403, errors.ORIGIN_NOT_ALLOWED, "origin_not_allowed", problem)
 
 
 def _with_cookies(

@@ -1,8 +1,9 @@
-"""The public functions that put a session's tokens into cookies, and delete them there."""
+"""The functions that put tokens into cookies, and delete them there."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from werkzeug.http import dump_cookie
 from werkzeug.wrappers import Response
@@ -13,6 +14,8 @@ from .records import current_request, record_of
 from .sessions import SessionTokens
 
 if TYPE_CHECKING:
+    from flask import Request
+
     from .state import AppState
 
 # What browsers keep of a cookie with its attributes (RFC 6265, section 6.1: at least 4,096 bytes).
@@ -35,7 +38,7 @@ def set_session_cookies(response: Response, tokens: SessionTokens) -> None:
     state, names, path = _of_request("set_session_cookies")
     seconds = int(state.settings.auth_session_days * 86_400)
     access = _cookie(state, names, names.access, tokens.access_token, "/", tokens.expires_in)
-    if len(access) > _MOST_BYTES:
+    if not fits(access):
         raise ValueError(
             f"tokens.access_token makes a cookie of {len(access)} bytes, and browsers keep "
             f"{_MOST_BYTES}: give the session fewer claims and permissions (AUTH_PERMISSIONS "
@@ -63,6 +66,37 @@ def delete_session_cookies(response: Response) -> None:
     )
 
 
+def set_console_cookie(response: Response, token: str, seconds: int) -> bool:
+    """Put an access token into the cookie of the console, which no cache may keep then.
+
+    :param seconds: how long the token lives on; 0 deletes the cookie.
+    :return: False for a token that is too long for a cookie.
+    """
+    request = current_request()
+    assert request is not None  # noqa: S101 - a view of the console calls it
+    state = record_of(request).state
+    cookies = state.console_cookies
+    assert cookies is not None  # noqa: S101 - likewise
+    names = cookies.names(request.environ, development=state.development)
+    path = console_path(state, request)
+    cookie = cookie_line(names, names.console, token, path, seconds, "Strict")
+    if not fits(cookie):
+        return False
+    _add(response, cookie)
+    return True
+
+
+def console_path(state: AppState, request: Request) -> str:
+    """Return the path of the console, as browsers see it.
+
+    It begins with one slash, whatever the server says: with two, a browser would take what follows
+    for a host.
+    """
+    root = request.environ.get("SCRIPT_NAME", "").encode("latin-1", "replace").strip(b"/")
+    below = f"/{quote(root)}" if root else ""
+    return f"{below}{state.settings.auth_console_route}"
+
+
 def _require_response(response: object) -> None:
     if not isinstance(response, Response):
         raise TypeError(f"response must be a Response, not {type(response).__name__}")
@@ -85,6 +119,13 @@ def _of_request(caller: str) -> tuple[AppState, Names, str]:
 def _cookie(state: AppState, names: Names, name: str, value: str, path: str, seconds: int) -> str:
     """Return the value of a Set-Cookie header; 0 seconds delete the cookie."""
     same_site = state.settings.auth_cookie_samesite
+    return cookie_line(names, name, value, path, seconds, same_site)
+
+
+def cookie_line(
+    names: Names, name: str, value: str, path: str, seconds: int, same_site: str
+) -> str:
+    """Return the value of a Set-Cookie header; 0 seconds delete the cookie."""
     if same_site == "None" and not names.secure:
         same_site = "Lax"  # browsers drop SameSite=None without Secure
     return dump_cookie(
@@ -99,6 +140,11 @@ def _cookie(state: AppState, names: Names, name: str, value: str, path: str, sec
         sync_expires=False,
         max_size=0,
     )
+
+
+def fits(cookie: str) -> bool:
+    """Whether browsers keep a cookie of this length."""
+    return len(cookie) <= _MOST_BYTES
 
 
 def _add(response: Response, *cookies: str) -> None:

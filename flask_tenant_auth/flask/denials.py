@@ -81,7 +81,7 @@ def report_exceeded(
     decision, identity = exceeded.decision, exceeded.request.identity
     error = RateLimitExceeded(str(decision.rate), decision)
     if record is not None:
-        record.reason = error.reason
+        _keep_limited(record, error.reason, identity)
         if request is not None and record.state.denied is not None:
             record.state.denied.count(request.remote_addr or "")
         if request is not None:
@@ -108,9 +108,19 @@ def report_too_many_at_once(
 ) -> ConcurrencyLimitExceeded:
     """Log a request over a concurrency limit, send the signal, and return the error to raise."""
     error = ConcurrencyLimitExceeded(limit)
-    record.reason = error.reason
+    _keep_limited(record, error.reason, identity)
     note_limited(record.state, request, error.reason, identity)
     log_denied(request, error.code, error.message, error.reason, identity=identity)
     if concurrency_limit_exceeded.receivers:
         concurrency_limit_exceeded.send(app, limit=limit, identity=identity)
     return error
+
+
+def _keep_limited(record: RequestRecord, reason: str, identity: Identity | None) -> None:
+    """Keep for the audit log and the metrics why a request is limited, and whose it is.
+
+    Limits count a request before a decorator binds its identity.
+    """
+    record.reason = reason
+    if identity is not None:
+        record.subject = identity

@@ -37,6 +37,7 @@ from ..limit.plans import Plan
 from .answers import Answer, add_headers, deny, deny_limited
 from .authentication import denial_of_origin, identity_of, outcome_of
 from .commands import auth_cli
+from .console_route import add_console_route
 from .counting import count, count_failure, count_refresh, deny_counted
 from .declared_roles import require_declared_roles
 from .decorators import public_route, rate_limit_exempt
@@ -173,6 +174,7 @@ class TenantAuth:
         _add_jwks_route(app, state)
         add_session_routes(app, state)
         add_metrics_route(app, state)
+        add_console_route(app, state)
         # So an app's handler of Exception does not get a denial. One of AuthError does.
         app.error_handler_spec[None][None].setdefault(AuthError, _error_handler(app))
         app.cli.add_command(auth_cli)

@@ -112,6 +112,8 @@ class AppState:
         self.count_refresh: Callable[[str], object] | None = None
         # None: tokens are not taken from cookies.
         self.cookies = Cookies(settings) if settings.uses_cookies else None
+        # None: there is no console.
+        self.console_cookies = None if settings.auth_console_route is None else Cookies(settings)
         self.origins = None if self.cookies is None else Origins(settings, self.cookies)
         self._app = None if app is None else weakref.ref(app)
         self._testing_counts = settings.flask_env == "testing" or (
@@ -126,8 +128,13 @@ class AppState:
         # Whether app.config is not looked at any more.
         self.settled = app is None
         self._directory = _directory_of(app)
-        # What is counted for Prometheus, where AUTH_METRICS_ROUTE is set.
-        self.metrics = metrics_of(settings, app=self._directory, shared=self._shared)
+        # What is counted for Prometheus and the console, where one of their routes is set.
+        self.metrics = metrics_of(
+            settings,
+            app=self._directory,
+            shared=self._shared,
+            console=settings.auth_console_route is not None,
+        )
         self._at_once: AtOnce | None = None
         # The scopes of concurrency limits, by rule and endpoint.
         self.scopes_at_once: dict[tuple[ConcurrencyRule, str], str] = {}
@@ -528,6 +535,11 @@ class AppState:
                 "to sign them"
             )
         return keyring
+
+    @property
+    def own_provider(self) -> Provider | None:
+        """What verifies with the app's own keys; None where only others have keys."""
+        return self._provider
 
     @property
     def own_keys(self) -> tuple[Key, ...]:

@@ -60,6 +60,8 @@ class Source:
         self.changed: Callable[[], None] = _nothing
         # Called after each fetch of them, in any thread: whether it has brought keys.
         self.fetched: Callable[[bool], object] = bool
+        # When this process first had each key, by `monotonic`. Replaced as a whole.
+        self._had_since: dict[tuple[str, str], float] = {}
         self._rules = rules
         self._told: tuple[str, ...] = ()
         self.next_report = -math.inf  # when an unknown kid may be logged again
@@ -75,8 +77,20 @@ class Source:
             self._tell(error.passed_over)
             raise ConfigurationError(f"{self.name} {error}") from None
         self.keys = found.keys
+        self._note(found.keys)
         self.changed()
         self._tell(found.passed_over)
+
+    def seconds_with(self, key: Key) -> float:
+        """Return for how long this process has had a key."""
+        now = monotonic()
+        return now - self._had_since.get((key.algorithm, key.kid), now)
+
+    def _note(self, keys: tuple[Key, ...]) -> None:
+        """Note when this process had each key first."""
+        now, before = monotonic(), self._had_since
+        ids = [(key.algorithm, key.kid) for key in keys]
+        self._had_since = {each: before.get(each, now) for each in ids}
 
     @property
     def age(self) -> float | None:
@@ -196,6 +210,7 @@ class FileSource(Source):
             return
         self.failure = None
         old, self.keys = self.keys, found.keys
+        self._note(found.keys)
         self.changed()
         logger.info("%s %s changed and was read again", self.name, self.where)
         self._tell(found.passed_over)
@@ -375,6 +390,7 @@ class FetchedSource(Source):
                 self._fetched_at = monotonic()
                 if old is None or body != self._body:
                     self.keys, self._body = found.keys, body
+                    self._note(found.keys)
                     self.changed()
             self._plan()
         self.fetched(found is not None)

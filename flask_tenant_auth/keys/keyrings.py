@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .._core import Identity, InvalidToken, Key
 from ..config.key_sources import PairText
@@ -33,15 +33,29 @@ def fixed_keys(settings: Settings) -> list[Key]:
 
     :raises ConfigurationError: for a key that cannot serve, naming its configuration key.
     """
+    return [each.key for each in keys_of_settings(settings)]
+
+
+class KeyOfSetting(NamedTuple):
+    """A key that never changes, and where it is from."""
+
+    setting: str
+    path: str | None  # of its file
+    key: Key
+
+
+def keys_of_settings(settings: Settings) -> list[KeyOfSetting]:
+    """Do as `fixed_keys`, and say where each key is from."""
     return [*_signing_keys(settings), *_fallback_keys(settings)]
 
 
-def _signing_keys(settings: Settings) -> list[Key]:
+def _signing_keys(settings: Settings) -> list[KeyOfSetting]:
     kid = settings.jwt_key_id
     if settings.symmetric:
         if not settings.own_secret:
             return []
-        return [shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings, kid)]
+        key = shared_secret("JWT_SECRET_KEY", settings.jwt_secret_key, settings, kid)
+        return [KeyOfSetting("JWT_SECRET_KEY", None, key)]
     private, public = settings.jwt_private_key, settings.jwt_public_key
     keys: list[Key] = []
     if private is not None:
@@ -69,7 +83,9 @@ def _signing_keys(settings: Settings) -> list[Key]:
             "JWT_PUBLIC_KEY is not the public key of JWT_PRIVATE_KEY: no token that this app signs "
             "would verify with it. Older public keys belong into JWT_SECRET_KEY_FALLBACKS"
         )
-    return keys
+    texts = {"JWT_PRIVATE_KEY": private, "JWT_PUBLIC_KEY": public}
+    of_settings = [(name, text.path) for name, text in texts.items() if text is not None]
+    return [KeyOfSetting(*of, key) for of, key in zip(of_settings, keys, strict=True)]
 
 
 def _public_part(key: Key) -> tuple[str | None, ...]:
@@ -77,11 +93,11 @@ def _public_part(key: Key) -> tuple[str | None, ...]:
     return tuple(jwk.get(member) for member in ("n", "e", "x", "y"))
 
 
-def _fallback_keys(settings: Settings) -> list[Key]:
+def _fallback_keys(settings: Settings) -> list[KeyOfSetting]:
     name = "JWT_SECRET_KEY_FALLBACKS"
     return [
-        key_pair(name, each, settings)
+        KeyOfSetting(name, each.path, key_pair(name, each, settings))
         if isinstance(each, PairText)
-        else shared_secret(name, each, settings)
+        else KeyOfSetting(name, None, shared_secret(name, each, settings))
         for each in settings.jwt_secret_key_fallbacks
     ]

@@ -19,14 +19,17 @@ SESSIONS = "tenant_auth_session_events"
 VERIFICATION = "tenant_auth_verification_seconds"
 
 
-def metrics_of(settings: Settings, *, app: str, shared: bool) -> Metrics | None:
-    """Return the counters of an app; None where AUTH_METRICS_ROUTE is not set.
+def metrics_of(
+    settings: Settings, *, app: str, shared: bool, console: bool = False
+) -> Metrics | None:
+    """Return the counters of an app; None where nothing shows them.
 
     :param app: distinguishes apps of one name on this host.
     :param shared: whether the processes of this host share them.
+    :param console: whether there is a console, which AUTH_METRICS_ROUTE need not be set for.
     :raises ConfigurationError: when they cannot be had.
     """
-    if settings.auth_metrics_route is None:
+    if settings.auth_metrics_route is None and not console:
         return None
     try:
         metrics = Metrics(
@@ -34,10 +37,12 @@ def metrics_of(settings: Settings, *, app: str, shared: bool) -> Metrics | None:
             app=app,
             shared=shared,
             tenants=settings.auth_metrics_tenants,
+            console=console,
         )
     except (OSError, MemoryError) as error:
+        setting = "AUTH_CONSOLE_ROUTE" if console else "AUTH_METRICS_ROUTE"
         raise ConfigurationError(
-            f"AUTH_METRICS_ROUTE: the counters cannot be made in shared memory: {error}"
+            f"{setting}: the counters cannot be made in shared memory: {error}"
         ) from None
     reason = metrics.status()["not_shared_because"]
     if reason is not None:

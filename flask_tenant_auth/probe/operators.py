@@ -41,7 +41,7 @@ def look_at_console(session: Session) -> Iterator[Problem]:
     yield from _look(
         session,
         path,
-        "grant the permission of AUTH_CONSOLE_ROUTE in AUTH_PERMISSIONS to roles of operators only",
+        "grant AUTH_CONSOLE_PERMISSION in AUTH_PERMISSIONS to roles of operators only",
     )
 
 

@@ -1,4 +1,6 @@
-"""The cookies of sessions: their names, and what a request brings in them. Knows no Flask.
+"""The cookies of sessions and of the console: their names, and what a request brings.
+
+Knows no Flask.
 
 Browsers hold the prefixes to what they promise (RFC 6265bis, section 4.1.3): a cookie whose name
 begins with ``__Host-`` was set by this very host, over https. One with another path cannot have
@@ -19,10 +21,11 @@ _SECURE_SCHEMES = frozenset({"https", "wss"})
 
 
 class Names(NamedTuple):
-    """What the two cookies of a request are called."""
+    """What the cookies of a request are called."""
 
     access: str
     refresh: str
+    console: str
     secure: bool  # whether browsers send them over https only
 
 
@@ -31,8 +34,10 @@ class Cookies:
 
     def __init__(self, settings: Settings) -> None:
         name = settings.auth_cookie_name
-        self._secure = Names(f"__Host-{name}", f"__Secure-{name}-refresh", secure=True)
-        self._plain = Names(name, f"{name}-refresh", secure=False)
+        self._secure = Names(
+            f"__Host-{name}", f"__Secure-{name}-refresh", f"__Secure-{name}-console", secure=True
+        )
+        self._plain = Names(name, f"{name}-refresh", f"{name}-console", secure=False)
 
     def names(self, environ: Mapping[str, Any], *, development: bool) -> Names:
         """Return the names of a request: plain ones only in development, on a loopback host."""
@@ -51,6 +56,10 @@ class Cookies:
     def refresh_token(self, environ: Mapping[str, Any], *, development: bool) -> str | None:
         """Return the refresh token that a request brings in its cookie."""
         return _value(environ, self.names(environ, development=development).refresh)
+
+    def console_token(self, environ: Mapping[str, Any], *, development: bool) -> str | None:
+        """Return the access token that a request brings in the cookie of the console."""
+        return _value(environ, self.names(environ, development=development).console)
 
     def are_in(self, environ: Mapping[str, Any]) -> bool:
         """Whether a request brings any cookie of a session, under whatever name it may have."""

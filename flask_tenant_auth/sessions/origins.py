@@ -66,6 +66,33 @@ class Origins:
         return origin is not None and self._listed.allows(origin)
 
 
+def problem_of_own_page(environ: Mapping[str, Any]) -> str | None:
+    """Return why a request is not from a page of the origin that it is sent to; None: it is.
+
+    CORS_ORIGINS lists nobody here. A request that changes something has to say where it is from.
+    One that changes nothing may be a navigation from anywhere: a page of another origin is not
+    given the answer to that.
+    """
+    origin = environ.get("HTTP_ORIGIN")
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    changes = _may_change(environ)
+    if site is None:
+        if not changes if origin is None else origin == _own_origin(environ):
+            return None
+    elif site == "same-origin" or (not changes and (site in _OWN or _is_navigation(environ))):
+        return None
+    return f"a page of another origin has sent it (Origin: {origin}, Sec-Fetch-Site: {site})"
+
+
+def _is_navigation(environ: Mapping[str, Any]) -> bool:
+    """Whether a browser shows the answer in a tab, where no page of another origin can read it."""
+    return (
+        environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        and environ.get("HTTP_SEC_FETCH_DEST") == "document"
+        and environ.get("HTTP_ORIGIN") is None
+    )
+
+
 def _may_change(environ: Mapping[str, Any]) -> bool:
     """Whether a request may change something: by its method, or on the WebSocket that it opens."""
     if environ.get("REQUEST_METHOD") not in _SAFE_METHODS:

@@ -30,10 +30,27 @@ test_a_shift_moves_each_clock_alone_and_adds_up(void)
     CHECK(fta_clock_monotonic_us() - monotonic < 60 * SECOND);
 }
 
+static void
+test_the_coarse_clock_is_the_monotonic_one_at_its_last_tick(void)
+{
+    for (int i = 0; i < 1000; i++) {
+        int64_t coarse = fta_clock_coarse_us();
+        int64_t monotonic = fta_clock_monotonic_us();
+        CHECK(coarse <= monotonic);
+        CHECK(fta_clock_coarse_us() >= coarse);
+    }
+    int64_t before = fta_clock_coarse_us();
+    fta_clock_shift(0, 60 * SECOND);
+    CHECK(fta_clock_coarse_us() - before >= 60 * SECOND);
+    CHECK(fta_clock_coarse_us() <= fta_clock_monotonic_us());
+    fta_clock_reset();
+}
+
 int
 main(void)
 {
     test_monotonic_time_does_not_go_back();
     test_a_shift_moves_each_clock_alone_and_adds_up();
+    test_the_coarse_clock_is_the_monotonic_one_at_its_last_tick();
     return check_report("test_clock");
 }

@@ -6,44 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
-#include "base/clock.h"
 #include "check.h"
 #include "child.h"
 #include "failing_alloc.h"
 #include "metrics/requests.h"
-
-static char directory[64];
-
-static fta_metrics *
-open_app(const char *app, bool shared)
-{
-    const fta_metrics_options options = {.app = {app, strlen(app)},
-                                         .prefix = {"prefix", 6},
-                                         .shared = shared,
-                                         .directory = directory};
-    fta_metrics *metrics = NULL;
-    int unshared;
-    CHECK(fta_metrics_open(&options, &metrics, &unshared) == FTA_OK);
-    if (metrics == NULL) {
-        exit(check_report("test_metrics"));
-    }
-    CHECK(unshared == 0);
-    return metrics;
-}
-
-/* Forgets what is kept: its hour is over. */
-static void
-close_app(fta_metrics *metrics)
-{
-    char path[256];
-    CHECK(fta_metrics_path(metrics) != NULL);
-    (void)snprintf(path, sizeof path, "%s", fta_metrics_path(metrics));
-    fta_clock_shift(0, INT64_C(7200) * 1000000);
-    fta_metrics_close(metrics);
-    CHECK(access(path, F_OK) != 0);
-}
+#include "metrics_apps.h"
 
 static uint64_t
 requests(const fta_metrics *metrics, size_t outcome)
@@ -273,7 +241,7 @@ test_only_tenants_that_are_listed_have_a_series(void)
     const fta_metrics_options options = {.app = {"tenants", 7},
                                          .prefix = {"prefix", 6},
                                          .shared = true,
-                                         .directory = directory,
+                                         .directory = shared_directory,
                                          .tenants = ids,
                                          .tenant_count = LISTED};
     fta_metrics *metrics;
@@ -347,12 +315,6 @@ test_a_decision_is_counted_for_the_limits_that_it_is_of(void)
 
 /* -- Processes ------------------------------------------------------------- */
 
-static void
-pause_us(long us)
-{
-    (void)nanosleep(&(struct timespec){0, us * 1000}, NULL);
-}
-
 static void *
 count_many(void *argument)
 {
@@ -408,15 +370,6 @@ typedef struct tally {
     atomic_ullong done[KINDS][NAMES];
 } tally;
 
-static uint64_t
-next(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
 static void
 count_one(fta_metrics *metrics, size_t kind, size_t which)
 {
@@ -445,7 +398,8 @@ work(tally *of_child, uint64_t seed, int operations)
 {
     fta_metrics *metrics = open_app("random", true);
     for (int i = 0; i < operations; i++) {
-        size_t kind = next(&seed) % KINDS, which = next(&seed) % NAMES;
+        size_t kind = random_next(&seed) % KINDS,
+               which = random_next(&seed) % NAMES;
         atomic_fetch_add(&of_child->begun[kind][which], 1);
         count_one(metrics, kind, which);
         atomic_fetch_add(&of_child->done[kind][which], 1);
@@ -479,15 +433,14 @@ test_random_workers_that_are_killed_and_restarted_count_exactly(void)
         mmap(NULL, sizeof(tally) * WORKERS * ROUNDS, PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(tallies != MAP_FAILED);
-    uint64_t random = (uint64_t)time(NULL) | 1;
-    printf("test_metrics: seed %llu\n", (unsigned long long)random);
+    uint64_t random = random_seed("test_metrics");
     long killed = 0, left_between = 0;
     for (int round = 0; round < ROUNDS; round++) {
         pid_t children[WORKERS];
         bool is_killed[WORKERS];
         for (int i = 0; i < WORKERS; i++) {
-            uint64_t seed = next(&random) | 1;
-            is_killed[i] = next(&random) % 2 == 0;
+            uint64_t seed = random_next(&random) | 1;
+            is_killed[i] = random_next(&random) % 2 == 0;
             int operations = is_killed[i] ? INT32_MAX : 500;
             children[i] = fork();
             if (children[i] == 0) {
@@ -495,7 +448,7 @@ test_random_workers_that_are_killed_and_restarted_count_exactly(void)
                 child_leave(true);
             }
         }
-        pause_us(1000 + (long)(next(&random) % 4000));
+        pause_us(1000 + (long)(random_next(&random) % 4000));
         for (int i = 0; i < WORKERS; i++) {
             if (is_killed[i]) {
                 CHECK(kill(children[i], SIGKILL) == 0);
@@ -542,6 +495,12 @@ test_counters_outlive_all_processes_for_an_hour(void)
 }
 
 static void
+say_that_redis_is_away(void *metrics)
+{
+    fta_metrics_say(metrics, FTA_METRIC_OF_REDIS_AWAY, true);
+}
+
+static void
 test_what_a_process_says_ends_with_it(void)
 {
     fta_metrics *metrics = open_app("processes", true);
@@ -555,24 +514,11 @@ test_what_a_process_says_ends_with_it(void)
     CHECK(fta_metrics_read_processes(metrics, FTA_METRIC_OF_PROCESSES) == 0);
     pid_t children[3];
     for (int i = 0; i < 3; i++) {
-        int ends[2];
-        char said = 0;
-        CHECK(pipe(ends) == 0);
-        children[i] = fork();
-        if (children[i] == 0) {
-            fta_metrics_say(metrics, metric, true);
-            (void)!write(ends[1], "x", 1);
-            for (;;) {
-                (void)pause();
-            }
-        }
-        CHECK(read(ends[0], &said, 1) == 1);
-        close(ends[0]);
-        close(ends[1]);
+        children[i] = child_start(say_that_redis_is_away, metrics);
     }
     CHECK(fta_metrics_read_processes(metrics, metric) == 4);
     for (int i = 0; i < 3; i++) {
-        CHECK(kill(children[i], SIGKILL) == 0 && child_was_good(children[i]));
+        child_end(children[i]);
         CHECK(fta_metrics_read_processes(metrics, metric) == 3 - i);
     }
     fta_metrics_say(metrics, metric, false);
@@ -667,7 +613,7 @@ test_each_allocation_may_fail(void)
             const fta_metrics_options options = {.app = {"memory", 6},
                                                  .prefix = {"prefix", 6},
                                                  .shared = shared != 0,
-                                                 .directory = directory};
+                                                 .directory = shared_directory};
             fta_metrics *metrics = NULL;
             int unshared;
             failing_alloc_start(n);
@@ -687,10 +633,8 @@ test_each_allocation_may_fail(void)
 int
 main(void)
 {
-    const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     alarm(300);
-    (void)snprintf(directory, sizeof directory, "%s/fta-test-XXXXXX", memory);
-    CHECK(mkdtemp(directory) != NULL);
+    make_shared_directory();
     test_a_counter_has_what_was_added();
     test_a_duration_is_in_the_first_bucket_whose_bound_it_does_not_exceed();
     test_no_two_metrics_share_a_cell();
@@ -709,6 +653,6 @@ main(void)
     test_who_stops_sharing_begins_anew();
     test_without_shared_memory_the_reason_is_told();
     test_each_allocation_may_fail();
-    CHECK(rmdir(directory) == 0); /* The last process has removed its file. */
+    remove_shared_directory();
     return check_report("test_metrics");
 }

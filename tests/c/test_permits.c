@@ -12,8 +12,7 @@
 #include "check.h"
 #include "child.h"
 #include "failing_alloc.h"
-
-static char directory[64];
+#include "shared_directory.h"
 
 static fta_permits *
 open_in(const char *where, bool shared)
@@ -34,7 +33,7 @@ open_in(const char *where, bool shared)
 static fta_permits *
 open_it(void)
 {
-    return open_in(directory, true);
+    return open_in(shared_directory, true);
 }
 
 static bool
@@ -114,45 +113,10 @@ test_tables_of_one_app_share_their_permits(void)
     fta_permits_close(other);
 }
 
-static void
-pause_us(long us)
-{
-    (void)nanosleep(&(struct timespec){0, us * 1000}, NULL);
-}
-
 /* -- Processes ------------------------------------------------------------- */
 
-/* A child that runs a function, reports that it has, and waits to be killed. */
-static pid_t
-start(void (*run)(fta_permits *permits), fta_permits *permits)
-{
-    int ends[2];
-    char report = 0;
-    CHECK(pipe(ends) == 0);
-    pid_t child = fork();
-    if (child == 0) {
-        run(permits);
-        char good = atomic_load(&checks_failed) == 0;
-        (void)!write(ends[1], &good, 1);
-        for (;;) {
-            (void)pause();
-        }
-    }
-    CHECK(read(ends[0], &report, 1) == 1 && report == 1);
-    close(ends[0]);
-    close(ends[1]);
-    return child;
-}
-
 static void
-end(pid_t child)
-{
-    CHECK(kill(child, SIGKILL) == 0);
-    CHECK(waitpid(child, NULL, 0) == child);
-}
-
-static void
-take_two(fta_permits *permits)
+take_two(void *permits)
 {
     fta_permit permit;
     CHECK(take(permits, "ann", 3, &permit));
@@ -164,9 +128,9 @@ test_the_permits_of_a_killed_process_are_free(void)
 {
     fta_permits *permits = open_it();
     for (int i = 0; i < 20; i++) {
-        pid_t child = start(take_two, permits);
+        pid_t child = child_start(take_two, permits);
         CHECK(left(permits, "ann", 3) == 1);
-        end(child);
+        child_end(child);
         CHECK(left(permits, "ann", 3) == 3);
     }
     fta_permits_close(permits);
@@ -179,9 +143,9 @@ test_a_table_whose_file_was_removed_goes_on(void)
     fta_permits *permits = open_it();
     fta_permits_usage_read(permits, &usage);
     CHECK(usage.path != NULL && unlink(usage.path) == 0);
-    pid_t child = start(take_two, permits);
+    pid_t child = child_start(take_two, permits);
     CHECK(left(permits, "ann", 3) == 1);
-    end(child);
+    child_end(child);
     CHECK(left(permits, "ann", 3) == 3);
     fta_permits_close(permits);
 }
@@ -189,7 +153,7 @@ test_a_table_whose_file_was_removed_goes_on(void)
 static fta_permit of_parent;
 
 static void
-release_what_the_parent_took(fta_permits *permits)
+release_what_the_parent_took(void *permits)
 {
     fta_permit none;
     fta_permits_release(permits, &of_parent);
@@ -204,7 +168,7 @@ test_a_child_does_not_own_the_permits_of_its_parent(void)
 {
     fta_permits *permits = open_it();
     CHECK(take(permits, "ann", 3, &of_parent));
-    end(start(release_what_the_parent_took, permits));
+    child_end(child_start(release_what_the_parent_took, permits));
     CHECK(left(permits, "ann", 3) == 2);
     fta_permits_release(permits, &of_parent);
     CHECK(left(permits, "ann", 3) == 3);
@@ -214,7 +178,7 @@ test_a_child_does_not_own_the_permits_of_its_parent(void)
 static int lives_on[2];
 
 static void
-take_two_and_have_a_child(fta_permits *permits)
+take_two_and_have_a_child(void *permits)
 {
     take_two(permits);
     if (fork() == 0) {
@@ -231,9 +195,9 @@ test_a_child_that_lives_on_does_not_keep_the_permits_of_its_parent(void)
 {
     CHECK(pipe(lives_on) == 0);
     fta_permits *permits = open_it();
-    pid_t child = start(take_two_and_have_a_child, permits);
+    pid_t child = child_start(take_two_and_have_a_child, permits);
     CHECK(left(permits, "ann", 3) == 1);
-    end(child);
+    child_end(child);
     CHECK(left(permits, "ann", 3) == 3);
     close(lives_on[0]);
     close(lives_on[1]);
@@ -241,7 +205,7 @@ test_a_child_that_lives_on_does_not_keep_the_permits_of_its_parent(void)
 }
 
 static void
-take_two_and_close_all_descriptors(fta_permits *permits)
+take_two_and_close_all_descriptors(void *permits)
 {
     take_two(permits);
     /* Daemons do that. Those of the pipe that reports are left open. */
@@ -256,9 +220,9 @@ static void
 test_a_process_that_closes_all_descriptors_keeps_its_permits(void)
 {
     fta_permits *permits = open_it();
-    pid_t child = start(take_two_and_close_all_descriptors, permits);
+    pid_t child = child_start(take_two_and_close_all_descriptors, permits);
     CHECK(left(permits, "ann", 3) == 1);
-    end(child);
+    child_end(child);
     CHECK(left(permits, "ann", 3) == 3);
     fta_permits_close(permits);
 }
@@ -284,7 +248,7 @@ test_a_process_that_becomes_another_program_has_no_permits(void)
     }
     CHECK(left(permits, "ann", 3) == 3);
     close(ends[0]);
-    end(child);
+    child_end(child);
     fta_permits_close(permits);
 }
 
@@ -293,11 +257,11 @@ static void
 test_a_process_that_is_stopped_keeps_its_permits(void)
 {
     fta_permits *permits = open_it();
-    pid_t child = start(take_two, permits);
+    pid_t child = child_start(take_two, permits);
     CHECK(kill(child, SIGSTOP) == 0);
     CHECK(waitpid(child, NULL, WUNTRACED) == child);
     CHECK(left(permits, "ann", 3) == 1);
-    end(child);
+    child_end(child);
     fta_permits_close(permits);
 }
 
@@ -492,13 +456,13 @@ test_processes_that_are_killed_at_random_lose_and_double_no_permit(void)
         seed = seed * 1103515245u + 12345u;
         pause_us((long)(seed >> 16) % 3000);
         int victim = (int)((seed >> 8) % PROCESSES);
-        end(children[victim]);
+        child_end(children[victim]);
         atomic_store(&counted->pids[victim], 0);
         children[victim] = 0;
     }
     for (int i = 0; i < PROCESSES; i++) {
         if (children[i] != 0) {
-            end(children[i]);
+            child_end(children[i]);
         }
     }
     CHECK(atomic_load(&counted->taken) == 0); /* Never more than two. */
@@ -537,7 +501,7 @@ test_a_full_table_gives_no_permit_and_works_again_later(void)
 }
 
 static void
-take_all_three(fta_permits *permits)
+take_all_three(void *permits)
 {
     CHECK(left(permits, "ann", 3) == 3);
 }
@@ -555,7 +519,7 @@ test_without_shared_memory_each_process_has_its_own_permits(void)
     fta_permits_usage usage;
     fta_permits_usage_read(permits, &usage);
     CHECK(usage.path == NULL && usage.taken == 1);
-    end(start(take_all_three, permits));
+    child_end(child_start(take_all_three, permits));
     CHECK(left(permits, "ann", 3) == 2);
     fta_permits_leave(permits); /* Changes nothing. */
     CHECK(left(permits, "ann", 3) == 2);
@@ -579,7 +543,7 @@ test_each_allocation_may_fail(void)
 {
     for (int i = 0; i < 2; i++) {
         fta_permits_options options = {.shared = i == 1,
-                                       .directory = directory};
+                                       .directory = shared_directory};
         for (long n = 0;; n++) {
             fta_permits *permits = NULL;
             int unshared;
@@ -599,10 +563,8 @@ test_each_allocation_may_fail(void)
 int
 main(void)
 {
-    const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     alarm(300);
-    (void)snprintf(directory, sizeof directory, "%s/fta-test-XXXXXX", memory);
-    CHECK(mkdtemp(directory) != NULL);
+    make_shared_directory();
     test_there_are_as_many_permits_as_the_caller_says();
     test_callers_with_other_numbers_share_what_is_taken();
     test_tables_of_one_app_share_their_permits();
@@ -620,6 +582,6 @@ main(void)
     test_without_shared_memory_each_process_has_its_own_permits();
     test_a_table_that_was_left_takes_permits_back();
     test_each_allocation_may_fail();
-    CHECK(rmdir(directory) == 0); /* The last process has removed its file. */
+    remove_shared_directory();
     return check_report("test_permits");
 }

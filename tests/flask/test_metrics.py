@@ -38,7 +38,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth._core import METRICS
-from flask_tenant_auth.flask.commands.check import routes_of
+from flask_tenant_auth.flask.listed_routes import routes_of
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.sessions.store import Kind
 from paths import ROOT

@@ -103,7 +103,7 @@ class TestChecks:
         skipped = {name for name, each in found.items() if each["status"] == "skipped"}
         assert list(found) == [check.name for check in CHECKS]
         assert problems_in(found) == set()
-        assert skipped == OF_TLS | {"https", "own-path", "console"}
+        assert skipped == OF_TLS | {"https", "own-path"}
         assert checks_of(app, f"{services}/good", *own_path(app))["own-path"]["status"] == "ok"
 
     def test_a_right_service_passes_the_checks_of_tls(
@@ -130,9 +130,7 @@ class TestChecks:
         assert found[expected]["came"]
 
     def test_every_check_has_a_wrong_service(self) -> None:
-        elsewhere = {
-            *("answers", "https", "tls-certificate", "tls-expiry", "tls-versions", "console"),
-        }
+        elsewhere = {"answers", "https", "tls-certificate", "tls-expiry", "tls-versions"}
         assert {expected for expected, _, _ in WRONG.values()} | elsewhere == {
             check.name for check in CHECKS
         }
@@ -165,14 +163,10 @@ class TestChecks:
         assert problems_in(found) == {"cors-listed", "cors-preflight"}
         assert "two values are as none" in found["cors-listed"]["change"]
 
-    def test_an_open_console_is_found(self, app: Flask, services: str) -> None:
-        for name, status in (("console", "problem"), ("good", "ok")):
-            with app.app_context():
-                facts = replace(facts_of(app), console_path="/console")
-            client = Client(Target.of(f"{services}/{name}"))
-            found = {each.check: each for each in run(Session(client, facts))}
-            assert found["console"].status == status
-            assert ("AUTH_PERMISSIONS" in found["console"].change) is (status == "problem")
+    def test_without_a_console_none_is_asked_for(self, services: str) -> None:
+        app = checked_app(AUTH_CONSOLE_ROUTE=None, AUTH_CONSOLE_PERMISSION=None)
+        found = checks_of(app, f"{services}/good")["console"]
+        assert (found["status"], found["came"]) == ("skipped", "AUTH_CONSOLE_ROUTE is not set")
 
 
 class TestNoFalsePass:
@@ -317,7 +311,7 @@ class TestOutput:
             "To change: send X-Content-Type-Options: nosniff" in result.stderr
         )
         assert ", 1 problem, " in result.stdout
-        assert "not asked  console           AUTH_CONSOLE_ROUTE is not set" in result.stdout
+        assert "  not asked  own-path          " in result.stdout
 
     def test_no_token_is_printed(self, app: Flask, services: str) -> None:
         arguments = own_path(app)

@@ -123,6 +123,27 @@ def test_the_printed_password_logs_in_at_the_printed_address(directory: Path) ->
     assert (instance / "example_password").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_printed_token_opens_the_console_at_the_printed_address(directory: Path) -> None:
+    port = free_port()
+    with served(directory, port) as printed:
+        found = re.search(r"is at (\S+/console)\. This token opens it:\n(\S+)\n", printed)
+        assert found is not None
+        address, token = found.groups()
+        assert address == f"http://127.0.0.1:{port}/console"
+        assert status_of(f"curl -si {address}") == 401
+        lists = examples(printed)[0][1]
+        assert status_of(lists) == 200
+        user = lists.partition("Bearer ")[2].partition("'")[0]
+        assert status_of(f"curl -si -H 'Authorization: Bearer {user}' {address}") == 403
+        cookies, origin = directory / "cookies", f"-H 'Origin: http://127.0.0.1:{port}'"
+        form = f"curl -si -c {cookies} {origin} --data-urlencode token={token} {address}/open"
+        assert status_of(form) == 303
+        page = shell(f"curl -sf -b {cookies} {address}")
+        for part in ("Requests of the last hour", "/api/v1/accounts", "JWT_SECRET_KEY", "sqlite"):
+            assert part in page
+        assert token not in page
+
+
 def test_a_second_start_keeps_data_and_tokens(directory: Path) -> None:
     with served(directory, free_port()) as printed:
         (status, adds) = examples(printed)[1]

@@ -76,6 +76,9 @@ def test_the_sdist_builds_a_wheel_that_works_on_its_own(sdist: Path, tmp_path: P
         "flask_tenant_auth/limit/lua/leases.lua",
         "flask_tenant_auth/sessions/lua/sessions.lua",
     }
+    templates = {name for name in names if "/templates/" in name}
+    of_tree = (ROOT / "flask_tenant_auth/console/templates").iterdir()
+    assert templates == {str(path.relative_to(ROOT)) for path in of_tree}
     assert not [name for name in names if name.endswith((".c", ".h")) or "test" in name.split("/")]
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"

@@ -47,6 +47,8 @@ def checked_app(**config: Any) -> Flask:
         # One process asks many times in a minute.
         "AUTH_FAILURE_LIMIT": "100000 per minute",
         "RATELIMIT_DEFAULT": "100000 per minute",
+        "AUTH_CONSOLE_ROUTE": "/console",
+        "AUTH_CONSOLE_PERMISSION": "console:open",
     }
     app = bare_app(**{**settings, **config})
     TenantAuth(app)
@@ -282,10 +284,6 @@ def open_metrics(app: Flask) -> None:
     app.get("/metrics", endpoint="metrics")(public_route(lambda: "requests_total 7\n"))
 
 
-def open_console(app: Flask) -> None:
-    app.get("/console", endpoint="console")(verify_tenant_context(lambda: "<title>Console</title>"))
-
-
 # By the name of the service: the one check that finds it, and what the advice names.
 WRONG: dict[str, tuple[str, str, Wrong]] = {
     "nosniff": ("nosniff", "nosniff", Wrong(layer=without("X-Content-Type-Options"))),
@@ -394,6 +392,16 @@ WRONG: dict[str, tuple[str, str, Wrong]] = {
         Wrong({"CORS_ALLOW_HEADERS": "Content-Type"}),
     ),
     "metrics": ("metrics", "AUTH_METRICS_ROUTE", Wrong(change=open_metrics)),
+    "console": (
+        "console",
+        "AUTH_PERMISSIONS",
+        Wrong({"AUTH_PERMISSIONS": {"user": ["console:open"], "admin": []}}),
+    ),
+    "open-console": (
+        "console",
+        "AUTH_CONSOLE_PERMISSION",
+        Wrong(change=_replace("tenant_auth_console", lambda: "<title>Console</title>")),
+    ),
     "hsts": (
         "hsts",
         "Strict-Transport-Security",
@@ -410,7 +418,6 @@ OTHERS: dict[str, Wrong] = {
     # As many requests a minute as an app lets pass that sets nothing.
     "defaults": Wrong({"AUTH_FAILURE_LIMIT": None, "RATELIMIT_DEFAULT": None}),
     "cache": Wrong(layer=cache_of_users),
-    "console": Wrong(change=open_console),
     "quoting": Wrong(layer=quoting),
     "remembered-too": Wrong(change=lambda app: _replace("accounts", _first_tenant_again())(app)),
     "forbidding": Wrong(change=_replace("accounts", verify_role("admin")(accounts))),

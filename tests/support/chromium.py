@@ -32,6 +32,10 @@ class Tab:
             assert time.monotonic() < deadline, f"{url} did not load"
             time.sleep(0.05)
 
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command of the DevTools protocol, and return its result."""
+        return self._browser.result(self._browser.send(method, self._session, **parameters))
+
     def begin(self, script: str) -> int:
         """Begin to evaluate a script; `end` waits for its value."""
         return self._browser.send(

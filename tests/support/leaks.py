@@ -71,7 +71,7 @@ revoked = keyring.sign(json.dumps(claims | {"iat": int(time.time()), "sid": "s"}
 numbers = itertools.count()
 AUDIT_KEY = bytes(range(64))
 AUDIT_KEYS = (AUDIT_KEY, _core.audit_public_key(AUDIT_KEY))
-metrics = _core.Metrics("leaks", shared=False, tenants=[TENANT])
+metrics = _core.Metrics("leaks", shared=False, tenants=[TENANT], console=True)
 served_record = RequestRecord(None)  # type: ignore[arg-type]
 served_record.outcome, served_record.dispatched = identity, True
 served_request = SimpleNamespace(record=served_record, environ={}, url_rule=None)
@@ -272,6 +272,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Metrics.count refused": refused(lambda: metrics.count("none", "created")),
     "Metrics.observe": lambda: metrics.observe("tenant_auth_verification_seconds", 7),
     "Metrics.touch": lambda: metrics.touch("tenant_auth_jwks_age_seconds", "a"),
+    "Metrics.count_limited": lambda: metrics.count_limited(identity),
+    "Metrics.count_limited refused": refused(
+        lambda: metrics.count_limited(None)  # type: ignore[arg-type]
+    ),
+    "Metrics.last_hour": metrics.last_hour,
+    "Metrics.most_limited": metrics.most_limited,
     "ServedRequest.count": lambda: served.count(None, "key", {}),  # type: ignore[arg-type]
     "ServedRequest.count refused": refused(lambda: served.count(None, "key", 7)),  # type: ignore[arg-type]
     "ServedRequest.bind": bind_served,

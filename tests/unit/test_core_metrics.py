@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps import OTHER_TENANT, TENANT
+from apps import OTHER_TENANT, TENANT, USER
 from flask_tenant_auth import _core
 from flask_tenant_auth._core import METRIC_BOUNDS, METRICS, Limit, Limiter, Metrics, parse_rates
 
@@ -140,6 +140,51 @@ def test_limits_beyond_the_room_are_counted_as_other() -> None:
     assert sum(read.values()) == 300
 
 
+def test_minutes_are_counted_and_end_after_an_hour() -> None:
+    identity = _core.Identity(TENANT, USER, "user")
+    metrics = Metrics("test", shared=False, console=True)
+    for _ in range(3):
+        metrics.count_limited(identity)
+    assert metrics.most_limited() == {"users": [(TENANT, USER, 3)], "tenants": [(TENANT, 3)]}
+    _core.shift_clock(0, 40 * 60)
+    try:
+        metrics.count_limited(identity)
+        metrics.count_limited(_core.Identity(OTHER_TENANT, USER, "user"))
+        assert metrics.most_limited()["tenants"] == [(TENANT, 4), (OTHER_TENANT, 1)]
+        _core.shift_clock(0, 40 * 60)
+        assert dict(metrics.most_limited()["tenants"]) == {TENANT: 1, OTHER_TENANT: 1}
+        _core.shift_clock(0, 60 * 60)
+        assert metrics.most_limited() == {"users": [], "tenants": []}
+    finally:
+        _core.reset_clock()
+
+
+def test_a_new_app_has_an_hour_of_zeros() -> None:
+    hour = Metrics("test", shared=False, console=True).last_hour()
+    nothing = {"allowed": 0, "denied": 0, "limited": 0, "failed": 0}
+    assert hour == {
+        "minutes": [{"ago": 59 - i, "requests": nothing} for i in range(60)],
+        "reasons": {},
+    }
+
+
+def test_the_most_limited_are_twenty_in_their_order() -> None:
+    metrics = Metrics("test", shared=False, console=True)
+    users = [f"00000000-0000-4000-8000-{number:012}" for number in range(30)]
+    for times, user in enumerate(users, 1):
+        for _ in range(times):
+            metrics.count_limited(_core.Identity(TENANT, user, "user"))
+    expected = [(TENANT, user, times) for times, user in enumerate(users, 1)]
+    assert metrics.most_limited()["users"] == expected[::-1][:20]
+    assert metrics.most_limited()["tenants"] == [(TENANT, 30 * 31 // 2)]
+
+
+def test_limited_subjects_are_not_counted_without_the_console() -> None:
+    metrics = alone()
+    metrics.count_limited(_core.Identity(TENANT, USER, "user"))
+    assert metrics.most_limited() == {"users": [], "tenants": []}
+
+
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
@@ -158,6 +203,11 @@ def test_limits_beyond_the_room_are_counted_as_other() -> None:
         (lambda m: m.observe(VERIFICATION, 1.5), TypeError, "nanoseconds"),
         (lambda m: m.touch(EVENTS, "x"), ValueError, "name"),
         (lambda m: m.touch(AGE), TypeError, "touch"),
+        (lambda m: m.count_limited(None), TypeError, "identity"),
+        (lambda m: m.count_limited(TENANT), TypeError, "identity"),
+        (lambda m: m.count_limited(), TypeError, "argument"),
+        (lambda m: m.last_hour(60), TypeError, "argument"),
+        (lambda m: m.most_limited(20), TypeError, "argument"),
         (lambda _: Metrics(7), TypeError, "prefix"),
         (lambda _: Metrics("x", app=7), TypeError, "app"),
         (lambda _: Metrics("x", tenants=["x"]), ValueError, "tenants"),

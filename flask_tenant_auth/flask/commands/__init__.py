@@ -13,6 +13,7 @@ from .keys import generate_key, rotate_key
 from .limits import limits_cli
 from .sessions import revoke_cli, sessions
 from .tokens import create_token, decode_token
+from .top import top
 
 __all__ = ["auth_cli"]
 
@@ -29,6 +30,7 @@ for _command in (
     api_keys_cli,
     alerts_cli,
     audit_cli,
+    top,
     rls_sql,
     rls_check,
 ):

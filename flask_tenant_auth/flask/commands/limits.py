@@ -13,9 +13,9 @@ from flask.app import Flask
 from flask.cli import AppGroup
 
 from ..._core import Decision, Identity, Limit, is_valid_uuid, plain_address
+from ..listed_routes import routes_of
 from ..routes import ANY_METHOD, plan_of
 from ..state import AppState, state_of
-from .check import routes_of
 from .stores import print_redis, store_lines
 
 limits_cli = AppGroup(

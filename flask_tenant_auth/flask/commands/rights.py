@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 
-from ...identity.roles import RequiredRole, unknown_role
+from ...identity.roles import unknown_role
 from ...limit.declarations import Declaration
 from ..declared_roles import named_roles
 from ..state import AppState
@@ -18,16 +18,6 @@ def role_lines(state: AppState) -> Iterator[str]:
         granted = ", ".join(permissions.get(name, ())) or "no permission of its own"
         reach = "; reaches its whole tenant" if name in state.settings.tenant_roles else ""
         yield f"{name}: {granted}{reach}"
-
-
-def rights_of(declaration: Declaration) -> Iterator[str]:
-    """Yield what an identity needs for a route, beside being one."""
-    if declaration.roles:
-        yield "role " + " or ".join(declaration.roles)
-    if declaration.at_least is not None:
-        yield f"role {RequiredRole((), declaration.at_least)}"
-    if declaration.permissions:
-        yield "permission " + " and ".join(declaration.permissions)
 
 
 def unknown_roles(state: AppState, routes: Iterable[tuple[str, Declaration]]) -> list[str]:

@@ -60,7 +60,7 @@ def facts_of(
         cors_origins=settings.cors_origins,
         cors_credentials=settings.cors_supports_credentials,
         metrics_path=settings.auth_metrics_route,
-        console_path=getattr(settings, "auth_console_route", None),
+        console_path=settings.auth_console_route,
     )
 
 

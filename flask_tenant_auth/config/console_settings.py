@@ -1,0 +1,25 @@
+"""Readers and checks of the settings of the console."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+def check_console(settings: Settings) -> None:
+    """Raise where the console has no permission, or the permission no console."""
+    if settings.auth_console_route is not None and settings.auth_console_permission is None:
+        raise ConfigurationError(
+            "AUTH_CONSOLE_ROUTE needs AUTH_CONSOLE_PERMISSION: the name of a permission for the "
+            "operators of the service alone, as console:open, which AUTH_PERMISSIONS grants to a "
+            "role or a token names"
+        )
+    if settings.auth_console_permission is not None and settings.auth_console_route is None:
+        raise ConfigurationError(
+            "AUTH_CONSOLE_PERMISSION opens nothing without AUTH_CONSOLE_ROUTE, the path of the "
+            "console, as /console"
+        )

@@ -1,0 +1,775 @@
+"""AUTH_CONSOLE_ROUTE: who gets in, what it shows, and what it never does."""
+
+from __future__ import annotations
+
+import html
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Blueprint, Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client, TestResponse
+
+from apps import (
+    OTHER_USER,
+    SECRET,
+    TENANT,
+    USER,
+    bare_app,
+    bearer,
+    identity_headers,
+    make_app,
+    token,
+)
+from console_pages import Page
+from cookie_apps import cookies_of, https_client
+from flask_tenant_auth import (
+    ConfigurationError,
+    TenantAuth,
+    create_api_key,
+    create_jwt_token,
+    create_session,
+    current_identity,
+    list_sessions,
+    public_route,
+    rate_limit,
+    revoke_user,
+    set_session_cookies,
+    verify_tenant_context,
+)
+from flask_tenant_auth.console.page import CONTENT_SECURITY_POLICY, HEADERS
+from flask_tenant_auth.flask.listed_routes import routes_of
+from flask_tenant_auth.flask.state import state_of
+from openssl_keys import openssl
+
+PERMISSION = "console:open"
+COOKIE = "__Secure-fta-console"
+OPERATOR = str(uuid4())
+
+
+def console_app(folder: Path, **config: Any) -> Flask:
+    """An app in production with a console, sessions and a view."""
+    app = bare_app(
+        **{
+            "FLASK_ENV": "production",
+            "AUTH_CONSOLE_ROUTE": "/console",
+            "AUTH_CONSOLE_PERMISSION": PERMISSION,
+            "AUTH_SESSION_STORE": f"sqlite:///{folder}/sessions.db",
+        }
+        | config
+    )
+    TenantAuth(app)
+    app.get("/me", endpoint="me")(verify_tenant_context(lambda: {"user": current_identity.user_id}))
+    return app
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    return console_app(tmp_path)
+
+
+def operators_token(**claims: Any) -> str:
+    return token(user_id=OPERATOR, **{"permissions": [PERMISSION]} | claims)
+
+
+def opened(app: Flask, **claims: Any) -> FlaskClient:
+    """A browser that has opened the console."""
+    client = https_client(app)
+    answer = post(client, "/console/open", token=operators_token(**claims))
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/console")
+    return client
+
+
+def post(client: FlaskClient, path: str, **form: str) -> TestResponse:
+    return client.post(path, data=form)
+
+
+def is_console(answer: TestResponse) -> bool:
+    """Whether an answer is the console; else it is a denial that shows nothing of it."""
+    shown = "Requests of the last hour" in answer.text
+    assert shown is (answer.status_code == 200)
+    if not shown:
+        assert "Routes" not in answer.text
+        assert "HS256" not in answer.text
+    return shown
+
+
+def begun(app: Flask, user: str = USER, device: str = "Firefox") -> str:
+    with app.app_context():
+        return create_session(TENANT, user, device=device).session_id
+
+
+def going_on(app: Flask, user: str = USER) -> set[str]:
+    with app.app_context():
+        return {each.id for each in list_sessions(TENANT, user)}
+
+
+# --- Settings -------------------------------------------------------------------------------------
+
+
+def test_there_is_no_console_unless_it_is_set() -> None:
+    app = make_app()
+    assert app.test_client().get("/console").status_code == 404
+    assert all("console" not in route.path for route in routes_of(app))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("AUTH_CONSOLE_PERMISSION", None, "AUTH_CONSOLE_PERMISSION"),
+        ("AUTH_CONSOLE_ROUTE", None, "AUTH_CONSOLE_ROUTE"),
+        ("AUTH_CONSOLE_ROUTE", "console", "AUTH_CONSOLE_ROUTE"),
+        ("AUTH_CONSOLE_ROUTE", "/", "AUTH_CONSOLE_ROUTE"),
+        ("AUTH_CONSOLE_ROUTE", "/<tenant>/console", "AUTH_CONSOLE_ROUTE"),
+        ("AUTH_CONSOLE_ROUTE", "/console; Domain=example", "AUTH_CONSOLE_ROUTE"),
+        ("AUTH_CONSOLE_PERMISSION", "console:*", "AUTH_CONSOLE_PERMISSION"),
+    ],
+)
+def test_settings_that_are_not_valid_are_named(name: str, value: Any, named: str) -> None:
+    config = {"AUTH_CONSOLE_ROUTE": "/console", "AUTH_CONSOLE_PERMISSION": PERMISSION, name: value}
+    with pytest.raises(ConfigurationError, match=named):
+        make_app(**config)
+
+
+def test_the_console_needs_no_prometheus_client_and_no_metrics_route(app: Flask) -> None:
+    assert state_of(app).settings.auth_metrics_route is None
+    assert is_console(opened(app).get("/console"))
+
+
+# --- Who gets in ----------------------------------------------------------------------------------
+
+
+def test_a_token_in_the_form_opens_the_console_by_a_cookie_of_its_path_alone(app: Flask) -> None:
+    client = https_client(app)
+    answer = post(client, "/console/open", token=f"  Bearer {operators_token()}\n")
+    assert answer.status_code == 303
+    line = cookies_of(answer)[COOKIE]
+    attributes = {each.strip() for each in line.split(";")[1:]}
+    assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/console"} <= attributes
+    assert not any(each.startswith("Domain") for each in attributes)
+    [age] = [int(each.partition("=")[2]) for each in attributes if each.startswith("Max-Age")]
+    assert 3500 < age <= 3600  # as long as the token lives
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert is_console(client.get("/console"))
+
+
+def test_a_bearer_token_opens_it_without_a_cookie(app: Flask) -> None:
+    answer = https_client(app).get(
+        "/console", headers={"Authorization": f"Bearer {operators_token()}"}
+    )
+    assert is_console(answer)
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_the_cookie_of_the_apps_own_sessions_opens_it(tmp_path: Path) -> None:
+    app = console_app(tmp_path, AUTH_TOKEN_LOCATIONS="headers,cookies", AUTH_SESSION_ROUTES="/auth")
+
+    @app.post("/login")
+    @public_route
+    def login() -> Any:
+        tokens = create_session(TENANT, USER, permissions=[PERMISSION])
+        response = app.response_class()
+        set_session_cookies(response, tokens)
+        return response
+
+    client = https_client(app)
+    assert not is_console(client.get("/console"))
+    assert client.post("/login").status_code == 200
+    assert is_console(client.get("/console"))
+
+
+def test_the_token_of_the_console_comes_before_the_apps_own_cookie(tmp_path: Path) -> None:
+    """Who is logged in to the app as a user opens the console with another token."""
+    app = console_app(tmp_path, AUTH_TOKEN_LOCATIONS="headers,cookies", AUTH_SESSION_ROUTES="/auth")
+    client = https_client(app)
+    client.set_cookie("__Host-fta", token())
+    assert client.get("/console").status_code == 403
+    assert post(client, "/console/open", token=token()).status_code == 403
+    assert post(client, "/console/open", token=operators_token()).status_code == 303
+    assert is_console(client.get("/console"))
+    assert client.get("/me").get_json() == {"user": USER}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        (bearer(), 403),
+        (bearer(role="admin"), 403),
+        (bearer(permissions=["console:opened", "console", "metrics:read"]), 403),
+        (bearer(permissions=[PERMISSION], exp=1), 401),
+        ({"Authorization": f"Bearer {operators_token()[:-4]}AAAA"}, 401),
+        ({"Authorization": "Bearer"}, 401),
+        ({"Authorization": "Basic eDp5"}, 401),
+        (identity_headers(**{"X-User-Role": "admin"}), 401),
+        ({"Cookie": f"fta-console={operators_token()}"}, 401),  # without its prefix
+        ({"Cookie": f"__Host-fta={operators_token()}"}, 401),  # tokens are in headers here
+        ({"Cookie": f"{COOKIE}={token()}"}, 403),
+        ({"Cookie": f"{COOKIE}={operators_token()}; {COOKIE}={operators_token()}"}, 401),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", "/console"), ("HEAD", "/console"), ("GET", "/console/sessions")),
+        *(("POST", "/console/end"), ("POST", "/console/end-all")),
+    ],
+)
+def test_nobody_else_gets_in(
+    app: Flask, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    session = begun(app)
+    ids = {"tenant_id": TENANT, "user_id": USER}
+    client = https_client(app, jar=False)
+    form = {"data": ids | {"session_id": session}} if method == "POST" else {"query_string": ids}
+    answer = client.open(path, method=method, headers=headers, **form)
+    assert answer.status_code == status
+    assert session not in answer.text
+    assert going_on(app) == {session}
+    good = {"Authorization": f"Bearer {operators_token()}"}
+    assert client.open(path, method=method, headers=good, **form).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "x", "Bearer", "a.b.c", token(), operators_token(exp=1), "\0", "é" * 20_000]
+)
+def test_a_wrong_token_in_the_form_sets_no_cookie_and_is_asked_for_again(
+    app: Flask, wrong: str
+) -> None:
+    client = https_client(app)
+    answer = post(client, "/console/open", token=wrong)
+    assert answer.status_code in (401, 403)
+    assert "Set-Cookie" not in answer.headers
+    page = Page(answer.text)
+    assert [each["name"] for each in page.all("input")] == ["token"]
+    assert not wrong.strip() or len(wrong) < 5 or wrong not in html.unescape(answer.text)
+    assert not is_console(client.get("/console"))
+
+
+def test_two_tokens_or_none_in_the_form_are_none(app: Flask) -> None:
+    client = https_client(app)
+    both = {"token": [operators_token(), operators_token()]}
+    assert client.post("/console/open", data=both).status_code == 401
+    assert client.post("/console/open").status_code == 401
+    assert client.post("/console/open", json={"token": operators_token()}).status_code == 401
+
+
+def test_the_form_does_not_take_who_asks_from_elsewhere(app: Flask) -> None:
+    """Not from the Authorization header, an older cookie, or identity headers of a gateway."""
+    client = opened(app)
+    headers = {"Authorization": f"Bearer {operators_token()}"}
+    answer = client.post("/console/open", data={"token": "a.b.c"}, headers=headers)
+    assert answer.status_code == 401
+    assert is_console(client.get("/console")), "the cookie of before is still good"
+
+
+def test_an_api_key_is_read_in_the_header_only_and_ends_nothing(app: Flask) -> None:
+    with app.app_context():
+        key = create_api_key(TENANT, USER, "user", name="reads", permissions=[PERMISSION]).key
+    session = begun(app)
+    client = https_client(app)
+    assert post(client, "/console/open", token=key).status_code == 401
+    headers = {"Authorization": f"Bearer {key}"}
+    assert is_console(client.get("/console", headers=headers))
+    form = {"tenant_id": TENANT, "user_id": USER, "session_id": session}
+    for path in ("/console/end", "/console/end-all"):
+        assert client.post(path, data=form, headers=headers).status_code == 403
+    assert going_on(app) == {session}
+
+
+def test_revocation_is_honoured_at_the_next_request(app: Flask) -> None:
+    client = opened(app)
+    assert is_console(client.get("/console"))
+    with app.app_context():
+        revoke_user(TENANT, OPERATOR)
+    answer = client.get("/console")
+    assert answer.status_code == 401
+    assert "Token revoked." in answer.text
+    assert "Max-Age=0" in cookies_of(answer)[COOKIE], "it opens nothing any more"
+    assert post(client, "/console/end-all", tenant_id=TENANT, user_id=USER).status_code == 401
+
+
+def test_the_console_closes(app: Flask) -> None:
+    client = opened(app)
+    answer = post(client, "/console/close")
+    assert answer.status_code == 200
+    assert "The console is closed." in answer.text
+    assert "Path=/console" in cookies_of(answer)[COOKIE]
+    assert client.get("/console").status_code == 401
+
+
+def test_wrong_tokens_count_as_failed_credentials(tmp_path: Path) -> None:
+    app = console_app(tmp_path, AUTH_FAILURE_LIMIT="3 per hour")
+    client = https_client(app)
+    statuses = [post(client, "/console/open", token="a.b.c").status_code for _ in range(4)]
+    assert statuses == [401, 401, 401, 429]
+    assert client.get("/me", headers=bearer(exp=1)).status_code == 429
+
+
+def test_no_limit_keeps_an_operator_out(tmp_path: Path) -> None:
+    app = console_app(tmp_path, RATELIMIT_DEFAULT="1 per hour")
+    client = opened(app)
+    assert all(is_console(client.get("/console")) for _ in range(3))
+
+
+def test_the_cookie_proves_nothing_to_any_other_route(app: Flask) -> None:
+    app.get("/console/notes", endpoint="notes")(verify_tenant_context(lambda: "in"))
+    app.get("/console2", endpoint="console2")(verify_tenant_context(lambda: "in"))
+    named_alike = Blueprint("tenant_auth_console", __name__, url_prefix="/console/b")
+    named_alike.get("", endpoint="x")(verify_tenant_context(lambda: "in"))
+    app.register_blueprint(named_alike)
+    client = https_client(app, jar=False)
+    cookie = {"Cookie": f"{COOKIE}={operators_token()}"}
+    assert is_console(client.get("/console", headers=cookie))
+    for path in ("/me", "/console/notes", "/console2", "/console/b", "/console/close"):
+        method = "POST" if path.endswith("close") else "GET"
+        answer = client.open(path, method=method, headers=cookie)
+        assert answer.status_code == (200 if method == "POST" else 401), path
+
+
+def test_a_before_request_function_that_asks_for_an_identity_knows_the_operator(
+    tmp_path: Path,
+) -> None:
+    app = bare_app(
+        FLASK_ENV="production", AUTH_CONSOLE_ROUTE="/console", AUTH_CONSOLE_PERMISSION=PERMISSION
+    )
+    TenantAuth(app)
+    app.before_request(verify_tenant_context(lambda: None))
+    assert is_console(opened(app).get("/console"))
+
+
+def test_an_app_below_a_path_has_its_cookie_and_its_links_there(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    apps = [console_app(folder) for folder in folders]
+    both = DispatcherMiddleware(apps[0], {"/inner": apps[1]})  # type: ignore[arg-type]
+    client = Client(both)
+    options: Any = {
+        "base_url": "https://api.example.test",
+        "headers": {"Sec-Fetch-Site": "same-origin"},
+    }
+    answer = client.post("/inner/console/open", data={"token": operators_token()}, **options)
+    assert answer.headers["Location"] == "/inner/console"
+    assert "Path=/inner/console" in cookies_of(answer)[COOKIE]
+    page = Page(client.get("/inner/console", **options).text)
+    assert {each["action"] for each in page.all("form")} == {
+        "/inner/console/close",
+        "/inner/console/sessions",
+    }
+    assert client.get("/console", **options).status_code == 401, "the other app's is not open"
+
+
+@pytest.mark.parametrize("root", ["//evil.example", "/\r\nX: y", '/"><script>', "/é"])
+def test_no_script_root_leads_elsewhere_or_breaks_the_page(app: Flask, root: str) -> None:
+    client = https_client(app)
+    answer = client.post(
+        "/console/open", data={"token": operators_token()}, environ_overrides={"SCRIPT_NAME": root}
+    )
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/")
+    assert not answer.headers["Location"].startswith("//")
+    assert "X" not in answer.headers
+    Page(client.get("/console", environ_overrides={"SCRIPT_NAME": root}).text)
+
+
+def test_in_development_a_loopback_host_needs_no_https(tmp_path: Path) -> None:
+    app = console_app(tmp_path, FLASK_ENV="development")
+    client = app.test_client()
+    client.environ_base["HTTP_SEC_FETCH_SITE"] = "same-origin"
+    answer = client.post("/console/open", data={"token": operators_token()})
+    line = cookies_of(answer)["fta-console"]
+    assert "Secure" not in line
+    assert "HttpOnly; Path=/console; SameSite=Strict" in line
+    assert is_console(client.get("/console"))
+
+
+def test_a_token_that_no_cookie_holds_is_denied_with_what_to_do(app: Flask) -> None:
+    long = operators_token(note="x" * 4000)
+    client = https_client(app)
+    answer = post(client, "/console/open", token=long)
+    assert answer.status_code == 400
+    assert "too long for a cookie" in answer.text
+    assert "Set-Cookie" not in answer.headers
+    assert is_console(client.get("/console", headers={"Authorization": f"Bearer {long}"}))
+
+
+# --- Where a request comes from -------------------------------------------------------------------
+
+OWN = "https://api.example.test"
+FOREIGN = "https://app.example.test"
+# The header fields of a request to change something, and whether it is from a page of the console.
+ORIGINS: tuple[tuple[dict[str, str], bool], ...] = (
+    ({"Sec-Fetch-Site": "same-origin"}, True),
+    ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, True),  # as no-referrer makes it
+    ({"Origin": OWN}, True),
+    ({}, False),
+    ({"Origin": "null"}, False),
+    ({"Origin": FOREIGN}, False),
+    ({"Origin": "http://api.example.test"}, False),
+    ({"Sec-Fetch-Site": "none"}, False),
+    ({"Sec-Fetch-Site": "same-site", "Origin": FOREIGN}, False),
+    ({"Sec-Fetch-Site": "same-site", "Origin": OWN}, False),
+    ({"Sec-Fetch-Site": "cross-site"}, False),
+    ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+     False),
+)  # fmt: skip
+
+
+def client_from(app: Flask, fields: dict[str, str]) -> FlaskClient:
+    client = https_client(app, jar=False)
+    del client.environ_base["HTTP_SEC_FETCH_SITE"]
+    for name, value in fields.items():
+        client.environ_base[f"HTTP_{name.upper().replace('-', '_')}"] = value
+    return client
+
+
+@pytest.mark.parametrize("credentials", ["Cookie", "Authorization"])
+@pytest.mark.parametrize(("fields", "is_own"), ORIGINS)
+def test_only_a_page_of_the_console_changes_something(
+    tmp_path: Path, fields: dict[str, str], is_own: bool, credentials: str
+) -> None:
+    app = console_app(tmp_path, CORS_ORIGINS=FOREIGN, CORS_RESOURCES="/")
+    session = begun(app)
+    client = client_from(app, fields)
+    value = f"{COOKIE}={operators_token()}"
+    if credentials == "Authorization":
+        value = f"Bearer {operators_token()}"
+    form = {"tenant_id": TENANT, "user_id": USER, "session_id": session}
+    for path in ("/console/close", "/console/end", "/console/end-all"):
+        answer = client.post(path, data=form, headers={credentials: value}, base_url=OWN)
+        assert answer.status_code == (200 if is_own else 403), path
+    answer = client.post("/console/open", data={"token": operators_token()}, base_url=OWN)
+    assert answer.status_code == (303 if is_own else 403)
+    assert ("Set-Cookie" in answer.headers) is is_own
+    assert (going_on(app) == set()) is is_own
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": OWN}, True),
+        (
+            {
+                "Sec-Fetch-Site": "same-site",
+                "Sec-Fetch-Mode": "navigate",
+                "Sec-Fetch-Dest": "document",
+            },
+            True,
+        ),
+        ({"Origin": FOREIGN}, False),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Origin": FOREIGN}, False),
+        (
+            {
+                "Sec-Fetch-Site": "same-site",
+                "Sec-Fetch-Mode": "navigate",
+                "Sec-Fetch-Dest": "iframe",
+            },
+            False,
+        ),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, False),
+    ],
+)
+def test_no_page_of_another_origin_reads_the_console(
+    tmp_path: Path, fields: dict[str, str], shown: bool
+) -> None:
+    """Also where CORS lets that origin read all that the app answers."""
+    app = console_app(
+        tmp_path, CORS_ORIGINS=FOREIGN, CORS_RESOURCES="/", CORS_SUPPORTS_CREDENTIALS=True
+    )
+    client = client_from(app, fields)
+    cookie = {"Cookie": f"{COOKIE}={operators_token()}"}
+    assert is_console(client.get("/console", headers=cookie, base_url=OWN)) is shown
+
+
+# --- What is answered -----------------------------------------------------------------------------
+
+
+def test_every_answer_is_held_to_the_policy(app: Flask) -> None:
+    client, stranger = opened(app), https_client(app)
+    ids = {"tenant_id": TENANT, "user_id": USER}
+    answers = [
+        *(client.get("/console"), client.get("/console/sessions", query_string=ids)),
+        *(client.get("/console/sessions"), post(client, "/console/end", **ids)),
+        *(post(client, "/console/end-all", **ids), post(client, "/console/end-all")),
+        *(post(client, "/console/open", token="x"), post(client, "/console/close")),
+        *(stranger.get("/console"), stranger.get("/console", headers=bearer())),
+        stranger.post("/console/open", headers={"Sec-Fetch-Site": "cross-site"}),
+    ]
+    assert {each.status_code for each in answers} == {200, 400, 401, 403}
+    for answer in answers:
+        for name, value in HEADERS.items():
+            assert answer.headers.getlist(name) == [value]
+        assert answer.content_type == "text/html; charset=utf-8"
+        Page(answer.text)
+    assert "script-src" not in CONTENT_SECURITY_POLICY
+    assert CONTENT_SECURITY_POLICY.startswith("default-src 'none'")
+
+
+def test_a_denial_has_the_header_fields_of_its_status(app: Flask) -> None:
+    client = https_client(app)
+    assert client.get("/console").headers["WWW-Authenticate"].startswith("Bearer")
+    denied = client.get("/console", headers=bearer()).headers["WWW-Authenticate"]
+    assert f'scope="{PERMISSION}"' in denied
+
+
+def test_no_page_has_anything_secret_in_it(app: Flask) -> None:
+    text = operators_token()
+    client = https_client(app)
+    post(client, "/console/open", token=text)
+    begun(app)
+    ids = {"tenant_id": TENANT, "user_id": USER}
+    for path in ("/console", "/console/sessions"):
+        page = client.get(path, query_string=ids).text
+        for secret in (text, text.split(".")[2], SECRET):
+            assert secret not in page
+
+
+def test_other_methods_and_paths_are_not_there(app: Flask) -> None:
+    client = opened(app)
+    for path in ("/console/open", "/console/end", "/console/end-all", "/console/close"):
+        assert client.get(path).status_code == 405
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert client.open("/console", method=method).status_code == 405
+    assert client.get("/console/").status_code == 404
+    options = client.options("/console")
+    assert (options.status_code, options.text) == (200, "")
+    head = client.head("/console")
+    assert (head.status_code, head.text) == (200, "")
+
+
+def test_flask_auth_check_says_what_protects_it(app: Flask) -> None:
+    found = {
+        (route.method, route.path): route.protection
+        for route in routes_of(app)
+        if route.path.startswith("/console")
+    }
+    assert set(found) == {
+        *(("GET", "/console"), ("GET", "/console/sessions"), ("POST", "/console/open")),
+        *(("POST", "/console/close"), ("POST", "/console/end"), ("POST", "/console/end-all")),
+    }
+    assert set(found.values()) == {f"protected by permission {PERMISSION}"}
+    result = app.test_cli_runner().invoke(args=["auth", "check", "--strict"])
+    assert result.exit_code == 0, result.output
+
+
+# --- What it shows --------------------------------------------------------------------------------
+
+
+def table_of(answer: TestResponse, caption: str) -> str:
+    return answer.text.partition(f'<caption id="{caption}">')[2].partition("</table>")[0]
+
+
+def test_requests_and_reasons_of_the_last_hour_are_shown(app: Flask) -> None:
+    client = opened(app)
+    stranger = https_client(app)
+    for _ in range(3):
+        assert stranger.get("/me").status_code == 401
+    assert stranger.get("/me", headers=bearer()).status_code == 200
+    answer = client.get("/console")
+    text = " ".join(Page(answer.text).text.split())
+    # Opening the console was allowed, too.
+    assert "all5 allowed2 denied3 limited0 failed0" in text
+    row = '<tr><th scope="row"><code>no_credentials</code></th><td class="number">3</td></tr>'
+    assert row in table_of(answer, "reasons-caption")
+    assert "3 denied, 0 limited, 0 failed in the last 60 minutes." in text
+
+
+def test_the_most_limited_are_shown_and_lead_to_their_sessions(tmp_path: Path) -> None:
+    app = console_app(tmp_path)
+    limited = verify_tenant_context(rate_limit("1 per hour")(lambda: "in"))
+    app.get("/limited", endpoint="limited")(limited)
+    client, user = opened(app), https_client(app)
+    for user_id, times in ((USER, 3), (OTHER_USER, 5)):
+        for _ in range(times):
+            user.get("/limited", headers=bearer(user_id=user_id))
+    answer = client.get("/console")
+    users = table_of(answer, "users-caption")
+    assert users.index(OTHER_USER) < users.index(USER)
+    assert '<td class="number">4</td>' in users
+    assert '<td class="number">2</td>' in users
+    assert '<td class="number">6</td>' in table_of(answer, "tenants-caption")
+    [link] = [
+        each["href"] for each in Page(answer.text).all("a") if f"user_id={USER}" in each["href"]
+    ]
+    assert link == f"/console/sessions?tenant_id={TENANT}&user_id={USER}"
+    assert USER in client.get(link).text
+
+
+def test_keys_are_shown_with_their_use_age_and_next_step(tmp_path: Path) -> None:
+    app = console_app(tmp_path, JWT_SECRET_KEY_FALLBACKS=["an older secret " * 4])
+    kids = [key.kid for key in state_of(app).own_keys]
+    answer = opened(app).get("/console")
+    rows = table_of(answer, "keys-caption").split("<tr>")[2:]
+    assert len(rows) == len(kids) == 2
+    for kid, row, use, origin in zip(
+        kids,
+        rows,
+        ("signs and verifies", "verifies"),
+        ("JWT_SECRET_KEY", "JWT_SECRET_KEY_FALLBACKS"),
+        strict=True,
+    ):
+        assert kid in row
+        assert f'<td class="words">{use}</td>' in row
+        assert f"<td>{origin}</td>" in row
+        assert "not known, as a setting has no date; this worker has had it for" in row
+        assert "(round 2)" in row
+    assert "an older secret" not in answer.text
+
+
+def test_a_key_in_a_file_has_the_date_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "private.pem"
+    file.write_bytes(openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    app = console_app(tmp_path, JWT_ALGORITHM="ES256", JWT_PRIVATE_KEY=str(file))
+    with app.app_context():
+        text = create_jwt_token(TENANT, USER, claims={"permissions": [PERMISSION]})
+    answer = https_client(app).get("/console", headers={"Authorization": f"Bearer {text}"})
+    assert "its file was written on 2023-11-14" in table_of(answer, "keys-caption")
+
+
+def test_routes_are_shown_with_what_protects_each(app: Flask) -> None:
+    app.post("/open", endpoint="open")(lambda: "x")
+    answer = opened(app).get("/console")
+    rows = table_of(answer, "routes-caption")
+    assert "<code>/me</code></th><td>authenticated</td><td>50 per minute per user</td>" in rows
+    assert "<code>/open</code></th><td>open</td>" in rows
+    assert f"<td>protected by permission {PERMISSION}</td>" in rows
+    assert "1 method of a route says nothing about who may call it" in answer.text
+
+
+def test_redis_that_is_away_is_shown_and_does_not_delay_the_page(tmp_path: Path) -> None:
+    """A server that accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        port = frozen.getsockname()[1]
+        app = console_app(tmp_path, REDIS_URL=f"redis://:password@127.0.0.1:{port}/0")
+        client = opened(app)
+        assert "not asked yet" in client.get("/console").text
+        assert client.get("/me", headers=bearer()).status_code == 200  # counted in memory
+        began = time.monotonic()
+        answer = client.get("/console")
+        assert time.monotonic() - began < 30
+    page = Page(answer.text).text
+    assert "Redis is away" in page
+    assert f"redis://127.0.0.1:{port}" in page
+    assert "password" not in page
+
+
+# --- Sessions -------------------------------------------------------------------------------------
+
+
+def test_an_operator_lists_and_ends_the_sessions_of_a_user(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = [begun(app, device=f"Device {n}") for n in range(3)]
+    others = begun(app, user=OTHER_USER)
+    client = opened(app)
+    ids = {"tenant_id": TENANT, "user_id": USER}
+    answer = client.get("/console/sessions", query_string=ids)
+    page = Page(answer.text)
+    assert {each["value"] for each in page.all("input") if each.get("name") == "session_id"} == set(
+        sessions
+    )
+    assert "Device 1" in answer.text
+    caplog.set_level(logging.INFO, "flask_tenant_auth")
+    answer = post(client, "/console/end", **ids, session_id=sessions[1])
+    assert "The session has ended." in answer.text
+    assert f"Revoked: session {sessions[1]} of user {USER}" in caplog.text
+    assert going_on(app) == {sessions[0], sessions[2]}
+    again = post(client, "/console/end", **ids, session_id=sessions[1])
+    assert "That session goes on no longer." in again.text
+    answer = post(client, "/console/end-all", **ids)
+    assert "All sessions of this user have ended." in answer.text
+    assert "No session of this user goes on." in answer.text
+    assert f"Revoked: user of user {USER}" in caplog.text
+    assert going_on(app) == set()
+    assert going_on(app, OTHER_USER) == {others}
+
+
+def test_a_session_of_another_user_is_not_ended_by_naming_it(app: Flask) -> None:
+    others = begun(app, user=OTHER_USER)
+    client = opened(app)
+    post(client, "/console/end", tenant_id=TENANT, user_id=USER, session_id=others)
+    assert going_on(app, OTHER_USER) == {others}
+
+
+@pytest.mark.parametrize(
+    "query", ["", "tenant_id=x&user_id=y", f"tenant_id={TENANT}", "tenant_id=%ff&user_id=%00",
+              f"tenant_id={TENANT}&user_id={USER}&user_id={OTHER_USER}"],
+)  # fmt: skip
+def test_ids_that_are_no_uuids_are_a_400(app: Flask, query: str) -> None:
+    client = opened(app)
+    answer = client.get(f"/console/sessions?{query}")
+    assert answer.status_code == 400
+    assert "must be UUIDs" in answer.text
+    assert client.post("/console/end", data=query).status_code == 400
+    assert client.post("/console/end-all", data=query).status_code == 400
+
+
+def test_without_sessions_the_console_says_so() -> None:
+    app = bare_app(
+        FLASK_ENV="production", AUTH_CONSOLE_ROUTE="/console", AUTH_CONSOLE_PERMISSION=PERMISSION
+    )
+    TenantAuth(app)
+    client = opened(app)
+    assert "Sessions are off in this app." in client.get("/console").text
+    ids = {"tenant_id": TENANT, "user_id": USER}
+    assert client.get("/console/sessions", query_string=ids).status_code == 404
+    assert post(client, "/console/end-all", **ids).status_code == 404
+
+
+# --- Hostile text ---------------------------------------------------------------------------------
+
+
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(text=st.text(min_size=1, max_size=40).map(lambda text: f"<script>\"'{text}&{{{{7*7}}}}"))
+def test_text_of_devices_users_and_routes_is_never_markup(app: Flask, text: str) -> None:
+    session = begun(app, device=text)
+    client = opened(app)
+    ids = {"tenant_id": TENANT, "user_id": USER}
+    listed = client.get("/console/sessions", query_string=ids)
+    assert "script" not in {tag for tag, _ in Page(listed.text).elements}
+    answers = [
+        client.get("/console/sessions", query_string={"tenant_id": text, "user_id": text}),
+        post(client, "/console/open", token=text),
+        post(client, "/console/end", **ids, session_id=text),
+    ]
+    for answer in answers:
+        assert answer.status_code < 500
+        assert "script" not in {tag for tag, _ in Page(answer.text).elements}
+    post(client, "/console/end", **ids, session_id=session)
+
+
+def test_a_hostile_route_and_endpoint_are_never_markup(tmp_path: Path) -> None:
+    app = bare_app(
+        FLASK_ENV="production",
+        AUTH_CONSOLE_ROUTE="/console",
+        AUTH_CONSOLE_PERMISSION=PERMISSION,
+        JWT_KEY_ID='"><script>k</script>',
+        RATELIMIT_KEY_PREFIX="'<b>",
+    )
+    TenantAuth(app)
+    app.add_url_rule("/<uuid:each>/\"'onload=x&lt;", "hostile", public_route(lambda each: "x"))
+    client = https_client(app)
+    with app.app_context():
+        text = create_jwt_token(TENANT, USER, claims={"permissions": [PERMISSION]})
+    page = Page(client.get("/console", headers={"Authorization": f"Bearer {text}"}).text)
+    assert "script" not in {tag for tag, _ in page.elements}
+    assert "/<uuid:each>/\"'onload=x&lt;" in page.text
+    assert '"><script>k</script>' in page.text
