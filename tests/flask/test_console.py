@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 import logging
 import os
 import socket
@@ -691,6 +693,57 @@ def test_the_dates_of_a_certificate_are_those_that_openssl_says(
     if form == "DER":
         for size in range(120):
             assert dates_of(content[:size]) is None
+
+
+def oct_key(kid: str) -> dict[str, str]:
+    secret = base64.urlsafe_b64encode(kid.encode() * 32).decode().rstrip("=")
+    return {"kty": "oct", "alg": "HS256", "kid": kid, "k": secret}
+
+
+def keys_table(app: Flask, **claims: Any) -> str:
+    answer = https_client(app).get(
+        "/console", headers={"Authorization": f"Bearer {operators_token(**claims)}"}
+    )
+    assert is_console(answer)
+    return table_of(answer, "keys-caption")
+
+
+def test_keys_of_a_set_say_where_they_are_from(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [oct_key("of the file")]}))
+    given = {"keys": [oct_key("of the setting")]}
+    for jwks, kid, origin, step in (
+        (str(file), "of the file", f"JWT_JWKS {file}", "Write the provider&#39;s next key"),
+        (given, "of the setting", "JWT_JWKS (given)", "Add the next key of the provider"),
+    ):
+        table = keys_table(console_app(tmp_path, JWT_JWKS=jwks))
+        [row] = [each for each in table.split("<tr>") if kid in each]
+        assert origin in row
+        assert step in row
+        assert '<td class="words">verifies</td>' in row
+        assert "not known; this worker has had it for" in row
+        assert "JWT_SECRET_KEY</td>" in table, "the app's own key is there, too"
+
+
+def test_keys_that_cannot_be_had_are_something_to_look_at(tmp_path: Path) -> None:
+    broken = tmp_path / "keys.json"
+    broken.write_text(json.dumps({"keys": [oct_key("before")]}))
+    app = console_app(tmp_path, JWT_JWKS=str(broken))
+    broken.write_text("{")
+    [source] = state_of(app).sources
+    source.due = 0
+    source.refresh()
+    answer = opened(app).get("/console")
+    assert "JWT_JWKS keeps its keys of before" in Page(answer.text).text
+    assert "before</code>" in table_of(answer, "keys-caption")
+    away = console_app(
+        tmp_path,
+        JWT_ISSUERS=[{"issuer": "https://login.example", "jwks": "https://127.0.0.1:1/keys"}],
+    )
+    [source] = state_of(away).sources
+    source.wait()
+    answer = opened(away).get("/console")
+    assert "has no keys: " in Page(answer.text).text
 
 
 def test_routes_are_shown_with_what_protects_each(app: Flask) -> None:
