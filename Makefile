@@ -303,7 +303,7 @@ CHECK_WITHOUT_C := test_audit_chain test_breaker test_key test_key_wiping test_p
 	test_permits test_permits_interleaving test_revocations test_revocations_killed test_segment test_segment_protocol \
 	test_shm_interleaving test_shm_table test_token_memory test_token_sign
 CHECK_WITHOUT_FILES := $(addprefix tests/unit/,test_core_threads.py test_key_material.py test_leaks.py \
-	test_shared_memory.py) $(wildcard tests/flask/test_served*.py tests/flask/test_example_*.py) $(addprefix tests/flask/,test_cli.py \
+	test_shared_memory.py) $(wildcard tests/flask/test_served*.py tests/flask/test_example_*.py) $(addprefix tests/flask/,test_cli.py test_console.py test_console_top.py \
 	test_outside_an_app.py test_passwords.py test_requests.py test_route_protection.py)
 CHECK_WITHOUT := AgainstTheOracle or separate_processes or take_no_memory or grammar_of_the_pattern or \
 	RATELIMIT_SHM_BYTES or answers_as_the_app_does_without_it or a_bearer_token_needs_a_request
@@ -369,9 +369,10 @@ tsan-freethreaded: packages-test ## Run the tests with threads under ThreadSanit
 
 # --- All of it ----------------------------------------------------------------
 
-.PHONY: console-pictures test soak isolation mutants session-model lease-faults audit-chain clean
-console-pictures: packages-test $(VENV)/.built $(VENV)/.group-test ## Make the pictures of the console in the docs anew
+.PHONY: pictures test soak isolation mutants session-model lease-faults audit-chain clean
+pictures: packages-test $(VENV)/.built $(VENV)/.group-test ## Make the pictures in the docs anew: the console, the dashboard
 	@CONSOLE_PICTURES=1 $(BIN)/python -m pytest -q tests/browser/test_console_page.py -k 'light or pictures'
+	@DASHBOARD_PICTURE=1 $(BIN)/python -m pytest -q tests/prometheus/test_prometheus.py -k 'page_of_the_dashboard or picture'
 
 # As many jobs at once as there are cores. First what several of them need, then the longest. The tests
 # in Python come last: the last line says how many have passed.

@@ -10,14 +10,14 @@ from __future__ import annotations
 from .words import duration
 
 
-def age_of_given(since: float | None, file_date: str | None) -> str:
+def age_of_given(since: float | None, dates: str | None) -> str:
     """Say how old a key of a setting is.
 
     :param since: seconds since this process has it; None: it has just begun.
-    :param file_date: when its file was written, where it is in a file.
+    :param dates: what is known of its certificate or its file.
     """
-    if file_date is not None:
-        return f"its file was written on {file_date}{_also_had(since)}"
+    if dates is not None:
+        return f"{dates}{_also_had(since)}"
     return f"not known, as a setting has no date{_also_had(since)}"
 
 

@@ -24,6 +24,7 @@ from ..console.facts import (
     problems_of,
 )
 from ..errors import ConfigurationError
+from ..keys.certificates import dates_of
 from ..keys.jwk_sets import FetchedSource, FileSource, Source
 from ..keys.keyrings import KeyOfSetting, keys_of_settings
 from ..metrics.counters import KEY_AGE
@@ -123,7 +124,7 @@ class Reporter:
                 algorithm=each.key.algorithm,
                 origin=each.setting,
                 use="signs and verifies" if signs else "verifies",
-                age=rotation.age_of_given(had, _date_of(each)),
+                age=rotation.age_of_given(had, _dates_of(each)),
                 next_step=_step(each, settings, signing, others),
             )
 
@@ -230,13 +231,24 @@ def _problems_of(sources: Iterable[Source]) -> Iterator[str]:
             yield f"{source.name} keeps its keys of before: {source.failure}."
 
 
-def _date_of(each: KeyOfSetting) -> str | None:
-    """Return the day on which the file of a key was written."""
-    if each.path is None:
+def _dates_of(each: KeyOfSetting) -> str | None:
+    """Say what dates a key has: of its certificate, and of its file."""
+    if each.text is None:
         return None
+    known = []
+    dates = dates_of(each.text.content)
+    if dates is not None:
+        known.append(f"its certificate is of {dates.begins:%Y-%m-%d}, until {dates.ends:%Y-%m-%d}")
+    written = None if each.text.path is None else _written(each.text.path)
+    if written is not None:
+        known.append(f"its file was written on {written:%Y-%m-%d}")
+    return "; ".join(known) or None
+
+
+def _written(path: str) -> datetime | None:
+    """Return when a file was written."""
     try:
-        written = Path(each.path).stat().st_mtime
-        return f"{datetime.fromtimestamp(written, tz=timezone.utc):%Y-%m-%d}"
+        return datetime.fromtimestamp(Path(path).stat().st_mtime, tz=timezone.utc)
     except (OSError, ValueError, OverflowError):
         return None
 

@@ -40,7 +40,7 @@ class KeyOfSetting(NamedTuple):
     """A key that never changes, and where it is from."""
 
     setting: str
-    path: str | None  # of its file
+    text: PairText | None  # None: it is a secret
     key: Key
 
 
@@ -84,7 +84,7 @@ def _signing_keys(settings: Settings) -> list[KeyOfSetting]:
             "would verify with it. Older public keys belong into JWT_SECRET_KEY_FALLBACKS"
         )
     texts = {"JWT_PRIVATE_KEY": private, "JWT_PUBLIC_KEY": public}
-    of_settings = [(name, text.path) for name, text in texts.items() if text is not None]
+    of_settings = [(name, text) for name, text in texts.items() if text is not None]
     return [KeyOfSetting(*of, key) for of, key in zip(of_settings, keys, strict=True)]
 
 
@@ -96,7 +96,7 @@ def _public_part(key: Key) -> tuple[str | None, ...]:
 def _fallback_keys(settings: Settings) -> list[KeyOfSetting]:
     name = "JWT_SECRET_KEY_FALLBACKS"
     return [
-        KeyOfSetting(name, each.path, key_pair(name, each, settings))
+        KeyOfSetting(name, each, key_pair(name, each, settings))
         if isinstance(each, PairText)
         else KeyOfSetting(name, None, shared_secret(name, each, settings))
         for each in settings.jwt_secret_key_fallbacks

@@ -1,6 +1,6 @@
 """The console in Chromium: its accessibility tree, by keyboard alone, in pictures, and its cookie.
 
-With CONSOLE_PICTURES=1 the pictures of the docs are written: `make console-pictures`.
+With CONSOLE_PICTURES=1 the pictures of the docs are written: `make pictures`.
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 import logging
 import os
 import socket
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -49,6 +52,7 @@ from flask_tenant_auth import (
 from flask_tenant_auth.console.page import CONTENT_SECURITY_POLICY, HEADERS
 from flask_tenant_auth.flask.listed_routes import routes_of
 from flask_tenant_auth.flask.state import state_of
+from flask_tenant_auth.keys.certificates import dates_of
 from openssl_keys import openssl
 
 PERMISSION = "console:open"
@@ -640,6 +644,108 @@ def test_a_key_in_a_file_has_the_date_of_its_file(tmp_path: Path) -> None:
     assert "its file was written on 2023-11-14" in table_of(answer, "keys-caption")
 
 
+def test_a_certificate_has_its_own_dates(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "private.pem", tmp_path / "certificate.pem"
+    openssl(
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=signs", "-days", "90"),
+        *("-keyout", str(key), "-out", str(certificate)),
+    )
+    app = console_app(
+        tmp_path,
+        JWT_ALGORITHM="RS256",
+        JWT_PRIVATE_KEY=str(key),
+        JWT_SECRET_KEY_FALLBACKS=[certificate.read_text()],
+        JWT_PUBLIC_KEY=str(certificate),
+    )
+    with app.app_context():
+        text = create_jwt_token(TENANT, USER, claims={"permissions": [PERMISSION]})
+    answer = https_client(app).get("/console", headers={"Authorization": f"Bearer {text}"})
+    facts = state_of(app)
+    assert len(facts.own_keys) == 1, "all three are one pair"
+    today = datetime.now(timezone.utc).date()
+    table = table_of(answer, "keys-caption")
+    assert f"its file was written on {today}" in table
+    dates = dates_of(certificate.read_bytes())
+    assert dates is not None
+    assert (dates.ends - dates.begins).days == 90
+    assert abs((dates.begins.date() - today).days) <= 1
+
+
+@pytest.mark.parametrize("days", ["1", "36500"])  # UTCTime, and GeneralizedTime from 2050 on
+@pytest.mark.parametrize("form", ["PEM", "DER"])
+def test_the_dates_of_a_certificate_are_those_that_openssl_says(
+    tmp_path: Path, form: str, days: str
+) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    openssl(
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-days", days),
+        *("-keyout", str(key), "-out", str(certificate), "-outform", form),
+    )
+    said = openssl("x509", "-in", str(certificate), "-inform", form, "-noout", "-dates").decode()
+    begins, ends = (line.partition("=")[2] for line in said.splitlines())
+    content = certificate.read_bytes()
+    dates = dates_of(content)
+    assert dates is not None
+    for said_of, date in ((begins, dates.begins), (ends, dates.ends)):
+        read = datetime.strptime(said_of, "%b %d %H:%M:%S %Y GMT").replace(tzinfo=timezone.utc)
+        assert read == date
+    assert dates_of(key.read_bytes()) is None
+    if form == "DER":
+        for size in range(120):
+            assert dates_of(content[:size]) is None
+
+
+def oct_key(kid: str) -> dict[str, str]:
+    secret = base64.urlsafe_b64encode(kid.encode() * 32).decode().rstrip("=")
+    return {"kty": "oct", "alg": "HS256", "kid": kid, "k": secret}
+
+
+def keys_table(app: Flask, **claims: Any) -> str:
+    answer = https_client(app).get(
+        "/console", headers={"Authorization": f"Bearer {operators_token(**claims)}"}
+    )
+    assert is_console(answer)
+    return table_of(answer, "keys-caption")
+
+
+def test_keys_of_a_set_say_where_they_are_from(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [oct_key("of the file")]}))
+    given = {"keys": [oct_key("of the setting")]}
+    for jwks, kid, origin, step in (
+        (str(file), "of the file", f"JWT_JWKS {file}", "Write the provider&#39;s next key"),
+        (given, "of the setting", "JWT_JWKS (given)", "Add the next key of the provider"),
+    ):
+        table = keys_table(console_app(tmp_path, JWT_JWKS=jwks))
+        [row] = [each for each in table.split("<tr>") if kid in each]
+        assert origin in row
+        assert step in row
+        assert '<td class="words">verifies</td>' in row
+        assert "not known; this worker has had it for" in row
+        assert "JWT_SECRET_KEY</td>" in table, "the app's own key is there, too"
+
+
+def test_keys_that_cannot_be_had_are_something_to_look_at(tmp_path: Path) -> None:
+    broken = tmp_path / "keys.json"
+    broken.write_text(json.dumps({"keys": [oct_key("before")]}))
+    app = console_app(tmp_path, JWT_JWKS=str(broken))
+    broken.write_text("{")
+    [source] = state_of(app).sources
+    source.due = 0
+    source.refresh()
+    answer = opened(app).get("/console")
+    assert "JWT_JWKS keeps its keys of before" in Page(answer.text).text
+    assert "before</code>" in table_of(answer, "keys-caption")
+    away = console_app(
+        tmp_path,
+        JWT_ISSUERS=[{"issuer": "https://login.example", "jwks": "https://127.0.0.1:1/keys"}],
+    )
+    [source] = state_of(away).sources
+    source.wait()
+    answer = opened(away).get("/console")
+    assert "has no keys: " in Page(answer.text).text
+
+
 def test_routes_are_shown_with_what_protects_each(app: Flask) -> None:
     app.post("/open", endpoint="open")(lambda: "x")
     answer = opened(app).get("/console")
@@ -773,3 +879,45 @@ def test_a_hostile_route_and_endpoint_are_never_markup(tmp_path: Path) -> None:
     assert "script" not in {tag for tag, _ in page.elements}
     assert "/<uuid:each>/\"'onload=x&lt;" in page.text
     assert '"><script>k</script>' in page.text
+
+
+# --- Odd requests ---------------------------------------------------------------------------------
+
+ODD_BODIES: tuple[dict[str, Any], ...] = (
+    {"data": b"\xff\xfe=\x00&token=%ff%fe", "content_type": "application/x-www-form-urlencoded"},
+    {"data": b"token=a", "content_type": "application/x-www-form-urlencoded; charset=utf-7"},
+    {"data": b"--x\r\n", "content_type": "multipart/form-data; boundary=x"},
+    {"data": b"x", "content_type": "multipart/form-data"},
+    {"data": b"token=a", "content_type": "text/plain"},
+    {"data": b"token=" + b"a" * 100_000, "content_type": "application/x-www-form-urlencoded"},
+    {"data": b"&" * 15_000, "content_type": "application/x-www-form-urlencoded"},
+    {
+        "data": b'--x\r\nContent-Disposition: form-data; name="token"; filename="t"\r\n\r\n'
+        b"a\r\n--x--",
+        "content_type": "multipart/form-data; boundary=x",
+    },
+)
+
+
+@pytest.mark.parametrize("body", ODD_BODIES)
+@pytest.mark.parametrize("path", ["/console/open", "/console/end", "/console/end-all"])
+def test_no_body_is_a_fault_of_the_console(app: Flask, path: str, body: dict[str, Any]) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 64  # of the app, for its own forms
+    answer = opened_by_header(app).post(path, **body)
+    assert answer.status_code in (400, 401)
+    assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+
+
+def opened_by_header(app: Flask) -> FlaskClient:
+    client = https_client(app)
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {operators_token()}"
+    return client
+
+
+@pytest.mark.parametrize(
+    "value", ["", "=", "=%00", '="a.b.c"', "=" + "a" * 9000, f"=a; {COOKIE}=b"]
+)
+def test_no_cookie_is_a_fault_of_the_console(app: Flask, value: str) -> None:
+    client = https_client(app, jar=False)
+    answer = client.get("/console", headers={"Cookie": f"{COOKIE}{value}"})
+    assert answer.status_code == 401

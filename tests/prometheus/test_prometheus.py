@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from requests import RequestException
 
 from apps import OTHER_TENANT, TENANT, USER, bearer
+from chromium import Chromium
+from dashboard_picture import dashboard_page, panel_of
 from flask_tenant_auth.metrics.exposition import CATALOGUE
+from paths import ROOT
+from pictures import Picture, optimised
 from prometheus import JOB, MONITORING, MeasuredApp, Prometheus
 from provider import Provider
 from servers import Redis
@@ -276,3 +283,62 @@ def test_the_dashboard_has_what_grafana_needs() -> None:
         cells |= own
         for target in panel["targets"]:
             assert 'job=~"$job"' in target["expr"]
+
+
+SPAN = 60
+PICTURE = ROOT / "docs" / "images" / "dashboard.png"
+
+
+def series_of(prometheus: Prometheus, panel: dict[str, Any], end: float) -> list[Any]:
+    """The series of each query of a panel in the last SPAN seconds, with the query's legend."""
+    found = []
+    for target in panel["targets"]:
+        query = target["expr"].replace("$__rate_interval", "15s").replace("$job", JOB)
+        times = {"start": str(end - SPAN), "end": str(end), "step": "1"}
+        answer = prometheus.ask("query_range", query=query, **times)
+        found += [(target.get("legendFormat", ""), each) for each in answer["result"]]
+    return found
+
+
+def test_a_page_of_the_dashboard_has_every_panel_with_its_series(
+    watched: Watched, tmp_path: Path
+) -> None:
+    """With DASHBOARD_PICTURE=1 it becomes the picture of the docs: `make pictures`."""
+    wanted = os.environ.get("DASHBOARD_PICTURE")
+    deadline = time.monotonic() + (SPAN if wanted else 3)
+    while time.monotonic() < deadline:
+        ask_for_everything(watched)
+        time.sleep(0.1)
+    end = time.time()
+    panels = [
+        panel_of(panel, series_of(watched.prometheus, panel, end), end, SPAN)
+        for panel in DASHBOARD["panels"]
+    ]
+    for panel in panels:
+        assert panel.lines, panel.title
+        assert any(line.points for line in panel.lines), panel.title
+    page = tmp_path / "dashboard.html"
+    page.write_text(dashboard_page("The dashboard of examples/monitoring", panels, SPAN), "utf-8")
+    with Chromium() as browser:
+        tab = browser.tab()
+        tab.open(page.as_uri())
+        drawn: list[list[float]] = tab.run(
+            "[...document.querySelectorAll('main > section')].map((section) => [...section"
+            ".querySelectorAll('svg[role=img], .big')].map((e) => e.getBoundingClientRect().width))"
+        )
+        assert len(drawn) == len(panels)
+        assert all(min(widths) > 20 for widths in drawn)
+        if wanted:
+            tab.call("Emulation.setScrollbarsHidden", hidden=True)
+            metrics = {"width": 1200, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            tab.call("Emulation.setDeviceMetricsOverride", **metrics)
+            taken = tab.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+            PICTURE.write_bytes(optimised(Picture(base64.b64decode(taken))))
+
+
+def test_the_picture_of_the_dashboard_is_there_and_small() -> None:
+    data = PICTURE.read_bytes()
+    assert len(data) < 200_000
+    picture = Picture(data)
+    assert picture.width == 1200
+    assert len(picture.colours()) > 20

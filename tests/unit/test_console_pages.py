@@ -374,7 +374,7 @@ def test_the_next_step_of_a_rotation_depends_on_what_is_configured() -> None:
 
 def test_the_age_of_a_key_is_what_is_known_of_it() -> None:
     assert rotation.age_of_given(None, None) == "not known, as a setting has no date"
-    assert rotation.age_of_given(65, "2026-01-02") == (
+    assert rotation.age_of_given(65, "its file was written on 2026-01-02") == (
         "its file was written on 2026-01-02; this worker has had it for 1 minute"
     )
     assert rotation.age_of_fetched(None, 5) == "fetched 5 seconds ago"
