@@ -38,8 +38,11 @@ typedef struct fta_lease_slot {
      * matters depends on it. */
     _Atomic uint64_t remaining; /* at the store, when it last answered */
     _Atomic uint64_t resets_us;
-    _Atomic uint64_t received_us; /* When, and how many there were then. */
+    /* Permits that came, less those that the store has been told are spent or
+     * has taken back: what is left of them, and those that it has yet to be
+     * told of. May be below what is left for a moment. Since when. */
     _Atomic uint64_t received;
+    _Atomic uint64_t received_us;
     _Atomic uint64_t is_listed;
     uint64_t unused[2];
     _Atomic uint64_t key[FTA_LEASE_KEY_MAX / 8]; /* The hash checks it. */
