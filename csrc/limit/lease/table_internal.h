@@ -128,6 +128,17 @@ fta_lease_left(uint64_t permits)
     return (uint32_t)permits;
 }
 
+/* What remains of a limit for whoever asks this host: at the store, and here.
+ * Another answer may have come in between, so the sum may be too large. */
+static inline uint32_t
+fta_lease_remaining(const fta_hit *hit, bool counted, uint64_t at_store,
+                    uint32_t left)
+{
+    uint32_t most = hit->limit - (counted ? hit->cost : 0);
+    uint64_t sum = at_store + left;
+    return sum < most ? (uint32_t)sum : most;
+}
+
 static inline uint64_t
 fta_lease_permits(uint32_t tag, uint32_t left)
 {

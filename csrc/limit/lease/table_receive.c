@@ -218,8 +218,8 @@ fta_lease_table_receive(fta_lease_table *table, const fta_hit *hit,
                 fta_lease_table_list(table, place);
             }
         }
-        uint32_t room = verdict->limit - verdict->remaining;
-        verdict->remaining += next.left < room ? next.left : room;
+        verdict->remaining = fta_lease_remaining(hit, verdict->allowed,
+                                                 verdict->remaining, next.left);
         return;
     }
 }
