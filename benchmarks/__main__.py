@@ -21,6 +21,7 @@ from .harness import Plan
 SUBJECTS = (
     "stack",
     "served",
+    "leases",
     "tokens",
     "uuids",
     "counters",

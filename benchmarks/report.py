@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.support.paths import ROOT
 
-from . import apps, chart
+from . import apps, chart, leases
 from .result import Row, Subject, Table
 
 RESULTS = ROOT / "benchmarks/results.json"
@@ -136,6 +136,30 @@ def served_lines(results: Results) -> list[list[str]]:
     ]
 
 
+def lease_part(results: Results) -> str:
+    """Return the part about leases, which results of an earlier run do not have."""
+    if "leases" not in results.subjects:
+        return ""
+    rates, slowest, trips = (
+        results.table("leases", title).rows
+        for title in (leases.RATES, leases.SLOWEST, leases.TRIPS)
+    )
+    lines = [
+        [
+            f"`{rate.name}`",
+            f"{rate.median:,.0f}/s, p99 {shown(slow.median)} ms",
+            f"{trip.median:.3f}",
+        ]
+        for rate, slow, trip in zip(rates, slowest, trips, strict=True)
+    ]
+    return f"""
+Two such servers, which count one user in one Redis, with
+[leases](docs/redis.md#leases) and without:
+
+{markdown(["both together", "requests per second", "round trips a request"], lines)}
+"""
+
+
 # A part, its subject, its table, our row, the peer's row, the peer.
 HS256, MADE, PUBLIC = (
     "HS256, the ordinary token",
@@ -179,7 +203,7 @@ role, limit with headers, CORS, audit line.
 Served by gunicorn (gthread, 2 processes of 4 threads), asked by wrk over 16 connections:
 
 {markdown(["requests per second", "in memory", "with Redis"], served_lines(results))}
-
+{lease_part(results)}
 The parts, called from Python:
 
 {markdown(["", "flask_tenant_auth", "peer", "faster by"], part_lines(results))}

@@ -3,17 +3,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/process_part.h"
 #include "base/wait.h"
 
-/* One process' part: a child makes its own, as the lock of its parent's may be
- * held by a thread that the child does not have. */
 typedef struct part {
-    pid_t pid;
-    struct part *inherited; /* Owned but never used nor freed. */
-    pthread_mutex_t lock;   /* over all that follows */
+    fta_process_part of_process;
+    pthread_mutex_t lock; /* over all that follows */
     pthread_cond_t stopped;
     bool stops;
     bool joinable;
@@ -23,12 +20,13 @@ typedef struct part {
 
 struct fta_background {
     fta_background_work work;
-    _Atomic(part *) part;
+    fta_process_parts parts;
 };
 
-static part *
-part_new(pid_t pid)
+static fta_process_part *
+part_new(void *background)
 {
+    (void)background;
     part *p = fta_calloc(1, sizeof *p);
     if (p == NULL) {
         return NULL;
@@ -42,13 +40,13 @@ part_new(pid_t pid)
         fta_free(p);
         return NULL;
     }
-    p->pid = pid;
-    return p;
+    return &p->of_process;
 }
 
 static void
-part_free(part *p)
+part_free(fta_process_part *of_process)
 {
+    part *p = (part *)of_process;
     (void)pthread_cond_destroy(&p->stopped);
     (void)pthread_mutex_destroy(&p->lock);
     fta_free(p);
@@ -58,21 +56,8 @@ part_free(part *p)
 static part *
 this_part(fta_background *background)
 {
-    part *known = atomic_load(&background->part);
-    pid_t pid = getpid();
-    if (known != NULL && known->pid == pid) {
-        return known;
-    }
-    part *fresh = part_new(pid);
-    if (fresh == NULL) {
-        return NULL;
-    }
-    fresh->inherited = known;
-    if (!atomic_compare_exchange_strong(&background->part, &known, fresh)) {
-        part_free(fresh);
-        return known;
-    }
-    return fresh;
+    static const fta_process_part_kind kind = {part_new, part_free, NULL};
+    return (part *)fta_process_part_get(&background->parts, &kind, background);
 }
 
 fta_status
@@ -110,10 +95,10 @@ fta_background_free(fta_background *background)
     if (background == NULL) {
         return;
     }
-    part *p = atomic_load(&background->part);
-    if (p != NULL && p->pid == getpid()) {
+    fta_process_part *known = fta_process_part_known(&background->parts);
+    if (known != NULL) {
         fta_background_stop(background);
-        part_free(p);
+        part_free(known);
     }
     fta_free(background);
 }
@@ -137,12 +122,13 @@ run(void *argument)
 {
     fta_background *background = argument;
     const fta_background_work *work = &background->work;
-    part *p = atomic_load(&background->part);
+    part *p = (part *)atomic_load(&background->parts);
     do {
+        int64_t pause_us = work->pause_us(work->context);
         (void)pthread_mutex_lock(&p->lock);
         if (!p->stops) {
             /* A spurious wake-up only makes one step come early. */
-            fta_cond_wait(&p->stopped, &p->lock, work->pause_us);
+            fta_cond_wait(&p->stopped, &p->lock, pause_us);
         }
         bool stops = p->stops;
         (void)pthread_mutex_unlock(&p->lock);

@@ -16,9 +16,9 @@ typedef struct fta_background fta_background;
 /* What is done. Each is called by the thread of this process. */
 typedef struct fta_background_work {
     void (*step)(void *context);
-    bool (*is_left)(void *context); /* Else the thread ends. */
-    int64_t pause_us;               /* Before each step. */
-    void *context;                  /* Borrowed. */
+    bool (*is_left)(void *context);     /* Else the thread ends. */
+    int64_t (*pause_us)(void *context); /* Before each step. */
+    void *context;                      /* Borrowed. */
 } fta_background_work;
 
 fta_status fta_background_new(const fta_background_work *work,

@@ -163,45 +163,54 @@ words_read(words *all, PyObject *args)
     return true;
 }
 
-/* The time that a call may take; -1 with an exception. */
-static int64_t
-time_us(const client_object *self, PyObject *kwargs)
+/* What the keywords of a call say; false with an exception. */
+static bool
+read_sending(const client_object *self, PyObject *kwargs,
+             fta_redis_sending *out)
 {
-    static char *keywords[] = {"wait_ms", NULL};
-    int wait_ms = 0;
+    static char *keywords[] = {"wait_ms", "resend", NULL};
+    int wait_ms = 0, resend = 1;
     PyObject *nothing = PyTuple_New(0);
     if (nothing == NULL) {
-        return -1;
+        return false;
     }
-    int read = PyArg_ParseTupleAndKeywords(nothing, kwargs, "|$i:call",
-                                           keywords, &wait_ms);
+    int read = PyArg_ParseTupleAndKeywords(nothing, kwargs, "|$ip:call",
+                                           keywords, &wait_ms, &resend);
     Py_DECREF(nothing);
     if (!read) {
-        return -1;
+        return false;
     }
     if (wait_ms < 0) {
         PyErr_SetString(PyExc_ValueError, "wait_ms must be at least 0");
-        return -1;
+        return false;
     }
-    return ((int64_t)self->timeout_ms + wait_ms) * 1000;
+    int64_t allowed_us = ((int64_t)self->timeout_ms + wait_ms) * 1000;
+    *out = (fta_redis_sending){
+        .slot = self->slot,
+        .deadline = fta_clock_monotonic_us() + allowed_us,
+        .resend = resend ? FTA_REDIS_RESEND_CLOSED : FTA_REDIS_RESEND_REFUSED,
+    };
+    return true;
 }
 
 PyDoc_STRVAR(client_call_doc,
-             "call($self, /, *words, wait_ms=0)\n--\n\n"
+             "call($self, /, *words, wait_ms=0, resend=True)\n--\n\n"
              "The reply to one command: int, bytes, list or None. A word is\n"
              "bytes, str or int. ConnectionError says why there is none: its\n"
              "code is the reason in snake_case, such as redis_timeout or\n"
              "redis_no_script, its detail what Redis said. After all but an\n"
              "answer of Redis the command may have been carried out.\n"
              "The call takes timeout_ms and wait_ms at most: wait_ms is for\n"
-             "commands that block.");
+             "commands that block. With resend=False the command is carried\n"
+             "out at most once. Else it is sent again when a connection\n"
+             "closes that was idle before, and may be carried out twice.");
 
 static PyObject *
 client_call(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     client_object *self = (client_object *)object;
-    int64_t allowed_us = time_us(self, kwargs);
-    if (allowed_us < 0) {
+    fta_redis_sending sending;
+    if (!read_sending(self, kwargs, &sending)) {
         return NULL;
     }
     PyObject *result = NULL;
@@ -218,9 +227,8 @@ client_call(PyObject *object, PyObject *args, PyObject *kwargs)
     fta_redis_reply *reply = NULL;
     fta_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = fta_redis_client_call(self->client, &command, self->slot,
-                                   fta_clock_monotonic_us() + allowed_us,
-                                   &reply, &problem);
+    status = fta_redis_client_call(self->client, &command, &sending, &reply,
+                                   &problem);
     Py_END_ALLOW_THREADS
     if (status != FTA_OK) {
         fta_raise_redis(status, &problem);

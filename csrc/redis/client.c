@@ -2,10 +2,10 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/process_part.h"
 #include "redis/pool.h"
 #include "redis/protocol.h"
 #include "redis/tls.h"
@@ -16,12 +16,8 @@ enum {
     PAUSE_MS = 2,      /* before the next attempt while a slot is being moved */
 };
 
-/* What one process has of a client. A child makes its own and does not touch
- * its parent's, locks included: a thread that does not exist in the child may
- * have held them. */
 typedef struct process {
-    pid_t pid;
-    struct process *inherited;     /* Owned, but never used nor freed */
+    fta_process_part of_process;
     fta_redis_connector connector; /* its lookups are Owned */
     fta_redis_pool *pool;          /* Owned */
     fta_redis_topology *topology;  /* Owned */
@@ -32,28 +28,29 @@ struct fta_redis_client {
     fta_redis_url *url;                   /* Owned */
     fta_redis_tls *tls;                   /* Owned, or NULL */
     const fta_redis_transport *transport; /* Borrowed */
-    _Atomic(process *) process;
+    fta_process_parts processes;
 };
 
 /* --- Processes ------------------------------------------------------------ */
 
 static void
-process_free(process *p)
+process_free(fta_process_part *of_process)
 {
+    process *p = (process *)of_process;
     fta_redis_topology_free(p->topology);
     fta_redis_pool_free(p->pool);
     fta_redis_lookups_release(p->connector.lookups);
     fta_free(p);
 }
 
-static process *
-process_new(const fta_redis_client *client, pid_t pid)
+static fta_process_part *
+process_new(void *object)
 {
+    const fta_redis_client *client = object;
     process *p = fta_calloc(1, sizeof(*p));
     if (p == NULL) {
         return NULL;
     }
-    p->pid = pid;
     p->connector = (fta_redis_connector){
         client->url, client->tls, client->transport, fta_redis_lookups_new()};
     if (p->connector.lookups != NULL) {
@@ -63,36 +60,26 @@ process_new(const fta_redis_client *client, pid_t pid)
         p->topology = fta_redis_topology_new(&p->connector, p->pool);
     }
     if (p->topology == NULL) {
-        process_free(p);
+        process_free(&p->of_process);
         return NULL;
     }
-    return p;
+    return &p->of_process;
+}
+
+/* Closes the descriptors that a child has inherited, and sends nothing. */
+static void
+leave_parents(fta_process_part *parents)
+{
+    fta_redis_pool_abandon(((process *)parents)->pool);
 }
 
 /* NULL without memory. */
 static process *
 this_process(fta_redis_client *client)
 {
-    process *known = atomic_load(&client->process);
-    pid_t pid = getpid();
-    if (known != NULL && known->pid == pid) {
-        return known;
-    }
-    process *fresh = process_new(client, pid);
-    if (fresh == NULL) {
-        return NULL;
-    }
-    process *parents = known;
-    fresh->inherited = parents;
-    if (!atomic_compare_exchange_strong(&client->process, &known, fresh)) {
-        /* Another thread of this process was first. */
-        process_free(fresh);
-        return known;
-    }
-    if (parents != NULL) {
-        fta_redis_pool_abandon(parents->pool);
-    }
-    return fresh;
+    static const fta_process_part_kind kind = {process_new, process_free,
+                                               leave_parents};
+    return (process *)fta_process_part_get(&client->processes, &kind, client);
 }
 
 static void
@@ -147,15 +134,15 @@ fta_redis_client_free(fta_redis_client *client)
     if (client == NULL) {
         return;
     }
-    process *p = atomic_load(&client->process);
-    bool is_inherited = p != NULL && p->pid != getpid();
-    if (is_inherited) {
+    fta_process_part *newest = atomic_load(&client->processes);
+    fta_process_part *own = fta_process_part_known(&client->processes);
+    if (newest != NULL && own == NULL) {
         /* This child never used the client. The SSL objects of its parent
          * still refer to the context, so that is not freed. */
-        fta_redis_pool_abandon(p->pool);
+        leave_parents(newest);
     } else {
-        if (p != NULL) {
-            process_free(p);
+        if (own != NULL) {
+            process_free(own);
         }
         fta_redis_tls_free(client->tls);
     }
@@ -192,12 +179,11 @@ typedef struct call {
     fta_redis_request request;
     unsigned slot;
     int64_t deadline;
+    fta_redis_resend resend;
     fta_redis_problem *problem;
     route route;
     bool is_reused;  /* the last attempt used an old connection */
     bool is_retried; /* an old connection has failed once */
-    bool is_once;    /* on an idle connection or not at all */
-    bool is_change;  /* carried out twice, it changes more than once */
 } call;
 
 /* Sends the command once. outcome is set whatever happens. */
@@ -213,7 +199,7 @@ send_once(call *a, fta_redis_outcome *outcome)
     }
     fta_redis_pooled *taken = NULL;
     a->is_reused = false;
-    if (status == FTA_OK && a->is_once) {
+    if (status == FTA_OK && a->resend == FTA_REDIS_RESEND_NEVER) {
         fta_redis_pool_take_idle(p->pool, &a->route.host, &taken);
         status = taken != NULL ? FTA_OK : FTA_REDIS_POOL_EMPTY;
     } else if (status == FTA_OK) {
@@ -254,6 +240,9 @@ static bool
 tries_again(call *a, fta_status status)
 {
     a->route = (route){.is_redirect = false};
+    if (a->resend == FTA_REDIS_RESEND_NEVER) {
+        return false;
+    }
     switch (status) {
     case FTA_REDIS_TRY_AGAIN:
         /* Some of the keys have moved, or none exists yet. A cluster serves
@@ -267,7 +256,8 @@ tries_again(call *a, fta_status status)
         /* An old connection may lead to a process or a role that is past:
          * tries once more, on a new one. */
         if (a->is_reused && !a->is_retried &&
-            !(a->is_change && status == FTA_REDIS_CLOSED)) {
+            (status == FTA_REDIS_READ_ONLY ||
+             a->resend == FTA_REDIS_RESEND_CLOSED)) {
             a->is_retried = true;
             lose(a->process);
             return true;
@@ -290,6 +280,9 @@ make_call(call *a, fta_redis_reply **out)
             *out = outcome.reply;
             return FTA_OK;
         case FTA_REDIS_OUTCOME_REDIRECT:
+            if (a->resend == FTA_REDIS_RESEND_NEVER) {
+                return FTA_REDIS_MOVED;
+            }
             if (fta_clock_monotonic_us() > a->deadline) {
                 return FTA_REDIS_TIMEOUT;
             }
@@ -323,84 +316,34 @@ is_of_the_call(fta_status status)
     }
 }
 
-/* a: what is asked for, but for the process and the request. */
-static fta_status
-call_client(fta_redis_client *client, call *a, const fta_redis_command *command,
-            fta_redis_reply **out)
-{
-    *out = NULL;
-    a->problem->text[0] = '\0';
-    a->process = this_process(client);
-    if (a->process == NULL) {
-        return FTA_NO_MEMORY;
-    }
-    fta_status status = fta_redis_request_append(&a->request, command);
-    if (status == FTA_OK) {
-        status = make_call(a, out);
-    }
-    fta_redis_request_free(&a->request);
-    if (status == FTA_OK) {
-        /* An earlier address of the name may have failed. */
-        a->problem->text[0] = '\0';
-    } else if (!is_of_the_call(status)) {
-        lose(a->process);
-    }
-    return status;
-}
-
 fta_status
 fta_redis_client_call(fta_redis_client *client,
-                      const fta_redis_command *command, unsigned slot,
-                      int64_t deadline, fta_redis_reply **out,
+                      const fta_redis_command *command,
+                      const fta_redis_sending *sending, fta_redis_reply **out,
                       fta_redis_problem *problem)
-{
-    call a = {.slot = slot, .deadline = deadline, .problem = problem};
-    return call_client(client, &a, command, out);
-}
-
-fta_status
-fta_redis_client_change(fta_redis_client *client,
-                        const fta_redis_command *command, unsigned slot,
-                        int64_t deadline, fta_redis_reply **out,
-                        fta_redis_problem *problem)
-{
-    call a = {.slot = slot,
-              .deadline = deadline,
-              .problem = problem,
-              .is_change = true};
-    return call_client(client, &a, command, out);
-}
-
-fta_status
-fta_redis_client_call_once(fta_redis_client *client,
-                           const fta_redis_command *command, unsigned slot,
-                           int64_t deadline, fta_redis_reply **out,
-                           fta_redis_problem *problem)
 {
     *out = NULL;
     problem->text[0] = '\0';
-    process *p = this_process(client);
-    if (p == NULL) {
+    call a = {
+        .process = this_process(client),
+        .slot = sending->slot,
+        .deadline = sending->deadline,
+        .resend = sending->resend,
+        .problem = problem,
+    };
+    if (a.process == NULL) {
         return FTA_NO_MEMORY;
     }
-    call a = {.process = p,
-              .slot = slot,
-              .deadline = deadline,
-              .problem = problem,
-              .is_once = true};
     fta_status status = fta_redis_request_append(&a.request, command);
     if (status == FTA_OK) {
-        fta_redis_outcome outcome;
-        status = send_once(&a, &outcome);
-        if (outcome.kind == FTA_REDIS_OUTCOME_REPLY) {
-            *out = outcome.reply;
-        } else if (status == FTA_OK) {
-            status = FTA_REDIS_MOVED;
-        }
+        status = make_call(&a, out);
     }
     fta_redis_request_free(&a.request);
-    if (status != FTA_OK && !is_of_the_call(status)) {
-        lose(p);
+    if (status == FTA_OK) {
+        /* An earlier address of the name may have failed. */
+        problem->text[0] = '\0';
+    } else if (!is_of_the_call(status)) {
+        lose(a.process);
     }
     return status;
 }

@@ -36,36 +36,36 @@ void fta_redis_client_disconnect(fta_redis_client *client);
 
 const fta_redis_url *fta_redis_client_url(const fta_redis_client *client);
 
-/* Sends one command whose keys are in this slot, and waits for its reply until
- * the deadline (fta_clock_monotonic_us). On FTA_OK *out is the reply, which is
- * the caller's to free and no error. Else *out is NULL and problem tells more,
- * maybe in Redis' own words.
- *
- * A command is sent again when Redis has redirected it, and once when an idle
- * connection closes: then it may be carried out twice. */
+/* When a command may be sent again. */
+typedef enum fta_redis_resend {
+    /* Also once when a connection that was idle closes: Redis may have had the
+     * command, which may then be carried out twice. */
+    FTA_REDIS_RESEND_CLOSED,
+    /* Only where Redis has said that it did not carry it out. So it is carried
+     * out at most once. */
+    FTA_REDIS_RESEND_REFUSED,
+    /* Never, and only on a connection that is open and idle now: no redirect
+     * is followed. FTA_REDIS_POOL_EMPTY says that there was no such connection,
+     * and that nothing was sent. */
+    FTA_REDIS_RESEND_NEVER,
+} fta_redis_resend;
+
+/* How a command is sent. */
+typedef struct fta_redis_sending {
+    unsigned slot;    /* that its keys are in */
+    int64_t deadline; /* fta_clock_monotonic_us */
+    fta_redis_resend resend;
+} fta_redis_sending;
+
+/* Sends one command and waits for its reply. On FTA_OK *out is the reply, which
+ * is the caller's to free and no error. Else *out is NULL and problem tells
+ * more, maybe in Redis' own words; after all but an answer of Redis nobody
+ * knows whether the command was carried out. */
 fta_status fta_redis_client_call(fta_redis_client *client,
                                  const fta_redis_command *command,
-                                 unsigned slot, int64_t deadline,
+                                 const fta_redis_sending *sending,
                                  fta_redis_reply **out,
                                  fta_redis_problem *problem);
-
-/* The same for a command that must not be carried out twice: it is not sent
- * again when a connection closes, because Redis may have had it. */
-fta_status fta_redis_client_change(fta_redis_client *client,
-                                   const fta_redis_command *command,
-                                   unsigned slot, int64_t deadline,
-                                   fta_redis_reply **out,
-                                   fta_redis_problem *problem);
-
-/* Sends one command at most once, on a connection that is open and idle now. No
- * redirect is followed. On a failure nobody knows whether it was carried out,
- * but on FTA_REDIS_POOL_EMPTY: there was no such connection, and nothing was
- * sent. */
-fta_status fta_redis_client_call_once(fta_redis_client *client,
-                                      const fta_redis_command *command,
-                                      unsigned slot, int64_t deadline,
-                                      fta_redis_reply **out,
-                                      fta_redis_problem *problem);
 
 /* What has become of this process' connections: how many were opened, and how
  * often all were given up after a failure. */

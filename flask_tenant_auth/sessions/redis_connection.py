@@ -43,16 +43,23 @@ class RedisConnection:
         """Return what it is, without a password."""
         return self._description
 
-    def ask(self, convert: Callable[[Any], Result], *words: str | bytes | int) -> Result:
+    def ask(
+        self,
+        convert: Callable[[Any], Result],
+        *words: str | bytes | int,
+        resend: bool = True,
+    ) -> Result:
         """Return what the script answers, converted.
 
+        :param resend: whether the script may be run twice: where a connection that was idle closes,
+            nobody knows whether it was run.
         :raises StoreUnavailable: for no answer, and one that the script does not give.
         """
         # Each process checks, whether it leads its host or not: somebody may change the settings.
         if time.monotonic() >= self._check_at:
             self.require_fit()
         try:
-            reply = self._run(words)
+            reply = self._run(words, resend)
         except ConnectionError as error:
             self._check_at = 0.0  # it may be another Redis that comes back
             raise StoreUnavailable(str(error)) from None
@@ -109,14 +116,14 @@ class RedisConnection:
             self._warned = True
             logger.error(text)
 
-    def _run(self, words: tuple[str | bytes | int, ...]) -> Any:
+    def _run(self, words: tuple[str | bytes | int, ...], resend: bool) -> Any:
         try:
-            return self._client.call("EVALSHA", _HASH, 1, PREFIX, *words)
+            return self._client.call("EVALSHA", _HASH, 1, PREFIX, *words, resend=resend)
         except ConnectionError as error:
             if getattr(error, "code", "") != "redis_no_script":
                 raise
         # Redis was restarted, flushed, or another node has taken over. EVAL makes the script known.
-        return self._client.call("EVAL", _SCRIPT, 1, PREFIX, *words)
+        return self._client.call("EVAL", _SCRIPT, 1, PREFIX, *words, resend=resend)
 
 
 def _facts(reply: bytes) -> dict[str, str]:

@@ -84,6 +84,9 @@ class RedisStore:
             "" if before.ended_at is None else before.ended_at,
             int(after.counter != before.counter),
             *changing_words(after),
+            # A second run would find that the counter has moved, as if somebody had used the
+            # refresh token before. The other methods may be run twice.
+            resend=False,
         )
 
     def sessions(self, tenant_id: str, user_id: str) -> list[Session]:

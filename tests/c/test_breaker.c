@@ -204,10 +204,20 @@ test_a_failing_allocation_is_no_memory(void)
 {
     store s = {.well = true};
     fta_breaker *breaker;
-    failing_alloc_start(0);
-    CHECK(fta_breaker_new(probe, &s, &breaker) == FTA_NO_MEMORY);
-    CHECK(failing_alloc_stop() && breaker == NULL);
+    for (long n = 0; n < 2; n++) {
+        failing_alloc_start(n);
+        CHECK(fta_breaker_new(probe, &s, &breaker) == FTA_NO_MEMORY);
+        CHECK(failing_alloc_stop() && breaker == NULL);
+    }
     breaker = new_breaker(&s);
+    /* What cannot be remembered is not. */
+    failing_alloc_start(0);
+    fta_breaker_note(breaker, FTA_REDIS_TIMEOUT, &told);
+    CHECK(failing_alloc_stop());
+    fta_status status;
+    fta_redis_problem problem;
+    fta_breaker_last_failure(breaker, &status, &problem);
+    CHECK(status == FTA_OK);
     /* The thread cannot be made now; the next look makes it. */
     failing_alloc_start(0);
     fta_breaker_trip(breaker, 0, FTA_REDIS_TIMEOUT, &told);

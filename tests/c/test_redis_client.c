@@ -38,9 +38,9 @@ call(fta_redis_client *client, int64_t timeout_us, fta_redis_reply **reply,
     static const char *const argv[] = {"GET", "key"};
     static const size_t lengths[] = {3, 3};
     static const fta_redis_command command = {2, argv, lengths};
-    return fta_redis_client_call(client, &command, 100,
-                                 fta_clock_monotonic_us() + timeout_us, reply,
-                                 problem);
+    const fta_redis_sending sending = {
+        .slot = 100, .deadline = fta_clock_monotonic_us() + timeout_us};
+    return fta_redis_client_call(client, &command, &sending, reply, problem);
 }
 
 /* The integer that comes back, or minus the status. */
@@ -134,6 +134,50 @@ test_only_an_old_connection_is_retried(void)
     CHECK(ask(client, SECOND) == 7);                 /* 2 */
     CHECK(ask(client, SECOND) == 7);                 /* 3: closed; 4 */
     CHECK(atomic_load(&server.requests) == 4);
+    fta_redis_client_free(client);
+    fake_redis_stop(&server);
+}
+
+static fta_status
+send_by(fta_redis_client *client, fta_redis_resend resend)
+{
+    static const char *const argv[] = {"GET", "key"};
+    static const size_t lengths[] = {3, 3};
+    static const fta_redis_command command = {2, argv, lengths};
+    const fta_redis_sending sending = {
+        .slot = 100,
+        .deadline = fta_clock_monotonic_us() + SECOND,
+        .resend = resend,
+    };
+    fta_redis_reply *reply;
+    fta_redis_problem problem;
+    fta_status status =
+        fta_redis_client_call(client, &command, &sending, &reply, &problem);
+    fta_redis_reply_free(reply);
+    return status;
+}
+
+/* What a server closes a connection on, it may have carried out. */
+static void
+test_a_command_is_sent_again_only_where_it_may_be(void)
+{
+    fake_redis server;
+    fake_redis_start(&server, closes_every_second_time, NULL);
+    fta_redis_client *client = new_client("redis://127.0.0.1:%u", server.port);
+    CHECK(send_by(client, FTA_REDIS_RESEND_NEVER) == FTA_REDIS_POOL_EMPTY);
+    CHECK(atomic_load(&server.requests) == 0);
+    CHECK(send_by(client, FTA_REDIS_RESEND_REFUSED) ==
+          FTA_REDIS_CLOSED);                                    /* 1 */
+    CHECK(send_by(client, FTA_REDIS_RESEND_REFUSED) == FTA_OK); /* 2 */
+    CHECK(send_by(client, FTA_REDIS_RESEND_REFUSED) ==
+          FTA_REDIS_CLOSED); /* 3 */
+    CHECK(atomic_load(&server.requests) == 3);
+    CHECK(send_by(client, FTA_REDIS_RESEND_REFUSED) == FTA_OK);         /* 4 */
+    CHECK(send_by(client, FTA_REDIS_RESEND_NEVER) == FTA_REDIS_CLOSED); /* 5 */
+    CHECK(atomic_load(&server.requests) == 5);
+    CHECK(send_by(client, FTA_REDIS_RESEND_REFUSED) == FTA_OK); /* 6 */
+    CHECK(send_by(client, FTA_REDIS_RESEND_CLOSED) == FTA_OK);  /* 7 and 8 */
+    CHECK(atomic_load(&server.requests) == 8);
     fta_redis_client_free(client);
     fake_redis_stop(&server);
 }
@@ -542,6 +586,7 @@ main(void)
     test_calls_one_after_another_share_one_connection();
     test_threads_share_few_connections();
     test_only_an_old_connection_is_retried();
+    test_a_command_is_sent_again_only_where_it_may_be();
     test_a_call_without_a_reply_ends_at_its_deadline();
     test_a_new_connection_starts_in_one_round_trip();
     test_ask_is_followed_and_moved_is_also_remembered();

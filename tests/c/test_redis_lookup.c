@@ -65,8 +65,9 @@ call_within(int64_t us, fta_redis_client *client, fta_redis_problem *problem)
     static const size_t lengths[] = {3};
     static const fta_redis_command command = {1, argv, lengths};
     fta_redis_reply *reply;
-    return fta_redis_client_call(
-        client, &command, 1, fta_clock_monotonic_us() + us, &reply, problem);
+    const fta_redis_sending sending = {
+        .slot = 1, .deadline = fta_clock_monotonic_us() + us};
+    return fta_redis_client_call(client, &command, &sending, &reply, problem);
 }
 
 /* One that has to wait does so in vain. */

@@ -93,9 +93,10 @@ status_of(const char *url_format, const char *request, const char *reply,
     long connections[2];
     for (int i = 0; i < 2; i++) {
         fta_redis_reply *got;
-        statuses[i] = fta_redis_client_call(client, &command, 1,
-                                            fta_clock_monotonic_us() + SECOND,
-                                            &got, &problem);
+        const fta_redis_sending sending = {
+            .slot = 1, .deadline = fta_clock_monotonic_us() + SECOND};
+        statuses[i] =
+            fta_redis_client_call(client, &command, &sending, &got, &problem);
         CHECK((statuses[i] == FTA_OK) == (got != NULL));
         connections[i] = atomic_load(&server.connections);
         fta_redis_reply_free(got);
@@ -343,8 +344,10 @@ test_bytes_without_end_do_not_keep_a_call_beyond_its_deadline(void)
         fta_redis_client_new(url, &client, &problem) == FTA_OK);
     fta_redis_client_set_transport(client, &endless);
     int64_t started = fta_clock_monotonic_us();
-    CHECK(fta_redis_client_call(client, &command, 1, started + 50 * SECOND,
-                                &reply, &problem) == FTA_REDIS_TIMEOUT);
+    const fta_redis_sending sending = {.slot = 1,
+                                       .deadline = started + 50 * SECOND};
+    CHECK(fta_redis_client_call(client, &command, &sending, &reply, &problem) ==
+          FTA_REDIS_TIMEOUT);
     /* 500 bytes until the deadline, and the 64 that may be late. */
     CHECK(bytes_received > 300 && bytes_received < 700);
     CHECK(fta_clock_monotonic_us() - started < 80 * SECOND);

@@ -296,7 +296,7 @@ test_arguments_that_are_not_valid_do_not_open_a_store(void)
             store->type->close(store);
         }
     }
-    CHECK(n == 7);
+    CHECK(n == 8);
 }
 
 int

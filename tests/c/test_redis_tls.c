@@ -194,9 +194,10 @@ ask(fta_redis_client *client, int64_t timeout_us, fta_redis_problem *problem)
     static const size_t lengths[] = {3, 3};
     static const fta_redis_command command = {2, argv, lengths};
     fta_redis_reply *reply;
-    fta_status status = fta_redis_client_call(
-        client, &command, 0, fta_clock_monotonic_us() + timeout_us, &reply,
-        problem);
+    const fta_redis_sending sending = {.deadline = fta_clock_monotonic_us() +
+                                                   timeout_us};
+    fta_status status =
+        fta_redis_client_call(client, &command, &sending, &reply, problem);
     CHECK((status == FTA_OK) == (reply != NULL));
     if (reply != NULL) {
         CHECK(reply->type == FTA_REDIS_INTEGER && reply->integer == 7);

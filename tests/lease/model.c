@@ -267,8 +267,10 @@ carry_out(state *s, message *m)
             fails(PACE); /* Others' permits drain behind these. */
         }
         host *who = &s->hosts[m->host];
-        bool taken = lua_redis_take_back(&redis, &ask, m->permits, m->nonce,
-                                         m->window) == 1;
+        const lua_redis_offer offer = {"k", m->permits, m->nonce, m->window};
+        int64_t answers[LUA_REDIS_KEYS_MAX];
+        lua_redis_take_back(&redis, &ask, &offer, 1, answers);
+        bool taken = answers[0] == 1;
         if (taken && m->primary != s->primary) {
             fails(OWN_PRIMARY);
         }

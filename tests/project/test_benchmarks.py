@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmarks import apps, chart, harness, report, result
+from benchmarks import apps, chart, harness, leases, report, result
 from benchmarks.instructions import (
     TOLERANCE,
     TOLERANCE_OF_OTHERS,
@@ -34,6 +34,19 @@ class TestPublished:
         assert data["rounds"] == harness.Plan().rounds
         assert {"machine", "versions", "measured"} <= data.keys()
         assert "flask-tenant-auth" in data["versions"]
+
+    def test_readme_has_a_table_of_leases_where_they_were_measured(self) -> None:
+        data = json.loads(report.RESULTS.read_text())
+        data["subjects"].pop("leases", None)
+        without = report.readme_section(report.Results(data))
+        made = [leases.Round(1000.0, 9.0, 1.0), leases.Round(2000.0, 5.0, 0.004)]
+        subject = leases.subject(
+            {part: [each] for part, each in zip(leases.PARTS, made, strict=True)}
+        )
+        data["subjects"]["leases"] = subject.to_json()
+        section = report.readme_section(report.Results(data))
+        assert "| `RATELIMIT_LEASE=0.5` | 2,000/s, p99 5.00 ms | 0.004 |" in section
+        assert "RATELIMIT_LEASE" not in without
 
     def test_every_figure_with_a_goal_says_whether_it_is_reached(self) -> None:
         figures = [

@@ -18,6 +18,7 @@ from flask import Flask
 from redis import Redis as Client
 
 from apps import bearer, make_app
+from between import Between, Stop
 from flask_tenant_auth import concurrency_limit, rate_limit_exempt, verify_tenant_context
 from flask_tenant_auth.flask.extension import state_of
 from flask_tenant_auth.limit import leases as module
@@ -61,6 +62,22 @@ def take_all(leases: Leases, most: int) -> list[Lease]:
         if lease is None:
             return taken
         taken.append(lease)
+
+
+def test_a_lease_whose_answer_is_lost_is_taken_once(redis: Redis) -> None:
+    with Between(redis.port) as way:
+        leases = Leases(way.url, PREFIX, 30_000)
+        first = leases.take(NAME, 2)
+        way.stop(b"\r\ntake\r\n", Stop.CLOSED)
+        second = leases.take(NAME, 2)  # the last one; it is asked for twice
+        assert way.stopped.is_set()
+        assert first is not None
+        assert second is not None
+        assert leases.take(NAME, 2) is None
+        for lease in (first, second):
+            lease.release()
+        assert len(take_all(leases, 2)) == 2
+        leases.close()
 
 
 def app_on(redis: Redis, view: Callable[[], Any], most: int = 1, **config: Any) -> Flask:

@@ -164,6 +164,33 @@ def test_a_refusal_while_others_hold_permits_is_short(redis: Redis, client: Clie
     assert refused.reset > 80000
 
 
+def test_a_refusal_is_final_once_all_hosts_have_said_what_they_spent(
+    redis: Redis, client: Client
+) -> None:
+    hosts, of = [host(redis.url) for _ in range(2)], limit("50 per day")
+    allowed = [0] * 8
+
+    def use(number: int) -> None:
+        allowed[number] = hits(hosts[number % 2], of, 40)
+
+    threads = [threading.Thread(target=use, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rest = 0
+
+    def all_refuse_until_the_reset() -> bool:
+        nonlocal rest
+        decisions = [counter.hit([of], None, "a") for counter in hosts]
+        rest += sum(decision.allowed for decision in decisions)
+        return all(decision.retry_after > 80000 for decision in decisions)
+
+    until(all_refuse_until_the_reset, "refusals until the reset")
+    assert sum(allowed) + rest == 50
+    assert value(client).split()[-2] == b"0", "nothing is out"
+
+
 @pytest.mark.parametrize("strategy", WINDOWED)
 def test_the_last_process_of_a_host_sends_back_what_is_left(
     redis: Redis, client: Client, strategy: str

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis as Client
 
+from between import Between, Stop
 from flask_tenant_auth._core import RedisClient, uuid7
 from flask_tenant_auth.errors import ConfigurationError
 from flask_tenant_auth.sessions import redis_connection
 from flask_tenant_auth.sessions.redis_store import RedisStore
+from flask_tenant_auth.sessions.sessions import Grant, Sessions, Terms
 from flask_tenant_auth.sessions.store import Changes, Revocation, SessionStore, StoreUnavailable
 from flask_tenant_auth.sessions.stores import store_of
 from paths import ROOT
@@ -156,6 +158,30 @@ def test_requests_are_served_while_changes_wait(place: RedisPlace) -> None:
         assert not found.done()
         store.revoke(revocation(store, "token", id="on"), "test")
         assert ids(found.result()) == ["on"]
+
+
+@pytest.mark.parametrize("grace_ms", [0, 10_000])
+def test_a_refresh_whose_answer_is_lost_is_carried_out_once(
+    place: RedisPlace, server: Redis, grace_ms: int
+) -> None:
+    terms = Terms(idle_ms=DAY, most_ms=DAY, grace_ms=grace_ms, most_sessions=None)
+    grant = Grant(role="user", permissions=(), claims={})
+    with Between(server.port) as way:
+        store = RedisStore(way.url, 30_000)
+        sessions = Sessions(store, [b"k" * 32], terms, store.revoke)
+        begun = sessions.create(TENANT, USER, grant)[0]
+        way.stop(b"\r\nadvance\r\n", Stop.CLOSED)
+        with pytest.raises(StoreUnavailable):
+            sessions.refresh(begun.refresh_token, lambda _: grant)
+        assert way.stopped.is_set()
+        stored = store.read(begun.session.id).session
+        assert stored is not None
+        assert stored.counter == begun.session.counter + 1
+        assert stored.ended_at is None, "nobody has used the token twice"
+        if grace_ms:  # the client asks again, and is given the same successor
+            again = sessions.refresh(begun.refresh_token, lambda _: grant)
+            assert again.session.counter == stored.counter
+        store.close()
 
 
 def test_many_sessions_keys_and_revocations_take_several_replies(place: RedisPlace) -> None:

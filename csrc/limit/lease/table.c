@@ -99,18 +99,18 @@ fta_lease_view_read(fta_lease_slot *slot, fta_lease_view *out)
 /* -- Taking ---------------------------------------------------------------- */
 
 static void
-answer_from(fta_lease_slot *slot, const fta_hit *hit, uint32_t left,
-            int64_t now_us, fta_verdict *verdict)
+answer_from(fta_lease_slot *slot, const fta_hit *hit, bool counted,
+            uint32_t left, int64_t now_us, fta_verdict *verdict)
 {
-    uint64_t remaining =
-        atomic_load_explicit(&slot->remaining, memory_order_relaxed) + left;
+    uint64_t at_store =
+        atomic_load_explicit(&slot->remaining, memory_order_relaxed);
     int64_t reset_us =
         (int64_t)atomic_load_explicit(&slot->resets_us, memory_order_relaxed) -
         now_us;
     *verdict = (fta_verdict){
         .allowed = true,
         .limit = hit->limit,
-        .remaining = remaining < hit->limit ? (uint32_t)remaining : hit->limit,
+        .remaining = fta_lease_remaining(hit, counted, at_store, left),
         .reset_after_us = reset_us > 0 ? reset_us : 0,
     };
 }
@@ -139,8 +139,8 @@ take_from(fta_lease_slot *slot, uint64_t hash, const fta_hit *hit,
         int64_t then_us = fta_clock_boottime_us();
         if (fta_lease_valid(&view.lease, melt, then_us) ==
             fta_lease_valid(&view.lease, melt, now_us)) {
-            answer_from(slot, hit, next.left + (looks ? hit->cost : 0), then_us,
-                        verdict);
+            answer_from(slot, hit, !looks, next.left + (looks ? hit->cost : 0),
+                        then_us, verdict);
             return true;
         }
     }

@@ -69,7 +69,9 @@ void fta_lease_table_put_back(fta_lease_table *table, fta_lease_taken taken,
                               uint32_t cost);
 
 /* What to ask the store for: the most, see fta_lease_most (0: there is no room
- * for more), and how many permits were spent since its last answer. */
+ * for more), and how many permits were spent that it has not been told of. Of
+ * several that ask at once one tells of each permit. Where no answer comes, the
+ * store may not know of them: then it takes them for permits that are out. */
 typedef struct fta_lease_demand {
     uint32_t most;
     uint32_t spent;

@@ -38,8 +38,11 @@ typedef struct fta_lease_slot {
      * matters depends on it. */
     _Atomic uint64_t remaining; /* at the store, when it last answered */
     _Atomic uint64_t resets_us;
-    _Atomic uint64_t received_us; /* When, and how many there were then. */
+    /* Permits that came, less those that the store has been told are spent or
+     * has taken back: what is left of them, and those that it has yet to be
+     * told of. May be below what is left for a moment. Since when. */
     _Atomic uint64_t received;
+    _Atomic uint64_t received_us;
     _Atomic uint64_t is_listed;
     uint64_t unused[2];
     _Atomic uint64_t key[FTA_LEASE_KEY_MAX / 8]; /* The hash checks it. */
@@ -123,6 +126,17 @@ static inline uint32_t
 fta_lease_left(uint64_t permits)
 {
     return (uint32_t)permits;
+}
+
+/* What remains of a limit for whoever asks this host: at the store, and here.
+ * Another answer may have come in between, so the sum may be too large. */
+static inline uint32_t
+fta_lease_remaining(const fta_hit *hit, bool counted, uint64_t at_store,
+                    uint32_t left)
+{
+    uint32_t most = hit->limit - (counted ? hit->cost : 0);
+    uint64_t sum = at_store + left;
+    return sum < most ? (uint32_t)sum : most;
 }
 
 static inline uint64_t

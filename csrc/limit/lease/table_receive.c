@@ -91,6 +91,22 @@ find_place(fta_lease_table *table, uint64_t hash, int64_t now_us,
     return free_way;
 }
 
+/* How many permits of a slot were spent that nobody has told the store of. From
+ * now on the caller has. */
+static uint32_t
+claim_spent(fta_lease_slot *slot, uint32_t left, const fta_hit *hit)
+{
+    uint64_t received = atomic_load(&slot->received);
+    uint64_t spent;
+    do {
+        spent = received - left;
+        if (spent == 0 || spent > hit->limit) {
+            return 0; /* Or more has come than is noted yet. */
+        }
+    } while (!atomic_compare_exchange_weak(&slot->received, &received, left));
+    return (uint32_t)spent;
+}
+
 fta_lease_demand
 fta_lease_table_demand(fta_lease_table *table, const fta_hit *hit)
 {
@@ -101,16 +117,13 @@ fta_lease_table_demand(fta_lease_table *table, const fta_hit *hit)
     if (way == FTA_LEASE_WAYS) {
         return (fta_lease_demand){0, 0};
     }
-    fta_lease_slot *slot = &table->slots[fta_lease_set_of(table, hash) + way];
-    uint64_t received =
-        atomic_load_explicit(&slot->received, memory_order_relaxed);
-    int64_t since_us =
-        (int64_t)atomic_load_explicit(&slot->received_us, memory_order_relaxed);
-    uint32_t spent = 0;
-    if (view.words[FTA_LEASE_HASH] == hash && received > view.lease.left &&
-        received <= hit->limit) {
-        spent = (uint32_t)received - view.lease.left;
+    if (view.words[FTA_LEASE_HASH] != hash) {
+        return (fta_lease_demand){fta_lease_most(0, 0), 0};
     }
+    fta_lease_slot *slot = &table->slots[fta_lease_set_of(table, hash) + way];
+    uint32_t spent = claim_spent(slot, view.lease.left, hit);
+    int64_t since_us =
+        (int64_t)atomic_exchange(&slot->received_us, (uint64_t)now_us);
     return (fta_lease_demand){fta_lease_most(spent, now_us - since_us), spent};
 }
 
@@ -136,22 +149,29 @@ drop_others(fta_lease_table *table, uint64_t hash, size_t kept,
 }
 
 static void
-note(fta_lease_slot *slot, const fta_lease *lease,
-     const fta_lease_answer *answer, const fta_verdict *verdict)
+note(fta_lease_slot *slot, const fta_lease_answer *answer,
+     const fta_verdict *verdict)
 {
-    const struct {
-        _Atomic uint64_t *word;
-        uint64_t value;
-    } notes[] = {
-        {&slot->remaining, verdict->remaining},
-        {&slot->resets_us,
-         (uint64_t)(answer->asked_us + verdict->reset_after_us)},
-        {&slot->received_us, (uint64_t)answer->asked_us},
-        {&slot->received, lease->left},
-    };
-    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
-        atomic_store_explicit(notes[i].word, notes[i].value,
-                              memory_order_relaxed);
+    atomic_store_explicit(&slot->remaining, verdict->remaining,
+                          memory_order_relaxed);
+    atomic_store_explicit(
+        &slot->resets_us,
+        (uint64_t)(answer->asked_us + verdict->reset_after_us),
+        memory_order_relaxed);
+}
+
+/* What came of the window that the slot had before is added; that of another
+ * one counts from now on. */
+static void
+note_received(fta_lease_slot *slot, const fta_lease *before,
+              const fta_lease *after, bool is_new, int64_t asked_us)
+{
+    if (!is_new && before->nonce == after->nonce &&
+        before->window == after->window) {
+        atomic_fetch_add(&slot->received, (uint64_t)after->left - before->left);
+    } else {
+        atomic_store(&slot->received, after->left);
+        atomic_store(&slot->received_us, (uint64_t)asked_us);
     }
 }
 
@@ -190,15 +210,16 @@ fta_lease_table_receive(fta_lease_table *table, const fta_hit *hit,
         } else if (!replace(table, slot, view.permits, hash, hit, &next)) {
             continue;
         }
-        note(slot, &next, answer, verdict);
+        note(slot, answer, verdict);
+        note_received(slot, &view.lease, &next, is_new, answer->asked_us);
         if (melt == 0) {
             drop_others(table, hash, place, &next);
             if (next.left > 0) {
                 fta_lease_table_list(table, place);
             }
         }
-        uint32_t room = verdict->limit - verdict->remaining;
-        verdict->remaining += next.left < room ? next.left : room;
+        verdict->remaining = fta_lease_remaining(hit, verdict->allowed,
+                                                 verdict->remaining, next.left);
         return;
     }
 }

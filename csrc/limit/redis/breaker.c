@@ -1,27 +1,19 @@
 #include "limit/redis/breaker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <openssl/rand.h>
 
 #include "base/alloc.h"
-#include "base/wait.h"
+#include "base/background.h"
+#include "base/process_part.h"
 
-/* One process' part: a child makes its own, as the lock of its parent's may
- * be held by a thread that the child does not have. */
 typedef struct part {
-    pid_t pid;
-    struct part *inherited; /* Owned but never used nor freed */
-    pthread_mutex_t lock;   /* over all that follows */
-    pthread_cond_t stopped;
-    bool stops;
-    bool joinable;
-    pthread_t thread;
-    atomic_bool running; /* written under the lock, read without */
+    fta_process_part of_process;
+    bool has_told;        /* That it is open. Of the thread alone. */
+    int64_t distance_us;  /* To the next probe. Of the thread alone. */
+    pthread_mutex_t lock; /* over all that follows */
     fta_status status;
     fta_redis_problem problem;
 } part;
@@ -32,12 +24,14 @@ struct fta_breaker {
     void (*changed)(void *context, bool is_open); /* NULL: nobody is told */
     void *watcher;                                /* Borrowed: its context */
     _Atomic fta_breaker_view view;
-    _Atomic(part *) part;
+    fta_process_parts parts;
+    fta_background *probing; /* Owned; runs while the breaker is open */
 };
 
-static part *
-part_new(pid_t pid)
+static fta_process_part *
+part_new(void *breaker)
 {
+    (void)breaker;
     part *p = fta_calloc(1, sizeof(*p));
     if (p == NULL) {
         return NULL;
@@ -46,19 +40,14 @@ part_new(pid_t pid)
         fta_free(p);
         return NULL;
     }
-    if (!fta_cond_init(&p->stopped)) {
-        (void)pthread_mutex_destroy(&p->lock);
-        fta_free(p);
-        return NULL;
-    }
-    p->pid = pid;
-    return p;
+    p->distance_us = FTA_BREAKER_FIRST_US;
+    return &p->of_process;
 }
 
 static void
-part_free(part *p)
+part_free(fta_process_part *of_process)
 {
-    (void)pthread_cond_destroy(&p->stopped);
+    part *p = (part *)of_process;
     (void)pthread_mutex_destroy(&p->lock);
     fta_free(p);
 }
@@ -67,32 +56,102 @@ part_free(part *p)
 static part *
 this_part(fta_breaker *breaker)
 {
-    part *known = atomic_load(&breaker->part);
-    pid_t pid = getpid();
-    if (known != NULL && known->pid == pid) {
-        return known;
-    }
-    part *fresh = part_new(pid);
-    if (fresh == NULL) {
-        return NULL;
-    }
-    fresh->inherited = known;
-    if (!atomic_compare_exchange_strong(&breaker->part, &known, fresh)) {
-        part_free(fresh);
-        return known;
-    }
-    return fresh;
+    static const fta_process_part_kind kind = {part_new, part_free, NULL};
+    return (part *)fta_process_part_get(&breaker->parts, &kind, breaker);
 }
 
-fta_status
-fta_breaker_new(fta_breaker_probe probe, void *context, fta_breaker **out)
+/* --- The thread ----------------------------------------------------------- */
+
+static void
+tell(const fta_breaker *breaker, bool is_open)
 {
-    *out = fta_calloc(1, sizeof(**out));
-    if (*out == NULL) {
+    if (breaker->changed != NULL) {
+        breaker->changed(breaker->watcher, is_open);
+    }
+}
+
+static bool
+is_open(void *context)
+{
+    fta_breaker *breaker = context;
+    return fta_breaker_is_open(atomic_load(&breaker->view));
+}
+
+/* Three to five quarters of it. */
+static int64_t
+jitter(int64_t us)
+{
+    uint16_t random = 0;
+    (void)RAND_bytes((unsigned char *)&random, sizeof(random));
+    return us * 3 / 4 + us * random / (2 * (int64_t)UINT16_MAX);
+}
+
+/* Until the next probe. The first of an outage tells of it. */
+static int64_t
+distance_us(void *context)
+{
+    fta_breaker *breaker = context;
+    part *p = this_part(breaker);
+    if (p == NULL) {
+        return FTA_BREAKER_FIRST_US;
+    }
+    if (!p->has_told && is_open(breaker)) {
+        p->has_told = true;
+        tell(breaker, true);
+    }
+    int64_t next = p->distance_us;
+    p->distance_us =
+        next * 2 < FTA_BREAKER_LONGEST_US ? next * 2 : FTA_BREAKER_LONGEST_US;
+    return jitter(next);
+}
+
+static void
+close_again(fta_breaker *breaker)
+{
+    part *p = this_part(breaker);
+    if (p != NULL) {
+        p->has_told = false;
+        p->distance_us = FTA_BREAKER_FIRST_US;
+    }
+    tell(breaker, false); /* First: from then on there may be a next outage. */
+    atomic_fetch_add(&breaker->view, 1);
+}
+
+static void
+probe(void *context)
+{
+    fta_breaker *breaker = context;
+    if (!is_open(breaker)) {
+        return; /* It was closed when the thread was asked for. */
+    }
+    fta_redis_problem problem = {""};
+    fta_status status = breaker->probe(breaker->context, &problem);
+    if (status == FTA_OK) {
+        close_again(breaker);
+    } else {
+        fta_breaker_note(breaker, status, &problem);
+    }
+}
+
+/* --- Life ----------------------------------------------------------------- */
+
+fta_status
+fta_breaker_new(fta_breaker_probe ask, void *context, fta_breaker **out)
+{
+    fta_breaker *breaker = fta_calloc(1, sizeof(*breaker));
+    *out = NULL;
+    if (breaker == NULL) {
         return FTA_NO_MEMORY;
     }
-    (*out)->probe = probe;
-    (*out)->context = context;
+    const fta_background_work work = {probe, is_open, distance_us, breaker};
+    breaker->probe = ask;
+    breaker->context = context;
+    fta_status status = fta_background_new(&work, &breaker->probing);
+    if (status != FTA_OK) {
+        fta_free(breaker);
+        return status;
+    }
+    *out = breaker;
     return FTA_OK;
 }
 
@@ -104,30 +163,10 @@ fta_breaker_watch(fta_breaker *breaker,
     breaker->watcher = context;
 }
 
-static void
-tell(const fta_breaker *breaker, bool is_open)
-{
-    if (breaker->changed != NULL) {
-        breaker->changed(breaker->watcher, is_open);
-    }
-}
-
 void
 fta_breaker_stop(fta_breaker *breaker)
 {
-    part *p = this_part(breaker);
-    if (p == NULL) {
-        return;
-    }
-    (void)pthread_mutex_lock(&p->lock);
-    bool joinable = p->joinable;
-    p->stops = true;
-    p->joinable = false;
-    (void)pthread_cond_signal(&p->stopped);
-    (void)pthread_mutex_unlock(&p->lock);
-    if (joinable) {
-        (void)pthread_join(p->thread, NULL);
-    }
+    fta_background_stop(breaker->probing);
 }
 
 void
@@ -136,108 +175,22 @@ fta_breaker_free(fta_breaker *breaker)
     if (breaker == NULL) {
         return;
     }
-    part *p = atomic_load(&breaker->part);
-    if (p != NULL && p->pid == getpid()) {
-        fta_breaker_stop(breaker);
-        part_free(p);
+    fta_background_free(breaker->probing);
+    fta_process_part *known = fta_process_part_known(&breaker->parts);
+    if (known != NULL) {
+        part_free(known);
     }
     fta_free(breaker);
 }
 
-/* --- The thread
- * ------------------------------------------------------------------ */
-
-/* Three to five quarters of it. */
-static int64_t
-jitter(int64_t us)
-{
-    uint16_t random = 0;
-    (void)RAND_bytes((unsigned char *)&random, sizeof(random));
-    return us * 3 / 4 + us * random / (2 * (int64_t)UINT16_MAX);
-}
-
-static void
-remember(part *p, fta_status status, const fta_redis_problem *problem)
-{
-    p->status = status;
-    p->problem = *problem;
-}
-
-/* Whether the breaker still runs at the end of the wait. Lock held. */
-static bool
-rest(part *p, int64_t us)
-{
-    /* A spurious wake-up only makes one probe come early. */
-    if (!p->stops) {
-        fta_cond_wait(&p->stopped, &p->lock, us);
-    }
-    return !p->stops;
-}
-
-static void *
-watch(void *argument)
-{
-    fta_breaker *breaker = argument;
-    part *p = atomic_load(&breaker->part);
-    int64_t distance = FTA_BREAKER_FIRST_US;
-    tell(breaker, true);
-    (void)pthread_mutex_lock(&p->lock);
-    while (rest(p, jitter(distance))) {
-        (void)pthread_mutex_unlock(&p->lock);
-        fta_redis_problem problem = {""};
-        fta_status status = breaker->probe(breaker->context, &problem);
-        (void)pthread_mutex_lock(&p->lock);
-        if (status == FTA_OK) {
-            tell(breaker, false); /* First: the next outage has a new thread. */
-            atomic_fetch_add(&breaker->view, 1);
-            break;
-        }
-        remember(p, status, &problem);
-        distance = distance * 2 < FTA_BREAKER_LONGEST_US
-                       ? distance * 2
-                       : FTA_BREAKER_LONGEST_US;
-    }
-    atomic_store(&p->running, false);
-    (void)pthread_mutex_unlock(&p->lock);
-    return NULL;
-}
-
-/* Sees to it that this process' thread runs while the breaker is open. When
- * none can be made, the next caller tries again. */
-static void
-ensure_watch(fta_breaker *breaker)
-{
-    part *p = this_part(breaker);
-    if (p == NULL || atomic_load(&p->running)) {
-        return;
-    }
-    (void)pthread_mutex_lock(&p->lock);
-    if (!atomic_load(&p->running) && !p->stops &&
-        fta_breaker_is_open(atomic_load(&breaker->view))) {
-        if (p->joinable) {
-            /* It has said that it no longer runs: this does not wait. */
-            (void)pthread_join(p->thread, NULL);
-        }
-        /* Signals are for the threads of the host program. */
-        sigset_t all, before;
-        (void)sigfillset(&all);
-        (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-        p->joinable = pthread_create(&p->thread, NULL, watch, breaker) == 0;
-        atomic_store(&p->running, p->joinable);
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    (void)pthread_mutex_unlock(&p->lock);
-}
-
-/* --- Callers
- * ---------------------------------------------------------------------- */
+/* --- Callers -------------------------------------------------------------- */
 
 fta_breaker_view
 fta_breaker_look(fta_breaker *breaker)
 {
     fta_breaker_view view = atomic_load(&breaker->view);
     if (fta_breaker_is_open(view)) {
-        ensure_watch(breaker);
+        fta_background_start(breaker->probing);
     }
     return view;
 }
@@ -249,7 +202,7 @@ fta_breaker_trip(fta_breaker *breaker, fta_breaker_view seen, fta_status status,
     fta_breaker_note(breaker, status, problem);
     if (!fta_breaker_is_open(seen) &&
         atomic_compare_exchange_strong(&breaker->view, &seen, seen + 1)) {
-        ensure_watch(breaker);
+        fta_background_start(breaker->probing);
     }
 }
 
@@ -260,7 +213,8 @@ fta_breaker_note(fta_breaker *breaker, fta_status status,
     part *p = this_part(breaker);
     if (p != NULL) {
         (void)pthread_mutex_lock(&p->lock);
-        remember(p, status, problem);
+        p->status = status;
+        p->problem = *problem;
         (void)pthread_mutex_unlock(&p->lock);
     }
 }

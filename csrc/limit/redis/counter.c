@@ -188,8 +188,10 @@ fta_redis_counter_call(fta_redis_counter *counter,
                        const fta_redis_command *command, int64_t deadline,
                        fta_redis_reply **out, fta_redis_problem *problem)
 {
-    return fta_redis_client_call(counter->client, command, counter->slot,
-                                 deadline, out, problem);
+    const fta_redis_sending sending = {counter->slot, deadline,
+                                       FTA_REDIS_RESEND_CLOSED};
+    return fta_redis_client_call(counter->client, command, &sending, out,
+                                 problem);
 }
 
 fta_status
@@ -219,7 +221,9 @@ fta_counter_ask(fta_redis_counter *counter, const fta_hits *request,
     fta_script_call call;
     add_hits(&call, counter, request, action, &keys);
     /* What is counted twice only counts too much. */
-    call.is_change = request->action == FTA_GIVE_BACK;
+    if (request->action == FTA_GIVE_BACK) {
+        call.resend = FTA_REDIS_RESEND_REFUSED;
+    }
     if (question != NULL) {
         fta_script_call_add_part(&call, question->part);
         fta_script_call_add_number(&call, question->host);

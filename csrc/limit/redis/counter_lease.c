@@ -118,7 +118,8 @@ fta_redis_counter_offer(fta_redis_counter *counter,
         fta_script_call_add_number(&call, offers[i].window);
     }
     fta_redis_reply *reply;
-    fta_status status = fta_script_call_send_once(
+    call.resend = FTA_REDIS_RESEND_NEVER;
+    fta_status status = fta_script_call_send(
         &call, counter->client, counter->slot, deadline, &reply, problem);
     if (status == FTA_OK && !read_offers(reply, offers, count)) {
         status = FTA_REDIS_MALFORMED;

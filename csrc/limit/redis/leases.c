@@ -68,6 +68,13 @@ take_turn(void *context)
     }
 }
 
+static int64_t
+pause_us(void *context)
+{
+    (void)context;
+    return FTA_LEASE_PAUSE_US;
+}
+
 static bool
 rests(void *context)
 {
@@ -114,8 +121,7 @@ fta_redis_leases_open(const fta_store_options *options,
     }
     self->part = options->lease;
     self->counter = counter;
-    const fta_background_work work = {take_turn, rests, FTA_LEASE_PAUSE_US,
-                                      self};
+    const fta_background_work work = {take_turn, rests, pause_us, self};
     fta_status status = open_table(options, self);
     if (status == FTA_OK) {
         status = fta_background_new(&work, &self->offers);

@@ -27,7 +27,7 @@ void
 fta_script_call_begin(fta_script_call *call, const char *hash)
 {
     call->count = 0;
-    call->is_change = false;
+    call->resend = FTA_REDIS_RESEND_CLOSED;
     fta_script_call_add(call, "EVALSHA", 7);
     fta_script_call_add(call, hash, FTA_SCRIPT_HASH_TEXT);
 }
@@ -62,28 +62,19 @@ fta_script_call_send(fta_script_call *call, fta_redis_client *client,
                      fta_redis_problem *problem)
 {
     const fta_redis_command command = {call->count, call->words, call->lengths};
-    fta_status (*send)(fta_redis_client *, const fta_redis_command *, unsigned,
-                       int64_t, fta_redis_reply **, fta_redis_problem *) =
-        call->is_change ? fta_redis_client_change : fta_redis_client_call;
-    fta_status status = send(client, &command, slot, deadline, out, problem);
-    if (status == FTA_REDIS_NO_SCRIPT) {
+    const fta_redis_sending sending = {slot, deadline, call->resend};
+    fta_status status =
+        fta_redis_client_call(client, &command, &sending, out, problem);
+    if (status == FTA_REDIS_NO_SCRIPT &&
+        call->resend != FTA_REDIS_RESEND_NEVER) {
         /* A Redis that was restarted, flushed or just became the primary;
          * EVAL also makes it known again. */
         call->words[0] = "EVAL";
         call->lengths[0] = 4;
         call->words[1] = fta_redis_script;
         call->lengths[1] = fta_redis_script_length;
-        status = send(client, &command, slot, deadline, out, problem);
+        status =
+            fta_redis_client_call(client, &command, &sending, out, problem);
     }
     return status;
-}
-
-fta_status
-fta_script_call_send_once(const fta_script_call *call, fta_redis_client *client,
-                          unsigned slot, int64_t deadline,
-                          fta_redis_reply **out, fta_redis_problem *problem)
-{
-    const fta_redis_command command = {call->count, call->words, call->lengths};
-    return fta_redis_client_call_once(client, &command, slot, deadline, out,
-                                      problem);
 }

@@ -23,13 +23,14 @@ fta_status fta_script_hash(char out[FTA_SCRIPT_HASH_TEXT + 1]);
 /* The words of a call, and the text of those that had to be written. */
 typedef struct fta_script_call {
     int count;
-    bool is_change;                          /* See fta_redis_client_change. */
+    fta_redis_resend resend;
     const char *words[FTA_SCRIPT_WORDS_MAX]; /* Borrowed, but for numbers. */
     size_t lengths[FTA_SCRIPT_WORDS_MAX];
     char numbers[FTA_SCRIPT_WORDS_MAX][24];
 } fta_script_call;
 
-/* hash is Borrowed. Sets all members; it is no change. */
+/* hash is Borrowed. Sets all members: resend to
+ * FTA_REDIS_RESEND_CLOSED. */
 void fta_script_call_begin(fta_script_call *call, const char *hash);
 void fta_script_call_add(fta_script_call *call, const char *text,
                          size_t length);
@@ -37,16 +38,11 @@ void fta_script_call_add_number(fta_script_call *call, int64_t value);
 /* A part, 0 to 1. */
 void fta_script_call_add_part(fta_script_call *call, double part);
 
-/* Sends it; to a Redis that does not know the script, with the script. */
+/* Sends it; to a Redis that does not know the script again with the script,
+ * but for what is never sent again. */
 fta_status fta_script_call_send(fta_script_call *call, fta_redis_client *client,
                                 unsigned slot, int64_t deadline,
                                 fta_redis_reply **out,
                                 fta_redis_problem *problem);
-
-/* See fta_redis_client_call_once. */
-fta_status fta_script_call_send_once(const fta_script_call *call,
-                                     fta_redis_client *client, unsigned slot,
-                                     int64_t deadline, fta_redis_reply **out,
-                                     fta_redis_problem *problem);
 
 #endif

@@ -18,7 +18,12 @@ end
 local method = ARGV[1]
 if method == 'take' then
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
-  if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+  -- One that is there was taken by this very call, whose answer was lost: it
+  -- is taken anew.
+  if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2])
+      and redis.call('ZREM', KEYS[1], ARGV[3]) == 0 then
+    return 0
+  end
   keep(KEYS[1], ARGV[3], tonumber(ARGV[4]))
 elseif method == 'renew' then
   for i, key in ipairs(KEYS) do keep(key, ARGV[i + 2], tonumber(ARGV[2])) end

@@ -212,13 +212,15 @@ local function refuse(i, used, reset, retry)
   local known = leases_of(key, hit)
   if others_hold(known) then
     retry = min(retry, 250000)
-    known.changed, known.refused = known.refused == 0, 1
+    known.changed = known.changed or known.refused == 0
+    known.refused = 1
   end
   answer[4 * i - 3], answer[4 * i - 2] = 0, max(hit.limit - used, 0)
   answer[4 * i - 1], answer[4 * i] = reset, retry
 end
 
--- What an l is answered for a hit, before it has its permits.
+-- What an l is answered for a hit, before it has its permits. What the host has
+-- spent is out no more, also where the request is refused.
 local function name_window(i)
   local state, hit = states[KEYS[i]], hits[i]
   local known = leases_of(KEYS[i], hit)
@@ -226,8 +228,9 @@ local function name_window(i)
   local ends, lasts = window(state, hit)
   answer[at + 1], answer[at + 4] = 0, lasts
   answer[at + 2], answer[at + 3] = known and known.nonce or 0, ends
-  if known then
-    known.out = max(known.out - tonumber(ARGV[asked + 3 + #KEYS + i]), 0)
+  local spent = known and min(tonumber(ARGV[asked + 3 + #KEYS + i]), known.out)
+  if known and spent > 0 then
+    known.out, known.changed = known.out - spent, true
   end
   return at, known, ends
 end
@@ -260,10 +263,10 @@ end
 local counts = action == 'c' or action == 't' or action == 'l'
 if action == 'p' or counts and not fits then
   for i, key in ipairs(KEYS) do
+    if action == 'l' then name_window(i) end
     if answer[4 * i - 3] == 0 then
       refuse(i, look(states[key], hits[i]))
     end
-    if action == 'l' then name_window(i) end
   end
   return counts and store(false) or answer
 end
@@ -274,10 +277,10 @@ for i, key in ipairs(KEYS) do
   local used, reset, retry = look(state, hit)
   -- Two hits of this request may share a counter that has room for one.
   if hit.cost > max(hit.limit - used, 0) then
-    refuse(i, used, reset, retry)
     if action == 'l' then
       for each = 1, #KEYS do name_window(each) end
     end
+    refuse(i, used, reset, retry)
     return answer
   end
   take(state, hit)

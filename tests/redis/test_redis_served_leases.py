@@ -1,0 +1,246 @@
+"""gunicorn's workers with leases: exact over servers, whatever worker dies, and when it does."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis as Client
+
+from between import Between, Stop, owner_of_port
+from redis_server import until
+from served import ServedApp, new_user
+from servers import Redis
+
+LIMIT = 50  # of /fifty, an hour
+OFFER = b"\r\n$1\r\nb\r\n"  # the action of the script that offers permits
+LONG = 60  # seconds; a refusal while other hosts hold permits says less
+
+
+@pytest.fixture
+def settings(redis: Redis) -> dict[str, str]:
+    """Of a server that leases. Two are two hosts where the URLs of Redis differ."""
+    return {
+        "REDIS_URL": redis.url,
+        "RATELIMIT_KEY_PREFIX": f"leases-{os.urandom(4).hex()}",
+        "RATELIMIT_STORE_TIMEOUT_MS": "30000",
+        "RATELIMIT_ON_STORE_ERROR": "deny",
+        "RATELIMIT_LEASE": "0.5",
+    }
+
+
+@pytest.fixture
+def client(redis: Redis) -> Iterator[Client]:
+    with Client.from_url(redis.url) as client:
+        yield client
+
+
+def two_hosts(redis: Redis, settings: dict[str, str]) -> list[ServedApp]:
+    """Servers of two workers each; the second names the same Redis otherwise."""
+    other = f"redis://localhost:{redis.port}/0"
+    return [ServedApp(2, **settings), ServedApp(2, **settings | {"REDIS_URL": other})]
+
+
+Answer = tuple[int, dict[str, str]]
+
+
+def ask(server: ServedApp, header: dict[str, str], path: str = "/fifty") -> Answer:
+    """Ask on a connection of its own, so that any worker answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={"Connection": "close", **header})
+        response = connection.getresponse()
+        response.read()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}
+
+
+def ask_at_once(
+    servers: list[ServedApp], header: dict[str, str], each: int, kill: int = 0
+) -> tuple[list[Answer], int]:
+    """The answers to ten clients that ask so often, and how many requests had none.
+
+    :param kill: a process that is killed when some have been answered.
+    """
+    answers: list[Answer] = []
+    lost = [0] * 10
+    barrier = threading.Barrier(10)
+
+    def client(number: int) -> None:
+        barrier.wait()
+        for _ in range(each):
+            lost[number] += 1
+            # There is no answer from a worker that is killed.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                answers.append(ask(servers[number % len(servers)], header))
+                lost[number] -= 1
+
+    threads = [threading.Thread(target=client, args=[number]) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    if kill:
+        until(lambda: len(answers) >= 10, "some answers")
+        os.kill(kill, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    return answers, sum(lost)
+
+
+def allowed_in(answers: list[Answer]) -> int:
+    statuses = Counter(status for status, _ in answers)
+    assert set(statuses) <= {200, 429}, statuses
+    return statuses[200]
+
+
+def spend_the_rest(servers: list[ServedApp], header: dict[str, str]) -> int:
+    """How many requests are allowed until all servers refuse for long."""
+    allowed = 0
+
+    def all_are_spent() -> bool:
+        nonlocal allowed
+        answers = [ask(server, header) for server in servers]
+        allowed += allowed_in(answers)
+        return all(int(fields.get("retry-after", "0")) > LONG for _, fields in answers)
+
+    until(all_are_spent, "a refusal until the window ends")
+    return allowed
+
+
+def leased(server: ServedApp) -> int:
+    return int(server.get("/public/counters")[1]["permits_leased"])
+
+
+def used(client: Client, prefix: str) -> int:
+    """What Redis counts of the only limit of this prefix."""
+    (key,) = client.scan_iter(match=f"*{prefix}*")
+    value = client.get(key)
+    assert isinstance(value, bytes)
+    return int(value.split()[0])
+
+
+def kill_all(server: ServedApp) -> None:
+    """Kill all processes of a server."""
+    assert server.process is not None
+    workers = server.worker_pids()
+    server.process.kill()
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    server.process.wait()
+
+
+def until_replaced(server: ServedApp, killed: int) -> None:
+    until(lambda: len(server.worker_pids() - {killed}) == 2, "another worker")
+
+
+def test_two_servers_with_leases_let_exactly_fifty_through(
+    redis: Redis, client: Client, settings: dict[str, str]
+) -> None:
+    servers = two_hosts(redis, settings)
+    with servers[0], servers[1]:
+        for _ in range(3):
+            header = new_user()
+            before = redis.scripts_run()
+            answers, lost = ask_at_once(servers, header, each=10)
+            asked = redis.scripts_run() - before
+            allowed = allowed_in(answers)
+            assert lost == 0
+            assert LIMIT / 2 <= allowed <= LIMIT
+            assert asked < 100, "leases save round trips"
+            for status, fields in answers:
+                assert fields["x-ratelimit-limit"] == str(LIMIT)
+                assert 0 <= int(fields["x-ratelimit-remaining"]) < LIMIT
+                assert ("retry-after" in fields) == (status == 429)
+            assert allowed + spend_the_rest(servers, header) == LIMIT
+            answers, _ = ask_at_once(servers, header, each=2)
+            assert allowed_in(answers) == 0
+            assert {fields["x-ratelimit-remaining"] for _, fields in answers} == {"0"}
+
+
+def test_a_worker_that_is_killed_under_load_costs_no_permit_but_of_its_requests(
+    redis: Redis, client: Client, settings: dict[str, str]
+) -> None:
+    servers = two_hosts(redis, settings)
+    with servers[0], servers[1]:
+        for _ in range(3):
+            header, worker = new_user(), min(servers[0].worker_pids())
+            answers, lost = ask_at_once(servers, header, each=10, kill=worker)
+            until_replaced(servers[0], worker)
+            allowed = allowed_in(answers) + spend_the_rest(servers, header)
+            assert LIMIT - lost <= allowed <= LIMIT
+
+
+def test_the_last_worker_that_ends_returns_what_its_host_has_leased(
+    client: Client, settings: dict[str, str]
+) -> None:
+    header = new_user()
+    with ServedApp(2, **settings) as server:
+        assert isinstance(server, ServedApp)
+        assert [ask(server, header)[0] for _ in range(3)] == [200, 200, 200]
+        assert leased(server) > 0
+        assert used(client, settings["RATELIMIT_KEY_PREFIX"]) > 3
+    assert used(client, settings["RATELIMIT_KEY_PREFIX"]) == 3
+
+
+def test_a_server_that_was_killed_uses_its_leases_on(
+    redis: Redis, client: Client, settings: dict[str, str]
+) -> None:
+    header, first = new_user(), ServedApp(2, **settings)
+    first.start()
+    assert ask(first, header)[0] == 200
+    held = leased(first)
+    assert held > 10
+    kill_all(first)
+    with ServedApp(2, **settings) as server:
+        assert isinstance(server, ServedApp)
+        assert leased(server) == held
+        before = redis.scripts_run()
+        assert [ask(server, header)[0] for _ in range(5)] == [200] * 5
+        assert redis.scripts_run() == before
+        assert leased(server) == held - 5
+        assert 6 + spend_the_rest([server], header) == LIMIT
+    first.close()
+
+
+@pytest.mark.parametrize(
+    ("stop", "arrives"),
+    [
+        pytest.param(Stop.REQUEST, False, id="the offer is lost"),
+        pytest.param(Stop.REQUEST, True, id="the offer arrives late"),
+        pytest.param(Stop.ANSWER, False, id="the answer is lost"),
+    ],
+)
+def test_a_worker_that_is_killed_inside_an_offer_loses_one_lease_at_most(
+    redis: Redis, client: Client, settings: dict[str, str], stop: Stop, arrives: bool
+) -> None:
+    header, prefix = new_user(), settings["RATELIMIT_KEY_PREFIX"]
+    with Between(redis.port) as way:
+        holder = ServedApp(2, **settings | {"REDIS_URL": way.url})
+        other = ServedApp(2, **settings)
+        with holder, other:
+            assert ask(holder, header)[0] == 200
+            held = leased(holder)
+            assert held > 10
+            way.stop(OFFER, stop)
+            allowed = 1
+
+            def is_offered() -> bool:
+                nonlocal allowed
+                allowed += ask(other, header)[0] == 200
+                return way.stopped.is_set()
+
+            until(is_offered, "an offer")
+            before = used(client, prefix)
+            pid = owner_of_port(way.peer_port, holder.worker_pids())
+            os.kill(pid, signal.SIGKILL)
+            until_replaced(holder, pid)
+            assert leased(holder) == 0, "what is offered was taken out first"
+            way.release(deliver=arrives)
+            until(lambda: not arrives or used(client, prefix) < before, "the late offer")
+            allowed += spend_the_rest([holder, other], header)
+        is_lost = stop is Stop.REQUEST and not arrives
+        assert allowed == (LIMIT - held if is_lost else LIMIT)
