@@ -104,6 +104,7 @@ def test_sqlite_in_memory_is_one_database_for_all_threads() -> None:
     for thread in threads:
         thread.join()
     assert found == [session] * 8
+    store.close()
 
 
 # --- The size of a step ---------------------------------------------------------------------------
