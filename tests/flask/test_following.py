@@ -187,13 +187,13 @@ def test_an_async_loader_is_refused() -> None:
 
 
 def test_the_name_of_a_table_does_not_depend_on_a_password() -> None:
-    tables = []
+    apps = []  # the table of an app that is freed is closed
     for password in ("one", "two"):
         app = Flask("passwords")
         url = f"postgresql://user:{password}@host/{uuid.uuid5(uuid.NAMESPACE_URL, __file__)}"
         app.config.update(JWT_SECRET_KEY=SECRET, REDIS_URL="", AUTH_SESSION_STORE=url)
         TenantAuth(app)
-        tables.append(state_of(app).live.table)  # type: ignore[union-attr]
-    paths = {table.status()["path"] for table in tables}
+        apps.append(app)
+    paths = {state_of(app).live.table.status()["path"] for app in apps}  # type: ignore[union-attr]
     assert len(paths) == 1
     assert None not in paths
