@@ -76,6 +76,8 @@ TERM=${TERM-dumb}
 $passed$settings"
 # The first process of the new namespace waits for the command, and its end is the end of all.
 exec unshare --mount --pid --fork --kill-child sh -eu -c '
+    # A mount of its own, because unshare --mount needs one at / and the tests call it in there.
+    mount --bind "$FTA_ROOT" "$FTA_ROOT"
     mkdir -p "$FTA_ROOT/proc" "$FTA_ROOT/sys" "$FTA_ROOT/dev"
     mount -t proc proc "$FTA_ROOT/proc"
     mount --rbind /sys "$FTA_ROOT/sys"

@@ -90,6 +90,10 @@ class Database:
             )
         if isinstance(engine.pool, StaticPool):
             self._alone = threading.RLock()
+            self._is_own = True  # the one in memory that is used in place of an app's
+        if self._is_own:
+            # Python 3.13 and later warn of a connection of SQLite that nobody has closed.
+            weakref.finalize(self, engine.dispose)
         return engine
 
     def require_known_dialect(self) -> None:

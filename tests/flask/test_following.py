@@ -120,15 +120,18 @@ def test_the_thread_ends_with_its_app(tmp_path: Path, of_app: bool) -> None:
     assert app.test_client().get("/who", headers=bearer()).status_code == 200
     [thread] = threads()
     freed = weakref.ref(state_of(app))
+    engines = []
     if of_app:
         with app.app_context():
-            db.engine.dispose()
+            engines.append(db.engine)
         del db
     del app
     gc.collect()
     assert freed() is None
     thread.join(5)
     assert not thread.is_alive()
+    for engine in engines:
+        engine.dispose()  # only now: the thread may have connected once more
 
 
 def test_a_loader_that_is_registered_later_turns_sessions_on(tmp_path: Path) -> None:
@@ -187,13 +190,13 @@ def test_an_async_loader_is_refused() -> None:
 
 
 def test_the_name_of_a_table_does_not_depend_on_a_password() -> None:
-    tables = []
+    apps = []  # the table of an app that is freed is closed
     for password in ("one", "two"):
         app = Flask("passwords")
         url = f"postgresql://user:{password}@host/{uuid.uuid5(uuid.NAMESPACE_URL, __file__)}"
         app.config.update(JWT_SECRET_KEY=SECRET, REDIS_URL="", AUTH_SESSION_STORE=url)
         TenantAuth(app)
-        tables.append(state_of(app).live.table)  # type: ignore[union-attr]
-    paths = {table.status()["path"] for table in tables}
+        apps.append(app)
+    paths = {state_of(app).live.table.status()["path"] for app in apps}  # type: ignore[union-attr]
     assert len(paths) == 1
     assert None not in paths

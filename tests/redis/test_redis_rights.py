@@ -162,8 +162,9 @@ def ask(app: Flask, times: int) -> None:
     [
         ((">password", ">other"), "WRONGPASS"),
         (("~{fta:*", "~other:*"), "NOPERM"),
-        ((" +time", ""), "executing the script"),
-        ((" +get", ""), "executing the script"),
+        # Redis 8 has another text than Redis 7.
+        ((" +time", ""), "executing the script|ACL failure in script"),
+        ((" +get", ""), "executing the script|ACL failure in script"),
         ((" +evalsha", ""), "evalsha"),
     ],
 )
@@ -179,7 +180,7 @@ def test_what_keeps_redis_from_ever_counting_is_logged_once(
     told = told_of_redis(caplog)
     assert len(told) == 1
     assert "has never counted since this process started" in told[0]
-    assert reason in told[0]
+    assert re.search(reason, told[0])
     assert not state_of(app).limiter.status()["redis_has_counted"]
 
 
