@@ -28,11 +28,12 @@ fta_limiter_metrics(PyObject *limiter)
     return fta_metrics_of(((limiter_object *)limiter)->metrics);
 }
 
-/* The watcher of its stores: a thread without the GIL. */
+/* The watcher of its stores: a thread without the GIL. The Limiter holds the
+ * Metrics until the thread has ended. */
 static void
 say_away(void *metrics, bool is_away)
 {
-    fta_metrics_say(metrics, FTA_METRIC_OF_REDIS_AWAY, is_away);
+    fta_metrics_say(fta_metrics_of(metrics), FTA_METRIC_OF_REDIS_AWAY, is_away);
 }
 
 /* Each reads a str, or leaves out as it is where the argument is missing. */
@@ -116,8 +117,7 @@ limiter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     options.store.shm_bytes = shm_bytes < 0 ? SIZE_MAX : (size_t)shm_bytes;
     options.store.shared = shared;
     if (!Py_IsNone(metrics)) {
-        options.store.watcher =
-            (fta_store_watcher){say_away, fta_metrics_of(metrics)};
+        options.store.watcher = (fta_store_watcher){say_away, metrics};
     }
 
     limiter_object *self = PyObject_New(limiter_object, type);

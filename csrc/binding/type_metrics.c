@@ -1,5 +1,6 @@
 #include "binding/type_metrics.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "binding/convert.h"
@@ -13,14 +14,17 @@
 
 typedef struct metrics_object {
     PyObject_HEAD
-    fta_metrics *metrics; /* Owned. */
-    int unshared;         /* The errno for which it is not shared, or 0. */
+    _Atomic(fta_metrics *) metrics; /* Owned. What it replaces stays open. */
+    int unshared; /* The errno for which it is not shared, or 0. */
 } metrics_object;
 
 fta_metrics *
-fta_metrics_of(PyObject *metrics)
+fta_metrics_of(const PyObject *metrics)
 {
-    return Py_IsNone(metrics) ? NULL : ((metrics_object *)metrics)->metrics;
+    return Py_IsNone(metrics) ? NULL
+                              : atomic_load_explicit(
+                                    &((const metrics_object *)metrics)->metrics,
+                                    memory_order_acquire);
 }
 
 bool
@@ -86,8 +90,10 @@ metrics_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     options.console = console != 0;
     self = (metrics_object *)type->tp_alloc(type, 0);
     if (self != NULL) {
+        fta_metrics *metrics = NULL;
         fta_status status =
-            fta_metrics_open(&options, &self->metrics, &self->unshared);
+            fta_metrics_open(&options, &metrics, &self->unshared);
+        atomic_init(&self->metrics, metrics);
         if (status != FTA_OK) {
             Py_CLEAR(self);
             fta_raise(status);
@@ -104,7 +110,7 @@ static void
 metrics_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
-    fta_metrics_close(((metrics_object *)object)->metrics);
+    fta_metrics_close(fta_metrics_of(object));
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -324,15 +330,21 @@ metrics_most_limited(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 PyDoc_STRVAR(metrics_unshare_doc,
              "unshare($self, /)\n--\n\n"
-             "Go on alone, from zero. To be called while nobody counts.");
+             "Go on alone, from zero. What others count during the call may\n"
+             "be lost.");
 
 static PyObject *
-metrics_unshare(PyObject *self, PyObject *Py_UNUSED(ignored))
+metrics_unshare(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
-    fta_status status = fta_metrics_unshare(fta_metrics_of(self));
+    _Atomic(fta_metrics *) *place = &((metrics_object *)object)->metrics;
+    fta_metrics *alone, *others = fta_metrics_of(object);
+    fta_status status = fta_metrics_replace(others, &alone);
     if (status != FTA_OK) {
         return fta_raise(status);
     }
+    do {
+        fta_metrics_keep_open(alone, others);
+    } while (!atomic_compare_exchange_weak(place, &others, alone));
     Py_RETURN_NONE;
 }
 
@@ -343,7 +355,7 @@ static PyObject *
 metrics_status(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     const metrics_object *self = (const metrics_object *)object;
-    const char *path = fta_metrics_path(self->metrics);
+    const char *path = fta_metrics_path(fta_metrics_of(object));
     return Py_BuildValue("{s:O,s:z,s:z}", "shared",
                          path != NULL ? Py_True : Py_False, "path", path,
                          "not_shared_because",

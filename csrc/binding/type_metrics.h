@@ -8,8 +8,10 @@
 
 #include "metrics/requests.h"
 
-/* The counters of a Metrics, which live as long as it; NULL for None. */
-fta_metrics *fta_metrics_of(PyObject *metrics);
+/* The counters of a Metrics, which live as long as it; NULL for None. They may
+ * be others the next time: whoever keeps something keeps the Metrics. It may be
+ * called without the GIL. */
+fta_metrics *fta_metrics_of(const PyObject *metrics);
 
 /* Whether an argument is a Metrics or None. TypeError that names it if not. */
 bool fta_is_metrics(const fta_state *state, PyObject *value,

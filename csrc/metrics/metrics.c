@@ -160,33 +160,33 @@ fta_metrics_open(const fta_metrics_options *options, fta_metrics **out,
 void
 fta_metrics_close(fta_metrics *metrics)
 {
-    if (metrics != NULL) {
+    while (metrics != NULL) {
+        fta_metrics *replaced = metrics->replaced;
         fta_process_numbers_close(metrics->numbers);
         fta_segment_close(metrics->segment);
         fta_free(metrics);
+        metrics = replaced;
     }
 }
 
 fta_status
-fta_metrics_unshare(fta_metrics *metrics)
+fta_metrics_replace(const fta_metrics *others, fta_metrics **out)
 {
     fta_uuid tenants[FTA_METRICS_TENANTS];
-    fta_metrics_options options = {.console = metrics->has_console,
-                                   .tenants = tenants,
-                                   .tenant_count = metrics->tenant_count};
-    for (size_t i = 0; i < metrics->tenant_count; i++) {
-        tenants[i] = metrics->tenants[i].id;
+    const fta_metrics_options options = {.console = others->has_console,
+                                         .tenants = tenants,
+                                         .tenant_count = others->tenant_count};
+    for (size_t i = 0; i < others->tenant_count; i++) {
+        tenants[i] = others->tenants[i].id;
     }
-    fta_metrics *alone;
     int unshared;
-    fta_status status = fta_metrics_open(&options, &alone, &unshared);
-    if (status == FTA_OK) {
-        fta_metrics shared = *metrics;
-        *metrics = *alone;
-        *alone = shared;
-        fta_metrics_close(alone);
-    }
-    return status;
+    return fta_metrics_open(&options, out, &unshared);
+}
+
+void
+fta_metrics_keep_open(fta_metrics *metrics, fta_metrics *others)
+{
+    metrics->replaced = others;
 }
 
 void

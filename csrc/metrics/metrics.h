@@ -36,9 +36,14 @@ fta_status fta_metrics_open(const fta_metrics_options *options,
  * after somebody has read them last, so that a restart loses none. */
 void fta_metrics_close(fta_metrics *metrics);
 
-/* Goes on in memory of this process, with counters of its own. No other thread
- * may be inside. */
-fta_status fta_metrics_unshare(fta_metrics *metrics);
+/* Counters of this process alone, from zero, with the tenants of others, which
+ * they are to replace. */
+fta_status fta_metrics_replace(const fta_metrics *others, fta_metrics **out);
+
+/* Lets others live until these are closed: a thread that has found the others
+ * still counts in them. Takes them over. To be called before another thread can
+ * find these. */
+void fta_metrics_keep_open(fta_metrics *metrics, fta_metrics *others);
 
 /* -- Counting: any number of threads and processes. It never waits or fails. */
 

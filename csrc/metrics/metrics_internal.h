@@ -141,7 +141,8 @@ struct fta_metrics {
     fta_segment *segment;         /* Owned. */
     fta_metric_memory *memory;    /* Borrowed from the segment. */
     fta_process_numbers *numbers; /* Owned; NULL: the system has none. */
-    bool has_console; /* Whether it counts what the console shows. */
+    fta_metrics *replaced; /* Owned, or NULL: see fta_metrics_keep_open */
+    bool has_console;      /* Whether it counts what the console shows. */
     size_t tenant_count;
     struct fta_metrics_tenant {
         fta_uuid id;

@@ -205,3 +205,71 @@ def test_a_variable_that_never_changes_is_not_found(line: str) -> None:
 
 def test_every_file_of_the_binding_is_read() -> None:
     assert {Path("module.c"), Path("member.h")} <= {Path(path.name) for path in FILES}
+
+
+# --- the table of what protects each object ----------------------------------------------------
+
+RULES = (ROOT / "csrc" / "README.md").read_text("utf-8")
+CHANGES = r"\b(fta_member|fta_numbered_member|atomic_\w+|_Atomic)\b"
+# The types whose objects have what the files of a folder change without the GIL.
+CORE: dict[str, set[str]] = {
+    "audit": {"AuditLog"},
+    "base": {"KeyCache", "Limiter", "Metrics", "Permits", "Revocations"},
+    "concurrency": {"Permits"},
+    "limit": {"Reservation"},
+    "limit/lease": {"Limiter"},
+    "limit/redis": {"Limiter"},
+    "limit/shm": {"Limiter"},
+    "metrics": {"Metrics"},
+    "redis": {"Limiter", "RedisClient"},
+    "session": {"KeyCache", "Revocations"},
+    "token": {"Key", "Keyring", "Roles"},
+}
+
+
+def listed(rules: str) -> tuple[set[str], set[str]]:
+    """The types that the table says to change, and those that the sentence below it says not to."""
+    rows = set(re.findall(r"^\| `(\w+)` \|", rules, re.MULTILINE))
+    sentence = re.search(r"\n\n([^\n]+(?:\n[^\n]+)?) never change after they are\s+made", rules)
+    assert sentence
+    return rows & set(types()), set(re.findall(r"`(\w+)`", sentence[1]))
+
+
+def types() -> dict[str, str]:
+    """Each type of the module, with the text of its files."""
+    found = {}
+    for path in sorted(BINDING.glob("type_*.c")):
+        header = path.with_suffix(".h")
+        text = path.read_text("utf-8") + (header.read_text("utf-8") if header.exists() else "")
+        for name in re.findall(r'\.name = "flask_tenant_auth\._core\.(\w+)"', text):
+            found[name] = without_comments(text)
+    return found
+
+
+def changing_structs(text: str) -> list[str]:
+    """The structs in a text that have a member which changes."""
+    structs = re.findall(r"typedef struct \w+ \{(.*?)\n\} (\w+);", text, re.DOTALL)
+    return [name for body, name in structs if "PyObject_HEAD" in body and re.search(CHANGES, body)]
+
+
+def test_the_rules_say_of_every_type_whether_it_changes() -> None:
+    change, never = listed(RULES)
+    assert change | never == set(types())
+    assert not change & never
+
+
+def test_what_the_rules_say_never_changes_has_no_member_that_does() -> None:
+    _change, never = listed(RULES)
+    wrong = {name: changing_structs(text) for name, text in types().items() if name in never}
+    assert not any(wrong.values()), wrong
+    assert changing_structs(types()["RequestRecord"]) == ["fta_request_record"]
+
+
+def test_the_rules_list_what_the_core_changes_without_the_gil() -> None:
+    found = {
+        str(path.parent.relative_to(ROOT / "csrc"))
+        for path in (ROOT / "csrc").glob("**/*.[ch]")
+        if re.search(rf"{CHANGES}|\bpthread_mutex_t\b", without_comments(path.read_text("utf-8")))
+    }
+    assert found - {"binding"} == set(CORE)
+    assert set.union(*CORE.values()) <= listed(RULES)[0]

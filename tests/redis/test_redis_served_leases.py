@@ -14,7 +14,7 @@ import pytest
 from redis import Redis as Client
 
 from between import Between, Stop, owner_of_port
-from redis_server import until
+from waiting import until
 from served import ServedApp, new_user
 from servers import Redis
 

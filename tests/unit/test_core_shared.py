@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -21,6 +19,7 @@ from typing import Any
 import pytest
 
 from apps import TENANT, USER
+from at_once import THREADS, all_at_once, changing, fresh
 from flask_tenant_auth import _core
 from flask_tenant_auth._core import (
     INVALID_TOKENS,
@@ -46,42 +45,8 @@ from flask_tenant_auth._core import (
     permission_number,
 )
 
-THREADS = 8
-SECONDS = float(os.environ.get("FTA_THREAD_SECONDS", "1"))
 MOST = 2147483647  # the largest limit
 SECRET = b"a secret of at least 32 octets..."
-
-Work = Callable[[int], object]
-
-
-def all_at_once(work: Work, *, times: int | None = None) -> list[list[Any]]:
-    """Call work with its thread's number again and again, in eight threads: all results.
-
-    Each thread calls it so many times, or else until the time is over and once at least.
-    """
-    gate = threading.Barrier(THREADS)
-    results: list[list[Any]] = [[] for _ in range(THREADS)]
-    errors: list[BaseException] = []
-    end = time.monotonic() + SECONDS
-
-    def run(number: int) -> None:
-        gate.wait()
-        try:
-            while not errors:
-                results[number].append(work(number))
-                if len(results[number]) == times or (times is None and time.monotonic() > end):
-                    break
-        except BaseException as error:  # noqa: BLE001
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
 
 
 def test_what_a_thread_raises_is_raised() -> None:
@@ -394,16 +359,6 @@ def test_one_request_takes_a_start_response() -> None:
 
 
 # --- what others change meanwhile ---------------------------------------------------------------
-
-
-def changing(change: Callable[[int], object], use: Callable[[], object]) -> None:
-    """Two threads change what the six others use."""
-    all_at_once(lambda number: change(number) if number < 2 else use())
-
-
-def fresh(text: str) -> str:
-    """The same text in memory of its own."""
-    return text[:1] + text[1:]
 
 
 def refill(items: list[Any], *values: Any) -> None:
