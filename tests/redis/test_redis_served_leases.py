@@ -14,9 +14,9 @@ import pytest
 from redis import Redis as Client
 
 from between import Between, Stop, owner_of_port
-from waiting import until
 from served import ServedApp, new_user
 from servers import Redis
+from waiting import until
 
 LIMIT = 50  # of /fifty, an hour
 OFFER = b"\r\n$1\r\nb\r\n"  # the action of the script that offers permits
