@@ -264,6 +264,9 @@ def test_the_accessibility_tree_has_every_part_with_its_name(service: Service, t
     for landmark, name in (("main", ""), ("banner", ""), ("navigation", "Sections")):
         assert names[landmark] == [name]
     assert {"Requests of the last hour", "Keys", "Routes"} <= set(names["region"])
+    wide = "[...document.querySelectorAll('.scroll')].some((e) => e.scrollWidth > e.clientWidth)"
+    tab.call("Emulation.setDeviceMetricsOverride", **metrics_of(WIDTH))
+    assert not tab.run(wide), "on a usual screen no table has to be scrolled"
     assert len(names["image"]) == 2
     for picture in names["image"]:
         assert "per minute" in picture
@@ -325,13 +328,17 @@ def test_the_cookie_is_sent_to_the_console_alone(
 # --- Pictures -------------------------------------------------------------------------------------
 
 
+def metrics_of(width: int) -> dict[str, Any]:
+    """The parameters for a screen of this width."""
+    return {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+
+
 def picture_of(tab: Tab, *, dark: bool, width: int, whole: bool = False) -> Picture:
     """A picture of what is seen of the page, or of all of it."""
     scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     tab.call("Emulation.setEmulatedMedia", features=scheme)
     tab.call("Emulation.setScrollbarsHidden", hidden=True)
-    metrics = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-    tab.call("Emulation.setDeviceMetricsOverride", **metrics)
+    tab.call("Emulation.setDeviceMetricsOverride", **metrics_of(width))
     wait_for(lambda: tab.run("innerWidth"), width)
     found = tab.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
     return Picture(base64.b64decode(found))

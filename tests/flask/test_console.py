@@ -627,7 +627,7 @@ def test_keys_are_shown_with_their_use_age_and_next_step(tmp_path: Path) -> None
     ):
         assert kid in row
         assert f'<td class="words">{use}</td>' in row
-        assert f"<td>{origin}</td>" in row
+        assert f'<td class="place">{origin}</td>' in row
         assert "not known, as a setting has no date; this worker has had it for" in row
         assert "(round 2)" in row
     assert "an older secret" not in answer.text
