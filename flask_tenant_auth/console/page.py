@@ -103,10 +103,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["style"] = Markup(STYLE)  # noqa: S704 - a file of this package
-    environment.filters.update(moment=moment)
+    environment.filters.update(moment=moment, breakable=_breakable)
     return environment
 
 
 def _printable(value: object) -> object:
     """Return a value as a template writes it. What templates have made themselves is Markup."""
     return visible(value) if type(value) is str else value
+
+
+def _breakable(text: str) -> Markup:
+    """Return a text, escaped, in which a browser may begin a new line after an underscore."""
+    return Markup("_<wbr>").join(visible(text).split("_"))

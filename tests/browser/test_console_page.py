@@ -264,6 +264,9 @@ def test_the_accessibility_tree_has_every_part_with_its_name(service: Service, t
     for landmark, name in (("main", ""), ("banner", ""), ("navigation", "Sections")):
         assert names[landmark] == [name]
     assert {"Requests of the last hour", "Keys", "Routes"} <= set(names["region"])
+    wide = "[...document.querySelectorAll('.scroll')].some((e) => e.scrollWidth > e.clientWidth)"
+    tab.call("Emulation.setDeviceMetricsOverride", **metrics_of(WIDTH))
+    assert not tab.run(wide), "on a usual screen no table has to be scrolled"
     assert len(names["image"]) == 2
     for picture in names["image"]:
         assert "per minute" in picture
@@ -322,7 +325,69 @@ def test_the_cookie_is_sent_to_the_console_alone(
     assert [each["name"] for each in others] == []
 
 
+# --- Pages of another origin ----------------------------------------------------------------------
+
+ATTACK = """<!DOCTYPE html>
+<form method="post" action="{console}/end-all">
+<input name="tenant_id" value="{tenant}"><input name="user_id" value="{user}"><button>Win</button>
+</form>
+<iframe src="{console}"></iframe>
+"""
+
+
+@pytest.fixture
+def attacker(service: Service) -> Iterator[str]:
+    """The origin of a page on another port of the same host: cookies come with what it sends."""
+    page = ATTACK.format(console=f"{service.origin}/console", tenant=TENANT, user=USER).encode()
+
+    def application(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+        return [page]
+
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_page_of_another_origin_ends_no_session_and_shows_nothing(
+    service: Service, tab: Tab, attacker: str
+) -> None:
+    session = service.begin("Firefox")
+    open_console(service, tab)
+    tab.open(f"{attacker}/")
+    cookies = tab.call("Network.getCookies", urls=[f"{service.origin}/console"])["cookies"]
+    assert [each["name"] for each in cookies] == ["fta-console"]
+    # A frame of another site has a document that the page may not touch: here an error of the
+    # browser. And a script of this origin gets no answer that it can read.
+    frame = "document.querySelector('iframe')"
+    assert tab.run(f"{frame}.contentDocument === null")
+    url = f"{service.origin}/console"
+    read = f"fetch('{url}', {{credentials: 'include'}}).then(() => 'read', () => 'denied')"
+    assert tab.run(read) == "denied"
+    blind = f"fetch('{url}/end-all', {{method: 'POST', credentials: 'include', mode: 'no-cors'"
+    ids = f"body: new URLSearchParams({{tenant_id: '{TENANT}', user_id: '{USER}'}})}})"
+    tab.run(f"{blind}, {ids}.then(() => 'sent', () => 'blocked')")
+    assert service.going_on() == {session}
+    tab.begin("document.querySelector('button').click()")
+    wait_for(lambda: heading(tab), "Forbidden")
+    assert "Origin not allowed." in tab.run("document.body.innerText")
+    assert service.going_on() == {session}
+    # The same form of the console itself does what it says.
+    tab.open(service.origin + SESSIONS_OF_USER)
+    tab.begin("document.querySelector('form[action$=end-all] button').click()")
+    wait_for(service.going_on, set())
+
+
 # --- Pictures -------------------------------------------------------------------------------------
+
+
+def metrics_of(width: int) -> dict[str, Any]:
+    """The parameters for a screen of this width."""
+    return {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
 
 
 def picture_of(tab: Tab, *, dark: bool, width: int, whole: bool = False) -> Picture:
@@ -330,8 +395,7 @@ def picture_of(tab: Tab, *, dark: bool, width: int, whole: bool = False) -> Pict
     scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     tab.call("Emulation.setEmulatedMedia", features=scheme)
     tab.call("Emulation.setScrollbarsHidden", hidden=True)
-    metrics = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-    tab.call("Emulation.setDeviceMetricsOverride", **metrics)
+    tab.call("Emulation.setDeviceMetricsOverride", **metrics_of(width))
     wait_for(lambda: tab.run("innerWidth"), width)
     found = tab.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
     return Picture(base64.b64decode(found))

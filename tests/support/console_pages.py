@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-_EMPTY = {"meta", "input", "rect", "line", "circle"}
+_EMPTY = {"wbr", "meta", "input", "rect", "line", "circle"}
 _ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "nav", "section"),
     *("h1", "h2", "h3", "p", "a", "ul", "li", "div", "span", "strong", "code", "time", "dl"),
     *("dt", "dd", "figure", "figcaption", "details", "summary", "table", "caption", "thead"),
     *("tbody", "tr", "th", "td", "form", "label", "input", "button", "svg", "desc", "rect"),
-    *("defs", "pattern", "line", "circle"),
+    *("defs", "pattern", "line", "circle", "wbr"),
 }
 _WITH_ADDRESS = {"href", "action"}
 
