@@ -131,7 +131,7 @@ get_api_key_id(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 read_claims(fta_identity *self)
 {
-    if (self->keyring == NULL) {
+    if (self->keyring.kept == NULL) {
         return PyDict_New();
     }
     fta_builder builder;
@@ -139,8 +139,9 @@ read_claims(fta_identity *self)
     builder.depth = 0;
     const fta_json_sink sink = {fta_builder_accept, &builder};
     fta_claims ignored;
-    fta_status status = fta_keyring_read_again(self->keyring, self->text, &sink,
-                                               NULL, &ignored);
+    fta_status status =
+        fta_keyring_read_again(fta_kept_keyring_get(self->keyring.kept),
+                               self->text, &sink, NULL, &ignored);
     PyObject *result =
         status == FTA_OK ? Py_NewRef(builder.root) : fta_raise(status);
     fta_builder_clear(&builder);

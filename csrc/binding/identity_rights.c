@@ -34,14 +34,15 @@ accept_permission(void *context, fta_text name)
 PyObject *
 fta_identity_own_permissions(fta_identity *self)
 {
-    if (self->keyring == NULL) {
+    if (self->keyring.kept == NULL) {
         return PySet_New(self->named);
     }
     naming into = {PySet_New(NULL)};
     const fta_permission_sink sink = {accept_permission, &into};
     fta_claims ignored;
-    fta_status status = fta_keyring_read_again(self->keyring, self->text, NULL,
-                                               &sink, &ignored);
+    fta_status status =
+        fta_keyring_read_again(fta_kept_keyring_get(self->keyring.kept),
+                               self->text, NULL, &sink, &ignored);
     if (status != FTA_OK && into.names != NULL) {
         Py_CLEAR(into.names);
         fta_raise(status);

@@ -24,6 +24,7 @@ fta_identity_begin(fta_state *state)
     if (self != NULL) {
         self->source = FTA_SOURCE_TOKEN;
         self->text = (fta_text){NULL, 0};
+        self->keyring = (fta_keyring_keeper){NULL, 0};
         self->roles = NULL;
         self->known = fta_permission_names_count(state->permission_names);
 #define X(name) self->name = NULL;
@@ -51,7 +52,7 @@ fta_identity_finish(fta_identity *self, const fta_identity_origin *origin)
     }
     self->role = fta_role_name(origin->roles, self->claims.role);
     self->roles = origin->roles;
-    self->keyring = Py_NewRef(origin->keyring);
+    self->keyring = fta_keep_keyring(origin->kept);
     self->token = Py_NewRef(origin->token);
     self->text = origin->text;
     return true;
@@ -303,7 +304,7 @@ fta_identity_in_roles(fta_identity *self, PyObject *roles)
     if (made != NULL) {
         made->source = self->source;
         made->text = self->text;
-        made->keyring = Py_XNewRef(self->keyring);
+        made->keyring = fta_keep_also(&self->keyring);
         made->token = Py_XNewRef(self->token);
         made->actor = Py_XNewRef(self->actor);
         made->api_key = Py_XNewRef(self->api_key);
@@ -330,6 +331,7 @@ identity_dealloc(PyObject *object)
     FTA_IDENTITY_MADE_LIST(X)
 #undef X
     fta_numbered_member_clear(&self->permissions);
+    fta_keep_no_longer(&self->keyring);
     type->tp_free(object);
     Py_DECREF(type);
 }

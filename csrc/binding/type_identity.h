@@ -2,6 +2,7 @@
 #ifndef FTA_BINDING_TYPE_IDENTITY_H
 #define FTA_BINDING_TYPE_IDENTITY_H
 
+#include "binding/kept_keyring.h"
 #include "binding/state.h"
 
 #include "base/uuid.h"
@@ -28,7 +29,6 @@ typedef enum fta_source {
     X(actor)     /* a str: who acts as this user */                            \
     X(api_key)   /* a str: the id of the API key that was sent */              \
     X(named)     /* a frozenset: permissions beside those of role */           \
-    X(keyring)   /* the Keyring that has verified token */                     \
     X(token)     /* the object that text is in */
 
 /* What is made when it is first asked for. */
@@ -41,7 +41,9 @@ typedef struct fta_identity {
     PyObject_HEAD
     fta_claims claims; /* its actor is empty */
     fta_source source;
-    fta_text text;   /* the token, Borrowed from token */
+    fta_text text;              /* the token, Borrowed from token */
+    fta_keyring_keeper keyring; /* of the Keyring that has verified token, or
+                                 * of none */
     PyObject *roles; /* Borrowed from own_roles or keyring; NULL: of no app */
     size_t known; /* permissions that claims.permissions takes into account */
 #define X(name) PyObject *name;
@@ -91,8 +93,8 @@ bool fta_read_identity(const fta_state *state, PyObject *value,
 /* Where an Identity comes from: a token in an object, which a Keyring has
  * verified. */
 typedef struct fta_identity_origin {
-    PyObject *roles; /* of the Keyring */
-    PyObject *keyring;
+    PyObject *roles;        /* of the Keyring */
+    fta_kept_keyring *kept; /* likewise */
     PyObject *token;
     fta_text text; /* in token */
 } fta_identity_origin;

@@ -25,7 +25,7 @@ keyring_dealloc(PyObject *object)
 {
     fta_keyring_object *self = (fta_keyring_object *)object;
     PyTypeObject *type = Py_TYPE(object);
-    fta_keyring_free(self->keyring);
+    fta_kept_keyring_leave(self->kept);
     Py_CLEAR(self->keys);
     Py_CLEAR(self->roles);
     Py_CLEAR(self->on_default_role);
@@ -81,7 +81,7 @@ typedef struct making {
     PyObject *keys;           /* Owned */
     const fta_key **borrowed; /* Owned array */
     fta_claim_rules *rules;   /* Owned, until keyring owns them */
-    fta_keyring *keyring;     /* Owned */
+    fta_kept_keyring *kept;   /* Owned, until a Keyring owns it */
 } making;
 
 static bool
@@ -94,15 +94,17 @@ make_keyring(const fta_state *state, PyObject *key_values,
         (made->rules = fta_rules_from_arguments(state, given)) == NULL) {
         return false;
     }
+    fta_keyring *keyring;
     fta_status status =
         fta_keyring_new(made->borrowed, (size_t)PyTuple_GET_SIZE(made->keys),
-                        made->rules, (size_t)max_token_bytes, &made->keyring);
+                        made->rules, (size_t)max_token_bytes, &keyring);
     if (status != FTA_OK) {
         (void)fta_raise(status);
         return false;
     }
     made->rules = NULL;
-    return true;
+    made->kept = fta_kept_keyring_new(keyring, made->keys, given->roles);
+    return made->kept != NULL;
 }
 
 static PyObject *
@@ -149,13 +151,14 @@ keyring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         self = PyObject_New(fta_keyring_object, type);
     }
     if (self != NULL) {
-        self->keyring = made.keyring;
+        self->kept = made.kept;
+        self->keyring = fta_kept_keyring_get(made.kept);
         self->keys = Py_NewRef(made.keys);
         self->roles = Py_NewRef(given.roles);
         self->on_default_role = Py_NewRef(on_default_role);
         self->revocations = Py_NewRef(revocations);
     } else {
-        fta_keyring_free(made.keyring);
+        fta_kept_keyring_leave(made.kept);
     }
     fta_claim_rules_free(made.rules);
     PyMem_Free(made.borrowed);
@@ -185,11 +188,10 @@ open_token(const fta_keyring *keyring, fta_text text, fta_token *token)
 }
 
 fta_status
-fta_keyring_read_again(PyObject *keyring_value, fta_text text,
+fta_keyring_read_again(const fta_keyring *keyring, fta_text text,
                        const fta_json_sink *events,
                        const fta_permission_sink *permissions, fta_claims *out)
 {
-    const fta_keyring *keyring = ((fta_keyring_object *)keyring_value)->keyring;
     const fta_token_sinks sinks = {events, permissions, true, NULL};
     fta_token token;
     fta_status status = fta_token_open(keyring, text, &token);
@@ -271,7 +273,8 @@ identity_from_text(PyObject *object, fta_text text, PyObject *holder)
     if (status != FTA_OK) {
         result = invalid_token_or_error(state, status);
     } else if (made != NULL) {
-        const fta_identity_origin origin = {self->roles, object, holder, text};
+        const fta_identity_origin origin = {self->roles, self->kept, holder,
+                                            text};
         if (fta_identity_finish(made, &origin)) {
             result = Py_NewRef(made);
         }

@@ -2,6 +2,7 @@
 #ifndef FTA_BINDING_TYPE_KEYRING_H
 #define FTA_BINDING_TYPE_KEYRING_H
 
+#include "binding/kept_keyring.h"
 #include "binding/state.h"
 
 #include "base/text.h"
@@ -10,11 +11,12 @@
 
 typedef struct fta_keyring_object {
     PyObject_HEAD
-    PyObject *keys;            /* Owned tuple: what keyring borrows from */
-    PyObject *roles;           /* Owned: likewise */
-    PyObject *on_default_role; /* Owned; None: nobody is told */
-    PyObject *revocations;     /* Owned Revocations, or None */
-    fta_keyring *keyring;      /* Owned */
+    PyObject *keys;             /* Owned tuple */
+    PyObject *roles;            /* Owned Roles */
+    PyObject *on_default_role;  /* Owned; None: nobody is told */
+    PyObject *revocations;      /* Owned Revocations, or None */
+    fta_kept_keyring *kept;     /* Owned, with its Identities */
+    const fta_keyring *keyring; /* Borrowed from kept */
 } fta_keyring_object;
 
 /* The methods that verify tokens. Each takes a Keyring and the token, or the
@@ -28,9 +30,9 @@ PyObject *fta_keyring_issue(PyObject *self, PyObject *args);
 extern const char fta_keyring_sign_doc[];
 extern const char fta_keyring_issue_doc[];
 
-/* Reads the claims of a token again that this Keyring has verified, whatever
- * the time is. The caller holds the Keyring and what the text is in. */
-fta_status fta_keyring_read_again(PyObject *keyring, fta_text text,
+/* Reads the claims of a token again that this keyring has verified, whatever
+ * the time is. The caller holds what the keyring and the text are in. */
+fta_status fta_keyring_read_again(const fta_keyring *keyring, fta_text text,
                                   const fta_json_sink *events,
                                   const fta_permission_sink *permissions,
                                   fta_claims *out);
