@@ -213,7 +213,7 @@ fta_served_count(PyObject *object, PyObject *const *args, Py_ssize_t count)
             "count takes a state, a key, a str, and routes, a dict");
         return NULL;
     }
-    reading r = {NULL};
+    reading r = {0};
     const count_arguments asked = {args[0], args[1], args[2]};
     PyObject *result =
         count_ordinary(state, (const fta_served_request *)object, &asked, &r);
