@@ -116,6 +116,7 @@ class _Console:
     def open(self, request: Request) -> Response:
         """Put the token of the form into a cookie, if it opens the console."""
         identity = self._require_operator()
+        require_no_api_key("console")  # in the header, where it would speak for the form
         # A token says when it expires: no other credentials are taken from the form.
         seconds = math.floor((identity.expires_at or 0) - now())
         response = flask.current_app.response_class(status=303)

@@ -284,9 +284,11 @@ def test_an_api_key_is_read_in_the_header_only_and_ends_nothing(app: Flask) -> N
     assert post(client, "/console/open", token=key).status_code == 401
     headers = {"Authorization": f"Bearer {key}"}
     assert is_console(client.get("/console", headers=headers))
-    form = {"tenant_id": TENANT, "user_id": USER, "session_id": session}
-    for path in ("/console/end", "/console/end-all"):
-        assert client.post(path, data=form, headers=headers).status_code == 403
+    form = {"tenant_id": TENANT, "user_id": USER, "session_id": session, "token": "a.b.c"}
+    for path in ("/console/end", "/console/end-all", "/console/open"):
+        answer = client.post(path, data=form, headers=headers)
+        assert answer.status_code == 403
+        assert "Set-Cookie" not in answer.headers
     assert going_on(app) == {session}
 
 

@@ -139,7 +139,7 @@ def test_the_printed_token_opens_the_console_at_the_printed_address(directory: P
         form = f"curl -si -c {cookies} {origin} --data-urlencode token={token} {address}/open"
         assert status_of(form) == 303
         page = shell(f"curl -sf -b {cookies} {address}")
-        for part in ("Requests of the last hour", "/api/v1/accounts", "JWT_SECRET_KEY", "sqlite"):
+        for part in ("Requests of the last hour", "/api/v1/accounts", "HS256", "sqlite"):
             assert part in page
         assert token not in page
 
