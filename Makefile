@@ -358,7 +358,7 @@ test-beside: $(VENV)/.built $(BESIDE)/.installed ## Run the tests beside OpenTel
 
 # FREETHREADED=python3.14t names another interpreter than the one that is built.
 .PHONY: test-freethreaded
-test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 without the GIL
+test-freethreaded: packages-test ## Run the Python tests on a CPython 3.13 without the GIL (FREETHREADED=3.14)
 	@echo "Python tests without the GIL"
 	@scripts/test_freethreaded.sh $(FREETHREADED)
 

@@ -77,42 +77,10 @@ sources() {
     esac
 }
 
-# Debian 12 has no package of Ubuntu's keys. It is read from Ubuntu, unsigned, and believed because
-# it is the one that we know: the keys of 2012 and of 2018 (790B C727 ... C0B2 1F32, F6EC B376 ... 991B C93C).
-ubuntu_keyring_sha256=80a36b0a6de2f69f49d2df75ef473ccde121e9e190b9ea01d20a4f63778d5c31
-get_ubuntu_keyring() {
-    [ ! -f "$keyring" ] || return 0
-    got=$(mktemp -d "$cache/keyring-XXXXXX")
-    trap 'rm -rf "$got"' EXIT
-    mkdir -p "$got/lists/partial" "$got/archives/partial"
-    echo "deb [trusted=yes] $ubuntu noble main" >"$got/sources.list"
-    : >"$got/status"
-    for command in update 'download ubuntu-keyring'; do
-        # shellcheck disable=SC2086  # words, on purpose
-        if ! (cd "$got" && apt-get -qq -o Dir::Etc::sourcelist="$got/sources.list" \
-            -o Dir::Etc::sourceparts=- -o Dir::State::lists="$got/lists" \
-            -o Dir::State::status="$got/status" -o Dir::Cache="$got" \
-            -o APT::Sandbox::User=root $command >"$got/log" 2>&1); then
-            cat "$got/log" >&2
-            echo "make_root.sh: could not read the keys of Ubuntu" >&2
-            exit 1
-        fi
-    done
-    dpkg-deb -x "$got"/ubuntu-keyring_*.deb "$got/package"
-    found=$got/package/usr/share/keyrings/ubuntu-archive-keyring.gpg
-    if [ "$(sha256sum <"$found")" != "$ubuntu_keyring_sha256  -" ]; then
-        echo "make_root.sh: these are not the keys of Ubuntu that we know" >&2
-        exit 1
-    fi
-    mv "$found" "$keyring"
-    trap - EXIT
-    rm -rf "$got"
-}
-
 # Makes the archive. Two that do it at once do not meet: each has a directory of its own, and the
 # last one to finish replaces the archive whole.
 make_archive() {
-    case $suite in jammy | noble) get_ubuntu_keyring ;; esac
+    case $suite in jammy | noble) "$here/get_ubuntu_keyring.sh" "$keyring" ;; esac
     made=$(mktemp -d "$cache/making-XXXXXX")
     trap 'rm -rf "$made"' EXIT
     trap 'exit 1' INT TERM HUP

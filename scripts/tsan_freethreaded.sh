@@ -3,8 +3,6 @@
 #
 #   scripts/tsan_freethreaded.sh [TEST...]
 #
-# Not run to its end yet: whoever does it first has to judge what is reported.
-#
 # The interpreter has ThreadSanitizer too (make_freethreaded.sh), and so does the core that it builds,
 # below build/tsan-python. What CPython itself suppresses is suppressed. A core without locks is built
 # beside it: its race must be found, or this run would mean nothing. FTA_THREAD_SECONDS is the time of
@@ -14,9 +12,9 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.."
 cache=${FTA_CACHE:-$PWD/build}/freethreaded
-[ $# -gt 0 ] || set -- tests/unit/test_core_shared.py tests/unit/test_core_threads.py \
-    tests/unit/test_core_interpreters.py
-"$here/make_freethreaded.sh" tsan
+[ $# -gt 0 ] || set -- tests/unit/test_core_shared.py tests/unit/test_core_changes.py \
+    tests/unit/test_core_threads.py tests/unit/test_core_interpreters.py
+"$here/make_freethreaded.sh" 3.13 tsan
 venv=$("$here/freethreaded_venv.sh")
 prefix=$cache/3.13-tsan
 # The packages are those of the other build. Its core is not: an editable one is not on this path.
@@ -53,7 +51,10 @@ pytest='-P -m pytest -q -p no:cacheprovider -o pythonpath=tests/support'
 tsan=$PWD/build/tsan-python
 echo "Building the core with ThreadSanitizer" >&2
 build "$tsan" "-O1 -g -fno-omit-frame-pointer"
-build "$tsan/without-locks" "-O1 -g -fno-omit-frame-pointer -include $PWD/tests/sanitized/without_locks.h"
+# setup.py tries the flags on a program that does not look for Python.h.
+include=$("$prefix/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+build "$tsan/without-locks" \
+    "-O1 -g -fno-omit-frame-pointer -I$include -include $PWD/tests/sanitized/without_locks.h"
 
 # shellcheck disable=SC2086  # words, on purpose
 under_tsan "$tsan/without-locks" $pytest tests/unit/test_core_shared.py -k RequestRecord \

@@ -95,7 +95,6 @@ class TestWhatIsAroundTheDecorator:
             assert got[status].status_code == got[status].get_json()["code"] == status
         assert got[200].get_json() == {"who": "in"}
 
-    @pytest.mark.not_freethreaded
     def test_apiflask_s_output_makes_no_200_of_a_denial(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -115,7 +114,6 @@ class TestWhatIsAroundTheDecorator:
             assert set(got[status].get_json()) == {"error", "message", "detail"}
         assert got[200].get_json() == {"who": "in"}
 
-    @pytest.mark.not_freethreaded
     @pytest.mark.filterwarnings("ignore")
     def test_restx_s_marshal_makes_no_200_of_a_denial(self, app: Flask) -> None:
         import flask_restx

@@ -241,7 +241,6 @@ class TestNamesOfOtherLibraries:
 class TestLibrariesBesideThisOne:
     """What they put into app.config is no setting that somebody misspelt."""
 
-    @pytest.mark.not_freethreaded
     def test_the_table_has_all_names_of_apiflask_and_no_other(self) -> None:
         import apiflask.settings
 
@@ -249,7 +248,6 @@ class TestLibrariesBesideThisOne:
         assert theirs == set(NEIGHBOURS)
         assert not theirs & (set(KEYS) | set(COUNTERPARTS))
 
-    @pytest.mark.not_freethreaded
     def test_an_apiflask_app_starts_and_a_misspelt_name_stops_it(self) -> None:
         from apiflask import APIFlask
 
@@ -264,7 +262,6 @@ class TestLibrariesBesideThisOne:
         with pytest.raises(ConfigurationError, match="AUTH_ERROR_STATUS_CODES"):
             start(AUTH_ERROR_STATUS_CODES=403)
 
-    @pytest.mark.not_freethreaded
     def test_an_app_with_all_libraries_that_the_docs_name_starts(self) -> None:
         """Each made as its own documentation does, before and after TenantAuth."""
         import flask_restful

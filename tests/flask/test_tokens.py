@@ -125,7 +125,7 @@ class TestClaims:
 
 
 class TestAlgorithms:
-    @pytest.mark.not_freethreaded
+    @pytest.mark.cryptography
     @pytest.mark.parametrize(
         ("algorithm", "private", "public"),
         [
@@ -145,7 +145,7 @@ class TestAlgorithms:
         assert accepts(verifier, made)
         assert not accepts(make_app(), made)
 
-    @pytest.mark.not_freethreaded
+    @pytest.mark.cryptography
     @pytest.mark.parametrize(
         ("algorithm", "private", "public"),
         [("PS256", RSA_PRIVATE, RSA_PUBLIC), ("EdDSA", ED_PRIVATE, ED_PUBLIC)],
@@ -391,7 +391,7 @@ class TestJwks:
         assert accepts(other, created(app))
         assert jwt.get_unverified_header(created(app))["kid"] == served["keys"][0]["kid"]
 
-    @pytest.mark.not_freethreaded
+    @pytest.mark.cryptography
     def test_another_library_reads_the_route(self) -> None:
         app = make_app(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=RSA_PRIVATE, JWT_JWKS_ROUTE="/keys")
         made = created(app)

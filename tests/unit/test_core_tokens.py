@@ -129,7 +129,7 @@ class TestRoundTrips:
         assert (identity.role, identity.source) == ("admin", "token")
         assert identity.expires_at == payload["exp"]
 
-    @pytest.mark.not_freethreaded
+    @pytest.mark.cryptography
     @pytest.mark.parametrize("algorithm", PAIR_ALGORITHMS)
     def test_a_pair_of_openssl_agrees_with_pyjwt(
         self, algorithm: str, pairs: dict[str, KeyPair]
@@ -627,7 +627,7 @@ class TestKeys:
             assert Key.secret(algorithm, b"x" * size).can_sign
         assert Key.secret("HS256", b"x", allow_weak=True).can_sign
 
-    @pytest.mark.not_freethreaded
+    @pytest.mark.cryptography
     @pytest.mark.parametrize("algorithm", PAIR_ALGORITHMS)
     def test_a_jwk_of_pyjwt_is_read(self, algorithm: str, pairs: dict[str, KeyPair]) -> None:
         pair = pairs[algorithm]
