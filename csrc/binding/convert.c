@@ -54,6 +54,21 @@ fta_octets_from_object(PyObject *value, const char *argument, fta_text *out,
 }
 
 PyObject *
+fta_interned_names(const char *const *names, Py_ssize_t count)
+{
+    PyObject *all = PyTuple_New(count);
+    for (Py_ssize_t i = 0; all != NULL && i < count; i++) {
+        PyObject *name = PyUnicode_InternFromString(names[i]);
+        if (name == NULL) {
+            Py_CLEAR(all);
+        } else {
+            PyTuple_SET_ITEM(all, i, name);
+        }
+    }
+    return all;
+}
+
+PyObject *
 fta_words_as_tuple(const fta_words *words)
 {
     PyObject *tuple = PyTuple_New((Py_ssize_t)words->count);

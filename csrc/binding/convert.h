@@ -16,6 +16,9 @@
  * surrogates. */
 bool fta_utf8_from_str(PyObject *value, const char *argument, fta_text *out);
 
+/* So many interned names in a tuple, for the state of the module. */
+PyObject *fta_interned_names(const char *const *names, Py_ssize_t count);
+
 /* A new tuple of the words as interned str. */
 PyObject *fta_words_as_tuple(const fta_words *words);
 

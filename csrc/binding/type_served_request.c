@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "binding/convert.h"
 #include "binding/hold.h"
 #include "binding/keywords.h"
 #include "binding/type_identity.h"
@@ -210,16 +211,6 @@ fta_add_served_request(PyObject *module)
 #undef X
     };
     fta_state *state = fta_state_of_module(module);
-    state->served_names = PyTuple_New(FTA_SERVED_COUNT);
-    if (state->served_names == NULL) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < FTA_SERVED_COUNT; i++) {
-        PyObject *name = PyUnicode_InternFromString(names[i]);
-        if (name == NULL) {
-            return -1;
-        }
-        PyTuple_SET_ITEM(state->served_names, i, name);
-    }
-    return 0;
+    state->served_names = fta_interned_names(names, FTA_SERVED_COUNT);
+    return state->served_names == NULL ? -1 : 0;
 }

@@ -31,6 +31,9 @@ static const fta_hit hit = {.key = (const uint8_t *)"key",
                             .cost = 1,
                             .period_us = 86400000000};
 
+/* What the store was told that it is spent. */
+static uint32_t told;
+
 /* Of each window. A window is known by the lease that a permit is from. */
 static uint32_t granted[WINDOWS + 1], spent[WINDOWS + 1], offered[WINDOWS + 1];
 
@@ -71,6 +74,14 @@ act_take(actor *self)
         if (fta_lease_table_take(table, &hit, 0, &taken, &verdict)) {
             spent[0]++; /* Of whichever window. */
         }
+    }
+}
+
+static void
+act_ask(actor *self)
+{
+    for (int i = 0; i < self->rounds; i++) {
+        told += fta_lease_table_demand(table, &hit).spent;
     }
 }
 
@@ -228,6 +239,36 @@ test_no_permit_is_lost_to_those_who_take(void)
     }
 }
 
+/* The store is told of each permit once, of one that is put back after that by
+ * one less later. */
+static void
+test_each_permit_that_is_spent_is_told_of_once(void)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        start_over();
+        told = 0;
+        receive(1, 5);
+        add(act_take, 4, 0, 0);
+        add(act_take_and_put_back, 2, 0, 0);
+        add(act_receive, 2, 1, 3);
+        add(act_ask, 3, 0, 0);
+        add(act_ask, 3, 0, 0);
+        if (seed % 2 == 0) {
+            run_randomly(seed, false);
+        } else {
+            run_by_priority(seed);
+        }
+        fta_lease_taken taken;
+        fta_verdict verdict;
+        CHECK(fta_lease_table_take(table, &hit, 0, &taken, &verdict));
+        fta_lease_table_put_back(table, taken, hit.cost);
+        uint64_t received = atomic_load(&table->slots[taken.slot].received);
+        CHECK((uint32_t)(received - left()) + told == sum(spent));
+        CHECK(fta_lease_table_demand(table, &hit).spent + told >= sum(spent));
+        CHECK(fta_lease_table_demand(table, &hit).spent == 0);
+    }
+}
+
 /* Once the answer of a window is taken in, none of an earlier one is left. */
 static void
 test_a_new_window_leaves_nothing_of_the_old(void)
@@ -275,6 +316,7 @@ main(void)
     actors_begin();
     test_no_permit_is_there_twice();
     test_no_permit_is_lost_to_those_who_take();
+    test_each_permit_that_is_spent_is_told_of_once();
     test_a_new_window_leaves_nothing_of_the_old();
     test_control_careless_takers_are_found();
     actors_end();

@@ -94,16 +94,23 @@ find_place(fta_lease_table *table, uint64_t hash, int64_t now_us,
 /* How many permits of a slot were spent that nobody has told the store of. From
  * now on the caller has. */
 static uint32_t
-claim_spent(fta_lease_slot *slot, uint32_t left, const fta_hit *hit)
+claim_spent(fta_lease_slot *slot, uint64_t hash, const fta_hit *hit)
 {
-    uint64_t received = atomic_load(&slot->received);
-    uint64_t spent;
+    uint64_t received, spent;
+    fta_lease_view view;
     do {
-        spent = received - left;
-        if (spent == 0 || spent > hit->limit) {
-            return 0; /* Or more has come than is noted yet. */
+        /* Before what is left: permits that come in between are not noted yet,
+         * or the swap fails. */
+        received = fta_lease_load(&slot->received);
+        if (!fta_lease_view_read(slot, &view) ||
+            view.words[FTA_LEASE_HASH] != hash) {
+            return 0;
         }
-    } while (!atomic_compare_exchange_weak(&slot->received, &received, left));
+        spent = received - view.lease.left;
+        if (spent == 0 || spent > hit->limit) {
+            return 0; /* Or more is left than is noted. */
+        }
+    } while (!fta_lease_swap(&slot->received, received, view.lease.left));
     return (uint32_t)spent;
 }
 
@@ -121,7 +128,7 @@ fta_lease_table_demand(fta_lease_table *table, const fta_hit *hit)
         return (fta_lease_demand){fta_lease_most(0, 0), 0};
     }
     fta_lease_slot *slot = &table->slots[fta_lease_set_of(table, hash) + way];
-    uint32_t spent = claim_spent(slot, view.lease.left, hit);
+    uint32_t spent = claim_spent(slot, hash, hit);
     int64_t since_us =
         (int64_t)atomic_exchange(&slot->received_us, (uint64_t)now_us);
     return (fta_lease_demand){fta_lease_most(spent, now_us - since_us), spent};
