@@ -79,6 +79,17 @@ def _outcome_of_token(
     return _without_valid_token(state, request, credentials, proved)
 
 
+def token_of(state: AppState, request: Request) -> str | None:
+    """Return the bearer token that a request is authenticated by; None: it brings none."""
+    authorization = request.environ.get("HTTP_AUTHORIZATION")
+    credentials = None
+    if state.console_cookies is not None:
+        credentials = _of_console(state, request, authorization)
+    if credentials is None:
+        credentials = _with_cookies(state, request, authorization)
+    return parse_bearer(credentials) if isinstance(credentials, str) else None
+
+
 def identity_of(record: RequestRecord, request: Request) -> Identity | None:
     """Return the identity that a request's credentials prove, bound or not."""
     outcome = outcome_of(record, request)

@@ -18,7 +18,7 @@ from ..identity.arguments import uuid_text
 from ..identity.denials import Denial, error_of
 from .answers import add_headers, note_error
 from .api_key_check import require_no_api_key
-from .authentication import denial_of_other_page
+from .authentication import denial_of_other_page, token_of
 from .console_credentials import (
     CLOSE,
     END,
@@ -171,9 +171,26 @@ class _Console:
         :raises AuthError: for any other.
         """
         passed = self._check(None)
-        if type(passed) is not Identity:  # Flask does not dispatch this request
+        request = current_request()
+        if type(passed) is not Identity or request is None:  # Flask does not dispatch this request
             raise AuthError("The console answers requests that Flask dispatches", 403)
+        problem = self._problem_of(passed, request)
+        if problem:
+            denial = Denial(403, problem, "permission_missing", scope=(self._permission,))
+            raise _reported(denial, request)
         return passed
+
+    def _problem_of(self, identity: Identity, request: Request) -> str:
+        """Return why an identity with the permission is no operator's all the same; empty: it is.
+
+        The console reaches all tenants. So what proves an identity has to speak for all of them.
+        """
+        if identity.source == "headers":
+            return "The console takes tokens and API keys, and no identity headers"
+        token = None if identity.api_key_id is not None else token_of(self._state, request)
+        if token is not None and self._state.is_of_some_tenants(token):
+            return "A key that speaks for some tenants only opens no console of all tenants"
+        return ""
 
     def _user_of_form(self, request: Request) -> tuple[str, str]:
         """Return whose sessions a form of an operator is about."""
@@ -199,7 +216,8 @@ class _Console:
         """Answer a denial with a page: where another token may help, with the form for one."""
         note_error(error)
         pages, status = self._pages(request), error.status_code
-        asks = status == 401 or error.reason == "permission_missing"
+        # A right token is never limited: who shares an address with a flood gets the form, too.
+        asks = status in (401, 429) or error.reason == "permission_missing"
         if asks or is_opening(request):
             said = "" if error.reason == "no_credentials" else f"{error.message}."
             response = _page(pages.opening(said=said, permission=self._permission), status)

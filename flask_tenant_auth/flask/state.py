@@ -310,6 +310,15 @@ class AppState:
             self.look_for_key(claims, token)
         return claims
 
+    def is_of_some_tenants(self, token: str | bytes) -> bool:
+        """Whether a verified token is of a key that may speak for some tenants only.
+
+        Who has such a key may be a customer, and grants any permission to itself.
+        """
+        if self._tenants is not None and self._tenants.has_own_key(token):
+            return True
+        return self._issuers is not None and self._issuers.is_limited(token)
+
     def look_for_key(self, invalid: InvalidToken, token: str | bytes | None) -> None:
         """Look for the key of an invalid token, where the verifier has not done so itself."""
         provider = self._provider

@@ -100,6 +100,13 @@ class Issuers:
         """Whether the issuer of verified claims may speak for a tenant."""
         return self._may_speak(self._entries[claims.get("iss")], tenant_id)
 
+    def is_limited(self, token: str | bytes) -> bool:
+        """Whether the issuer of a verified token may speak for the tenants alone that it lists."""
+        entry = self._entry_of(token)
+        if isinstance(entry, InvalidToken):
+            return True
+        return isinstance(entry.tenants, frozenset) or callable(entry.tenants)
+
     def _verify(self, entry: _Entry, token: str | bytes) -> Identity | InvalidToken:
         verified = entry.provider.verify(token)
         if isinstance(verified, Identity) and not self._may_speak(entry, verified.tenant_id):

@@ -89,6 +89,10 @@ class TenantKeyrings:
         verified, keyring = self._verify(token)
         return verified if isinstance(verified, InvalidToken) else keyring.decode(token)
 
+    def has_own_key(self, token: str | bytes) -> bool:
+        """Whether a verified token was verified with a key of its tenant alone."""
+        return self._keyring_claimed_by(token)[2] is not None
+
     def _verify(self, token: str | bytes) -> tuple[Identity | InvalidToken, Verifier]:
         """Verify a token; return the keys that have done so, too."""
         tenant_id, kid, of_tenant = self._keyring_claimed_by(token)

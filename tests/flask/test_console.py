@@ -23,6 +23,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse
 
 from apps import (
+    OTHER_TENANT,
     OTHER_USER,
     SECRET,
     TENANT,
@@ -53,7 +54,7 @@ from flask_tenant_auth.console.page import CONTENT_SECURITY_POLICY, HEADERS
 from flask_tenant_auth.flask.listed_routes import routes_of
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.keys.certificates import dates_of
-from openssl_keys import openssl
+from openssl_keys import KeyPair, openssl
 
 PERMISSION = "console:open"
 COOKIE = "__Secure-fta-console"
@@ -325,6 +326,85 @@ def test_no_limit_keeps_an_operator_out(tmp_path: Path) -> None:
     app = console_app(tmp_path, RATELIMIT_DEFAULT="1 per hour")
     client = opened(app)
     assert all(is_console(client.get("/console")) for _ in range(3))
+
+
+def test_a_key_of_some_tenants_proves_no_operator_of_all(tmp_path: Path) -> None:
+    """A customer who signs its own tokens can name any permission in them."""
+    secrets = {TENANT: "a secret of one tenant, long enough for any HS algorithm, over 64 bytes"}
+    app = console_app(tmp_path, JWT_TENANT_KEYS=lambda tenant, kid: secrets.get(tenant))
+    client = https_client(app, jar=False)
+    with app.app_context():
+        texts = {
+            tenant: create_jwt_token(tenant, OPERATOR, claims={"permissions": [PERMISSION]})
+            for tenant in (TENANT, OTHER_TENANT)
+        }
+    for tenant, opens in ((TENANT, False), (OTHER_TENANT, True)):
+        header = {"Authorization": f"Bearer {texts[tenant]}"}
+        assert client.get("/me", headers=header).status_code == 200
+        for credentials in (header, {"Cookie": f"{COOKIE}={texts[tenant]}"}):
+            assert is_console(client.get("/console", headers=credentials)) is opens
+        answer = post(client, "/console/open", token=texts[tenant])
+        assert answer.status_code == (303 if opens else 403)
+    session = begun(app)
+    form = {"tenant_id": TENANT, "user_id": USER}
+    header = {"Authorization": f"Bearer {texts[TENANT]}"}
+    answer = client.post("/console/end-all", data=form, headers=header)
+    assert "A key that speaks for some tenants only" in answer.text
+    assert going_on(app) == {session}
+
+
+@pytest.mark.parametrize(
+    ("tenants", "opens"),
+    [([TENANT], False), (lambda tenant: tenant == TENANT, False), ("*", True), (None, True)],
+)
+def test_an_issuer_of_some_tenants_proves_no_operator_of_all(
+    tmp_path: Path, tenants: Any, opens: bool
+) -> None:
+    pair = KeyPair("ES256")
+    issuer = {"issuer": "https://red.example.test", "jwks": {"keys": [pair.jwk(kid="1")]}}
+    app = console_app(tmp_path, JWT_ISSUERS=[issuer | ({"tenants": tenants} if tenants else {})])
+    claims: dict[str, Any] = {"tenant_id": TENANT, "user_id": USER, "iss": issuer["issuer"]}
+    claims |= {"exp": int(time.time()) + 600, "permissions": [PERMISSION]}
+    header = {"Authorization": f"Bearer {pair.token(claims, kid='1')}"}
+    client = https_client(app, jar=False)
+    assert client.get("/me", headers=header).status_code == 200
+    assert is_console(client.get("/console", headers=header)) is opens
+    own = {"Authorization": f"Bearer {operators_token()}"}
+    assert is_console(client.get("/console", headers=own))
+
+
+@pytest.mark.parametrize(
+    "config", [{"AUTH_TRUSTED_GATEWAYS": "127.0.0.1"}, {"FLASK_ENV": "development"}]
+)
+def test_identity_headers_open_nothing(tmp_path: Path, config: dict[str, str]) -> None:
+    """A gateway that leaves X-User-Role to clients would make each of them an operator."""
+    app = console_app(
+        tmp_path,
+        AUTH_ROLES="user, operator",
+        AUTH_PERMISSIONS={"operator": [PERMISSION]},
+        **config,
+    )
+    client = https_client(app)
+    headers = identity_headers(**{"X-User-Role": "operator"})
+    assert client.get("/me", headers=headers).status_code == 200
+    session = begun(app)
+    assert not is_console(client.get("/console", headers=headers))
+    form = {"tenant_id": TENANT, "user_id": USER}
+    assert client.post("/console/end-all", data=form, headers=headers).status_code == 403
+    assert going_on(app) == {session}
+    assert is_console(client.get("/console", headers=bearer(role="operator")))
+
+
+def test_who_shares_an_address_with_a_flood_still_gets_the_form(tmp_path: Path) -> None:
+    app = console_app(tmp_path, AUTH_FAILURE_LIMIT="1 per hour")
+    client = https_client(app)
+    assert client.get("/console").status_code == 401
+    answer = client.get("/console")
+    assert answer.status_code == 429
+    assert "Retry-After" in answer.headers
+    [form] = [each for each in Page(answer.text).all("form") if each["action"] == "/console/open"]
+    assert post(client, form["action"], token=operators_token()).status_code == 303
+    assert is_console(client.get("/console"))
 
 
 def test_the_cookie_proves_nothing_to_any_other_route(app: Flask) -> None:
