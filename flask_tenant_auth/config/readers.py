@@ -20,7 +20,8 @@ Reader: TypeAlias = Callable[[Any], T]
 ANY = "*"
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
-_PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+# No segment of dots, which clients take out (RFC 3986, section 5.2.4).
+_PLAIN_PATH = re.compile(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 
 
 def read_text(raw: Any) -> str:

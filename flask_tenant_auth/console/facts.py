@@ -120,11 +120,12 @@ class SessionFact:
 
 @dataclass(frozen=True, kw_only=True)
 class UserSessions:
-    """The sessions of one user."""
+    """The newest sessions of one user."""
 
     tenant_id: str
     user_id: str
     sessions: tuple[SessionFact, ...]
+    more: int = 0  # how many older ones there are
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,8 @@ _TOO_LONG = Denial(
     "whose role is granted the permission, in place of a token that names many",
     "too_long",
 )
+# A page of them is read by a person; the newest come first.
+_MOST_SESSIONS = 200
 _TITLES = {400: "This cannot be done", 404: "Not found", 429: "Too many requests"}
 
 
@@ -208,8 +210,10 @@ class _Console:
             raise _reported(_NO_SESSIONS, request) from None
 
     def _listed(self, request: Request, tenant: str, user: str, said: str = "") -> Response:
-        sessions = tuple(map(session_fact, self._sessions(request, tenant, user)))
-        of_user = UserSessions(tenant_id=tenant, user_id=user, sessions=sessions)
+        sessions = self._sessions(request, tenant, user)
+        shown = tuple(map(session_fact, sessions[:_MOST_SESSIONS]))
+        more = len(sessions) - len(shown)
+        of_user = UserSessions(tenant_id=tenant, user_id=user, sessions=shown, more=more)
         return _page(self._pages(request).sessions(of_user, said=said))
 
     def _denied(self, request: Request, error: AuthError) -> Response:

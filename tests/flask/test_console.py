@@ -51,6 +51,7 @@ from flask_tenant_auth import (
     verify_tenant_context,
 )
 from flask_tenant_auth.console.page import CONTENT_SECURITY_POLICY, HEADERS
+from flask_tenant_auth.flask import console_route
 from flask_tenant_auth.flask.listed_routes import routes_of
 from flask_tenant_auth.flask.state import state_of
 from flask_tenant_auth.keys.certificates import dates_of
@@ -137,12 +138,26 @@ def test_there_is_no_console_unless_it_is_set() -> None:
         ("AUTH_CONSOLE_ROUTE", "/<tenant>/console", "AUTH_CONSOLE_ROUTE"),
         ("AUTH_CONSOLE_ROUTE", "/console; Domain=example", "AUTH_CONSOLE_ROUTE"),
         ("AUTH_CONSOLE_PERMISSION", "console:*", "AUTH_CONSOLE_PERMISSION"),
+        ("AUTH_CONSOLE_ROUTE", "/..", "AUTH_CONSOLE_ROUTE"),
+        ("AUTH_CONSOLE_ROUTE", "/a/./console", "AUTH_CONSOLE_ROUTE"),
+        ("AUTH_METRICS_ROUTE", "/console", "AUTH_METRICS_ROUTE"),
+        ("AUTH_METRICS_ROUTE", "/console/sessions", "AUTH_METRICS_ROUTE"),
+        ("AUTH_SESSION_ROUTES", "/console", "AUTH_SESSION_ROUTES"),
+        ("JWT_JWKS_ROUTE", "/console/open", "JWT_JWKS_ROUTE"),
     ],
 )
 def test_settings_that_are_not_valid_are_named(name: str, value: Any, named: str) -> None:
     config = {"AUTH_CONSOLE_ROUTE": "/console", "AUTH_CONSOLE_PERMISSION": PERMISSION, name: value}
     with pytest.raises(ConfigurationError, match=named):
         make_app(**config)
+
+
+@pytest.mark.parametrize("route", ["/console.2", "/a/..b/console", "/.console"])
+def test_paths_with_dots_that_are_no_segments_of_dots_are_taken(route: str) -> None:
+    app = make_app(
+        AUTH_CONSOLE_ROUTE=route, AUTH_CONSOLE_PERMISSION=PERMISSION, AUTH_METRICS_ROUTE="/consoles"
+    )
+    assert app.test_client().get(route).status_code == 401
 
 
 def test_the_console_needs_no_prometheus_client_and_no_metrics_route(app: Flask) -> None:
@@ -885,6 +900,22 @@ def test_an_operator_lists_and_ends_the_sessions_of_a_user(
     assert f"Revoked: user of user {USER}" in caplog.text
     assert going_on(app) == set()
     assert going_on(app, OTHER_USER) == {others}
+
+
+def test_of_very_many_sessions_the_newest_are_listed_and_the_rest_is_counted(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console_route, "_MOST_SESSIONS", 3)
+    ids = {"tenant_id": TENANT, "user_id": USER}
+    sessions = [begun(app, device=f"Device {n}") for n in range(5)]
+    client = opened(app)
+    answer = client.get("/console/sessions", query_string=ids)
+    assert [f"Device {n}" in answer.text for n in range(5)] == [False, False, True, True, True]
+    assert "2 older sessions go on too." in answer.text
+    post(client, "/console/end", **ids, session_id=sessions[0])  # an old one can be named
+    assert "1 older sessions go on too." in client.get("/console/sessions", query_string=ids).text
+    post(client, "/console/end-all", **ids)
+    assert going_on(app) == set()
 
 
 def test_a_session_of_another_user_is_not_ended_by_naming_it(app: Flask) -> None:

@@ -58,13 +58,13 @@ class Service:
     def command(self, *options: str) -> list[str]:
         return [sys.executable, "-m", "flask", "--app", "service", "auth", "top", *options]
 
-    def printed(self, *options: str, **environment: str) -> str:
+    def printed(self, *options: str, encoding: str = "utf-8", **environment: str) -> str:
         done = subprocess.run(
             self.command(*options),
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            encoding="utf-8",
+            encoding=encoding,
             timeout=PATIENCE,
             check=True,
         )
@@ -107,12 +107,24 @@ def test_a_terminal_without_unicode_gets_other_signs(service: Service) -> None:
     assert "@" in text
 
 
+def test_what_the_encoding_of_the_output_lacks_is_a_question_mark(
+    service: Service, tmp_path: Path
+) -> None:
+    program = tmp_path / "service.py"
+    program.write_text(program.read_text() + 'app.get("/\u4e2d\u6587/\xe9")(lambda: "in")\n')
+    latin = service.printed(encoding="iso-8859-1", PYTHONUTF8="0", PYTHONIOENCODING="iso-8859-1")
+    assert "/??/\xe9" in latin
+    assert "/\u4e2d\u6587/\xe9" in service.printed()
+
+
 class Terminal:
     """A command in a terminal of its own."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str], columns: int = COLUMNS
+    ) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, env=environment
         )
@@ -155,6 +167,16 @@ def test_a_terminal_is_drawn_anew_until_ctrl_c(service: Service, terminal: Termi
         assert "\x1b" not in shown
         assert len(shown.splitlines()) < ROWS
         hold_lines(shown)
+
+
+def test_a_narrow_terminal_gets_narrow_lines(service: Service) -> None:
+    terminal = Terminal(service.command(), service.environment, columns=30)
+    try:
+        terminal.wait_for(lambda text: text.count("\x1b[H") >= 2)
+    finally:
+        terminal.close()
+    shown = re.sub(r"\x1b\[[KJ]", "", terminal.written.split("\x1b[H")[1])
+    assert max(map(len, shown.splitlines())) == 30
 
 
 def test_without_a_console_it_says_what_to_set() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import shutil
 import sys
 import time
@@ -39,7 +38,7 @@ def top(once: bool) -> None:
         raise click.ClickException(str(error)) from None
     unicode = _shows_blocks()
     if once or not sys.stdout.isatty():
-        click.echo("\n".join(lines_of(reporter.facts(), unicode=unicode)))
+        click.echo("\n".join(map(_writable, lines_of(reporter.facts(), unicode=unicode))))
         return
     sys.stdout.write(_CLEAR)
     try:
@@ -51,18 +50,23 @@ def top(once: bool) -> None:
 
 
 def _draw(lines: list[str]) -> None:
-    """Write lines over those of before. Those that a terminal has no room for are left out."""
-    room = max(shutil.get_terminal_size().lines - 1, 2)
+    """Write lines over those of before. What a terminal has no room for is left out."""
+    size = shutil.get_terminal_size()
+    room = max(size.lines - 1, 2)
     shown = lines if len(lines) <= room else [*lines[: room - 1], "... see more in a higher window"]
-    sys.stdout.write(_HOME + "".join(f"{line}{_REST_OF_LINE}\n" for line in shown))
+    sys.stdout.write(
+        _HOME + "".join(f"{_writable(line)[: size.columns]}{_REST_OF_LINE}\n" for line in shown)
+    )
     sys.stdout.write(_REST_OF_SCREEN)
     sys.stdout.flush()
 
 
+def _writable(line: str) -> str:
+    """Return a line with a question mark for each character that the output cannot have."""
+    encoding = sys.stdout.encoding or "ascii"
+    return line.encode(encoding, "replace").decode(encoding)
+
+
 def _shows_blocks() -> bool:
     """Whether what is written can have block characters."""
-    try:
-        codecs.encode("▁█", sys.stdout.encoding or "ascii")
-    except (LookupError, UnicodeError):
-        return False
-    return True
+    return "?" not in _writable("▁█")
