@@ -4,9 +4,9 @@
 #   scripts/tsan_freethreaded.sh [TEST...]
 #
 # The interpreter has ThreadSanitizer too (make_freethreaded.sh), and so does the core that it builds,
-# below build/tsan-python. What CPython itself suppresses is suppressed. A core without locks is built
-# beside it: its race must be found, or this run would mean nothing. FTA_THREAD_SECONDS is the time of
-# each test with threads.
+# below build/tsan-python. Suppressed is what CPython itself suppresses, and what
+# tests/sanitized/tsan_python.txt says. A core without locks is built beside it: its race must be
+# found, or this run would mean nothing. FTA_THREAD_SECONDS is the time of each test with threads.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,7 +29,7 @@ under_tsan() {
     shift
     rm -f "$folder"/report.*
     env PYTHON_GIL=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$folder:$packages" FTA_TSAN="$folder" \
-        TSAN_OPTIONS="suppressions=$prefix/suppressions.txt exitcode=0 log_path=$folder/report" \
+        TSAN_OPTIONS="suppressions=$suppressions exitcode=0 log_path=$folder/report" \
         $without_aslr "$prefix/bin/python3" "$@"
 }
 
@@ -49,6 +49,9 @@ build() {
 pytest='-P -m pytest -q -p no:cacheprovider -o pythonpath=tests/support'
 
 tsan=$PWD/build/tsan-python
+suppressions=$tsan/suppressions.txt
+mkdir -p "$tsan"
+cat "$prefix/suppressions.txt" tests/sanitized/tsan_python.txt >"$suppressions"
 echo "Building the core with ThreadSanitizer" >&2
 build "$tsan" "-O1 -g -fno-omit-frame-pointer"
 # setup.py tries the flags on a program that does not look for Python.h.
@@ -56,9 +59,7 @@ include=$("$prefix/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("
 build "$tsan/without-locks" \
     "-O1 -g -fno-omit-frame-pointer -I$include -include $PWD/tests/sanitized/without_locks.h"
 
-# shellcheck disable=SC2086  # words, on purpose
-under_tsan "$tsan/without-locks" $pytest tests/unit/test_core_shared.py -k RequestRecord \
-    >"$tsan/without-locks/log" 2>&1 || true
+under_tsan "$tsan/without-locks" -P tests/sanitized/member_race.py >"$tsan/without-locks/log" 2>&1 || true
 if ! cat "$tsan"/without-locks/report.* 2>/dev/null | grep -q 'data race.*member_\|#0 fta_member_'; then
     tail -n 40 "$tsan/without-locks/log" >&2
     echo "tsan_freethreaded.sh: the race of a core without locks was not found" >&2
