@@ -65,7 +65,7 @@ $(VENV)/.built: $(C_FILES) $(LUA_FILES) scripts/embed_lua.py setup.py pyproject.
 
 .PHONY: run
 run: $(VENV)/.built $(VENV)/.group-example ## Install what is missing, then run the example e-mail service
-	@cd examples && exec ../$(BIN)/python -m email_service
+	@cd examples && exec "$(CURDIR)/$(BIN)/python" -m email_service
 
 # --- The C tests, one build of core and tests per flavour ---------------------
 

@@ -84,6 +84,16 @@ def examples(printed: str) -> list[tuple[int, str]]:
     return [(int(status), line) for status, line in found]
 
 
+def test_make_run_names_python_by_a_path_without_dots() -> None:
+    """Python 3.14 warns where the path of a venv's Python has `..` in it."""
+    done = subprocess.run(
+        ["make", "-n", "run"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    [path] = re.findall(r'exec "(\S+)" -m email_service$', done.stdout, re.MULTILINE)
+    assert Path(path).is_absolute()
+    assert ".." not in Path(path).parts
+
+
 def test_the_printed_commands_work_and_the_limit_is_fifty(directory: Path) -> None:
     port = free_port()
     with served(directory, port) as printed:
