@@ -188,13 +188,14 @@ static void
 test_who_stops_sharing_goes_on_with_an_hour_of_its_own(void)
 {
     fta_metrics *one = open_app("unshared", true),
-                *other = open_app("unshared", true);
+                *other = open_app("unshared", true), *alone;
     begin_ten_minutes();
     allow(one, 1);
-    CHECK(fta_metrics_unshare(one) == FTA_OK);
-    allow(one, 5);
-    CHECK(all_allowed(one) == 5 && all_allowed(other) == 1);
-    fta_metrics_close(one);
+    CHECK(fta_metrics_replace(one, &alone) == FTA_OK);
+    fta_metrics_keep_open(alone, one);
+    allow(alone, 5);
+    CHECK(all_allowed(alone) == 5 && all_allowed(other) == 1);
+    fta_metrics_close(alone);
     close_app(other);
 }
 
