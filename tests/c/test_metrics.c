@@ -598,7 +598,7 @@ test_without_shared_memory_the_reason_is_told(void)
     const fta_metrics_options options = {.app = {"", 0},
                                          .prefix = {"p", 1},
                                          .shared = true,
-                                         .directory = "/nonexistent"};
+                                         .directory = "/dev/null/none"};
     fta_metrics *metrics;
     int unshared;
     CHECK(fta_metrics_open(&options, &metrics, &unshared) == FTA_OK);

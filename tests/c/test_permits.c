@@ -509,7 +509,8 @@ take_all_three(void *permits)
 static void
 test_without_shared_memory_each_process_has_its_own_permits(void)
 {
-    fta_permits_options options = {.shared = true, .directory = "/nonexistent"};
+    fta_permits_options options = {.shared = true,
+                                   .directory = "/dev/null/none"};
     fta_permits *permits = NULL;
     int unshared;
     fta_permit permit;
