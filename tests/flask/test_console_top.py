@@ -125,6 +125,8 @@ class Terminal:
     ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+        # Tests that run in the background of a shell ignore this signal, and so would the command.
+        command = ["env", "--default-signal=INT", *command]
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, env=environment
         )
