@@ -447,6 +447,25 @@ class TestCheck:
             make_app(REDIS_URL=url, RATELIMIT_ENABLED=enabled)
         assert re.search("hun|ter2", str(raised.value)) is None
 
+    def test_an_app_that_serves_imports_no_command(self) -> None:
+        program = (
+            "import sys; from apps import make_app; app = make_app(); before = list(sys.modules)\n"
+            "app.test_cli_runner().invoke(args=['auth', 'check']); after = list(sys.modules)\n"
+            "at = 'flask_tenant_auth.flask.commands.'\n"
+            "print(*(sum(name.startswith(at) for name in each) for each in (before, after)))"
+        )
+        support = str(Path(__file__).parents[1] / "support")
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": support},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        before, after = map(int, done.stdout.split())
+        assert before == 0
+        assert after > 0
+
     def test_check_works_without_tenant_auth(self) -> None:
         from flask_tenant_auth.flask.commands import auth_cli
 

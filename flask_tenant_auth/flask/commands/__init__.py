@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from flask.cli import AppGroup
+from importlib import import_module
 
-from .alerts import alerts_cli
-from .api_keys import api_keys_cli
-from .audit import audit_cli
-from .check import check
-from .isolation import rls_check, rls_sql
-from .keys import generate_key, rotate_key
-from .limits import limits_cli
-from .sessions import revoke_cli, sessions
-from .tokens import create_token, decode_token
-from .top import top
+from click import Command, Context
+from flask.cli import AppGroup
 
 __all__ = ["auth_cli"]
 
-auth_cli = AppGroup("auth", help="Keys, tokens, protection and limits of this app.")
-for _command in (
-    generate_key,
-    rotate_key,
-    create_token,
-    decode_token,
-    check,
-    limits_cli,
-    revoke_cli,
-    sessions,
-    api_keys_cli,
-    alerts_cli,
-    audit_cli,
-    top,
-    rls_sql,
-    rls_check,
-):
-    auth_cli.add_command(_command)
+# The module of each command, and its name there.
+_COMMANDS = {
+    "alerts": ("alerts", "alerts_cli"),
+    "api-keys": ("api_keys", "api_keys_cli"),
+    "audit": ("audit", "audit_cli"),
+    "check": ("check", "check"),
+    "create-token": ("tokens", "create_token"),
+    "decode-token": ("tokens", "decode_token"),
+    "generate-key": ("keys", "generate_key"),
+    "limits": ("limits", "limits_cli"),
+    "revoke": ("sessions", "revoke_cli"),
+    "rls-check": ("isolation", "rls_check"),
+    "rls-sql": ("isolation", "rls_sql"),
+    "rotate-key": ("keys", "rotate_key"),
+    "sessions": ("sessions", "sessions"),
+    "top": ("top", "top"),
+}
+
+
+class _Commands(AppGroup):
+    """Imports a command when somebody asks for it: a worker that serves needs none of them."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted({*super().list_commands(ctx), *_COMMANDS})
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """Return a command; None where there is none of that name."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and cmd_name in _COMMANDS:
+            module, name = _COMMANDS[cmd_name]
+            command: Command = getattr(import_module(f".{module}", __package__), name)
+            self.add_command(command, cmd_name)
+            return command
+        return found
+
+
+auth_cli = _Commands("auth", help="Keys, tokens, protection and limits of this app.")
