@@ -93,7 +93,9 @@ class Database:
             self._is_own = True  # the one in memory that is used in place of an app's
         if self._is_own:
             # Python 3.13 and later warn of a connection of SQLite that nobody has closed.
-            weakref.finalize(self, engine.dispose)
+            closing = weakref.finalize(self, engine.dispose)
+            # At the end of the process a thread may still read by such a connection.
+            closing.atexit = False  # type: ignore[misc]  # a property, which typeshed takes for a slot
         return engine
 
     def require_known_dialect(self) -> None:

@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import sqlite3
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -199,6 +200,27 @@ def test_a_store_that_is_freed_has_closed_its_connections(setting: Any, tmp_path
     del store
     gc.collect()
     assert len(closed) == 1
+
+
+def test_a_process_ends_well_while_threads_read(tmp_path: Path) -> None:
+    """SQLite crashed: its connections were closed at the exit, under the threads that used them."""
+    program = """
+import sys, threading
+from flask_tenant_auth.sessions.stores import store_of
+stores = [store_of(setting, sys.argv[1]) for setting in ("sqlite://", "sqlite:///own.db")]
+begun = threading.Semaphore(0)
+def read(store):
+    store.now()
+    begun.release()
+    while True:
+        store.now()
+for store in stores * 4:
+    threading.Thread(target=read, args=[store], daemon=True).start()
+for _ in stores * 4:
+    begun.acquire()
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    assert [subprocess.run(command, check=False).returncode for _ in range(10)] == [0] * 10
 
 
 def repeat(work: Callable[[], object]) -> None:
