@@ -1,4 +1,4 @@
-"""Readers and checks of the settings of the console."""
+"""Checks of the settings of the console."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
-def is_below(path: str, root: str) -> bool:
+def _is_below(path: str, root: str) -> bool:
     """Whether a path is another one, or below it."""
     return f"{path.rstrip('/')}/".startswith(f"{root}/")
 
@@ -25,7 +25,7 @@ def check_console(settings: Settings) -> None:
         )
     for key in ("auth_metrics_route", "auth_session_routes", "jwt_jwks_route"):
         path, console = getattr(settings, key), settings.auth_console_route
-        if path is not None and console is not None and is_below(path, console):
+        if path is not None and console is not None and _is_below(path, console):
             raise ConfigurationError(
                 f"{key.upper()} {path} is a path of the console: AUTH_CONSOLE_ROUTE is {console}. "
                 "Each needs a path of its own"

@@ -129,12 +129,7 @@ class AppState:
         self.settled = app is None
         self._directory = _directory_of(app)
         # What is counted for Prometheus and the console, where one of their routes is set.
-        self.metrics = metrics_of(
-            settings,
-            app=self._directory,
-            shared=self._shared,
-            console=settings.auth_console_route is not None,
-        )
+        self.metrics = metrics_of(settings, app=self._directory, shared=self._shared)
         self._at_once: AtOnce | None = None
         # The scopes of concurrency limits, by rule and endpoint.
         self.scopes_at_once: dict[tuple[ConcurrencyRule, str], str] = {}

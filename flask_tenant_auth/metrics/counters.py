@@ -19,16 +19,14 @@ SESSIONS = "tenant_auth_session_events"
 VERIFICATION = "tenant_auth_verification_seconds"
 
 
-def metrics_of(
-    settings: Settings, *, app: str, shared: bool, console: bool = False
-) -> Metrics | None:
+def metrics_of(settings: Settings, *, app: str, shared: bool) -> Metrics | None:
     """Return the counters of an app; None where nothing shows them.
 
     :param app: distinguishes apps of one name on this host.
     :param shared: whether the processes of this host share them.
-    :param console: whether there is a console, which AUTH_METRICS_ROUTE need not be set for.
     :raises ConfigurationError: when they cannot be had.
     """
+    console = settings.auth_console_route is not None
     if settings.auth_metrics_route is None and not console:
         return None
     try:
