@@ -38,12 +38,12 @@ const fta_redis_url *fta_redis_client_url(const fta_redis_client *client);
 
 /* When a command may be sent again. */
 typedef enum fta_redis_resend {
+    /* Only where Redis has said that it did not carry it out. So it is carried
+     * out at most once. It is 0, so it holds where a caller says nothing. */
+    FTA_REDIS_RESEND_REFUSED,
     /* Also once when a connection that was idle closes: Redis may have had the
      * command, which may then be carried out twice. */
     FTA_REDIS_RESEND_CLOSED,
-    /* Only where Redis has said that it did not carry it out. So it is carried
-     * out at most once. */
-    FTA_REDIS_RESEND_REFUSED,
     /* Never, and only on a connection that is open and idle now: no redirect
      * is followed. FTA_REDIS_POOL_EMPTY says that there was no such connection,
      * and that nothing was sent. */

@@ -39,7 +39,10 @@ call(fta_redis_client *client, int64_t timeout_us, fta_redis_reply **reply,
     static const size_t lengths[] = {3, 3};
     static const fta_redis_command command = {2, argv, lengths};
     const fta_redis_sending sending = {
-        .slot = 100, .deadline = fta_clock_monotonic_us() + timeout_us};
+        .slot = 100,
+        .deadline = fta_clock_monotonic_us() + timeout_us,
+        .resend = FTA_REDIS_RESEND_CLOSED,
+    };
     return fta_redis_client_call(client, &command, &sending, reply, problem);
 }
 
