@@ -22,6 +22,8 @@ PKG_CONFIG = os.environ.get("PKG_CONFIG", "pkg-config")
 # A directory that scripts/wheels/libraries.py made: the libraries in it are linked into the core.
 STATIC = os.environ.get("FTA_STATIC", "")
 ARCHIVES = ("libjwt.a", "libjansson.a", "libhiredis.a")
+# The core of a wheel is a twelfth smaller by them, and counts hits as fast.
+SMALLER = ["-fno-inline-functions", "-falign-jumps=1", "-falign-labels=1", "-falign-loops=1"]
 
 # What the package managers say to a user: the columns of the table, in its order.
 SYSTEMS = {
@@ -195,8 +197,10 @@ def libraries_to_link() -> list[str]:
     if not STATIC:
         return pkg_config("--libs", *(library.name for library in LIBRARIES)).stdout.split()
     archives = [str(Path(STATIC, "lib", name)) for name in ARCHIVES]
-    # Their functions are not to be seen by another extension that brings the same library.
-    return [*archives, "-Wl,--exclude-libs,ALL", *pkg_config("--libs", "openssl").stdout.split()]
+    # Their functions are not to be seen by another extension that brings the same library. Those
+    # that the core does not use are left out.
+    options = ["-Wl,--exclude-libs,ALL", "-Wl,--gc-sections"]
+    return [*archives, *options, *pkg_config("--libs", "openssl").stdout.split()]
 
 
 def hardening(step: str) -> list[str]:
@@ -226,6 +230,7 @@ def core_extension() -> Extension:
         extra_compile_args=[
             *["-std=c11", "-O2", "-fvisibility=hidden", *hardening("compile"), *warnings],
             *headers_of(*names),
+            *(SMALLER if STATIC else []),
         ],
         extra_link_args=[*hardening("link"), *libraries_to_link()],
     )
@@ -238,7 +243,21 @@ class BuildCore(build_ext):
         script = Path(self.build_temp) / "redis_script.c"
         subprocess.run([sys.executable, "scripts/embed_lua.py", str(script)], check=True)
         extension.sources.append(str(script))
+        if STATIC:
+            self.compile_binding(extension)
         super().build_extension(extension)
+
+    def compile_binding(self, extension: Extension) -> None:
+        """Compile the binding of a wheel for size: it calls the rest, where the loops are."""
+        binding = [path for path in extension.sources if path.startswith("csrc/binding/")]
+        extension.sources = [path for path in extension.sources if path not in binding]
+        extension.extra_objects += self.compiler.compile(
+            binding,
+            output_dir=self.build_temp,
+            macros=extension.define_macros,
+            include_dirs=extension.include_dirs,
+            extra_postargs=[*extension.extra_compile_args, "-Os"],
+        )
 
 
 class WheelOfCore(bdist_wheel):

@@ -100,6 +100,7 @@ needs curl 'command -v curl'
 
 fi
 
+[ "$purpose" != wheels ] || needs advzip 'command -v advzip'
 if [ "$purpose" = wheels ] && command -v apt-get >/dev/null 2>&1; then
     # The sources of the libraries come from Debian.
     need 'test -f /usr/share/keyrings/debian-archive-keyring.gpg' debian-archive-keyring

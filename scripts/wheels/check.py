@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from libraries import ROOT, libraries
 
-LARGEST = 800_000
+LARGEST = 700_000
 # The oldest systems that have OpenSSL 3: RHEL 9, Ubuntu 22.04 and Debian 12; Alpine 3.17.
 POLICIES = {"manylinux_2_34": "glibc", "musllinux_1_2": "musl"}
 GLIBC = (2, 34)

@@ -89,7 +89,7 @@ def test_a_wheel_without_fault_is_fit_to_be_published(tmp_path: Path) -> None:
 
 
 FAULTS = {
-    "large": (Parts(files={"data": b"0" * 800_000}), "more than 800,000"),
+    "large": (Parts(files={"data": b"0" * 700_000}), "more than 700,000"),
     "another system in the name": (Parts(tag="cp312-cp312-linux_x86_64"), "its name is not"),
     "another system in WHEEL": (Parts(said="cp312-cp312-linux_x86_64"), "its WHEEL says"),
     "the core of another Python": (
