@@ -36,6 +36,7 @@ from .cookies import console_path, set_console_cookie
 from .decorators import protected_elsewhere, rate_limit_exempt
 from .denials import report_denial
 from .identity_check import permission_check
+from .own_routes import add_own_route
 from .records import current_request, record_of
 from .revocations import revoke_session, revoke_user
 from .sessions import list_sessions
@@ -78,7 +79,7 @@ def add_console_route(app: Flask, state: AppState) -> None:
         protected = protected_elsewhere(f"permission {permission}")(
             rate_limit_exempt(console.answering(view))
         )
-        app.add_url_rule(route + path, endpoint, protected, methods=[method])
+        add_own_route(app, method, route + path, endpoint, protected)
 
 
 class _Console:
