@@ -18,7 +18,7 @@ from ..identity.arguments import uuid_text
 from ..identity.denials import Denial, error_of
 from .answers import add_headers, note_error
 from .api_key_check import require_no_api_key
-from .authentication import denial_of_other_page, token_of
+from .authentication import denial_of_other_page, is_by_console_cookie, token_of
 from .console_credentials import (
     CLOSE,
     END,
@@ -26,7 +26,6 @@ from .console_credentials import (
     ENDPOINT,
     OPEN,
     SESSIONS,
-    brings_cookie,
     field_of,
     is_opening,
     token_in_form,
@@ -229,8 +228,9 @@ class _Console:
         else:
             title = _TITLES.get(status, error.name)
             response = _page(pages.message(title, f"{error.message}.", opened=True), status)
-        if status == 401 and brings_cookie(self._state, request):
-            set_console_cookie(response, "", 0)  # it opens nothing any more
+        # It opens nothing any more. Another credential that is denied says nothing of it.
+        if status == 401 and is_by_console_cookie(self._state, request):
+            set_console_cookie(response, "", 0)
         add_headers(response, error.headers)
         return response
 

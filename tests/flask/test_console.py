@@ -50,7 +50,7 @@ from flask_tenant_auth import (
     set_session_cookies,
     verify_tenant_context,
 )
-from flask_tenant_auth._core import Key, Keyring
+from flask_tenant_auth._core import API_KEY_PREFIX, Key, Keyring
 from flask_tenant_auth.console.page import CONTENT_SECURITY_POLICY, HEADERS
 from flask_tenant_auth.flask import console_route
 from flask_tenant_auth.flask.listed_routes import routes_of
@@ -289,6 +289,27 @@ def test_the_form_does_not_take_who_asks_from_elsewhere(app: Flask) -> None:
     headers = {"Authorization": f"Bearer {operators_token()}"}
     answer = client.post("/console/open", data={"token": "a.b.c"}, headers=headers)
     assert answer.status_code == 401
+    assert is_console(client.get("/console")), "the cookie of before is still good"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Bearer a.b.c",
+        "Bearer",
+        "Basic YTpi,Bearer x",
+        f"Bearer {token(user_id=OPERATOR, permissions=[PERMISSION], exp=1)}",
+        f"Bearer {API_KEY_PREFIX}unknown",
+    ],
+    ids=["damaged", "empty", "two", "expired", "api_key"],
+)
+@pytest.mark.parametrize("path", ["/console", "/console/sessions", "/console/end"])
+def test_a_denied_header_ends_no_good_cookie(app: Flask, path: str, authorization: str) -> None:
+    client = opened(app)
+    method = "POST" if path == "/console/end" else "GET"
+    answer = client.open(path, method=method, headers={"Authorization": authorization})
+    assert answer.status_code == 401
+    assert "Set-Cookie" not in answer.headers
     assert is_console(client.get("/console")), "the cookie of before is still good"
 
 
