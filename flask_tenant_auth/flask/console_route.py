@@ -90,21 +90,24 @@ class _Console:
         self._reporter = Reporter(app, state, lasting=True)
 
     def answering(self, view: Callable[[Request], Response]) -> Callable[[], Any]:
-        """Return a view that answers a page, whatever happens, to pages of its own origin only."""
+        """Return a view that answers denials with a page, and pages of its own origin only.
+
+        What else is raised, as by a receiver of a signal, is the app's to answer. Its answer has
+        the header fields of the console, too: no cache keeps it, and no page frames it.
+        """
 
         @wraps(view)
         def answer() -> Any:
             request = current_request()
             assert request is not None  # noqa: S101 - Flask calls views inside a request
+            flask.after_this_request(_with_fields)
             try:
                 denial = denial_of_other_page(request.environ)
                 if denial is not None:
                     raise _reported(denial, request)
-                response = view(request)
+                return view(request)
             except AuthError as error:
-                response = self._denied(request, error)
-            response.headers.update(HEADERS)
-            return response
+                return self._denied(request, error)
 
         return answer
 
@@ -233,6 +236,11 @@ class _Console:
             set_console_cookie(response, "", 0)
         add_headers(response, error.headers)
         return response
+
+
+def _with_fields(response: Response) -> Response:
+    response.headers.update(HEADERS)
+    return response
 
 
 def _reported(denial: Denial, request: Request) -> AuthError:

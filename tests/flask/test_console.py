@@ -15,10 +15,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from blinker import NamedSignal
 from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from werkzeug.exceptions import ImATeapot
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse
 
@@ -37,6 +39,7 @@ from apps import (
 from console_pages import Page
 from cookie_apps import cookies_of, https_client
 from flask_tenant_auth import (
+    AuthError,
     ConfigurationError,
     TenantAuth,
     create_api_key,
@@ -55,11 +58,14 @@ from flask_tenant_auth.console.page import CONTENT_SECURITY_POLICY, HEADERS
 from flask_tenant_auth.flask import console_route
 from flask_tenant_auth.flask.listed_routes import routes_of
 from flask_tenant_auth.flask.state import state_of
+from flask_tenant_auth.signals import request_authenticated, request_denied
 from openssl_keys import KeyPair, openssl
 
 PERMISSION = "console:open"
 COOKIE = "__Secure-fta-console"
 OPERATOR = str(uuid4())
+# The forms that need an operator.
+FORMS = tuple(("POST", f"/console/{name}") for name in ("open", "end", "end-all"))
 
 
 def console_app(folder: Path, **config: Any) -> Flask:
@@ -311,6 +317,35 @@ def test_a_denied_header_ends_no_good_cookie(app: Flask, path: str, authorizatio
     assert answer.status_code == 401
     assert "Set-Cookie" not in answer.headers
     assert is_console(client.get("/console")), "the cookie of before is still good"
+
+
+@pytest.mark.parametrize("signal", [request_authenticated, request_denied])
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [(ImATeapot(), 418), (RuntimeError("a fault"), 500), (AuthError("no", 403), 403)],
+    ids=["abort", "fault", "denial"],
+)
+def test_what_a_receiver_raises_is_answered_with_the_fields_of_the_console(
+    app: Flask, signal: NamedSignal, raised: Exception, status: int
+) -> None:
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.errorhandler(418)(lambda _: ("short and stout", 418))
+
+    def refuse(_: Flask, **__: Any) -> None:
+        raise raised
+
+    text = operators_token() if signal is request_authenticated else "a.b.c"
+    with signal.connected_to(refuse, app):
+        for method, path in (("GET", "/console"), ("GET", "/console/sessions"), *FORMS):
+            answer = https_client(app).open(
+                path,
+                method=method,
+                data={"token": text},
+                headers={"Authorization": f"Bearer {text}"},
+            )
+            assert answer.status_code == status, path
+            assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+            assert status != 418 or answer.text == "short and stout"
 
 
 def test_an_api_key_is_read_in_the_header_only_and_ends_nothing(app: Flask) -> None:
