@@ -303,7 +303,7 @@ CHECK_WITHOUT_C := test_audit_chain test_breaker test_key test_key_wiping test_p
 	test_permits test_permits_interleaving test_revocations test_revocations_killed test_segment test_segment_protocol \
 	test_shm_interleaving test_shm_table test_token_memory test_token_sign
 CHECK_WITHOUT_FILES := $(addprefix tests/unit/,test_core_threads.py test_key_material.py test_leaks.py \
-	test_shared_memory.py) $(wildcard tests/flask/test_served*.py tests/flask/test_example_*.py) $(addprefix tests/flask/,test_cli.py test_console.py test_console_top.py \
+	test_shared_memory.py) $(wildcard tests/flask/test_served*.py tests/flask/test_example_*.py) $(addprefix tests/flask/,test_cli.py test_cli_output.py test_console.py test_console_top.py \
 	test_outside_an_app.py test_passwords.py test_requests.py test_route_protection.py)
 CHECK_WITHOUT := AgainstTheOracle or separate_processes or take_no_memory or grammar_of_the_pattern or \
 	RATELIMIT_SHM_BYTES or answers_as_the_app_does_without_it or a_bearer_token_needs_a_request

@@ -253,6 +253,9 @@ class Key:
     def can_sign(self) -> bool: ...
     @property
     def is_private(self) -> bool: ...
+    @property
+    def validity(self) -> tuple[int, int] | None:
+        """When its certificate begins and ends to be good, in seconds since 1970."""
 
 @final
 class Keyring:

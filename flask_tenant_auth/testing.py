@@ -24,6 +24,7 @@ from werkzeug.routing import BuildError, Rule
 from werkzeug.test import TestResponse
 
 from ._core import Identity, reset_clock, shift_clock
+from .flask.own_routes import HOST
 from .flask.routes import is_static_view
 from .flask.tokens import create_jwt_token
 from .identity.roles import WEAKEST_ROLE
@@ -163,10 +164,12 @@ def calls_of(app: Flask, keys: list[Any]) -> Iterator[tuple[str, str]]:
 def urls_of(app: Flask, rule: Rule, keys: list[Any]) -> Iterator[str]:
     """Yield the URLs of a rule; a key that a converter does not take is left out."""
     adapter = app.url_map.bind(app.config["SERVER_NAME"] or "localhost")
-    names = sorted(rule.arguments - set(rule.defaults or ()))
+    own_host = {HOST: adapter.server_name} if HOST in rule.arguments else {}
+    names = sorted(rule.arguments - set(rule.defaults or ()) - set(own_host))
     for chosen in itertools.product(keys, repeat=len(names)):
+        values = {**dict(zip(names, chosen, strict=True)), **own_host}
         with suppress(BuildError, ValueError, TypeError, AttributeError):
-            yield adapter.build(rule.endpoint, dict(zip(names, chosen, strict=True)), "GET")
+            yield adapter.build(rule.endpoint, values, "GET")
 
 
 def answers_to(

@@ -42,6 +42,12 @@ check_key(const char *name, fta_text encoded, fta_text passphrase)
     fta_key_free(key);
 }
 
+static bool
+is_in_range(int64_t seconds)
+{
+    return seconds >= FTA_VALIDITY_FIRST && seconds <= FTA_VALIDITY_LAST;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -50,12 +56,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     fta_text passphrase = data[0] % 2 == 0 ? none : (fta_text){"open", 4};
     fta_text encoded = {(const char *)data + 1, size - 1};
-    EVP_PKEY *pair = NULL;
-    fta_status status = fta_pair_read(encoded, passphrase, &pair);
+    fta_pair_found found;
+    fta_status status = fta_pair_read(encoded, passphrase, &found);
     require(status != FTA_CRYPTO && status != FTA_NO_MEMORY);
-    require((status == FTA_OK) == (pair != NULL));
+    require((status == FTA_OK) == (found.pair != NULL));
+    require(!found.validity.is_known ||
+            (found.pair != NULL && is_in_range(found.validity.begins) &&
+             is_in_range(found.validity.ends)));
     require(ERR_peek_error() == 0);
-    EVP_PKEY_free(pair);
+    EVP_PKEY_free(found.pair);
     if (status == FTA_OK) {
         static const char *const names[] = {"RS256", "PS256", "ES256",
                                             "ES384", "ES512", "EdDSA"};

@@ -320,6 +320,17 @@ get_is_private(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_validity(PyObject *self, void *Py_UNUSED(closure))
+{
+    const fta_validity *validity = fta_key_validity(((key_object *)self)->key);
+    if (validity == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(LL)", (long long)validity->begins,
+                         (long long)validity->ends);
+}
+
+static PyObject *
 key_repr(PyObject *self)
 {
     const fta_key *key = ((key_object *)self)->key;
@@ -338,6 +349,10 @@ static PyGetSetDef key_getset[] = {
      NULL},
     {"is_private", get_is_private, NULL,
      "Whether it is the private key of a pair.", NULL},
+    {"validity", get_validity, NULL,
+     "When its certificate begins and ends to be good, in seconds since 1970;\n"
+     "None if it is from none, or from one without sound dates.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -21,6 +21,7 @@ struct fta_key {
     fta_signer *signer; /* Owned; NULL for a public key */
     fta_hmac *hmac;     /* Owned; NULL for a key pair */
     EVP_PKEY *pair;     /* Owned; NULL for HMAC */
+    fta_validity validity;
 };
 
 const fta_algorithm *
@@ -57,6 +58,12 @@ bool
 fta_key_is_private(const fta_key *key)
 {
     return key->pair != NULL && key->signer != NULL;
+}
+
+const fta_validity *
+fta_key_validity(const fta_key *key)
+{
+    return key->validity.is_known ? &key->validity : NULL;
 }
 
 void
@@ -223,13 +230,16 @@ fta_key_from_encoded(const fta_algorithm *algorithm, fta_text kid,
     if (algorithm->family == FTA_HMAC) {
         return FTA_ALGORITHM_HMAC;
     }
-    EVP_PKEY *pair;
-    fta_status status = fta_pair_read(encoded, passphrase, &pair);
+    fta_pair_found found;
+    fta_status status = fta_pair_read(encoded, passphrase, &found);
     if (status != FTA_OK) {
         return status;
     }
-    status = fta_key_from_pair(algorithm, kid, pair, out);
-    EVP_PKEY_free(pair);
+    status = fta_key_from_pair(algorithm, kid, found.pair, out);
+    EVP_PKEY_free(found.pair);
+    if (status == FTA_OK) {
+        (*out)->validity = found.validity;
+    }
     return status;
 }
 

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "token/algorithm.h"
 #include "token/signer.h"
+#include "token/validity.h"
 
 #define FTA_KID_MAX 255
 #define FTA_SECRET_MAX 65536
@@ -58,6 +59,9 @@ fta_signer *fta_key_signer(const fta_key *key);
 
 /* Whether it is a private key of a pair. */
 bool fta_key_is_private(const fta_key *key);
+
+/* Borrowed; NULL for a key that is not from a certificate with sound dates. */
+const fta_validity *fta_key_validity(const fta_key *key);
 
 /* FTA_OK, FTA_SIGNATURE_MISMATCH, FTA_NO_MEMORY or FTA_CRYPTO. Any number of
  * threads may use one key. The comparison takes constant time. */

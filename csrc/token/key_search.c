@@ -192,10 +192,10 @@ check_point(const uint8_t *octets, size_t size, bool *found)
 static fta_status
 check_pair(const uint8_t *octets, size_t size, bool *found)
 {
-    EVP_PKEY *pair = NULL;
+    fta_pair_found found_pair;
     fta_status status = fta_pair_read((fta_text){(const char *)octets, size},
-                                      (fta_text){NULL, 0}, &pair);
-    EVP_PKEY_free(pair);
+                                      (fta_text){NULL, 0}, &found_pair);
+    EVP_PKEY_free(found_pair.pair);
     switch (status) {
     case FTA_NO_MEMORY:
         return status;

@@ -67,18 +67,19 @@ decode_public(const uint8_t *der, size_t size)
                : decode(der, size, "type-specific", "RSA", EVP_PKEY_PUBLIC_KEY);
 }
 
-static EVP_PKEY *
-decode_certificate(const uint8_t *der, size_t size)
+static void
+decode_certificate(const uint8_t *der, size_t size, fta_pair_found *out)
 {
     const unsigned char *end = der;
-    EVP_PKEY *pair = NULL;
     /* AUX: with what "TRUSTED CERTIFICATE" adds at the end, if it is there. */
     X509 *certificate = d2i_X509_AUX(NULL, &end, (long)size);
     if (certificate != NULL && end == der + size) {
-        pair = X509_get_pubkey(certificate);
+        out->pair = X509_get_pubkey(certificate);
+    }
+    if (out->pair != NULL) {
+        fta_validity_read(certificate, &out->validity);
     }
     X509_free(certificate);
-    return pair;
 }
 
 /* The most iterations of the hash of an encrypted private key: a few seconds.
@@ -202,20 +203,24 @@ name_der(const uint8_t *der, size_t size)
 
 fta_status
 fta_pair_read_element(const uint8_t *der, size_t size, fta_text passphrase,
-                      EVP_PKEY **out)
+                      fta_pair_found *out)
 {
     const unsigned char *end = der;
     X509_SIG *encrypted = d2i_X509_SIG(NULL, &end, (long)size);
     fta_status status;
-    *out = NULL;
+    *out = (fta_pair_found){.pair = NULL};
     if (encrypted != NULL && end == der + size) {
-        status = open_encrypted(encrypted, passphrase, out);
+        status = open_encrypted(encrypted, passphrase, &out->pair);
     } else {
-        *out = decode_private(der, size);
-        *out = *out != NULL ? *out : decode_public(der, size);
-        *out = *out != NULL ? *out : decode_certificate(der, size);
-        status = *out != NULL ? FTA_OK : fta_crypto_error(FTA_OK);
-        if (*out == NULL && status == FTA_OK) {
+        out->pair = decode_private(der, size);
+        if (out->pair == NULL) {
+            out->pair = decode_public(der, size);
+        }
+        if (out->pair == NULL) {
+            decode_certificate(der, size, out);
+        }
+        status = out->pair != NULL ? FTA_OK : fta_crypto_error(FTA_OK);
+        if (out->pair == NULL && status == FTA_OK) {
             status = name_der(der, size);
         }
     }
@@ -254,7 +259,7 @@ sequence_size(const uint8_t *der, size_t size)
 /* DER with nothing behind it but the line end that a text tool has added. */
 fta_status
 fta_pair_read_der(const uint8_t *der, size_t size, fta_text passphrase,
-                  EVP_PKEY **out)
+                  fta_pair_found *out)
 {
     size_t filled = sequence_size(der, size);
     if (filled == 0) {
@@ -265,11 +270,11 @@ fta_pair_read_der(const uint8_t *der, size_t size, fta_text passphrase,
     while (end < size && fta_key_is_space((char)der[end])) {
         end++;
     }
-    if (end == size || *out == NULL) {
+    if (end == size || out->pair == NULL) {
         return end == size ? status : FTA_KEY_DAMAGED;
     }
-    EVP_PKEY_free(*out);
-    *out = NULL;
+    EVP_PKEY_free(out->pair);
+    *out = (fta_pair_found){.pair = NULL};
     return sequence_size(der + end, size - end) != 0 ? FTA_KEYS_MANY
                                                      : FTA_KEY_DAMAGED;
 }

@@ -144,7 +144,7 @@ give_passphrase(char *buffer, int size, int writing, void *context)
  * keys. */
 static fta_status
 open_traditional(fta_text encryption, uint8_t *der, size_t size,
-                 fta_text passphrase, EVP_PKEY **out)
+                 fta_text passphrase, fta_pair_found *out)
 {
     char header[160];
     EVP_CIPHER_INFO cipher;
@@ -172,7 +172,7 @@ open_traditional(fta_text encryption, uint8_t *der, size_t size,
 }
 
 static fta_status
-read_block(fta_text body, fta_text passphrase, EVP_PKEY **out)
+read_block(fta_text body, fta_text passphrase, fta_pair_found *out)
 {
     pem_content content = {.encryption = {NULL, 0}};
     uint8_t *der = NULL;
@@ -200,7 +200,7 @@ done:
 }
 
 fta_status
-fta_pair_read_pem(fta_text text, fta_text passphrase, EVP_PKEY **out)
+fta_pair_read_pem(fta_text text, fta_text passphrase, fta_pair_found *out)
 {
     const char *at = text.data, *end = text.data + text.length;
     pem_block block, found = {.label = {NULL, 0}};

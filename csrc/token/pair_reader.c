@@ -106,7 +106,7 @@ name_text(fta_text text)
 /* Reads PEM text. A key that is quoted in a page or a document is not read: it
  * may be an example. */
 static fta_status
-read_text(fta_text text, fta_text passphrase, EVP_PKEY **out)
+read_text(fta_text text, fta_text passphrase, fta_pair_found *out)
 {
     fta_status status = name_text(text);
     if (status == FTA_KEY_NOT_FOUND && fta_has_pem(text)) {
@@ -116,7 +116,7 @@ read_text(fta_text text, fta_text passphrase, EVP_PKEY **out)
 }
 
 static fta_status
-read_bare_base64(fta_text text, fta_text passphrase, EVP_PKEY **out)
+read_bare_base64(fta_text text, fta_text passphrase, fta_pair_found *out)
 {
     fta_status status = FTA_NO_MEMORY;
     size_t room = text.length + 1;
@@ -137,7 +137,7 @@ read_bare_base64(fta_text text, fta_text passphrase, EVP_PKEY **out)
 }
 
 static fta_status
-read_encoded(fta_text encoded, fta_text passphrase, EVP_PKEY **out)
+read_encoded(fta_text encoded, fta_text passphrase, fta_pair_found *out)
 {
     fta_status der = fta_pair_read_der((const uint8_t *)encoded.data,
                                        encoded.length, passphrase, out);
@@ -160,9 +160,9 @@ read_encoded(fta_text encoded, fta_text passphrase, EVP_PKEY **out)
 }
 
 fta_status
-fta_pair_read(fta_text encoded, fta_text passphrase, EVP_PKEY **out)
+fta_pair_read(fta_text encoded, fta_text passphrase, fta_pair_found *out)
 {
-    *out = NULL;
+    *out = (fta_pair_found){.pair = NULL};
     if (encoded.length == 0) {
         return FTA_KEY_EMPTY;
     }

@@ -14,7 +14,7 @@ from ..identity.denials import NO_CREDENTIALS, STRAY_BEARER, UNTRUSTED_HEADERS, 
 from ..identity.headers import IDENTITY_HEADERS, read_identity_headers
 from ..sessions.origins import problem_of_own_page
 from .api_key_check import api_key_in, outcome_of_api_key
-from .console_credentials import is_opening, token_in_cookie, token_in_form
+from .console_credentials import brings_cookie, is_opening, token_in_cookie, token_in_form
 from .denials import detail_of
 from .state import AppState
 
@@ -125,7 +125,7 @@ def _of_console(
     """
     if is_opening(request):
         token: str | None = token_in_form(request)
-    elif authorization is not None and _STRAY_BEARER.search(authorization):
+    elif _has_bearer(authorization):
         return None
     else:
         try:
@@ -136,6 +136,16 @@ def _of_console(
         return None
     denial = denial_of_other_page(request.environ)
     return f"Bearer {token}" if denial is None else denial
+
+
+def is_by_console_cookie(state: AppState, request: Request) -> bool:
+    """Whether the cookie of the console is what a request is authenticated by."""
+    authorization = request.environ.get("HTTP_AUTHORIZATION")
+    return not _has_bearer(authorization) and brings_cookie(state, request)
+
+
+def _has_bearer(authorization: str | None) -> bool:
+    return authorization is not None and _STRAY_BEARER.search(authorization) is not None
 
 
 def denial_of_other_page(environ: Mapping[str, Any]) -> Denial | None:
@@ -156,7 +166,7 @@ def _with_cookies(
     events of Flask-SocketIO.
     """
     cookies = state.cookies
-    if cookies is None or (authorization is not None and _STRAY_BEARER.search(authorization)):
+    if cookies is None or _has_bearer(authorization):
         return authorization
     environ = request.environ
     try:
@@ -179,7 +189,7 @@ def _without_valid_token(
         state.look_for_key(invalid, token)
         message = errors.message_of(invalid.reason, expired=invalid.expired)
         return Denial(401, message, invalid.reason, detail_of(invalid, token or ""))
-    if authorization is not None and _STRAY_BEARER.search(authorization):
+    if _has_bearer(authorization):
         return STRAY_BEARER
     if state.trusts_identity_headers(peer_of(request)):
         parameter = partial(_parameter, request) if state.development else None

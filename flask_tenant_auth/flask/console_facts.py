@@ -24,7 +24,6 @@ from ..console.facts import (
     problems_of,
 )
 from ..errors import ConfigurationError
-from ..keys.certificates import dates_of
 from ..keys.jwk_sets import FetchedSource, FileSource, Source
 from ..keys.keyrings import KeyOfSetting, keys_of_settings
 from ..metrics.counters import KEY_AGE
@@ -236,9 +235,9 @@ def _dates_of(each: KeyOfSetting) -> str | None:
     if each.text is None:
         return None
     known = []
-    dates = dates_of(each.text.content)
-    if dates is not None:
-        known.append(f"its certificate is of {dates.begins:%Y-%m-%d}, until {dates.ends:%Y-%m-%d}")
+    if each.key.validity is not None:
+        begins, ends = (datetime.fromtimestamp(of, tz=timezone.utc) for of in each.key.validity)
+        known.append(f"its certificate is of {begins:%Y-%m-%d}, until {ends:%Y-%m-%d}")
     written = None if each.text.path is None else _written(each.text.path)
     if written is not None:
         known.append(f"its file was written on {written:%Y-%m-%d}")

@@ -18,7 +18,7 @@ from ..identity.arguments import uuid_text
 from ..identity.denials import Denial, error_of
 from .answers import add_headers, note_error
 from .api_key_check import require_no_api_key
-from .authentication import denial_of_other_page, token_of
+from .authentication import denial_of_other_page, is_by_console_cookie, token_of
 from .console_credentials import (
     CLOSE,
     END,
@@ -26,7 +26,6 @@ from .console_credentials import (
     ENDPOINT,
     OPEN,
     SESSIONS,
-    brings_cookie,
     field_of,
     is_opening,
     token_in_form,
@@ -36,6 +35,7 @@ from .cookies import console_path, set_console_cookie
 from .decorators import protected_elsewhere, rate_limit_exempt
 from .denials import report_denial
 from .identity_check import permission_check
+from .own_routes import add_own_route
 from .records import current_request, record_of
 from .revocations import revoke_session, revoke_user
 from .sessions import list_sessions
@@ -78,7 +78,7 @@ def add_console_route(app: Flask, state: AppState) -> None:
         protected = protected_elsewhere(f"permission {permission}")(
             rate_limit_exempt(console.answering(view))
         )
-        app.add_url_rule(route + path, endpoint, protected, methods=[method])
+        add_own_route(app, method, route + path, endpoint, protected)
 
 
 class _Console:
@@ -90,21 +90,24 @@ class _Console:
         self._reporter = Reporter(app, state, lasting=True)
 
     def answering(self, view: Callable[[Request], Response]) -> Callable[[], Any]:
-        """Return a view that answers a page, whatever happens, to pages of its own origin only."""
+        """Return a view that answers denials with a page, and pages of its own origin only.
+
+        What else is raised, as by a receiver of a signal, is the app's to answer. Its answer has
+        the header fields of the console, too: no cache keeps it, and no page frames it.
+        """
 
         @wraps(view)
         def answer() -> Any:
             request = current_request()
             assert request is not None  # noqa: S101 - Flask calls views inside a request
+            flask.after_this_request(_with_fields)
             try:
                 denial = denial_of_other_page(request.environ)
                 if denial is not None:
                     raise _reported(denial, request)
-                response = view(request)
+                return view(request)
             except AuthError as error:
-                response = self._denied(request, error)
-            response.headers.update(HEADERS)
-            return response
+                return self._denied(request, error)
 
         return answer
 
@@ -228,10 +231,16 @@ class _Console:
         else:
             title = _TITLES.get(status, error.name)
             response = _page(pages.message(title, f"{error.message}.", opened=True), status)
-        if status == 401 and brings_cookie(self._state, request):
-            set_console_cookie(response, "", 0)  # it opens nothing any more
+        # It opens nothing any more. Another credential that is denied says nothing of it.
+        if status == 401 and is_by_console_cookie(self._state, request):
+            set_console_cookie(response, "", 0)
         add_headers(response, error.headers)
         return response
+
+
+def _with_fields(response: Response) -> Response:
+    response.headers.update(HEADERS)
+    return response
 
 
 def _reported(denial: Denial, request: Request) -> AuthError:

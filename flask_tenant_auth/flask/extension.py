@@ -44,6 +44,7 @@ from .decorators import public_route, rate_limit_exempt
 from .library_errors import handler_of_denials
 from .metrics_route import add_metrics_route
 from .middleware import middleware_of
+from .own_routes import add_own_hosts, add_own_route
 from .records import RECORD, current_request, keep_reason, record_of, served
 from .registration import known_apps, require_no_bare_views
 from .routes import (
@@ -171,6 +172,7 @@ class TenantAuth:
         app.wsgi_app = middleware_of(app, state, cors)  # type: ignore[method-assign,assignment]
         if state.settings.auth_traces:
             add_traces(app)
+        add_own_hosts(app)
         _add_jwks_route(app, state)
         add_session_routes(app, state)
         add_metrics_route(app, state)
@@ -404,6 +406,4 @@ def _add_jwks_route(app: Flask, state: AppState) -> None:
         response.headers["Cache-Control"] = "public, max-age=300"
         return response
 
-    app.add_url_rule(
-        route, "tenant_auth_jwks", public_route(rate_limit_exempt(jwks)), methods=["GET"]
-    )
+    add_own_route(app, "GET", route, "tenant_auth_jwks", public_route(rate_limit_exempt(jwks)))

@@ -16,6 +16,7 @@ from .answers import deny
 from .authentication import peer_of
 from .decorators import protected_elsewhere, rate_limit_exempt
 from .identity_check import permission_check
+from .own_routes import add_own_route
 from .records import current_request
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def add_metrics_route(app: Flask, state: AppState) -> None:
     allowed = "AUTH_TRUSTED_GATEWAYS"
     by = allowed if permission is None else f"{allowed}, or permission {permission}"
     view = protected_elsewhere(by)(rate_limit_exempt(metrics_view))
-    app.add_url_rule(route, _ENDPOINT, view, methods=["GET"])
+    add_own_route(app, "GET", route, _ENDPOINT, view)
 
 
 def is_of_gateway_itself(state: AppState, request: Request) -> bool:

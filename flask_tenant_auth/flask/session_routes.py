@@ -22,6 +22,7 @@ from .context import get_tenant_context
 from .cookies import delete_session_cookies, set_session_cookies
 from .decorators import public_route, verify_tenant_context
 from .denials import report_denial
+from .own_routes import add_own_route
 from .records import current_request, json_object_in, record_of
 from .sessions import SessionInfo, SessionTokens, list_sessions, refresh_session, sessions_of
 from .state import AppState
@@ -53,7 +54,7 @@ def add_session_routes(app: Flask, state: AppState) -> None:
         ("DELETE", "/sessions/<session_id>", "tenant_auth_end_session", _end_session),
     )
     for method, path, endpoint, view in routes:
-        app.add_url_rule(prefix + path, endpoint, view, methods=[method])
+        add_own_route(app, method, prefix + path, endpoint, view)
 
 
 # --- The views ------------------------------------------------------------------------------------

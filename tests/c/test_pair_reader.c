@@ -26,14 +26,15 @@ text_of(const char *text)
 static fta_status
 status_with(fta_text encoded, fta_text passphrase, const EVP_PKEY *pair)
 {
-    EVP_PKEY *read = NULL;
-    fta_status status = fta_pair_read(encoded, passphrase, &read);
-    CHECK((status == FTA_OK) == (read != NULL));
+    fta_pair_found found;
+    fta_status status = fta_pair_read(encoded, passphrase, &found);
+    CHECK((status == FTA_OK) == (found.pair != NULL));
+    CHECK(found.pair != NULL || !found.validity.is_known);
     CHECK(ERR_peek_error() == 0);
-    if (read != NULL && pair != NULL) {
-        CHECK(EVP_PKEY_eq(read, pair) == 1);
+    if (found.pair != NULL && pair != NULL) {
+        CHECK(EVP_PKEY_eq(found.pair, pair) == 1);
     }
-    EVP_PKEY_free(read);
+    EVP_PKEY_free(found.pair);
     return status;
 }
 
@@ -416,6 +417,86 @@ test_a_key_derivation_that_costs_too_much_is_refused_at_once(void)
     EVP_PKEY_free(pair);
 }
 
+/* What the reader and the key that it makes say of these octets. */
+static fta_validity
+validity_of(const uint8_t *octets, size_t size)
+{
+    fta_text encoded = {(const char *)octets, size};
+    fta_pair_found found;
+    fta_key *key = NULL;
+    CHECK(fta_pair_read(encoded, none, &found) == FTA_OK);
+    CHECK(ERR_peek_error() == 0);
+    EVP_PKEY_free(found.pair);
+    CHECK(fta_key_from_encoded(algorithm_named("ES256"), none, encoded, none,
+                               &key) == FTA_OK);
+    const fta_validity *kept = fta_key_validity(key);
+    CHECK(found.validity.is_known == (kept != NULL));
+    CHECK(kept == NULL || (kept->begins == found.validity.begins &&
+                           kept->ends == found.validity.ends));
+    fta_key_free(key);
+    return found.validity;
+}
+
+static ASN1_TIME *
+new_time(const char *text)
+{
+    int type = strlen(text) > 13 ? V_ASN1_GENERALIZEDTIME : V_ASN1_UTCTIME;
+    ASN1_TIME *time = ASN1_STRING_type_new(type);
+    if (time == NULL || ASN1_STRING_set(time, text, -1) != 1) {
+        abort();
+    }
+    return time;
+}
+
+static void
+test_the_dates_of_a_certificate_are_read(void)
+{
+    static const struct {
+        const char *begins;
+        const char *ends;
+        fta_validity expected;
+    } dates[] = {
+        {"700101000000Z", "700101000001Z", {true, 0, 1}},
+        {"500101000000Z", "491231235959Z", {true, -631152000, 2524607999}},
+        {"20500101000000Z",
+         "99991231235959Z",
+         {true, 2524608000, 253402300799}},
+        {"240229120000Z", "21000228120000Z", {true, 1709208000, 4107499200}},
+        {"19491231235959Z", "300101000000Z", {false, 0, 0}},
+        {"00000101000000Z", "300101000000Z", {false, 0, 0}},
+        {"230229000000Z", "300101000000Z", {false, 0, 0}},
+        {"200101000000Z", "301301000000Z", {false, 0, 0}},
+        {"200101000000Z", "", {false, 0, 0}},
+        {"", "300101000000Z", {false, 0, 0}},
+        {"200101000000Z", "no time", {false, 0, 0}},
+    };
+    EVP_PKEY *pair = new_pair(algorithm_named("ES256"));
+    for (size_t i = 0; i < sizeof dates / sizeof *dates; i++) {
+        X509 *certificate = new_certificate(pair);
+        ASN1_TIME *begins = new_time(dates[i].begins);
+        ASN1_TIME *ends = new_time(dates[i].ends);
+        CHECK(X509_set1_notBefore(certificate, begins) == 1);
+        CHECK(X509_set1_notAfter(certificate, ends) == 1);
+        CHECK(X509_sign(certificate, pair, EVP_sha256()) > 0);
+        uint8_t *der = NULL;
+        int size = i2d_X509(certificate, &der);
+        fta_validity validity = validity_of(der, (size_t)size);
+        CHECK(validity.is_known == dates[i].expected.is_known);
+        if (validity.is_known) {
+            CHECK(validity.begins == dates[i].expected.begins);
+            CHECK(validity.ends == dates[i].expected.ends);
+        }
+        OPENSSL_free(der);
+        ASN1_TIME_free(begins);
+        ASN1_TIME_free(ends);
+        X509_free(certificate);
+    }
+    char *pem = pem_of(pair, true);
+    CHECK(!validity_of((const uint8_t *)pem, strlen(pem)).is_known);
+    free(pem);
+    EVP_PKEY_free(pair);
+}
+
 static int prompts;
 
 static int
@@ -461,6 +542,7 @@ main(void)
 {
     test_keys_in_every_form_are_read();
     test_octets_that_are_no_key_are_named();
+    test_the_dates_of_a_certificate_are_read();
     test_a_key_derivation_that_costs_too_much_is_refused_at_once();
     test_a_missing_passphrase_is_an_error_without_a_prompt();
     return check_report("test_pair_reader");

@@ -48,6 +48,18 @@ B8md5bKCS9CoUY2ZnxYtOviSpRZ0YP6PIU+vBrQhNePnhKa8YQMDRDq12g==
 -----END PUBLIC KEY-----
 """
 
+EC_CERTIFICATE = b"""-----BEGIN CERTIFICATE-----
+MIIBcDCCARWgAwIBAgIUZcTRdTJpkly8yoOo7emTZUM1k38wCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBeDAgFw0yNjExMjgwMDQ4MTRaGA8yMTI2MTEwNDAwNDgxNFow
+DDEKMAgGA1UEAwwBeDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGArSh2y2YjR
+lsyYH7wa6+azLUz6QDtbGEXI8Q1OQBKxmBQezNUPpzr19ZOJzKsDBbtZSK1t9K6f
+4MwEXfd8QQejUzBRMB0GA1UdDgQWBBSB16L4DX3PV9HK8eZWmvqaAnYFvTAfBgNV
+HSMEGDAWgBSB16L4DX3PV9HK8eZWmvqaAnYFvTAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0kAMEYCIQDKSePtdhGKwOlwAOyHsiXHg5HqZL5Pih40Fzmx8hoQ
+jgIhAIQubCXwI6GViluNNxqXh0JAb3dGaRkgJM2uFCwfpVl0
+-----END CERTIFICATE-----
+"""
+
 key = Key.secret("HS256", SECRET)
 keyring = Keyring([key])
 claims = {"tenant_id": TENANT, "user_id": USER, "role": "user", "exp": int(time.time()) + 10**6}
@@ -382,6 +394,7 @@ SLOW_CALLS: dict[str, Callable[[], Any]] = {
     "Metrics.read": lambda: [metrics.read() for _ in range(20)],
     "verify_audit_lines": lambda: _core.verify_audit_lines([None, b"a\n", b"b"], AUDIT_KEYS),
     "Key.pem": lambda: Key.pem("ES256", EC_PUBLIC),
+    "Key.pem of a certificate": lambda: Key.pem("ES256", EC_CERTIFICATE).validity,
     "Key.pem of no key": refused(lambda: Key.pem("ES256", b"<html>")),
     "Key.secret of a key": refused(lambda: Key.secret("HS256", EC_PUBLIC)),
     "Key.pem refused": refused(lambda: Key.pem("RS256", b"-----BEGIN PUBLIC KEY-----")),

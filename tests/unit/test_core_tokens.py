@@ -685,6 +685,25 @@ class TestKeys:
         with pytest.raises(ValueError, match="passphrase is wrong"):
             Key.pem("ES256", encrypted, passphrase=b"y")
 
+    def test_the_key_of_a_certificate_has_its_dates(self) -> None:
+        private = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+        begun = int(time.time())
+        for days in (1, 36500):  # UTCTime, and GeneralizedTime from 2050 on
+            certificate = openssl(
+                *("req", "-x509", "-new", "-subj", "/CN=x", "-days", str(days), "-key", "KEY"),
+                key=private.decode(),
+            )
+            der = openssl("x509", "-outform", "DER", given=certificate)
+            validity = Key.pem("ES256", certificate).validity
+            assert validity is not None
+            for form in (der, base64.b64encode(der)):
+                assert Key.pem("ES256", form).validity == validity
+            assert begun <= validity[0] <= time.time()
+            assert validity[1] - validity[0] == days * 24 * 60 * 60
+        public = Key.jwk(Key.pem("ES256", certificate).public_jwk())
+        assert public.validity is Key.pem("ES256", private).validity is None
+        assert Key.secret("HS256", SECRET).validity is None
+
     def test_null_members_of_a_jwk_are_absent(self, pairs: dict[str, KeyPair]) -> None:
         jwk = Key.pem("ES256", pairs["ES256"].public.encode()).public_jwk()
         nothing = dict.fromkeys(("alg", "kid", "use", "key_ops", "d", "k", "n"))

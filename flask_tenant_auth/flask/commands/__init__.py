@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from importlib import import_module
+from typing import Any
 
 from click import Command, Context
 from flask.cli import AppGroup
@@ -29,7 +33,22 @@ _COMMANDS = {
 
 
 class _Commands(AppGroup):
-    """Imports a command when somebody asks for it: a worker that serves needs none of them."""
+    """Imports a command when somebody asks for it: a worker that serves needs none of them.
+
+    A command prints and handles no error of that. Where the reader of its output has gone, the
+    `BrokenPipeError` reaches click, which ends the process with status 1 and without a word.
+    """
+
+    def invoke(self, ctx: Context) -> Any:
+        """Run a command, also where the caller has closed its output: Python has None there."""
+        with ExitStack() as stack:
+            if sys.stdout is None or sys.stderr is None:
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
+                if sys.stdout is None:
+                    stack.enter_context(redirect_stdout(nowhere))
+                if sys.stderr is None:
+                    stack.enter_context(redirect_stderr(nowhere))
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Context) -> list[str]:
         """Return the names of all commands."""

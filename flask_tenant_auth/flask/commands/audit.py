@@ -35,6 +35,7 @@ _PUBLIC_KEY_DIGITS = 64
 
 @contextmanager
 def _problems() -> Iterator[None]:
+    """Report what is wrong with the log or the settings; no error of printing is one of them."""
     try:
         yield
     except (ValueError, OSError, ConfigurationError, DamagedFileError) as error:
@@ -117,8 +118,6 @@ def _print(
         out.flush()
     except KeyboardInterrupt:
         out.flush()
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has seen enough
 
 
 @audit_cli.command("verify")
@@ -188,8 +187,9 @@ def _print_report(report: Report) -> None:
 def public_key() -> None:
     """Print the public keys that verify the signatures of the chain, the one that signs first."""
     with _problems():
-        for key in chain_keys(_settings()):
-            click.echo(audit_public_key(key).hex())
+        keys = [audit_public_key(key).hex() for key in chain_keys(_settings())]
+    for key in keys:
+        click.echo(key)
 
 
 @audit_cli.command("sign")
