@@ -25,6 +25,12 @@ ARCHIVES = ("libjwt.a", "libjansson.a", "libhiredis.a")
 # The core of a wheel is a twelfth smaller by them, and counts hits as fast.
 SMALLER = ["-fno-inline-functions", "-falign-jumps=1", "-falign-labels=1", "-falign-loops=1"]
 
+# Where pkg-config finds libraries, for a system that has no pkg-config yet.
+PC_FOLDERS = (
+    "/usr/local/lib/pkgconfig:/usr/local/lib/*/pkgconfig:/usr/lib/pkgconfig"
+    ":/usr/lib/*/pkgconfig:/usr/lib64/pkgconfig:/usr/share/pkgconfig"
+)
+
 # What the package managers say to a user: the columns of the table, in its order.
 SYSTEMS = {
     "apt": ("Debian, Ubuntu", "apt-get install"),
@@ -137,6 +143,30 @@ def requirements_not_found(library: Library) -> list[str]:
     return re.findall(r"Package '(\S+)', required by '(?!virtual:)\S+', not found", said)
 
 
+def pc_file(name: str) -> Path | None:
+    """The file that pkg-config would read of a library, where there is no pkg-config."""
+    path = [os.environ.get("PKG_CONFIG_PATH", ""), os.environ.get("PKG_CONFIG_LIBDIR", PC_FOLDERS)]
+    for folder in filter(None, os.pathsep.join(path).split(os.pathsep)):
+        found = sorted(Path("/").glob(f"{folder.lstrip('/')}/{name}.pc"))
+        if found:
+            return found[0]
+    return None
+
+
+def missing_library_without_pkg_config(library: Library) -> dict[str, str]:
+    """The same for a system without pkg-config, which cannot ask for the version.
+
+    A library that is there is not named: Debian's libjwt-dev removes libjwt14-dev.
+    """
+    path = pc_file(library.name)
+    if path is None:
+        return {library.name: library.wanted}
+    text = re.sub(r"[<>=!]+ *[^\s,]+", " ", path.read_text("utf-8"))
+    requires = " ".join(re.findall(r"^Requires:(.*)$", text, re.MULTILINE))
+    absent = [name for name in re.split(r"[\s,]+", requires) if name and pc_file(name) is None]
+    return {name: f"{name}, which {library.name} requires" for name in absent}
+
+
 def missing_library(library: Library) -> dict[str, str]:
     if requirements := requirements_not_found(library):
         return {name: f"{name}, which {library.name} requires" for name in requirements}
@@ -154,10 +184,9 @@ def missing_needs() -> dict[str, str]:
     said = {"compiler": missing_compiler()}
     said["Python.h"] = missing_python_header(has_compiler=not said["compiler"])
     if shutil.which(PKG_CONFIG) is None:
-        # Without it no library is found. All of them are named: a package that is there already
-        # is not installed a second time.
-        said["pkg-config"] = f"pkg-config: {PKG_CONFIG} is not found, so no library is either"
-        said |= {one.name: one.wanted for one in LIBRARIES}
+        said["pkg-config"] = f"pkg-config: {PKG_CONFIG} is not found"
+        for library in LIBRARIES:
+            said |= missing_library_without_pkg_config(library)
     else:
         for library in LIBRARIES:
             said |= missing_library(library)

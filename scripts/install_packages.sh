@@ -59,8 +59,42 @@ python_can() {
     "$python" -c "$1"
 }
 
+# Where there is no pkg-config yet, a library is known by the file that pkg-config would read. What is
+# there must not be installed again: Debian's libjwt-dev removes libjwt14-dev.
+pc_folders=/usr/local/lib/pkgconfig:/usr/local/lib/*/pkgconfig:/usr/lib/pkgconfig
+pc_folders=$pc_folders:/usr/lib/*/pkgconfig:/usr/lib64/pkgconfig:/usr/share/pkgconfig
+pc_folders=${PKG_CONFIG_PATH-}:${PKG_CONFIG_LIBDIR-$pc_folders}
+
+# Prints the path of the file of a library, or fails.
+pc_file() (
+    IFS=:
+    for folder in $pc_folders; do
+        if [ -f "$folder/$1.pc" ]; then
+            echo "$folder/$1.pc"
+            exit 0
+        fi
+    done
+    exit 1
+)
+
+has_library() {
+    if command -v pkg-config >/dev/null; then
+        pkg-config --exists "$1"
+    else
+        pc_file "$1" >/dev/null
+    fi
+}
+
 # The libraries without which pkg-config does not know libjwt, though it is there.
 required_by_libjwt() {
+    if ! command -v pkg-config >/dev/null; then
+        file=$(pc_file libjwt) || return 0
+        requires=$(awk 'sub(/^Requires:/, "") { gsub(/[<>=!]+ *[^ ,]+/, ""); gsub(/,/, " "); print }' "$file")
+        for name in $requires; do
+            pc_file "$name" >/dev/null || echo "$name"
+        done
+        return
+    fi
     pkg-config --print-errors --exists libjwt 2>&1 |
         sed -n "/'virtual:world'/d; s/^Package '\(.*\)', required by '.*', not found\$/\1/p"
 }
@@ -88,11 +122,11 @@ else
 needs compiler 'echo "#include <stdio.h>" | cc -E -'
 needs make 'command -v make'
 needs pkg-config 'command -v pkg-config'
-needs libjwt 'pkg-config --exists libjwt || required_by_libjwt | grep -q .'
+needs libjwt 'has_library libjwt || required_by_libjwt | grep -q .'
 needs jansson '! required_by_libjwt | grep -qx jansson'
 needs gnutls '! required_by_libjwt | grep -qx gnutls'
-needs openssl 'pkg-config --exists openssl'
-needs hiredis 'pkg-config --exists hiredis'
+needs openssl 'has_library openssl'
+needs hiredis 'has_library hiredis'
 needs venv 'python_can "import venv, ensurepip"'
 needs Python.h 'python_can "import os, sysconfig as s; os.stat(s.get_path(\"include\") + \"/Python.h\")"'
 # The example prints curl lines to try.

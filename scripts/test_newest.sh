@@ -32,12 +32,12 @@ for name in ${FTA_LIBJWT:-libjwt-dev libjwt14-dev}; do
     mkdir -p "$root/checkout"
     "$here/run_in_root.sh" --checkout /checkout "$root" true
     result=passed
-    run "$root" sh -eux -c '
+    run --set "FTA_LIBJWT=$name" "$root" sh -eux -c '
         make packages-test
+        # It has not been replaced by the other one.
+        [ "$(dpkg-query -W -f "\${Status}" "$FTA_LIBJWT")" = "install ok installed" ]
         pkg-config --modversion libjwt openssl
-        FTA_WERROR=1 make .venv/.built .venv/.group-test .venv/.group-lint test-c
-        # The newest gcc warns of more under the sanitizers, in tests that use longjmp.
-        make asan
+        FTA_WERROR=1 make .venv/.built .venv/.group-test .venv/.group-lint test-c asan
         if [ $# -gt 0 ]; then
             .venv/bin/python -m pytest -q -p no:cacheprovider "$@"
         else

@@ -96,7 +96,7 @@ add_actor(void (*act)(actor *self))
     }
 #endif
     getcontext(&a->context);
-    a->context.uc_stack.ss_sp = stack;
+    a->context.uc_stack.ss_sp = a->stack;
     a->context.uc_stack.ss_size = STACK_SIZE;
     a->context.uc_link = NULL;
     makecontext(&a->context, enter, 0);

@@ -105,8 +105,7 @@ test_a_key_is_no_secret(void)
         "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHA",
         "  \n-----BEGIN CERTIFICATE-----\nMIIB",
         "# my key\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6",
-        "{\"kty\":\"RSA\",\"n\":"
-        "\"sXchDaQebHnPiGvyDOAT4saGEUetSyo9MKLOoWFsueri\"}",
+        "{\"kty\":\"RSA\",\"n\":\"sXchDaQebHnPiGvyDOAT4saGEUetSyo9MK\"}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         CHECK(secret_status("HS256", texts[i], strlen(texts[i]), true) ==

@@ -403,7 +403,7 @@ run(uint64_t seed, bool with_kills)
             look_at_all();
         }
     }
-    CHECK(!"an actor does not end");
+    CHECK(false && "an actor does not end");
 }
 
 static size_t

@@ -208,7 +208,8 @@ def test_setup_names_the_version_of_a_library_that_is_too_old(tmp_path: Path) ->
 
 def test_setup_names_all_that_is_missing_at_once(tmp_path: Path, home_without_headers: str) -> None:
     (tmp_path / "empty").mkdir()
-    said = setup_says(PATH=str(tmp_path / "empty"), PYTHONHOME=home_without_headers)
+    empty = str(tmp_path / "empty")
+    said = setup_says(PATH=empty, PYTHONHOME=home_without_headers, PKG_CONFIG_LIBDIR=empty)
     starts = [line.split(":")[0].split(",")[0].strip() for line in said.splitlines()[1:7]]
     assert starts == [
         *("a C compiler", "Python.h", "pkg-config"),
@@ -231,20 +232,25 @@ def test_setup_and_make_know_the_same_needs_and_each_has_packages_everywhere() -
     assert set(needs) == {row[0] for row in table}
 
 
-def test_make_names_what_is_missing_where_there_is_no_apt(tmp_path: Path) -> None:
-    for name in ("sh", "awk", "dirname"):
+def make_says(tmp_path: Path, **environment: str) -> list[str]:
+    """Run the script of make where there is no apt and no pkg-config; the lines of its refusal."""
+    for name in ("sh", "awk", "dirname", "grep"):
         found = shutil.which(name)
         assert found is not None
         (tmp_path / name).symlink_to(found)
     ran = subprocess.run(
         ["sh", ROOT / "scripts/install_packages.sh", "run"],
-        env={"PATH": str(tmp_path), "PYTHON": sys.executable},
+        env={"PATH": str(tmp_path), "PYTHON": sys.executable, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 1
-    lines = ran.stderr.splitlines()
+    return ran.stderr.splitlines()
+
+
+def test_make_names_what_is_missing_where_there_is_no_apt(tmp_path: Path) -> None:
+    lines = make_says(tmp_path, PKG_CONFIG_LIBDIR=str(tmp_path))
     assert lines[0].endswith(
         "(their names in Debian and Ubuntu): "
         "gcc libc6-dev make pkg-config libjwt-dev libssl-dev libhiredis-dev curl"
@@ -260,7 +266,7 @@ def test_make_names_what_is_missing_where_there_is_no_apt(tmp_path: Path) -> Non
 def test_the_line_of_the_quickstart_has_every_package_of_the_build(tmp_path: Path) -> None:
     text = (ROOT / "docs/quickstart.md").read_text("utf-8")
     [line] = re.findall(r"^\$ apt-get install (.*)$", text, re.MULTILINE)
-    said = setup_says(PATH=str(tmp_path), CC="no-such-cc")
+    said = setup_says(PATH=str(tmp_path), CC="no-such-cc", PKG_CONFIG_LIBDIR=str(tmp_path))
     needed = packages_named(said, "apt-get install")
     # libc6-dev comes with python3-dev, which `make test-roots` shows.
     assert {*needed, "python3-dev", "python3-venv"} - {"libc6-dev"} == set(line.split())
@@ -320,5 +326,29 @@ def test_setup_names_the_archive_that_the_directory_of_a_static_build_lacks(tmp_
 def test_setup_names_the_package_of_pkg_config(tmp_path: Path) -> None:
     absent = tmp_path / "pkg-config"
     said = setup_says(PKG_CONFIG=str(absent))
-    assert f"  pkg-config: {absent} is not found, so no library is either\n" in said
+    assert f"  pkg-config: {absent} is not found\n" in said
     assert packages_named(said, "apt-get install")[0] == "pkg-config"
+
+
+@pytest.mark.parametrize(
+    ("requires", "named"),
+    [
+        ("openssl", []),
+        ("jansson >= 2.0 openssl gnutls", ["libjansson-dev", "libgnutls28-dev"]),
+        ("jansson, openssl >=3,gnutls", ["libjansson-dev", "libgnutls28-dev"]),
+    ],
+)
+def test_a_libjwt_that_is_there_is_kept_where_pkg_config_is_missing(
+    tmp_path: Path, requires: str, named: list[str]
+) -> None:
+    """Debian's libjwt-dev would remove its libjwt14-dev, which is libjwt 3."""
+    folder = tmp_path / "x86_64-linux-gnu" / "pkgconfig"
+    folder.mkdir(parents=True)
+    a_pc_file(folder, "libjwt", "3.3.3", requires=requires)
+    a_pc_file(folder, "openssl", "3.0")
+    environment = {"PKG_CONFIG_PATH": "", "PKG_CONFIG_LIBDIR": f"{tmp_path}/*/pkgconfig"}
+    said = setup_says(PKG_CONFIG=str(tmp_path / "pkg-config"), **environment)
+    assert packages_named(said, "apt-get install") == ["pkg-config", *named, "libhiredis-dev"]
+    lines = make_says(tmp_path, **environment)
+    libraries = lines[0].partition(" pkg-config ")[2].partition(" curl")[0].split()
+    assert libraries == [*named, "libhiredis-dev"]
