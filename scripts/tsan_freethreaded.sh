@@ -53,11 +53,12 @@ suppressions=$tsan/suppressions.txt
 mkdir -p "$tsan"
 cat "$prefix/suppressions.txt" tests/sanitized/tsan_python.txt >"$suppressions"
 echo "Building the core with ThreadSanitizer" >&2
-build "$tsan" "-O1 -g -fno-omit-frame-pointer"
+# setuptools takes CFLAGS for all of the interpreter's flags, among which is -fsanitize.
+flags="-O1 -g -fno-omit-frame-pointer -fsanitize=thread"
+build "$tsan" "$flags"
 # setup.py tries the flags on a program that does not look for Python.h.
 include=$("$prefix/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-build "$tsan/without-locks" \
-    "-O1 -g -fno-omit-frame-pointer -I$include -include $PWD/tests/sanitized/without_locks.h"
+build "$tsan/without-locks" "$flags -I$include -include $PWD/tests/sanitized/without_locks.h"
 
 under_tsan "$tsan/without-locks" -P tests/sanitized/member_race.py >"$tsan/without-locks/log" 2>&1 || true
 if ! cat "$tsan"/without-locks/report.* 2>/dev/null | grep -q 'data race.*member_\|#0 fta_member_'; then
