@@ -50,10 +50,16 @@ class Recycling(ServedApp):
         self.start()
 
     def kill_worker(self) -> None:
-        workers = self.worker_pids()
-        if workers:
-            os.kill(min(workers), signal.SIGKILL)
+        until(self._kills_worker, "the end of a worker")
         until(self.ready, "a new worker")
+
+    def _kills_worker(self) -> bool:
+        """Kill a worker; return whether there was one, because they end by themselves as well."""
+        for pid in self.worker_pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
 
     def kill_all(self) -> None:
         """The power goes off, as far as this server is concerned."""
