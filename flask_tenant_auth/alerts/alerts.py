@@ -6,7 +6,6 @@ takes the last permit of a window. That one raises the alert.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from .._core import Limit, parse_rates
 from ..audit import logger
 from ..config.alert_settings import AlertRule
+from ..ending import Ending
 from ..limit.limiters import small_limiter_of
 from ..limit.rules import digest
 from .alert import Alert, Event, alert_of
@@ -73,7 +73,7 @@ class Alerts:
             app=f"{directory} alerts",
             shared=shared,
         )
-        self.close = weakref.finalize(self, self._limiter.close)
+        self.close = Ending(self, self._limiter.close)
 
     def note(self, event: Event) -> None:
         """Count an event. It raises nothing: a request goes on whatever happens to its alert."""

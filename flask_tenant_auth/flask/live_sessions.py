@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._core import InvalidToken, Revocations
 from ..audit import logger
+from ..ending import Ending
 from ..errors import REVOCATIONS_UNKNOWN, ConfigurationError, SessionsUnavailable
 from ..sessions.follower import SILENT_MS, Follower, add_revocation
 from ..sessions.store import Revocation, SessionStore
@@ -72,7 +72,7 @@ class LiveSessions:
 
     def close_with(self, owner: object) -> None:
         """End the thread, and close all, when its owner is freed, or when the process ends."""
-        self._closing = weakref.finalize(owner, self.follower.stop)
+        self._closing = Ending(owner, self.follower.stop)
 
     def stop_sharing(self, owner: object) -> None:
         """Have a table of this app alone. The store stays."""

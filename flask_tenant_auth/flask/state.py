@@ -46,6 +46,7 @@ from ..config.settings import (
     says_testing,
 )
 from ..config.token_rules import TokenRules
+from ..ending import Ending
 from ..errors import ConfigurationError
 from ..identity.headers import is_in_networks
 from ..identity.roles import roles_of
@@ -393,7 +394,7 @@ class AppState:
         self._store_log = StoreLog(self.settings, self._note_redis_away)
         self.store_events = limiter.store_events  # those that are logged
         # When the state is freed, or at the latest when the process ends.
-        self._close_limiter = weakref.finalize(self, limiter.close)
+        self._close_limiter = Ending(self, limiter.close)
         self._store_log.start(limiter)
         return limiter
 
@@ -431,7 +432,7 @@ class AppState:
                 at_once = self._at_once
                 if at_once is None:
                     at_once = at_once_of(self.settings, app=self._directory, shared=self._shared)
-                    weakref.finalize(self, at_once.close)
+                    Ending(self, at_once.close)
                     self._at_once = at_once
         return at_once
 

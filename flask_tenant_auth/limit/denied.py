@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .._core import Decision, Limit, parse_rates
+from ..ending import Ending
 from .exceeded import Exceeded, Limited
 from .limiters import small_limiter_of
 
@@ -32,7 +32,7 @@ class DeniedRequests:
         self._limiter = small_limiter_of(
             replace(settings, redis_url=""), app=f"{app} denied requests", shared=shared
         )
-        weakref.finalize(self, self._limiter.close)
+        Ending(self, self._limiter.close)
 
     def exceeded(self, address: str) -> Exceeded | None:
         """Return what denies the requests of an address; None while there are few enough.

@@ -18,6 +18,7 @@ from servers import Redis
 USERS: dict[str, str | None] = {
     "alerts/alerts.py": "app",
     "alerts/outbox.py": "Outbox",
+    "ending.py": "app",
     "flask/live_sessions.py": "app",
     "flask/state.py": "app",
     "keys/jwk_sets.py": "app with a silent provider",
@@ -31,7 +32,7 @@ USERS: dict[str, str | None] = {
 }
 # A test with PostgreSQL plays it.
 HERE = sorted(set(exits.OBJECTS) - {"store in PostgreSQL"})
-OWNING = r"weakref\.finalize\(|atexit\.register\(|threading\.Thread\("
+OWNING = r"weakref\.finalize\(|\bEnding\(|atexit\.register\b|threading\.Thread\("
 
 
 def test_the_list_has_all_that_owns_a_resource() -> None:

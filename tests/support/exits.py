@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -49,6 +48,7 @@ from flask_tenant_auth._core import (
     Revocations,
 )
 from flask_tenant_auth.alerts.outbox import DeliveryError, Outbox
+from flask_tenant_auth.ending import Ending
 from flask_tenant_auth.sessions.store import StoreUnavailable
 from flask_tenant_auth.sessions.stores import store_of
 
@@ -75,8 +75,8 @@ Use = Callable[[], object]
 
 
 def closed_at_exit(owned: Any) -> Any:
-    """What the package closes so: by a finalizer, at the latest when the process ends."""
-    weakref.finalize(_owner, owned.close)
+    """What the package closes so: by an ending, at the latest when the process ends."""
+    Ending(_owner, owned.close)
     return owned
 
 
