@@ -230,6 +230,7 @@
 #define FTA_COMMON_LIST(X)                                                     \
     X(NO_MEMORY, "the system is out of memory")                                \
     X(BAD_ARGUMENT, "an argument cannot be used")                              \
+    X(CLOSED, "it is closed")                                                  \
     X(CRYPTO, "the crypto library refused an operation")                       \
     X(SYSTEM, "the operating system refused an operation")                     \
     X(STOPPED, "the caller stopped the operation")

@@ -16,8 +16,9 @@ static const struct {
     PyObject **exception;
 } exceptions[] = {
     ARE(NO_MEMORY, PyExc_MemoryError) ARE(BAD_ARGUMENT, PyExc_ValueError)
-        ARE(CRYPTO, PyExc_RuntimeError) ARE(SYSTEM, PyExc_OSError)
-            ARE(STOPPED,
+        ARE(CLOSED, PyExc_ValueError) ARE(CRYPTO, PyExc_RuntimeError)
+            ARE(SYSTEM, PyExc_OSError) ARE(
+                STOPPED,
                 PyExc_SystemError) /* unless the one who stopped has raised */
     FTA_INVALID_TOKEN_LIST(VALUE) FTA_KEY_LIST(VALUE) FTA_ACCESS_LIST(VALUE)
         FTA_SIGNING_LIST(VALUE) FTA_PASSWORD_LIST(VALUE) FTA_LIMIT_LIST(VALUE)

@@ -220,9 +220,8 @@ revocations_add(PyObject *self, PyObject *args, PyObject *kwargs)
     Py_END_ALLOW_THREADS
     Py_DECREF(self);
     if (status == FTA_BAD_ARGUMENT) {
-        return PyErr_Format(PyExc_ValueError,
-                            "%s, and the table must not be closed",
-                            needs[revocation.kind]);
+        PyErr_SetString(PyExc_ValueError, needs[revocation.kind]);
+        return NULL;
     }
     return none_or_error(status);
 }
@@ -256,10 +255,6 @@ revocations_mark_filled(PyObject *self, PyObject *args, PyObject *kwargs)
     status = fta_revocations_mark_filled(table_of(self), text);
     Py_END_ALLOW_THREADS
     Py_DECREF(self);
-    if (status == FTA_BAD_ARGUMENT) {
-        PyErr_SetString(PyExc_ValueError, "the table is closed");
-        return NULL;
-    }
     return none_or_error(status);
 }
 

@@ -104,7 +104,8 @@ fta_status fta_revocations_check(fta_revocations *table,
 /* -- Writing --------------------------------------------------------------- */
 
 /* Each waits for other writers. FTA_TABLE_LOCKED: one was stopped while it
- * wrote. The lock of one that was killed is taken over. */
+ * wrote. FTA_CLOSED: this process has left the table. The lock of one that was
+ * killed is taken over. */
 
 /* Once it returns FTA_OK, each token that the revocation concerns is denied.
  * FTA_BAD_ARGUMENT for one that lacks what its kind needs. */

@@ -182,8 +182,8 @@ void fta_words_of_text(fta_text text, uint64_t out[FTA_TEXT_WORDS]);
 
 /* -- Writing --------------------------------------------------------------- */
 
-/* FTA_TABLE_LOCKED after some seconds, FTA_BAD_ARGUMENT once the table was
- * left. Repairs what a writer that was killed has left. */
+/* FTA_TABLE_LOCKED after some seconds, FTA_CLOSED once the table was left.
+ * Repairs what a writer that was killed has left. */
 fta_status fta_revocations_lock(fta_revocations *table);
 void fta_revocations_unlock(fta_revocations *table);
 

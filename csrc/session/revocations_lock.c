@@ -78,7 +78,7 @@ take_lock(fta_revocations *table)
     static const struct timespec wait = {0, LOCK_WAIT_NS};
     for (int i = 0; i < LOCK_TRIES; i++) {
         if (fta_has_left(table)) {
-            return FTA_BAD_ARGUMENT;
+            return FTA_CLOSED;
         }
         int failed = pthread_mutex_trylock(&table->header->lock);
 #ifndef __APPLE__

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, func, insert, inspect, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import Pool, StaticPool
 
+from ..ending import Ending
 from ..errors import ConfigurationError
 from .sql_deadlines import deadlines
 from .sql_tables import DIALECTS, Tables
@@ -92,10 +93,9 @@ class Database:
             self._alone = threading.RLock()
             self._is_own = True  # the one in memory that is used in place of an app's
         if self._is_own:
-            # Python 3.13 and later warn of a connection of SQLite that nobody has closed.
-            closing = weakref.finalize(self, engine.dispose)
-            # At the end of the process a thread may still read by such a connection.
-            closing.atexit = False  # type: ignore[misc]  # a property, which typeshed takes for a slot
+            # Python 3.13 and later warn of a connection of SQLite that nobody has closed. At the
+            # end of the process a thread may still read by such a connection.
+            Ending(self, engine.dispose, at_exit=False)
         return engine
 
     def require_known_dialect(self) -> None:

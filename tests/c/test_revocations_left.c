@@ -33,7 +33,7 @@ write_until_left(void *context)
         }
         atomic_fetch_add(&all->written, status == FTA_OK);
     } while (status == FTA_OK || status == FTA_TABLE_LOCKED);
-    CHECK(status == FTA_BAD_ARGUMENT);
+    CHECK(status == FTA_CLOSED);
     return NULL;
 }
 

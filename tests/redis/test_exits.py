@@ -32,7 +32,7 @@ USERS: dict[str, str | None] = {
 }
 # A test with PostgreSQL plays it.
 HERE = sorted(set(exits.OBJECTS) - {"store in PostgreSQL"})
-OWNING = r"weakref\.finalize\(|\bEnding\(|atexit\.register\b|threading\.Thread\("
+OWNING = r"\bEnding\(|atexit\.register\b|threading\.Thread\("
 
 
 def test_the_list_has_all_that_owns_a_resource() -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from exits import ALL_ENDED
 from paths import SUPPORT
 
 # How many schedules of each object the ordinary tests play; `make soak` plays many.
@@ -38,6 +39,7 @@ def _ended_well(outcome: dict[str, Any]) -> bool:
         not outcome["hangs"]
         and outcome["status"] == outcome["expected"]
         and ("the end of this process" in error) is (outcome["expected"] == 1)
+        and ALL_ENDED.decode() in error
         and "Exception in thread" not in error
         and "Fatal Python error" not in error
     )

@@ -19,8 +19,9 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -55,6 +56,8 @@ from flask_tenant_auth.sessions.stores import store_of
 # A process that ends well does so in a second, and on a busy machine in a few.
 PATIENCE_SECONDS = 60
 AT_ONCE = 4
+# What a process writes when all that is to end with it was told to.
+ALL_ENDED = b"all has ended\n"
 IDENTITY = Identity(TENANT, USER)
 LIMITS = [Limit(Rate(10**6, 60), scope="exits")]
 
@@ -273,18 +276,35 @@ def end_by_an_exception() -> int:
 ENDINGS = {end_normally: 0, end_with_a_status: 3, end_by_an_exception: 1}
 
 
+def make_finalizers() -> None:
+    """What the threads of any library may do, beside many finalizers that stay."""
+    for _ in range(500):
+        weakref.finalize(_owner, int)
+    while True:
+        weakref.finalize(_Owner(), int)
+
+
 def live(name: str, place: Place, ending: Callable[[], int], chosen: random.Random) -> None:
     """Use an object in threads, and end."""
     sys.setswitchinterval(chosen.choice([1e-6, 1e-4, 5e-3]))
+    # The oldest, so the last one: where it is called, all were.
+    Ending(_owner, lambda: os.write(2, ALL_ENDED))
     uses = OBJECTS[name](place)
+    threading.Thread(target=make_finalizers, daemon=True).start()
     begun = threading.Semaphore(0)
     staying = chosen.randrange(2)  # threads that the interpreter waits for
 
     def work(seed: int, most: int | None) -> None:
         order = random.Random(seed)
         for _ in itertools.repeat(None) if most is None else range(most):
-            with suppress(ConnectionError, OSError, StoreUnavailable):
+            try:
                 order.choice(uses)()
+            except (ConnectionError, OSError, StoreUnavailable):
+                pass
+            except ValueError as error:
+                # The process ends, and what this thread uses has ended before it.
+                if str(error) != "it is closed":
+                    raise
             begun.release()
 
     count = chosen.randint(1, 6) + staying

@@ -328,7 +328,7 @@ class TestTable:
             lambda: table.mark_filled("2"),
             table.entries,
         ):
-            with pytest.raises(ValueError, match=r"closed|argument"):
+            with pytest.raises(ValueError, match=r"^it is closed$"):
                 call()
         assert table.lead() is False
 

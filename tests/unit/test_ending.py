@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from flask_tenant_auth.ending import Ending
+from paths import ROOT
 
 
 class Owner:
@@ -71,6 +72,7 @@ def fails():
 Ending(owner, lambda: print("the first"))
 Ending(owner, fails)
 Ending(owner, lambda: print("the third"))
+Ending(owner, lambda: print("not at the exit"), at_exit=False)
 """
 DISTURBED = "weakref.finalize._registry[object()] = Meanwhile()\n"
 CONTROL = "weakref.finalize(owner, print, 'a finalizer')\n"
@@ -80,6 +82,11 @@ def ended(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", MEANWHILE + script], capture_output=True, text=True, check=False
     )
+
+
+def test_nothing_in_the_package_has_a_finalizer_of_its_own() -> None:
+    for path in (ROOT / "flask_tenant_auth").rglob("*.py"):
+        assert "finalize(" not in path.read_text("utf-8"), path
 
 
 @pytest.mark.parametrize("disturbed", ["", DISTURBED], ids=["alone", "threads make finalizers"])
