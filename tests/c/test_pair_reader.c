@@ -448,6 +448,17 @@ new_time(const char *text)
     return time;
 }
 
+/* OpenSSL 3.6 reads no certificate of which a date is too short. */
+static bool
+openssl_reads(fta_text certificate)
+{
+    const uint8_t *der = (const uint8_t *)certificate.data;
+    X509 *read = d2i_X509(NULL, &der, (long)certificate.length);
+    X509_free(read);
+    ERR_clear_error();
+    return read != NULL;
+}
+
 static void
 test_the_dates_of_a_certificate_are_read(void)
 {
@@ -480,11 +491,17 @@ test_the_dates_of_a_certificate_are_read(void)
         CHECK(X509_sign(certificate, pair, EVP_sha256()) > 0);
         uint8_t *der = NULL;
         int size = i2d_X509(certificate, &der);
-        fta_validity validity = validity_of(der, (size_t)size);
-        CHECK(validity.is_known == dates[i].expected.is_known);
-        if (validity.is_known) {
-            CHECK(validity.begins == dates[i].expected.begins);
-            CHECK(validity.ends == dates[i].expected.ends);
+        fta_text encoded = {(const char *)der, (size_t)size};
+        if (openssl_reads(encoded)) {
+            fta_validity validity = validity_of(der, (size_t)size);
+            CHECK(validity.is_known == dates[i].expected.is_known);
+            if (validity.is_known) {
+                CHECK(validity.begins == dates[i].expected.begins);
+                CHECK(validity.ends == dates[i].expected.ends);
+            }
+        } else {
+            CHECK(!dates[i].expected.is_known);
+            CHECK(status_with(encoded, none, pair) == FTA_KEY_DAMAGED);
         }
         OPENSSL_free(der);
         ASN1_TIME_free(begins);
