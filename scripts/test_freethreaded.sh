@@ -26,5 +26,6 @@ if ! "$tests" -c 'import cryptography' 2>/dev/null; then
     without=$(sed '/^#/d; s/^/--ignore=/' scripts/freethreaded_without.txt)
 fi
 # shellcheck disable=SC2086  # words, on purpose
-PYTHON_GIL=0 exec "$tests" -X faulthandler -m pytest -q -p no:cacheprovider -m "$marks" $without \
+# The package refuses to run without the second one.
+PYTHON_GIL=0 PYTHON_THREAD_INHERIT_CONTEXT=0 exec "$tests" -X faulthandler -m pytest -q -p no:cacheprovider -m "$marks" $without \
     ${PYTEST_ARGS:-tests/unit tests/flask}

@@ -29,6 +29,7 @@ from .authentication import identity_of
 from .denials import report_denial
 from .records import RECORD, current_request, record_of
 from .state import current_roles, state_of
+from .threads import require_threads_apart
 
 if TYPE_CHECKING:
     from contextvars import ContextVar
@@ -209,7 +210,9 @@ def acting_as(
     :param role: one of AUTH_ROLES; the weakest if not given.
     :raises ValueError: for what is no UUID or no role; the message names the argument.
     :raises TypeError: for an `Identity` and a user or role beside it.
+    :raises ConfigurationError: where threads inherit the context of those that start them.
     """
+    require_threads_apart()
     identity = _lent(tenant_id, user_id, role)
     lent = LentIdentity(identity, current_request())
     try:

@@ -73,6 +73,7 @@ from ..signals import alert_raised
 from .exemptions import Exemptions
 from .live_sessions import LiveSessions
 from .registration import known_apps
+from .threads import require_threads_apart
 
 if TYPE_CHECKING:
     from werkzeug.local import LocalProxy
@@ -97,6 +98,7 @@ class AppState:
     def __init__(
         self, app: Flask | None, *, hooked: bool = False, loaders: Loaders | None = None
     ) -> None:
+        require_threads_apart()
         self._shared = app is None or not is_testing(app)
         self._names_redis = app is None or names_redis(app)
         self.settings = settings = Settings.from_app(app)

@@ -51,7 +51,7 @@ def source_files(root: Path) -> Iterator[Path]:
             hidden = entry.name.startswith(".") or entry.name in FOREIGN
             if not hidden and not (entry / "pyvenv.cfg").exists() and not entry.is_symlink():
                 yield from source_files(entry)
-        elif entry.suffix == ".py":
+        elif entry.suffix == ".py" and entry.is_file():  # and no link to a file that is gone
             yield entry
 
 

@@ -109,5 +109,7 @@ def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(
             way
         )
         printed = read["out"] if way == "piped" else read["out"] + read["err"]
-        expected = 1 if way.endswith("piped") and printed else read["status"]
-        assert done["status"] == expected, way
+        expected = {1} if way.endswith("piped") and printed else {read["status"]}
+        if way == "both_piped" and not read["out"]:
+            expected.add(120)  # click could not print an error, and CPython 3.14 not that of click
+        assert done["status"] in expected, way

@@ -96,6 +96,7 @@ class ModWsgi(TwoApps):
 
     def command(self) -> list[str]:
         modules = "/usr/lib/apache2/modules"
+        known = Path(modules, "mod_wsgi.so").read_bytes()
         lines = [
             f"ServerRoot {self.directory}",
             f"PidFile {self.directory}/pid",
@@ -111,7 +112,8 @@ class ModWsgi(TwoApps):
             f"python-path={self.path}",
             "WSGIProcessGroup both",
             "WSGIPassAuthorization On",
-            "WSGIDestroyInterpreter Off",
+            # mod_wsgi 4.9.0 has no such line.
+            *(["WSGIDestroyInterpreter Off"] if b"WSGIDestroyInterpreter" in known else []),
             *(f"WSGIScriptAlias /{n} {self.script(n)} application-group={n}" for n in APPS),
             "<Directory />",
             "Require all granted",

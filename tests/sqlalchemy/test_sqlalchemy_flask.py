@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -465,6 +466,8 @@ class TestReport:
         (tmp_path / "broken.py").write_text("def (: unscoped('broken')\n")
         (tmp_path / "octets.py").write_bytes(b"unscoped('\xff')\n")
         (tmp_path / "nul.py").write_bytes(b"unscoped('\0')\n")
+        (tmp_path / "gone.py").symlink_to("nowhere")
+        os.mkfifo(tmp_path / "pipe.py")
         for foreign in (".venv", "env", "node_modules"):
             (tmp_path / foreign).mkdir()
             (tmp_path / foreign / "theirs.py").write_text("unscoped('theirs')\n")

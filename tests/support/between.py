@@ -23,7 +23,7 @@ class Between:
 
     def __init__(self, redis_port: int) -> None:
         self._redis_port = redis_port
-        self._words = b""
+        self._words = self._answer = b""
         self._stop: Stop | None = None
         self._lock = threading.Lock()
         self._released = threading.Event()
@@ -33,12 +33,15 @@ class Between:
         self.stopped = threading.Event()
         self.peer_port = 0  # of the connection of what was stopped
 
-    def stop(self, words: bytes, what: Stop) -> None:
-        """Stop the next request that has these octets."""
+    def stop(self, words: bytes, what: Stop, answer: bytes = b"") -> None:
+        """Stop the next request that has these octets.
+
+        :param answer: octets that an answer has to have, to be held.
+        """
         with self._lock:
             self.stopped.clear()
             self._released.clear()
-            self._words, self._stop = words, what
+            self._words, self._stop, self._answer = words, what, answer
 
     def release(self, *, deliver: bool) -> None:
         """Let what is held arrive, or drop it with its connection."""
@@ -96,6 +99,9 @@ class Between:
                 stop = self._stop_of(data)
                 if stop is not None:
                     self.peer_port = host.getpeername()[1]
+            elif stop is Stop.ANSWER and self._answer not in data:
+                self.stop(self._words, stop, self._answer)
+                stop = None
             if stop is Stop.REQUEST or (source is redis and stop is Stop.ANSWER):
                 stop = None
                 if not self._hold():
