@@ -98,6 +98,7 @@ function inOneTab(change) {
 }
 
 let refreshing = null; // the promise of a refresh that runs
+let endedVersion; // of the cookies of a session that has ended
 
 // Refresh the session, once for all requests that need it. Return whether the session goes on.
 function refresh(before) {
@@ -112,6 +113,9 @@ async function refreshCookies(before) {
     if (cookiesVersion() !== before) {
       return true; // another request, or another tab, has new cookies since then
     }
+    if (before === endedVersion) {
+      return false; // another request was told so
+    }
     const response = await sendWhenAllowed("POST", "/auth/refresh");
     if (response.status !== 401) {
       await contentOf(response);
@@ -119,6 +123,7 @@ async function refreshCookies(before) {
       return true;
     }
     if (!response.headers.has("Retry-After")) {
+      endedVersion = before;
       return cookiesVersion() !== before;
     }
     // Tabs without locks have refreshed at the same time. The cookies of the last one are valid.
