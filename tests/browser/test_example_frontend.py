@@ -224,3 +224,7 @@ def test_the_front_end_says_why_it_shows_the_form_again(
     wait_for(page.shows, "login")
     assert page.text("message") == "The session has ended. Log in again."
     assert service.asked["/auth/refresh"] == 1
+    # Nor for a request that is answered later.
+    version = "localStorage.getItem('cookies version')"
+    assert page.tab.run(f"refresh({version})") is False
+    assert service.asked["/auth/refresh"] == 1

@@ -64,8 +64,8 @@ def test_threads_that_inherit_the_context_of_a_request_are_refused(name: str) ->
     assert ("set PYTHON_THREAD_INHERIT_CONTEXT=0" in said) is CAN_INHERIT
 
 
-def test_the_refusal_needs_no_such_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same on each CPython: what the flag says is looked at, not the version."""
+def test_what_the_flag_says_counts_and_not_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So this is tested on each CPython, also on one that has no such flag."""
 
     class Flags:
         thread_inherit_context = 1

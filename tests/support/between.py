@@ -100,8 +100,8 @@ class Between:
                 if stop is not None:
                     self.peer_port = host.getpeername()[1]
             elif stop is Stop.ANSWER and self._answer not in data:
-                self.stop(self._words, stop, self._answer)
-                stop = None
+                with self._lock:
+                    self._stop, stop = stop, None
             if stop is Stop.REQUEST or (source is redis and stop is Stop.ANSWER):
                 stop = None
                 if not self._hold():
