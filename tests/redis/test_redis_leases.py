@@ -83,8 +83,16 @@ def test_hosts_together_never_allow_more_than_the_limit(
         thread.start()
     for thread in threads:
         thread.join()
-    assert 100 <= sum(allowed) <= 200
     assert calls(client) < 720
+
+    def all_is_used() -> bool:
+        """A host that was refused asks again soon, and has what others have left."""
+        allowed.extend(hits(each, of, 1) for each in hosts)
+        return sum(allowed) >= 200
+
+    if strategy in WINDOWED:  # what gcra has leased melts
+        until(all_is_used, "the whole limit")
+    assert 0 < sum(allowed) + sum(hits(each, of, 10) for each in hosts) <= 200
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
