@@ -186,7 +186,7 @@ def test_two_servers_with_leases_let_exactly_fifty_through(
             assert {fields["x-ratelimit-remaining"] for _, fields in answers} == {"0"}
 
 
-def test_a_worker_that_is_killed_under_load_costs_no_permit_but_of_its_requests(
+def test_a_worker_that_is_killed_under_load_costs_its_requests_and_one_lease_at_most(
     redis: Redis, client: Client, settings: dict[str, str]
 ) -> None:
     servers = two_hosts(redis, settings)
@@ -197,7 +197,8 @@ def test_a_worker_that_is_killed_under_load_costs_no_permit_but_of_its_requests(
             until_replaced(servers[0], worker)
             prefix = settings["RATELIMIT_KEY_PREFIX"]
             allowed = allowed_in(answers) + use_up(servers, header, client, prefix)
-            assert LIMIT - lost <= allowed <= LIMIT
+            # It may be killed when Redis has granted it a lease, or before it has given one back.
+            assert LIMIT - lost - LIMIT // 2 <= allowed <= LIMIT
 
 
 def test_the_last_worker_that_ends_returns_what_its_host_has_leased(
