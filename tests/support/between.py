@@ -23,7 +23,7 @@ class Between:
 
     def __init__(self, redis_port: int) -> None:
         self._redis_port = redis_port
-        self._words = self._answer = b""
+        self._words = b""
         self._stop: Stop | None = None
         self._lock = threading.Lock()
         self._released = threading.Event()
@@ -32,16 +32,14 @@ class Between:
         self._ends, self._ended = socket.socketpair()
         self.stopped = threading.Event()
         self.peer_port = 0  # of the connection of what was stopped
+        self.held = b""  # what was stopped
 
-    def stop(self, words: bytes, what: Stop, answer: bytes = b"") -> None:
-        """Stop the next request that has these octets.
-
-        :param answer: octets that an answer has to have, to be held.
-        """
+    def stop(self, words: bytes, what: Stop) -> None:
+        """Stop the next request that has these octets."""
         with self._lock:
             self.stopped.clear()
             self._released.clear()
-            self._words, self._stop, self._answer = words, what, answer
+            self._words, self._stop = words, what
 
     def release(self, *, deliver: bool) -> None:
         """Let what is held arrive, or drop it with its connection."""
@@ -99,11 +97,8 @@ class Between:
                 stop = self._stop_of(data)
                 if stop is not None:
                     self.peer_port = host.getpeername()[1]
-            elif stop is Stop.ANSWER and self._answer not in data:
-                with self._lock:
-                    self._stop, stop = stop, None
             if stop is Stop.REQUEST or (source is redis and stop is Stop.ANSWER):
-                stop = None
+                stop, self.held = None, data
                 if not self._hold():
                     return
             elif source is redis and stop is Stop.CLOSED:
