@@ -102,6 +102,25 @@ def test_one_host_allows_the_whole_limit(redis: Redis, client: Client, strategy:
     assert calls(client) < 20
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_host_that_holds_permits_refuses_nobody(
+    redis: Redis, client: Client, strategy: str
+) -> None:
+    """Whichever of its threads was refused while another one got the last of them."""
+    of = limit("200 per day")
+    for _ in range(40):
+        client.flushall()
+        hosts = [host(redis.url, strategy=strategy) for _ in range(3)]
+        threads = [threading.Thread(target=hits, args=[hosts[n % 3], of, 60]) for n in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for each in hosts:
+            held = int(each.status()["permits_leased"])
+            assert hits(each, of, held) == held
+
+
 def test_a_request_from_a_lease_is_no_round_trip(redis: Redis, client: Client) -> None:
     counter, of = host(redis.url), limit("1000 per day")
     first = counter.hit([of], None, "a")

@@ -227,12 +227,14 @@ plan(fta_store *store, const fta_hits *request, fta_verdict *verdict)
     if (atomic_load(&self->stopped)) {
         return (fta_plan){.course = FTA_COURSE_AWAY};
     }
-    if (is_answered_from_memory(request) && is_known(self, request, verdict)) {
-        return (fta_plan){.course = FTA_COURSE_KNOWN};
-    }
-    /* Also while Redis is away: what is leased was counted there. */
+    /* Also while Redis is away: what is leased was counted there. And before
+     * what was refused: another thread or process of this host may have got the
+     * last permits since, or meanwhile. */
     if (fta_redis_leases_apply(self->leases, request) &&
         fta_redis_leases_answer(self->leases, request, verdict)) {
+        return (fta_plan){.course = FTA_COURSE_KNOWN};
+    }
+    if (is_answered_from_memory(request) && is_known(self, request, verdict)) {
         return (fta_plan){.course = FTA_COURSE_KNOWN};
     }
     fta_breaker_view view = fta_breaker_look(self->breaker);
