@@ -39,9 +39,15 @@ def server() -> Iterator[Redis]:
 
 
 @pytest.fixture
-def redis(server: Redis) -> Redis:
+def redis(server: Redis) -> Iterator[Redis]:
     Client.from_url(server.url).flushall()
-    return server
+    yield server
+    # A host that stands in a cycle would renew what it holds in the next test.
+    for leases in list(module._all):
+        leases.close()
+        if leases._thread is not None:
+            leases._thread.join(PATIENCE)
+            assert not leases._thread.is_alive()
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +112,8 @@ class TestLeases:
         began = time.monotonic()
         taken = take_all(dead, 2)
         until(lambda: len(take_all(other, 2)) == 2, "the leases end")
-        assert time.monotonic() - began >= 0.3
+        # Redis counts whole milliseconds, from the one that had begun.
+        assert time.monotonic() - began >= 0.299
         assert len(taken) == 2
 
     def test_a_lease_that_is_renewed_does_not_end(
