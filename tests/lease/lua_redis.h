@@ -239,7 +239,7 @@ typedef struct lua_redis_ask {
     uint32_t cost;
     int64_t period_us;
     double part;
-    unsigned host;
+    uint64_t host;
     uint64_t nonce;
     uint32_t most;
     uint32_t spent;
@@ -256,7 +256,7 @@ lua_redis_lease(lua_redis *self, const lua_redis_ask *ask, int64_t *retry_us,
     (void)snprintf(numbers[1], 24, "%u", ask->cost);
     (void)snprintf(numbers[2], 24, "%lld", (long long)ask->period_us);
     (void)snprintf(numbers[3], 24, "%.9f", ask->part);
-    (void)snprintf(numbers[4], 24, "%u", ask->host);
+    (void)snprintf(numbers[4], 24, "%llu", (unsigned long long)ask->host);
     (void)snprintf(numbers[5], 24, "%llu", (unsigned long long)ask->nonce);
     (void)snprintf(numbers[6], 24, "%u", ask->most);
     (void)snprintf(numbers[7], 24, "%u", ask->spent);
@@ -294,7 +294,7 @@ lua_redis_take_back(lua_redis *self, const lua_redis_ask *of,
     }
     (void)snprintf(limit, sizeof limit, "%u", of->limit);
     (void)snprintf(period, sizeof period, "%lld", (long long)of->period_us);
-    (void)snprintf(host, sizeof host, "%u", of->host);
+    (void)snprintf(host, sizeof host, "%llu", (unsigned long long)of->host);
     words[2 + 3 * count] = host;
     for (size_t i = 0; i < count; i++) {
         const lua_redis_offer *offer = &offers[i];

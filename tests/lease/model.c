@@ -112,8 +112,9 @@ typedef struct scenario {
     int64_t tick_us;
     uint8_t limit, cost;
     uint8_t requests, deaths, losses, returns, times, failures, steps;
-    int64_t step_us; /* By how much the clock of Redis steps. */
-    int slow;        /* Host 0 loses a part of the time: 1 / slow. */
+    int64_t step_us;  /* By how much the clock of Redis steps. */
+    int slow;         /* Host 0 loses a part of the time: 1 / slow. */
+    bool share_a_bit; /* All hosts, of those that the store counts hosts by. */
 } scenario;
 
 static const scenario *of;
@@ -235,6 +236,13 @@ save_value(state *s)
     lua_pop(lua, 2);
 }
 
+/* By which Redis knows a host: some have the same of its 48 bits. */
+static uint64_t
+number_of(int h)
+{
+    return 1 + (uint64_t)h * (of->share_a_bit ? 48 : 1);
+}
+
 static bool
 others_hold(const state *s, int h)
 {
@@ -257,7 +265,7 @@ carry_out(state *s, message *m)
                                m->cost,
                                PERIOD_US,
                                1, /* Whatever the part, all holds. */
-                               (unsigned)m->host,
+                               number_of(m->host),
                                s->nonces + 1u,
                                100,
                                0};

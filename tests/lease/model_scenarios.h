@@ -11,6 +11,8 @@ static const scenario scenarios[] = {
      .losses = 1, .returns = 1, .times = 1},
     {"deaths", "fixed-window", WINDOWED, 400000, 2, 1, .requests = 4,
      .deaths = 1, .returns = 1, .times = 1},
+    {"one bit", "fixed-window", WINDOWED, 400000, 3, 1, .share_a_bit = true,
+     .requests = 5, .returns = 1, .times = 1},
     {"costs", "fixed-window", WINDOWED, 400000, 4, 2, .requests = 4,
      .returns = 1, .times = 1, .slow = 1000},
     {"sliding", "sliding-window-counter", WINDOWED, 400000, 2, 1, .requests = 4,
@@ -83,6 +85,9 @@ static const without withouts[] = {
      .to = "return last, last + state.period * 1000 - state.now"},
     {"a refusal while others hold permits is short", RULE_NONE, "windows",
      SHORT_WAIT, .from = "    retry = min(retry, 250000)\n", .to = ""},
+    {"a host is known by its number, not by its bit", RULE_NONE, "one bit",
+     SHORT_WAIT, .from = "known and known.out > 0 and known.only ~= host",
+     .to = "known and known.out > 0 and known.hosts ~= bit"},
     {"a clock that steps back keeps the count", RULE_NONE, "back", CONSERVATION,
      .from = "  if last - now > hit.period then\n"
              "      state.last, state.moved = now + hit.period, true",

@@ -149,7 +149,7 @@ question(const plan *p, size_t host, const char *name)
                            .cost = 1,
                            .period_us = p->period_us,
                            .part = 0.5,
-                           .host = (unsigned)(host * 2654435761u >> 8) % 48,
+                           .host = 1 + (host * 2654435761u >> 8),
                            .nonce = (uint64_t)(chance() * 1e14) + 1};
 }
 

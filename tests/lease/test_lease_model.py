@@ -23,10 +23,10 @@ def model() -> Path:
 def test_conservation_and_timeliness_hold_in_all_orders_of_events(model: Path) -> None:
     found = subprocess.run([model], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
-    assert found.stdout.count("states") == 10
+    assert found.stdout.count("states") == 11
 
 
 def test_without_any_one_rule_something_breaks(model: Path) -> None:
     found = subprocess.run([model, "--rules"], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
-    assert found.stdout.count(" needed") == 17
+    assert found.stdout.count(" needed") == 18

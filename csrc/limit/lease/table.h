@@ -40,11 +40,10 @@ void fta_lease_table_leave(fta_lease_table *table);
 /* Leaves, then frees. NULL is allowed. No other thread may be inside. */
 void fta_lease_table_close(fta_lease_table *table);
 
-/* A number for this host, below FTA_LEASE_HOSTS, by which the store estimates
- * how many there are; and a new nonce, never 0. */
-#define FTA_LEASE_HOSTS 48u
-unsigned fta_lease_table_host(const fta_lease_table *table);
+/* A new nonce, of 48 bits and never 0; 0: there are no random numbers. Another
+ * one is this host's number, by which the store knows it. */
 uint64_t fta_lease_nonce(void);
+uint64_t fta_lease_table_host(const fta_lease_table *table);
 
 /* -- One hit --------------------------------------------------------------- */
 

@@ -13,8 +13,9 @@ fill(void *memory, size_t bytes)
     fta_lease_header *h = memory;
     (void)bytes;
     atomic_store(&h->epoch, 1);
+    h->host = fta_lease_nonce();
     return RAND_bytes((unsigned char *)&h->secret, sizeof h->secret) == 1 &&
-                   RAND_bytes((unsigned char *)&h->host, sizeof h->host) == 1
+                   h->host != 0
                ? FTA_OK
                : FTA_CRYPTO;
 }
@@ -143,10 +144,10 @@ fta_lease_table_close(fta_lease_table *table)
     }
 }
 
-unsigned
+uint64_t
 fta_lease_table_host(const fta_lease_table *table)
 {
-    return (unsigned)(table->header->host % FTA_LEASE_HOSTS);
+    return table->header->host;
 }
 
 /* 48 bits, which the script in Redis can work with. */

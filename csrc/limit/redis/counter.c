@@ -226,7 +226,7 @@ fta_counter_ask(fta_redis_counter *counter, const fta_hits *request,
     }
     if (question != NULL) {
         fta_script_call_add_part(&call, question->part);
-        fta_script_call_add_number(&call, question->host);
+        fta_script_call_add_number(&call, (int64_t)question->host);
         fta_script_call_add_number(&call, (int64_t)question->nonce);
         for (size_t i = 0; i < request->count; i++) {
             fta_script_call_add_number(&call, question->most[i]);

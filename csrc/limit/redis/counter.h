@@ -43,7 +43,7 @@ fta_status fta_redis_counter_hit(fta_redis_counter *counter,
 /* What a request that asks for leases says beside its hits. */
 typedef struct fta_lease_question {
     double part;   /* Of what remains. */
-    unsigned host; /* Below FTA_LEASE_HOSTS. */
+    uint64_t host; /* fta_lease_table_host. */
     uint64_t nonce;
     uint32_t most[FTA_HITS_MAX];  /* Of each hit; 0: it asks for none. */
     uint32_t spent[FTA_HITS_MAX]; /* Of its leases, since the last answer. */
@@ -60,10 +60,10 @@ fta_status fta_redis_counter_lease(fta_redis_counter *counter,
                                    fta_redis_problem *problem);
 
 /* Offers permits, at most once, on a connection that is open. host: as above,
- * or FTA_LEASE_HOSTS for one that ends, from which Redis takes all. Without an
- * answer the offers have the fate that they had: nobody knows. */
+ * or 0 for one that ends, from which Redis takes all. Without an answer the
+ * offers have the fate that they had: nobody knows. */
 fta_status fta_redis_counter_offer(fta_redis_counter *counter,
-                                   const fta_strategy *strategy, unsigned host,
+                                   const fta_strategy *strategy, uint64_t host,
                                    fta_lease_offer *offers, size_t count,
                                    int64_t deadline,
                                    fta_redis_problem *problem);

@@ -84,7 +84,7 @@ read_offers(const fta_redis_reply *reply, fta_lease_offer *offers, size_t count)
 
 fta_status
 fta_redis_counter_offer(fta_redis_counter *counter,
-                        const fta_strategy *strategy, unsigned host,
+                        const fta_strategy *strategy, uint64_t host,
                         fta_lease_offer *offers, size_t count, int64_t deadline,
                         fta_redis_problem *problem)
 {
@@ -110,7 +110,7 @@ fta_redis_counter_offer(fta_redis_counter *counter,
         fta_script_call_add_number(&call, offers[i].permits);
         fta_script_call_add_number(&call, offers[i].period_us);
     }
-    fta_script_call_add_number(&call, host);
+    fta_script_call_add_number(&call, (int64_t)host);
     for (size_t i = 0; i < count; i++) {
         fta_script_call_add_number(&call, (int64_t)offers[i].nonce);
     }

@@ -36,7 +36,7 @@ melt_of(const fta_hits *request, const fta_hit *hit)
 
 /* host: see fta_redis_counter_offer. */
 static void
-offer(fta_redis_leases *self, unsigned host, fta_lease_offer *offers,
+offer(fta_redis_leases *self, uint64_t host, fta_lease_offer *offers,
       size_t count, int64_t deadline)
 {
     fta_redis_problem ignored;
@@ -145,7 +145,7 @@ fta_redis_leases_leave(fta_redis_leases *leases, int64_t deadline)
         while ((count = fta_lease_table_take_all(leases->table, &slot,
                                                  offers)) > 0 &&
                fta_clock_monotonic_us() < deadline) {
-            offer(leases, FTA_LEASE_HOSTS, offers, count, deadline);
+            offer(leases, 0, offers, count, deadline);
         }
     }
     fta_lease_table_leave(leases->table);

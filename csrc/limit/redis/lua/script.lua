@@ -10,15 +10,15 @@
 --
 -- l counts as c does, and leases permits to the host that asks: they count as
 -- used from now on, and the host hands them out itself. Its arguments go on
--- with the part of what remains, the number of the host (0 to 47), a nonce, and
--- two numbers for each hit: how many permits it takes at most (0: it asks for
+-- with the part of what remains, the number of the host (random, 48 bits, never
+-- 0), a nonce, and two numbers for each hit: how many permits it takes at most (0: it asks for
 -- none), and how many it has spent since it was last answered. The answer goes
 -- on with four numbers for each hit: the permits beyond its cost; the nonce (0:
 -- there is none) and the end that name the window; for how many microseconds
 -- they last.
 --
 -- b offers permits of leases that rest: cost is their number, and the arguments
--- go on with the number of the host (48: one that ends, and keeps nothing), and
+-- go on with the number of the host (0: one that ends, and keeps nothing), and
 -- the nonce and the end of each. The answer is a 1 for each that was taken;
 -- else the host keeps them, and a 2 says that no other host asks. They are
 -- taken where others ask, and a request was refused or hardly more remains than
@@ -35,9 +35,10 @@
 -- on as it is. A clock that was set back may have left a state from the future:
 -- its count stays, and its time moves to the latest that a hit of now leaves.
 --
--- Behind the value of a key with leases stand an 'l' and five numbers: nonce
--- and end, which name the window; the hosts that have asked, a bit each; the
--- permits that are out; whether a request was refused while some were.
+-- Behind the value of a key with leases stand an 'l' and six numbers: nonce and
+-- end, which name the window; the hosts that have asked, a bit each; the one
+-- that alone has asked (0: several have); the permits that are out; whether a
+-- request was refused while some were.
 --
 -- A counter that was reset has 'r' and the time of the reset behind its value,
 -- for two periods at least. A receipt of that time or earlier gives nothing
@@ -100,9 +101,9 @@ local hits, states, resets, leases, answer = {}, {}, {}, {}, {}
 local fits = true
 local asked = 2 + 3 * #KEYS
 local part = tonumber(ARGV[asked + 1])
-local host = action == 'l' and ARGV[asked + 2]
-    or action == 'b' and ARGV[asked + 1]
-local bit, leaves = host and 2 ^ tonumber(host), host == '48'
+local host = action == 'l' and tonumber(ARGV[asked + 2])
+    or action == 'b' and tonumber(ARGV[asked + 1])
+local bit, leaves = host and 2 ^ (host % 48), host == 0
 
 -- The leases of the window that the state is in.
 local function leases_of(key, hit)
@@ -112,7 +113,7 @@ end
 
 -- Whether hosts other than the one that asks have taken permits.
 local function others_hold(known)
-  return known and known.out > 0 and known.hosts ~= bit
+  return known and known.out > 0 and known.only ~= host
 end
 for i, key in ipairs(KEYS) do
   local hit = {limit = tonumber(ARGV[3 * i]),
@@ -127,12 +128,12 @@ for i, key in ipairs(KEYS) do
     local value, reset_at = string.match(text, '^(.-)r(%d+)$')
     resets[key] = resets[key] or tonumber(reset_at)
     text = value or text
-    local before, nonce, ends, hosts, out, refused =
-        string.match(text, '^(.-)l(%d+) (%d+) (%d+) (%d+) (%d)$')
+    local before, nonce, ends, hosts, only, out, refused =
+        string.match(text, '^(.-)l(%d+) (%d+) (%d+) (%d+) (%d+) (%d)$')
     if before then
       leases[key] = {nonce = tonumber(nonce), ends = tonumber(ends),
-          hosts = tonumber(hosts), out = tonumber(out),
-          refused = tonumber(refused)}
+          hosts = tonumber(hosts), only = tonumber(only),
+          out = tonumber(out), refused = tonumber(refused)}
     end
     states[key] = read(before or text, hit)
   end
@@ -161,8 +162,9 @@ local function store(all)
       local text, life = '', 0
       if action ~= 'r' then text, life = write(state) end
       if life > 0 and known then
-        text = string.format('%sl%.0f %.0f %.0f %.0f %.0f', text, known.nonce,
-            known.ends, known.hosts, known.out, known.refused)
+        text = string.format('%sl%.0f %.0f %.0f %.0f %.0f %.0f', text,
+            known.nonce, known.ends, known.hosts, known.only, known.out,
+            known.refused)
       end
       if reset_at and now - reset_at < 2 * hits[i].period then
         text = string.format('%sr%.0f', life > 0 and text or '', reset_at)
@@ -183,7 +185,7 @@ end
 -- refused, or hardly more remains than an equal share of what is out.
 local function is_short(state, hit, known)
   local remaining = max(hit.limit - look(state, hit), 0)
-  return known.refused == 1 or known.hosts ~= bit
+  return known.refused == 1 or known.only ~= host
       and (remaining - 2) * hosts_of(known.hosts) < known.out
 end
 
@@ -200,7 +202,7 @@ if action == 'b' then
     if taken then
       known.out, known.changed = known.out - hit.cost, true
     end
-    local alone = known and known.hosts == bit
+    local alone = known and not leaves and known.only == host
     answer[i] = taken and 1 or alone and 2 or 0
   end
   return store(false) or answer
@@ -242,9 +244,10 @@ local function lease(i)
   if most == 0 then return end
   if not known then
     known = {nonce = tonumber(ARGV[asked + 3]), ends = ends, hosts = 0,
-        out = 0, refused = 0}
+        only = host, out = 0, refused = 0}
     leases[key] = known
   end
+  if known.only ~= host then known.only = 0 end
   if floor(known.hosts / bit) % 2 == 0 then known.hosts = known.hosts + bit end
   local remaining = max(hit.limit - look(state, hit), 0)
   local share = floor(min(part * (remaining + hit.cost) / hosts_of(known.hosts),
