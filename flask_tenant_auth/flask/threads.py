@@ -20,5 +20,5 @@ def require_threads_apart() -> None:
         raise ConfigurationError(
             "this Python gives a new thread the context of the thread that starts it, so a thread "
             "of a pool would keep the identity of one request in others: set "
-            "PYTHON_THREAD_INHERIT_CONTEXT=0 in the environment"
+            "PYTHON_THREAD_INHERIT_CONTEXT=0 in the environment, and no -X thread_inherit_context"
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from .._core import Identity
 from ..flask.context import held_identity, identity_in, identity_in_force
 from ..flask.records import current_request
+from ..flask.threads import require_threads_apart
 from ..identity.roles import RESERVED_ROLE
 from .errors import TenantContextMissing
 
@@ -58,6 +59,7 @@ def reaches_tenant(scope: Identity | Unscoped | None) -> bool:
 @contextmanager
 def unscoped(reason: str) -> Iterator[None]:
     """Let the statements of this block read and write every tenant's rows. The reason is logged."""
+    require_threads_apart()
     if not isinstance(reason, str):
         raise TypeError(f"reason must be a str, not {type(reason).__name__}")
     if not reason.strip():

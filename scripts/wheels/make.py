@@ -78,6 +78,9 @@ def named_interpreters(commands: list[str]) -> list[Interpreter]:
     for command, python in found.items():
         if python is None:
             sys.exit(f"make.py: {command} is no CPython that is found with its headers")
+        [said] = re.findall(r"^python(3\.\d+t?)$", Path(command).name) or [python.version]
+        if said != python.version:
+            sys.exit(f"make.py: {command} is CPython {python.version}")
     return [python for python in found.values() if python]
 
 

@@ -83,10 +83,12 @@ WHEELS = ROOT / ".github/workflows/wheels.yml"
 def test_there_is_a_wheel_for_each_version_of_python_that_the_package_declares() -> None:
     declared = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', PYPROJECT)
     jobs = jobs_of(WHEELS)
-    # The free-threaded build of the newest has one too.
-    expected = [*declared, f"{declared[-1]}t"]
-    assert re.findall(r"python(3\.\d+t?)", jobs["manylinux"]) == expected
-    assert re.findall(r"^ +(3\.\d+t?)$", jobs["manylinux"], re.MULTILINE) == expected
+    # The free-threaded build of the newest has one too. It must not come first on PATH: so it is
+    # not the last of those that are installed.
+    free = f"{declared[-1]}t"
+    assert re.findall(r"python(3\.\d+t?)", jobs["manylinux"]) == [*declared, free]
+    installed = re.findall(r"^ +(3\.\d+t?)$", jobs["manylinux"], re.MULTILINE)
+    assert installed == [free, *declared]
     [matrix] = re.findall(r"^ +python: \[(.*)\]$", jobs["musllinux"], re.MULTILINE)
     assert re.findall(r'"([\d.]+)"', matrix) == declared
 

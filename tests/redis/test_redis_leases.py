@@ -12,13 +12,15 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import Redis as Client
 
+from between import Between, Stop
 from flask_tenant_auth._core import STRATEGIES, Limit, Limiter, parse_rates
 from servers import Redis
-from waiting import until
+from waiting import PATIENCE, until
 
 WINDOWED = [name for name in STRATEGIES if name != "gcra"]
 
@@ -107,14 +109,15 @@ def test_hosts_together_never_allow_more_than_the_limit(
         thread.join()
     assert calls(client) < 720
 
-    def all_is_used() -> bool:
+    least = 200 if strategy in WINDOWED else 150  # what gcra has leased melts
+
+    def it_is_used() -> bool:
         """A host that was refused asks again soon, and has what others have left."""
         allowed.extend(hits(each, of, 1) for each in hosts)
-        return sum(allowed) >= 200
+        return sum(allowed) >= least
 
-    if strategy in WINDOWED:  # what gcra has leased melts
-        until(all_is_used, "the whole limit")
-    assert 0 < sum(allowed) + sum(hits(each, of, 10) for each in hosts) <= 200
+    until(it_is_used, "the limit")
+    assert sum(allowed) + sum(hits(each, of, 10) for each in hosts) <= 200
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -122,25 +125,6 @@ def test_one_host_allows_the_whole_limit(redis: Redis, client: Client, strategy:
     counter = host(redis.url, strategy=strategy)
     assert hits(counter, limit("50 per day"), 60) == 50
     assert calls(client) < 20
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_host_that_holds_permits_refuses_nobody(
-    redis: Redis, client: Client, strategy: str
-) -> None:
-    """Whichever of its threads was refused while another one got the last of them."""
-    of = limit("200 per day")
-    for _ in range(40):
-        client.flushall()
-        hosts = [host(redis.url, strategy=strategy) for _ in range(3)]
-        threads = [threading.Thread(target=hits, args=[hosts[n % 3], of, 60]) for n in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for each in hosts:
-            held = int(each.status()["permits_leased"])
-            assert hits(each, of, held) == held
 
 
 def test_a_request_from_a_lease_is_no_round_trip(redis: Redis, client: Client) -> None:
@@ -192,8 +176,9 @@ def test_permits_that_rest_go_to_a_host_that_was_refused(
     redis: Redis, client: Client, pair: Pair
 ) -> None:
     (holder, other), of = pair(client, redis.url), limit("20 per day")
+    before = holder.status()
     assert hits(holder, limit("20 per day", cost=2), 2) == 2
-    assert holder.status()["permits_leased"] > 0
+    assert holder.status()["permits_leased"] > before["permits_leased"]
     allowed = 0
 
     def has_all() -> bool:
@@ -202,7 +187,7 @@ def test_permits_that_rest_go_to_a_host_that_was_refused(
         return allowed == 16
 
     until(has_all, "the rest of the limit")
-    assert holder.status()["permits_sent_back"] > 0
+    assert holder.status()["permits_sent_back"] > before["permits_sent_back"]
     assert other.hit([of], None, "b").allowed  # Another address.
     assert hits(other, of, 3) == hits(holder, of, 3) == 0
 
@@ -298,9 +283,13 @@ counter = Limiter(prefix=prefix, app="leases", redis_url=url, lease=0.5, timeout
                   on_store_error="deny", shm_bytes=2**20)
 of = Limit(parse_rates("1000 per day")[0], scope="leases", per="address")
 for line in sys.stdin:
-    if line == "close\\n":
+    word, count = line.strip(), 0
+    if word == "close":
         counter.close()
-    count = 0 if line == "close\\n" else int(line)
+    elif word == "reset":
+        counter.reset([of], None, "a")
+    else:
+        count = int(word)
     allowed = sum(counter.hit([of], None, "a").allowed for _ in range(count))
     print(allowed, counter.status()["requests_from_leases"], flush=True)
 """
@@ -318,7 +307,7 @@ class Worker:
         )
 
     def say(self, word: object) -> tuple[int, int]:
-        """So many hits: how many are allowed; how many came from leases, ever."""
+        """So many hits, or a word: how many are allowed; how many came from leases, ever."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{word}\n")
@@ -351,6 +340,46 @@ def test_workers_share_leases_which_outlive_a_killed_one(redis: Redis, client: C
     finally:
         for worker in workers:
             worker.end()
+
+
+@pytest.fixture
+def workers(redis: Redis) -> Iterator[tuple[Worker, Worker, Between]]:
+    """Two of one host, and its way to Redis."""
+    prefix = f"leases {uuid.uuid4()}"
+    with Between(redis.port) as way:
+        pair = Worker(way.url, prefix), Worker(way.url, prefix)
+        try:
+            yield *pair, way
+        finally:
+            for worker in pair:
+                worker.end()
+
+
+def test_a_worker_repeats_no_refusal_where_another_has_got_permits(
+    client: Client, workers: tuple[Worker, Worker, Between]
+) -> None:
+    one, other, _ = workers
+    assert one.say(1000)[0] == 1000
+    assert other.say(2)[0] == 0
+    one.say("reset")
+    assert other.say(1)[0] == 0, "it repeats what it knows"
+    assert one.say(1)[0] == 1  # and a lease
+    assert other.say(1)[0] == 1
+
+
+def test_a_worker_passes_on_no_refusal_where_another_has_got_permits_meanwhile(
+    client: Client, workers: tuple[Worker, Worker, Between]
+) -> None:
+    one, other, way = workers
+    assert one.say(1000)[0] == 1000
+    way.stop(b"\r\nl\r\n", Stop.ANSWER)
+    with ThreadPoolExecutor(1) as pool:
+        refused = pool.submit(other.say, 1)
+        assert way.stopped.wait(PATIENCE)
+        one.say("reset")
+        assert one.say(1)[0] == 1  # and a lease
+        way.release(deliver=True)
+        assert refused.result()[0] == 1
 
 
 def test_deny_spends_what_is_leased_and_then_refuses() -> None:

@@ -1,4 +1,4 @@
-"""gunicorn's workers with leases: exact over servers, whatever worker dies, and when it does."""
+"""gunicorn's workers with leases: exact over servers, and what a worker that dies costs."""
 
 from __future__ import annotations
 
@@ -128,6 +128,12 @@ def used(client: Client, prefix: str) -> int:
     return count
 
 
+def out(client: Client, prefix: str) -> int:
+    """The permits of all users that no host has told Redis what became of."""
+    values = [client.get(key) for key in client.scan_iter(match=f"*{prefix}*")]
+    return sum(int(value.split()[-2]) for value in values if isinstance(value, bytes))
+
+
 def use_up(servers: list[ServedApp], header: dict[str, str], client: Client, prefix: str) -> int:
     """How many requests are allowed until Redis and the servers have no permit left.
 
@@ -186,7 +192,7 @@ def test_two_servers_with_leases_let_exactly_fifty_through(
             assert {fields["x-ratelimit-remaining"] for _, fields in answers} == {"0"}
 
 
-def test_a_worker_that_is_killed_under_load_costs_its_requests_and_one_lease_at_most(
+def test_a_worker_that_is_killed_under_load_costs_what_is_out_at_most(
     redis: Redis, client: Client, settings: dict[str, str]
 ) -> None:
     servers = two_hosts(redis, settings)
@@ -197,8 +203,8 @@ def test_a_worker_that_is_killed_under_load_costs_its_requests_and_one_lease_at_
             until_replaced(servers[0], worker)
             prefix = settings["RATELIMIT_KEY_PREFIX"]
             allowed = allowed_in(answers) + use_up(servers, header, client, prefix)
-            # It may be killed when Redis has granted it a lease, or before it has given one back.
-            assert LIMIT - lost - LIMIT // 2 <= allowed <= LIMIT
+            # A call may have been granting it permits, or giving them back.
+            assert LIMIT - lost - out(client, prefix) <= allowed <= LIMIT
 
 
 def test_the_last_worker_that_ends_returns_what_its_host_has_leased(
@@ -214,8 +220,8 @@ def test_the_last_worker_that_ends_returns_what_its_host_has_leased(
             assert used(client, prefix) > 3
         return used(client, prefix)
 
-    # It waits for Redis for a quarter of a second at most, which a busy machine may take.
-    assert 3 in (used_in_the_end() for _ in range(5))
+    # It waits for Redis for a quarter of a second at most, which a busy machine may take once.
+    assert 3 in (used_in_the_end() for _ in range(2))
 
 
 def test_a_server_that_was_killed_uses_its_leases_on(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -31,7 +33,7 @@ from flask_tenant_auth import (
     verify_role,
     verify_tenant_context,
 )
-from flask_tenant_auth.errors import AuthError
+from flask_tenant_auth.errors import AuthError, ConfigurationError
 from flask_tenant_auth.sqlalchemy import (
     ForeignRow,
     TenantContextMissing,
@@ -221,6 +223,17 @@ def test_a_request_inside_unscoped_is_bounded(app: Flask) -> None:
             db.session.scalars(select(Post)).all()
         with app.app_context():  # positive control: the same block of code
             assert len(db.session.scalars(select(Post)).all()) == 3
+
+
+def test_a_python_whose_threads_would_be_unscoped_too_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(thread_inherit_context=1))
+    with (
+        pytest.raises(ConfigurationError, match="PYTHON_THREAD_INHERIT_CONTEXT=0"),
+        unscoped("a report"),
+    ):
+        pytest.fail("it is entered")
 
 
 class TestFactories:

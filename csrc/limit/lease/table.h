@@ -40,9 +40,10 @@ void fta_lease_table_leave(fta_lease_table *table);
 /* Leaves, then frees. NULL is allowed. No other thread may be inside. */
 void fta_lease_table_close(fta_lease_table *table);
 
-/* A new nonce, of 48 bits and never 0; 0: there are no random numbers. Another
- * one is this host's number, by which the store knows it. */
+/* A new nonce, of 48 bits; 0 where there are no random numbers. */
 uint64_t fta_lease_nonce(void);
+
+/* The number by which the store knows this host: a nonce. Never 0. */
 uint64_t fta_lease_table_host(const fta_lease_table *table);
 
 /* -- One hit --------------------------------------------------------------- */

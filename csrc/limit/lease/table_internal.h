@@ -82,7 +82,7 @@ _Static_assert(sizeof(fta_lease_header) <= FTA_LEASE_HEADER_BYTES,
                "the slots start on a page of their own");
 
 /* Changes with everything that is in shared memory. */
-#define FTA_LEASE_LAYOUT 0x4C000001u
+#define FTA_LEASE_LAYOUT 0x4C000002u
 
 struct fta_lease_table {
     fta_segment *segment;         /* Owned. */

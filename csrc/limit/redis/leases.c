@@ -170,6 +170,20 @@ fta_redis_leases_apply(const fta_redis_leases *leases, const fta_hits *request)
            (request->action == FTA_COUNT || request->action == FTA_PEEK);
 }
 
+bool
+fta_redis_leases_have(fta_redis_leases *leases, const fta_hits *request,
+                      size_t index)
+{
+    const fta_hit *hit = &request->hits[index];
+    fta_verdict ignored;
+    if (!fta_redis_leases_apply(leases, request)) {
+        return false;
+    }
+    fta_lease_table_enter(leases->table);
+    return fta_lease_table_look(leases->table, hit, melt_of(request, hit),
+                                &ignored);
+}
+
 /* What leases have given a request so far. */
 typedef struct taking {
     fta_lease_taken taken[FTA_HITS_MAX];
@@ -335,8 +349,13 @@ fta_redis_leases_hit(fta_redis_leases *leases, const fta_hits *request,
     if (status == FTA_OK) {
         answer(request, given.verdicts, verdict);
     }
-    if (status != FTA_OK || !verdict->allowed) {
-        put_back(leases, request, &given);
+    if (status == FTA_OK && verdict->allowed) {
+        return FTA_OK;
+    }
+    put_back(leases, request, &given);
+    /* Another thread or process may have got the last permits meanwhile. */
+    if (status == FTA_OK) {
+        (void)fta_redis_leases_answer(leases, request, verdict);
     }
     return status;
 }

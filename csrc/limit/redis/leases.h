@@ -31,6 +31,10 @@ void fta_redis_leases_close(fta_redis_leases *leases);
 bool fta_redis_leases_apply(const fta_redis_leases *leases,
                             const fta_hits *request);
 
+/* Whether leases have enough for one hit of a request that they apply to. */
+bool fta_redis_leases_have(fta_redis_leases *leases, const fta_hits *request,
+                           size_t index);
+
 /* Answers a request where leases have enough for all of its hits. Waits for
  * nothing. */
 bool fta_redis_leases_answer(fta_redis_leases *leases, const fta_hits *request,

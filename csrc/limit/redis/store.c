@@ -193,7 +193,8 @@ leave(fta_store *store)
 /* -- One request ----------------------------------------------------------- */
 
 /* Whether one of the hits is known to be limited; of several, the closest
- * answers. */
+ * answers. Not one that leases have enough for: another thread or process of
+ * this host has got them since. */
 static bool
 is_known(redis_store *self, const fta_hits *request, fta_verdict *verdict)
 {
@@ -201,7 +202,8 @@ is_known(redis_store *self, const fta_hits *request, fta_verdict *verdict)
     bool found = false;
     for (size_t i = 0; i < request->count; i++) {
         fta_verdict this;
-        if (fta_deny_cache_find(self->denied, &request->hits[i], now, &this)) {
+        if (fta_deny_cache_find(self->denied, &request->hits[i], now, &this) &&
+            !fta_redis_leases_have(self->leases, request, i)) {
             this.index = i;
             if (!found || fta_verdict_closer(&this, verdict)) {
                 *verdict = this;
@@ -227,14 +229,12 @@ plan(fta_store *store, const fta_hits *request, fta_verdict *verdict)
     if (atomic_load(&self->stopped)) {
         return (fta_plan){.course = FTA_COURSE_AWAY};
     }
-    /* Also while Redis is away: what is leased was counted there. And before
-     * what was refused: another thread or process of this host may have got the
-     * last permits since, or meanwhile. */
-    if (fta_redis_leases_apply(self->leases, request) &&
-        fta_redis_leases_answer(self->leases, request, verdict)) {
+    if (is_answered_from_memory(request) && is_known(self, request, verdict)) {
         return (fta_plan){.course = FTA_COURSE_KNOWN};
     }
-    if (is_answered_from_memory(request) && is_known(self, request, verdict)) {
+    /* Also while Redis is away: what is leased was counted there. */
+    if (fta_redis_leases_apply(self->leases, request) &&
+        fta_redis_leases_answer(self->leases, request, verdict)) {
         return (fta_plan){.course = FTA_COURSE_KNOWN};
     }
     fta_breaker_view view = fta_breaker_look(self->breaker);

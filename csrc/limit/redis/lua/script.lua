@@ -11,11 +11,11 @@
 -- l counts as c does, and leases permits to the host that asks: they count as
 -- used from now on, and the host hands them out itself. Its arguments go on
 -- with the part of what remains, the number of the host (random, 48 bits, never
--- 0), a nonce, and two numbers for each hit: how many permits it takes at most (0: it asks for
--- none), and how many it has spent since it was last answered. The answer goes
--- on with four numbers for each hit: the permits beyond its cost; the nonce (0:
--- there is none) and the end that name the window; for how many microseconds
--- they last.
+-- 0), a nonce, and two numbers for each hit: how many permits it takes at most
+-- (0: it asks for none), and how many it has spent since it was last answered.
+-- The answer goes on with four numbers for each hit: the permits beyond its
+-- cost; the nonce (0: there is none) and the end that name the window; for how
+-- many microseconds they last.
 --
 -- b offers permits of leases that rest: cost is their number, and the arguments
 -- go on with the number of the host (0: one that ends, and keeps nothing), and
