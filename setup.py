@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -34,7 +35,7 @@ PC_FOLDERS = (
 # What the package managers say to a user: the columns of the table, in its order.
 SYSTEMS = {
     "apt": ("Debian, Ubuntu", "apt-get install"),
-    "dnf": ("Fedora, RHEL", "dnf install"),
+    "dnf": ("Fedora, RHEL with EPEL", "dnf install"),
     "apk": ("Alpine", "apk add"),
     "brew": ("Homebrew", "brew install"),
 }
@@ -173,7 +174,9 @@ def missing_library(library: Library) -> dict[str, str]:
     if has_version(library, "atleast-version", library.oldest) and not (
         library.too_new and has_version(library, "atleast-version", library.too_new)
     ):
-        return {}
+        options = pkg_config("--print-errors", "--cflags", "--libs", library.name)
+        said = " ".join(options.stderr.split())
+        return {library.name: f"{library.name}: {said}"} if options.returncode else {}
     found = pkg_config("--modversion", library.name)
     there = f"; {found.stdout.strip()} is found" if found.returncode == 0 else ""
     return {library.name: library.wanted + there}
@@ -199,9 +202,11 @@ def check_requirements() -> None:
     if missing:
         packages = packages_by_need()
         lines = [f"  {text}" for text in missing.values()]
+        width = max(len(system) for system, _ in SYSTEMS.values()) + 1
         for column, (system, command) in enumerate(SYSTEMS.values()):
             names = " ".join(packages[need][column] for need in missing if need in packages)
-            lines.append(f"    {system + ':':16} {command} {names}")
+            if names:
+                lines.append(f"    {system + ':':{width}} {command} {names}")
         sys.exit("flask_tenant_auth cannot be built, this is missing:\n" + "\n".join(lines))
 
 
@@ -296,6 +301,22 @@ class WheelOfCore(bdist_wheel):
         super().write_wheelfile(wheelfile_base, *arguments, **options)
         if STATIC:
             shutil.copytree(Path(STATIC, "dist-info"), wheelfile_base, dirs_exist_ok=True)
+            add_licences(Path(wheelfile_base))
+
+
+def add_licences(info: Path) -> None:
+    """Let the METADATA of a wheel name the licences of the libraries in it (PEP 639)."""
+    bill = json.loads((info / "sboms/flask_tenant_auth.cdx.json").read_text("utf-8"))
+    inside = {each["license"]["id"] for one in bill["components"] for each in one["licenses"]}
+    files = sorted(path for path in (info / "licenses").rglob("*") if path.is_file())
+    lines = [f"License-File: {path.relative_to(info / 'licenses').as_posix()}" for path in files]
+    metadata = info / "METADATA"
+    head, blank, text = metadata.read_text("utf-8").partition("\n\n")
+    head = re.sub(r"\nLicense-File: .*", "", head)
+    [own] = re.findall(r"\nLicense-Expression: (.*)", head)
+    names = " AND ".join([own, *sorted(inside - {own})])
+    head = head.replace(f"License-Expression: {own}", f"License-Expression: {names}")
+    metadata.write_text("\n".join([head, *lines]) + blank + text, "utf-8")
 
 
 setup(

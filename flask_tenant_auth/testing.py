@@ -24,8 +24,10 @@ from werkzeug.routing import BuildError, Rule
 from werkzeug.test import TestResponse
 
 from ._core import Identity, reset_clock, shift_clock
+from .config.settings import is_testing
 from .flask.own_routes import HOST
 from .flask.routes import is_static_view
+from .flask.state import EXTENSION
 from .flask.tokens import create_jwt_token
 from .identity.roles import WEAKEST_ROLE
 
@@ -34,9 +36,19 @@ DISTINCTIVE_LENGTH = 6
 
 
 class AuthClient(FlaskClient):
-    """Flask's test client, which can sign in."""
+    """Flask's test client, which can sign in.
+
+    :raises RuntimeError: when TESTING was set after the first request of the app. Then it still
+        counts with all processes of the host.
+    """
 
     def __init__(self, app: Flask, *args: Any, **options: Any) -> None:
+        state = app.extensions.get(EXTENSION)
+        if state is not None and state.settled and is_testing(app):
+            raise RuntimeError(
+                f"TESTING was set after the first request of the app {app.name!r}, which has no "
+                "effect any more: set it before"
+            )
         options.setdefault("use_cookies", True)
         super().__init__(app, *(args or (app.response_class,)), **options)
 

@@ -8,6 +8,7 @@ app that its factory has made: TESTING, and those of `LATE`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +70,8 @@ def _now(app: Flask, name: str) -> Any:
 
 def _copy(value: Any) -> Any:
     """Return a copy of a value that can be changed in place."""
-    if type(value) in (list, tuple):
+    if isinstance(value, (list, tuple)):
         return [_copy(each) for each in value]
-    if type(value) is dict:
+    if isinstance(value, Mapping):
         return {key: _copy(each) for key, each in value.items()}
-    return set(value) if type(value) is set else value
+    return set(value) if isinstance(value, (set, frozenset)) else value

@@ -334,9 +334,20 @@ class AppState:
         app = None if self._app is None else self._app()
         if app is not None and self._config_at_init is not None:
             self.look_again()
-            self._config_at_init.require_unchanged(app, self.settings)
+            self.require_unchanged()
             self._begun = True
             self.settled = not is_testing(app)
+
+    def require_unchanged(self) -> None:
+        """Look at all of app.config as long as it is looked at.
+
+        :raises ConfigurationError: when a setting was changed that has no effect any more.
+        """
+        if self.settled:
+            return
+        app = None if self._app is None else self._app()
+        if app is not None and self._config_at_init is not None:
+            self._config_at_init.require_unchanged(app, self.settings)
 
     def look_again(self) -> None:
         """Look at what may be set until the first request: TESTING and RATELIMIT_ENABLED.
@@ -654,10 +665,13 @@ def state_of(app: Flask | None) -> AppState:
 def current_state() -> AppState:
     """Return the state of the current app; of the environment where there is no app.
 
-    :raises ConfigurationError: where there is no app and the environment alone is not valid.
+    :raises ConfigurationError: where there is no app and the environment alone is not valid; and
+        when a setting of the app was changed that has no effect any more.
     """
     if current_app:
-        return state_of(current_app._get_current_object())
+        state = state_of(current_app._get_current_object())
+        state.require_unchanged()
+        return state
     try:
         return state_of(None)
     except ConfigurationError as error:

@@ -166,12 +166,19 @@ def leftovers(wheel: Wheel) -> Iterator[str]:
 
 
 def papers(wheel: Wheel) -> Iterator[str]:
-    """Compare the licences and the bill of materials with libraries.txt."""
+    """Compare the licences, METADATA and the bill of materials with libraries.txt."""
     expected = {"licenses/LICENSE"}
     expected |= {f"licenses/{one.name}/{one.licence_file}" for one in libraries()}
     for name in expected:
         if not wheel.info.get(name):
             yield f"it has no {name}"
+    metadata = wheel.info.get("METADATA", b"").decode().partition("\n\n")[0]
+    named = re.findall(r"^License-File: (.*)$", metadata, re.MULTILINE)
+    if {f"licenses/{name}" for name in named} != expected:
+        yield f"its METADATA names the licence files {named}, which are not all that are inside"
+    licences = re.findall(r"^License-Expression: (.*)$", metadata, re.MULTILINE)
+    if {*" AND ".join(licences).split(" AND ")} != {"MIT", *(one.licence for one in libraries())}:
+        yield f"its METADATA has the licence {licences}, which is not that of all that is inside"
     bill = json.loads(wheel.info.get("sboms/flask_tenant_auth.cdx.json", b"{}"))
     listed = {(one["name"], one["version"]) for one in bill.get("components", [])}
     if listed != {(one.name, one.version) for one in libraries()}:

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,7 +125,21 @@ def make_wheel(python: Interpreter, sdist: Path) -> Path:
         wrong = problems(wheel)
         if wrong:
             sys.exit("\n  ".join([f"{wheel.name} is not fit to be published:", *wrong]))
+        load_core(python, wheel)
         return Path(shutil.copy(wheel, DIST))
+
+
+def load_core(python: Interpreter, wheel: Path) -> None:
+    """Let the Python that a wheel is for load its core. Flask is not needed for that."""
+    script = (
+        "import sys; from importlib.machinery import ExtensionFileLoader as Loader; "
+        "from importlib.util import module_from_spec, spec_from_loader as spec_of; "
+        "loader = Loader('_core', sys.argv[1]); core = module_from_spec(spec_of('_core', loader)); "
+        "loader.exec_module(core); assert core.is_valid_uuid(str(core.uuid7()))"
+    )
+    with tempfile.TemporaryDirectory() as directory, zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".so")]
+        run(python.path, "-I", "-W", "error", "-c", script, archive.extract(name, directory))
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from flask_tenant_auth import (
     TenantAuth,
     create_api_key,
     create_jwt_token,
+    create_session,
+    decode_jwt_token,
+    list_sessions,
     login_limit,
     public_route,
     rate_limit,
@@ -266,8 +270,44 @@ class TestChanges:
             with pytest.raises(ConfigurationError, match=key):
                 counted(app, 1)
 
-    def test_what_is_changed_in_place_is_found(self, name: str) -> None:
-        app = create_app(name, AUTH_PERMISSIONS={"user": ["accounts:read"]})
+    @pytest.mark.parametrize("testing", [True, False])
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda: create_jwt_token(TENANT, USER),
+            lambda: decode_jwt_token(token()),
+            lambda: create_session(TENANT, USER),
+            lambda: list_sessions(TENANT, USER),
+            lambda: revoke_user(TENANT, USER),
+            lambda: create_api_key(TENANT, USER, "user", name="a key"),
+        ],
+        ids=["create_jwt_token", "decode", "create_session", "list", "revoke_user", "create_key"],
+    )
+    def test_a_call_outside_a_request_is_an_error_too(
+        self, name: str, call: Callable[[], object], testing: bool, tmp_path: Path
+    ) -> None:
+        """The tests of an app would write to its store."""
+        store = f"sqlite:///{tmp_path}/sessions.db"
+        app = create_app(name, AUTH_SESSION_STORE=store)
+        with app.app_context():
+            call()  # a positive control
+            app.config.update(TESTING=testing, AUTH_SESSION_STORE="sqlite://")
+            with pytest.raises(ConfigurationError, match=r"^AUTH_SESSION_STORE changed"):
+                call()
+
+    @pytest.mark.parametrize("value", ["5 per minute", "no rate"])
+    def test_the_check_of_an_app_says_so(self, name: str, value: str) -> None:
+        app = create_app(name)
+        runner = app.test_cli_runner()
+        assert "changed in app.config" not in runner.invoke(args=["auth", "check"]).output
+        app.config["RATELIMIT_DEFAULT"] = value
+        result = runner.invoke(args=["auth", "check"])
+        assert result.exit_code == 1
+        assert "Problem: RATELIMIT_DEFAULT" in result.output
+
+    @pytest.mark.parametrize("kind", [dict, OrderedDict])
+    def test_what_is_changed_in_place_is_found(self, name: str, kind: type[dict[str, Any]]) -> None:
+        app = create_app(name, AUTH_PERMISSIONS=kind({"user": ["accounts:read"]}))
         app.config.update(TESTING=True)
         assert counted(app, 1) == [200]
         app.config["AUTH_PERMISSIONS"]["user"].append("accounts:write")

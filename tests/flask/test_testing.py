@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from flask_tenant_auth import Identity, TenantAuth, get_tenant_context, verify_tenant_context
+from flask_tenant_auth import (
+    Identity,
+    TenantAuth,
+    create_api_key,
+    create_session,
+    decode_jwt_token,
+    get_tenant_context,
+    refresh_session,
+    verify_tenant_context,
+)
+from flask_tenant_auth.errors import AuthError
 from flask_tenant_auth.testing import AuthClient, Clock, foreign_answers
 
 pytest_plugins = ["flask_tenant_auth.pytest_plugin"]
@@ -90,6 +101,23 @@ class TestClient:
             AuthClient(make_app()).as_user(tenant, user, role)
 
 
+class TestAuthClient:
+    def test_testing_that_comes_too_late_is_an_error(self) -> None:
+        app = make_app(TESTING=False)
+        assert AuthClient(app).get("/rows").status_code == 401
+        app.config["TESTING"] = True
+        with pytest.raises(RuntimeError, match="TESTING was set after the first request"):
+            AuthClient(app)
+
+    def test_testing_that_comes_before_the_first_request_is_none(self) -> None:
+        app = make_app(TESTING=False)
+        AuthClient(app)
+        app.config["TESTING"] = True
+        client = AuthClient(app).as_user(OWNER.tenant_id, OWNER.user_id)
+        assert [client.get("/rows").status_code for _ in range(2)] == [200, 200]
+        AuthClient(app)
+
+
 class TestClock:
     def test_a_token_expires_when_the_clock_moves(self) -> None:
         client = AuthClient(make_app()).as_user(OWNER.tenant_id, OWNER.user_id, expires_in_hours=1)
@@ -106,6 +134,22 @@ class TestClock:
         assert [client.get("/rows").status_code for _ in range(3)] == [200, 200, 429]
         auth_clock.move(61)
         assert client.get("/rows").status_code == 200
+
+    def test_a_session_and_an_api_key_end_by_the_clock_of_their_store(
+        self, auth_clock: Clock
+    ) -> None:
+        app = make_app(AUTH_SESSION_STORE="sqlite://")
+        with app.app_context():
+            session = create_session(OWNER.tenant_id, OWNER.user_id)
+            key = create_api_key(
+                OWNER.tenant_id, OWNER.user_id, "user", name="a", expires=timedelta(hours=2)
+            ).key
+            auth_clock.move(days=400)
+            with pytest.raises(AuthError, match="Token expired"):
+                decode_jwt_token(session.access_token)
+            assert refresh_session(session.refresh_token).access_token
+        headers = {"Authorization": f"Bearer {key}"}
+        assert app.test_client().get("/rows", headers=headers).status_code == 200
 
     def test_the_clock_cannot_move_back(self, auth_clock: Clock) -> None:
         with pytest.raises(ValueError, match="forward"):

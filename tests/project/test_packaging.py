@@ -193,10 +193,10 @@ def test_setup_names_the_packages_of_every_missing_library(tmp_path: Path) -> No
         "  libjwt 1.10 or later, before 4\n"
         "  openssl 3.0 or later\n"
         "  hiredis 0.14 or later\n"
-        "    Debian, Ubuntu:  apt-get install libjwt-dev libssl-dev libhiredis-dev\n"
-        "    Fedora, RHEL:    dnf install libjwt-devel openssl-devel hiredis-devel\n"
-        "    Alpine:          apk add libjwt-dev openssl-dev hiredis-dev\n"
-        "    Homebrew:        brew install libjwt openssl@3 hiredis\n"
+        "    Debian, Ubuntu:         apt-get install libjwt-dev libssl-dev libhiredis-dev\n"
+        "    Fedora, RHEL with EPEL: dnf install libjwt-devel openssl-devel hiredis-devel\n"
+        "    Alpine:                 apk add libjwt-dev openssl-dev hiredis-dev\n"
+        "    Homebrew:               brew install libjwt openssl@3 hiredis\n"
     )
 
 
@@ -352,3 +352,23 @@ def test_a_libjwt_that_is_there_is_kept_where_pkg_config_is_missing(
     lines = make_says(tmp_path, **environment)
     libraries = lines[0].partition(" pkg-config ")[2].partition(" curl")[0].split()
     assert libraries == [*named, "libhiredis-dev"]
+
+
+def test_setup_says_what_pkg_config_says_of_a_library_that_cannot_be_linked(
+    tmp_path: Path,
+) -> None:
+    for name, version in (("openssl", "3.0"), ("hiredis", "1.0"), ("jansson", "2.5")):
+        a_pc_file(tmp_path, name, version)
+    a_pc_file(tmp_path, "libjwt", "3.3.3", requires="jansson >= 2.10")
+    missing = setup_says(PKG_CONFIG_LIBDIR=str(tmp_path), PKG_CONFIG_PATH="").splitlines()[1]
+    assert missing.startswith("  libjwt: ")
+    assert "jansson" in missing
+    assert "2.10" in missing
+
+
+def test_setup_writes_no_line_that_would_install_nothing(tmp_path: Path) -> None:
+    for name, version in (("openssl", "3.0"), ("hiredis", "1.0")):
+        a_pc_file(tmp_path, name, version)
+    a_pc_file(tmp_path, "libjwt", "3.3.3", requires="something-else")
+    said = setup_says(PKG_CONFIG_LIBDIR=str(tmp_path), PKG_CONFIG_PATH="")
+    assert said.splitlines()[1:] == ["  something-else, which libjwt requires"]

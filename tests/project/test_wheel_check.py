@@ -25,6 +25,16 @@ TAG = f"cp312-cp312-manylinux_2_34_{platform.machine()}"
 CORE = f"flask_tenant_auth/_core.cpython-312-{platform.machine()}-linux-gnu.so"
 INFO = "flask_tenant_auth-1.0.dist-info"
 
+METADATA = """Metadata-Version: 2.4
+License-Expression: MIT AND BSD-3-Clause AND MPL-2.0
+License-File: LICENSE
+License-File: hiredis/COPYING
+License-File: jansson/LICENSE
+License-File: libjwt/LICENSE
+
+License-File: this is the description
+"""
+
 SOURCE = r"""
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -50,6 +60,7 @@ class Parts:
     source: str = SOURCE
     compile: str = HARDENING["compile"]
     link: str = f"{HARDENING['link']} -s"
+    metadata: str = METADATA
     files: dict[str, bytes] = field(default_factory=dict)
     without: str = ""
     unlisted: str = ""
@@ -67,6 +78,7 @@ class Parts:
         files = {
             self.core: self.built(directory),
             f"{INFO}/WHEEL": f"Wheel-Version: 1.0\nTag: {self.said}\n".encode(),
+            f"{INFO}/METADATA": self.metadata.encode(),
             f"{INFO}/licenses/LICENSE": b"MIT",
             f"{INFO}/sboms/flask_tenant_auth.cdx.json": json.dumps(bill).encode(),
         }
@@ -130,6 +142,14 @@ FAULTS = {
     "a licence": (
         Parts(without=f"{INFO}/licenses/libjwt/LICENSE"),
         "no licenses/libjwt/LICENSE",
+    ),
+    "the licence of a library in METADATA": (
+        Parts(metadata=METADATA.replace(" AND MPL-2.0", "")),
+        "its METADATA has the licence ['MIT AND BSD-3-Clause']",
+    ),
+    "a licence file in METADATA": (
+        Parts(metadata=METADATA.replace("License-File: libjwt/LICENSE\n", "")),
+        "its METADATA names the licence files ['LICENSE', 'hiredis/COPYING', 'jansson/LICENSE']",
     ),
     "the bill of materials": (
         Parts(without=f"{INFO}/sboms/flask_tenant_auth.cdx.json"),

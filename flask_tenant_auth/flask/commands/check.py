@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 
 from ...config.networks import Network
 from ...config.settings import KEYS, option_lines, unknown_settings
+from ...errors import ConfigurationError
 from ...keys.jwks import shown_kid
 from ...limit.declarations import Declaration
 from ..listed_routes import Route, routes_of
@@ -36,6 +37,10 @@ def problems_of(app: Flask, *, strict: bool = False) -> list[str]:
     state = state_of(app)
     settings, routes = state.settings, routes_of(app)
     problems = settings.weaknesses()
+    try:
+        state.require_unchanged()
+    except ConfigurationError as error:
+        problems.append(str(error))
     problems += [each.sentence(KEYS) for each in unknown_settings(settings, app)]
     problems += [
         f"AUTH_TRUSTED_GATEWAYS {network} takes in public addresses, whose senders could be any "
