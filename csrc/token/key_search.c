@@ -283,24 +283,26 @@ decode_run(const codec *each, const int8_t table[256], unsigned skip,
     return length;
 }
 
-/* Copies the octets without NULs. In UTF-16 every second octet is one; there a
- * NUL that belongs to a character stays. */
+/* Shorter octets hold no key: an Ed25519 key has 44 in DER. */
+#define SIZE_MIN 18
+
+/* Undoes UTF-16: copies the octets without the NUL that it has beside each of
+ * them. One that belongs to a character stays: it has another beside it. Text
+ * before it may be of any length. Octets that are no UTF-16 stay as they are:
+ * work would be lost on them. */
 static size_t
-copy_without_nuls(const uint8_t *in, size_t size, uint8_t *out)
+drop_nuls(const uint8_t *in, size_t size, uint8_t *out)
 {
-    size_t zeros[2] = {0, 0}, length = 0;
-    for (size_t i = 2; i < size; i++) { /* behind a byte order mark */
-        zeros[i % 2] += in[i] == 0;
+    size_t length = 0, run = 0;
+    bool is_utf16 = false;
+    for (size_t i = size > 0 && in[0] == 0; i < size; i++) {
+        out[length++] = in[i];
+        bool has_nul = i + 1 < size && in[i + 1] == 0;
+        run = has_nul ? run + 1 : 0;
+        is_utf16 = is_utf16 || run >= SIZE_MIN;
+        i += has_nul;
     }
-    size_t half = size / 2 - 1;
-    for (size_t i = 0; i < size; i++) {
-        bool dropped = zeros[1] >= half   ? i % 2 == 1
-                       : zeros[0] >= half ? i % 2 == 0
-                                          : in[i] == 0;
-        out[length] = in[i];
-        length += !dropped;
-    }
-    return length;
+    return is_utf16 ? length : size;
 }
 
 /* Undoes UTF-8 of octets that somebody took for Latin-1. */
@@ -320,17 +322,14 @@ narrow(const uint8_t *in, size_t size, uint8_t *out)
     return length;
 }
 
-/* Undoes what a literal, a URL or UTF-16 adds: escapes such as backslash-n,
- * %41, \x41 and \u0041, 0x before a number, NULs. */
+/* Undoes what a literal or a URL adds: escapes such as backslash-n, %41, \x41
+ * and \u0041, 0x before a number. */
 static size_t
 unescape(const uint8_t *in, size_t size, uint8_t *out)
 {
     static const char letters[] = "nrtvf", spaces[] = "\n\r\t\v\f";
-    size_t length = copy_without_nuls(in, size, out);
-    /* From here on in place: the output is never longer than the input. */
-    in = out;
-    const uint8_t *end = in + length;
-    length = 0;
+    const uint8_t *end = in + size;
+    size_t length = 0;
     while (in < end) {
         size_t left = (size_t)(end - in);
         if (left >= 2 && in[0] == '0' && (in[1] == 'x' || in[1] == 'X')) {
@@ -366,9 +365,6 @@ unescape(const uint8_t *in, size_t size, uint8_t *out)
 }
 
 /* --- the search --------------------------------------------------------- */
-
-/* Shorter octets hold no key: an Ed25519 key has 44 in DER. */
-#define SIZE_MIN 18
 
 /* Usual secrets take a thousandth of the work. The depth bounds the stack. */
 #define WORK_PER_OCTET 256
@@ -419,8 +415,10 @@ static fta_status
 search_decoded(key_search *search, const uint8_t *octets, size_t size,
                uint8_t *out, unsigned depth)
 {
+    /* One at a time: in UTF-16 of DER a backslash is no escape, and to drop it
+     * would take the octets behind it out of step. */
     static size_t (*const plainer[])(const uint8_t *, size_t,
-                                     uint8_t *) = {narrow, unescape};
+                                     uint8_t *) = {narrow, drop_nuls, unescape};
     fta_status status = FTA_OK;
     for (size_t i = 0; i < sizeof plainer / sizeof *plainer; i++) {
         size_t length = plainer[i](octets, size, out);

@@ -412,6 +412,19 @@ def test_any_encoding_of_a_key_is_no_secret_and_other_text_is_one() -> None:
     run_secrets(SEED, 300)
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_key_in_utf_16_is_no_secret_whatever_stands_before_it(order: str, times: int) -> None:
+    """In DER a NUL and a backslash are octets as any other, and must not be lost on the way."""
+    for pair in PAIRS:
+        for name, content in {**pair.public_forms, **pair.private_forms}.items():
+            for before in (b"", b"K", b"KEY=", b" \t\n"):
+                dressed = content
+                for _ in range(times):
+                    dressed = before + dressed.decode("latin-1").encode(f"utf-16-{order}")
+                assert refused(dressed), f"{pair.algorithm} {name}, {before!r}"
+
+
 @pytest.mark.soak
 def test_any_encoding_of_a_key_is_no_secret_and_other_text_is_one_in_many_runs() -> None:
     for seed in range(SEED, SEED + 20):
