@@ -79,7 +79,11 @@ def _declarations(routes: Iterable[Route]) -> list[tuple[str, Declaration]]:
 
 
 def _has_public_addresses(network: Network) -> bool:
-    return network.num_addresses > 1 and not network.is_private
+    # To an older Python a network is private where both of its ends are: those of 0.0.0.0/0 are.
+    # The largest private ones are 10.0.0.0/8 and fc00::/7.
+    largest = 8 if network.version == 4 else 7
+    is_private = network.is_private and network.prefixlen >= largest
+    return network.num_addresses > 1 and not is_private
 
 
 def _show(title: str, lines: Iterable[str]) -> None:
