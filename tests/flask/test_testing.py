@@ -100,8 +100,6 @@ class TestClient:
         with pytest.raises(ValueError):
             AuthClient(make_app()).as_user(tenant, user, role)
 
-
-class TestAuthClient:
     def test_testing_that_comes_too_late_is_an_error(self) -> None:
         app = make_app(TESTING=False)
         assert AuthClient(app).get("/rows").status_code == 401
